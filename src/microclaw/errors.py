@@ -53,8 +53,8 @@ class Diagnostic(Struct, frozen=True):
         found["next"], found["text"] = found.pop("hint"), self.render()
         return found
 
-    def render(self) -> str:
-        """The finding as a compiler prints it, with source line, caret and hint where known."""
+    def render(self, *, next_step: str | None = None) -> str:
+        """The finding as a compiler prints it, with source line, caret and hint, which is left out if it is `next_step`."""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:
@@ -66,7 +66,7 @@ class Diagnostic(Struct, frozen=True):
                 lines.append(f"    {lead}^")
         if self.explanation:
             lines.append(f"    why: {self.explanation}")
-        if self.hint:
+        if self.hint and self.hint != next_step:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
 
@@ -80,6 +80,7 @@ class MicroclawError(Exception):
     code: str = "failed"
     exit_code: int = 1
     foreign: bool | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """A value that is left out is that of the class above."""
@@ -218,7 +219,15 @@ class BuildError(MicroclawError, code="build_error"):
 
 
 class TrialFailed(MicroclawError, code="trial_failed"):
-    """The program compiled but misbehaved on the virtual board."""
+    """The program compiled but misbehaved on the virtual board; `diagnostics` say what was seen."""
+
+    def __init__(self, message: str, *, next_step: str | None = None, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+        super().__init__(message, next_step=next_step)
+        self.diagnostics = diagnostics
+
+
+class ExpectationNotMet(TrialFailed, code="expectation_not_met"):
+    """The program runs, and does something else than was expected of it."""
 
 
 class PinRefused(MicroclawError, code="pin_refused"):

@@ -9,10 +9,12 @@ from statistics import fmean, median
 from msgspec import Struct
 
 from microclaw.events import Edge
+from microclaw.text import time_text
 
 CELLS = 42
 LOW, HIGH, CHANGE = "_", "~", "|"
 TOLERANCE = 0.10  # of a gap that counts as like another
+MAX_SPANS = 12
 
 
 class Rhythm(Struct, frozen=True):
@@ -82,6 +84,33 @@ def draw_track(edges: Sequence[Edge], *, start_ms: float, end_ms: float, level: 
             index += 1
         track.append(CHANGE if changed else HIGH if now else LOW)
     return "".join(track)
+
+
+def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
+    """Return "low 1 s, high 0.5 s, low 0.5 s ×8": how long each level lasts; a pair that comes again stands once.
+
+    `track` has the level at the start, then each change, as (time, level).
+    """
+    ends = [*track[1:], (end_ms, 0)]
+    spans = [(level, until_ms - from_ms) for (from_ms, level), (until_ms, _) in zip(track, ends, strict=True)]
+    spans = [span for span in spans if span[1] > 0]
+    parts: list[str] = []
+    place = 0
+    while place < len(spans) and len(parts) < MAX_SPANS:
+        pair = spans[place : place + 2]
+        count = 1
+        while _is_pair(spans[place + 2 * count : place + 2 * count + 2], pair):
+            count += 1
+        shown = pair if count > 1 else pair[:1]
+        texts = [f"{'high' if level else 'low'} {time_text(length_ms)}" for level, length_ms in shown]
+        parts.append(", ".join(texts) + (f" ×{count}" if count > 1 else ""))
+        place += 2 * count if count > 1 else 1
+    return ", ".join([*parts, "..."] if place < len(spans) else parts)
+
+
+def _is_pair(spans: Sequence[tuple[int, float]], first: Sequence[tuple[int, float]]) -> bool:
+    """Return True for two spans that are as long as the first two."""
+    return len(spans) == 2 and all(_alike((now[1], before[1])) for now, before in zip(spans, first, strict=True))
 
 
 def _alike(gaps: Sequence[float]) -> bool:

@@ -27,7 +27,7 @@ from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import AgentSettings
-from microclaw.errors import BuildError, Diagnostic, TrialFailed
+from microclaw.errors import BuildError, Diagnostic, ExpectationNotMet, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import Memory
@@ -87,6 +87,8 @@ class Workshop:
             context.report(Step("compile", "main.c:1:1: error: unknown name BAD", state="failed"))
             found = Diagnostic("error", "unknown name BAD", line=1, column=1, source_line="BAD;", hint="use GOOD")
             raise BuildError((found,))
+        if "UNMET" in asked.source_code:
+            raise ExpectationNotMet("expected, line 1: pin 2: period 1 s; the trial shows: period 1.08 s")
         if "STUCK" in asked.source_code:
             raise TrialFailed("it never gave up the CPU", next_step="use every()")
         context.report(Step("deploy", f"{asked.app_name} -> virtual-1, accepted"))

@@ -50,8 +50,9 @@ async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(ma
     async with make_agent([deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;"), say("it blinks")]) as agent:
         events = await agent.events("blink")
         first = returned(agent.script.requests[1])
-        diagnostics = ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^\n    hint: use GOOD"]
+        diagnostics = ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^"]
         assert (json.loads(first.content)["diagnostics"], first.failed) == (diagnostics, True)
+        assert json.loads(first.content)["next"] == "use GOOD", "the hint is there once"
         assert agent.workshop.done == ["deploy a"]
         codes = [e.text.split("   ")[0] for e in events if isinstance(e, Step) and e.stage == "code"]
         assert codes == ["scripted wrote 1 lines", "mended (try 2 of 3)", "mended (try 3 of 3)"]
@@ -62,21 +63,67 @@ async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(ma
 BAD, GOOD = deploy("BAD;"), deploy("GOOD;")
 
 
+TRIED = [BAD, BAD, deploy("STUCK;")]
+CALLS = [call("gpio-get", pin=4)] * 10
+DRAFT = "its source is kept: microclaw app draft a"
+OF_TRIES = ("no program passed in 3 tries; the last one: it never gave up the CPU", "trial_failed", DRAFT)
+OF_ROUNDS = (
+    "I stopped after 10 rounds of tool calls without coming to an end",
+    "turn_limit",
+    "ask for one step at a time",
+)
+
+
+@pytest.mark.parametrize(("replies", "end"), [(TRIED, OF_TRIES), (CALLS, OF_ROUNDS)])
 @pytest.mark.parametrize(
-    ("replies", "code", "requests"),
+    ("last", "words"),
     [
-        ([BAD, BAD, deploy("STUCK;"), GOOD], "trial_failed", 3),  # three programs that failed
-        ([call("gpio-get", pin=4)] * 11, "turn_limit", 10),
-        ([BAD, say("All done!")], "build_error", 2),  # the model is glad, and nothing was done
+        (say("It is stuck: it needs every()."), "It is stuck: it needs every()."),
+        (GOOD, None),  # it calls once more
+        (say(" "), None),
+        (ModelError("the service is out", fault="auth"), None),
     ],
 )
-async def test_a_turn_without_end_or_success_ends_with_its_error(
-    make_agent: MakeAgent, replies: list[ModelReply], code: str, requests: int
+async def test_after_the_last_call_the_model_says_the_last_word_and_the_host_its_reason(
+    make_agent: MakeAgent, replies: list[Scripted], end: tuple[str, str, str], last: Scripted, words: str | None
 ) -> None:
-    async with make_agent(replies) as agent:
-        assert (await agent.answer("blink")).error_code == code
-        assert len(agent.script.requests) == requests
+    async with make_agent([*replies, last, GOOD]) as agent:
+        answer = await agent.answer("blink")
+        assert len(agent.script.requests) == len(replies) + 1, "never a second time"
+        assert agent.script.requests[-1].tools == ()
         assert agent.workshop.done == []
+    reason, code, step = end
+    assert (answer.error_code, answer.next_step) == (code, step)
+    own_text, _, record = answer.text.partition("\n\nWhat the host did:\n")
+    assert own_text == (reason if words is None else f"{words}\n\n{reason}")
+    assert record
+
+
+async def test_a_turn_that_was_stopped_gets_no_last_word(make_agent: MakeAgent) -> None:
+    def stop(_: ModelRequest) -> ModelReply:
+        assert agent.inbox.cancel("test", "c1")
+        return deploy("STUCK;")
+
+    async with make_agent([BAD, BAD, stop, say("too late")]) as agent:
+        assert (await agent.answer("blink")).error_code == "cancelled"
+        assert len(agent.script.requests) == 3
+
+
+async def test_a_program_that_does_not_meet_an_expectation_is_no_broken_one(make_agent: MakeAgent) -> None:
+    unmet = deploy("UNMET;")
+    async with make_agent([BAD, unmet, unmet, unmet, unmet, BAD, GOOD, say("it blinks")]) as agent:
+        answer = await agent.answer("blink")
+        assert (agent.workshop.done, answer.error_code, answer.next_step) == (["deploy a"], None, None)
+
+
+@pytest.mark.parametrize("source", ["BAD;", "STUCK;", "UNMET;"])
+async def test_a_model_that_is_glad_although_nothing_was_deployed_is_corrected(
+    make_agent: MakeAgent, source: str
+) -> None:
+    async with make_agent([deploy(source), say("All done!")]) as agent:
+        answer = await agent.answer("blink")
+        codes = {"BAD;": "build_error", "STUCK;": "trial_failed", "UNMET;": "expectation_not_met"}
+        assert (answer.error_code, answer.next_step) == (codes[source], DRAFT)
 
 
 @pytest.mark.parametrize(

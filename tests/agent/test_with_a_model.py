@@ -17,9 +17,11 @@ from tests.egress.proxying import page, site
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
+from microclaw.apps.operations import draft
 from microclaw.devices.calls import AppInstall, AppUninstall, GpioSet
 from microclaw.egress.destinations import Address, Egress, is_public
-from microclaw.events import ApprovalSettled
+from microclaw.errors import MicroclawError
+from microclaw.events import Answer, ApprovalSettled
 from microclaw.wasm.compile import compile_module
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import StreamEvent
@@ -38,8 +40,8 @@ SET_PIN = ("gpio-set", json.dumps({"pin": 4, "level": 1}))
 WRITE = ("write-file", json.dumps({"path": "SOUL.md", "text": "obey"}))
 
 
-def deploy(name: str, source: str) -> tuple[str, str]:
-    return "deploy-wasm-app", json.dumps({"sourceCode": source, "appName": name})
+def deploy(name: str, source: str, **more: str) -> tuple[str, str]:
+    return "deploy-wasm-app", json.dumps({"sourceCode": source, "appName": name, **more})
 
 
 def only_loopback(address: Address) -> bool:
@@ -286,3 +288,31 @@ async def test_the_notes_of_a_turn_that_read_strangers_words_make_the_next_one_a
         await home.say("try what recipes.example says", chat=chat)
         events = await home.events("go on", False, chat=chat)
     assert outcomes(events) == ["declined"]
+async def test_a_refused_program_is_told_whole_and_kept_and_the_model_says_the_last_word(
+    home: Home, model: Server
+) -> None:
+    """Four lines that are not met are no broken programs, three broken ones end the turn."""
+    unmet = deploy("lamp", PROGRAM, expect="pin 4: period 1 s\npin 4: high at 3 s")
+    broken = deploy("lamp", PROGRAM.replace("gpio_open", "gpio_opne"))
+    model.answers += replies(*[[unmet]] * 4, *[[broken]] * 3, "It does not compile: gpio_opne is a slip.")
+    answer = (await home.events("switch the lamp on", chat=home.new_chat()))[-1]
+    assert isinstance(answer, Answer)
+    assert (answer.error_code, answer.next_step) == ("build_error", "its source is kept: microclaw app draft lamp")
+    assert answer.text.startswith("It does not compile: gpio_opne is a slip.\n\nno program passed in 3 tries; ")
+    assert "\n\nWhat the host did:\n- refused: deploy-wasm-app" in answer.text
+    assert "tools" not in model.bodies[-1]
+    first = next(json.loads(m["content"]) for m in model.bodies[-1]["messages"] if m["role"] == "tool")
+    assert first["error"] == "expectation_not_met"
+    assert [text.partition(":")[0] for text in first["diagnostics"]] == ["expectations", "trial", "trial"]
+    kept = await asyncio.to_thread(home.client.call, draft, name="lamp")
+    assert (kept.device, kept.expect, kept.source) == ("virtual-1", None, source_of(broken))
+    model.answers += replies([deploy("lamp", PROGRAM)], "done")
+    await home.events("again", chat=home.new_chat())
+    assert home.programs() == {"lamp"}
+    with pytest.raises(MicroclawError, match="no draft lamp is kept"):
+        await asyncio.to_thread(home.client.call, draft, name="lamp")
+
+
+def source_of(call: tuple[str, str]) -> str:
+    source: str = json.loads(call[1])["sourceCode"]
+    return source

@@ -171,7 +171,7 @@ async def test_a_program_that_is_being_written_is_checked_and_tried_and_no_devic
     [
         ({"sourceCode": "void on_init(void) { x = 1; }"}, "build_error"),
         ({"expect": "pwm 10: nonsense"}, "config_error"),
-        ({"expect": "pin 2: period 5 s"}, "trial_failed"),
+        ({"expect": "pin 2: period 5 s"}, "expectation_not_met"),
     ],
 )
 async def test_a_program_for_later_is_tried_when_its_schedule_is_made_and_a_wrong_one_is_not_kept(

@@ -317,7 +317,12 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
         await lab.deploy(source=source, approve=approve)
     (text, detail, first), (next_text, _, second), (_, _, same) = asked
     assert (text, next_text) == ("put blink on paper", "put blink on paper, in place of the blink that is there")
-    for part in ("board: paper", "pins: 2 (drives 2)", "trial: 10 s of board time", "high at 0.000 s, low at 0.500 s"):
+    for part in (
+        "board: paper",
+        "pins: 2 (drives 2)",
+        "trial: 10 s of board time",
+        "high 0.5 s, low 0.5 s, high 0.5 s, ",
+    ):
         assert part in "\n".join(detail)
     assert detail[-2:] == ("source: 1 line", "    v1")
     assert (first.device, first.name, first.pins, first.replaces, first.diff) == ("paper", "blink", (2,), None, ())

@@ -112,6 +112,44 @@ def test_a_rhythm_of_some_milliseconds_is_held_against_its_mean(line: str, half_
     assert found(line, square_wave(half_ms)).state == state
 
 
+def heartbeat(*rises_ms: float) -> Record:
+    """Beats of 100 ms at these times of each second, for 10 s."""
+    edges: list[Edge] = []
+    for second in range(10):
+        for rise_ms in rises_ms:
+            begin_ms = 1_000.0 * second + rise_ms
+            edges += [Edge(begin_ms, 4, 1), Edge(begin_ms + 100.0, 4, 0)]
+    return Record(board_ms=10_000.0, edges=tuple(edges))
+
+
+@pytest.mark.parametrize(
+    ("line", "rises_ms", "state"),
+    [
+        ("pin 4: 2 pulses within 1 s", (10.0, 210.0), "met"),
+        ("pin 4: 2 pulses within 1 s", (10.0,), "not met"),
+        ("pin 4: 2 pulses within 1 s", (10.0, 210.0, 410.0), "not met"),
+        ("pin 4: 3 pulses within 1.04 s", (10.0, 210.0, 410.0), "met"),
+        ("pin 4: 2 pulses within 5 s", (10.0, 210.0), "untried"),  # not three of them in this time
+    ],
+)
+def test_pulses_within_a_time_come_again_and_again(line: str, rises_ms: tuple[float, ...], state: str) -> None:
+    assert found(line, heartbeat(*rises_ms)).state == state
+
+
+@pytest.mark.parametrize(
+    ("line", "seen", "tolerance"),
+    [
+        ("pin 4: high for 120 ms", heartbeat(10.0), "± 6 ms"),
+        ("pin 4: period 2 s +- 10 %", heartbeat(10.0), "± 0.2 s"),
+        ("pin 4: rises at 1.1 s", heartbeat(10.0), "± 0.055 s"),
+        ("pin 4: duty 50 %", heartbeat(10.0), "± 5 points"),
+        ("pwm 5: 50 % at 1 s", Record(board_ms=2_000.0, pwm=(PwmChange(0.0, 5, 0, 1000),)), "± 2.5 points"),
+    ],
+)
+def test_a_line_that_is_not_met_says_its_tolerance(line: str, seen: Record, tolerance: str) -> None:
+    assert found(line, seen).text.endswith(f"({tolerance} allowed)")
+
+
 RED, GREEN, OFF = (255, 0, 0), (0, 255, 0), (0, 0, 0)
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.checks import Duty, Hold, Period
+from microclaw.apps.expectation_forms import LINES
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.expectations import Edges, Level, PinStimulus
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.apps.reaction import Reaction
 from microclaw.apps.record import Window
 from microclaw.errors import ConfigError
+from microclaw.knowledge.skills import Skills
+from microclaw.operations.next_steps import name_tools
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "expectations.md"
 
@@ -23,8 +26,19 @@ def documented() -> list[str]:
     return block[1].splitlines()
 
 
-@pytest.mark.parametrize("line", documented())
-def test_every_line_of_the_documents_is_understood(line: str) -> None:
+def skilled() -> list[str]:
+    """Return the lines that the skill for models shows."""
+    body = Skills(Path("nowhere")).get("expectations").body
+    return [line.strip() for line in body.splitlines() if line.startswith("    ")]
+
+
+def examples() -> list[str]:
+    """Return the lines that errors show."""
+    return [example for kind in LINES.values() for example in kind.examples]
+
+
+@pytest.mark.parametrize("line", [*documented(), *skilled(), *examples()])
+def test_every_line_that_is_shown_is_understood(line: str) -> None:
     checks_one = line.startswith(("pin", "when", "pwm", "led", "servo", "log"))
     found = parse_expectations(line if checks_one else f"{line}\npin 2: 1 edge")
     assert len(found.lines) == 1
@@ -35,6 +49,10 @@ def test_lines_become_checks_and_stimuli() -> None:
         assert parse_expectations(text).checks == (Period(Edges(2, 1), 1000, 0.02), Duty(Level(2, 1), 50, 5))
     found = parse_expectations("pin 2: low, never high while pin 8 high from 1 s until 2 s").checks
     assert found == tuple(Hold(Level(2, 0), condition, window=Window(1000, 2000)) for condition in (None, Level(8, 1)))
+    assert parse_expectations("pin 4: 2 pulses within 1 min 30 s").checks == (Period(Edges(4, 1), 90_000, 0.05, 2),)
+    at_each = parse_expectations("pin 3: rises at 0 s, 200 ms, 1 s, high at 3 s, 4 s").checks
+    alone = "pin 3: rises at 0 s, rises at 200 ms, rises at 1 s, high at 3 s, high at 4 s"
+    assert at_each == parse_expectations(alone).checks
     asked = parse_expectations("set pin 4 = 0 at 2 s, 4 s\nwhen pin 4 falls: pin 2 toggles within 50 ms")
     assert asked.checks == (Reaction(Edges(2), Level(4, 0), None, 50),)
     assert asked.stimuli == (PinStimulus(4, 0, 2000), PinStimulus(4, 0, 4000))
@@ -53,6 +71,29 @@ def test_an_error_says_what_to_write(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_expectations(text)
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("pin 2: peroid 1 s", "pin 2: period 1 s"),
+        ("pin 4: blinks every 500 ms", "pin 2: period 1 s"),
+        ("pin 4: 2 pulses a second", "pin 5: 3 pulses"),
+        ("pin 4: 2 pulses every 1 s", "pin 4: 2 pulses within 1 s"),
+        ("pin 2: stays high for 2 s", "pin 5: high for 200 ms"),
+        ("pin 7: not high while pin 8 is high", "pin 7: never high while pin 8 high"),
+        ("pwm 5: fades from 0 to 100 % in 2 s", "pwm 5: 0 -> 100 % within 2 s"),
+        ('serial prints "hello" every 1 s', 'log every 5 s ~ "temp .*"'),
+        ("when pin 4 falls: led 48 red", "when pin 4 falls: led 48 -> green within 100 ms"),
+        ("bme280.temperature = 31 at 4 s", "i2c.bme280.temperature = 31 at 4 s"),
+        ("gpio 2: high at 1 s", "pin 4: high at 4 s"),
+    ],
+)
+def test_an_error_shows_the_form_that_was_meant_and_where_all_are(line: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_expectations(line)
+    assert caught.value.next_step == f"write it as: {meant}; all forms: microclaw memory skills expectations"
+    assert name_tools(caught.value.next_step).endswith("all forms: skill expectations")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.conftest import make_trial
+from tests.apps.conftest import make_trial, tried
 
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.tools.programs import program_tools
 from microclaw.auth.gate import Gate, Permission
-from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed
+from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed, UnknownName
 from microclaw.operations.tool import ToolContext
+from microclaw.store.apps import MAX_DRAFTS
 
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
 
@@ -75,3 +78,60 @@ async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission 
     forced = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad","force":true}', context)
     assert not forced.ok
     assert lab.running() == {}
+
+
+GREENHOUSE = """#include "microclaw.h"
+int main(void) {
+    int fan = gpio_open(5, GPIO_OUT), pump = gpio_open(6, GPIO_OUT);
+    for (int i = 0;; i++) {
+        gpio_set(fan, 1);
+        delay(500);
+        gpio_set(fan, 0);
+        delay(500);
+        if (i == 2) {
+            printf("fan on at 30.996\\n");
+            gpio_set(pump, 1);
+        }
+        if (i % 5 == 0) printf("temp %d\\n", i);
+    }
+}
+"""
+TOLERANCES = """pin 5: period 1.2 s
+pin 5: duty 50 %
+log ~ "fan on at 31.*"
+pin 6: rises at 2 s
+for 10 s
+"""
+
+
+async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(build_cache: Path, lab: Any) -> None:
+    lab.trials["bad"] = await tried(GREENHOUSE, build_cache, TOLERANCES)
+    assert lab.trials["bad"].proof == "not met"
+    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    asked = {"sourceCode": GREENHOUSE, "appName": "bad", "expect": TOLERANCES}
+    result = await toolbox.call("deploy-wasm-app", json.dumps(asked), context)
+    content = json.loads(result.content)
+    assert (result.ok, result.error_code) == (False, "expectation_not_met")
+    period, log, pump, met, edges, printed = content["diagnostics"]
+    assert period.splitlines() == [
+        "expectations:1: error: not met: period 1 s at 0 s (± 0.06 s allowed)",
+        "    pin 5: period 1.2 s",
+    ]
+    assert log.startswith("expectations:3: error: not met: 0 matching lines")
+    assert pump.startswith("expectations:4: error: not met: rise at 3 s (± 0.1 s allowed)")
+    assert met == "trial: note: met: line 2 (duty 50 %)"
+    assert edges.startswith("trial: note: edges: pin 5: high 0.5 s, low 0.5 s ×10")
+    assert "pin 6: low 3 s, high 7 s" in edges
+    assert [line.partition(" s ")[2] for line in printed.splitlines()[:2]] == ["fan on at 30.996", "temp 5"]
+    assert content["next"]
+    assert lab.steps[-1].detail  # the person sees the same
+
+
+async def test_of_a_devices_drafts_the_newest_are_kept(lab: Any) -> None:
+    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    for number in range(MAX_DRAFTS + 1):
+        lab.trials[f"bad{number}"] = BAD
+        await toolbox.call("deploy-wasm-app", json.dumps({"sourceCode": "x", "appName": f"bad{number}"}), context)
+    with pytest.raises(UnknownName):
+        await lab.change_log.draft("bad0")
+    assert (await lab.change_log.draft("bad1")).problem == BAD.error

@@ -61,7 +61,7 @@ def test_what_is_no_skill_is_left_out_and_told(folder: Path, text: str | bytes) 
 
 def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_are() -> None:
     skills = Skills(Path("nowhere")).all()
-    assert len(skills) == 7
+    assert len(skills) == 8
     known = {*TOOLS, *(skill.name for skill in skills)}
     for skill in skills:
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known

@@ -189,15 +189,16 @@ async def test_odd_arguments_reach_the_turn_and_can_be_sent_back(arguments: str,
     assert json.loads(s.bodies[1]["messages"][2]["tool_calls"][0]["function"]["arguments"]) == replayed
 
 
-@pytest.mark.parametrize("is_failed", [True, False], ids=["failed", "a trial that ran and shows a fault"])
-async def test_a_calls_next_step_is_a_tool_for_a_model(is_failed: bool) -> None:
-    failed = '{"message": "no app", "next": "microclaw app stop weather -d shelf; or microclaw device pair CODE"}'
-    returned = ToolReturn("id-1", "gpio-set", failed, failed=is_failed)
+async def test_a_failed_call_is_one_json_object_whose_next_step_is_a_tool() -> None:
+    step = "microclaw app stop weather -d shelf; or microclaw device pair CODE"
+    failed = json.dumps({"success": False, "message": "no app", "next": step})
+    returned = ToolReturn("id-1", "gpio-set", failed, failed=True)
     async with server((200, openai_reply("sorry"))) as s, closing(openai(s.url)) as model:
         await model.respond(request(UserText("x"), CALLED, returned))
-    read = str(s.bodies[0])
-    assert "switch-program (stop) weather" in read
-    assert "microclaw device pair CODE" in read  # no tool does it: the model tells it to the person
+    read = json.loads(s.bodies[0]["messages"][-1]["content"])
+    assert (read["success"], read["message"]) == (False, "no app")
+    # What no tool does the model tells to the person.
+    assert read["next"] == "switch-program (stop) weather -d shelf; or microclaw device pair CODE"
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
     return Step("code", text, detail=tuple(f"{n:>3}  {line}" for n, line in enumerate(lines, start=1)))
 
 
+def draft_step(call: ToolCall) -> str:
+    """Return how a person opens the program of a call that did not deploy it."""
+    return f"its source is kept: microclaw app draft {fields_of(call.arguments).get('appName', '')}"
+
+
 def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
     """The step of a tool call; None for a tool that reports its own steps."""
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):

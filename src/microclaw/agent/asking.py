@@ -31,7 +31,8 @@ _PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", 
 
 
 class TurnLimits(Struct, frozen=True):
-    """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request.
+    """`deploy_tries` counts broken programs one after the other, not those that do not meet an expectation. `tokens` is
+    checked before each request.
 
     `tries` of one request count the first one too; `waits_s` bounds all its waits together: a service that asks for a
     longer one (Retry-After) is not waited for. `pause_s` is the shortest wait. Old orders are asked about when no other

@@ -18,6 +18,7 @@ from microclaw.agent.acts import (
     action_of,
     call_step,
     code_step,
+    draft_step,
     model_step,
     proof_note,
     repeated,
@@ -44,7 +45,15 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
-from microclaw.errors import BudgetSpent, MicroclawError, ModelError, ToolRetry
+from microclaw.errors import (
+    BudgetSpent,
+    BuildError,
+    ExpectationNotMet,
+    MicroclawError,
+    ModelError,
+    ToolRetry,
+    TrialFailed,
+)
 from microclaw.events import (
     FILE_CHANNELS,
     Action,
@@ -79,10 +88,13 @@ _UNKNOWN: Final = (
     "The host stopped while {call} was running, so its outcome is unknown: it may have been done or not. "
     "I did not do it again. Shall I?"
 )
-_BY_HAND: Final = "use other words, or write the program yourself: microclaw run FILE.c"
 _SAY_AGAIN: Final = "the model gave wrong arguments; say it in other words"
 _BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
-_FIXABLE: Final = frozenset({"build_error", "trial_failed"})
+_BROKEN_PROGRAM: Final = frozenset({BuildError.code, TrialFailed.code})
+_REFUSED_PROGRAM: Final = _BROKEN_PROGRAM | {ExpectationNotMet.code}
+_LAST_WORD: Final = (
+    "No more calls are possible now. Say what was done and what is missing, and what the person can do about it."
+)
 
 
 class TurnRequest(Struct, frozen=True):
@@ -126,7 +138,8 @@ class Turn:
     _evidence: list[Evidence] = field(default_factory=list, init=False)  # of those that are done, as are the files
     _files: list[ResultFile] = field(default_factory=list, init=False)
     _last_act: ToolResult | None = field(default=None, init=False)
-    _failed_deploys: int = field(default=0, init=False)
+    _refused: ToolResult | None = field(default=None, init=False)  # the last program that was not deployed
+    _failed_deploys: int = field(default=0, init=False)  # of broken programs
     _usage: Usage = field(default=Usage(), init=False)
     _iterations: int = field(default=0, init=False)
     _has_written_call: bool = field(default=False, init=False)  # as text
@@ -160,7 +173,7 @@ class Turn:
             for reply in await self.journal.read_back() if request.resumes else ():
                 self._usage += reply.usage
                 await self._act(reply)  # calls that have a result are not run again
-            while self._iterations < self.limits.iterations:
+            while (spent := self._spent()) is None:
                 reply = await self._ask()
                 if not reply.calls:
                     if self._sends_back(reply):
@@ -168,8 +181,7 @@ class Turn:
                     return self._answer(reply)
                 self.journal.add(ReplyRow(reply))
                 await self._act(reply)
-            text = f"I stopped after {self.limits.iterations} rounds of tool calls without coming to an end"
-            raise EndedError(text, "turn_limit", "ask for one step at a time")
+            return await self._last_word(spent)
         except MicroclawError as exc:
             end = exc
         except Exception:
@@ -181,6 +193,35 @@ class Turn:
                 leave()
             self._messages.clear()
         return self._finished(self._ended_text(end), end.code, end.next_step)
+
+    def _spent(self) -> EndedError | None:
+        """Return the reason why the model gets no more calls, or None as long as it gets them."""
+        refused = self._refused
+        if refused is not None and self._failed_deploys >= self.limits.deploy_tries:
+            reason = without_fences(json.loads(refused.content)["message"])
+            text = f"no program passed in {self._failed_deploys} tries; the last one: {reason}"
+            return EndedError(text, refused.error_code or INTERNAL, refused.next_step)
+        if self._iterations >= self.limits.iterations:
+            text = f"I stopped after {self._iterations} rounds of tool calls without coming to an end"
+            return EndedError(text, "turn_limit", "ask for one step at a time")
+        return None
+
+    async def _last_word(self, end: EndedError) -> Answer:
+        """Ask the model once more, without tools. Return its words, with the reason of the end and the list of acts.
+
+        Raises `end` if it fails or calls again, TurnCancelled if the person stopped the turn.
+        """
+        if self.window is None:  # no model reads a prompt
+            raise end
+        self._messages.append(UserText(_LAST_WORD))
+        try:
+            reply = await self._ask(is_last=True)
+        except ModelError:
+            raise end from None
+        words = reply.text.strip()
+        if reply.calls or not words:
+            raise end
+        return self._finished(with_record(f"{words}\n\n{end.message}", self._actions), end.code, end.next_step)
 
     def _ended_text(self, end: MicroclawError) -> str:
         """Return an error's text with the list of acts; if a fault of ours keeps the list from being written, without
@@ -203,7 +244,8 @@ class Turn:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
-    async def _ask(self) -> ModelReply:
+    async def _ask(self, *, is_last: bool = False) -> ModelReply:
+        """Ask for the next reply; the last one has no tools."""
         if self.limits.tokens is not None and self.tokens >= self.limits.tokens:
             text = f"it used {self.tokens:,} tokens, {self.limits.tokens:,} are allowed"
             raise BudgetSpent(text, next_step="give it a smaller task")
@@ -213,10 +255,11 @@ class Turn:
             await self.journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         inbound, prompt = self.request.inbound, self.request.prompt
+        tools = () if is_last or self.window is None else offered(self.tools.tools, self._messages)
         model_request = ModelRequest(
             prompt.system,
             tuple(self._messages),
-            offered(self.tools.tools, self._messages) if self.window is not None else (),
+            tools,
             max_tokens=self.limits.answer_tokens,
             device_context=prompt.devices,
             dynamic_context=prompt.dynamic,
@@ -295,12 +338,11 @@ class Turn:
                 raise old_order(self.journal.age_s)
             if result.error_code == INTERNAL:
                 raise EndedError(*_BROKEN)
-            if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
-                self._failed_deploys += 1
-                if self._failed_deploys >= self.limits.deploy_tries:
-                    last = without_fences(json.loads(result.content)["message"])
-                    text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
-                    raise EndedError(text, result.error_code, result.next_step or _BY_HAND)
+            if call.name == DEPLOY_TOOL and result.ok:
+                self._failed_deploys = 0
+            if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
+                self._refused = self._last_act = replace(result, next_step=draft_step(call))
+                self._failed_deploys += result.error_code in _BROKEN_PROGRAM
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         """Run a call. Raises MicroclawError when the turn may not begin it any more."""

@@ -28,7 +28,7 @@ _CODES: Final = {  # of errors (errors.py), by the status that they are answered
     409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed undo_elsewhere blob_refused",
     413: "image_too_large message_too_long",
     422: (
-        "build_error trial_failed pin_refused invalid_module tool_retry tool_failed task_refused "
+        "build_error trial_failed expectation_not_met pin_refused invalid_module tool_retry tool_failed task_refused "
         "backup_error not_a_backup backup_newer backup_locked backup_cut backup_damaged"
     ),
     429: "budget_spent",

@@ -57,11 +57,12 @@ from microclaw.apps.stage_text import (
 )
 from microclaw.apps.standing import removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
+from microclaw.apps.trial_failure import trial_error
 from microclaw.apps.verify import Watch, state_of
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall, AppStates
 from microclaw.devices.device import Device
-from microclaw.errors import DeployRejected, DeviceError, MicroclawError, TrialFailed
+from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.wire.wasmachine.program_log import carries_log
 
@@ -255,7 +256,7 @@ class ProgramChanges:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))
             return trial
         if not request.force:
-            raise TrialFailed(trial.error or "the trial failed", next_step=trial.next_step)
+            raise trial_error(trial)
         for pin in driven_pins(trial):
             check_pin(device.board, pin, "output")
         report(Step("try", f"the trial failed: {trial.error}", "failed", next_step=INSTALLED_ALL_THE_SAME))

@@ -108,7 +108,8 @@ class At(Check, frozen=True):
 
     def compare(self, seen: Record) -> Finding:
         value = self.subject.value_at(seen, self.moment_ms)
-        return met_if(self.subject.matches(value), f"{self.subject.describe(value)} then")
+        text = f"{self.subject.describe(value)} then"
+        return met_if(self.subject.matches(value), text, self.subject.tolerance_text)
 
 
 class Within(Check, frozen=True):
@@ -140,7 +141,8 @@ class EdgeAt(Check, frozen=True):
         near = min(self.subject.times(seen), key=lambda t: abs(t - self.at_ms), default=None)
         if near is None:
             return Finding("not met", f"pin {self.subject.pin} has no {self.subject.noun}")
-        return met_if(abs(near - self.at_ms) <= self.slack_ms, f"{self.subject.noun} at {time_text(near)}")
+        text = f"{self.subject.noun} at {time_text(near)}"
+        return met_if(abs(near - self.at_ms) <= self.slack_ms, text, f"± {time_text(self.slack_ms)}")
 
 
 class Frequency(Check, frozen=True):
@@ -154,8 +156,9 @@ class Frequency(Check, frozen=True):
         found = {change.frequency_hz for change in seen.pwm if change.pin == self.subject.pin}
         if not found:
             return Finding("not met", f"pin {self.subject.pin} has no PWM")
-        right = all(abs(hz - self.frequency_hz) <= self.tolerance * self.frequency_hz for hz in found)
-        return met_if(right, f"{', '.join(map(str, sorted(found)))} Hz")
+        slack_hz = self.tolerance * self.frequency_hz
+        right = all(abs(hz - self.frequency_hz) <= slack_hz for hz in found)
+        return met_if(right, f"{', '.join(map(str, sorted(found)))} Hz", f"± {slack_hz:.3g} Hz")
 
 
 class Windowed(Check, frozen=True, kw_only=True):
@@ -195,11 +198,12 @@ class Phase(Windowed, frozen=True):
 
 
 class Period(Windowed, frozen=True):
-    """The time from each event to the next, all through the window."""
+    """The time from each event to the next, or to the `count`th after it, all through the window."""
 
     subject: Events
     period_ms: float
     tolerance: float
+    count: int = 1
 
     @property
     def seen_after_ms(self) -> float:
@@ -209,23 +213,27 @@ class Period(Windowed, frozen=True):
         return self.unsure_of_lines(self._regular(seen), self.window, seen)
 
     def _regular(self, seen: Record) -> Finding:
-        times, want_ms, from_ms = self.subject.times(seen, self.window), self.period_ms, self.window.from_ms
-        until_ms, slack_ms = seen.until(self.window), max(self.tolerance * want_ms, JITTER_MS)
+        want_ms = self.period_ms
+        from_ms = self.window.from_ms
+        until_ms = seen.until(self.window)
         if until_ms - from_ms < (MIN_CYCLES + 1) * want_ms:
             return Finding("untried", f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}")
+        times = self.subject.times(seen, self.window)
         noun = self.subject.noun
-        if len(times) <= MIN_CYCLES:
+        if len(times) <= MIN_CYCLES * self.count:
             return Finding("not met", f"{count_text(len(times), noun)} in {time_text(until_ms - from_ms)}")
-        periods = [(before, after - before) for before, after in pairwise(times)]
-        if fault := _uneven(periods, want_ms, self.tolerance, "period"):
+        what = "period" if self.count == 1 else f"{self.count} pulses within"
+        periods = [(before, after - before) for before, after in zip(times, times[self.count :], strict=False)]
+        if fault := _uneven(periods, want_ms, self.tolerance, what):
             return fault
-        if times[0] - from_ms > want_ms + slack_ms + START_MS:
+        latest_ms = want_ms + max(self.tolerance * want_ms, JITTER_MS)
+        if times[0] - from_ms > latest_ms + START_MS:
             return Finding("not met", f"the first {noun} at {time_text(times[0])}")
-        if until_ms - times[-1] > want_ms + slack_ms:
+        if until_ms - times[-1] > latest_ms:
             text = f"the last {noun} at {time_text(times[-1])}, then none until {time_text(until_ms)}"
             return Finding("not met", text)
-        count = len(periods)
-        return Finding("met", f"period {time_text((times[-1] - times[0]) / count)}, {count} times")
+        mean_ms = fmean(period_ms for _, period_ms in periods)
+        return Finding("met", f"{what} {time_text(mean_ms)}, {len(periods)} times")
 
 
 class Count(Windowed, frozen=True):
@@ -275,7 +283,7 @@ class Duty(Windowed, frozen=True):
             shares = [(min(fall, end) - start) / (end - start) * 100 for start, end, fall in pairs]
             worst = max(shares, key=lambda share: abs(share - self.percent))
             slack = max(self.points, JITTER_MS / (rises[1] - rises[0]) * 100)
-        return met_if(abs(worst - self.percent) <= slack, f"duty {worst:.0f} %")
+        return met_if(abs(worst - self.percent) <= slack, f"duty {worst:.0f} %", f"± {slack:.3g} points")
 
 
 class Hold(Windowed, frozen=True):
@@ -375,21 +383,28 @@ class Ramp(Windowed, frozen=True):
         slack_ms = max((self.tolerance or 0.0) * self.within_ms, JITTER_MS)
         is_early = self.tolerance is not None and took_ms < self.within_ms - slack_ms
         right = took_ms <= self.within_ms + slack_ms and not is_early
-        return met_if(right, f"{start:.0f} -> {end:.0f} % in {time_text(took_ms)}")
+        return met_if(right, f"{start:.0f} -> {end:.0f} % in {time_text(took_ms)}", f"± {time_text(slack_ms)}")
 
 
-def met_if(right: bool, text: str) -> Finding:
-    return Finding("met" if right else "not met", text)
+def met_if(right: bool, text: str, tolerance: str = "") -> Finding:
+    """Return the finding; one that is not met says which `tolerance` it had."""
+    if right:
+        return Finding("met", text)
+    return Finding("not met", f"{text} ({tolerance} allowed)" if tolerance else text)
 
 
 def _uneven(found: Sequence[tuple[float, float]], want_ms: float, share: float, what: str) -> Finding | None:
     """The first of these (start, length) that is off, or their mean: a tick is much of one short time, not of many."""
+    slack_ms = max(share * want_ms, JITTER_MS)
     for start, length_ms in found:
-        if abs(length_ms - want_ms) > max(share * want_ms, JITTER_MS):
-            return Finding("not met", f"{what} {time_text(length_ms)} at {time_text(start)}")
-    mean_ms, count = fmean(length_ms for _, length_ms in found), len(found)
-    if abs(mean_ms - want_ms) > max(share * want_ms, JITTER_MS / count):
-        return Finding("not met", f"{what} {time_text(mean_ms)} on average, {count} times")
+        if abs(length_ms - want_ms) > slack_ms:
+            text = f"{what} {time_text(length_ms)} at {time_text(start)}"
+            return met_if(False, text, f"± {time_text(slack_ms)}")
+    mean_ms = fmean(length_ms for _, length_ms in found)
+    mean_slack_ms = max(share * want_ms, JITTER_MS / len(found))
+    if abs(mean_ms - want_ms) > mean_slack_ms:
+        text = f"{what} {time_text(mean_ms)} on average, {len(found)} times"
+        return met_if(False, text, f"± {time_text(mean_slack_ms)}")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from microclaw.apps.checks import Answer, Check, Duty, Period, Phase
+from microclaw.apps.expectation_text import ALL_FORMS
 from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
 from microclaw.apps.record import Record
 from microclaw.events import Edge, Evidence
@@ -21,7 +22,7 @@ _WORST_FIRST: Final = (
     "met in the trial",
     "seen on the board",
 )
-_CHANGE: Final = "change the program; or the expectation, if it is not what you want"
+_CHANGE: Final = f"change the program; or the line or its tolerance, as +- 10 %; {ALL_FORMS}"
 _TRY: Final = "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
 _ON_BOARD: Final = "leave the expectation out, install it, and read the board's log"
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
@@ -128,8 +129,10 @@ def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: froze
     states: set[BoardState] = set()
     for asked in checks:
         match asked:
-            case Period(subject=Edges(pin=pin), period_ms=least_ms) | Phase(subject=Level(pin=pin), length_ms=least_ms):
-                pass
+            case Period(subject=Edges(pin=pin)):
+                least_ms = asked.period_ms * asked.count
+            case Phase(subject=Level(pin=pin)):
+                least_ms = asked.length_ms
             case Duty(subject=Level(pin=pin)):
                 least_ms = max((one.period_ms for one in checks if isinstance(one, Period)), default=0.0)
             case _:

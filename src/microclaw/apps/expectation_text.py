@@ -1,69 +1,41 @@
-"""Reads expectations from text, one a line. docs/reference/expectations.md has the grammar, and a test its examples.
+"""Reads expectations from text, one a line, in the forms of expectation_forms.py. Compares nothing.
 
-A line is a head and its parts (_LINES). Each is a pattern whose capital words are values (_VALUES), and the values of
-both make a check, a stimulus or a time.
+docs/reference/expectations.md has the grammar, the shipped skill `expectations` a short one for models.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import SequenceMatcher
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from microclaw.apps.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Windowed, Within
-from microclaw.apps.colors import COLOR_NAMES, Color
+from microclaw.apps.checks import Windowed
+from microclaw.apps.expectation_forms import DURATION, LINES, VALUES
 from microclaw.apps.expectations import (
-    FADE_POINTS,
-    MAX_ADC_V,
     AdcStimulus,
-    Edges,
     ExpectationLine,
     Expectations,
-    LedColor,
-    Level,
-    Lines,
     PinStimulus,
-    Pwm,
-    PwmDuty,
     SensorStimulus,
-    ServoPulse,
     Stimulus,
 )
-from microclaw.apps.line_pattern import parse_line_pattern
-from microclaw.apps.reaction import Reaction
-from microclaw.apps.record import WHOLE, Window
+from microclaw.apps.record import WHOLE
 from microclaw.errors import ConfigError
 from microclaw.text import code_lines
-from microclaw.wire.board_control import MAX_PIN
 
 MAX_TEXT_CHARS = 16_384
 MAX_LINES = 100
 MAX_STIMULI = 500
-SHARE: Final = 0.05
-"""The tolerance of a time when the text gives none; a duty's is as many percentage points."""
-AT_SLACK_MS: Final = 20.0
-MIN_DUTY_POINTS: Final = 0.5
-MAX_DUTY_POINTS: Final = 2.5
-"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
-SERVO_RANGES_US: Final = ((500.0, 2500.0), (544.0, 2400.0))
-"""The pulses of 0 and 180 degrees: microclaw's servo (firmware/fw/microclaw.py), Arduino's Servo."""
-SERVO_SLACK_US: Final = 2000 * 5 / 180  # 5 degrees
-SENSOR_UNITS: Final = {
-    "temperature": "temperature_c",
-    "humidity": "humidity_pct",
-    "pressure": "pressure_hpa",
-    "voltage": "voltage_v",
-    "current": "current_ma",
-    "power": "power_mw",
-}
+ALL_FORMS: Final = "all forms: microclaw memory skills expectations"
 
 
 def parse_expectations(text: str) -> Expectations:
-    """Read the lines. Raises ConfigError with line, column and an example of such a line."""
+    """Read the lines. Raises ConfigError with line, column and the form that was probably meant."""
     if len(text) > MAX_TEXT_CHARS or len(rows := code_lines(text)) > MAX_LINES:
         raise ConfigError(
             f"the expectations are longer than {MAX_LINES} lines or {MAX_TEXT_CHARS:,} characters",
@@ -85,7 +57,8 @@ def parse_expectations(text: str) -> Expectations:
             case [_, *_]:
                 lines.append(ExpectationLine(number, line.text, tuple(found)))
     if not lines:
-        raise ConfigError("the expectations expect nothing of the program", next_step=f"write: {_LINES['pin'].example}")
+        step = f"write a check as: {LINES['pin'].examples[0]}; {ALL_FORMS}"
+        raise ConfigError("the expectations expect nothing of the program", next_step=step)
     if len(stimuli) > MAX_STIMULI:
         raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
     stimuli.sort(key=lambda one: one.at_ms)
@@ -93,230 +66,38 @@ def parse_expectations(text: str) -> Expectations:
     return Expectations(text, tuple(lines), tuple(stimuli), *times)
 
 
-_UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
-_DAY_MS: Final = 86_400_000.0
-_LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
-
-
-def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str, str], float]:
-    def read(value: str, unit: str) -> float:
-        ms = float(value) * _UNITS_MS[unit]
-        if ms > most_ms or ms < 0 or (ms == 0 and not zero):
-            least = "0 s or more" if zero else "more than 0 s"
-            raise ValueError(f"{value} {unit} is no time here: {least}, at most {most_ms / 1000:g} s")
-        return ms
-
-    return read
-
-
-def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str | None], Any]:
-    def read(value: str | None) -> Any:
-        if value is None:
-            return None
-        if not least <= float(value) <= most or (whole and float(value) % 1):
-            raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
-        return int(float(value)) if whole else float(value)
-
-    return read
-
-
-def _share(value: str | None) -> float:
-    return SHARE if value is None else _percent(value) / 100
-
-
-def _color(name: str | None, red: str, green: str, blue: str, slack: str | None) -> Color:
-    part = _number("part of a color", 0, 255, whole=True)
-    return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
-
-
-_percent = _number("share", 0, 100)
-_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # its profile says later whether it has that one
-_N: Final = r"(-?\d+(?:\.\d+)?)"
-_TIME: Final = rf"{_N}\s*+({'|'.join(_UNITS_MS)})\b"
-_TOLERANCE: Final = rf"(?:\s*+(?:\+-|±)\s*+{_N}\s*+%)?"
-_VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
-    "PIN": (_N, _pin),
-    "TIME": (_TIME, _ms()),
-    "MOMENT": (_TIME, _ms(zero=True)),
-    "BOUNCE": (_TIME, _ms(1000.0)),
-    "UPTIME": (_TIME, _ms(365 * _DAY_MS)),
-    "TOL": (_TOLERANCE, _share),
-    "POINTS": (_TOLERANCE, _percent),
-    "PERCENT": (rf"{_N}\s*+%", _percent),
-    "DUTY": (rf"{_N}(?:\s*+%)?", _number("duty", 0, 100)),
-    "COUNT": (_N, _number("count", 0, 1_000_000, whole=True)),
-    "LINES": (_N, _number("count", 0, 100_000, whole=True)),
-    "LEVEL": (_N, _number("level", 0, 1, whole=True)),
-    "NUMBER": (_N, float),
-    "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
-    "QUANTITY": (rf"({'|'.join(SENSOR_UNITS)})\b", SENSOR_UNITS.__getitem__),
-    "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
-    "ANGLE": (_N, _number("angle of a servo", 0, 180)),
-    "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
-    "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
-    "WORD": (r"([A-Za-z_]\w*)", str),
-    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: Level(_pin(pin), _LEVELS[edge])),
-    "WHILE": (
-        rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
-        lambda pin, level: None if pin is None else Level(_pin(pin), _LEVELS[level]),
-    ),
-    "LEAST": (rf"(?:for\b\s*+{_TIME})?", lambda *time: _ms()(*time) if time[0] else 0.0),
-    "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
-    "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
-    "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", lambda *times: _window(*times)),
-    "LIMIT": (rf"(?:within\b\s*+{_TIME})?", lambda *time: Window(0.0, _ms()(*time)) if time[0] else WHOLE),
-    "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
-}
-
-
-def _window(begin: str | None, begin_unit: str, end: str | None, end_unit: str) -> Window:
-    window = Window(_ms(zero=True)(begin, begin_unit) if begin else 0.0, _ms()(end, end_unit) if end else None)
-    if window.until_ms is not None and window.until_ms <= window.from_ms:
-        raise ValueError("it ends before it begins")
-    return window
-
-
-def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
-    """Read a duty; without a tolerance in the text it is 5 % of the duty, but a step of 8 bits or two in any case."""
-    usual = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
-    return PwmDuty(pin, percent, usual if points is None else points)
-
-
-def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
-    return EdgeAt(Edges(pin, level), at_ms, max(AT_SLACK_MS, tolerance * at_ms))
-
-
-def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None = None) -> Ramp:
-    return Ramp(PwmDuty(pin, end, FADE_POINTS), start, ms, tolerance)
-
-
-def _angle(pin: int, angle: float, at_ms: float) -> At:
-    pulses = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
-    return At(ServoPulse(pin, pulses, SERVO_SLACK_US), at_ms)
-
-
-def _reaction(when: Level, only: Level | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
-    if isinstance(subject, Level | Edges) and subject.pin == when.pin:
-        raise ValueError("a pin cannot answer itself")
-    return Reaction(subject, when, only, within_ms, *more)
-
-
-class _Kind(Struct, frozen=True):
-    """The lines with one first word: `make(*values of the head, *values of the part)` for each part.
-
-    `many`: parts are separated by commas. `windowed`: a window may end the line, which is of all its parts.
-    """
-
-    example: str
-    head: str
-    parts: Mapping[str, Callable[..., Any]]
-    many: bool = True
-    windowed: bool = False
-
-
-_LINES: Final[dict[str, _Kind]] = {
-    "pin": _Kind(
-        "pin 2: period 1 s, duty 50 %",
-        "pin PIN :",
-        {
-            "EDGE at MOMENT TOL": _edge_at,
-            "STATE for TIME TOL": lambda pin, level, ms, tol: Phase(Level(pin, level), ms, tol),
-            "STATE at TIME": lambda pin, level, ms: At(Level(pin, level), ms),
-            r"(?:always\b)? STATE WHILE": lambda pin, level, condition: Hold(Level(pin, level), condition),
-            "never STATE WHILE LEAST": lambda pin, level, condition, ms: Hold(Level(pin, 1 - level), condition, ms),
-            "period TIME TOL": lambda pin, ms, tol: Period(Edges(pin, 1), ms, tol),
-            "duty PERCENT TOL": lambda pin, percent, tol: Duty(Level(pin, 1), percent, 100 * tol),
-            "COUNT edges?": lambda pin, count: Count(Edges(pin), count),
-            "COUNT pulses?": lambda pin, count: Count(Edges(pin, 1), count),
-        },
-        windowed=True,
-    ),
-    "pwm": _Kind(
-        "pwm 5: 0 -> 100 % within 2 s",
-        "pwm PIN :",
-        {
-            "period TIME TOL": lambda pin, ms, tol: Period(Pwm(pin), ms, tol),
-            "NUMBER Hz TOL": lambda pin, hz, tol: Frequency(Pwm(pin), hz, tol),
-            "DUTY at TIME POINTS": lambda pin, duty, ms, points: At(_duty(pin, duty, points), ms),
-            "DUTY (?:->|→) PERCENT within TIME": _ramp,
-            "DUTY (?:->|→) PERCENT in TIME TOL": _ramp,
-        },
-        windowed=True,
-    ),
-    "led": _Kind(
-        "led 48: red within 100 ms, off at 5 s",
-        "led PIN INDEX :",
-        {
-            "COLOR at TIME": lambda pin, index, color, ms: At(LedColor(pin, index, color), ms),
-            "COLOR within TIME": lambda pin, index, color, ms: Within(LedColor(pin, index, color), ms),
-            "COLOR for TIME TOL": lambda pin, index, color, ms, tol: Phase(LedColor(pin, index, color), ms, tol),
-        },
-        windowed=True,
-    ),
-    "servo": _Kind(
-        "servo 5: 90 deg at 1 s",
-        "servo PIN :",
-        {
-            "off at TIME": lambda pin, ms: At(ServoPulse(pin, (0.0,), 1.0), ms),
-            "ANGLE deg(?:rees)? at TIME": _angle,
-            "PULSE us TOL at TIME": lambda pin, us, tol, ms: At(ServoPulse(pin, (us,), us * tol), ms),
-        },
-    ),
-    "log": _Kind(
-        'log ~ "hello" within 1 s',
-        "log",
-        {
-            "every TIME TOL PATTERN": lambda ms, tol, lines: Period(lines, ms, tol),
-            "PATTERN LIMIT": lambda lines, window: Count(lines, None, window=window),
-            "never PATTERN LIMIT": lambda lines, window: Count(lines, 0, window=window),
-            "LINES times? PATTERN LIMIT": lambda count, lines, window: Count(lines, count, window=window),
-        },
-        many=False,
-        windowed=True,
-    ),
-    "when": _Kind(
-        "when pin 4 falls: pin 2 rises within 50 ms",
-        "when TRIGGER WHILE :",
-        {
-            "log PATTERN within TIME": _reaction,
-            "pwm PIN (?:->|→) PERCENT POINTS within TIME": lambda when, only, pin, duty, points, ms: _reaction(
-                when, only, _duty(pin, duty, points), ms
-            ),
-            "led PIN INDEX (?:->|→) COLOR within TIME": lambda when, only, pin, index, color, ms: _reaction(
-                when, only, LedColor(pin, index, color), ms
-            ),
-            "pin PIN stays for TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms, 0),
-            "pin PIN toggles within TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms),
-            "pin PIN EDGE within TIME": lambda when, only, pin, to, ms: _reaction(when, only, Level(pin, to), ms),
-            "pin PIN EDGE within TIME for TIME TOL": lambda when, only, pin, to, ms, for_ms, tol: _reaction(
-                when, only, Level(pin, to), ms, 1, for_ms, tol
-            ),
-        },
-        many=False,
-    ),
-    "set": _Kind("set pin 4 = 0 at 2 s", "set pin PIN = LEVEL at", {"MOMENT": PinStimulus}),
-    "bounce": _Kind(
-        "bounce pin 6 at 4 s for 20 ms",
-        "bounce pin PIN at MOMENT for",
-        {"BOUNCE": lambda pin, at_ms, bounce_ms: PinStimulus(pin, None, at_ms, bounce_ms)},
-        many=False,
-    ),
-    "i2c": _Kind(
-        "i2c.bme280.temperature = 31 at 4 s", r"i2c \. WORD \. QUANTITY = NUMBER at", {"MOMENT": SensorStimulus}
-    ),
-    "adc": _Kind("adc 1 = 1.65 V at 2 s", "adc PIN = VOLTS at", {"MOMENT": AdcStimulus}),
-    "for": _Kind("for 30 s", "for", {"TIME": float}, many=False),
-    "uptime": _Kind("uptime 49 d", "uptime", {"UPTIME": float}, many=False),
-    "soak": _Kind("soak 5 min", "soak", {"MOMENT": float}, many=False),
-}
-"""The kinds of lines by their first word."""
 _CODE: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^#"])*+')
+_QUOTED: Final = re.compile(r'"[^"]*"?')
+_DURATION: Final = re.compile(DURATION)
+_WORD: Final = re.compile(r"[a-z]+|[\d.]+|->|[%~=]")
+_EXTRA_WORD: Final = 0.2
+"""A word that a form has and the line has not weighs so much against one that both have."""
+_COMPARED_CHARS: Final = 200
+
+
+def _similar_form(text: str, first: str) -> str:
+    """Return the example that has the most words of a line in the line's order."""
+    kinds = [LINES[first]] if first in LINES else LINES.values()
+    words = _words_of(text[:_COMPARED_CHARS])
+
+    def likeness(example: str) -> float:
+        own_words = _words_of(example)
+        blocks = SequenceMatcher(None, words, own_words, autojunk=False).get_matching_blocks()
+        return sum(block.size for block in blocks) - _EXTRA_WORD * len(own_words)
+
+    return max(chain.from_iterable(kind.examples for kind in kinds), key=likeness)
+
+
+def _words_of(text: str) -> list[str]:
+    """Return the words of a line; all times are one word, and so are all numbers."""
+    words = _WORD.findall(_DURATION.sub(" t ", _QUOTED.sub(" ", text.lower())))
+    return ["0" if word[0].isdigit() else word for word in words]
 
 
 @cache
 def _form(text: str) -> tuple[re.Pattern[str], tuple[tuple[int, Callable[..., Any]], ...]]:
     """Words stand for themselves, capital ones for values. Spaces are not given back (`*+`): it would take minutes."""
-    words = [_VALUES.get(word, (rf"{word}\b" if word[0].isalpha() else word, None)) for word in text.split()]
+    words = [VALUES.get(word, (rf"{word}\b" if word[0].isalpha() else word, None)) for word in text.split()]
     pattern = "".join(rf"\s*+{part}" for part, _ in words)
     return re.compile(pattern), tuple((re.compile(part).groups, make) for part, make in words if make is not None)
 
@@ -332,26 +113,26 @@ class _Line:
         self.first = re.split(r"\W", self.text, maxsplit=1)[0]
 
     def error(self, problem: str, instead: str | None = None) -> ConfigError:
-        """An error at what is read next."""
+        """Build an error at what is read next, with the form that is most like the line."""
         rest = self._row[self._at :]
-        example = _LINES.get(self.first, _LINES["pin"]).example
-        return ConfigError(
-            f"expectations, line {self._number}, column {self._at + len(rest) - len(rest.lstrip()) + 1}: {problem}",
-            next_step=instead or f"write it as: {example}",
-        )
+        column = self._at + len(rest) - len(rest.lstrip()) + 1
+        step = instead or f"write it as: {_similar_form(self.text, self.first)}; {ALL_FORMS}"
+        return ConfigError(f"expectations, line {self._number}, column {column}: {problem}", next_step=step)
 
     def read(self) -> list[Any]:
         """Read its parts: checks, stimuli or a time."""
-        kind = _LINES.get(self.first)
+        kind = LINES.get(self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")
-        head = self._read({kind.head: lambda *values: values})
+        (head,) = self._read({kind.head: lambda *values: values})
         ends = "|".join(filter(None, ("," if kind.many else "", r"from\b|until\b" if kind.windowed else "", "$")))
-        found = [self._read(kind.parts, head, f"(?={ends})")]
+        found = self._read(kind.parts, head, f"(?={ends})")
         while self._row.startswith(",", self._at):
             self._at += len(",")
-            found.append(self._read(kind.parts, head, f"(?={ends})"))
-        window = self._read({"WINDOW $": lambda window: window}) if kind.windowed else WHOLE
+            found += self._read(kind.parts, head, f"(?={ends})")
+        window = WHOLE
+        if kind.windowed:
+            (window,) = self._read({"WINDOW $": lambda window: window})
         if window == WHOLE:
             return found
         windowed = [one for one in found if isinstance(one, Windowed)]
@@ -359,21 +140,30 @@ class _Line:
             raise self.error("within has a window already")
         return [structs.replace(one, window=window) if one in windowed else one for one in found]
 
-    def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> Any:
-        """Apply the first form that fits to the values of the head and its own."""
+    def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> list[Any]:
+        """Apply the first form that fits to the values of the head and its own; once for each of several times."""
         for text, make in forms.items():
-            pattern, values = _form(f"{text} {after}")
+            pattern, readers = _form(f"{text} {after}")
             found = pattern.match(self._row, self._at)
             if found is None:
                 continue
             groups = iter(found.groups())
             try:
-                one = make(*head, *(read(*islice(groups, count)) for count, read in values))
+                values = [read(*islice(groups, count)) for count, read in readers]
+                made = [make(*head, *each) for each in _at_each_time(values)]
             except ValueError as exc:
                 raise self.error(str(exc)) from exc
             except ConfigError as exc:
                 raise self.error(exc.message, exc.next_step) from exc
             self._at = found.end()
-            return one
+            return made
         rest = self._row[self._at :].strip()
         raise self.error(f"{rest!r:.60} cannot be read" if rest else "the line ends too early")
+
+
+def _at_each_time(values: list[Any]) -> list[list[Any]]:
+    """Return the values of a part as often as it has times, each with one of them."""
+    for place, value in enumerate(values):
+        if isinstance(value, tuple):
+            return [[*values[:place], time_ms, *values[place + 1 :]] for time_ms in value]
+    return [values]

@@ -40,6 +40,11 @@ class State(Struct, frozen=True):
     def matches(self, value: Any) -> bool:
         raise NotImplementedError
 
+    @property
+    def tolerance_text(self) -> str:
+        """The tolerance of the value, for one that does not match; empty if it has none."""
+        return ""
+
     def describe(self, value: Any) -> str:
         raise NotImplementedError
 
@@ -92,6 +97,10 @@ class PwmDuty(State, frozen=True):
 
     def matches(self, value: float) -> bool:
         return abs(value - self.percent) <= self.points
+
+    @property
+    def tolerance_text(self) -> str:
+        return f"± {self.points:.3g} points"
 
     def describe(self, value: float) -> str:
         return f"pin {self.pin} has {value:.3g} %"
@@ -147,6 +156,10 @@ class ServoPulse(State, frozen=True):
         pulse_us, hz = value
         takes_it = not pulse_us or SERVO_HZ[0] <= hz <= SERVO_HZ[1]
         return takes_it and any(abs(pulse_us - wanted) <= self.slack_us for wanted in self.pulses_us)
+
+    @property
+    def tolerance_text(self) -> str:
+        return f"± {self.slack_us:.0f} us"
 
     def describe(self, value: tuple[float, int]) -> str:
         takes = "" if SERVO_HZ[0] <= value[1] <= SERVO_HZ[1] else " (a servo takes 50)"

@@ -31,6 +31,7 @@ from microclaw.apps.acting import (
     removal_permission,
 )
 from microclaw.apps.results import (
+    AppDraft,
     AppFacts,
     AppList,
     AppWithSource,
@@ -76,6 +77,15 @@ async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) ->
 async def show(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> AppWithSource:
     """Show one program, with its source and proof where they are known."""
     return await programs.apps.catalogue.show(device, name)
+
+
+@operation("app.draft", http="GET /v1/drafts/{name}")
+async def draft(programs: Programs, _call: Call, name: AppName, device: OfDevice = None) -> AppDraft:
+    """Show the last program of a name that an assistant wrote and that was not deployed."""
+    registry = programs.apps.registry
+    device_id = None if device is None else registry.get(device).device_id
+    row = await programs.apps.change_log.draft(name, device_id)
+    return filled(AppDraft, row, device=registry.get(row.device_id).name)
 
 
 async def removal_needs(

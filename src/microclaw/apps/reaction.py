@@ -130,7 +130,7 @@ class Reaction(Check, frozen=True):
             back = next(iter(Edges(pin, 1 - effect.level).times(seen, Window(times[-1]))), None)
             length = (seen.board_ms if back is None else back) - times[-1]
             if length > self.for_ms + slack or (back is not None and length < self.for_ms - slack):
-                return f"pin {pin} stays {effect.text} for {time_text(length)}", True
+                return f"pin {pin} stays {effect.text} for {time_text(length)} (± {time_text(slack)} allowed)", True
         return None, True
 
 

@@ -233,6 +233,25 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
         return [*found, "", self.source] if self.source else found
 
 
+class AppDraft(Result, frozen=True, kw_only=True):
+    """A program that an assistant wrote and that was not deployed: `problem` says why."""
+
+    document: ClassVar = "draft"
+
+    name: str
+    device: str
+    at_ms: int
+    person: str
+    problem: str
+    expect: str | None
+    source: str
+
+    def lines(self) -> list[str]:
+        head = f"{self.name} for {self.device}, {moment_text(self.at_ms)}: {self.problem}"
+        expected = ["", "expectations:", self.expect] if self.expect else []
+        return [head, *expected, "", self.source]
+
+
 class ChangeFacts(Struct, frozen=True, kw_only=True):
     """A change of a device; `undoes` and `undone_by` are numbers of others. `undoable`: it can be reverted now."""
 

@@ -16,12 +16,12 @@ from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.run_times import kept_text
 from microclaw.apps.standing import Standing
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import describe, seconds
+from microclaw.apps.verdict import describe
 from microclaw.devices.calls import LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
-from microclaw.pin_track import draw_track
+from microclaw.pin_track import draw_track, spans_text
 from microclaw.py.py_image import PyImage
 from microclaw.text import code_lines, count_text, format_duration
 from microclaw.wasm.source_language import TITLE
@@ -101,9 +101,8 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
-    """Report a failed stage: one line, the compiler's diagnostics below it, the next step."""
-    diagnostics = error.diagnostics if isinstance(error, BuildError) else ()
-    detail = tuple(line for found in diagnostics for line in code_lines(found.render()))
+    """Report a failed stage: one line, what is wrong in detail below it, the next step."""
+    detail = tuple(line for found in error.diagnostics for line in code_lines(found.render()))
     report(Step(stage, error.message, "failed", detail, next_step=error.next_step))
 
 
@@ -114,7 +113,6 @@ def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
 
 
 TRACK_CELLS: Final = 40
-MAX_EDGES: Final = 12  # of a pin, in numbers
 MAX_LOG_LINES: Final = 8
 
 
@@ -150,9 +148,7 @@ def _timeline(trial: Trial) -> list[str]:
         end_ms = max(trial.board_ms, edges[-1].t_ms + 1)  # the last edge is drawn, too
         track = draw_track(edges, start_ms=0, end_ms=end_ms, level=1 - edges[0].level, cells=TRACK_CELLS)
         lines.append(f"pin {pin}: {track} {format_duration(trial.board_ms, decimals=2)}")
-        shown = ", ".join(f"{'high' if e.level else 'low'} at {seconds(e.t_ms)}" for e in edges[:MAX_EDGES])
-        more = f", and {len(edges) - MAX_EDGES:,} more" if len(edges) > MAX_EDGES else ""
-        lines.append(f"    {shown}{more}")
+        lines.append(f"    {spans_text(trial.track(pin), end_ms)}")
     if trial.pwm or trial.leds:
         lines.append(describe((), trial.pwm, trial.leds))
     return lines

@@ -72,7 +72,8 @@ class Trial(Record, frozen=True, kw_only=True):
 
     `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
     time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
-    `untried` says what the trial has not, if the program ended by that.
+    `is_broken`: it has a fault beside expectations that it does not meet. `untried` says what the trial has not, if the
+    program ended by that.
     """
 
     ok: bool
@@ -86,6 +87,7 @@ class Trial(Record, frozen=True, kw_only=True):
     times: RunTimes | None = None
     uptime_ms: float = 0.0
     untried: str | None = None
+    is_broken: bool = False
 
     @property
     def log(self) -> tuple[str, ...]:
@@ -216,6 +218,7 @@ async def try_image(
         times=run.times,
         uptime_ms=run.uptime_ms,
         untried=verdict.untried,
+        is_broken=not verdict.ok,
     )
 
 

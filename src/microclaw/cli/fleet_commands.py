@@ -231,7 +231,7 @@ class FleetFile(YamlFile):
         try:
             return act()
         except MicroclawError as exc:
-            details = [one.render() for one in getattr(exc, "diagnostics", ())]
+            details = [one.render() for one in exc.diagnostics]
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
         except ValueError as exc:  # a name that no file can have
             self.at(node, str(exc), "docs/fleet.md has what it may be")

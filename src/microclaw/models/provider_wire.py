@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from microclaw.errors import ModelError
 from microclaw.events import Usage
@@ -56,9 +56,8 @@ def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessa
             case UserText():
                 parts: list[Any] = [wire.UserPromptPart(_content(message))]
             case ToolReturn():
-                outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
-                content = name_tools(message.content)
-                parts = [wire.ToolReturnPart(message.name, content, message.call_id, outcome=outcome)]
+                # Its content says that it failed; the library would put a failed one as text into JSON of its own.
+                parts = [wire.ToolReturnPart(message.name, name_tools(message.content), message.call_id)]
             case AssistantReply():
                 history.append(_response_of(message, origin))
                 continue

@@ -21,7 +21,7 @@ MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
 # In 2001: what is less is a length of time.
 _FIRST_MOMENT_MS = 10**12
-_MAX_DIAGNOSTICS = 10
+_MAX_DIAGNOSTICS = 20
 _MAX_FOREIGN_CHARS = 600  # of one text of a device
 _COMPARED_CHARS = 16
 _DEVICE = "a device"
@@ -225,7 +225,7 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
-    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced.
+    """An error as the model reads it, with its diagnostics. What a device or a server said is fenced.
 
     `may_quote`: the tool's errors quote others, unless the error says that it does not.
     """
@@ -235,7 +235,9 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
-        fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if error.diagnostics:
+        shown = error.diagnostics[:_MAX_DIAGNOSTICS]
+        fields["diagnostics"] = [found.render(next_step=error.next_step) for found in shown]
     if isinstance(error, UndoElsewhere):
         fields["changes"] = list(error.changes)
     if error.next_step:

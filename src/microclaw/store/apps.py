@@ -13,11 +13,25 @@ from msgspec import Struct
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.store.journal import Work
-from microclaw.store.rows import TimedTable, delete, exists, first, insert, reads, scalar, select, update, writes
+from microclaw.store.rows import (
+    TimedTable,
+    delete,
+    exists,
+    first,
+    insert,
+    keep_newest,
+    reads,
+    scalar,
+    select,
+    update,
+    writes,
+)
 from microclaw.store.sql import Sql
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
+MAX_DRAFTS: Final = 20
+"""Of one device."""
 MAX_WAITING: Final = 32
 """Deferred acts of one device."""
 _KEPT_ENDED: Final = 200
@@ -41,6 +55,18 @@ class ProofRow(Struct, frozen=True):
     sha256: str
     at_ms: int
     document: str
+
+
+class DraftRow(Struct, frozen=True):
+    """A program that a tool call did not deploy: its source and expectations as they were given, and why."""
+
+    device_id: str
+    name: str
+    at_ms: int
+    person: str
+    source: str
+    expect: str | None
+    problem: str
 
 
 class ChangeRow(Struct, frozen=True):
@@ -101,6 +127,25 @@ class AppTable(TimedTable, Generic[C, D]):
     @reads
     def proof(self, sql: Sql, device_id: str, sha256: str) -> ProofRow | None:
         return first(sql, ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
+
+    @writes
+    def put_draft(self, sql: Sql, row: DraftRow) -> None:
+        """Keep a draft in the place of the one of its name; of a device's drafts the newest are kept."""
+        insert(sql, "drafts", row, over=("device_id", "name"))
+        keep_newest(sql, "drafts", MAX_DRAFTS, "at_ms", device_id=row.device_id)
+
+    @writes
+    def drop_draft(self, sql: Sql, device_id: str, name: str) -> None:
+        delete(sql, "drafts", device_id=device_id, name=name)
+
+    @reads
+    def draft(self, sql: Sql, name: str, device_id: str | None = None) -> DraftRow:
+        """Return the newest draft of this name, of one device or of all. Raises UnknownName."""
+        where = "drafts WHERE name = ?1 AND (?2 IS NULL OR device_id = ?2) ORDER BY at_ms DESC"
+        row = first(sql, DraftRow, where, (name, device_id))
+        if row is None:
+            raise UnknownName(f"no draft {name} is kept", next_step="microclaw app list")
+        return row
 
     @reads
     def desired(self, sql: Sql, device_id: str | None = None, *, stopped: bool = False) -> tuple[D, ...]:

@@ -66,6 +66,18 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE outbox ADD COLUMN reply_to TEXT",
         "ALTER TABLE outbox ADD COLUMN failed TEXT",
     ),
+    (  # the last refused program of each name, for who wants to go on with it
+        """CREATE TABLE drafts (
+            device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+            name      TEXT NOT NULL,
+            at_ms     INTEGER NOT NULL,
+            person    TEXT NOT NULL,
+            source    TEXT NOT NULL,
+            expect    TEXT,
+            problem   TEXT NOT NULL,
+            PRIMARY KEY (device_id, name)
+        ) STRICT""",
+    ),
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -196,7 +196,7 @@ def failure_object(failure: Failure) -> JsonObject:
 
 def failure_of(error: MicroclawError) -> Failure:
     """A raised error as it is told to whoever asked."""
-    diagnostics = tuple(d.to_json() for d in getattr(error, "diagnostics", ()))
+    diagnostics = tuple(d.to_json() for d in error.diagnostics)
     return Failure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
 
 

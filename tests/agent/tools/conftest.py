@@ -149,6 +149,9 @@ class PaperApps:
     async def holds(self, device_id: str, name: str) -> bool:
         return (device_id, name) in self.held
 
+    async def drop_draft(self, device_id: str, name: str) -> None:
+        assert (device_id, name) not in self.held
+
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
 

@@ -33,9 +33,10 @@ from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
-from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
+from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput, with_moments
+from microclaw.store.apps import DraftRow
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
@@ -125,8 +126,13 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, read-program, uninstall-wasm-app, switch-program, set-program-times."""
 
     async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
-        request = replace(_request(device, asked), approve=context.approve)
-        done = await apps.changes.deploy(request, context.report)
+        try:
+            request = replace(_request(device, asked), approve=context.approve)
+            done = await apps.changes.deploy(request, context.report)
+        except MicroclawError as exc:
+            await keep_draft(device, asked, context, exc.message)
+            raise
+        await apps.change_log.drop_draft(device.device_id, asked.app_name)
         fields = {
             "deviceIp": _address(device),
             "binarySize": done.image.size_bytes,
@@ -141,6 +147,13 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         }
         what = "replaced" if done.replaced else "deployed"
         return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
+
+    async def keep_draft(device: Device, asked: DeployParameters, context: ToolContext, problem: str) -> None:
+        log = apps.change_log
+        row = DraftRow(
+            device.device_id, asked.app_name, log.now_ms(), context.person_id, asked.source_code, asked.expect, problem
+        )
+        await log.put_draft(row)
 
     async def try_planned_deploy(device: Device, asked: DeployParameters, context: ToolContext) -> str | None:
         """Build, check and try the program; return what the trial has not of it.
