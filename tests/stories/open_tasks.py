@@ -21,6 +21,7 @@ from tests.stories.capable_model import GUESS, CapableModel, Policy, SameAnswer
 from tests.stories.conftest import running_board, until
 
 from microclaw.apps import operations as programs
+from microclaw.cli.child import BoardControl
 from microclaw.config.settings import LinkSettings
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import Answer
@@ -29,6 +30,7 @@ from microclaw.wire.host_api import Result
 
 C_BOARD = "virtual-1"
 PYTHON_BOARD = "shelf"
+PRESS_MS = 100
 _PAGE_HOST = "station.example"
 
 _Value = TypeVar("_Value")
@@ -41,6 +43,7 @@ class House:
     home: Home
     model: CapableModel
     heard: Listener
+    python_board: BoardControl
     page_port: int = 0
     page_words: str = "closed"
 
@@ -85,12 +88,24 @@ class House:
             for name in await self.conditions(board):
                 await asyncio.to_thread(self.home.client.call, programs.uninstall, device=board, name=name)
 
-    def drive(self, pin: int, level: int, for_ms: int | None = None) -> None:
-        """Something outside the C board sets the pin, for that long, then to the other level."""
-        now_ms = self.home.ask(control.Edges()).now_ms
-        self.home.ask(control.SetInput(pin, level))
-        if for_ms is not None:
-            self.home.ask(control.SetInput(pin, 1 - level, now_ms + for_ms))
+    def drive(self, pin: int, level: int, board: str = C_BOARD) -> None:
+        """Something outside the board sets the pin."""
+        self.ask(board, control.SetInput(pin, level))
+
+    def press(self, pin: int, times: int = 1, board: str = C_BOARD) -> None:
+        """A button to ground, pressed for 100 ms each time."""
+        now_ms = self.ask(board, control.Edges()).now_ms
+        for number in range(times):
+            begin_ms = now_ms + number * 2 * PRESS_MS
+            self.ask(board, control.SetInput(pin, 0, begin_ms))
+            self.ask(board, control.SetInput(pin, 1, begin_ms + PRESS_MS))
+
+    def ask(self, board: str, question: control.Request[Any]) -> Any:
+        """Ask the board itself, not through the host."""
+        return self.home.ask(question) if board == C_BOARD else self.python_board.ask(question)
+
+    def logged(self, board: str) -> list[str]:
+        return [row.text for row in self.ask(board, control.Log()).rows]
 
     def edges(self, *pins: int) -> list[tuple[int, int]]:
         """Pin and level of each edge of these pins of the C board, in their order."""
@@ -119,9 +134,10 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
             )
         )
         board = running_board(home.folder, "--join", "--name", PYTHON_BOARD, "--wasmachine", "0", "--serial", "none")
-        await asyncio.to_thread(board.__enter__)
+        facts = await asyncio.to_thread(board.__enter__)
         stack.push_async_callback(asyncio.to_thread, board.__exit__, None, None, None)
-        house = House(home, model, heard)
+        witness = stack.enter_context(BoardControl(Path(facts["control"])))
+        house = House(home, model, heard, witness)
         web = await stack.enter_async_context(site(lambda _: page(f"<p>{house.page_words}</p>")))
         house.page_port = web.port
         await house.until(lambda: PYTHON_BOARD in home.client.get("/v1/status")["link"]["connected"])

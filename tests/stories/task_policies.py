@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.stories.capable_model import Call, Guess, Moves, Talk, check, fact, facts
+from tests.stories.capable_model import MORE_TOOLS, Call, Guess, Moves, Talk, check, fact, facts
 
 LIGHTS = """#include "microclaw.h"
 static int button, red, yellow, green, busy;
@@ -183,7 +183,112 @@ def made_heartbeat(talk: Talk) -> Moves:
         device=talk.board,
         appName=name,
         sourceCode=filled(HEARTBEAT, LED=pin),
-        expect=f"pin {pin}: 20 pulses until 10 s\nfor 10 s\n",
+        expect=f"pin {pin}: 18 pulses until 9900 ms\nfor 10 s\n",
     )
     check(result)
     return "It beats like a heart."
+
+
+def undo_that(talk: Talk) -> Moves:
+    """Undo what this conversation changed: by the number of the newest change of its program."""
+    earlier = [message["content"] for message in talk.request.messages if message["role"] == "user"][-2]
+    name = re.findall(r"[Cc]hange the (\w+)", str(earlier))[0]
+    listed = check((yield from talk.call("list-changes")))
+    for change in fact(listed, "changes"):
+        if re.search(rf"\b{name}\b", change["summary"]) and change["undoable"]:
+            number = fact(change, "change_id", "change", "number")
+            check((yield from talk.call("undo", change=number)))
+            return f"Change {number} is undone."
+    raise Guess(f"no change of {name} that can be undone")
+
+
+def mend_a_division(talk: Talk) -> Moves:
+    """Read why a program crashed, and where it divides; put a mended one in its place."""
+    name = talk.words(r"did (\w+) crash")
+    program = check((yield from talk.call("read-program", device=talk.board, appName=name)))
+    reason = fact(program, "error", "crashes")
+    source = fact(program, "source")
+    divisor = re.findall(r"100 //? (\w+)", source)[0]
+    if "#include" in source:
+        mended = source.replace(f"/ {divisor}", f"/ ({divisor} ? {divisor} : 1)")
+    else:
+        mended = source.replace(f"// {divisor}", f"// ({divisor} or 1)")
+    result = yield from talk.call("deploy-wasm-app", device=talk.board, appName=name, sourceCode=mended)
+    check(result)
+    return f"It crashed: {reason}. It is mended."
+
+
+def analysis(talk: Talk) -> Moves:
+    """Compute the mean of the series that the tool says there is."""
+    yield from talk.load("run-code")
+    keys = re.findall(r"\b\w*heap\w*\b", json.dumps(talk.request.tools["run-code"]))
+    if not keys:
+        raise Guess("no series of free memory in run-code")
+    code = (
+        "import csv\nrows = list(csv.DictReader(open('telemetry.csv')))\n"
+        "print(len(rows), sum(float(row['mean']) for row in rows) / len(rows))\n"
+    )
+    result = yield from talk.call("run-code", code=code, telemetry=[{"device": talk.board, "key": keys[0]}])
+    check(result)
+    again = yield from talk.call("run-code", code="print(2 ** 10)")
+    check(again)
+    return f"Rows and mean: {fact(result, 'output')}"
+
+
+def refactoring(talk: Talk) -> Moves:
+    """Name a number that stands several times in an installed program, and keep what is expected of it."""
+    name = talk.words(r"program (\w+)")
+    program = check((yield from talk.call("read-program", device=talk.board, appName=name)))
+    source = fact(program, "source")
+    numbers = re.findall(r"\b\d+\b", source)
+    number = max(numbers, key=numbers.count)
+    head, _, rest = source.partition("while")
+    loop = re.sub(rf"\b{number}\b", "PAUSE_MS", rest)
+    body = f"{head}PAUSE_MS = {number}\nwhile{loop}"
+    expected = [line.rpartition(": ")[0] for line in fact(program, "expected")]
+    result = yield from talk.call(
+        "deploy-wasm-app", device=talk.board, appName=name, sourceCode=body, expect="\n".join(expected)
+    )
+    check(result)
+    return "It has a name for its pause now."
+
+
+def published(talk: Talk) -> Moves:
+    """Find the broker and the topics in what the host says of itself."""
+    status = check((yield from talk.call("look", what="host.status")))
+    broker = fact(status, "mqtt")
+    if broker.get("state") != "on":
+        raise Guess(f"the broker is {broker}")
+    topics = re.findall(r"microclaw/[\w/-]+", json.dumps(broker))
+    if not topics:
+        raise Guess(f"no topic in {json.dumps(broker)}")
+    return f"It goes to {fact(broker, 'address')}, topic {topics[0]}"
+
+
+def watched_page(talk: Talk) -> Moves:
+    """Read the page, and act by what it says."""
+    page = check((yield from talk.call("web-fetch", url=talk.words(r"(http://\S+)"))))
+    is_open = "open" in str(fact(page, "text", "content"))
+    result = yield from talk.call("gpio-set", device=talk.board, pin=talk.number(r"pin (\d+)"), level=int(is_open))
+    check(result)
+    return "The page says open; the pin is on."
+
+
+def kept_watch(talk: Talk) -> Moves:
+    """Keep a schedule whose runs read the page, and say what the host says of its runs."""
+    yield from talk.load("schedule-add")
+    result = yield from talk.call("schedule-add", when="every 2 hours", do=talk.words("Every 2 hours: (.*)"))
+    check(result)
+    return f"It is kept. {fact(result, 'warning')}"
+
+
+def button_of_another_board(talk: Talk) -> Moves:
+    """Read what every tool does; refuse if none carries an event from board to board."""
+    listed = yield from talk.call(MORE_TOOLS)
+    names = fact(listed, "names")
+    for at in range(0, len(names), 20):
+        yield from talk.load(*names[at : at + 20])
+    for name, tool in talk.request.tools.items():
+        if re.search(r"another board|from board to board|one board to", tool["description"]):
+            raise Guess(f"{name} might do it")
+    return "That is not possible: no tool carries a press from one board to another."

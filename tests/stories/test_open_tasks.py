@@ -9,9 +9,45 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from tests.stories import task_policies as policies
+from tests.stories.conftest import blinking
 from tests.stories.open_tasks import C_BOARD, PYTHON_BOARD, House, open_house
 
-from microclaw.wire import board_control as control
+BLINK = blinking(5)
+CRASHING_C = r"""#include "microclaw.h"
+static int button, presses, was = 1;
+static void look(void) {
+    int level = gpio_get(button);
+    if (was && !level) {
+        presses++;
+        int left = 6 - presses;
+        printf("press %d: %d\n", presses, 100 / left);
+    }
+    was = level;
+}
+void on_init(void) { button = gpio_open(16, GPIO_IN | GPIO_PULLUP); every(20, look); }
+"""
+CRASHING_PYTHON = """from machine import Pin
+import time
+button = Pin(16, Pin.IN, Pin.PULL_UP)
+presses, was = 0, 1
+while True:
+    level = button.value()
+    if was and not level:
+        presses += 1
+        left = 6 - presses
+        print("press %d: %d" % (presses, 100 // left))
+    was = level
+    time.sleep_ms(20)
+"""
+LAMP = """from machine import Pin
+import time
+lamp = Pin(5, Pin.OUT)
+while True:
+    lamp.value(1)
+    time.sleep_ms(250)
+    lamp.value(0)
+    time.sleep_ms(250)
+"""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +73,7 @@ async def test_a_traffic_light_answers_its_button(house: House) -> None:
     answer = await house.say(sentence, policies.traffic_light, chat="light")
     assert answer.error_code is None
     before = len(house.edges(10, 11, 12))
-    house.drive(13, 0, for_ms=100)
+    house.press(13)
     await house.until(lambda: len(house.edges(10, 11, 12)) >= before + 6)
     after_press = house.edges(10, 11, 12)[before:]
     assert after_press == [(12, 0), (11, 1), (11, 0), (10, 1), (10, 0), (12, 1)]
@@ -52,8 +88,9 @@ async def test_a_pump_runs_once_an_hour(house: House) -> None:
     assert answer.error_code is None
     house.drive(14, 0)
     await house.until(lambda: house.edges(15)[-2:] == [(15, 1), (15, 0)])
-    house.drive(14, 1, for_ms=200)
-    await house.until(lambda: any(row.text == "too early" for row in house.home.ask(control.Log()).rows))
+    house.drive(14, 1)
+    house.press(14)
+    await house.until(lambda: "too early" in house.logged(C_BOARD))
     assert [level for _, level in house.edges(15)].count(1) == 1
 
 
@@ -77,3 +114,79 @@ async def test_what_a_person_said_once_is_known_in_the_next_conversation(house: 
     answer = await house.say("switch the fish tank light on", policies.switch_by_name, chat="tomorrow")
     assert answer.error_code is None
     assert house.home.level(17) == 1
+
+
+async def test_undo_that_undoes_what_this_conversation_changed(house: House) -> None:
+    await house.install(C_BOARD, "blink", BLINK)
+    sentence = f"Change the blink on {C_BOARD} to a heartbeat: two short pulses each second."
+    await house.say(sentence, policies.made_heartbeat, chat="heart")
+    assert (await house.program(C_BOARD, "blink")).source != BLINK
+    await house.install(PYTHON_BOARD, "lamp", LAMP)
+    answer = await house.say("undo that", policies.undo_that, chat="heart")
+    assert answer.error_code is None
+    assert (await house.program(C_BOARD, "blink")).source == BLINK
+    assert await house.conditions(PYTHON_BOARD) == {"lamp": "running"}
+
+
+@pytest.mark.parametrize(("board", "source"), [(C_BOARD, CRASHING_C), (PYTHON_BOARD, CRASHING_PYTHON)])
+async def test_a_crash_is_explained_and_mended_without_a_question(house: House, board: str, source: str) -> None:
+    await house.install(board, "counter", source)
+    house.press(16, 7, board)
+    await house.until(lambda: house.home.client.get("/v1/apps", {"device": board})["apps"][0]["error"])
+    answer = await house.say(
+        f"Why did counter crash on {board}? Mend it.", policies.mend_a_division, chat=f"why-{board}"
+    )
+    assert answer.error_code is None
+    assert "divi" in answer.text
+    house.press(16, 7, board)
+    await house.until(lambda: any("press 7" in line for line in house.logged(board)))
+
+
+async def test_an_analysis_knows_the_series_and_runs_twice_without_a_question(house: House) -> None:
+    sentence = f"What was the mean of the free memory of {PYTHON_BOARD} in the last hour?"
+    [series] = (await house.get(f"/v1/devices/{PYTHON_BOARD}/telemetry"))["last"]
+    answer = await house.say(sentence, policies.analysis, chat="analysis")
+    assert answer.error_code is None
+    assert series["key"] == "free_heap"
+    assert f"{series['value']:.1f}" in answer.text
+
+
+async def test_an_installed_program_is_put_in_order_and_does_the_same(house: House) -> None:
+    await house.install(PYTHON_BOARD, "lamp", LAMP, expect="pin 5: period 500 ms, duty 50 %\nsoak 0 s\n")
+    sentence = f"Put the program lamp of {PYTHON_BOARD} in order: give its pause a name."
+    answer = await house.say(sentence, policies.refactoring, chat="order")
+    assert answer.error_code is None
+    program = await house.program(PYTHON_BOARD, "lamp")
+    assert "sleep_ms(PAUSE_MS)" in program.source
+    assert program.proof["expected"][0]["text"] == "pin 5: period 500 ms, duty 50 %"
+    assert program.proof["verified"] is True
+
+
+async def test_where_the_host_publishes_is_looked_up(house: House) -> None:
+    answer = await house.say(
+        "Publish the state of my boards by MQTT: where do I find it?", policies.published, chat="mqtt"
+    )
+    topic = answer.text.partition("topic ")[2].split()[0].rstrip("/")
+    assert [message for message in house.heard.heard if message.topic.startswith(topic)]
+
+
+async def test_what_a_page_says_is_done_after_a_yes(house: House) -> None:
+    house.page_words = "The station is open."
+    sentence = f"Look at {house.page_url} and switch pin 7 of {C_BOARD} on if it says open."
+    answer = await house.say(sentence, policies.watched_page, True, chat="page")
+    assert answer.error_code is None
+    assert house.home.level(7) == 1
+
+
+async def test_a_schedule_that_would_wait_for_a_yes_says_so_when_it_is_made(house: House) -> None:
+    sentence = f"Every 2 hours: look at {house.page_url}, and switch pin 7 of {C_BOARD} on if it says open"
+    answer = await house.say(sentence, policies.kept_watch, chat="watch")
+    assert answer.error_code is None
+
+
+async def test_a_press_on_one_board_for_a_lamp_on_another_is_refused_after_looking(house: House) -> None:
+    sentence = f"When the button on pin 4 of {PYTHON_BOARD} is pressed, switch the LED of {C_BOARD} on."
+    answer = await house.say(sentence, policies.button_of_another_board, chat="two-boards")
+    assert answer.error_code is None
+    assert {action.effect for action in answer.actions} <= {"read"}
+    assert [await house.conditions(board) for board in (C_BOARD, PYTHON_BOARD)] == [{}, {}]
