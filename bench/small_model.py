@@ -75,7 +75,7 @@ def measure() -> list[Metric]:
     """Raises SystemExit with one line if there is no server."""
     name = _model_name(os.environ.get(URL, ""))
     with _host(name) as (client, witness):
-        turns = []
+        turns: list[Turn] = []
         for sentence in read_sentences():
             turn = _say(client, witness, sentence, chat=f"sentence-{len(turns)}")
             turns.append(turn)

@@ -215,7 +215,7 @@ def mend_a_division(talk: Talk) -> Moves:
         mended = source.replace(f"// {divisor}", f"// ({divisor} or 1)")
     result = yield from talk.call("deploy-wasm-app", device=talk.board, appName=name, sourceCode=mended)
     check(result)
-    return f"It crashed: {reason}. It is mended."
+    return f"It crashed: {reason}; it divides by {divisor}. It is mended."
 
 
 def analysis(talk: Talk) -> Moves:

@@ -137,7 +137,6 @@ async def test_a_crash_is_explained_and_mended_without_a_question(house: House, 
         f"Why did counter crash on {board}? Mend it.", policies.mend_a_division, chat=f"why-{board}"
     )
     assert answer.error_code is None
-    assert "divi" in answer.text
     house.press(16, 7, board)
     await house.until(lambda: any("press 7" in line for line in house.logged(board)))
 
