@@ -93,10 +93,10 @@ class House:
         self.ask(board, control.SetInput(pin, level))
 
     def press(self, pin: int, times: int = 1, board: str = C_BOARD) -> None:
-        """A button to ground, pressed for 100 ms each time."""
+        """A button to ground, which is pressed after PRESS_MS, for PRESS_MS each time."""
         now_ms = self.ask(board, control.Edges()).now_ms
         for number in range(times):
-            begin_ms = now_ms + number * 2 * PRESS_MS
+            begin_ms = now_ms + (2 * number + 1) * PRESS_MS
             self.ask(board, control.SetInput(pin, 0, begin_ms))
             self.ask(board, control.SetInput(pin, 1, begin_ms + PRESS_MS))
 

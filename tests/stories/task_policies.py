@@ -49,12 +49,13 @@ static void look(void) {
         if (ran && millis() - last < PAUSE_MS) printf("too early\n");
         else { ran = 1; last = millis(); gpio_set(pump, 1); after(RUN_MS, off); }
     }
+    if (was_dry && !dry) printf("wet\n");
     was_dry = dry;
 }
 void on_init(void) {
     soil = gpio_open(SOIL, GPIO_IN | GPIO_PULLUP);
     pump = gpio_open(PUMP, GPIO_OUT);
-    every(20, look);
+    every(500, look);
 }
 """
 PUMP_EXPECT = """set pin SOIL = 0 at 2 s, 10 min, 61 min

@@ -89,7 +89,8 @@ async def test_a_pump_runs_once_an_hour(house: House) -> None:
     house.drive(14, 0)
     await house.until(lambda: house.edges(15)[-2:] == [(15, 1), (15, 0)])
     house.drive(14, 1)
-    house.press(14)
+    await house.until(lambda: "wet" in house.logged(C_BOARD))
+    house.drive(14, 0)
     await house.until(lambda: "too early" in house.logged(C_BOARD))
     assert [level for _, level in house.edges(15)].count(1) == 1
 
