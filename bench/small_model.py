@@ -63,7 +63,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came of a sentence. `wrong`: the acts that it did not ask for, in words."""
+    """The end of a sentence. `wrong`: the acts that it did not ask for, in words."""
 
     sentence: Sentence
     answer: Answer

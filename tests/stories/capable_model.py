@@ -44,7 +44,7 @@ class Request:
     def __init__(self, body: dict[str, Any]) -> None:
         self.messages: list[dict[str, Any]] = body["messages"]
         functions = [tool["function"] for tool in body.get("tools", ())]
-        self.tools: dict[str, dict[str, Any]] = {one["name"]: one for one in functions}
+        self.tools: dict[str, dict[str, Any]] = {function["name"]: function for function in functions}
 
     @cached_property
     def text(self) -> str:
@@ -53,7 +53,7 @@ class Request:
 
     @property
     def prompt(self) -> str:
-        """What does not come from the conversation."""
+        """The texts that do not come from the conversation."""
         return "\n".join(_words_of(message) for message in self.messages if message["role"] in ("system", "developer"))
 
     @property

@@ -1,4 +1,4 @@
-"""What a capable model does in the tasks of tests/stories/test_open_tasks.py, a function each. Holds no test.
+"""The moves of a capable model in the tasks of tests/stories/test_open_tasks.py, a function each. Holds no test.
 
 A policy may know C, MicroPython and how to plan, and what the system prompt teaches is in its sources. Everything else
 comes from the request: see `Talk`.
