@@ -19,6 +19,7 @@ from tests.models.event_streams import Events, openai_stream
 
 MORE_TOOLS = "more-tools"
 GUESS = "GUESS"
+_HOST_NOTE = re.compile(r"<host-note>.*?</host-note>", re.DOTALL)
 
 
 class Guess(Exception):
@@ -58,7 +59,12 @@ class Request:
 
     @property
     def sentence(self) -> str:
-        """The person's newest words, with what the host put beside them."""
+        """The person's newest words, without the note that the host put before them."""
+        return _HOST_NOTE.sub("", self.newest).strip()
+
+    @property
+    def newest(self) -> str:
+        """The newest message of the person's side."""
         return _words_of([message for message in self.messages if message["role"] == "user"][-1])
 
     @property

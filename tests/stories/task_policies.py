@@ -152,7 +152,7 @@ def switch_by_name(talk: Talk) -> Moves:
     name = talk.words(r"switch the (.*) on")
     for line in talk.request.text.splitlines():
         match = re.search(rf"{name}\b.*?\bpin (\d+)", line) or re.search(rf"\bpin (\d+)\b.*?{name}", line)
-        if match is not None and line.strip() != talk.request.sentence.strip():
+        if match is not None and talk.request.sentence not in line:
             break
     else:
         raise Guess(f"no pin of the {name}")
@@ -192,8 +192,7 @@ def made_heartbeat(talk: Talk) -> Moves:
 
 def undo_that(talk: Talk) -> Moves:
     """Undo what this conversation changed: by the number of the newest change of its program."""
-    earlier = [message["content"] for message in talk.request.messages if message["role"] == "user"][-2]
-    name = re.findall(r"[Cc]hange the (\w+)", str(earlier))[0]
+    name = re.findall(r"Change the (\w+)", talk.request.text)[-1]
     listed = check((yield from talk.call("list-changes")))
     for change in fact(listed, "changes"):
         if re.search(rf"\b{name}\b", change["summary"]) and change["undoable"]:
@@ -220,11 +219,14 @@ def mend_a_division(talk: Talk) -> Moves:
 
 
 def analysis(talk: Talk) -> Moves:
-    """Compute the mean of the series that the tool says there is."""
+    """Compute the mean of the series of free memory, where the tool that reads series says that they are named."""
     yield from talk.load("run-code")
-    keys = re.findall(r"\b\w*heap\w*\b", json.dumps(talk.request.tools["run-code"]))
+    if "telemetry.show" not in json.dumps(talk.request.tools["run-code"]):
+        raise Guess("run-code does not say where series are named")
+    listed = check((yield from talk.call("look", what="telemetry.show", name=talk.board)))
+    keys = [key for key in facts(listed, "key") if "heap" in key]
     if not keys:
-        raise Guess("no series of free memory in run-code")
+        raise Guess("no series of free memory")
     code = (
         "import csv\nrows = list(csv.DictReader(open('telemetry.csv')))\n"
         "print(len(rows), sum(float(row['mean']) for row in rows) / len(rows))\n"
