@@ -40,7 +40,7 @@ NAMES = (
     "scale",
 )
 QUICK = ("voice", "scale")
-PARTS = (  # of link, ota, voice and scale, to be run alone
+PARTS = (  # to be run alone: of link, ota, voice and scale, and what needs a model
     "link_cost",
     "link_streams",
     "link_hostile",
@@ -52,13 +52,14 @@ PARTS = (  # of link, ota, voice and scale, to be run alone
     "voice_recognition",
     "voice_detectors",
     "scale_devices",
+    "small_model",
 )
 FIGURES = Path(__file__).with_name("quick.json")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    names = f"{', '.join(NAMES)} (default: all), quick, or a part of link, ota, voice or scale: {', '.join(PARTS)}"
+    names = f"{', '.join(NAMES)} (default: all), quick, or one to be run alone: {', '.join(PARTS)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
     parser.add_argument("--quick", action="store_true", help="voice, scale: a look, in a minute or two")

@@ -12,6 +12,7 @@ from typing import Any
 from microclaw.app import running_host
 from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
+from microclaw.config.settings import LinkSettings
 from microclaw.devices.device import Device
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client
@@ -76,11 +77,12 @@ async def real_host(
     config: str = "",
     environ: Mapping[str, str] = {},
     boards: Sequence[str] = ("virtual-1",),
+    link: LinkSettings | None = None,
     **parts: Any,
 ) -> AsyncIterator[Home]:
-    """`folder` is the home. `parts` are running_host's."""
+    """`folder` is the home. Devices connect to `link`; without it there is none. `parts` are running_host's."""
     _configure(folder, config)
-    settings = load_settings(environ, home=folder, http_port=None)
+    settings = load_settings(environ, home=folder, http_port=None, link=link)
     async with AsyncExitStack() as stack:
         made = {name: await stack.enter_async_context(VirtualBoardProcess()) for name in boards}
         host = await stack.enter_async_context(running_host(settings, **parts))
