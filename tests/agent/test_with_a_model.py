@@ -238,6 +238,8 @@ async def test_a_schedule_may_be_allowed_this_act_after_this_page_and_no_other(h
         assert "set pin 4 of virtual-1 high" in allowed
         await asyncio.to_thread(home.client.delete, path)
     await home.devices["virtual-1"].call(GpioSet(4, 0))
+
+
 def prompt_of(body: dict[str, Any]) -> str:
     """Return the text of a request without the results of tools."""
     return json.dumps([message for message in body["messages"] if message["role"] != "tool"])
@@ -288,6 +290,8 @@ async def test_the_notes_of_a_turn_that_read_strangers_words_make_the_next_one_a
         await home.say("try what recipes.example says", chat=chat)
         events = await home.events("go on", False, chat=chat)
     assert outcomes(events) == ["declined"]
+
+
 async def test_a_refused_program_is_told_whole_and_kept_and_the_model_says_the_last_word(
     home: Home, model: Server
 ) -> None:
