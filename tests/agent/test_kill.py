@@ -35,6 +35,7 @@ from microclaw.store.outbox import OutboxRow, OutboxTable
 from microclaw.store.sessions import Sessions
 
 UNKNOWN = "outcome_unknown"
+SIGNED = "[signed]"
 BY_RULE = "by rule"  # of an idempotent act
 DO_IT = Inbound("test", "c1", "do it", key="k1")
 
@@ -73,7 +74,9 @@ class Host(ScriptedModel):
         await self.at(f"model {len(returned) + 1}")
         if "again" in str(request.messages[-1]):
             return say(f"heard again after {len(request.messages) - 1}")
-        return say("it is done") if returned else replace(call("act"), literal=self.effect == BY_RULE)
+        if not returned:
+            return replace(call("act"), literal=self.effect == BY_RULE, provider_parts=SIGNED)
+        return say("it is done" if SIGNED in str(request.messages) else "what the provider gave is lost")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Conversations]:
