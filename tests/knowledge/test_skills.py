@@ -12,6 +12,8 @@ from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skills import MAX_FOLDER_FILES, MAX_PIECE_CHARS, MAX_SKILL_BYTES, Skills
 from microclaw.mcp.server.forms import TOOLS
 
+OF_THE_AGENT_ALONE = {"device-info", "device-status"}
+
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
 GOOD = """---
 name: brewing
@@ -62,7 +64,7 @@ def test_what_is_no_skill_is_left_out_and_told(folder: Path, text: str | bytes) 
 def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_are() -> None:
     skills = Skills(Path("nowhere")).all()
     assert len(skills) == 8
-    known = {*TOOLS, *(skill.name for skill in skills)}
+    known = {*TOOLS, *OF_THE_AGENT_ALONE, *(skill.name for skill in skills)}
     for skill in skills:
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
         assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)

@@ -29,7 +29,7 @@ _DROPPED: Final = frozenset(
 )
 
 _FIRST: Final = (
-    *("deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app", "gpio-set", "gpio-get", "undo"),
+    *("deploy-wasm-app", "query-wasm-apps", "read-program", "uninstall-wasm-app", "gpio-set", "gpio-get", "undo"),
     *("pwm-set", "adc-read", "i2c-read", "skill", "remember"),
 )
 """The tools of most requests. Always the same ones: what a model was sent before, its provider keeps ready."""

@@ -84,7 +84,7 @@ class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
 
 class ReadParameters(OnDevice, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
-    first_line: Annotated[int, Meta(ge=1, description="Of the source: for the rest of a long one.")] = 1
+    first_line: Annotated[int, Meta(ge=1)] = 1
 
 
 class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
@@ -235,7 +235,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         "verify it there. For anything that goes on, repeats or reacts."
     )
     lists = "List a device's programs, with their state and pins."
-    reads = "A program's source, expectations, proof, state, last error and crashes. Read it before you change it."
+    reads = "A program's source, proof, error and crashes. Read it before you change it."
     switches = "Stop a program and keep it for later, start a stopped one again, or restart one."
     times = "Set when an installed program runs: begun again every so often, each run stopped after a time."
     removal: dict[str, Any] = {"required_permission": uninstall_permission, "check": check_uninstall}
