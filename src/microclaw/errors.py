@@ -54,7 +54,7 @@ class Diagnostic(Struct, frozen=True):
         return found
 
     def render(self, *, next_step: str | None = None) -> str:
-        """The finding as a compiler prints it, with source line, caret and hint, left out if it is `next_step`."""
+        """Return the finding as a compiler prints it: source line, caret, and a hint that is not `next_step`."""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:

@@ -6,10 +6,11 @@ import pytest
 
 from microclaw.apps.checks import Finding
 from microclaw.apps.colors import Rgb, colors_of
+from microclaw.apps.expectation_result import evaluate, seen_on_board
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.record import Record
 from microclaw.devices.calls import LedChange, LogLine, PwmChange
-from microclaw.events import Edge
+from microclaw.events import Edge, Evidence
 
 
 def found(line: str, seen: Record) -> Finding:
@@ -134,6 +135,15 @@ def heartbeat(*rises_ms: float) -> Record:
 )
 def test_pulses_within_a_time_come_again_and_again(line: str, rises_ms: tuple[float, ...], state: str) -> None:
     assert found(line, heartbeat(*rises_ms)).state == state
+
+
+@pytest.mark.parametrize(("until_ms", "board"), [(1_400.0, "seen on the board"), (700.0, "accepted only")])
+def test_a_board_shows_a_heartbeat_with_one_whole_beat(until_ms: float, board: str) -> None:
+    record = heartbeat(10.0, 210.0)
+    results = evaluate(parse_expectations("pin 4: 2 pulses within 1 s"), record)
+    counted = tuple(edge for edge in record.edges if edge.t_ms < until_ms)
+    (result,) = seen_on_board(results, Evidence("counted", "edges", counted), frozenset({4}))
+    assert result.board == board
 
 
 @pytest.mark.parametrize(

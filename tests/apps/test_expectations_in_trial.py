@@ -56,6 +56,19 @@ int main(void) {
 """
 
 
+HEARTBEAT = """#include "microclaw.h"
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    for (int beat = 0;; beat++) {
+        gpio_set(led, 1);
+        delay(100);
+        gpio_set(led, 0);
+        delay(beat % 2 ? 700 : 100);
+    }
+}
+"""
+
+
 # A program, and its expectations with the answer of each: one trial for all of them.
 STILL = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(7, GPIO_OUT); gpio_open(8, GPIO_IN); }\n'
 LINES: dict[str, tuple[str, dict[str, str]]] = {
@@ -82,6 +95,15 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
             "i2c.bme280.temperature = 31 at 4 s": "",
             'log ~ "temp 31" from 4 s until 7 s': "met",
             'log ~ "temp 88" from 4 s until 7 s': "not met",
+        },
+    ),
+    "a heartbeat": (
+        HEARTBEAT,
+        {
+            "pin 2: 2 pulses within 1 s": "met",
+            "pin 2: 3 pulses within 1 s": "not met",
+            "pin 2: rises at 0 s, 200 ms, 1 s, 1 s 200 ms": "met",
+            "pin 2: rises at 0 s, 300 ms": "not met",
         },
     ),
     "one that rightly does nothing is met once something came to it": (
