@@ -1,4 +1,4 @@
-"""Whose words a program prints: those that it may have read are not its person's own."""
+"""The author of what a program prints: what it may have read is not its person's own."""
 
 from __future__ import annotations
 
