@@ -13,7 +13,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -25,17 +25,22 @@ from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 GOAL_TOKENS: Final = 3000
+GOAL_OF_TWO: Final = 3200  # with two boards of a kind
 ACT: Final = "turn the red lamp at GPIO 7 on, please, half as bright as can be"
 PROGRAM: Final = "make a program that blinks pin 5 twice a second, but only as long as pin 4 is low"
 _PIECE: Final = re.compile(r" ?[^\W\d_]+|\d{1,3}| ?(?:[^\w\s]|_)+|\s+")
 
 
 def measure() -> list[Metric]:
-    act, program = asyncio.run(_first_requests((ACT, PROGRAM)))
+    act, program = asyncio.run(_first_requests((ACT, PROGRAM), boards=1))
+    [with_two] = asyncio.run(_first_requests((PROGRAM,), boards=2))
     parts = parts_of(program)
     return [
         Metric("tokens before the first word, an act", sum(parts_of(act).values()), "tok", GOAL_TOKENS),
         Metric("tokens before the first word, a program", sum(parts.values()), "tok", GOAL_TOKENS),
+        Metric(
+            "tokens before the first word, two boards of a kind", sum(parts_of(with_two).values()), "tok", GOAL_OF_TWO
+        ),
         Metric("tools offered", max(len(body["tools"]) for body in (act, program)), "", 12),
         *(Metric(f"  {name}", count, "tok") for name, count in parts.items()),
     ]
@@ -77,8 +82,8 @@ def _titled(text: str) -> Iterator[tuple[str, str]]:
     yield title, "\n".join(lines)
 
 
-async def _first_requests(sentences: Sequence[str]) -> list[dict[str, Any]]:
-    """The model's requests for each sentence, each in a chat of its own."""
+async def _first_requests(sentences: Sequence[str], boards: int) -> list[dict[str, Any]]:
+    """Return the model's request for each sentence, each in a chat of its own, on a host with so many boards."""
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, _recording_model() as (base_url, bodies):
         environ = {
             "OPENAI_BASE_URL": base_url,
@@ -86,8 +91,11 @@ async def _first_requests(sentences: Sequence[str]) -> list[dict[str, Any]]:
             "MICROCLAW_CACHE": str(Path(folder, "cache")),
         }
         settings = load_settings(environ, home=Path(folder, "home"), http_port=None)
-        async with VirtualBoardProcess() as board, running_host(settings) as host:
-            await host.devices.add("virtual-1", "virtual", board.ready.transports)
+        async with AsyncExitStack() as stack:
+            host = await stack.enter_async_context(running_host(settings))
+            for number in range(1, boards + 1):
+                board = await stack.enter_async_context(VirtualBoardProcess())
+                await host.devices.add(f"virtual-{number}", "virtual", board.ready.transports)
             for number, sentence in enumerate(sentences):
                 await asyncio.to_thread(_say, settings.control_socket, sentence, f"chat-{number}")
     return bodies

@@ -100,6 +100,15 @@ async def test_the_time_is_that_of_the_message_and_stands_in_its_note(knowledge:
     assert "2026" not in prompt.system + prompt.dynamic
 
 
+async def test_boards_of_a_kind_are_described_once(knowledge: Knowledge, write: Write) -> None:
+    write("memory/devices/shelf.md", "# shelf\n\n- relay on pin 4\n")
+    desk, both = await told(around(knowledge), "hi"), await told(around(knowledge, "desk", "shelf"), "hi")
+    assert desk.count("Reserved, never use them") == both.count("Reserved, never use them") == 1
+    assert "Device shelf: a board like desk" in both
+    assert "relay on pin 4" in both
+    assert tokens(both) - tokens(desk) < 100
+
+
 async def test_a_guest_is_told_nothing_of_the_owners(knowledge: Knowledge, write: Write) -> None:
     write("config/USER.md", "I am Ada.")
     write("memory/MEMORY.md", "- the safe code is 4711\n")

@@ -12,6 +12,7 @@ from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API, SENSOR_EXA
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import load_board
+from microclaw.events import ProgramKind
 from microclaw.wasm.compile import compile_module
 
 HEADER = (Path(microclaw.wasm.__file__).parent / "headers" / "microclaw.h").read_text(encoding="utf-8")
@@ -50,11 +51,11 @@ async def test_an_example_meets_the_expect_beside_it(source: str) -> None:
 
 
 def test_a_prompt_is_for_the_kinds_of_programs_that_its_boards_take() -> None:
-    prompts = {
-        kinds: system_prompt(soul="", max_apps=3, can_wait_in_main=True, kinds=kinds)
-        for kinds in (("wasm",), ("py",), ("wasm", "py"))
-    }
-    for kinds, prompt in prompts.items():
+    every: tuple[tuple[ProgramKind, ...], ...] = (("wasm",), ("py",), ("wasm", "py"))
+    sizes = []
+    for kinds in every:
+        prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True, kinds=kinds)
         assert ("microclaw.h" in prompt, "MicroPython" in prompt) == ("wasm" in kinds, "py" in kinds)
-    shorter = min(len(prompts["wasm",]), len(prompts["py",]))
-    assert len(prompts["wasm", "py"]) < len(prompts["wasm",]) + shorter // 2
+        sizes.append(len(prompt))
+    c, python, both = sizes
+    assert both < c + python // 2

@@ -117,8 +117,8 @@ class TurnContext:
 
         A sentence that names a board does not choose: the text would be another one with each sentence.
         """
-        meant = devices.devices if devices.meant is None else (devices.meant,)
-        boards = [device for device in meant if device.board.firmware.max_apps]
+        candidates = devices.devices if devices.meant is None else (devices.meant,)
+        boards = [device for device in candidates if device.board.firmware.max_apps]
         max_apps = min((device.board.firmware.max_apps for device in boards), default=3)
         kinds = {device.kinds[0] for device in boards} or {"wasm"}
         soul = self._knowledge.memory.soul()
@@ -166,7 +166,7 @@ class TurnContext:
         """Return a description of each device, the one that is meant first; what boards of a kind share only once."""
         if not known.devices:
             return _NO_DEVICE
-        texts = []
+        texts: list[str] = []
         if len(known.devices) > 1:
             names = ", ".join(device.name for device in known.devices)
             texts.append(f"There are {len(known.devices)}: {names}.")
@@ -190,15 +190,16 @@ class TurnContext:
         count = f"{len(apps) or 'none'} of {device.board.firmware.max_apps}"
         shown = f": {', '.join(map(_app_text, apps))}" if apps else ""
         lines = [f"- Programs ({takes}) put there by this host, {count}{shown}."]
-        names = {n.name: n.pin for n in known.names if n.device in (None, device.name.lower())}
+        names = {named.name: named.pin for named in known.names if named.device in (None, device.name.lower())}
         if names:
             pins = ", ".join(f"{name} = pin {pin}" for name, pin in names.items())
             lines.append(f"- Names that the person gave: {pins}.")
         if device.labels:
             lines.append(f"- Labels: {', '.join(device.labels)}.")
-        if wiring := self._knowledge.memory.wiring(device.name):
+        wiring = [line for line in self._knowledge.memory.wiring(device.name).splitlines() if line.strip()]
+        if wiring:
             lines.append("- Wiring, as written down:")
-            lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
+            lines += [f"  {line.strip()}" for line in wiring if not line.startswith("# ")]
         return "\n".join(lines) + "\n"
 
 

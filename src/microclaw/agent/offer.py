@@ -21,7 +21,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput,
 
 MORE_TOOLS: Final = "more-tools"
 _MAX_NAMED: Final = 60  # names in the description of more-tools; without names it lists all
-_WORD_CHARS: Final = 80  # of a tool's description in the list of all
+_BRIEF_CHARS: Final = 100  # of a tool's purpose in the list of all
 _SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "offset"})  # taken, but not told
 _CLEAR: Final = frozenset({"device", "pin", "level", "heapSize"})  # the system prompt and their names say what they are
 _DROPPED: Final = frozenset(
@@ -45,16 +45,21 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
 
     async def more(asked: MoreParameters, _: ToolContext) -> ToolOutput:
         every = [tool for tool in tools() if tool.name != MORE_TOOLS]
-        found = [tool for tool in every if tool.name in asked.names]
-        unknown = [name for name in asked.names if name not in {tool.name for tool in found}]
-        fields: dict[str, Any] = {"success": not unknown, "offered": {tool.name: tool.description for tool in found}}
+        wanted = [tool for tool in every if tool.name in asked.names]
+        unknown = set(asked.names) - {tool.name for tool in wanted}
+        fields: dict[str, Any] = {"success": not unknown, "offered": {tool.name: tool.description for tool in wanted}}
         if unknown:
-            fields |= {"unknown": unknown, "names": [tool.name for tool in every]}
-        if not asked.names:
-            fields["names"] = {tool.name: tool.description.partition(".")[0][:_WORD_CHARS] for tool in every}
-        return ToolOutput(fields, foreign=any(tool.schema is not None for tool in found) or None)
+            fields["unknown"] = sorted(unknown)
+        if unknown or not asked.names:
+            fields["tools"] = {tool.name: _purpose(tool) for tool in every}
+        return ToolOutput(fields, foreign=any(tool.schema is not None for tool in wanted) or None)
 
     return Tool(MORE_TOOLS, "", MoreParameters, Permission.READ, Effect.READ, more)
+
+
+def _purpose(tool: Tool[Any]) -> str:
+    """Return what a tool is for, in a few words; empty for one of a server, whose own words would taint."""
+    return "" if tool.schema is not None else tool.description.partition(". ")[0][:_BRIEF_CHARS]
 
 
 def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[ToolSpec, ...]:

@@ -26,7 +26,7 @@ def tool(name: str, description: str = "", **more: Any) -> Any:
 
 
 def toolbox(*more: Tool[Any]) -> Toolbox:
-    box = Toolbox((tool("gpio-set"), tool("web-fetch"), *more), Gate())
+    box = Toolbox((tool("gpio-set", "Sets a pin. Then it is set."), tool("web-fetch"), *more), Gate())
     return box.with_more((more_tools(lambda: box.tools),))
 
 
@@ -45,7 +45,10 @@ async def test_more_tools_says_what_there_is_and_is_tainted_by_a_servers_own_wor
     assert every["names"]["mcp_garden_irrigate"] == "Opens the irrigation valve of a bed"
     _, unknown = await more(box, names=["fly"])
     assert (unknown["success"], unknown["unknown"]) == (False, ["fly"])
-    assert "gpio-set" in unknown["names"]
+    assert "gpio-set" in unknown["tools"]
+    result, every = await more(box)
+    assert (every["success"], result.foreign) == (True, False), "it says: call it without names"
+    assert every["tools"] == {"gpio-set": "Sets a pin", "web-fetch": "", "mcp_garden_irrigate": ""}
 
 
 def test_a_schema_for_a_model_is_plain_and_that_of_a_server_stays_whole(bench: Bench) -> None:
