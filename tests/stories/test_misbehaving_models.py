@@ -113,12 +113,15 @@ NO_TOOLS = {"error": {"message": "this model does not support tools", "type": "i
 @dataclass(frozen=True)
 class Row:
     """`codes`: how the turn may end. `edges`: all that the board's pins did, in order; None if only that none did it
-    twice. `hidden` is in no answer, no piece of one, and no later request. `decisions` answer the questions. `full`: three programs are on the board."""
+    twice. `hidden` is in no answer and no later request, `unseen` in no piece of an answer either. `decisions` answer
+    the questions. `full`: three programs are on the board.
+    """
 
     answers: Sequence[Reply]
     codes: tuple[str | None, ...] = (None,)
     edges: tuple[tuple[int, int], ...] | None = ()
     hidden: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     decisions: tuple[bool, ...] = ()
     full: bool = False
 
@@ -165,11 +168,11 @@ ROWS = {
     "10 MB of text": Row((said(*["x" * 65_536] * 160),), ENDED),
     "10 MB of one call": Row((calls(call("gpio-set", '{"pin": ' + " " * 10_000_000 + '5, "level": 1}')),), ENDED),
     # Thoughts.
-    "think in a piece": Row((said("<think>", THOUGHT, "</think>", FINE),), hidden=(SECRET, "think>")),
-    "think with text": Row((said(f"<think>\n{THOUGHT}\n</think>\n{FINE}"),), hidden=(SECRET, "think>")),
-    "think in cuts": Row((split(said(*f"<think>{THOUGHT}</think>{FINE}"), 7),), hidden=(SECRET, "think>")),
+    "think in a piece": Row((said("<think>", THOUGHT, "</think>", FINE),), unseen=(SECRET, "think>")),
+    "think with text": Row((said(f"<think>\n{THOUGHT}\n</think>\n{FINE}"),), unseen=(SECRET, "think>")),
+    "think in cuts": Row((split(said(*f"<think>{THOUGHT}</think>{FINE}"), 7),), unseen=(SECRET, "think>")),
     "only the end of think": Row((said(f"{THOUGHT}\n</think>\n\n{FINE}"),), hidden=(SECRET, "think>")),
-    "thoughts without an answer": Row((said(f"<think>{THOUGHT}</think>"),), ENDED, hidden=(SECRET, "think>")),
+    "thoughts without an answer": Row((said(f"<think>{THOUGHT}</think>"),), ENDED, unseen=(SECRET, "think>")),
     # Calls in words.
     "a call in tags": Row((said(IN_TAGS),), ENDED, hidden=("tool_call", '"level"')),
     "a call in a fence": Row((said(IN_FENCE),), ENDED, hidden=('"level"',)),
@@ -271,10 +274,11 @@ async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
     model.answers = script(said(FINE))
     assert (await home.say("And now?", chat=chat)).error_code is None
     shown = "".join(event.text for event in events if isinstance(event, Delta))
-    for words in row.hidden:
+    for words in (*row.hidden, *row.unseen):
         assert words not in answer.text
-        assert words not in shown
         assert words not in json.dumps(model.bodies[-1]["messages"])
+    for words in row.unseen:
+        assert words not in shown
 
 
 FAILING = {
@@ -317,7 +321,7 @@ async def test_programs_that_a_model_removes_unasked_come_back_with_one_undo(hom
 
 async def test_another_model_takes_over_a_call_that_broke_off(tmp_path: Path) -> None:
     async with server() as second:
-        fallback = f'[model.fallback.second]\nname = "second"\nbase_url = "{second.url}/v1"\n'
+        fallback = f'[model.fallback.second]\nprovider = "openai"\nname = "second"\nbase_url = "{second.url}/v1"\n'
         async with opened(tmp_path / "home", fallback) as (home, first):
             first.answers = script(cut(sets(5), b"gpio-set"))
             second.answers = script(sets(5), said(FINE))
