@@ -17,8 +17,6 @@ if __name__ == "__main__":
     options.model.path = str(next(Path(sys.prefix).glob("**/*.gguf")))
     options.port = int(sys.argv[1])
     options.n_ctx = 8192
-    # The most tokens of an answer: so small a model may go on until its window is full.
-    options.n_predict = 200
     options.n_parallel = 1
     options.cpuparams.n_threads = 1
     options.cpuparams_batch.n_threads = 1

@@ -38,6 +38,8 @@ from microclaw.operations.client import Client
 URL: Final = "SMALL_MODEL_URL"
 FILE: Final = Path(__file__).parent / "data" / "small-model.tsv"
 TURN_S: Final = 600
+ANSWER_TOKENS: Final = 256
+"""So small a model may go on until its window is full."""
 PROGRAM: Final = -1  # as Witness.changed says it
 LAMP: Final = """#include "microclaw.h"
 static void tick(void) {}
@@ -131,6 +133,7 @@ def _host(model: str) -> Iterator[tuple[Client, Witness]]:
         "MICROCLAW_MODEL": model,
         "MICROCLAW_MODEL__OFFLINE_FIRST": "false",
         "MICROCLAW_AGENT__TURN_S": str(TURN_S),
+        "MICROCLAW_AGENT__ANSWER_TOKENS": str(ANSWER_TOKENS),
     }
     with (
         private_home(**settings) as environ,

@@ -89,7 +89,7 @@ class Talk:
 
     request: Request
 
-    def call(self, name: str, **arguments: Any) -> Generator[Move, None, Any]:
+    def call(self, name: str, /, **arguments: Any) -> Generator[Move, None, Any]:
         """Call a tool and return its result; one that is not offered yet is asked for first. Arguments of None are
         left out. Guess if no text names the tool, or its schema does not name an argument."""
         if name not in self.request.tools:

@@ -57,7 +57,7 @@ class House:
         self.model.policy = policy
         self.model.guesses.clear()
         answer = await self.home.say(sentence, *decisions, chat=chat)
-        assert self.model.guesses == [], answer
+        assert self.model.guesses == [], (self.model.guesses, answer)
         assert GUESS not in answer.text, answer
         return answer
 

@@ -20,7 +20,7 @@ from tests.models.model_server import Server, server
 
 from microclaw.apps.device_calls import call_device
 from microclaw.devices.calls import AppInstall, AppUninstall
-from microclaw.events import Answer
+from microclaw.events import Answer, Delta
 from microclaw.wasm.compile import compile_module
 from microclaw.wire import board_control as control
 
@@ -113,12 +113,15 @@ NO_TOOLS = {"error": {"message": "this model does not support tools", "type": "i
 @dataclass(frozen=True)
 class Row:
     """`codes`: how the turn may end. `edges`: all that the board's pins did, in order; None if only that none did it
-    twice. `hidden` is in no answer. `decisions` answer the questions. `full`: three programs are on the board."""
+    twice. `hidden` is in no answer and no later request, `unseen` in no piece of an answer either. `decisions` answer
+    the questions. `full`: three programs are on the board.
+    """
 
     answers: Sequence[Reply]
     codes: tuple[str | None, ...] = (None,)
     edges: tuple[tuple[int, int], ...] | None = ()
     hidden: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     decisions: tuple[bool, ...] = ()
     full: bool = False
 
@@ -165,11 +168,11 @@ ROWS = {
     "10 MB of text": Row((said(*["x" * 65_536] * 160),), ENDED),
     "10 MB of one call": Row((calls(call("gpio-set", '{"pin": ' + " " * 10_000_000 + '5, "level": 1}')),), ENDED),
     # Thoughts.
-    "think in a piece": Row((said("<think>", THOUGHT, "</think>", FINE),), hidden=(SECRET, "think>")),
-    "think with text": Row((said(f"<think>\n{THOUGHT}\n</think>\n{FINE}"),), hidden=(SECRET, "think>")),
-    "think in cuts": Row((split(said(*f"<think>{THOUGHT}</think>{FINE}"), 7),), hidden=(SECRET, "think>")),
+    "think in a piece": Row((said("<think>", THOUGHT, "</think>", FINE),), unseen=(SECRET, "think>")),
+    "think with text": Row((said(f"<think>\n{THOUGHT}\n</think>\n{FINE}"),), unseen=(SECRET, "think>")),
+    "think in cuts": Row((split(said(*f"<think>{THOUGHT}</think>{FINE}"), 7),), unseen=(SECRET, "think>")),
     "only the end of think": Row((said(f"{THOUGHT}\n</think>\n\n{FINE}"),), hidden=(SECRET, "think>")),
-    "thoughts without an answer": Row((said(f"<think>{THOUGHT}</think>"),), ENDED, hidden=(SECRET, "think>")),
+    "thoughts without an answer": Row((said(f"<think>{THOUGHT}</think>"),), ENDED, unseen=(SECRET, "think>")),
     # Calls in words.
     "a call in tags": Row((said(IN_TAGS),), ENDED, hidden=("tool_call", '"level"')),
     "a call in a fence": Row((said(IN_FENCE),), ENDED, hidden=('"level"',)),
@@ -223,11 +226,9 @@ async def opened(
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def home(one_host: tuple[Home, Server]) -> AsyncIterator[Home]:
-    """The host with an empty board; after the test its model answers, so that no breaker is half open."""
-    home, model = one_host
+    """The host; after the test its board is empty."""
+    home = one_host[0]
     yield home
-    model.answers = script(said(FINE))
-    assert (await home.say("hello", chat=home.new_chat())).error_code is None
     for name in home.programs():
         await home.devices["virtual-1"].call(AppUninstall(name))
     for row in home.ask(control.Pins()).pins:
@@ -254,13 +255,15 @@ async def fill(home: Home) -> None:
 async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
     home: Home, one_host: tuple[Home, Server], name: str
 ) -> None:
-    row = ROWS[name]
+    row, chat, model = ROWS[name], home.new_chat(), one_host[1]
     if row.full:
         await fill(home)
     programs = home.programs()
     before = edges(home)
-    one_host[1].answers = script(*row.answers)
-    answer = await home.say("Do it.", *row.decisions, chat=home.new_chat())
+    model.answers = script(*row.answers)
+    events = await home.events("Do it.", *row.decisions, chat=chat)
+    answer = events[-1]
+    assert isinstance(answer, Answer)
     assert answer.error_code in row.codes, answer
     made = edges(home)[len(before) :]
     if row.edges is None:
@@ -268,8 +271,14 @@ async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
     else:
         assert tuple(made) == row.edges
     assert home.programs() == programs
-    for words in row.hidden:
+    model.answers = script(said(FINE))
+    assert (await home.say("And now?", chat=chat)).error_code is None
+    shown = "".join(event.text for event in events if isinstance(event, Delta))
+    for words in (*row.hidden, *row.unseen):
         assert words not in answer.text
+        assert words not in json.dumps(model.bodies[-1]["messages"])
+    for words in row.unseen:
+        assert words not in shown
 
 
 FAILING = {
@@ -308,3 +317,14 @@ async def test_programs_that_a_model_removes_unasked_come_back_with_one_undo(hom
     answer = await home.say("undo that", chat="removing")
     assert isinstance(answer, Answer)
     assert home.programs() == {"quiet0", "quiet1"}
+
+
+async def test_another_model_takes_over_a_call_that_broke_off(tmp_path: Path) -> None:
+    async with server() as second:
+        fallback = f'[model.fallback.second]\nprovider = "openai"\nname = "second"\nbase_url = "{second.url}/v1"\n'
+        async with opened(tmp_path / "home", fallback) as (home, first):
+            first.answers = script(cut(sets(5), b"gpio-set"))
+            second.answers = script(sets(5), said(FINE))
+            answer = await home.say("Do it.", chat="over")
+            assert answer.error_code is None
+            assert edges(home) == [(5, 1)]
