@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.authors import has_own_words
+from microclaw.apps.authors import with_author
 from microclaw.apps.building import ProgramLanguage, cached_compiler
-from microclaw.apps.change_log import Maker, Origin, made_by
+from microclaw.apps.change_log import Claims, Maker, Origin, made_by
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
@@ -44,9 +44,14 @@ async def test_a_program_that_can_read_text_prints_words_of_others(
     build = cached_compiler(BuildCache(tmp_path_factory.mktemp("cache")))
     image = await build(source, load_board("virtual"), "p", "O2", language, ("wasm", "py"))
     request = ChangeRequest("d", "p", source=source)
-    assert has_own_words(request, image) is is_own
+
+    def authorship(asked: ChangeRequest) -> tuple[bool, bool]:
+        claims = with_author(Claims(), asked, image)
+        return claims.own_source, claims.own_words
+
+    assert authorship(request) == (True, is_own)
     with made_by(Maker(is_tainted=True)):
-        assert not has_own_words(request, image), "the turn may have copied what it had read"
+        assert authorship(request) == (False, False), "the turn may have copied what it had read"
     theirs = ChangeRequest("d", "p", source=source, origin=Origin("blink", "1.0.0", "/srv/shelf"))
-    assert not has_own_words(theirs, image)
-    assert not has_own_words(ChangeRequest("d", "p", wasm=image.code), image)
+    assert authorship(theirs) == (False, False)
+    assert authorship(ChangeRequest("d", "p", wasm=image.code)) == (False, False)

@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.change_log import ChangeLog, PutApp, chat_of, maker_now
+from microclaw.apps.change_log import ChangeLog, Claims, PutApp, chat_of, maker_now
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.natives import NATIVES, NativeGroup
 from microclaw.events import ProgramKind
@@ -38,20 +41,31 @@ _READERS: Final[Mapping[ProgramKind, re.Pattern[str]]] = {
 text."""
 
 
-def has_own_words(request: ChangeRequest, image: ProgramImage) -> bool:
-    """Return True if all that the program can print is in its source, and only the person of this request wrote that.
+class OwnPrograms(Struct, frozen=True):
+    """Names of programs of which the person wrote every source, and of those that also print no words of others."""
+
+    sources: frozenset[str]
+    words: frozenset[str]
+
+
+def with_author(claims: Claims, request: ChangeRequest, image: ProgramImage) -> Claims:
+    """Return the claims with who wrote the source, and whether all that the program can print stands in it.
 
     A kept version stays what it was when it was built.
     """
+    if request.version is not None:
+        kept = request.version.claims
+        return replace(claims, own_source=kept.own_source, own_words=kept.own_words)
+    has_own_source = _has_own_source(request)
+    return replace(claims, own_source=has_own_source, own_words=has_own_source and not _may_read_text(image))
+
+
+def _has_own_source(request: ChangeRequest) -> bool:
     from microclaw.patterns.catalog import SHIPPED  # only where programs are installed
 
-    if request.version is not None:
-        return request.version.claims.own_words
     if request.source is None or maker_now().is_tainted:
         return False
-    if request.origin is not None and request.origin.catalog != SHIPPED:
-        return False
-    return not _may_read_text(image)
+    return request.origin is None or request.origin.catalog == SHIPPED
 
 
 def _may_read_text(image: ProgramImage) -> bool:
@@ -68,13 +82,14 @@ def _may_read_text(image: ProgramImage) -> bool:
     return _READERS[image.kind].search(image.source or "") is not None
 
 
-async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) -> frozenset[str]:
-    """Return the programs there of which every version has only words of this person's own.
+async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) -> OwnPrograms:
+    """Return the programs there of which every version is of this person.
 
     What another client of the API or of MCP installed counts in its own conversation alone.
     """
     conversation = chat_of(maker_now().conversation or "")
-    is_own: dict[str, bool] = {}
+    sources: dict[str, bool] = {}
+    words: dict[str, bool] = {}
     for change in await change_log.changes(device_id, _LOOK_BACK):
         put = change.forward
         if not isinstance(put, PutApp) or change.kind == "app.restore":
@@ -82,5 +97,10 @@ async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) ->
         place = chat_of(change.conversation or "")
         is_seen = place == conversation or not place.startswith(_CLIENTS)
         is_of_person = change.person == person_id and place != "" and is_seen
-        is_own[put.name] = is_own.get(put.name, True) and is_of_person and put.version.claims.own_words
-    return frozenset(name for name, own in is_own.items() if own)
+        claims = put.version.claims
+        sources[put.name] = sources.get(put.name, True) and is_of_person and claims.own_source
+        words[put.name] = words.get(put.name, True) and is_of_person and claims.own_words
+    return OwnPrograms(
+        frozenset(name for name, is_own in sources.items() if is_own),
+        frozenset(name for name, is_own in words.items() if is_own),
+    )

@@ -109,7 +109,8 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
     as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
-    `own_words`: all that it can print stands in its source, and nobody else wrote that (apps/authors.py).
+    `own_source`: nobody else than its person and the agent wrote its source. `own_words`: and all that it can print
+    stands there (apps/authors.py).
     """
 
     reads: tuple[int, ...] = ()
@@ -117,6 +118,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     nodes: tuple[str, ...] = ()
     ended: bool = False
     forced: bool = False
+    own_source: bool = False
     own_words: bool = False
 
 

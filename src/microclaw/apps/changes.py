@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from microclaw.apps.authors import has_own_words
+from microclaw.apps.authors import with_author
 from microclaw.apps.building import (
     Compile,
     ProgramImage,
@@ -230,7 +230,7 @@ class ProgramChanges:
             stage = "try"
             trial = await self._try(request, device, image, report)
             stage = "check"  # a pin computed at run time shows only in the trial
-            claims = replace(claims_of(image, trial), own_words=has_own_words(request, image))
+            claims = with_author(claims_of(image, trial), request, image)
             seen = driven_pins(trial), claims
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, *seen, image.kind, request.origin, request.times)

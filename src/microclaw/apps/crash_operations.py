@@ -43,7 +43,8 @@ class Crashes(Listing, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        return any(crash.is_foreign for crash in self.crashes)
+        # A title may repeat what a program read; read-program knows whose words a program prints.
+        return bool(self.crashes)
 
     @property
     def note(self) -> str:

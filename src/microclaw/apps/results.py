@@ -218,7 +218,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        return self.foreign or any(crash.version is None for crash in self.crashes)
+        # Who wrote the source is asked where a model reads it (apps/authors.py).
+        return True
 
     def lines(self) -> list[str]:
         names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
@@ -245,6 +246,11 @@ class AppDraft(Result, frozen=True, kw_only=True):
     problem: str
     expect: str | None
     source: str
+
+    @property
+    def is_foreign(self) -> bool:
+        # Its turn may have copied into it what it had read.
+        return True
 
     def lines(self) -> list[str]:
         head = f"{self.name} for {self.device}, {moment_text(self.at_ms)}: {self.problem}"

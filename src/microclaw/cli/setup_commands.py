@@ -33,7 +33,13 @@ LOCAL_MODELS: Final = (  # each server's own port for OpenAI's clients; llama.cp
     "http://localhost:8080/v1",
     "http://localhost:8081/v1",
 )
-PROVIDERS: Final = ("anthropic", "openai", "google", "compatible", "none")
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    "anthropic": "anthropic",
+    "openai": "openai",
+    "google": "google",
+    "compatible": "openai",
+}
+"""By the answer of the person."""
 MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
 PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
@@ -91,7 +97,9 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
     local = None if provider_now else asyncio.run(_local_model())
     if local is not None:
         options.say(f"a model server runs here: {local}")
-    choices = (*PROVIDERS, "keep") if provider_now else PROVIDERS
+    choices = [*PROVIDERS, "none"]
+    if provider_now:
+        choices.append("keep")
     before = "keep" if provider_now else "compatible" if local else "none"
     choice = click.prompt("Which models answer?", default=before, type=click.Choice(choices))
     if choice == "none":
@@ -104,7 +112,7 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
         if current is not None:
             options.say(f"  {_try(options, values, current).line}")
         return {}
-    provider: Provider = "openai" if choice == "compatible" else choice
+    provider = PROVIDERS[choice]
     url = _ask_url(values, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
     key = _ask_key(options, prompt, lambda text: _probe(values, provider, text, url), url is not None)

@@ -25,9 +25,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return getattr(self, name)
 
     @property
-    def is_foreign(self) -> bool | None:
-        """True if it holds untrusted text: a model that reads it asks before it acts. None: if a device wrote in it."""
-        return None
+    def is_foreign(self) -> bool:
+        """True if it holds untrusted text, beside what a device wrote: a model that reads it asks before it acts."""
+        return False
 
     @property
     def exit_code(self) -> int:

@@ -301,7 +301,7 @@ def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
     fields = with_moments(msgspec.to_builtins(result))
     if not fields.get("warning"):
         fields.pop("warning", None)
-    return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
+    return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign or None)
 
 
 def with_moments(value: Any, name: str = "") -> Any:

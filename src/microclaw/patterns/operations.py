@@ -97,8 +97,8 @@ class FoundEntries(Result, frozen=True, kw_only=True):
     catalogs: tuple[str, ...] = ()
 
     @property
-    def is_foreign(self) -> bool | None:
-        return any(one != SHIPPED for one in self.catalogs) or None
+    def is_foreign(self) -> bool:
+        return any(one != SHIPPED for one in self.catalogs)
 
 
 From: TypeAlias = Annotated[

@@ -54,10 +54,6 @@ class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
     devices: tuple[str, ...]
 
     @property
-    def is_foreign(self) -> bool:
-        return self.kind != "program" or self.version is None
-
-    @property
     def what(self) -> str:
         return f"program {self.program}" if self.kind == "program" else self.kind
 

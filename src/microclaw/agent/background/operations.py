@@ -37,8 +37,8 @@ class SubagentList(Listing, frozen=True, kw_only=True):
     subagents: list[Subagent]
 
     @property
-    def is_foreign(self) -> bool | None:
-        return any(one.foreign for one in self.subagents) or None
+    def is_foreign(self) -> bool:
+        return any(one.foreign for one in self.subagents)
 
 
 class CancelledSubagent(Result, frozen=True, kw_only=True):

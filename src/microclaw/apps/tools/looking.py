@@ -92,11 +92,11 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        own = await own_programs(apps.change_log, device.device_id, context.person_id)
+        programs = await own_programs(apps.change_log, device.device_id, context.person_id)
         return ToolOutput(
             {"count": len(newest), "lines": fenced},
             (Evidence("reported", f"printed on {device.name}"),),
-            foreign=not _is_own_text(device, newest, own),
+            foreign=not _is_own_text(device, newest, programs.words),
         )
 
     tries = (

@@ -182,12 +182,15 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         evidence = Evidence("reported", f"listed by {device.name} itself")
         own = await own_programs(apps.change_log, device.device_id, context.person_id)
         # The board chose the name of a foreign app, and a program the words of its error.
-        may_quote = any(app.foreign or (app.error and app.name not in own) for app in there)
+        may_quote = any(app.foreign or (app.error and app.name not in own.words) for app in there)
         return ToolOutput(fields, (evidence,), foreign=may_quote)
 
-    async def read(device: Device, asked: ReadParameters, _: ToolContext) -> ToolOutput:
+    async def read(device: Device, asked: ReadParameters, context: ToolContext) -> ToolOutput:
         program = await apps.catalogue.show(device.device_id, asked.app_name)
-        return ToolOutput(program_fields(program, asked.first_line), foreign=program.is_foreign)
+        own = await own_programs(apps.change_log, device.device_id, context.person_id)
+        has_printed = bool(program.error or program.crashes)
+        may_quote = program.name not in (own.words if has_printed else own.sources)
+        return ToolOutput(program_fields(program, asked.first_line), foreign=may_quote)
 
     async def uninstall_permission(device: Device, asked: UninstallParameters, context: ToolContext) -> Permission:
         if context.is_planned:
