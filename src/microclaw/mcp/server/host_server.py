@@ -53,12 +53,11 @@ INSTRUCTIONS: Final = (
     "read-program before you change it; look reads the rest. gpio-set, pwm-set, adc-read and i2c-read act or read at "
     "once and leave nothing behind. For anything that repeats or reacts write a program, in C or, if look "
     "(device.show) says that the board takes it, in Python: try it with try-program (nothing on a device changes), "
-    "then deploy-wasm-app puts it on the board, where it runs by itself. Each result has its act (done, refused, failed, "
-    "unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own words), accepted (no "
-    "read-back) or written (by the host): claim no more than that. undo reverts what the newest request changed. Some "
-    "acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with schedule-add. Every "
-    "function of programs is in microclaw://headers/microclaw.h, whole programs in "
-    "microclaw://examples."
+    "then deploy-wasm-app puts it on the board, where it runs by itself. Each result has its act (done, refused, "
+    "failed, unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own words), accepted "
+    "(no read-back) or written (by the host): claim no more than that. undo reverts what the newest request changed. "
+    "Some acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with schedule-add. "
+    "Every function of programs is in microclaw://headers/microclaw.h, whole programs in microclaw://examples."
 )
 
 
