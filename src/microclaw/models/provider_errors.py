@@ -106,7 +106,8 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     if "Streamed response ended without" in str(exc):  # its finish_reason, or any event; the connection ended in order
         return cut_off(name, provider)
     body = getattr(exc, "body", None)
-    words = cleaned(str(exc) if body is None else own_words(body), key)
+    text = str(exc) if body is None else own_words(body)
+    words = cleaned(text, key)
     failure = _failure_of(exc, words)
     if failure is None:
         return _unreadable(name, f"it is not in the form of {_NAMES[provider]}'s API", provider)
@@ -115,8 +116,8 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     if wait_s is not None and failure.fault != "auth":
         step = f"wait {wait_s:.0f} s, then ask again"
     status = getattr(exc, "status_code", None)
-    text = failure.text if status is None else f"{failure.text} ({status})"
-    message = ": ".join(filter(None, (name, text, words)))
+    what = failure.text if status is None else f"{failure.text} ({status})"
+    message = ": ".join(filter(None, (name, what, words)))
     return ModelError(message, next_step=step, fault=failure.fault, retry_after_s=wait_s)
 
 
