@@ -1,6 +1,6 @@
 """A house for tests/stories/test_open_tasks.py: a host with a C board, a Python board, a broker, a page and a model.
 
-Holds no test.
+The host runs in this process, as only there its egress may reach a page on this machine. Holds no test.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from tests.agent.real_host import Home, real_host
 from tests.models.event_streams import DONE, Events, anthropic_stream, openai_chunk, openai_stream
 from tests.models.model_server import Server, server
 
+from microclaw.apps import operations as programs
 from microclaw.apps.device_calls import call_device
-from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.events import Answer, Delta
-from microclaw.wasm.compile import compile_module
 from microclaw.wire import board_control as control
+from microclaw.wire.host_api import Result
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -230,7 +230,7 @@ async def home(one_host: tuple[Home, Server]) -> AsyncIterator[Home]:
     home = one_host[0]
     yield home
     for name in home.programs():
-        await home.devices["virtual-1"].call(AppUninstall(name))
+        await asyncio.to_thread(home.client.call, programs.uninstall, device="virtual-1", name=name)
     for row in home.ask(control.Pins()).pins:
         if row.pin in PINS and row.level == 1:
             await asyncio.to_thread(set_low, home, row.pin)
@@ -245,10 +245,10 @@ def edges(home: Home) -> list[tuple[int, int]]:
 
 
 async def fill(home: Home) -> None:
-    device = home.devices["virtual-1"]
+    """Put three programs on the board, as many as it takes."""
     for name, source in (("one", USES_PIN_18), ("two", QUIET), ("three", QUIET)):
-        image = await compile_module(source, device.board, name=name, optimization="O3")
-        await device.call(AppInstall(name, image.wasm))
+        events = await home.events("/v1/devices/virtual-1/apps", name=name, source=source)
+        assert isinstance(events[-1], Result), events[-1]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -258,7 +258,7 @@ async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
     row, chat, model = ROWS[name], home.new_chat(), one_host[1]
     if row.full:
         await fill(home)
-    programs = home.programs()
+    names = home.programs()
     before = edges(home)
     model.answers = script(*row.answers)
     events = await home.events("Do it.", *row.decisions, chat=chat)
@@ -270,7 +270,7 @@ async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
         assert len(made) == len(set(made)), made
     else:
         assert tuple(made) == row.edges
-    assert home.programs() == programs
+    assert home.programs() == names
     model.answers = script(said(FINE))
     assert (await home.say("And now?", chat=chat)).error_code is None
     shown = "".join(event.text for event in events if isinstance(event, Delta))
