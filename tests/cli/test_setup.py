@@ -29,6 +29,7 @@ from microclaw.config.settings import ModelChoice
 ANTHROPIC_KEY = "sk-ant-api03-0123456789abcdef"
 TELEGRAM_TOKEN = "123456:AAabcdefghijklmnopqrstuvwxyz"
 BRAVE_KEY = "BSAabcdefghijklmnopqrstuvwxyz"
+GOOGLE_KEY = "AIza0123456789abcdef"
 TIMEOUT_S = 30.0
 
 
@@ -42,6 +43,9 @@ class Services(BaseHTTPRequestHandler):
             error = {"type": "error", "error": {"type": "authentication_error", "message": f"{'x' * 110} {told}"}}
             models = {"data": [{"id": "claude-x", "type": "model"}]}
             self._reply(*((200, models) if told == ANTHROPIC_KEY else (401, error)))
+        elif path == "/google/v1beta/models":
+            models = {"models": [{"name": "models/gemini-x"}]}
+            self._reply(*((200, models) if self.headers["x-goog-api-key"] == GOOGLE_KEY else (400, {})))
         elif path == "/v1/models":
             self._reply(200, {"object": "list", "data": [{"id": "llama3", "object": "model"}, {"id": 7}]})
         elif self.headers["X-Subscription-Token"] == BRAVE_KEY:
@@ -166,6 +170,13 @@ def test_what_a_model_can_is_tried_and_told(home: Path, services: str, name: str
     assert words in run(home, "compatible", f"{services}/v1", "", name, *is_kept, "", "")
     assert model_of(home) == ModelChoice("openai", name, None, f"{services}/v1")
     assert words in run(home, "keep", "", "")
+
+
+def test_googles_key_is_tested_at_its_own_api(home: Path, services: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_BASE_URL", f"{services}/google")
+    said = run(home, "google", "wrong-key-0000000", "n", GOOGLE_KEY, "", "y", "", "")
+    assert "gemini-x" in said
+    assert model_of(home) == ModelChoice("google", None, GOOGLE_KEY, f"{services}/google")
 
 
 def test_a_server_of_ones_own_needs_no_key_and_a_running_one_is_offered(

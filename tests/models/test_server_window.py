@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.models.model_server import server
 
-from microclaw.models.server_window import ServedModel, chat_model, served_model
+from microclaw.models.server_window import ServedModel, first_chat_model, served_model
 
 NONE: tuple[int, Any] = (404, {})
 DEEP = b"[" * 200_000
@@ -60,5 +60,5 @@ def test_the_first_model_for_chats_is_chosen_by_what_the_server_says_and_else_by
         {"id": "meta/llama", "type": "chat"},
     ]
     for row in chats:
-        assert chat_model([first, row]) == row["id"]
-    assert chat_model([first]) is None
+        assert first_chat_model([first, row]) == row["id"]
+    assert first_chat_model([first]) is None

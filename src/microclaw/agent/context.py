@@ -51,7 +51,6 @@ _NOTE_CHARS: Final = 60  # the note of what is left out
 _NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _DETAIL: Final = re.compile(r" \(|[:;] ")  # what follows is more than a prompt needs of a pin's reason
 _SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "Devices", "Notes of")  # titles
-_NOTE: Final = "<host-note>\n{text}\n</host-note>"
 _FOUND: Final = "Found in earlier notes and conversations:"
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
@@ -106,7 +105,7 @@ class TurnContext:
         sections = await asyncio.to_thread(self._sections, devices, inbound.person_id)
         moment = datetime.fromtimestamp(at_s, self._knowledge.now().tzinfo)
         hits = _hits_text(matches, inbound, "\n".join(sections.values()), moment)
-        note = _NOTE.format(text=_now_text(moment, inbound) + hits)
+        note = host_note(_now_text(moment, inbound) + hits)
         most = max(LEAST_TOKENS, int(left * _DYNAMIC_SHARE)) - tokens(note)
         dynamic = _fitted(sections, most)
         rest = max(LEAST_TOKENS, left - tokens(dynamic) - tokens(note))
@@ -235,6 +234,11 @@ def _hits_text(matches: Sequence[NoteHit], inbound: Inbound, shown: str, moment:
         return ""
     material = fence_text("\n".join(lines), "earlier")
     return f"\n{_FOUND}\n{material}"
+
+
+def host_note(text: str) -> str:
+    """Return a text of the host as it stands in front of a person's words."""
+    return f"<host-note>\n{text}\n</host-note>"
 
 
 def _is_news(hit: NoteHit, inbound: Inbound, shown: str, moment: datetime) -> bool:

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.acts import acts_of, notes_of
 from microclaw.agent.asking import TurnLimits
-from microclaw.agent.context import Prompt, TurnContext
+from microclaw.agent.context import Prompt, TurnContext, host_note
 from microclaw.agent.history import compacted, conversation, newest_notes, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.old_orders import OldOrders
@@ -230,11 +230,11 @@ class Conversations:
 
 
 def with_notes(prompt: Prompt, notes: str) -> Prompt:
-    """The prompt with the notes of an earlier turn; with their first line alone if they need half of the room."""
+    """Return the prompt with the notes of an earlier turn, or only their first line if they need half of the room."""
     if tokens(notes) > prompt.history_tokens // 2:
         notes = notes.partition("\n")[0]
-    dynamic = f"{prompt.dynamic}\n\n# What you did last in this chat\n{notes}"
-    return replace(prompt, dynamic=dynamic)
+    last_act = host_note(f"What you did last in this chat:\n{notes}")
+    return replace(prompt, note=f"{prompt.note}\n\n{last_act}")
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:

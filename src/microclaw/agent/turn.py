@@ -207,7 +207,7 @@ class Turn:
         return None
 
     async def _last_word(self, end: EndedError) -> Answer:
-        """Ask the model once more, without tools. Return its words, with the reason of the end and the list of acts.
+        """Ask the model once more, for words only. Return them, with the reason of the end and the list of acts.
 
         Raises `end` if it fails or calls again, TurnCancelled if the person stopped the turn.
         """
@@ -216,10 +216,11 @@ class Turn:
         self._messages.append(UserText(_LAST_WORD))
         try:
             reply = await self._ask(is_last=True)
-        except ModelError:
+        except (ModelError, BudgetSpent):
             raise end from None
         words = reply.text.strip()
-        if reply.calls or not words:
+        calls_again = bool(reply.calls) or self._written_call(reply) is not None
+        if calls_again or not words:
             raise end
         return self._finished(with_record(f"{words}\n\n{end.message}", self._actions), end.code, end.next_step)
 
@@ -245,7 +246,7 @@ class Turn:
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     async def _ask(self, *, is_last: bool = False) -> ModelReply:
-        """Ask for the next reply; the last one has no tools."""
+        """Ask for the next reply; the last one may call no tool."""
         if self.limits.tokens is not None and self.tokens >= self.limits.tokens:
             text = f"it used {self.tokens:,} tokens, {self.limits.tokens:,} are allowed"
             raise BudgetSpent(text, next_step="give it a smaller task")
@@ -255,11 +256,12 @@ class Turn:
             await self.journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         inbound, prompt = self.request.inbound, self.request.prompt
-        tools = () if is_last or self.window is None else offered(self.tools.tools, self._messages)
+        tools = () if self.window is None else offered(self.tools.tools, self._messages)
         model_request = ModelRequest(
             prompt.system,
             tuple(self._messages),
             tools,
+            may_call=not is_last,
             max_tokens=self.limits.answer_tokens,
             device_context=prompt.devices,
             dynamic_context=prompt.dynamic,
@@ -291,7 +293,7 @@ class Turn:
         """
         if self.window is None or reply.literal:
             return False
-        words = call_instead_of_text(reply, [tool.name for tool in self.tools.tools])
+        words = self._written_call(reply)
         if words is None:
             return False
         if self._has_written_call:
@@ -299,6 +301,9 @@ class Turn:
         self._has_written_call = True
         self._messages += [AssistantReply(reply.text), words]
         return True
+
+    def _written_call(self, reply: ModelReply) -> UserText | None:
+        return call_instead_of_text(reply, [tool.name for tool in self.tools.tools])
 
     async def _act(self, reply: ModelReply) -> None:
         """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""

@@ -278,7 +278,7 @@ async def _dialogue(model: Model) -> tuple[int, str]:
         if not reply.calls:
             return most_calls, reply.text.strip()
         most_calls = max(most_calls, len(reply.calls))
-        messages.append(AssistantReply(reply.text, reply.calls))
+        messages.append(AssistantReply(reply.text, reply.calls, provider_parts=reply.provider_parts))
         messages += [ToolReturn(call.call_id, call.name, '{"success": true}') for call in reply.calls]
     return most_calls, ""
 

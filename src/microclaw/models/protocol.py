@@ -134,12 +134,14 @@ class AskedBy(Struct, frozen=True):
 class ModelRequest(Struct, frozen=True):
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
     (memory, what runs where) changes seldom and comes after them; what changes with each message is its `note`. `task`
-    picks a model where the settings name one for it.
+    picks a model where the settings name one for it. Without `may_call` the tools are sent all the same: providers
+    refuse calls in the messages without them, and keep the beginning of a request.
     """
 
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
+    may_call: bool = True
     max_tokens: int | None = None  # of the answer; None is the model's own limit
     device_context: DeviceContext | None = None  # the devices in `dynamic_context` as values, for the offline model
     dynamic_context: str = ""

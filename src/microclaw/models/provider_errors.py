@@ -20,7 +20,7 @@ from microclaw.text import clean_text
 MAX_RETRY_AFTER_S: Final = 3600.0
 MAX_WORDS_CHARS: Final = 500  # of a provider's message
 MIN_KEY_CHARS: Final = 8  # a shorter one is no secret and may be part of normal words
-_NAMES: Final = {"anthropic": "Anthropic", "openai": "OpenAI"}
+_NAMES: Final[dict[Provider, str]] = {"anthropic": "Anthropic", "google": "Gemini", "openai": "OpenAI"}
 
 
 class _Failure(NamedTuple):

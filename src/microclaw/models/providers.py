@@ -20,7 +20,7 @@ from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, raw_text, reply_of, tools_of
 from microclaw.models.reply_text import OPENS_IN_THOUGHT, VisiblePieces, has_lone_end
-from microclaw.models.server_window import chat_model
+from microclaw.models.server_window import first_chat_model
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class _DirectModel:
             "request_timeout": self._timeout_s + MAX_ANSWER_S,
             **self.caching,
         }
+        if not request.may_call:
+            model_settings["tool_choice"] = "none"
         if request.max_tokens is not None:
             model_settings["max_tokens"] = request.max_tokens
         try:
@@ -179,14 +181,22 @@ class _DirectModel:
         raise NotImplementedError
 
     def _sdk(self, kind: Any, api_key: str) -> Any:
+        return kind(
+            api_key=api_key,
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=self._timeout_s,
+            http_client=self._http_client(self._base_url),
+        )
+
+    def _http_client(self, address: str | None) -> httpx2.AsyncClient:
+        """Build a client for one address, which reads no more than a model may send and no page in place of an answer."""
         from microclaw.models.answer_check import check_answer
         from microclaw.models.bounded_http import bounded_client
 
-        client = bounded_client(proxy=self._proxy, base_url=self._base_url)
+        client = bounded_client(proxy=self._proxy, base_url=address)
         client.event_hooks["response"].append(check_answer)
-        return kind(
-            api_key=api_key, base_url=self._base_url, max_retries=0, timeout=self._timeout_s, http_client=client
-        )
+        return client
 
 
 class AnthropicProviderModel(_DirectModel):
@@ -242,7 +252,7 @@ class OpenAIProviderModel(_DirectModel):
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
                 fault="unreachable",
             ) from exc
-        name = chat_model(listed)
+        name = first_chat_model(listed)
         if name is None:
             raise ModelError(
                 f"{shown_address(self._base_url)} has no model for chats among its {len(listed)}",
@@ -271,10 +281,8 @@ class GoogleProviderModel(_DirectModel):
         from pydantic_ai.models.google import GoogleModel
         from pydantic_ai.providers.google import GoogleProvider
 
-        from microclaw.models.bounded_http import bounded_client
-
         address = self._base_url or _GOOGLE  # None would be the environment's address
-        self._client = bounded_client(proxy=self._proxy, base_url=address)
+        self._client = self._http_client(address)
         self._client.timeout = Timeout(self._timeout_s)
         provider = GoogleProvider(api_key=self._api_key or _NO_KEY, base_url=address, http_client=self._client)
         return GoogleModel(self.name, provider=provider)

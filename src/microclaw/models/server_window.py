@@ -62,7 +62,7 @@ def window_findings(settings: Settings) -> Iterator[Finding]:
         yield problem("model", text, step) if window < wanted else Finding("model", True, text)
 
 
-def chat_model(rows: Iterable[dict[str, Any]]) -> str | None:
+def first_chat_model(rows: Iterable[dict[str, Any]]) -> str | None:
     """Return the name of a list's first model for chats; None without any."""
     return next((row["id"] for row in rows if isinstance(row.get("id"), str) and _chats(row)), None)
 
@@ -102,7 +102,7 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
-            name = model or chat_model(_rows(models))
+            name = model or first_chat_model(_rows(models))
             for place, key in _TOLD:
                 if (window := _whole(await ask("GET", f"{root}{place}"), key, name)) is not None:
                     return ServedModel(name, window)
