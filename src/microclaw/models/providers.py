@@ -190,7 +190,7 @@ class _DirectModel:
         )
 
     def _http_client(self, address: str | None) -> httpx2.AsyncClient:
-        """Build a client for one address, which reads no more than a model may send and no page in place of an answer."""
+        """Build a client for one address whose answers are bounded and checked."""
         from microclaw.models.answer_check import check_answer
         from microclaw.models.bounded_http import bounded_client
 
