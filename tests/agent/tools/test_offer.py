@@ -40,9 +40,6 @@ async def test_more_tools_says_what_there_is_and_is_tainted_by_a_servers_own_wor
     result, found = await more(box, names=["mcp_garden_irrigate"])
     assert (list(found["offered"]), result.foreign) == (["mcp_garden_irrigate"], True)
     assert not (await more(box, names=["web-fetch"]))[0].foreign
-    _, every = await more(box)
-    assert every["success"]
-    assert every["names"]["mcp_garden_irrigate"] == "Opens the irrigation valve of a bed"
     _, unknown = await more(box, names=["fly"])
     assert (unknown["success"], unknown["unknown"]) == (False, ["fly"])
     assert "gpio-set" in unknown["tools"]
