@@ -117,23 +117,14 @@ class Talk:
             if field_name not in known:
                 raise Guess(f"{name} has no argument {field_name}: {', '.join(known)}")
 
-    def argument(self, tool: str, *names: str) -> str:
-        """Return which of these names the tool's schema has; of an offered tool."""
-        known = self.request.tools[tool]["parameters"]["properties"]
-        for name in names:
-            if name in known:
-                return name
-        raise Guess(f"{tool} has no argument like {names[0]}")
-
     @property
     def board(self) -> str:
         """The board that the sentence names, and the prompt too."""
-        words = re.findall(r"[\w-]*[\w]", self.request.sentence)
-        lines = re.findall(r"^Devices? .*$", self.request.prompt, re.MULTILINE)
-        for word in words:
-            if any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", line.partition(": ")[0]) for line in lines):
+        known = re.findall(r"^Device ([\w-]+)", self.request.prompt, re.MULTILINE)
+        for word in re.findall(r"[\w-]+", self.request.sentence):
+            if word in known:
                 return str(word)
-        raise Guess(f"no board of the sentence in {lines}")
+        raise Guess(f"no board of {known} in {self.request.sentence}")
 
     def number(self, pattern: str) -> int:
         """The number in the person's sentence, a group of the pattern."""

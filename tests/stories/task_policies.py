@@ -150,25 +150,29 @@ def remember(talk: Talk) -> Moves:
 def switch_by_name(talk: Talk) -> Moves:
     """Find in the prompt which pin of which board has the name that the person says."""
     name = talk.words(r"switch the (.*) on")
-    for line in talk.request.text.splitlines():
-        match = re.search(rf"{name}\b.*?\bpin (\d+)", line) or re.search(rf"\bpin (\d+)\b.*?{name}", line)
-        if match is not None and talk.request.sentence not in line:
-            break
-    else:
-        raise Guess(f"no pin of the {name}")
+    line = line_of_name(talk, name)
     board = board_of_line(talk, line)
-    check((yield from talk.call("gpio-set", device=board, pin=int(match[1]), level=1)))
+    pins = re.findall(rf"{name}[^;,]*?\bpin (\d+)", line)
+    check((yield from talk.call("gpio-set", device=board, pin=int(pins[0]), level=1)))
     return f"The {name} is on."
+
+
+def line_of_name(talk: Talk, name: str) -> str:
+    """The line that says which pin has this name."""
+    for line in talk.request.text.splitlines():
+        if re.search(rf"{name}[^;,]*?\bpin \d", line):
+            return line
+    raise Guess(f"no pin of the {name}")
 
 
 def board_of_line(talk: Talk, line: str) -> str:
     """The board that the line names, or below whose heading it stands."""
-    names = re.findall(r"^Device ([\w-]+)", talk.request.prompt, re.MULTILINE)
-    for name in names:
-        if re.search(rf"(?<![\w-]){name}(?![\w-])", line):
+    heading = r"^Device ([\w-]+)"
+    for name in re.findall(heading, talk.request.prompt, re.MULTILINE):
+        if name in re.findall(r"[\w-]+", line):
             return str(name)
     above = talk.request.text.partition(line)[0]
-    headings = re.findall(r"^Device ([\w-]+)", above, re.MULTILINE)
+    headings = re.findall(heading, above, re.MULTILINE)
     if not headings:
         raise Guess(f"no board for {line!r}")
     return str(headings[-1])
@@ -177,7 +181,7 @@ def board_of_line(talk: Talk, line: str) -> str:
 def made_heartbeat(talk: Talk) -> Moves:
     """Read what is installed, and replace it under its name, on its pin."""
     name = talk.words(r"[Cc]hange the (\w+)")
-    program = yield from talk.call("read-program", device=talk.board, **{"appName": name})
+    program = yield from talk.call("read-program", device=talk.board, appName=name)
     pin = int(re.findall(r"gpio_open\((\d+)", fact(program, "source", "sourceCode"))[0])
     result = yield from talk.call(
         "deploy-wasm-app",
