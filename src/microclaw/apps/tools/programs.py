@@ -41,7 +41,8 @@ EXPECT: Final = (
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: high for 200 ms`, `pin 3: rises at 0 s, 5 s`, "
     "`pwm 5: 0 -> 100 % within 2 s`, `led 48: red at 1 s`, `servo 4: 90 deg at 1 s`, "
     '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
-    "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. All forms: skill expectations. Not met: not deployed."
+    "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. All forms: skill expectations. "
+    "Not met: not deployed."
 )
 _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
