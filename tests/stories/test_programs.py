@@ -112,7 +112,7 @@ def test_an_upgrade_is_undone_and_one_that_is_not_verified_changes_nothing(clean
     assert clean.program(BOARD, "blink").sha256 == first
     (tmp_path / "never.expect").write_text("pin 10: period 3 s\nsoak 0 s\n")
     words = ("app", "upgrade", "blink", blink(tmp_path, 10, 70), "--expect", str(tmp_path / "never.expect"))
-    assert clean.run("--json", *words).json["error"]["code"] == "trial_failed"
+    assert clean.run("--json", *words).json["error"]["code"] == "expectation_not_met"
     assert clean.program(BOARD, "blink").sha256 == first
 
 
@@ -250,7 +250,7 @@ def test_an_entry_of_ones_own_is_installed_and_upgraded(clean: Host, tmp_path: P
 
 @pytest.mark.parametrize(
     ("version", "expect", "codes"),
-    [("1.0.0", "low", {"trial_failed"}), ("none", "high", {"config_error", "unknown_name"})],
+    [("1.0.0", "low", {"expectation_not_met"}), ("none", "high", {"config_error", "unknown_name"})],
 )
 def test_an_entry_that_does_not_do_what_it_says_is_not_installed(
     clean: Host, tmp_path: Path, version: str, expect: str, codes: set[str]

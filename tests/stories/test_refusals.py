@@ -128,7 +128,10 @@ def test_a_pin_that_a_program_has_is_refused_to_another(busy: Host, tmp_path: Pa
 def test_a_trial_that_shows_something_else_is_refused(busy: Host, tmp_path: Path) -> None:
     (tmp_path / "it.expect").write_text("pin 11: period 3 s\nsoak 0 s\n")
     words = ("--expect", str(tmp_path / "it.expect"))
-    assert refused(busy, "run", blink(tmp_path, 11, name="slow"), "-d", "virtual-1", *words) == (1, "trial_failed")
+    assert refused(busy, "run", blink(tmp_path, 11, name="slow"), "-d", "virtual-1", *words) == (
+        1,
+        "expectation_not_met",
+    )
     words = ("--every", "10s")  # which stock firmware has not
     assert refused(busy, "run", blink(tmp_path, 11, name="slow"), "-d", "virtual-1", *words) == (1, "deploy_rejected")
 
