@@ -22,7 +22,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput,
 MORE_TOOLS: Final = "more-tools"
 _MAX_NAMED: Final = 60  # names in the description of more-tools; without names it lists all
 _BRIEF_CHARS: Final = 100  # of a tool's purpose in the list of all
-_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "offset"})  # taken, but not told
+_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "offset", "firstLine"})  # taken, but not told
 _CLEAR: Final = frozenset({"device", "pin", "level", "heapSize"})  # the system prompt and their names say what they are
 _DROPPED: Final = frozenset(
     {"title", "default", "minLength", "maxLength", "maxItems", "pattern", "additionalProperties"}

@@ -347,7 +347,8 @@ class Turn:
                 self._failed_deploys = 0
             if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
                 self._refused = self._last_act = replace(result, next_step=draft_step(call))
-                self._failed_deploys += result.error_code in _BROKEN_PROGRAM
+                if result.error_code in _BROKEN_PROGRAM:
+                    self._failed_deploys += 1
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         """Run a call. Raises MicroclawError when the turn may not begin it any more."""

@@ -162,9 +162,7 @@ def _all(memory: Memory, person: str) -> list[dict[str, str]]:
 
 class SkillParameters(Parameters, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64, description="The skill's name.")]
-    file: Annotated[str, Meta(max_length=300, description="A file beside its text, as the text names it.")] | None = (
-        None
-    )
+    file: Annotated[str, Meta(max_length=300, description="A file that its text names.")] | None = None
     offset: Annotated[int, Meta(ge=0, description="Where to go on, as the last answer says.")] = 0
 
 

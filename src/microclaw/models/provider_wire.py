@@ -86,6 +86,7 @@ def reply_of(response: wire.ModelResponse, name: str, origin: str, took_s: float
     """An answer as a ModelReply; raises ModelError if it is too large."""
     from pydantic_ai import messages as wire
 
+    check_size(len(raw_text(response)), MAX_REPLY_CHARS, name)
     parts: list[wire.ModelResponsePart] = []
     calls = []
     for part in response.parts:
@@ -99,7 +100,6 @@ def reply_of(response: wire.ModelResponse, name: str, origin: str, took_s: float
                 parts.append(replace(part, args=None))
         elif isinstance(part, wire.ThinkingPart):
             parts.append(replace(part, content=encodable(part.content)))
-    check_size(len(raw_text(response)), MAX_REPLY_CHARS, name)
     check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
     usage = usage_of(response.usage, _cost(response))
     note = _note(usage, took_s)

@@ -11,10 +11,8 @@ from typing import Final
 
 _OPEN: Final = r"<(?:think|thinking|thought)>"
 _CLOSE: Final = r"</(?:think|thinking|thought)>\n*"
-_WHOLE: Final = re.compile(f"{_OPEN}.*?{_CLOSE}", re.DOTALL)
-_OPENED: Final = re.compile(_OPEN)
-_CLOSED: Final = re.compile(_CLOSE)
 _TAG: Final = re.compile(f"{_OPEN}|{_CLOSE}")
+_MAX_TAG_CHARS: Final = len("</thinking>")
 _TAG_START: Final = re.compile(r"</?[a-z]{0,8}\Z")
 
 OPENS_IN_THOUGHT: Final = re.compile(r"\br1\b|\bqwq\b|thinking", re.IGNORECASE)
@@ -22,8 +20,9 @@ OPENS_IN_THOUGHT: Final = re.compile(r"\br1\b|\bqwq\b|thinking", re.IGNORECASE)
 
 # Hermes, Qwen and GLM; Qwen Coder; Mistral; Llama and DeepSeek; OpenAI's own names; JSON in a fence or bare.
 _CALL: Final = re.compile(
-    r"<tool_call>\s*(?=[\w{])|<function=|\[TOOL_CALLS\]|<[|｜](?:python_tag|tool)|\b(?:functions|tools)\.(?=[\w-]+\()"
-    r"|^\s*(?:```\w*\s*)?\[?\s*(?=\{\s*\"(?:name|function|tool|arguments|parameters)\"\s*:)",
+    r"<tool_call>\s{0,8}(?=[\w{])|<function=|\[TOOL_CALLS\]|<[|｜](?:python_tag|tool)|\b(?:functions|tools)\.(?=[\w-]+\()"
+    r"|^[ \t]{0,8}(?:```\w{0,12}\s{0,8})?\[?\s{0,8}"
+    r"(?=\{\s{0,8}\"(?:name|function|tool|arguments|parameters)\"\s{0,8}:)",
     re.MULTILINE,
 )
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]*")
@@ -32,14 +31,31 @@ _MAX_BEFORE_NAME: Final = 200
 
 def visible_text(text: str) -> str:
     """Return the text without its thoughts: whole ones, what is before a lone end, what is after a lone begin."""
-    without_whole = _WHOLE.sub("", text)
-    after_ends = _CLOSED.split(without_whole)[-1]
-    return _OPENED.split(after_ends)[0]
+    visible: list[str] = []
+    is_thought = False
+    start = 0
+    for tag in _TAG.finditer(text):
+        is_end = tag[0].startswith("</")
+        if is_end and not is_thought:
+            visible.clear()
+        elif not is_end and not is_thought:
+            visible.append(text[start : tag.start()])
+        is_thought = not is_end
+        start = tag.end()
+    if not is_thought:
+        visible.append(text[start:])
+    return "".join(visible)
 
 
 def has_lone_end(text: str) -> bool:
     """Return True if a thought ends in this text that did not begin in it."""
-    return _CLOSED.search(_WHOLE.sub("", text)) is not None
+    is_thought = False
+    for tag in _TAG.finditer(text):
+        is_end = tag[0].startswith("</")
+        if is_end and not is_thought:
+            return True
+        is_thought = not is_end
+    return False
 
 
 def written_call(text: str, names: frozenset[str]) -> str | None:
@@ -74,12 +90,15 @@ class VisiblePieces:
 
     def add(self, piece: str) -> str:
         """Return what can be shown now. The start of a tag waits for its end."""
+        # What was held before has no whole tag.
+        start = max(0, len(self._held) - _MAX_TAG_CHARS)
         self._held += piece
         shown = ""
-        while (tag := _TAG.search(self._held)) is not None:
+        while (tag := _TAG.search(self._held, start)) is not None:
             if not self._is_thought:
                 shown += self._held[: tag.start()]
             self._held = self._held[tag.end() :]
+            start = 0
             self._is_thought = not tag[0].startswith("</")
             self._may_be_thought = False
         if self._is_thought:

@@ -54,7 +54,7 @@ _ARGUMENTS: Final[Mapping[str, Any]] = {
         str,
         Meta(
             pattern=r"^[a-z0-9_]{1,32}$",
-            description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
+            description="bme280 (air) or ina219 (power).",
         ),
     ],
 }
@@ -219,7 +219,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput(fields, convert(proofs, tuple[Evidence, ...], from_attributes=True))
 
     read, once = (Permission.READ, Effect.READ), (Permission.ACT, Effect.ONCE)
-    text = "Revert all that the last request changed on devices (programs, pins) at once, or a numbered change."
+    text = "Revert all that the last request changed on devices, or a numbered change."
     checks = "Reach a device now: how it answers, and what is wrong."
     return (
         Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),

@@ -43,8 +43,7 @@ from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: high for 200 ms`, `pin 3: rises at 0 s, 5 s`, "
-    "`pwm 5: 0 -> 100 % within 2 s`, `led 48: red at 1 s`, `servo 4: 90 deg at 1 s`, "
-    '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
+    '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. All forms: skill expectations. "
     "Not met: not deployed."
 )
@@ -80,7 +79,7 @@ class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
 
 
 class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
-    app_name: Annotated[str, Meta(description="Only this app.")] | None = None
+    app_name: str | None = None
 
 
 class ReadParameters(OnDevice, kw_only=True, rename="camel"):
@@ -236,7 +235,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     on_deploy: dict[str, Any] = {"has_preview": True, "try_planned": try_planned_deploy}
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
-        "verify it there. For anything that goes on, repeats or reacts."
+        "verify it there."
     )
     lists = "List a device's programs, with their state and pins."
     reads = "A program's source, proof, error and crashes. Read it before you change it."
