@@ -82,12 +82,12 @@ def measure() -> list[Metric]:
             turn = _say(client, witness, sentence, chat=f"sentence-{len(turns)}")
             turns.append(turn)
             print(_line(turn), file=sys.stderr, flush=True)
-    wrong = sum(len(turn.wrong) for turn in turns)
+    wrong = sum(bool(turn.wrong) for turn in turns)
     calls = sum(len(turn.answer.actions) for turn in turns)
     answered = sum(turn.answer.error_code is None for turn in turns)
     took_s = [turn.took_s for turn in turns]
     return [
-        Metric("wrong acts", wrong, "", 0),
+        Metric("sentences with a wrong act", wrong, "", 0),
         Metric("sentences with an end", len(turns), "", 30, at_least=True),
         Metric("sentences answered without an error", answered, ""),
         Metric("calls", calls, ""),
@@ -166,7 +166,7 @@ def _say(client: Client, witness: Witness, sentence: Sentence, chat: str) -> Tur
 
 
 def _line(turn: Turn) -> str:
-    calls = ", ".join(f"{action.tool} {action.outcome}" for action in turn.answer.actions)
+    calls = ", ".join(f"{action.tool} {action.arguments[:80]} {action.outcome}" for action in turn.answer.actions)
     end = turn.answer.error_code or "answered"
     words = " ".join(turn.answer.text.split())[:100]
     wrong = f" WRONG: {'; '.join(turn.wrong)}" if turn.wrong else ""

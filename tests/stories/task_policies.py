@@ -292,7 +292,7 @@ def kept_watch(talk: Talk) -> Moves:
 def button_of_another_board(talk: Talk) -> Moves:
     """Read what every tool does; refuse if none carries an event from board to board."""
     listed = yield from talk.call(MORE_TOOLS)
-    names = list(fact(listed, "names"))
+    names = list(fact(listed, "tools", "names"))
     for at in range(0, len(names), 20):
         yield from talk.load(*names[at : at + 20])
     for name, tool in talk.request.tools.items():
