@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
-from microclaw.agent.looking import BY_TOOL, FOR_NO_MODEL, acts_to_look_at
+from microclaw.agent.looking import BY_TOOL, FOR_NO_MODEL, OWN_WORDS, acts_to_look_at
 from microclaw.api.by_hand import load_by_hand
 from microclaw.operations.operation import Access, Permission, load
 from microclaw.wire.host_api import Result
@@ -70,6 +70,14 @@ async def test_what_an_owner_may_look_at_is_shown_and_a_guest_sees_no_more_than_
         assert shown["ok"] or shown["error"] in ("unknown_name", "not_supported", "config_error"), (name, shown)
         for_guest = await call(host, "gus", "look", what=name, **given)
         assert (for_guest["error"] == "permission_refused") == (act.least > Access.ASK), (name, for_guest)
+
+
+async def test_what_strangers_may_have_written_taints_and_only_the_listed_acts_do_not(host: PeopleHost) -> None:
+    assert OWN_WORDS <= acts_to_look_at().keys()
+    for name in ("person.list", "host.status", "firmware.status", "voice.trace"):
+        assert (await call(host, "owner", "look", what=name))["foreign"], name
+    assert not (await call(host, "owner", "look", what="usage"))["foreign"]
+    assert not (await call(host, "owner", "look", what="telemetry.show", name="virtual-1"))["foreign"]
 
 
 async def test_a_name_that_is_none_is_answered_with_those_near_and_a_wrong_argument_with_the_right_ones(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.errors import ToolRetry
@@ -21,6 +21,8 @@ BY_TOOL: Final[Mapping[str, str]] = _TABLE["by_tool"]
 """By the name of an act that reads, the tool that does the same or more."""
 FOR_NO_MODEL: Final[Mapping[str, str]] = _TABLE["for_no_model"]
 """By the name of an act that reads, why no model gets it."""
+OWN_WORDS: Final[frozenset[str]] = frozenset(_TABLE["own_words"])
+"""The acts that show no text of strangers, unless their result says so; what all others show taints the turn."""
 
 
 def acts_to_look_at() -> dict[str, Operation[..., Any]]:
@@ -37,7 +39,8 @@ def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
         values = {name: value for name, value in asdict(asked).items() if value is not None}
         act = _named(acts, values.pop("what"))
         _check_rights(gate, act, context.person_id)
-        return output_of(act, await act.run(services[act.noun], context, **_read(act, values)))
+        output = output_of(act, await act.run(services[act.noun], context, **_read(act, values)))
+        return output if act.name in OWN_WORDS else replace(output, foreign=True)
 
     names = ", ".join(map(_with_needs, acts.values()))
     return Tool(
@@ -67,13 +70,16 @@ def _with_needs(act: Operation[..., Any]) -> str:
 
 def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]:
     """The arguments of all of them by name; each act refuses those of others."""
-    fields: dict[str, tuple[str, Any, None]] = {}
+    kinds: dict[str, Any] = {}
     for act in acts.values():
         for parameter in act.parameters:
             kind = str if parameter.option.reads else parameter.kind
-            fields.setdefault(parameter.name, (parameter.name, kind | None, None))
+            name = parameter.name
+            # One name may be a number of one act and a text of another.
+            kinds[name] = Any if name in kinds and kinds[name] != kind else kind
+    fields = [(name, kind | None, None) for name, kind in kinds.items()]
     what = ("what", Annotated[str, Meta(max_length=40)])
-    return msgspec.defstruct("LookParameters", [what, *fields.values()], bases=(Parameters,), kw_only=True)
+    return msgspec.defstruct("LookParameters", [what, *fields], bases=(Parameters,), kw_only=True)
 
 
 def _named(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[..., Any]:
