@@ -183,6 +183,18 @@ async def test_a_server_that_does_not_start_is_shown_with_its_last_words(script:
         assert len(servers.states()["late"]) < 450
 
 
+async def test_a_servers_last_words_have_no_secret_of_its_settings(caplog: pytest.LogCaptureFixture) -> None:
+    script = "import os, sys; sys.stderr.write('wrong key ' + os.environ['KEY'] + ', ended'); sys.exit(3)"
+    changed = asyncio.Event()
+    server = McpServerSettings("late", (sys.executable, "-c", script), env={"KEY": "a-secret-key-0123"})
+    async with mcp_servers([server], limits=QUICK, on_change=changed.set) as servers, asyncio.timeout(TIMEOUT_S):
+        while ", ended" not in servers.states()["late"]:
+            changed.clear()
+            await changed.wait()
+        assert "wrong key [masked], ended" in servers.states()["late"]
+    assert "a-secret-key" not in caplog.text
+
+
 async def test_a_changed_list_is_read_again(tmp_path: Path) -> None:
     async with strangers(tmp_path, "changes") as there:
         await there.call("changes")

@@ -24,7 +24,7 @@ from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, help_tool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, mask_of, remote_server, server_process
 from microclaw.operations.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
@@ -193,7 +193,8 @@ class ServerConnection:
         return found, wrong
 
     def _say(self, state: str, level: int) -> None:
-        """A state is logged once, however often it is tried again."""
+        """A state is logged once, however often it is tried again. It may quote the server: its secrets are masked."""
+        state = mask_of(self.server).masked(state)
         if state != self.state:
             self.state = state
             _log.log(level, "MCP server %s is %s", self.server.name, state)

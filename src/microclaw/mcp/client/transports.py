@@ -24,6 +24,7 @@ from mcp.shared.message import SessionMessage
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
+from microclaw.masking import SecretMask
 from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.models.bounded_http import bounded_client
 from microclaw.text import clean_text
@@ -96,7 +97,8 @@ async def server_process(
     assert process.stderr is not None
     lines = MessageLines(process.stdout, process.stdin)
     async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(_read_last_words(process.stderr, end), name=f"stderr of {server.name}")
+        words = _read_last_words(process.stderr, end, mask_of(server))
+        reading = tasks.create_task(words, name=f"stderr of {server.name}")
         try:
             yield BoundedStream(lines, end), lines
         finally:
@@ -108,12 +110,19 @@ async def server_process(
                 end.reason = f"it ended with code {code}" if code else "it ended"
 
 
-async def _read_last_words(stderr: asyncio.StreamReader, end: ConnectionEnd) -> None:
-    """Read to the end of stderr, so that the process never waits for a reader, and keep its last characters."""
+def mask_of(server: McpServerSettings) -> SecretMask:
+    """Return what masks the server's secrets: the values of its env and headers, and each word of a header's."""
+    header_words = " ".join(server.headers.values()).split()
+    return SecretMask((*server.env.values(), *server.headers.values(), *header_words))
+
+
+async def _read_last_words(stderr: asyncio.StreamReader, end: ConnectionEnd, mask: SecretMask) -> None:
+    """Read to the end of stderr, so that the process never waits for a reader, and keep its last characters, masked."""
     last = b""
     while chunk := await stderr.read(MAX_STDERR_BYTES):
         last = (last + chunk)[-MAX_STDERR_BYTES:]
-        end.last_words = clean_text(last.decode(errors="replace"), one_line=True)[-MAX_STDERR_CHARS:]
+        words = mask.masked(clean_text(last.decode(errors="replace"), one_line=True))
+        end.last_words = words[-MAX_STDERR_CHARS:]
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
