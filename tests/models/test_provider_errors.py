@@ -15,7 +15,7 @@ from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.errors import ModelError
 from microclaw.models.bounded_http import MAX_ANSWER_BYTES
-from microclaw.models.provider_errors import MAX_WORDS_CHARS
+from microclaw.models.provider_errors import MAX_WORDS_CHARS, error_words
 
 HTML = "<!DOCTYPE html><html><head><title>502 Bad Gateway &amp; more</title></head><body>nginx</body></html>"
 GOOGLE_KEY = [{"error": {"code": 400, "message": "API key not valid. Please pass one.", "status": "INVALID_ARGUMENT"}}]
@@ -81,6 +81,11 @@ async def test_their_words_are_bounded_on_one_line_and_without_the_key() -> None
     assert "a b xxx" in error.message
     assert SECRET[:6] not in error.message
     assert len(error.message) < MAX_WORDS_CHARS + 60
+
+
+@pytest.mark.parametrize("page", ["<title>" * 100_000 + "</title>", " " * 5000 + "<title>late</title>"])
+def test_a_title_is_one_piece_of_text_in_the_head_of_a_page(page: str) -> None:
+    assert error_words(page) == page
 
 
 @pytest.mark.parametrize(

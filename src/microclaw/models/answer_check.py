@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx2
 
 from microclaw.models.bounded_http import UnreadableAnswer
-from microclaw.models.provider_errors import own_words, reported_error, shown_address
+from microclaw.models.provider_errors import error_words, reported_error, shown_address
 
 _JSON: Final = "application/json"
 _PAGE: Final = "text/html"
@@ -58,7 +58,7 @@ def _status_of(error: object) -> int:
 def _described(body: bytes) -> str:
     if not body.strip():
         return "it is empty"
-    words = own_words(body.decode(errors="replace"))
+    words = error_words(body.decode(errors="replace"))
     return f"it is a page or text, no JSON: {words[:200]}"
 
 

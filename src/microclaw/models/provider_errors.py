@@ -66,13 +66,14 @@ _FAILURES: Final = {
     "ModelHTTPError": _Failure("refused the request", "refused", _ANOTHER),
     "UserError": _Failure("cannot be used", "refused", f"check {{key}}, or {_ANOTHER}"),
 }
-# What OpenAI, vLLM and LM Studio, llama.cpp, Ollama, Anthropic and Google say; the first pattern that fits counts. A
-# failure replaces that of the status, a text only its next step.
-_BY_WORDS: Final[tuple[tuple[str, _Failure | str], ...]] = (
+# What OpenAI, vLLM and LM Studio, llama.cpp, Ollama, Anthropic and Google say; the first pattern that fits counts.
+_FAILURE_BY_WORDS: Final = (
     (r"context_length_exceeded|exceed_context_size|(?:maximum|max|model's|available) context (?:length|size)"
      r"|context (?:length|size|window) (?:is |was )?(?:exceeded|overflow)|exceeds? (?:the |its )?(?:\w+ )?context"
      r"|greater than the context length|context (?:the )?overflows|prompt is too long|input is too long", _TOO_LONG),
     (r"api[ _-]?key not valid|(?:invalid|incorrect|missing|no|wrong) (?:x-)?api[ _-]?key", _KEY),
+)  # fmt: skip
+_STEP_BY_WORDS: Final = (
     (r"(?:more|out of|not enough|insufficient|v?ram) (?:\w+ )?(?:memory|resources)",
      "choose a smaller model: microclaw config set model.name NAME"),
     (r"not support (?:\w+ )?(?:tool|function)|tools? (?:\w+ )*not supported|support tool use|tool.?choice|--jinja",
@@ -90,7 +91,8 @@ _WAIT: Final = re.compile(
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m|s)", re.IGNORECASE)
 _SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _RESET_MS: Final = re.compile(r'x-ratelimit-reset"?\W+(\d{13})\b', re.IGNORECASE)  # OpenRouter's, since 1970
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<>]*)</title", re.IGNORECASE)
+_MAX_HEAD_CHARS: Final = 4096  # of a page, in which its title is looked for
 
 
 def translated(exc: Exception, name: str, provider: Provider, key: str | None = None) -> ModelError:
@@ -106,7 +108,7 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     if "Streamed response ended without" in str(exc):  # its finish_reason, or any event; the connection ended in order
         return cut_off(name, provider)
     body = getattr(exc, "body", None)
-    text = str(exc) if body is None else own_words(body)
+    text = str(exc) if body is None else error_words(body)
     words = cleaned(text, key)
     failure = _failure_of(exc, words)
     if failure is None:
@@ -144,7 +146,7 @@ def cleaned(text: str, key: str | None) -> str:
     return clean_text(text, one_line=True, limit=MAX_WORDS_CHARS)
 
 
-def own_words(body: object) -> str:
+def error_words(body: object) -> str:
     """Return the message of an error's body: its usual fields, the title of a page, or the text; "" without any."""
     error = reported_error(body) or body
     if isinstance(error, dict):
@@ -153,7 +155,7 @@ def own_words(body: object) -> str:
         messages = (error.get("message"), error.get("detail"), raw)
         return ": ".join(message for message in messages if isinstance(message, str))
     text = error if isinstance(error, str) else ""
-    title = _TITLE.search(text)
+    title = _TITLE.search(text[:_MAX_HEAD_CHARS])
     return text if title is None else unescape(title[1])
 
 
@@ -181,8 +183,13 @@ def _failure_of(exc: Exception, words: str) -> _Failure | None:
         failure = _SERVER
     if failure is None:
         return None
-    by_words = next((change for pattern, change in _BY_WORDS if re.search(pattern, words, re.IGNORECASE)), failure.step)
-    return failure._replace(step=by_words) if isinstance(by_words, str) else by_words
+    for pattern, named_failure in _FAILURE_BY_WORDS:
+        if re.search(pattern, words, re.IGNORECASE):
+            return named_failure
+    for pattern, step in _STEP_BY_WORDS:
+        if re.search(pattern, words, re.IGNORECASE):
+            return failure._replace(step=step)
+    return failure
 
 
 def _wait_s(exc: Exception) -> float | None:
