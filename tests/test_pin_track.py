@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.events import Edge
-from microclaw.pin_track import draw_track, rhythms
+from microclaw.pin_track import draw_track, rhythms, spans_text
 
 
 def blink(first_ms: float, half_ms: float, count: int, *, pin: int = 2) -> list[Edge]:
@@ -29,3 +29,17 @@ def test_rhythm_of_a_pulse_counts_both_halves() -> None:
     assert found.period_s == pytest.approx(1.0)
     assert found.spread > 0.5
     assert found.spacing_ms == (100, 900)
+
+
+@pytest.mark.parametrize(
+    ("track", "text"),
+    [
+        ([(0, 1), (1000, 0), (2000, 1), (3000, 0)], "high 1 s, low 1 s ×2"),
+        (
+            [(0, 1), (1000, 0), (2000, 1), (2000, 0), (3000, 1)],
+            "high 1 s, low 1 s, high for an instant, low 1 s, high 1 s",
+        ),
+    ],
+)
+def test_spans_are_shortened_only_if_the_levels_come_again_too(track: list[tuple[float, int]], text: str) -> None:
+    assert spans_text(track, 4000) == text

@@ -93,7 +93,6 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
     """
     ends = [*track[1:], (end_ms, 0)]
     spans = [(level, until_ms - from_ms) for (from_ms, level), (until_ms, _) in zip(track, ends, strict=True)]
-    spans = [span for span in spans if span[1] > 0]
     parts: list[str] = []
     place = 0
     while place < len(spans) and len(parts) < MAX_SPANS:
@@ -102,15 +101,27 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
         while _is_pair(spans[place + 2 * count : place + 2 * count + 2], pair):
             count += 1
         shown = pair if count > 1 else pair[:1]
-        texts = [f"{'high' if level else 'low'} {time_text(length_ms)}" for level, length_ms in shown]
-        parts.append(", ".join(texts) + (f" ×{count}" if count > 1 else ""))
-        place += 2 * count if count > 1 else 1
+        text = ", ".join(_span_text(level, length_ms) for level, length_ms in shown)
+        if count > 1:
+            text += f" ×{count}"
+        parts.append(text)
+        place += count * len(shown)
     return ", ".join([*parts, "..."] if place < len(spans) else parts)
 
 
+def _span_text(level: int, length_ms: float) -> str:
+    name = "high" if level else "low"
+    return f"{name} {time_text(length_ms)}" if length_ms > 0 else f"{name} for an instant"
+
+
 def _is_pair(spans: Sequence[tuple[int, float]], first: Sequence[tuple[int, float]]) -> bool:
-    """Return True for two spans that are as long as the first two."""
-    return len(spans) == 2 and all(_alike((now[1], before[1])) for now, before in zip(spans, first, strict=True))
+    """Return True for two spans of the same levels that are as long as the first two."""
+    if len(spans) != 2:
+        return False
+    for span, before in zip(spans, first, strict=True):
+        if span[0] != before[0] or not _alike((span[1], before[1])):
+            return False
+    return True
 
 
 def _alike(gaps: Sequence[float]) -> bool:

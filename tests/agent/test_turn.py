@@ -90,13 +90,22 @@ async def test_after_the_last_call_the_model_says_the_last_word_and_the_host_its
     async with make_agent([*replies, last, GOOD]) as agent:
         answer = await agent.answer("blink")
         assert len(agent.script.requests) == len(replies) + 1, "never a second time"
-        assert agent.script.requests[-1].tools == ()
+        assert [asked.may_call for asked in agent.script.requests] == [*[True] * len(replies), False]
         assert agent.workshop.done == []
     reason, code, step = end
     assert (answer.error_code, answer.next_step) == (code, step)
     own_text, _, record = answer.text.partition("\n\nWhat the host did:\n")
     assert own_text == (reason if words is None else f"{words}\n\n{reason}")
     assert record
+
+
+async def test_eight_broken_programs_in_one_reply_are_three_tries(make_agent: MakeAgent) -> None:
+    calls = tuple([replace(BAD.calls[0], call_id=f"call-{number}") for number in range(8)])
+    async with make_agent([ModelReply("", calls), say("It does not compile.")]) as agent:
+        answer = await agent.answer("blink")
+        assert answer.error_code == "build_error"
+        refused = [message for message in agent.script.requests[-1].messages if isinstance(message, ToolReturn)]
+        assert ["no try is left" in message.content for message in refused] == [False] * 3 + [True] * 5
 
 
 async def test_a_turn_that_was_stopped_gets_no_last_word(make_agent: MakeAgent) -> None:

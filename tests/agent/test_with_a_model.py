@@ -304,7 +304,7 @@ async def test_a_refused_program_is_told_whole_and_kept_and_the_model_says_the_l
     assert (answer.error_code, answer.next_step) == ("build_error", "its source is kept: microclaw app draft lamp")
     assert answer.text.startswith("It does not compile: gpio_opne is a slip.\n\nno program passed in 3 tries; ")
     assert "\n\nWhat the host did:\n- refused: deploy-wasm-app" in answer.text
-    assert "tools" not in model.bodies[-1]
+    assert model.bodies[-1]["tool_choice"] == "none"
     first = next(json.loads(m["content"]) for m in model.bodies[-1]["messages"] if m["role"] == "tool")
     assert first["error"] == "expectation_not_met"
     assert [text.partition(":")[0] for text in first["diagnostics"]] == ["expectations", "trial", "trial"]

@@ -44,6 +44,12 @@ def test_every_line_that_is_shown_is_understood(line: str) -> None:
     assert len(found.lines) == 1
 
 
+@pytest.mark.parametrize("line", ["pin 4: rises at 1 s 2 s", "pin 4: period 1 s 1 s", "pin 4: rises at 10 s 1 min"])
+def test_two_times_without_a_comma_are_no_sum(line: str) -> None:
+    with pytest.raises(ConfigError, match="larger unit first"):
+        parse_expectations(line)
+
+
 def test_lines_become_checks_and_stimuli() -> None:
     for text in ("pin 2: period 1 s ± 2 %, duty 50 %", "pin 2: period 1000 ms +- 2 %, duty 50 %  # an LED"):
         assert parse_expectations(text).checks == (Period(Edges(2, 1), 1000, 0.02), Duty(Level(2, 1), 50, 5))

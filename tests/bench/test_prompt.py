@@ -6,7 +6,7 @@ from bench.prompt import measure
 from bench.report import percentile
 
 
-def test_an_ordinary_device_turn_begins_within_3000_tokens_and_a_dozen_tools() -> None:
+def test_an_ordinary_device_turn_begins_within_3000_tokens_and_13_tools() -> None:
     metrics = measure()
     assert [(m.name, m.value) for m in metrics if not m.ok] == []
     assert [m.goal for m in metrics[:2]] == [3000, 3000]

@@ -19,7 +19,7 @@ from tests.models.event_streams import Events, openai_stream
 
 MORE_TOOLS = "more-tools"
 GUESS = "GUESS"
-_HOST_NOTE = re.compile(r"<host-note>.*?</host-note>", re.DOTALL)
+_HOST_NOTE = re.compile(r"<host-note>.*?</host-note>\n*(?:<untrusted-.*?</untrusted-\w+>)?", re.DOTALL)
 
 
 class Guess(Exception):

@@ -51,6 +51,7 @@ _NOTE_CHARS: Final = 60  # the note of what is left out
 _NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _DETAIL: Final = re.compile(r" \(|[:;] ")  # what follows is more than a prompt needs of a pin's reason
 _SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "Devices", "Notes of")  # titles
+HOST_NOTE_TAG: Final = re.compile("</?host-note>")
 _FOUND: Final = "Found in earlier notes and conversations:"
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.acts import acts_of, notes_of
 from microclaw.agent.asking import TurnLimits
-from microclaw.agent.context import Prompt, TurnContext, host_note
+from microclaw.agent.context import HOST_NOTE_TAG, Prompt, TurnContext
 from microclaw.agent.history import compacted, conversation, newest_notes, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.old_orders import OldOrders
@@ -43,7 +43,7 @@ from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
 from microclaw.operations.tool import result_of_error
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
-from microclaw.text import clean_text, format_duration
+from microclaw.text import clean_text, fence_text, format_duration
 
 _log = logging.getLogger(__name__)
 
@@ -233,8 +233,7 @@ def with_notes(prompt: Prompt, notes: str) -> Prompt:
     """Return the prompt with the notes of an earlier turn, or only their first line if they need half of the room."""
     if tokens(notes) > prompt.history_tokens // 2:
         notes = notes.partition("\n")[0]
-    last_act = host_note(f"What you did last in this chat:\n{notes}")
-    return replace(prompt, note=f"{prompt.note}\n\n{last_act}")
+    return replace(prompt, note=f"{prompt.note}\n{fence_text(notes, 'what you did last in this chat')}")
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
@@ -268,7 +267,8 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
 
 def _user_text(inbound: Inbound) -> UserText:
     """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
-    text, attachments = inbound.text.strip(), inbound.attachments
+    text = HOST_NOTE_TAG.sub("", inbound.text).strip()
+    attachments = inbound.attachments
     if not attachments:
         return UserText(clean_text(text))
     images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")

@@ -15,6 +15,8 @@ from microclaw.models.protocol import ModelReply, ReplyEnd, UserText
 from microclaw.models.reply_text import plain_name, written_call
 from microclaw.operations.tool import result_of_error
 
+NO_TRY_LEFT: Final = result_of_error(ToolRetry("not run: no try is left in this turn")).content
+"""The result of a deployment after the last broken program of a turn."""
 _CALL_TOOLS: Final = "microclaw setup, or name a model that can call tools in MICROCLAW_MODEL"
 _SHORTER: Final = "make it shorter, or in parts"
 

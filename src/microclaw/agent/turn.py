@@ -29,7 +29,7 @@ from microclaw.agent.asking import TurnLimits, ask
 from microclaw.agent.context import Prompt
 from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
-from microclaw.agent.replies import answer_text, call_instead_of_text, no_tool_caller, untaken
+from microclaw.agent.replies import NO_TRY_LEFT, answer_text, call_instead_of_text, no_tool_caller, untaken
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import (
     OLD_ORDER,
@@ -197,7 +197,7 @@ class Turn:
     def _spent(self) -> EndedError | None:
         """Return the reason why the model gets no more calls, or None as long as it gets them."""
         refused = self._refused
-        if refused is not None and self._failed_deploys >= self.limits.deploy_tries:
+        if refused is not None and self._has_no_try_left():
             reason = without_fences(json.loads(refused.content)["message"])
             text = f"no program passed in {self._failed_deploys} tries; the last one: {reason}"
             return EndedError(text, refused.error_code or INTERNAL, refused.next_step)
@@ -205,6 +205,9 @@ class Turn:
             text = f"I stopped after {self._iterations} rounds of tool calls without coming to an end"
             return EndedError(text, "turn_limit", "ask for one step at a time")
         return None
+
+    def _has_no_try_left(self) -> bool:
+        return self._failed_deploys >= self.limits.deploy_tries
 
     async def _last_word(self, end: EndedError) -> Answer:
         """Ask the model once more, for words only. Return them, with the reason of the end and the list of acts.
@@ -311,12 +314,15 @@ class Turn:
         self._iterations += 1
         for index, call in enumerate(reply.calls):
             not_run = untaken(reply, index, self.limits.calls_a_reply)
+            if not_run is None and call.name == DEPLOY_TOOL and self._has_no_try_left():
+                not_run = NO_TRY_LEFT
             if not_run is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, not_run, failed=True))
                 self._put(Step("tool", f"{shown_call(call)}: {json.loads(not_run)['message']}"))
                 continue
             key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
-            if (known := repeated(call, self._actions, self._results)) is not None:
+            known = repeated(call, self._actions, self._results)
+            if known is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, known))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
@@ -324,17 +330,7 @@ class Turn:
             began = asyncio.get_running_loop().time()
             old_result = self.journal.results.get(key)
             result = await self._call(reply, call, key, effect) if old_result is None else old_result
-            self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-            self._actions.append(action_of(call, effect, result))
-            self._results.append(result)
-            if effect is not Effect.READ:
-                self._last_act = result
-            if result.ok:
-                self._evidence += result.evidence
-                self._files += result.files
-            if result.foreign:
-                self._tainted_s = self.request.at_s  # it counts as read when the message came
-                self._sources.append(f"{call.name} {call.arguments}")
+            self._take(call, effect, result)
             if old_result is None:
                 self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
@@ -343,12 +339,26 @@ class Turn:
                 raise old_order(self.journal.age_s)
             if result.error_code == INTERNAL:
                 raise EndedError(*_BROKEN)
-            if call.name == DEPLOY_TOOL and result.ok:
-                self._failed_deploys = 0
-            if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
-                self._refused = self._last_act = replace(result, next_step=draft_step(call))
-                if result.error_code in _BROKEN_PROGRAM:
-                    self._failed_deploys += 1
+
+    def _take(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
+        """Add what came of a call to what the turn has collected."""
+        self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+        self._actions.append(action_of(call, effect, result))
+        self._results.append(result)
+        if effect is not Effect.READ:
+            self._last_act = result
+        if result.ok:
+            self._evidence += result.evidence
+            self._files += result.files
+        if result.foreign:
+            self._tainted_s = self.request.at_s  # it counts as read when the message came
+            self._sources.append(f"{call.name} {call.arguments}")
+        if call.name == DEPLOY_TOOL and result.ok:
+            self._failed_deploys = 0
+        if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
+            self._refused = self._last_act = replace(result, next_step=draft_step(call))
+            if result.error_code in _BROKEN_PROGRAM:
+                self._failed_deploys += 1
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         """Run a call. Raises MicroclawError when the turn may not begin it any more."""

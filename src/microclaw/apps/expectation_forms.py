@@ -6,6 +6,7 @@ both make a check, a stimulus or a time.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -58,8 +59,13 @@ _LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
 def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str], float]:
     def read(text: str) -> float:
         ms = 0.0
+        larger_unit_ms = math.inf
         for value, unit in _ONE_UNIT.findall(text):
-            ms += float(value) * _UNITS_MS[unit]
+            unit_ms = _UNITS_MS[unit]
+            if unit_ms >= larger_unit_ms:
+                raise ValueError(f"{text} is no time: give the larger unit first, or a comma between two times")
+            ms += float(value) * unit_ms
+            larger_unit_ms = unit_ms
         if ms > most_ms or ms < 0 or (ms == 0 and not zero):
             least = "0 s or more" if zero else "more than 0 s"
             raise ValueError(f"{text} is no time here: {least}, at most {most_ms / 1000:g} s")

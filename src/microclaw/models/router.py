@@ -234,7 +234,7 @@ def turn_limit_s(setting_s: float | None, model: ModelSettings) -> float:
     """Return how long a turn may take: the setting, else TURN_S, or twice the longest silence if that is longer."""
     if setting_s is not None:
         return setting_s
-    choices = (model.main, *model.fallbacks)
+    choices = (model.main, *model.fallbacks, *model.tasks.values())
     silence_s = max((silence_limit_s(choice) for choice in choices if choice is not None), default=0.0)
     return TURN_S if silence_s <= TURN_S else 2 * silence_s
 

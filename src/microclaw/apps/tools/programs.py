@@ -6,7 +6,9 @@ The work itself is done in apps/.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -33,12 +35,14 @@ from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
-from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, ToolRetry
+from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, StoreError, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput, with_moments
 from microclaw.store.apps import DraftRow
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
+
+_log = logging.getLogger(__name__)
 
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
@@ -132,7 +136,8 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         except MicroclawError as exc:
             await keep_draft(device, asked, context, exc.message)
             raise
-        await apps.change_log.drop_draft(device.device_id, asked.app_name)
+        with _store_may_fail():
+            await apps.change_log.drop_draft(device.device_id, asked.app_name)
         fields = {
             "deviceIp": _address(device),
             "binarySize": done.image.size_bytes,
@@ -149,11 +154,17 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
 
     async def keep_draft(device: Device, asked: DeployParameters, context: ToolContext, problem: str) -> None:
-        log = apps.change_log
         row = DraftRow(
-            device.device_id, asked.app_name, log.now_ms(), context.person_id, asked.source_code, asked.expect, problem
+            device_id=device.device_id,
+            name=asked.app_name,
+            at_ms=apps.change_log.now_ms(),
+            person=context.person_id,
+            source=asked.source_code,
+            expect=asked.expect,
+            problem=problem,
         )
-        await log.put_draft(row)
+        with _store_may_fail():
+            await apps.change_log.put_draft(row)
 
     async def try_planned_deploy(device: Device, asked: DeployParameters, context: ToolContext) -> str | None:
         """Build, check and try the program; return what the trial has not of it.
@@ -257,6 +268,15 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     )
 
 
+@contextmanager
+def _store_may_fail() -> Iterator[None]:
+    """Let a draft be lost: what became of the program is what counts."""
+    try:
+        yield
+    except StoreError as exc:
+        _log.warning("a draft was not kept or removed: %s", exc.message)
+
+
 def _request(device: Device, asked: DeployParameters) -> ChangeRequest:
     return ChangeRequest(
         device=device.name,
@@ -344,5 +364,5 @@ def _source_fields(source: str, first_line: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"source": "\n".join(piece), "lines": len(lines)}
     next_line = first_line + len(piece)
     if next_line <= len(lines):
-        fields["nextLine"] = next_line
+        fields["next"] = f"read on: read-program with firstLine {next_line}"
     return fields
