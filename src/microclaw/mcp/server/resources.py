@@ -25,7 +25,7 @@ from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION
 from microclaw.operations.operation import Call, Operation, approve_all
-from microclaw.text import escape_hidden
+from microclaw.text import escape_hidden, fence_text
 
 SCHEME: Final = "microclaw://"
 JSON: Final = "application/json"
@@ -34,6 +34,7 @@ PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "
 """Programs of patterns/ that show what each way of writing one looks like."""
 MAX_EDGES: Final = 20_000
 MAX_TRIALS: Final = 64
+MAX_QUOTED_CHARS: Final = 600  # of an error that quotes a device
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 R = TypeVar("R")
 
@@ -109,11 +110,14 @@ class Resources:
         """The result of an act that reads: nothing is asked."""
         session = SESSION.get()
         call = Call(session.by.person_id, lambda _: None, approve=approve_all)
-        try:
-            with listening() as device_texts:
+        with listening() as device_texts:
+            try:
                 result = await act.run(service, call, **arguments)
-        except MicroclawError as exc:
-            raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc
+            except MicroclawError as exc:
+                if exc.foreign or device_texts:
+                    self._tainted[session.key] = None
+                    exc.message = fence_text(exc.message[:MAX_QUOTED_CHARS], "a device")
+                raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc
         if device_texts or getattr(result, "is_foreign", False):
             self._tainted[session.key] = None
         return result
