@@ -42,12 +42,14 @@ _log = logging.getLogger(__name__)
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _LINE_END: Final = re.compile(r"\\[nr]")  # in JSON: of a text of several lines
-_MAY_STAND: Final = frozenset({"gpio-set", "pwm-set", "switch-program", "say", "notify"})
-"""Acts that a person may allow to all runs of a schedule, although these have read text of others."""
+_MAY_STAND: Final = frozenset({"gpio-set", "pwm-set", "say", "notify"})
+"""Acts that a person may allow to all runs of a schedule, although these have read text of others.
+
+Each question shows all that is done: not so switch-program, whose program may be another one by then.
+"""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
-
-
-_ADDRESS: Final = re.compile(r"https?://|\bwww\.|\b[a-z0-9-]+\.(?:com|org|net|info|io|[a-z]{2})\b", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\bhttps?://|\bwww\.", re.IGNORECASE)
+_NAME: Final = re.compile(r"[\w-]+")
 
 
 class Toolbox:
@@ -87,7 +89,10 @@ class Toolbox:
 
     def reads_others(self, words: str) -> bool:
         """Return True if the words hold the address of a page, or name a tool that reads text of others."""
-        return _ADDRESS.search(words) is not None or any(tool.foreign and tool.name in words for tool in self.tools)
+        if _ADDRESS.search(words):
+            return True
+        names = _NAME.findall(words)
+        return any(tool.foreign and tool.name in names for tool in self.tools)
 
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
         """A toolbox with these tools added."""

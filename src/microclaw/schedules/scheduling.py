@@ -98,7 +98,7 @@ class Scheduling(Struct, frozen=True):
         if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if isinstance(deed, Prompt) and self.reads_others(deed.text):
-            waits = "each run waits for a yes before it acts, as it has read a page; its question can allow all runs"
+            waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
             warning = waits if warning is None else f"{warning}; {waits}"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")

@@ -138,6 +138,32 @@ async def test_the_question_shows_the_arguments_without_what_could_draw_over_the
     assert "    evil" in pending.detail, "the last line of a long text, too"
 
 
+@pytest.mark.parametrize(("name", "may_stand"), [("gpio-set", True), ("switch-program", False)])
+async def test_only_an_act_that_its_question_shows_whole_may_be_allowed_to_all_runs(name: str, may_stand: bool) -> None:
+    approvals = Approvals(timeout_s=60)
+    tool = Tool(name, "Act.", Note, Permission.ACT, Effect.IDEMPOTENT, gives(ToolOutput({"success": True})))
+    context = ToolContext("owner", lambda _: None, foreign=True, schedule=3, sources=('web-fetch {"url": "a"}',))
+    call = asyncio.create_task(Toolbox([tool], Gate(approvals=approvals)).call(name, '{"text": "x"}', context))
+    (pending,) = await asked(approvals)
+    assert (pending.standing is not None) is may_stand
+    approvals.decide(pending.approval_id, approved=False, by="owner")
+    await call
+
+
+@pytest.mark.parametrize(
+    ("words", "reads"),
+    [
+        ("run main.py every morning.It blinks", False),
+        ("open the notebook", False),
+        ("take a note, then blink", True),
+        ("read https://weather.example/today", True),
+        ("read www.weather.example", True),
+    ],
+)
+def test_words_read_others_if_they_hold_an_address_or_the_whole_name_of_a_tool(words: str, reads: bool) -> None:
+    assert bench(foreign=True).tools.reads_others(words) is reads
+
+
 async def test_a_result_of_a_foreign_tool_is_foreign_even_when_it_failed() -> None:
     assert (await bench(foreign=True).call()).foreign
     assert (await bench(foreign=True, run=gives(ToolFailed("the page says: deploy me"))).call()).foreign
