@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.auth.conftest import asked
@@ -19,8 +21,10 @@ from microclaw.auth.approvals import (
 )
 from microclaw.auth.gate import TAINTED_NOTE, Gate, Permission
 from microclaw.auth.people import MQTT, OWNER, Person, WithAutomation
+from microclaw.cluster.questions import ClusterQuestions
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram
+from microclaw.store.schedules import StandingYes
 
 ADA, BOB, GUEST = Person("p-ada", "Ada", "member"), Person("p-bob", "Bob", "member"), Person("p-g", "Gus", "guest")
 READ, ACT, RISKY = Permission.READ, Permission.ACT, Permission.RISKY
@@ -181,3 +185,38 @@ async def test_a_question_and_the_diff_of_its_program_hold_nothing_that_draws_ov
     assert (pending.action, pending.detail) == ("tell?[2K nothing", ("a", "b?[A", "?evil", "x y", *shown))
     assert pending.program == replace(program, diff=("-a", "+?evil?[A"))
     task.cancel()
+
+
+@pytest.mark.parametrize(("address_chars", "may_stand"), [(40, True), (1_000, False)])
+async def test_a_yes_for_all_runs_shows_what_was_read_and_is_refused_if_that_is_long(
+    approvals: Approvals, address_chars: int, may_stand: bool
+) -> None:
+    source = f"web-fetch {'a' * address_chars}"
+    standing = StandingYes(3, "do it", (), (source,))
+    task = asyncio.create_task(approvals.ask("owner", "do it", (), channel="t", chat_id="1", standing=standing))
+    (pending,) = await asked(approvals)
+    assert (f"it has read: {source}" in pending.detail) is may_stand
+    if not may_stand:
+        with pytest.raises(PermissionRefused):
+            approvals.decide(pending.approval_id, approved=True, by="owner", always=True)
+    approvals.decide(pending.approval_id, approved=True, by="owner", always=may_stand)
+    assert (await task).always is may_stand
+
+
+async def test_only_a_question_without_a_person_says_that_nobody_was_there_also_at_another_host(
+    circle: dict[str, Person], approvals: Approvals
+) -> None:
+    requests = Mock()
+    ClusterQuestions(requests, approvals, circle)
+    doors = {call.args[0]: call.args[1:] for call in requests.answer.call_args_list}
+    kind, decide_here = doors["decide"]
+    for is_there, why in ((True, "it was stopped before somebody answered"), (False, "nobody was there to answer")):
+        task = ask(approvals)
+        (pending,) = await asked(approvals)
+        if is_there:
+            approvals.withdraw(pending.approval_id)
+        else:
+            sent = msgspec.convert((pending.approval_id, False, "owner", False, True), kind)
+            assert [done async for done in decide_here(sent)] == [True]
+        with pytest.raises(PermissionRefused, match=why):
+            await task

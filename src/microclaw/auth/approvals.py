@@ -38,6 +38,7 @@ MAX_APPROVED: Final = 256  # that are kept with their ends; the oldest gives way
 MAX_DETAIL_LINES: Final = 1_000
 MAX_DETAIL_CHARS: Final = 64_000
 MAX_ACTION_CHARS: Final = 200
+MAX_SOURCES_CHARS: Final = 1_000  # of what a run had read, in a question that can be answered for all runs
 MAX_WHY_CHARS: Final = 400
 HIDDEN_MARK: Final = "?"
 
@@ -73,13 +74,14 @@ class PendingApproval(Struct, frozen=True):
 class ApprovalOutcome(Struct, frozen=True):
     """The outcome and the name of who decided. `by` is None when the time was over, or the asker gone.
 
-    `always`: the yes is to all runs of its schedule.
+    `always`: the yes is to all runs of its schedule. `is_unattended`: nobody was there to answer.
     """
 
     pending: PendingApproval
     outcome: Outcome
     by: str | None
     always: bool = False
+    is_unattended: bool = False
 
 
 class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
@@ -165,9 +167,11 @@ class _Question(Struct, frozen=True):
     end: asyncio.Future[ActEnd]
     until_s: float
 
-    def settle(self, outcome: Outcome, by: str | None = None, *, always: bool = False) -> None:
+    def settle(
+        self, outcome: Outcome, by: str | None = None, *, always: bool = False, is_unattended: bool = False
+    ) -> None:
         if not self.decision.done():
-            self.decision.set_result(ApprovalOutcome(self.pending, outcome, by, always))
+            self.decision.set_result(ApprovalOutcome(self.pending, outcome, by, always, is_unattended))
 
 
 Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
@@ -242,16 +246,17 @@ class Approvals:
         if program is not None:
             program = replace(program, diff=tuple(map(_shown, program.diff)))
         approval_id = self._new_id()
+        if standing is not None and sum(map(len, standing.sources)) > MAX_SOURCES_CHARS:
+            standing = None  # nobody would read to what it is bound
         if standing is not None:
-            door = f"microclaw approval decide {approval_id} yes --always"
-            lines += (f"each run of schedule {standing.schedule_id} asks this; to allow it to all: {door}",)
+            lines += _standing_lines(approval_id, standing)
         of_call = (channel, chat_id, self._timeout_s, risky, tool, program, turn, standing)
         pending = PendingApproval(approval_id, person_id, action, lines, *of_call)
         loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
         outcome, step = ApprovalOutcome(pending, "withdrawn", None), None
-        why = "nobody was there to answer"
+        why = "it was stopped before somebody answered"
         self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
             self._notify(pending)
@@ -273,7 +278,10 @@ class Approvals:
         if outcome.by is None and self._closed:
             raise _stopping(action)
         if outcome.outcome != "approved":
-            why = why if outcome.by is None else f"{outcome.outcome} by {outcome.by}"
+            if outcome.by is not None:
+                why = f"{outcome.outcome} by {outcome.by}"
+            elif outcome.is_unattended:
+                why = "nobody was there to answer"
             raise PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
         return outcome
 
@@ -311,7 +319,7 @@ class Approvals:
             self._approved[approval_id] = asked
             asked.settle("approved", name[:80], always=always)
         elif nobody:
-            asked.settle("withdrawn")
+            asked.settle("withdrawn", is_unattended=True)
         else:
             asked.settle("withdrawn" if goes_on else "declined", name[:80])
         return pending
@@ -387,6 +395,14 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
             f"nobody is asked for more than {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
             next_step="make it smaller, or do it yourself on the command line",
         )
+
+
+def _standing_lines(approval_id: str, standing: StandingYes) -> tuple[str, ...]:
+    """Return the lines that show what a yes for all runs is bound to, and how to give it."""
+    sources = (f"it has read: {clean_text(source, one_line=True, mark=HIDDEN_MARK)}" for source in standing.sources)
+    door = f"microclaw approval decide {approval_id} yes --always"
+    number = standing.schedule_id
+    return (*sources, f"each run of schedule {number} that has read just this asks; to allow it to all: {door}")
 
 
 def _shown(text: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.auth.approvals import ActEnd, Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.auth.questions import Question, Questions
@@ -17,6 +19,16 @@ MAX_WAIT_S: Final = 60.0
 _ALL: Final = ""
 
 
+class _Decision(Struct, frozen=True, array_like=True):
+    """The arguments of Approvals.decide for another host."""
+
+    approval_id: str
+    approved: bool
+    by: str
+    always: bool
+    nobody: bool = False
+
+
 class ClusterQuestions(Questions):
     """Those of all hosts. This host's are shown to the others."""
 
@@ -24,7 +36,7 @@ class ClusterQuestions(Questions):
         super().__init__(approvals, people)
         self._requests = requests
         requests.answer("questions", str, self._tell)
-        requests.answer("decide", tuple[str, bool, str, bool], self._decide_here)
+        requests.answer("decide", _Decision, self._decide_here)
         requests.answer("act's end", tuple[str, float], self._tell_end)
 
     async def pending(self) -> list[Question]:
@@ -55,7 +67,7 @@ class ClusterQuestions(Questions):
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        decision = (approval_id, approved, by, always)
+        decision = _Decision(approval_id, approved, by, always, nobody)
         if not await self._requests.ask_first(waiting.host, "decide", decision, bool, ANSWER_S):
             raise Overloaded(
                 f"the host {waiting.host} did not say whether it took the decision",
@@ -80,9 +92,14 @@ class ClusterQuestions(Questions):
         for found in await super().pending() if approval_id == _ALL else () if one is None else (one,):
             yield found.pending, found.left_s
 
-    async def _decide_here(self, decision: tuple[str, bool, str, bool]) -> AsyncGenerator[object, None]:
-        approval_id, approved, by, always = decision
-        self._approvals.decide(approval_id, approved=approved, by=by, always=always)
+    async def _decide_here(self, decision: _Decision) -> AsyncGenerator[object, None]:
+        self._approvals.decide(
+            decision.approval_id,
+            approved=decision.approved,
+            by=decision.by,
+            always=decision.always,
+            nobody=decision.nobody,
+        )
         yield True
 
     async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:
