@@ -21,6 +21,7 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
+from microclaw.models.reply_text import VisiblePieces, visible_text, written_call
 
 QUESTION = UserText("set pin 4 on")
 ON = ("gpio-set", {"pin": 4, "level": 1})
@@ -100,6 +101,7 @@ async def test_what_one_provider_gave_goes_to_no_other(other: Dialect) -> None:
     async with server((200, done)) as provider, closing(other.model(provider.url)) as model:
         await ask(model, True, QUESTION, *taken(reply))
     assert giver.expected_back["google"]["thought_signature"] in reply.provider_parts
+    assert provider.url not in reply.provider_parts  # a password may be in it
     assert giver.expected_back["google"]["thought_signature"] not in str(provider.bodies[0])
     assert "gpio-set" in str(provider.bodies[0])
 
@@ -189,6 +191,44 @@ async def test_a_lone_end_of_a_thought_is_learnt(name: str, shown_first: bool) -
             assert reply.text == "Hello there."
             assert (SECRET in seen) is is_shown
             assert seen.endswith("Hello there.")
+
+
+MENTIONS = (
+    "R1 opens the thought in the prompt, so only `</think>` is in the text.",
+    "Use the <think> tag, then </think> to end it.",
+    "Its form:\n```\n<think>\nplan\n</think>\nanswer\n```",
+)
+VISIBLE = (
+    *zip(MENTIONS, MENTIONS, strict=True),
+    (f"{SECRET}\n</think>\n\nIt is `</think>`.", "It is `</think>`."),
+    (f"\n<think>{SECRET}</think>\n\n<think>{SECRET}</think>\n\nHello <think>", "Hello <think>"),
+)
+
+
+@pytest.mark.parametrize(("text", "visible"), VISIBLE)
+def test_a_tag_that_is_only_mentioned_is_no_thought_in_any_cut(text: str, visible: str) -> None:
+    assert visible_text(text) == visible
+    for cut in range(len(text)):
+        for is_thought in (True, False):
+            pieces = VisiblePieces(is_thought)
+            seen = pieces.add(text[:cut]) + pieces.add(text[cut:]) + pieces.end()
+            assert pieces.has_lone_end == (visible not in MENTIONS and text.startswith(SECRET))
+            assert seen == visible or (pieces.has_lone_end and not is_thought and seen.endswith(visible))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"name": "lamp", "text": "say hello"}', None),
+        ("It is called functions.say(text) in the API.", None),
+        ('It sends this:\n{"name": "say"}', None),
+        ('\n{"arguments": {"text": "lamp"}, "name": "say"}', "say"),
+        ("functions.say(hello)", "say"),
+        ("I say:<tool_call>say\n<arg_key>", "say"),
+    ],
+)
+def test_a_name_in_an_answer_is_a_call_only_in_its_place(text: str, name: str | None) -> None:
+    assert written_call(text, frozenset({"say"})) == name
 
 
 async def test_a_thinking_model_whose_server_reads_the_thoughts_still_streams() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import importlib
 import logging
 import sys
@@ -69,8 +70,8 @@ class _DirectModel:
 
     @property
     def _origin(self) -> str:
-        """The model at its address: what it gives goes back to no other one."""
-        return f"{self.provider} {self._base_url} {self.name}"
+        """A mark of the model at its address: what it gives goes back to no other one. It holds no password."""
+        return hashlib.sha256(f"{self.provider} {self._base_url} {self.name}".encode()).hexdigest()
 
     @property
     def name(self) -> str:

@@ -1,68 +1,59 @@
 """Thoughts and calls that a model wrote into its text. It knows no provider.
 
 Servers without a parser for a model's template leave them there: `<think>`…`</think>`, only `</think>` if the template
-opens the thought in the prompt (DeepSeek R1, QwQ), and calls in the form that the template teaches.
+opens the thought in the prompt (DeepSeek R1, QwQ), and calls in the form that the template teaches. An answer may also
+mention such a tag.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Final
 
-_OPEN: Final = r"<(?:think|thinking|thought)>"
-_CLOSE: Final = r"</(?:think|thinking|thought)>\n*"
-_TAG: Final = re.compile(f"{_OPEN}|{_CLOSE}")
-_MAX_TAG_CHARS: Final = len("</thinking>")
+_TAG: Final = re.compile(r"</?(?:think|thinking|thought)>")
 _TAG_START: Final = re.compile(r"</?[a-z]{0,8}\Z")
+_BEFORE_MENTION: Final = frozenset(" \t`'\"“‘«([{<>*_|/\\")
+"""What stands before a tag that is only mentioned. A model writes a tag of its own directly after its words, and an end
+also on a new line."""
 
 OPENS_IN_THOUGHT: Final = re.compile(r"\br1\b|\bqwq\b|thinking", re.IGNORECASE)
 """Names of models whose template opens the thought, so that only its end may stand in the text."""
 
-# Hermes, Qwen and GLM; Qwen Coder; Mistral; Llama and DeepSeek; OpenAI's own names; JSON in a fence or bare.
+# Hermes, Qwen and GLM; Qwen Coder; Mistral; Llama and DeepSeek; OpenAI's own names; JSON in a fence, or as the answer.
 _CALL: Final = re.compile(
-    r"<tool_call>\s{0,8}(?=[\w{])|<function=|\[TOOL_CALLS\]|<[|｜](?:python_tag|tool)|\b(?:functions|tools)\.(?=[\w-]+\()"
-    r"|^[ \t]{0,8}(?:```\w{0,12}\s{0,8})?\[?\s{0,8}"
+    r"<tool_call>\s{0,8}(?=[\w{])|<function=|\[TOOL_CALLS\]|<[|｜](?:python_tag|tool)"
+    r"|^[ \t]{0,8}(?:functions|tools)\.(?=[\w-]+\()"
+    r"|(?:\A\s*|^[ \t]{0,8}```\w{0,12}\s{0,8})\[?\s{0,8}"
     r"(?=\{\s{0,8}\"(?:name|function|tool|arguments|parameters)\"\s{0,8}:)",
     re.MULTILINE,
 )
+_JSON_START: Final = re.compile(r"\[?\s*\{")
+_JSON_NAME: Final = re.compile(r"\"(?:name|function|tool)\"\s{0,8}:\s{0,8}\"([^\"]{1,100})\"")
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]*")
 _MAX_BEFORE_NAME: Final = 200
+_MAX_CALLS: Final = 16  # that are looked at
 
 
 def visible_text(text: str) -> str:
     """Return the text without its thoughts: whole ones, what is before a lone end, what is after a lone begin."""
-    visible: list[str] = []
-    is_thought = False
-    start = 0
-    for tag in _TAG.finditer(text):
-        is_end = tag[0].startswith("</")
-        if is_end and not is_thought:
-            visible.clear()
-        elif not is_end and not is_thought:
-            visible.append(text[start : tag.start()])
-        is_thought = not is_end
-        start = tag.end()
-    if not is_thought:
-        visible.append(text[start:])
-    return "".join(visible)
+    pieces = VisiblePieces(is_thought=True)
+    shown = pieces.add(text)
+    return shown + pieces.end()
 
 
 def has_lone_end(text: str) -> bool:
     """Return True if a thought ends in this text that did not begin in it."""
-    is_thought = False
-    for tag in _TAG.finditer(text):
-        is_end = tag[0].startswith("</")
-        if is_end and not is_thought:
-            return True
-        is_thought = not is_end
-    return False
+    pieces = VisiblePieces(is_thought=True)
+    pieces.add(text)
+    return pieces.has_lone_end
 
 
 def written_call(text: str, names: frozenset[str]) -> str | None:
     """Return the name of the tool that the text calls, or None: a call in a form of the usual chat templates."""
-    for call in _CALL.finditer(text):
+    for call in islice(_CALL.finditer(text), _MAX_CALLS):
         start = call.end()
-        for word in _NAME.findall(text, start, start + _MAX_BEFORE_NAME):
+        for word in _words_of_call(text[start : start + _MAX_BEFORE_NAME]):
             name = plain_name(word)
             if name in names:
                 return name
@@ -76,53 +67,101 @@ def plain_name(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _words_of_call(begin: str) -> list[str]:
+    """Return what may be the tool's name in the begin of a call: in JSON only the value that names it."""
+    if _JSON_START.match(begin) is None:
+        return _NAME.findall(begin)
+    json_name = _JSON_NAME.search(begin)
+    return [] if json_name is None else [json_name[1]]
+
+
 class VisiblePieces:
     """The visible text of one answer, from pieces in any cut.
 
-    With `is_thought` the answer may begin in a thought: nothing is shown before that ends, or before `end`.
+    With `is_thought` the answer may begin in a thought: nothing is shown before another tag, or before `end`.
+    A thought begins at the start of the text, after another one, or where its tag is not only mentioned. It may end
+    without a begin only if no tag of a begin is before it: else the answer is about such tags.
     """
 
     def __init__(self, is_thought: bool) -> None:
-        self._may_be_thought = is_thought
-        self._is_thought = is_thought
-        self._is_blank = True
-        self._held = ""
+        self.has_lone_end = False
+        self._may_begin_in_thought = True
+        self._is_withheld = is_thought
+        self._is_thought = False
+        self._is_at_start = True  # of the text, or after a thought; blanks may be before it
+        self._skips_newlines = True
+        self._last = ""
+        self._withheld: list[str] = []
+        self._tail = ""
 
     def add(self, piece: str) -> str:
         """Return what can be shown now. The start of a tag waits for its end."""
-        # What was held before has no whole tag.
-        start = max(0, len(self._held) - _MAX_TAG_CHARS)
-        self._held += piece
-        shown = ""
-        while (tag := _TAG.search(self._held, start)) is not None:
-            if not self._is_thought:
-                shown += self._held[: tag.start()]
-            self._held = self._held[tag.end() :]
-            start = 0
-            self._is_thought = not tag[0].startswith("</")
-            self._may_be_thought = False
-        if self._is_thought:
-            return self._begun(shown)
-        tag_start = _TAG_START.search(self._held)
-        end = len(self._held) if tag_start is None else tag_start.start()
-        shown += self._held[:end]
-        self._held = self._held[end:]
-        return self._begun(shown)
+        text = self._tail + piece
+        shown: list[str] = []
+        start = 0
+        for tag in _TAG.finditer(text):
+            shown.append(self._show(text[start : tag.start()]))
+            shown.append(self._show_tag(tag[0]))
+            start = tag.end()
+        tag_start = _TAG_START.search(text, start)
+        end = len(text) if tag_start is None else tag_start.start()
+        shown.append(self._show(text[start:end]))
+        self._tail = text[end:]
+        return "".join(shown)
 
     def begins_visible(self) -> None:
         """Note that the server sends the thoughts apart, so that the text is none."""
-        if self._may_be_thought:
-            self._is_thought = False
+        self._is_withheld = False
 
     def end(self) -> str:
         """Return what was held back and is no thought."""
-        if self._is_thought and not self._may_be_thought:
-            return ""
-        return self._begun(self._held)
+        self._is_withheld = False
+        return self._show(self._tail) + self._release()
 
-    def _begun(self, shown: str) -> str:
-        """The text without the blank lines between a thought and the answer."""
-        if self._is_blank:
-            shown = shown.lstrip("\n")
-        self._is_blank = self._is_blank and not shown
+    def _show_tag(self, tag: str) -> str:
+        is_end = tag.startswith("</")
+        if self._is_thought:
+            if is_end:
+                self._end_thought()
+            return ""
+        is_mention = self._last in _BEFORE_MENTION and not self._is_at_start
+        if is_end:
+            return self._show(tag) if is_mention else self._show_lone_end(tag)
+        self._may_begin_in_thought = False
+        self._is_withheld = False
+        if is_mention or (self._last == "\n" and not self._is_at_start):
+            return self._show(tag)
+        self._is_thought = True
+        return self._release()
+
+    def _show_lone_end(self, tag: str) -> str:
+        if not self._may_begin_in_thought:
+            return self._show(tag)
+        self._withheld.clear()
+        self.has_lone_end = True
+        self._end_thought()
+        return ""
+
+    def _end_thought(self) -> None:
+        self._may_begin_in_thought = False
+        self._is_withheld = False
+        self._is_thought = False
+        self._is_at_start = True
+        self._skips_newlines = True
+
+    def _show(self, text: str) -> str:
+        """Return the text, with what was withheld before it; nothing of a thought, or of the blank lines around it."""
+        if self._skips_newlines and not self._is_thought:
+            text = text.lstrip("\n")
+        if self._is_thought or not text:
+            return ""
+        self._skips_newlines = False
+        self._is_at_start = self._is_at_start and text.isspace()
+        self._last = text[-1]
+        self._withheld.append(text)
+        return "" if self._is_withheld else self._release()
+
+    def _release(self) -> str:
+        shown = "".join(self._withheld)
+        self._withheld.clear()
         return shown
