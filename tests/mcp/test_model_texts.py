@@ -99,9 +99,28 @@ def test_optional_arguments_and_references_keep_their_types() -> None:
     }
 
 
+def test_all_parts_of_an_argument_are_one() -> None:
+    schema = {
+        "type": "object",
+        "allOf": [{"$ref": "#/$defs/A"}, {"properties": {"c": {"allOf": [{"type": "string"}]}}, "required": ["b"]}],
+        "properties": {"b": {"type": "integer"}},
+        "required": ["a"],
+        "$defs": {"A": {"type": "object", "properties": {"a": {"type": "number"}}}},
+    }
+    made = offered(schema)
+    assert not isinstance(made, str)
+    assert schema_of(made.tool) == {
+        "type": "object",
+        "properties": {"a": {"type": "number"}, "c": {"type": "string"}, "b": {"type": "integer"}},
+        "required": ["a", "b"],
+    }
+
+
 def test_references_that_multiply_cost_the_tool() -> None:
     parts = {f"A{n}": {"properties": {f"p{k}": {"$ref": f"#/$defs/A{n + 1}"} for k in range(40)}} for n in range(5)}
     assert "parts" in str(offered({"type": "object", "$defs": parts, "properties": {"a": {"$ref": "#/$defs/A0"}}}))
+    loop = {"allOf": [{"$ref": "#/$defs/A"}] * 40}
+    assert "parts" in str(offered({"type": "object", "$defs": {"A": loop}, "properties": {"a": loop}}))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 300])

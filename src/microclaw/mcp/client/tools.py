@@ -119,11 +119,8 @@ class _SchemaReader:
 
     def read(self, schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
         """Return what a model is told. Raises ValueError for an argument whose name is a sentence, and too many."""
-        self._parts_left -= 1
-        if self._parts_left < 0:
-            raise ValueError(f"its schema has more than {MAX_PARTS:,} parts")
-        schema = self._behind_reference(schema)
-        if not isinstance(schema, dict) or depth == 0:
+        schema = self._whole_part(schema, depth)
+        if not schema or depth == 0:
             return {}
         kinds = _kinds_of(schema)
         if len(kinds) == 1:
@@ -138,7 +135,8 @@ class _SchemaReader:
             told["enum"] = choices
         if told.get("type") == "array":
             told["items"] = self.read(schema.get("items"), depth - 1)
-        if isinstance(properties := schema.get("properties"), dict):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
             for name in properties:
                 if _ARGUMENT.fullmatch(name) is None:
                     raise ValueError("the name of an argument is no name: letters, digits, _ . $ and -, 64 at most")
@@ -146,6 +144,22 @@ class _SchemaReader:
             required = schema.get("required")
             told["required"] = [name for name in properties if isinstance(required, list) and name in required]
         return told
+
+    def _whole_part(self, schema: Any, depth: int) -> dict[str, Any]:
+        """Return a part with all that its `allOf` adds to it; {} for any value. Raises ValueError for too many."""
+        self._parts_left -= 1
+        if self._parts_left < 0:
+            raise ValueError(f"its schema has more than {MAX_PARTS:,} parts")
+        schema = self._behind_reference(schema)
+        if not isinstance(schema, dict):
+            return {}
+        added = schema.get("allOf")
+        if not isinstance(added, list) or depth == 0:
+            return schema
+        whole: dict[str, Any] = {}
+        for part in added:
+            whole = _joined(whole, self._whole_part(part, depth - 1))
+        return _joined(whole, schema)
 
     def _behind_reference(self, schema: Any) -> Any:
         """Return the part of this document that a reference names; a chain of them ends as any value."""
@@ -158,12 +172,27 @@ class _SchemaReader:
         return part
 
 
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return both schemas as one, with the properties of both; elsewhere the second counts."""
+    joined = {**first, **second}
+    properties: dict[str, Any] = {}
+    required: dict[str, None] = {}  # in order, each once
+    for part in (first, second):
+        if isinstance(part.get("properties"), dict):
+            joined["properties"] = properties
+            properties.update(part["properties"])
+        if isinstance(part.get("required"), list):
+            required.update((name, None) for name in part["required"] if isinstance(name, str))
+    joined["required"] = list(required)
+    return joined
+
+
 def _kinds_of(schema: dict[str, Any]) -> list[Any]:
     """Return the kinds that a value may have, null left out; none if the schema has one type only."""
     types_named = schema.get("type")
     if isinstance(types_named, list):
         return [{**schema, "type": name} for name in types_named if name != "null"]
-    for key in ("anyOf", "oneOf", "allOf"):
+    for key in ("anyOf", "oneOf"):
         kinds = schema.get(key)
         if isinstance(kinds, list):
             return [kind for kind in kinds if kind != {"type": "null"}]
