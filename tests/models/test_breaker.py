@@ -49,7 +49,7 @@ def test_the_error_that_is_told_is_the_one_that_the_wait_is_for() -> None:
     quota = error("quota")
     breaker.failed(quota)
     breaker.failed(error("unreachable"))  # of a request that was on its way before
-    assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (quota, 600, True)
+    assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (quota, 600, False)
     clock.at_s += 600
     late = error("unreachable")
     breaker.failed(late)

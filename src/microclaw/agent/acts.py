@@ -248,10 +248,14 @@ def _program_note(action: Action) -> str:
     return f"{note}\n{source}{expect}"
 
 
-def _subject(action: Action) -> tuple[str, str, str]:
-    """A tool, and the device and the program or pin that the call was about."""
+def _subject(action: Action) -> tuple[str, ...]:
+    """Return a tool, the device, the program or pin that the call was about, and what was expected of it.
+
+    A program that met other expectations did not make the first ones good.
+    """
     fields = fields_of(action.arguments)
-    return action.tool, str(fields.get("device", "")), str(fields.get("appName", fields.get("pin", "")))
+    names = ("device", "appName", "pin", "expect")
+    return (action.tool, *[str(fields.get(name, "")) for name in names])
 
 
 def _is_same_call(call: ToolCall, action: Action, result: ToolResult) -> bool:

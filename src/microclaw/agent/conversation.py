@@ -219,7 +219,8 @@ class Conversations:
             short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = with_tainted(short, safe, tainted)
         notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
-        if notes is not None and self.context.window is not None:
+        # A schedule's run is no further turn of what was said.
+        if notes is not None and self.context.window is not None and inbound.origin == "person":
             prompt = with_notes(prompt, notes)
             shown_s = max(filter(None, (shown_s, notes_s)), default=None)
         if (own_s := tainted_from(inbound, at_s)) is not None:

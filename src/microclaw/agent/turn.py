@@ -203,7 +203,8 @@ class Turn:
             return EndedError(text, refused.error_code or INTERNAL, refused.next_step)
         if self._iterations >= self.limits.iterations:
             text = f"I stopped after {self._iterations} rounds of tool calls without coming to an end"
-            return EndedError(text, "turn_limit", "ask for one step at a time")
+            next_step = "ask for one step at a time" if refused is None else refused.next_step
+            return EndedError(text, "turn_limit", next_step)
         return None
 
     def _has_no_try_left(self) -> bool:
@@ -354,6 +355,7 @@ class Turn:
             self._tainted_s = self.request.at_s  # it counts as read when the message came
             self._sources.append(f"{call.name} {call.arguments}")
         if call.name == DEPLOY_TOOL and result.ok:
+            self._refused = None
             self._failed_deploys = 0
         if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
             self._refused = self._last_act = replace(result, next_step=draft_step(call))

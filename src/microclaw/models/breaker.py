@@ -61,5 +61,5 @@ class Breaker:
             pause_s = self._backoff.next_wait_s()
         if pause_s >= self.wait_s:  # a late failure shortens no pause, nor is it the reason for one
             self._open_until = self._now() + min(pause_s, LONGEST_PAUSE_S)
-            self.is_wait_asked = error.fault in _LONG or error.retry_after_s is not None
+            self.is_wait_asked = error.retry_after_s is not None
             self.last = error
