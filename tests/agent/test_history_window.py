@@ -72,6 +72,14 @@ def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_stays() -> No
     assert size(sent) <= 6000
 
 
+def test_what_a_provider_wants_back_goes_before_the_conversation_and_its_oldest_first() -> None:
+    replies = [AssistantReply("", provider_parts="p" * chars) for chars in (100_000, 400)]
+    whole = ModelRequest("rules", (*HISTORY, UserText("now"), *replies), ())
+    sent = fitted(whole, len(HISTORY), 24_000)
+    assert sent.messages == (*HISTORY, UserText("now"), AssistantReply(""), replies[1])
+    assert fitted(whole, len(HISTORY), 1000).messages == (UserText("now"), AssistantReply(""), AssistantReply(""))
+
+
 def too_long() -> ModelError:
     return ModelError("longer than its context", next_step="a larger one", fault="too_long")
 

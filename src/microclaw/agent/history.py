@@ -24,7 +24,7 @@ from microclaw.auth.people import MAY, Roles
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.events import Inbound
 from microclaw.models.budget import CHARS_A_TOKEN, messages_tokens, request_tokens
-from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, ToolReturn, UserText
+from microclaw.models.protocol import AskedBy, AssistantReply, Message, Model, ModelRequest, Said, ToolReturn, UserText
 from microclaw.operations.operation import Permission
 from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import clean_text
@@ -76,12 +76,13 @@ def answer_tokens(window_tokens: int, most: int | None = None) -> int:
 def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
     """The request within the window, or as near as its rules and newest message allow.
 
-    The first `older` messages are of earlier turns; they begin with a person's. The oldest exchanges go first, then
-    long results of the turn's own calls are cut, the oldest first. The summary stays.
+    The first `older` messages are of earlier turns; they begin with a person's. What providers want back of the turn's
+    own replies goes first, then exchanges, then long results of the turn's own calls are cut; of each the oldest first.
+    The summary stays.
     """
     room = answer_tokens(window_tokens, request.max_tokens)
     before, own = list(request.messages[:older]), list(request.messages[older:])
-    over = request_tokens(request) + room - window_tokens
+    over = _drop_provider_parts(own, request_tokens(request) + room - window_tokens)
     first = before[0] if before else None
     kept = 2 if isinstance(first, UserText) and first.text.startswith(OPENING) else 0  # the summary, and the nod
     while over > 0 and len(before) > kept:
@@ -96,6 +97,15 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
             over -= messages_tokens([message]) - messages_tokens([own[index]])
     max_tokens = None if request.max_tokens is None else room
     return replace(request, messages=(*before, *own), max_tokens=max_tokens)
+
+
+def _drop_provider_parts(own: list[Message], over: int) -> int:
+    """Leave the oldest replies in their plain form, while tokens are `over`; return how many still are."""
+    for index, message in enumerate(own):
+        if over > 0 and isinstance(message, AssistantReply) and message.provider_parts:
+            own[index] = replace(message, provider_parts="")
+            over -= messages_tokens([message]) - messages_tokens([own[index]])
+    return over
 
 
 class _Summary(msgspec.Struct, frozen=True):
