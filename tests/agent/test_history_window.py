@@ -77,7 +77,7 @@ def test_what_a_provider_wants_back_goes_before_the_conversation_and_its_oldest_
     whole = ModelRequest("rules", (*HISTORY, UserText("now"), *replies), ())
     sent = fitted(whole, len(HISTORY), 24_000)
     assert sent.messages == (*HISTORY, UserText("now"), AssistantReply(""), replies[1])
-    assert fitted(whole, len(HISTORY), 1000).messages == (UserText("now"), AssistantReply(""), AssistantReply(""))
+    assert fitted(whole, len(HISTORY), 1000).messages[-2:] == (AssistantReply(""), AssistantReply(""))
 
 
 def too_long() -> ModelError:
