@@ -132,7 +132,9 @@ async def test_the_clients_messages_are_the_conversation(talk: Talk) -> None:
     assert made.usage is not None
     assert (made.usage.prompt_tokens, made.usage.completion_tokens) == (1000, 100)
     system, *said = [(m["role"], str(m["content"])) for m in talk.model.bodies[-1]["messages"]]
-    assert said == [(one["role"], one["content"]) for one in STORY[1:]]
+    role, newest = said.pop()
+    assert (role, newest.rpartition("</host-note>\n\n")[2]) == (STORY[-1]["role"], STORY[-1]["content"])
+    assert said == [(one["role"], one["content"]) for one in STORY[1:-1]]
     assert system[0] == "system"
     assert system[1].index("You are microclaw") < system[1].index("You are somebody else.")
     assert await talk.host.kept("openai") == before  # nothing of it is kept

@@ -45,6 +45,7 @@ PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
 TRY_S: Final = 120.0  # of a model, which its server may have to load first
 TRY_REQUESTS: Final = 4
+TRY_TOKENS: Final = 4096  # of an answer, with thoughts
 SET_PIN: Final = """{"type": "object", "required": ["pin", "level"], "properties": {"pin": {"type": "integer"},
 "level": {"type": "integer", "enum": [0, 1]}}}"""
 # Keys besides a model's: the setting, the service, where a key comes from.
@@ -274,7 +275,8 @@ async def _dialogue(model: Model) -> tuple[int, str]:
     messages: list[Message] = [UserText("Turn on pin 4 and pin 5.")]
     most_calls = 0
     for _ in range(TRY_REQUESTS):
-        reply = await model.respond(ModelRequest("You control a board.", tuple(messages), (tool,)))
+        request = ModelRequest("You control a board.", tuple(messages), (tool,), max_tokens=TRY_TOKENS)
+        reply = await model.respond(request)
         if not reply.calls:
             return most_calls, reply.text.strip()
         most_calls = max(most_calls, len(reply.calls))
