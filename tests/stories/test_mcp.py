@@ -21,6 +21,7 @@ TOOLS = {
         "list-devices",
         "check-device",
         "free-pins",
+        "skill",
         "catalog",
         "query-wasm-apps",
         "read-program",
@@ -95,9 +96,10 @@ async def test_resources_and_prompts_are_those_of_the_page(url: str, owner: Door
         put = await client.call_tool("deploy-wasm-app", {"sourceCode": source, "appName": "blink"})
         assert "args" not in (put.structured_content or {})["act"]
         assert "blink" in str(await client.read_resource("microclaw://programs"))
-        program = str(await client.read_resource("microclaw://devices/virtual-1/programs/blink"))
         assert "gpio_toggle" in source
-        assert "gpio_toggle" in program
+        assert "gpio_toggle" in str(await client.read_resource("microclaw://devices/virtual-1/programs/blink"))
+        read = await client.call_tool("read-program", {"appName": "blink"})
+        assert "gpio_toggle" in str(read.structured_content)
         assert outcome(await client.call_tool("undo", {})) == "done"
         tried = await client.call_tool("try-program", {"sourceCode": blinking(4)})
         links = [one for one in tried.content if one.type == "resource_link"]

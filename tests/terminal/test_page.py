@@ -117,7 +117,7 @@ def test_a_question_shows_what_would_happen_and_how_it_ended() -> None:
         "         stops blink",
         "         pin 2 goes low",
         "approve  nobody decided in time: it is not done",
-        "approve  the question was withdrawn: who asked has left",
+        "approve  nobody answered: it is not done",
         "approve  withdrawn by ada",
     ]
 

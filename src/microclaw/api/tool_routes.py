@@ -35,6 +35,17 @@ from microclaw.store.journal import EffectKey
 from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
 
 CHANNEL = "mcp"
+
+
+def conversation_in(by: Caller, session: str) -> str:
+    """Return the conversation of a session's calls."""
+    if by.direct:
+        # Sessions of MCP on this machine are no chats of the terminal.
+        return conversation_of(CHANNEL, f"{by.source}.{session}")
+    # A session is the token's chat of that name: undo in one reverts what was done in the other.
+    return conversation_of(*by.chat(session))
+
+
 MAX_TAINTED = 4096
 
 
@@ -83,13 +94,7 @@ class ToolService(Struct, frozen=True):
                 context = ToolContext(
                     by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
                 )
-                conversation = by.conversation
-                if session is not None and by.direct:
-                    # Sessions of MCP on this machine are no chats of the terminal.
-                    conversation = conversation_of(CHANNEL, chat)
-                elif session is not None:
-                    # A session is the token's chat of that name: undo in one reverts what was done in the other.
-                    conversation = conversation_of(*by.chat(session))
+                conversation = by.conversation if session is None else conversation_in(by, session)
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
                 with made_by(Maker(request, by.person_id, conversation, is_tainted=is_foreign)), asked:
                     return await tools.call(name, given, context)

@@ -106,7 +106,7 @@ class Terminal:
             case ApprovalSettled(_, "expired"):
                 self.row("approve", "nobody decided in time: it is not done", bad=True)
             case ApprovalSettled(_, "withdrawn", None):
-                self.row("approve", "nobody was there to answer: it is not done", bad=True)
+                self.row("approve", "nobody answered: it is not done", bad=True)
             case ApprovalSettled(_, outcome, str() as by):
                 self.row("approve", f"{outcome} by {by}", bad=outcome != "approved")
             case Answer():

@@ -16,14 +16,17 @@ import msgspec
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 
+from microclaw.api.tool_routes import conversation_in
+from microclaw.apps.authors import own_programs
+from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
 from microclaw.apps.operations import Programs, list_apps, show
 from microclaw.bounded_map import BoundedMap
 from microclaw.devices.device_text import listening
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, UnknownName
 from microclaw.mcp.server.bridge import error_text
-from microclaw.mcp.server.service import SESSION
+from microclaw.mcp.server.service import SESSION, Session
 from microclaw.operations.operation import Call, Operation, approve_all
 from microclaw.text import escape_hidden, fence_text
 
@@ -90,7 +93,20 @@ class Resources:
 
     async def program(self, name: str, program: str) -> str:
         """Its source, expectations, proof, state, error and crashes."""
-        return _document(await self._read(show, self._programs, device=name, name=program))
+        session = SESSION.get()
+        is_own = await self._has_own_words(session, name, program)
+        return _document(await self._read(show, self._programs, is_own=is_own, device=name, name=program))
+
+    async def _has_own_words(self, session: Session, device: str, program: str) -> bool:
+        """Return True if nobody else than this session's person wrote the source, or can have written its output."""
+        apps = self._programs.apps
+        try:
+            device_id = apps.registry.get(device).device_id
+        except UnknownName:
+            return False
+        with made_by(Maker(conversation=conversation_in(session.by, session.name))):
+            programs = await own_programs(apps.change_log, device_id, session.by.person_id)
+        return program in programs.words
 
     async def pins(self, name: str) -> str:
         """Level changes that the board counted: edges as [ms, pin, level]."""
@@ -106,8 +122,8 @@ class Resources:
             raise MCPError(types.INVALID_PARAMS, f"there is no trial {trial[:80]!r} (next: try-program links its own)")
         return _document(document)
 
-    async def _read(self, act: Operation[Any, R], service: Any, **arguments: Any) -> R:
-        """The result of an act that reads: nothing is asked."""
+    async def _read(self, act: Operation[Any, R], service: Any, *, is_own: bool = False, **arguments: Any) -> R:
+        """Return the result of an act that reads: nothing is asked. `is_own`: nobody else has words in it."""
         session = SESSION.get()
         call = Call(session.by.person_id, lambda _: None, approve=approve_all)
         with listening() as device_texts:
@@ -118,7 +134,8 @@ class Resources:
                     self._tainted[session.key] = None
                     exc.message = fence_text(exc.message[:MAX_QUOTED_CHARS], "a device")
                 raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc
-        if device_texts or getattr(result, "is_foreign", False):
+        is_foreign = bool(device_texts) or getattr(result, "is_foreign", False)
+        if is_foreign and not is_own:
             self._tainted[session.key] = None
         return result
 
