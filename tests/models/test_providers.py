@@ -286,3 +286,22 @@ async def test_a_redirect_gets_no_key_and_no_repr_of_the_settings_has_one() -> N
     settings = ModelSettings(ModelChoice("anthropic", api_key=SECRET), fallbacks=(spare,), tasks={"summary": spare})
     assert SECRET not in repr(settings)
     assert SECRET not in repr(choose_model(settings, OfflineModel()))
+
+
+@pytest.mark.parametrize(
+    ("listed", "name"),
+    [
+        ([{"id": "nomic-embed-text"}, {"id": "llama", "type": "chat"}], "llama"),
+        ({"models": [{"id": "qwen3"}]}, "qwen3"),
+        ({"data": ["a", "b"]}, None),
+        ({"data": None}, None),
+    ],
+)
+async def test_a_list_of_models_in_any_form_is_read_or_refused(listed: Any, name: str | None) -> None:
+    async with server((200, listed), (200, openai_reply("hi"))) as s, closing(openai(s.url, name=None)) as model:
+        try:
+            await model.respond(request(UserText("hi")))
+        except ModelError as exc:
+            assert (name, "has no model for chats" in exc.message) == (None, True)
+        else:
+            assert model.name == name

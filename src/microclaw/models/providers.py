@@ -16,12 +16,12 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from microclaw.config.settings import Provider
-from microclaw.errors import ModelError
+from microclaw.errors import ModelError, error_below
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, raw_text, reply_of, tools_of
 from microclaw.models.reply_text import OPENS_IN_THOUGHT, VisiblePieces, has_lone_end
-from microclaw.models.server_window import first_chat_model
+from microclaw.models.server_window import first_chat_model, model_rows
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
@@ -241,18 +241,23 @@ class OpenAIProviderModel(_DirectModel):
         return chat_model(self._name, self._client, self._base_url)
 
     async def _first_model(self) -> str:
+        """Return the server's first model for chats. Raises ModelError if it lists none."""
         from openai import OpenAIError
+
+        from microclaw.models.bounded_http import UnreadableAnswer
 
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                page = await self._client.models.list()
-                listed = [model.to_dict(warnings=False) for model in page.data]
-        except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
+                document = await self._client.get("/models", cast_to=object)
+        except (OpenAIError, TimeoutError, *_OF_ANOTHER_KIND) as exc:
+            strange = error_below(exc, UnreadableAnswer)
+            words = cleaned(str(strange or exc), self._api_key)
             raise ModelError(
-                f"{shown_address(self._base_url)} does not list its models: {cleaned(str(exc), self._api_key)}",
+                f"{shown_address(self._base_url)} does not list its models: {words}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
-                fault="unreachable",
+                fault="unreachable" if strange is None else "unreadable",
             ) from exc
+        listed = model_rows(document)
         name = first_chat_model(listed)
         if name is None:
             raise ModelError(

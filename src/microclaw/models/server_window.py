@@ -102,7 +102,7 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
-            name = model or first_chat_model(_rows(models))
+            name = model or first_chat_model(model_rows(models))
             for place, key in _TOLD:
                 if (window := _whole(await ask("GET", f"{root}{place}"), key, name)) is not None:
                     return ServedModel(name, window)
@@ -119,14 +119,19 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
             ) from exc
 
 
-def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = document.get("data") or document.get("models")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+def model_rows(document: Any) -> list[dict[str, Any]]:
+    """Return the models of a list: OpenAI's and Ollama's objects, or the bare array of some servers."""
+    rows = document
+    if isinstance(document, dict):
+        rows = document.get("data") or document.get("models")
+    if not isinstance(rows, list):
+        return []
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def _whole(document: dict[str, Any], key: str, name: str | None) -> int | None:
     """The window below this key: of the server's settings, of the whole, or of the model's row in a list."""
-    rows = [row for row in _rows(document) if name in (None, row.get("id"), row.get("name"), row.get("model"))]
+    rows = [row for row in model_rows(document) if name in (None, row.get("id"), row.get("name"), row.get("model"))]
     for row in (_object(document.get("default_generation_settings")), document, *rows):
         value = row.get(key)
         if isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW:
