@@ -290,7 +290,10 @@ async def test_a_redirect_gets_no_key_and_no_repr_of_the_settings_has_one() -> N
 
 @pytest.mark.parametrize(
     ("listed", "name"),
-    [([{"id": "nomic-embed-text"}, {"id": "llama", "type": "chat"}], "llama"), ({"models": [{"id": "qwen3"}]}, "qwen3")],
+    [
+        ([{"id": "nomic-embed-text"}, {"id": "llama", "type": "chat"}], "llama"),
+        ({"models": [{"id": "qwen3"}]}, "qwen3"),
+    ],
 )
 async def test_the_first_chat_model_is_taken_from_each_form_of_a_list(listed: Any, name: str) -> None:
     async with server((200, listed), (200, openai_reply("hi"))) as s, closing(openai(s.url, name=None)) as model:
