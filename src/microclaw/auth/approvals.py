@@ -312,7 +312,7 @@ class Approvals:
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
             raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
-        if always and not (approved and pending.standing):
+        if always and approved and pending.standing is None:
             text = f"this cannot be allowed to all runs of a schedule: {pending.action}"
             raise PermissionRefused(text, next_step=f"microclaw approval decide {approval_id} yes")
         if approved:
