@@ -172,6 +172,11 @@ def test_what_a_model_can_is_tried_and_told(home: Path, services: str, name: str
     assert words in run(home, "keep", "", "")
 
 
+def test_a_wrong_address_is_asked_for_again_and_not_written(home: Path, services: str) -> None:
+    run(home, "compatible", services, "", "n", f"{services}/v1", "", "llama3", "", "")
+    assert model_of(home) == ModelChoice("openai", "llama3", None, f"{services}/v1")
+
+
 def test_googles_key_is_tested_at_its_own_api(home: Path, services: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_BASE_URL", f"{services}/google")
     said = run(home, "google", "wrong-key-0000000", "n", GOOGLE_KEY, "", "y", "", "")

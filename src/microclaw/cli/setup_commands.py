@@ -114,11 +114,14 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
             options.say(f"  {_try(options, values, current).line}")
         return {}
     provider = PROVIDERS[choice]
-    url = _ask_url(values, local) if choice == "compatible" else None
-    prompt = "The key" if url is None else "The key, if it needs one"
-    key = _ask_key(options, prompt, lambda text: _probe(values, provider, text, url), url is not None)
-    if key is None and url is None:
+    if choice == "compatible":
+        url, key = _ask_address(options, values, local)
+    else:
+        url = None
+        key = _ask_key(options, "The key", partial(_probe, values, provider))
+    if key is None:
         return {}
+    key = key or None
     for _ in range(TRIES):
         name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
         new = ModelChoice(provider, name, key, url or values.get(f"address.{provider}") or None)
@@ -127,6 +130,17 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
         return dict(zip(MODEL, (provider, name, url, key), strict=True))
     options.say("Skipped.")
     return {}
+
+
+def _ask_address(options: GlobalOptions, values: Values, local: str | None) -> tuple[str, str | None]:
+    """Ask for a server's address and its key, until they work or are kept. The key is None if the person gave up."""
+    for _ in range(TRIES):
+        url = _ask_url(values, local)
+        probe = partial(_probe, values, "openai", url=url)
+        key = _ask_key(options, "The key, if it needs one", probe, optional=True)
+        if key is not None:
+            break
+    return url, key
 
 
 def _ask_url(values: Values, local: str | None) -> str:
@@ -143,14 +157,14 @@ def _ask_url(values: Values, local: str | None) -> str:
 def _ask_key(
     options: GlobalOptions, text: str, probe: Callable[[str], ProbeResult], optional: bool = False
 ) -> str | None:
-    """A key that its service accepted, or that the person keeps anyway; None when skipped."""
+    """Return a key that its service accepted, or that the person keeps anyway: "" if it needs none, None if skipped."""
     for _ in range(TRIES):
         prompt = f"{text} (not shown; Enter skips)"
         key: str = click.prompt(prompt, default="", hide_input=True, show_default=False).strip()
         if not key and not optional:
             return None
         if _is_kept(options, probe(key)):
-            return key or None
+            return key
         if not key:
             return None
     options.say("Skipped.")
@@ -204,7 +218,8 @@ SERVICES: Final = {
         {"x-api-key": "{}", "anthropic-version": "2023-06-01"},  # docs.claude.com: every request carries it
     ),
     "openai": Service(
-        "address.openai", "https://api.openai.com/v1", "/models", _models, {"Authorization": "Bearer {}"}
+        "address.openai", "https://api.openai.com/v1", "/models", _models,
+        {"Authorization": "Bearer {}"}, (401, 403, 404),
     ),
     "google": Service(
         "address.google", "https://generativelanguage.googleapis.com", "/v1beta/models", _google_models,

@@ -81,7 +81,8 @@ _STEP_BY_WORDS: Final = (
     (r"not support (?:\w+ )?chat", "choose a model that can chat: microclaw config set model.name NAME"),
     (r"model\b.{0,80}(?:not found|not exist|not loaded|not a valid)|no models? loaded|unknown model",
      f"load it there, or {_ANOTHER}"),
-    (r"quota|(?:insufficient|more|out of|not enough) credit|billing|balance|payment", f"top it up at the provider, or {_ANOTHER}"),
+    (r"quota|(?:insufficient|more|out of|not enough) credit|billing|balance|payment",
+     f"top it up at the provider, or {_ANOTHER}"),
 )  # fmt: skip
 _WAIT: Final = re.compile(
     r'(?:retrydelay"?\W+|(?:retry|try again) (?:in|after) (?:about )?)'
