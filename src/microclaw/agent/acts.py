@@ -229,8 +229,10 @@ def _note(action: Action) -> str:
 
 
 def _changes_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """The numbers of the changes in a result."""
-    changes = fields.get("changes") or [fields.get("change")]
+    """Return the numbers of the changes in a result."""
+    changes = fields.get("changes")
+    if not changes:
+        changes = [fields.get("change")]
     return tuple(number for number in changes if isinstance(number, int))
 
 

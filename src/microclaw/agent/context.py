@@ -150,7 +150,8 @@ class TurnContext:
 
     def _sections(self, known: DeviceContext, person_id: str) -> dict[str, str]:
         """Return the parts by title, the most important first."""
-        memory, skills = self._knowledge.memory, self._knowledge.skills
+        memory = self._knowledge.memory
+        skills = self._knowledge.skills
         notes = memory.recent_notes(person_id)
         return {
             "Devices": self._devices_text(known),
@@ -362,7 +363,9 @@ def _cut(title: str, text: str, most: int) -> str:
     if not part:
         return ""
     note = f"[{len(text) - len(part)} more characters are left out]"
-    return "\n".join((note, part) if is_last else (part, note))
+    if is_last:
+        return f"{note}\n{part}"
+    return f"{part}\n{note}"
 
 
 def _change_rank(title: str) -> tuple[int, str]:

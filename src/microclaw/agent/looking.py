@@ -32,7 +32,7 @@ def acts_to_look_at() -> dict[str, Operation[..., Any]]:
 
 
 def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
-    """look. `services` are those of the routes by noun; they may come after the tool is made."""
+    """Build the tool `look`. `services` has the service of each noun; they may be added after this call."""
     acts = acts_to_look_at()
 
     async def look(asked: Any, context: ToolContext) -> ToolOutput:
@@ -92,7 +92,7 @@ def _named(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[...,
 
 
 def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
-    """Raise PermissionRefused for who may not ask the act's route either."""
+    """Raise PermissionRefused if the person may not call this act's route."""
     action = f"look at {act.name}"
     permission = Permission.ACT if act.least is Access.ACT else Permission.READ
     gate.check(person_id, permission, action)

@@ -29,7 +29,7 @@ _ANSWER_NOTES: Final[dict[ReplyEnd, str]] = {
 def untaken(reply: ModelReply, index: int, most: int) -> str | None:
     """Return the result of a call that is not run, or None for one that is: only the first `most` calls of a reply are.
 
-    If the reply was cut, its last call may be a part of what was meant, also where it can be read.
+    If the reply was cut, its last call may be incomplete, even if its JSON is valid.
     """
     if index >= most:
         error = ToolRetry(f"not run: at most {most} calls in one reply", next_step="call it again in your next reply")

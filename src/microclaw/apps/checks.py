@@ -224,7 +224,8 @@ class Period(Windowed, frozen=True):
             return Finding("not met", f"{count_text(len(times), noun)} in {time_text(until_ms - from_ms)}")
         what = "period" if self.count == 1 else f"{self.count} pulses within"
         periods = [(before, after - before) for before, after in zip(times, times[self.count :], strict=False)]
-        if fault := _uneven(periods, want_ms, self.tolerance, what):
+        fault = _uneven(periods, want_ms, self.tolerance, what)
+        if fault is not None:
             return fault
         latest_ms = want_ms + max(self.tolerance * want_ms, JITTER_MS)
         if times[0] - from_ms > latest_ms + START_MS:
@@ -390,7 +391,9 @@ def met_if(right: bool, text: str, tolerance: str = "") -> Finding:
     """Return the finding; one that is not met says which `tolerance` it had."""
     if right:
         return Finding("met", text)
-    return Finding("not met", f"{text} ({tolerance} allowed)" if tolerance else text)
+    if tolerance:
+        text = f"{text} ({tolerance} allowed)"
+    return Finding("not met", text)
 
 
 def _uneven(found: Sequence[tuple[float, float]], want_ms: float, share: float, what: str) -> Finding | None:

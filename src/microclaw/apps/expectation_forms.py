@@ -99,6 +99,23 @@ def _color(name: str | None, red: str, green: str, blue: str, slack: str | None)
     return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
 
 
+def _least(time: str | None) -> float:
+    return _length(time) if time else 0.0
+
+
+def _window(begin: str | None, end: str | None) -> Window:
+    from_ms = _moment(begin) if begin else 0.0
+    until_ms = _length(end) if end else None
+    if until_ms is not None and until_ms <= from_ms:
+        raise ValueError("it ends before it begins")
+    return Window(from_ms, until_ms)
+
+
+def _limit(time: str | None) -> Window:
+    return Window(0.0, _length(time)) if time else WHOLE
+
+
+_length = _ms()
 _moment = _ms(zero=True)
 _percent = _number("share", 0, 100)
 _pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # its profile says later whether it has that one
@@ -110,7 +127,7 @@ _TIME: Final = rf"({DURATION})"
 _TOLERANCE: Final = rf"(?:\s*+(?:\+-|±)\s*+{_N}\s*+%)?"
 VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "PIN": (_N, _pin),
-    "TIME": (_TIME, _ms()),
+    "TIME": (_TIME, _length),
     "MOMENT": (_TIME, _moment),
     "TIMES": (rf"({DURATION}(?:\s*+,\s*+{DURATION})*)", _moments),
     "BOUNCE": (_TIME, _ms(1000.0)),
@@ -136,20 +153,13 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
         rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
         lambda pin, level: None if pin is None else Level(_pin(pin), _LEVELS[level]),
     ),
-    "LEAST": (rf"(?:for\b\s*+{_TIME})?", lambda time: _ms()(time) if time else 0.0),
+    "LEAST": (rf"(?:for\b\s*+{_TIME})?", _least),
     "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
     "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
-    "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", lambda *times: _window(*times)),
-    "LIMIT": (rf"(?:within\b\s*+{_TIME})?", lambda time: Window(0.0, _ms()(time)) if time else WHOLE),
+    "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", _window),
+    "LIMIT": (rf"(?:within\b\s*+{_TIME})?", _limit),
     "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
 }
-
-
-def _window(begin: str | None, end: str | None) -> Window:
-    window = Window(_moment(begin) if begin else 0.0, _ms()(end) if end else None)
-    if window.until_ms is not None and window.until_ms <= window.from_ms:
-        raise ValueError("it ends before it begins")
-    return window
 
 
 def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:

@@ -1,6 +1,6 @@
 """Chat completions as compatible servers really send them, for pydantic-ai's model. It sends nothing itself.
 
-Each row of `chat_model` is a provider with rules of its own, as pydantic-ai knows them. The rest is one class for all:
+OpenRouter and DeepSeek have rules of their own, which pydantic-ai knows. One class is for all others, and for DeepSeek:
 Ollama and Gemini give several calls one index, others send arguments as an object, or a call without its id or type.
 """
 

@@ -209,8 +209,8 @@ def choose_model(
     def with_breaker(choice: ModelChoice) -> tuple[Model, Breaker]:
         """The model and its breaker; a model that is named twice has one connection pool."""
         if choice not in made:
-            last = choice == settings.fallbacks[-1] if settings.fallbacks else True
-            model = provider_model(choice, proxy, silence_limit_s(choice, is_last=last))
+            is_last = not settings.fallbacks or choice == settings.fallbacks[-1]
+            model = provider_model(choice, proxy, silence_limit_s(choice, is_last=is_last))
             made[choice] = (model, Breaker(now_s))
         return made[choice]
 
