@@ -93,6 +93,9 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
     """
     ends = [*track[1:], (end_ms, 0)]
     spans = [(level, until_ms - from_ms) for (from_ms, level), (until_ms, _) in zip(track, ends, strict=True)]
+    # A level that changed at the very start was never there.
+    if len(spans) > 1 and spans[0][1] <= 0:
+        spans = spans[1:]
     parts: list[str] = []
     place = 0
     while place < len(spans) and len(parts) < MAX_SPANS:
