@@ -72,7 +72,9 @@ def notes_of(actions: Sequence[Action]) -> str | None:
     program, which is on the board or was refused. None if there is neither."""
     numbers = [str(number) for action in actions for number in action.changes]
     programs = [action for action in actions if action.tool in (DEPLOY_TOOL, TRY_TOOL)]
-    notes = f"Changes made: {', '.join(numbers)}. " if numbers else ""
+    notes = ""
+    if numbers:
+        notes = f"Changes made: {', '.join(numbers)}. "
     if programs:
         notes += _program_note(programs[-1])
     return notes or None
@@ -237,17 +239,22 @@ def _changes_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _program_note(action: Action) -> str:
-    """A program with its source; only its name on the first line, if that is too long."""
+    """Return a line about a program, then its source and expectations unless the source is too long."""
     fields = fields_of(action.arguments)
     name = str(fields.get("appName", "a trial"))
     source = str(fields.get("sourceCode", ""))
-    board = f" on {fields['device']}" if "device" in fields else ""
-    state = f"{action.outcome}, {action.reason}" if action.reason else action.outcome
-    note = f"The last program: {name}{board} ({action.tool}: {state})."
+    if "device" in fields:
+        name += f" on {fields['device']}"
+    state: str = action.outcome
+    if action.reason:
+        state += f", {action.reason}"
+    note = f"The last program: {name} ({action.tool}: {state})."
     if len(source) > MAX_NOTED_CHARS:
         return f"{note} Its source is too long to stand here."
-    expect = f"\nexpect:\n{fields['expect']}" if "expect" in fields else ""
-    return f"{note}\n{source}{expect}"
+    note += f"\n{source}"
+    if "expect" in fields:
+        note += f"\nexpect:\n{fields['expect']}"
+    return note
 
 
 def _subject(action: Action) -> tuple[str, ...]:

@@ -40,7 +40,9 @@ def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
         act = _named(acts, values.pop("what"))
         _check_rights(gate, act, context.person_id)
         output = output_of(act, await act.run(services[act.noun], context, **_read(act, values)))
-        return output if act.name in OWN_WORDS else replace(output, foreign=True)
+        if act.name in OWN_WORDS:
+            return output
+        return replace(output, foreign=True)
 
     names = ", ".join(map(_with_needs, acts.values()))
     return Tool(
@@ -74,9 +76,9 @@ def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]
     for act in acts.values():
         for parameter in act.parameters:
             kind = str if parameter.option.reads else parameter.kind
-            name = parameter.name
             # One name may be a number of one act and a text of another.
-            kinds[name] = Any if name in kinds and kinds[name] != kind else kind
+            if kinds.setdefault(parameter.name, kind) != kind:
+                kinds[parameter.name] = Any
     fields = [(name, kind | None, None) for name, kind in kinds.items()]
     what = ("what", Annotated[str, Meta(max_length=40)])
     return msgspec.defstruct("LookParameters", [what, *fields], bases=(Parameters,), kw_only=True)

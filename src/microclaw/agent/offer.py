@@ -85,10 +85,12 @@ def _wanted(messages: Sequence[Message]) -> tuple[str, ...]:
     """Return the names that the model called or asked more-tools for, each once, in the order in which they came."""
     names: list[str] = []
     for message in messages:
-        calls = message.calls if isinstance(message, AssistantReply) else ()
-        for call in calls:
-            names += [call.name]
-            names += _QUOTED.findall(call.arguments) if call.name == MORE_TOOLS else ()
+        if not isinstance(message, AssistantReply):
+            continue
+        for call in message.calls:
+            names.append(call.name)
+            if call.name == MORE_TOOLS:
+                names += _QUOTED.findall(call.arguments)
     return tuple(dict.fromkeys(names))
 
 

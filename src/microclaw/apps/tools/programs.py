@@ -191,16 +191,20 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             "message": f"Found {len(there)} WASM app(s) on {device.name}",
         }
         evidence = Evidence("reported", f"listed by {device.name} itself")
-        own = await own_programs(apps.change_log, device.device_id, context.person_id)
         # The board chose the name of a foreign app, and a program the words of its error.
-        may_quote = any(app.foreign or (app.error and app.name not in own.words) for app in there)
+        may_quote = any(app.foreign for app in there)
+        failed_names = {app.name for app in there if app.error}
+        if failed_names and not may_quote:
+            own = await own_programs(apps.change_log, device.device_id, context.person_id)
+            may_quote = not failed_names <= own.words
         return ToolOutput(fields, (evidence,), foreign=may_quote)
 
     async def read(device: Device, asked: ReadParameters, context: ToolContext) -> ToolOutput:
         program = await apps.catalogue.show(device.device_id, asked.app_name)
         own = await own_programs(apps.change_log, device.device_id, context.person_id)
-        has_printed = bool(program.error or program.crashes)
-        may_quote = program.name not in (own.words if has_printed else own.sources)
+        may_quote = program.name not in own.sources
+        if program.error or program.crashes:
+            may_quote = program.name not in own.words
         return ToolOutput(program_fields(program, asked.first_line), foreign=may_quote)
 
     async def uninstall_permission(device: Device, asked: UninstallParameters, context: ToolContext) -> Permission:
