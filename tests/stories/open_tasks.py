@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -99,6 +100,17 @@ class House:
             begin_ms = now_ms + (2 * number + 1) * PRESS_MS
             self.ask(board, control.SetInput(pin, 0, begin_ms))
             self.ask(board, control.SetInput(pin, 1, begin_ms + PRESS_MS))
+
+    async def press_until(self, pin: int, is_done: Callable[[], bool], board: str) -> None:
+        """Press a button to ground until `is_done`: a program that a busy machine holds up misses some presses."""
+        levels = itertools.cycle((0, 1))
+
+        def move_and_look() -> bool:
+            self.drive(pin, next(levels), board)
+            return is_done()
+
+        await self.until(move_and_look)
+        self.drive(pin, 1, board)
 
     def ask(self, board: str, question: control.Request[Any]) -> Any:
         """Ask the board itself, not through the host."""

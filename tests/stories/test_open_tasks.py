@@ -132,14 +132,17 @@ async def test_undo_that_undoes_what_this_conversation_changed(house: House) -> 
 @pytest.mark.parametrize(("board", "source"), [(C_BOARD, CRASHING_C), (PYTHON_BOARD, CRASHING_PYTHON)])
 async def test_a_crash_is_explained_and_mended_without_a_question(house: House, board: str, source: str) -> None:
     await house.install(board, "counter", source)
-    house.press(16, 7, board)
-    await house.until(lambda: house.home.client.get("/v1/apps", {"device": board})["apps"][0]["error"])
+
+    def has_crashed() -> bool:
+        [app] = house.home.client.get("/v1/apps", {"device": board})["apps"]
+        return bool(app["error"])
+
+    await house.press_until(16, has_crashed, board)
     answer = await house.say(
         f"Why did counter crash on {board}? Mend it.", policies.mend_a_division, chat=f"why-{board}"
     )
     assert answer.error_code is None
-    house.press(16, 7, board)
-    await house.until(lambda: any("press 7" in line for line in house.logged(board)))
+    await house.press_until(16, lambda: any("press 7" in line for line in house.logged(board)), board)
 
 
 async def test_an_analysis_knows_the_series_and_runs_twice_without_a_question(house: House) -> None:
