@@ -82,7 +82,10 @@ def main() -> int:
     missed = False
     for name in options.names or NAMES:
         measure = importlib.import_module(f"bench.{name}").measure
-        metrics = measure(quick=True) if options.quick else measure()
+        if options.quick:
+            metrics = measure(quick=True)
+        else:
+            metrics = measure()
         print(as_json(name, metrics) if options.json else as_table(name, metrics), flush=True)
         missed = missed or not all(m.ok for m in metrics)
     return 1 if options.check and missed else 0

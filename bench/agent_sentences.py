@@ -130,11 +130,16 @@ class Lane:
                     idle = not any(action.outcome == "done" for action in answer.actions) and self.witness.unchanged(
                         mark
                     )
-                    missing = "nothing was done" if idle else self.witness.sees(want, mark)
+                    if idle:
+                        missing = "nothing was done"
+                    else:
+                        missing = self.witness.sees(want, mark)
             if missing:
                 return missing
         stray = self.witness.changed(mark) - _pins_of(sentence)
-        return f"also changed: {sorted(stray)}" if stray and not sentence.declined else ""
+        if stray and not sentence.declined:
+            return f"also changed: {sorted(stray)}"
+        return ""
 
     def _clear(self) -> None:
         """Take off what runs; the host would put it back after the board's reset."""
@@ -154,7 +159,10 @@ class Lane:
     def _before(self, before: str) -> None:
         """`led on`, `pin N on`, or the name of a pattern that runs."""
         if before.endswith(" on"):
-            pin = 2 if before == "led on" else int(before.split()[1])
+            if before == "led on":
+                pin = 2
+            else:
+                pin = int(before.split()[1])
             result = self._tool("gpio-set", {"pin": pin, "level": 1})
         elif before:
             program = fill(before, _PROGRAMS.get(before, {}))
@@ -233,12 +241,16 @@ def as_text(document: dict[str, Any]) -> str:
     rows = [f"agent, model {document['model']}: {document['sentences']}", head]
     for name, counts in [*document["categories"].items(), ("all", document["all"])]:
         cells = "".join(f"{counts[o.value]:>15}" for o in Outcome)
-        cost = "?" if counts["usd"] is None else f"{counts['usd']:.4f}"
+        if counts["usd"] is None:
+            cost = "?"
+        else:
+            cost = f"{counts['usd']:.4f}"
         rows.append(
             f"{name:<14}{counts['sentences']:>10}{cells}{counts['tries']:>8.2f}{cost:>9}{counts['s_each']:>8.2f}"
         )
     metrics = document["metrics"]
-    asked, acted = metrics["right_asked"], metrics["acted_wrongly"]
+    asked = metrics["right_asked"]
+    acted = metrics["acted_wrongly"]
     rows.append(
         f"right of {', '.join(CATEGORIES_ASKED)}, after at most one yes: {asked['value']:g} % "
         f"(goal >= {GOAL_PERCENT:g} %); without one: {metrics['right_at_once']['value']:g} %"
@@ -297,16 +309,24 @@ def _unsaid(want: Want, answer: Answer, before: str) -> str:
     what = want.subject.split(" ")[0]
     if what in READINGS:
         value = READINGS[what][2]
-        return "" if says(text, value) else f"the answer does not say {value:g}"
+        if says(text, value):
+            return ""
+        return f"the answer does not say {value:g}"
     match what:
         case "level":
             return "" if answer.actions and _LEVEL_WORDS.search(answer.text) else "the answer does not say high"
         case "volts":
-            return "" if says(text, ADC_VOLTS) else f"the answer does not say {ADC_VOLTS:g}"
+            if says(text, ADC_VOLTS):
+                return ""
+            return f"the answer does not say {ADC_VOLTS:g}"
         case "app" | "apps":
-            return "" if before in text and answer.error_code is None else f"the answer does not say {before}"
+            if before in text and answer.error_code is None:
+                return ""
+            return f"the answer does not say {before}"
         case "devices":
-            return "" if DEVICE in text else f"the answer does not say {DEVICE}"
+            if DEVICE in text:
+                return ""
+            return f"the answer does not say {DEVICE}"
         case "i2c":
             return "" if re.search(r"0x76|\b118\b", text) and re.search(r"0x40|\b64\b", text) else "addresses missing"
         case "pins":
@@ -314,7 +334,9 @@ def _unsaid(want: Want, answer: Answer, before: str) -> str:
         case _:
             words = _FIELD_WORDS.get(what, r"\w")
             understood = answer.error_code != "not_understood" and re.search(words, text, re.IGNORECASE)
-            return "" if understood else f"the answer does not say the {what}"
+            if understood:
+                return ""
+            return f"the answer does not say the {what}"
 
 
 def _groups(said: Sequence[Said]) -> dict[str, list[Said]]:

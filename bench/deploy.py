@@ -51,7 +51,9 @@ def padded_module(size_bytes: int) -> bytes:
 
 async def installs(runs: int) -> list[Metric]:
     wasm = padded_module(IMAGE_BYTES)
-    ours, bare, cpu_s = [], [], []
+    ours = []
+    bare = []
+    cpu_s = []
     async with VirtualBoardProcess() as board:
         port = board.ready.wasmachine
         with tempfile.TemporaryDirectory() as locks:
@@ -61,7 +63,8 @@ async def installs(runs: int) -> list[Metric]:
                 )
                 await transport.call(AppList(), 30)  # both are measured on a connection that is open
                 loop = asyncio.get_running_loop()
-                began, began_cpu_s = loop.time(), time.process_time()
+                began = loop.time()
+                began_cpu_s = time.process_time()
                 await transport.call(AppInstall("ballast", wasm), 30)
                 ours.append(loop.time() - began)
                 cpu_s.append(time.process_time() - began_cpu_s)

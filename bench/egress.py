@@ -132,7 +132,8 @@ def _origin(home: Path) -> Iterator[tuple[int, int, ssl.SSLContext]]:
 @contextmanager
 def _threaded(tls: ssl.SSLContext | None) -> Iterator[int]:
     ports: list[int] = []
-    up, stop = threading.Event(), asyncio.Event()
+    up = threading.Event()
+    stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -51,7 +51,9 @@ async def _timed_s(work: Awaitable[object]) -> float:
 
 async def _link(flashed: str) -> tuple[float, float, float]:
     """Seconds from process start to link; milliseconds of a call, and of an install."""
-    starts, calls, installs = [], [], []
+    starts = []
+    calls = []
+    installs = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with running_plane(folder / "host", LinkLimits()) as plane:

@@ -25,7 +25,8 @@ def measure() -> list[Metric]:
 
 
 def started(runs: int) -> list[Metric]:
-    ready_s, rss_mb = [], []
+    ready_s = []
+    rss_mb = []
     for _ in range(runs):
         with (
             private_home() as environ,
@@ -61,7 +62,8 @@ def _listed(count: int) -> tuple[float, float, float]:
         asyncio.run(_fill(settings.database, count))
         with running("microclaw", "up", "--json", "--port", "0", environ=environ) as host:
             time.sleep(1.5)
-            rss_mb, client = host.rss_mb(), Client(settings.control_socket)
+            rss_mb = host.rss_mb()
+            client = Client(settings.control_socket)
             known_devices(client)  # the first answer reads what later ones have
             page_s = [timed(lambda: client.get("/v1/devices")) for _ in range(RUNS)]
             return rss_mb, median(page_s), median([timed(lambda: known_devices(client)) for _ in range(3)])

@@ -148,7 +148,10 @@ async def _throughput(
     """One frame at a time on each of many connections, as streams are: no two share a read or a write."""
     frame = websocket_frame(FRAME)
     ping = websocket_frame(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), Ping(1, 1)))))
-    audio, control, plain, library = [], [], [], []
+    audio = []
+    control = []
+    plain = []
+    library = []
     for _ in range(bench.effort.echo_rounds):
         plain.append(await _echoes(bench, raw, frame, len(frame)))
         library.append(await _echoes(bench, bare, frame, 1))
@@ -181,7 +184,8 @@ async def _echoes(bench: Bench, clients: Sequence[Messages], frame: bytes, expec
             client.transport.write(frame)
             await back
 
-    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
+    cpu_s = bench.host.cpu_s()
+    began = time.perf_counter()
     async with asyncio.timeout(WAIT_S):
         await asyncio.gather(*(one(client) for client in clients))
     done = each * len(clients)
@@ -189,7 +193,8 @@ async def _echoes(bench: Bench, clients: Sequence[Messages], frame: bytes, expec
 
 
 async def _idle_memory(bench: Bench) -> list[Metric]:
-    warm, count = bench.effort.idle_warm, bench.effort.idle
+    warm = bench.effort.idle_warm
+    count = bench.effort.idle
     devices = [await bench.device(number) for number in range(warm)]
     before_mb = bench.host.rss_mb()
     devices += await bench.devices(range(warm, warm + count))
@@ -201,7 +206,8 @@ async def _idle_memory(bench: Bench) -> list[Metric]:
 async def _handshakes(bench: Bench) -> list[Metric]:
     """TCP, TLS, upgrade, token, hello, welcome, presence in the store."""
     count = bench.effort.handshakes
-    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
+    cpu_s = bench.host.cpu_s()
+    began = time.perf_counter()
     devices = await bench.devices(range(count))
     took_s = time.perf_counter() - began
     cpu_ms = (bench.host.cpu_s() - cpu_s) / count * 1e3

@@ -23,7 +23,10 @@ _UPGRADE = (
 def websocket_frame(message: bytes) -> bytes:
     """A client's binary frame. Its mask is zero (RFC 6455 allows any): the server unmasks all the same."""
     size = len(message)
-    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    if size < 126:
+        length = bytes((0x80 | size,))
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big")
     return b"\x82" + length + bytes(4) + message
 
 
@@ -31,14 +34,17 @@ def next_message(buffer: bytearray) -> tuple[int, bytes] | None:
     """Take opcode and payload of the host's next WebSocket frame, once it is whole; hosts send them in one piece."""
     if len(buffer) < 2:
         return None
-    size, begin = buffer[1] & 0x7F, 2
+    size = buffer[1] & 0x7F
+    begin = 2
     if size == 126:
         if len(buffer) < 4:
             return None
-        size, begin = int.from_bytes(buffer[2:4], "big"), 4
+        size = int.from_bytes(buffer[2:4], "big")
+        begin = 4
     if len(buffer) < begin + size:
         return None
-    opcode, message = buffer[0] & 0x0F, bytes(buffer[begin : begin + size])
+    opcode = buffer[0] & 0x0F
+    message = bytes(buffer[begin : begin + size])
     del buffer[: begin + size]
     return opcode, message
 

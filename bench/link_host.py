@@ -93,7 +93,10 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database, cluster = await _store(folder, options.database, options.name, stack)
-        pacer = Pacer() if options.paced else None
+        if options.paced:
+            pacer = Pacer()
+        else:
+            pacer = None
         answering = Answering(pacer)
         holding = None if cluster is None else cluster.holding
         links = await LinkRegistry.open(link_parts(database, answering.on_event, holding=holding))
@@ -106,7 +109,10 @@ async def main() -> None:
         for first in range(0, devices, TOKENS_AT_ONCE):
             numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
             tokens += await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in numbers))
-        limits = LinkLimits() if options.guarded else LIMITS
+        if options.guarded:
+            limits = LinkLimits()
+        else:
+            limits = LIMITS
         server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
         tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(listener, tls))
@@ -123,7 +129,10 @@ async def main() -> None:
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)
-        pacing = asyncio.create_task(pacer.run(), name="pacer") if pacer is not None else None
+        if pacer is not None:
+            pacing = asyncio.create_task(pacer.run(), name="pacer")
+        else:
+            pacing = None
         await stop.wait()
         if pacing is not None:
             pacing.cancel()

@@ -50,7 +50,8 @@ def measure(effort: Effort | None = None) -> list[Metric]:
         peak_mb = host.rss_mb()
     metrics = []
     for share, goal in ((50, None), (99, 2.0)):
-        quiet, hostile = percentile(quiet_us, share), percentile(hostile_us, share)
+        quiet = percentile(quiet_us, share)
+        hostile = percentile(hostile_us, share)
         metrics += [
             Metric(f"RTT p{share}, 641 bytes, quiet", quiet, "us"),
             Metric(f"RTT p{share}, beside {effort.hostile} hostile connections", hostile, "us"),
@@ -116,7 +117,8 @@ async def _echo_times(devices: Sequence[_Echoed], lasts_s: float) -> list[float]
 async def _attack(port: int, token: str, hostile: int, lasts_s: float) -> None:
     """Connections of every kind, evenly over the time of the measurement."""
     tls = ssl.create_default_context()
-    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls.check_hostname = False
+    tls.verify_mode = ssl.CERT_NONE
     hello = Hello(bytes(16), Software("replayed", "1"), "virtual", (), bytes(8), 0, "power_on")
     greeting = encode_frame(FrameType.CONTROL, encode(Envelope(secrets.token_bytes(16), hello)))
     kinds = attacks(greeting, f"{token[:-2]}AA", f"{token[:-2]}AE")

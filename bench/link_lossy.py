@@ -27,7 +27,9 @@ from bench.processes import running
 from bench.report import Metric
 from microclaw.wire.link.frame import FrameType, encode_frame
 
-RTT_S, BUFFER_S, FRAME_S = 0.030, 0.200, 0.020
+RTT_S = 0.030
+BUFFER_S = 0.200
+FRAME_S = 0.020
 NO_LATE_LOSS = 0.01  # up to here no frame may be late
 DRAIN_S = 5.0
 START_S = 30.0
@@ -117,7 +119,8 @@ async def _measure(facts: dict[str, Any], network: Network, loss: float, lasts_s
             BareStream, HOST, facts["raw_port"], ssl=tls, server_hostname="localhost"
         )
         bare.append(plain)
-    network.loss, network.lost = loss, 0
+    network.loss = loss
+    network.lost = 0
     sent_s = await _stream([*linked, *bare], lasts_s)
     network.loss = 0.0
     with suppress(TimeoutError):  # what has not come by then counts as late

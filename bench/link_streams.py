@@ -20,12 +20,19 @@ from bench.report import Metric
 from bench.stream_devices import Conversation, Device, Devices
 
 LATE_S = 0.02
-FIRST, MOST, STEP = 400, 1_600, 25  # devices: up by GROWTH until too many, then halved down to steps of STEP
+# devices: up by GROWTH until too many, then halved down to steps of STEP
+FIRST = 400
+MOST = 1_600
+STEP = 25
 GROWTH = 1.5
-CALM_S, WARM_S, LASTS_S = 0.2, 0.8, 2.2
+CALM_S = 0.2
+WARM_S = 0.8
+LASTS_S = 2.2
 TRIES = 2  # a neighbour's noise only ever adds delay: a number counts as too many when it was too many twice
 DISTURBED_SHARE = 0.03  # of the time, that other processes had the core of host or devices: a failure is no verdict
-DISTURBED_TRIES, DISTURBED_WAIT_S = 6, 1.0  # in a whole search
+# in a whole search
+DISTURBED_TRIES = 6
+DISTURBED_WAIT_S = 1.0
 CROWDED_SHARE = 0.9  # of the devices' core: more of it and they, too, may be the limit
 
 
@@ -41,7 +48,10 @@ def measure() -> list[Metric]:
         finally:
             devices.close()
     link, library = searches
-    ratio = link.carried / library.carried if library.carried else 0.0
+    if library.carried:
+        ratio = link.carried / library.carried
+    else:
+        ratio = 0.0
     return [
         Metric("full-duplex streams a core, link", link.carried, ""),
         Metric("full-duplex streams a core, bare aiohttp", library.carried, ""),
@@ -73,7 +83,8 @@ class Search:
         self._bring(count)
         host = self._host
         time.sleep(CALM_S)
-        cpu_s, waited_s = host.cpu_s(), host.waited_s()
+        cpu_s = host.cpu_s()
+        waited_s = host.waited_s()
         devices = self._here[:count]
         found = self._devices.converse(devices, warm_s=WARM_S, lasts_s=LASTS_S, late_s=LATE_S)
         cpu_share = (host.cpu_s() - cpu_s) / found.lasted_s
@@ -84,7 +95,8 @@ class Search:
 
     def _judge(self, found: Conversation, host_share: float, waited_share: float) -> None:
         if found.p99_s <= LATE_S:
-            self.carried, self._failed = found.devices, 0
+            self.carried = found.devices
+            self._failed = 0
             self._best = found, host_share
             return
         lost = max(waited_share, found.waited_share)
@@ -98,7 +110,8 @@ class Search:
             _say(f"{found.devices} devices took {found.cpu_share:.0%} of their own core: they may be the limit")
         self._failed += 1
         if self._failed >= TRIES:
-            self._too_many, self._failed = found.devices, 0
+            self._too_many = found.devices
+            self._failed = 0
 
     def metrics(self, named: str) -> list[Metric]:
         """Of the conversation with the most devices that were carried."""

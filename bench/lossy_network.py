@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-HOST, DEVICE = "10.99.0.1", "10.99.0.2"
+HOST = "10.99.0.1"
+DEVICE = "10.99.0.2"
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _TUNSETIFF: Final = 0x400454CA  # linux/if_tun.h
 _TUN_WITHOUT_INFO: Final = 0x1001  # IFF_TUN | IFF_NO_PI
@@ -41,7 +42,9 @@ def missing() -> str | None:
     if not Path("/dev/net/tun").exists():
         return "it needs /dev/net/tun"
     tried = subprocess.run([sys.executable, "-m", "bench.lossy_network"], capture_output=True, text=True, check=False)
-    return None if tried.returncode == 0 else f"network namespaces are not permitted: {tried.stderr.strip()}"
+    if tried.returncode == 0:
+        return None
+    return f"network namespaces are not permitted: {tried.stderr.strip()}"
 
 
 @dataclass
@@ -68,7 +71,10 @@ class Network:
         late: list[tuple[float, int, int, bytes]] = []
         number = 0
         while not self._over.is_set():
-            wait_s = min(_IDLE_S, max(0.0, late[0][0] - time.monotonic())) if late else _IDLE_S
+            if late:
+                wait_s = min(_IDLE_S, max(0.0, late[0][0] - time.monotonic()))
+            else:
+                wait_s = _IDLE_S
             readable, _, _ = select.select([host_tun, device_tun], [], [], wait_s)
             now_s = time.monotonic()
             for tun in readable:

@@ -92,7 +92,9 @@ async def _acts(client: Client, boards: list[VirtualBoardProcess]) -> list[Metri
 
     for board in boards:
         await asyncio.to_thread(call, [board.name])
-    ratios, each_ms, took_s = [], [], []
+    ratios = []
+    each_ms = []
+    took_s = []
     for number in range(RUNS):
         names = [board.name for board in boards]
         began = time.perf_counter()
@@ -143,7 +145,8 @@ async def _at_rest(boards: list[VirtualBoardProcess]) -> list[Metric]:
 
 async def _compiles(home: Path) -> list[Metric]:
     """Eight different sources one after the other, and at once: on two cores it takes half the time at best."""
-    board, cache = load_board("virtual"), BuildCache(home / "builds")
+    board = load_board("virtual")
+    cache = BuildCache(home / "builds")
     source = (_PATTERNS / "blink_events.c").read_text()
     edits = iter(range(1000))
 

@@ -25,7 +25,9 @@ INITIALIZE = {
 
 
 def measure() -> list[Metric]:
-    cold_s, cold_tools_s, ended_s = [], [], []
+    cold_s = []
+    cold_tools_s = []
+    ended_s = []
     for _ in range(RUNS):
         with private_home() as environ, _server(environ) as server:
             cold_s.append(server.initialize())
@@ -34,7 +36,9 @@ def measure() -> list[Metric]:
             began = time.perf_counter()
             server.end()
             ended_s.append(time.perf_counter() - began)
-    warm_s, through, straight = [], [], []
+    warm_s = []
+    through = []
+    straight = []
     with (
         private_home() as environ,
         running("microclaw", "up", "--json", "--port", "0", "--virtual", "1", environ=environ),
@@ -48,7 +52,8 @@ def measure() -> list[Metric]:
             through = [server.tool("list-devices") for _ in range(CALLS)]
         host = Client(Path(environ["MICROCLAW_HOME"]) / "control.sock")
         straight = [_straight(host) for _ in range(CALLS)]
-    through_ms, straight_ms = median(through) * 1000, median(straight) * 1000
+    through_ms = median(through) * 1000
+    straight_ms = median(straight) * 1000
     return [
         Metric("initialize, nothing running", median(cold_s), "s", 4.0),
         Metric("initialize, beside a running host", median(warm_s), "s", 1.0),

@@ -32,7 +32,8 @@ _DATA = {"pin": 0, "pressed": True, "text": "x" * 60}
 def measure() -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, _broker(Path(folder)) as port:
         runs = [(asyncio.run(_ours(Path(folder, f"run-{number}"), port)), _plain(port)) for number in range(RUNS)]
-    ours, plain = median([a for a, _ in runs]), median([b for _, b in runs])
+    ours = median([a for a, _ in runs])
+    plain = median([b for _, b in runs])
     return [
         Metric("messages through the store's buffer", ours, "1/s", GOAL_A_SECOND, at_least=True),
         Metric("plain paho client, QoS 1, in memory", plain, "1/s"),
@@ -71,7 +72,9 @@ def _plain(port: int) -> float:
     from paho.mqtt import client as paho
     from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-    done, count, connected = threading.Event(), 0, threading.Event()
+    done = threading.Event()
+    count = 0
+    connected = threading.Event()
 
     def published(*_: object) -> None:
         nonlocal count

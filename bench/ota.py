@@ -43,7 +43,8 @@ def _https(facts: dict[str, Any], digest: str, size: int, tls: ssl.SSLContext) -
         lambda: _download(facts["plain_port"], f"/{digest}", None, size, tls),
         RUNS,
     )
-    what, is_largest = f"HTTPS, {size >> 20} MiB", size == max(SIZES)
+    what = f"HTTPS, {size >> 20} MiB"
+    is_largest = size == max(SIZES)
     return [
         Metric(
             f"{what}: share of a plain TLS file server's rate",
@@ -59,7 +60,10 @@ def _https(facts: dict[str, Any], digest: str, size: int, tls: ssl.SSLContext) -
 
 def _download(port: int, path: str, token: str | None, size: int, tls: ssl.SSLContext) -> float:
     """Seconds from the request to the last byte; the handshake is not counted."""
-    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    if token:
+        bearer = f"Authorization: Bearer {token}\r\n"
+    else:
+        bearer = ""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}Connection: close\r\n\r\n".encode()
     buffer = memoryview(bytearray(_RECEIVE_BYTES))
     with (
@@ -80,7 +84,8 @@ def _download(port: int, path: str, token: str | None, size: int, tls: ssl.SSLCo
 async def _windows(facts: dict[str, Any], tls: ssl.SSLContext) -> float:
     """Seconds of the smaller payload, the next window asked for when the last one is there; the median of three."""
     device = await connect_device(facts["port"], facts["token"], tls)
-    size, sha256 = SIZES[0], bytes.fromhex(facts["digests"][0])
+    size = SIZES[0]
+    sha256 = bytes.fromhex(facts["digests"][0])
     taken_s = []
     for _ in range(3):
         began_s = time.perf_counter()

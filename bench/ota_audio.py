@@ -29,8 +29,10 @@ GOAL_MS: Final = 20.0
 
 
 def measure() -> list[Metric]:
-    quiet, loaded = Heard(0, 0, math.inf), Heard(0, 0, math.inf)
-    rates, shares = [], []
+    quiet = Heard(0, 0, math.inf)
+    loaded = Heard(0, 0, math.inf)
+    rates = []
+    shares = []
     with many_files(), running("bench.ota_host", "--fetching", str(DEVICES)) as host, a_core_each(host):
         devices = Devices()
         with _downloads(host.facts) as downloads:
@@ -39,13 +41,17 @@ def measure() -> list[Metric]:
             for _ in range(TURNS):
                 _speak(devices, speaker, quiet)
                 _say(downloads, "go")
-                cpu_s, began_s = host.cpu_s(), time.monotonic()
+                cpu_s = host.cpu_s()
+                began_s = time.monotonic()
                 _speak(devices, speaker, loaded)
                 lasted_s = time.monotonic() - began_s
                 shares.append((host.cpu_s() - cpu_s) / lasted_s)
                 found = _say(downloads, "stop", answers=True)
                 rates.append(found["bytes"] / lasted_s / 1e6)
-                fairness = found["least"] / found["most"] if found["most"] else 0.0
+                if found["most"]:
+                    fairness = found["least"] / found["most"]
+                else:
+                    fairness = 0.0
         devices.close()
     return [
         *_lateness("nobody downloads", quiet, None),
@@ -58,7 +64,8 @@ def measure() -> list[Metric]:
 
 def _speak(devices: Devices, speaker: Sequence[Device], heard: Heard) -> None:
     began_s = time.monotonic()
-    heard.begin_s, heard.end_s = began_s + WARM_S, began_s + WARM_S + LASTS_S
+    heard.begin_s = began_s + WARM_S
+    heard.end_s = began_s + WARM_S + LASTS_S
     devices.talk(speaker, heard, began_s)
     devices.end(speaker)
 
@@ -91,4 +98,6 @@ def _say(process: subprocess.Popen[str], text: str, *, answers: bool = False) ->
     assert process.stdout is not None
     process.stdin.write(text + "\n")
     process.stdin.flush()
-    return dict(json.loads(process.stdout.readline())) if answers else {}
+    if answers:
+        return dict(json.loads(process.stdout.readline()))
+    return {}

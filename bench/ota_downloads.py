@@ -51,7 +51,10 @@ async def main() -> None:
 
 async def _fetch(device: DeviceClient, facts: dict[str, Any], fetching: asyncio.Event) -> int:
     """The payload again and again, the next window asked for when the last one is there; how many bytes came."""
-    sha256, size, got, offset = bytes.fromhex(facts["digest"]), facts["size"], 0, 0
+    sha256 = bytes.fromhex(facts["digest"])
+    size = facts["size"]
+    got = 0
+    offset = 0
     while fetching.is_set():
         length = min(WINDOW_BYTES, size - offset)
         frames = device.expect(-(-length // MAX_BLOB_BYTES))

@@ -49,7 +49,8 @@ async def main() -> None:
         answering = Answering(pacer := Pacer())
         links = await LinkRegistry.open(link_parts(database, answering.on_event if fetching else lambda _event: None))
         answering.links = links
-        payloads, table = Payloads(folder / "firmware"), FirmwareTable(database)
+        payloads = Payloads(folder / "firmware")
+        table = FirmwareTable(database)
         payloads.open(frozenset())
         links.parts.updates.source = OfferedPayloads(table, payloads)
         names = [f"fetching-{number}" for number in range(fetching)]

@@ -81,4 +81,6 @@ class PacedStream:
 
     def _told(self) -> tuple[float, float]:
         """A frame that was heard and not told of."""
-        return self._heard.popleft() if self._heard else _NOTHING
+        if self._heard:
+            return self._heard.popleft()
+        return _NOTHING

@@ -165,7 +165,9 @@ async def _install(client: Client, name: str, source: str, boards: list[str]) ->
 
 async def _loads(bench: _Bench) -> list[Metric]:
     """A browser that has nothing yet opens a link: until something is painted, until the board stands there."""
-    painted, listed, size = [], [], []
+    painted = []
+    listed = []
+    size = []
     for _ in range(LOADS):
         context = await bench.browser.new_context()
         page = await context.new_page()
@@ -184,7 +186,8 @@ async def _loads(bench: _Bench) -> list[Metric]:
 
 async def _edge(bench: _Bench) -> list[Metric]:
     """Orders to a pin while a page shows it: from the moment an order is sent until the frame that has its edge."""
-    took_ms, ordered_ms = [], []
+    took_ms = []
+    ordered_ms = []
     async with bench.page("/boards/b0/pins") as (page, _):
         await _order(bench.client, level=1)
         await page.locator("li[data-pin='3']").wait_for()
@@ -245,7 +248,8 @@ async def _sixty(bench: _Bench) -> list[Metric]:
 async def _lines(bench: _Bench) -> list[Metric]:
     """The log of a board that prints 10,000 lines a second, while somebody types in its search."""
     async with bench.page("/boards/b0/log") as (page, devtools):
-        status, search = page.get_by_role("status").last, page.get_by_label("Search")
+        status = page.get_by_role("status").last
+        search = page.get_by_label("Search")
         await expect(status).to_contain_text("older ones left out")
         await page.evaluate(_WATCH_KEYS)
         before = await asyncio.to_thread(bench.client.get, "/v1/devices/b0/logs?cursor=4503599627370496")
@@ -337,14 +341,14 @@ class _Watched:
 async def _watched(bench: _Bench, page: Page, devtools: CDPSession) -> _Watched:
     """The page's frames for a while, its own work for each, and what the host took."""
     pids = _browser_pids()
-    before, used, drawn = await _work_s(devtools), bench.host.cpu_s(), sum(map(cpu_s, pids))
+    before = await _work_s(devtools)
+    used = bench.host.cpu_s()
+    drawn = sum(map(cpu_s, pids))
     times = [float(one) for one in await page.evaluate(_FRAMES, WATCHED_S)]
     took_s = (times[-1] - times[0]) / 1000
-    work_s, host_s, browser_s = (
-        await _work_s(devtools) - before,
-        bench.host.cpu_s() - used,
-        sum(map(cpu_s, pids)) - drawn,
-    )
+    work_s = await _work_s(devtools) - before
+    host_s = bench.host.cpu_s() - used
+    browser_s = sum(map(cpu_s, pids)) - drawn
     gaps = [late - early for early, late in pairwise(times)]
     shares = [seconds / took_s * 100 for seconds in (host_s, browser_s)]
     return _Watched(len(gaps) / took_s, max(gaps), work_s / len(gaps) * 1000, *shares)
@@ -352,7 +356,8 @@ async def _watched(bench: _Bench, page: Page, devtools: CDPSession) -> _Watched:
 
 def _browser_pids() -> list[int]:
     """The processes of the browser below this one."""
-    found, looked = [], [os.getpid()]
+    found = []
+    looked = [os.getpid()]
     for pid in looked:  # it grows meanwhile
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             looked += map(int, children.read_text().split())
@@ -367,6 +372,7 @@ async def _work_s(devtools: CDPSession) -> float:
 
 
 async def _host_share(host: Running, act: Any) -> float:
-    began, used = time.perf_counter(), host.cpu_s()
+    began = time.perf_counter()
+    used = host.cpu_s()
     await act
     return (host.cpu_s() - used) / (time.perf_counter() - began) * 100

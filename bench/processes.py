@@ -58,7 +58,9 @@ def cpu_s(pid: int) -> float:
 def waited_s(pid: int) -> float:
     """The kernel's run delay of a process's main thread, in seconds; Linux only, 0 where it is not counted."""
     schedstat = Path(f"/proc/{pid}/schedstat")
-    return int(schedstat.read_text().split()[1]) / 1e9 if schedstat.exists() else 0.0
+    if schedstat.exists():
+        return int(schedstat.read_text().split()[1]) / 1e9
+    return 0.0
 
 
 @contextmanager

@@ -73,11 +73,13 @@ def _size(piece: str) -> int:
 
 def _titled(text: str) -> Iterator[tuple[str, str]]:
     """The parts below `# Title` lines; what comes before the first is the role."""
-    title, lines = "role and rules", list[str]()
+    title = "role and rules"
+    lines = list[str]()
     for line in text.splitlines():
         if line.startswith("# "):
             yield title, "\n".join(lines)
-            title, lines = line[2:42], []
+            title = line[2:42]
+            lines = []
         lines.append(line)
     yield title, "\n".join(lines)
 

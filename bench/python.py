@@ -46,7 +46,8 @@ async def _measure() -> list[Metric]:
 
 async def _builds(source: str) -> tuple[float, float]:
     """Milliseconds of our build and of mpy-cross on the same text, medians of turns."""
-    ours, alone = [], []
+    ours = []
+    alone = []
     compiler, _ = find_mpy_cross()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "blink.py"

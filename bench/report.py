@@ -23,7 +23,9 @@ class Metric:
     def ok(self) -> bool:
         if self.goal is None:
             return True
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
+        if self.at_least:
+            return self.value >= self.goal
+        return self.value <= self.goal
 
 
 def median(samples: Sequence[float]) -> float:
@@ -59,6 +61,9 @@ def as_table(bench: str, metrics: Sequence[Metric]) -> str:
     width = max((len(m.name) for m in metrics), default=0)
     for m in metrics:
         sign = ">=" if m.at_least else "<="
-        goal = "" if m.goal is None else f"goal {sign} {m.goal:g} {m.unit}  {'ok' if m.ok else 'MISSED'}"
+        if m.goal is None:
+            goal = ""
+        else:
+            goal = f"goal {sign} {m.goal:g} {m.unit}  {'ok' if m.ok else 'MISSED'}"
         rows.append(f"  {m.name:<{width}} {m.value:>10.3f} {m.unit:<6} {goal}".rstrip())
     return "\n".join(rows)

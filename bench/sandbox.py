@@ -61,7 +61,8 @@ async def _measure() -> list[Metric]:
 
 async def _started(command: tuple[str, ...], tmp: Path) -> tuple[float, float]:
     """Milliseconds of the bare process and of a job with it, medians of turns."""
-    bare, inside = [], []
+    bare = []
+    inside = []
     for _ in range(RUNS):
         began = time.perf_counter()
         await asyncio.to_thread(subprocess.run, command, check=True, stdin=subprocess.DEVNULL, capture_output=True)

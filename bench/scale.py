@@ -54,7 +54,8 @@ asyncio.run(main())
 WAITING = 64
 PAYLOAD = bytes(200)
 KINDS = ("a durable message", "a durable message, p50", f"a durable message of {WAITING} waiting")
-EMBEDDED, SHARED = "SQLite", "PostgreSQL"
+EMBEDDED = "SQLite"
+SHARED = "PostgreSQL"
 BOARD = "bulb"
 METHOD = "device.status"  # changes nothing, at the board or in a host
 READY_S = 60.0
@@ -154,7 +155,8 @@ def _calls(effort: Effort) -> list[Metric]:
             _call(clients[host])
             times[host].append((time.perf_counter() - began) * 1e3)
         rss = Metric("resident memory of a host of two", median([here.rss_mb(), there.rss_mb()]), "MB")
-    own, other = median(times[0]), median(times[1])
+    own = median(times[0])
+    other = median(times[1])
     return [
         Metric("a call, to a device of this host, p50", own, "ms"),
         Metric("a call, to a device of another host, p50", other, "ms"),
@@ -207,8 +209,12 @@ def _call(client: Client) -> None:
 
 def _alone(effort: Effort) -> list[Metric]:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    loaded = len(done.stdout.strip("[]\n").split(",")) if done.stdout.strip() != "[]" else 0
-    alone, shared = [], []
+    if done.stdout.strip() != "[]":
+        loaded = len(done.stdout.strip("[]\n").split(","))
+    else:
+        loaded = 0
+    alone = []
+    shared = []
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
         url = stack.enter_context(running_server(Path(folder) / "database")).new_database()
         for _ in range(effort.starts):

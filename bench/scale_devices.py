@@ -104,9 +104,11 @@ async def _idle(effort: Effort, home: Path, url: str, stack: ExitStack) -> list[
     base = await _at_rest(effort, host, 0)
     devices += await _connected(host, range(warm, warm + effort.few))
     few = await _at_rest(effort, host, effort.few)
-    cpu_s, began = host.cpu_s(), time.perf_counter()
+    cpu_s = host.cpu_s()
+    began = time.perf_counter()
     devices += await _connected(host, range(warm + effort.few, warm + effort.many))
-    took_s, cpu_s = time.perf_counter() - began, host.cpu_s() - cpu_s
+    took_s = time.perf_counter() - began
+    cpu_s = host.cpu_s() - cpu_s
     many = await _at_rest(effort, host, effort.many)
     lost = sum(device.transport.is_closing() for device in devices)
     os.kill(host.pid, signal.SIGKILL)  # to see off so many one by one is not what is measured
@@ -130,7 +132,8 @@ async def _idle(effort: Effort, home: Path, url: str, stack: ExitStack) -> list[
 async def _at_rest(effort: Effort, host: Running, devices: int) -> Level:
     gc.collect()
     await asyncio.sleep(effort.settle_s)
-    cpu_s, began = host.cpu_s(), time.perf_counter()
+    cpu_s = host.cpu_s()
+    began = time.perf_counter()
     await asyncio.sleep(effort.rest_s)
     minutes = (time.perf_counter() - began) / 60
     return Level(devices, host.rss_mb(), (host.cpu_s() - cpu_s) / minutes)
@@ -221,7 +224,8 @@ async def _failover(effort: Effort, home: Path, url: str, stack: ExitStack) -> l
                 _check(staying)
                 await asyncio.sleep(LOOK_S)
             await asyncio.sleep(effort.settle_s)
-            cpu_s, killed_ms = second.cpu_s(), time.time_ns() // 1_000_000
+            cpu_s = second.cpu_s()
+            killed_ms = time.time_ns() // 1_000_000
             fleet.killed = time.perf_counter()
             os.kill(first.pid, signal.SIGKILL)
             while await asyncio.to_thread(_present, url, second, killed_ms) < count:

@@ -60,7 +60,9 @@ class Sentence:
     def pins(self) -> set[int]:
         """The pins that may change, and PROGRAM if a program may come."""
         pins = {int(what.split()[1]) for what in self.may if what.startswith("pin ")}
-        return pins | {PROGRAM} if "program" in self.may else pins
+        if "program" in self.may:
+            return pins | {PROGRAM}
+        return pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,5 +171,8 @@ def _line(turn: Turn) -> str:
     calls = ", ".join(f"{action.tool} {action.arguments[:80]} {action.outcome}" for action in turn.answer.actions)
     end = turn.answer.error_code or "answered"
     words = " ".join(turn.answer.text.split())[:100]
-    wrong = f" WRONG: {'; '.join(turn.wrong)}" if turn.wrong else ""
+    if turn.wrong:
+        wrong = f" WRONG: {'; '.join(turn.wrong)}"
+    else:
+        wrong = ""
     return f"{turn.took_s:6.1f} s  {turn.sentence.text!r}: {end} [{calls}]{wrong} | {words}"

@@ -34,14 +34,16 @@ def say(text: str, voice: str) -> array.array[int]:
         }
         subprocess.run(commands[program], check=True, timeout=30)
         with wave.open(str(file)) as audio:
-            rate_hz, pcm = audio.getframerate(), audio.readframes(audio.getnframes())
+            rate_hz = audio.getframerate()
+            pcm = audio.readframes(audio.getnframes())
     resampler = Resampler(RATE_HZ)
     return array.array("h", resampler.feed(pcm, rate_hz) + resampler.rest())
 
 
 def recorded(said: array.array[int], noise: Noise, others: Sequence[array.array[int]], seed: int) -> bytes:
     """The sentence with silence around it, and noise: half of its power white, half of it people who talk at once."""
-    lead, tail = int(LEAD_S * RATE_HZ), int(TAIL_S * RATE_HZ)
+    lead = int(LEAD_S * RATE_HZ)
+    tail = int(TAIL_S * RATE_HZ)
     count = lead + len(said) + tail
     chance = random.Random(seed)
     speech = [0.0] * lead + [float(sample) for sample in said] + [0.0] * tail

@@ -44,7 +44,8 @@ def measure() -> list[Metric]:
         plain_points = [_plain_points(Path(folder, f"points-{n}.db")) for n in range(RUNS)]
     kept = median([cost for cost, _ in telemetry])
     ratios = [cost / base for (cost, _), base in zip(telemetry, plain_points, strict=True)]
-    alone, waiting = median([a for a, _ in ours]), median([w for _, w in ours])
+    alone = median([a for a, _ in ours])
+    waiting = median([w for _, w in ours])
     return [
         Metric("a commit alone / plain sqlite3's commit", alone / plain, "x"),
         Metric("a commit with 64 waiting / plain sqlite3's commit", waiting / plain, "x", 0.5),
@@ -129,7 +130,8 @@ async def _telemetry(path: Path) -> tuple[float, float]:
             now_ms=lambda: now_ms,
             monotonic_s=lambda: now_ms / 1000,
         )
-        smaller_s, began_s = 0.0, time.process_time()
+        smaller_s = 0.0
+        began_s = time.process_time()
         for n, (now_ms, devices) in enumerate(_groups()):
             for device in devices:
                 history.took(endpoints[device], _message(device, now_ms))

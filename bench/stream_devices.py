@@ -173,21 +173,27 @@ class Devices:
         began_s = time.monotonic()
         heard = Heard(began_s + warm_s, began_s + warm_s + lasts_s, late_s)
         expected = round(lasts_s / gap_s)
-        cpu_s, delayed_s = time.process_time(), waited_s(os.getpid())
+        cpu_s = time.process_time()
+        delayed_s = waited_s(os.getpid())
         most_late = 2 * expected * LATE_SHARE + 1
         number = self.talk(devices, heard, began_s, most_late)
         is_broken = heard.late > most_late
         lasted_s = time.monotonic() - began_s
-        cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
+        cpu_s = time.process_time() - cpu_s
+        delayed_s = waited_s(os.getpid()) - delayed_s
         if not heard.came:
             raise ConnectionError(f"{number} frames were said and the host answered none: the number is not the reason")
-        worst_s = math.inf if is_broken else max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
+        if is_broken:
+            worst_s = math.inf
+        else:
+            worst_s = max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
         said_p99_s = percentile(heard.devices_said or [0.0], 99)
         return Conversation(len(devices), worst_s, said_p99_s, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
 
     def talk(self, devices: Sequence[Device], heard: Heard, began_s: float, most_late: float = math.inf) -> int:
         """Say frames from `began_s` on and listen until those that count are over; how many were said."""
-        gap_s, number = FRAME_S / len(devices), 0
+        gap_s = FRAME_S / len(devices)
+        number = 0
         while (now_s := time.monotonic()) < heard.end_s + TAIL_S and heard.late <= most_late:
             due_s = began_s + number * gap_s
             for _ in range(_BURST):

@@ -124,7 +124,9 @@ class Counter:
             while True:
                 match asked.recv():
                     case "begin":
-                        self._functions, self._writes, self._is_on = set(), 0, True
+                        self._functions = set()
+                        self._writes = 0
+                        self._is_on = True
                         asked.send(None)
                     case "end":
                         self._is_on = False

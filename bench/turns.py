@@ -72,7 +72,8 @@ async def _many(folder: Path) -> tuple[float, float, float]:
             await asyncio.gather(*(some(chat, turns // SIDE_BY_SIDE) for chat in range(SIDE_BY_SIDE)))
 
         await all_chats(SETTLED_TURNS)
-        settled, began = here.rss_mb(), time.perf_counter()
+        settled = here.rss_mb()
+        began = time.perf_counter()
         rest = MANY_TURNS - SETTLED_TURNS
         await all_chats(rest)
         after = here.rss_mb()
@@ -113,7 +114,9 @@ class _CallsOnce:
         pass
 
     async def respond(self, request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
-        return say("done") if isinstance(request.messages[-1], ToolReturn) else call("touch")
+        if isinstance(request.messages[-1], ToolReturn):
+            return say("done")
+        return call("touch")
 
 
 class _Slow(_CallsOnce):

@@ -63,7 +63,9 @@ def read_cases(names: Sequence[str] = ()) -> list[Case]:
 
 def _with_headers(source: str) -> str:
     needs = "malloc(" in source and "stdlib.h" not in source
-    return f"#include <stdlib.h>\n{source}" if needs else source
+    if needs:
+        return f"#include <stdlib.h>\n{source}"
+    return source
 
 
 async def judge_cases(cases: Sequence[Case]) -> list[Outcome]:

@@ -36,7 +36,8 @@ int main(void) {
 
 
 def measure() -> list[Metric]:
-    ready_s, rss_mb = [], []
+    ready_s = []
+    rss_mb = []
     for _ in range(RUNS):
         with running("microclaw.virtual", "--wasmachine", "0", "--serial", "0", "--die-with-parent") as board:
             ready_s.append(board.ready_s)
@@ -85,7 +86,8 @@ async def _wake_ups() -> list[Metric]:
         await asyncio.sleep(WAKE_UPS * PERIOD_MS / 1000)
         edges = (await bench.control.edges()).edges
     late_ms = [b.t_ms - a.t_ms - PERIOD_MS for a, b in pairwise(edges)][STARTING:]
-    own, machine = _p99(late_ms), _p99(bare.result())
+    own = _p99(late_ms)
+    machine = _p99(bare.result())
     return [
         Metric("wake-up of a sleeping program, p50 late", median(late_ms), "ms"),
         Metric("wake-up of a sleeping program, p99 late", own, "ms"),

@@ -109,13 +109,17 @@ class Talker(Device):
         self.stream = -1
         self.due_s: float | None = None
         self._counts = Counts()
-        self._speaker, self._number, self._said_s, self._spoken = Speaker(), 0, 0.0, 0
+        self._speaker = Speaker()
+        self._number = 0
+        self._said_s = 0.0
+        self._spoken = 0
 
     def begin(self, at_s: float, counts: Counts) -> None:
         """An utterance more, from then on."""
         self._counts = counts
         self.stream += 2
-        self._number, self.due_s = 0, at_s
+        self._number = 0
+        self.due_s = at_s
 
     def say_next(self, now_s: float) -> None:
         assert self.due_s is not None
@@ -226,11 +230,13 @@ class Talkers:
 
     def converse(self, talkers: Sequence[Talker], lasts_s: float) -> Conversations:
         """All of them talk, begun evenly over one utterance; those that talk when it is over end what they say."""
-        counts, began_s = Counts(), time.monotonic()
+        counts = Counts()
+        began_s = time.monotonic()
         gap_s = SPEECH_FRAMES * FRAME_S / len(talkers)
         for number, talker in enumerate(talkers):
             self._begin(talker, began_s + number * gap_s, counts)
-        cpu_s, delayed_s = time.process_time(), waited_s(os.getpid())
+        cpu_s = time.process_time()
+        delayed_s = waited_s(os.getpid())
         end_s = began_s + lasts_s
         while (now_s := time.monotonic()) < end_s or self._due:
             for talker in self._ripe(now_s):
@@ -238,17 +244,20 @@ class Talkers:
             wait_s = max(0.0, (self._due[0][0] if self._due else end_s) - time.monotonic())
             self._listen(wait_s, counts, end_s)
         lasted_s = time.monotonic() - began_s
-        cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
+        cpu_s = time.process_time() - cpu_s
+        delayed_s = waited_s(os.getpid()) - delayed_s
         self.rest(counts)
         return Conversations(counts, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
 
     def rest(self, counts: Counts, quiet_s: float = 1.0) -> None:
         """Listen until the host has spoken to no device for so long."""
-        heard, since_s = counts.frames_heard, time.monotonic()
+        heard = counts.frames_heard
+        since_s = time.monotonic()
         while time.monotonic() - since_s < quiet_s:
             self._listen(quiet_s, counts, 0.0)
             if counts.frames_heard != heard:
-                heard, since_s = counts.frames_heard, time.monotonic()
+                heard = counts.frames_heard
+                since_s = time.monotonic()
 
     def close(self) -> None:
         self._poll.close()

@@ -85,7 +85,8 @@ class StubSynthesizer(Synthesizer):
 
 @asynccontextmanager
 async def _voice(database: Database) -> AsyncGenerator[VoiceService]:
-    approvals, model = Approvals(timeout_s=1), OfflineModel()
+    approvals = Approvals(timeout_s=1)
+    model = OfflineModel()
     english()  # loads the sentences, which a turn would otherwise pay for
     inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
     agent = Conversations(

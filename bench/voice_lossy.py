@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             try:
                 tls = ssl.create_default_context(cadata=host.facts["ca"])
                 here = talkers.connect(host.facts["port"], host.facts["tokens"], tls, address=HOST)
-                network.loss, network.lost = options.loss, 0
+                network.loss = options.loss
+                network.lost = 0
                 found = talkers.converse(here, options.lasts)
             finally:
                 talkers.close()

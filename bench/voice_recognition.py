@@ -83,9 +83,11 @@ def corpus(which: str, share: Share = "all") -> Iterator[Spoken]:
     voices = VOICES[which]
     wanted = [(at, row, v, n) for at, row in enumerate(rows) for v in range(len(voices)) for n in range(len(NOISES))]
     for number, (at, row, v, n) in enumerate(wanted):
-        is_turn, is_one = v == (at + n) % len(voices), n == at // len(voices) % len(NOISES)
+        is_turn = v == (at + n) % len(voices)
+        is_one = n == at // len(voices) % len(NOISES)
         if share == "all" or (is_turn and is_one == (share == "few")):
-            voice, noise = voices[v], NOISES[n]
+            voice = voices[v]
+            noise = NOISES[n]
             pcm = recorded(say(row["sentence"], voice), noise, babble, number)
             kind: Kind = "command" if row["kind"] == "command" else "outside"
             yield Spoken(kind, row["sentence"], voice, noise, pcm)
@@ -124,7 +126,8 @@ def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
 async def recognise(recognizer: WhisperRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
     """As a session hears it, with its detector: the transcript, and the ms from when the end was sure to it."""
     recognition = Recognition(recognizer, lambda _text: None)
-    endpointer, detector = Endpointer(EndpointLimits()), SileroVoiceDetector()
+    endpointer = Endpointer(EndpointLimits())
+    detector = SileroVoiceDetector()
     began_s = time.perf_counter()
     for n, start in enumerate(range(0, len(spoken.pcm), FRAME_BYTES), start=1):
         frame = spoken.pcm[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
@@ -174,7 +177,9 @@ class Cost:
 def _innermost(pid: int) -> int:
     """The process at the end of a chain of only children: the engine inside of its sandbox."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return _innermost(int(children[0])) if children else pid
+    if children:
+        return _innermost(int(children[0]))
+    return pid
 
 
 async def cost(utterances: Sequence[Spoken]) -> Cost:
@@ -183,7 +188,9 @@ async def cost(utterances: Sequence[Spoken]) -> Cost:
     try:
         await ears.warm_up()
         [pid] = map(_innermost, ears.pool.pids)
-        before_s, audio_s, late_ms = cpu_s(pid), 0.0, []
+        before_s = cpu_s(pid)
+        audio_s = 0.0
+        late_ms = []
         for spoken in utterances:
             late_ms.append((await recognise(ears, spoken, paced=True))[1])
             audio_s += len(spoken.pcm) / RATE_HZ / 2
@@ -228,8 +235,15 @@ def _share(heard: Sequence[Heard], outcome: Outcome) -> float:
 
 
 def main(words: Sequence[str]) -> None:
-    which, shares = (words[0] if words else "test"), get_args(Share)
-    share: Share = shares[shares.index(words[1])] if len(words) > 1 else "all"
+    if words:
+        which = words[0]
+    else:
+        which = "test"
+    shares = get_args(Share)
+    if len(words) > 1:
+        share: Share = shares[shares.index(words[1])]
+    else:
+        share = "all"
     heard, rows = measured(list(corpus(which, share)))
     for one in heard:
         if one.outcome != "right" and not (one.spoken.kind == "outside" and one.outcome == "not caught"):

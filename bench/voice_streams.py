@@ -65,7 +65,10 @@ def measure(effort: Effort | None = None) -> list[Metric]:
 def metrics(trials: list[Carried]) -> list[Metric]:
     """Of the largest number without a gap, each utterance answered; where even the least had some, of that."""
     carried = [trial for trial in trials if not trial.faults]
-    best = carried[-1] if carried else trials[0]
+    if carried:
+        best = carried[-1]
+    else:
+        best = trials[0]
     counts = best.found.counts
     return [
         Metric(
@@ -94,7 +97,8 @@ def metrics(trials: list[Carried]) -> list[Metric]:
 
 def _idle(talkers: Talkers, host: Running, tls: ssl.SSLContext, effort: Effort) -> tuple[list[Talker], float]:
     """Devices with a microphone that say nothing, and the memory of each in KB."""
-    tokens, port = host.facts["tokens"], host.facts["port"]
+    tokens = host.facts["tokens"]
+    port = host.facts["port"]
     here = talkers.connect(port, tokens[: effort.warm], tls)
     time.sleep(effort.settle_s)
     before_mb = host.rss_mb()
@@ -110,7 +114,8 @@ def _search(talkers: Talkers, here: list[Talker], host: Running, tls: ssl.SSLCon
         here += talkers.connect(host.facts["port"], host.facts["tokens"][len(here) : number], tls)
         tries = []
         for _ in range(TRIES):
-            cpu_s, waited_s = host.cpu_s(), host.waited_s()
+            cpu_s = host.cpu_s()
+            waited_s = host.waited_s()
             found = talkers.converse(here[:number], effort.lasts_s)
             tries.append(Carried(found, number, (host.cpu_s() - cpu_s) / found.lasted_s))
             lost = max((host.waited_s() - waited_s) / found.lasted_s, found.waited_share)

@@ -107,7 +107,8 @@ def measure(effort: Effort | None = None) -> list[Metric]:
     effort = effort or Effort()
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, _spoken_to(Path(folder)) as stage:
         first = stage.turn(SENTENCES[0])
-        answers, alone = [], []
+        answers = []
+        alone = []
         with asyncio.Runner() as runner, _engines(runner) as engines:
             for sentence in itertools.islice(itertools.cycle(SENTENCES), effort.turns):
                 answered = stage.turn(sentence)
@@ -244,7 +245,8 @@ class Engines:
 
     async def hear_and_say(self, spoken: bytes, sentence: str) -> Alone:
         """The audio at the pace of speech, with the silence after which the host is sure of the end."""
-        heard, began_s = bytearray(), time.perf_counter()
+        heard = bytearray()
+        began_s = time.perf_counter()
         frames = -(-len(spoken) // FRAME_BYTES) + SILENCE_MS // FRAME_MS
         for number in range(frames):
             frame = spoken[number * FRAME_BYTES : (number + 1) * FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
@@ -283,7 +285,8 @@ def _spoken_to(folder: Path) -> Iterator[Stage]:
         if voice["state"] == "off" or voice["problem"]:
             raise SystemExit(f"voice is off: {voice['problem']}")
         made = client.post("/v1/devices/provision", {"name": DEVICE, "board": "virtual", "secret": True, "host": None})
-        secret, socket = folder / "secret", folder / "board.sock"
+        secret = folder / "secret"
+        socket = folder / "board.sock"
         secret.touch(mode=0o600)
         secret.write_text(made["secret"], encoding="ascii")
         board = ("microclaw.virtual", "--die-with-parent", "--control", str(socket), "--wasmachine", "0")

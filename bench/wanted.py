@@ -37,7 +37,10 @@ class Want:
         return tuple(int(number) for number in re.findall(r"\d+", self.subject))
 
     def __str__(self) -> str:
-        value = f"={'|'.join(self.values)}" if self.values else ""
+        if self.values:
+            value = f"={'|'.join(self.values)}"
+        else:
+            value = ""
         return f"{self.kind} {self.subject}{value}".strip()
 
 
@@ -121,9 +124,18 @@ def _possible(tool: str, slots: Mapping[str, str], board: BoardProfile) -> bool:
 
 
 def _wants(tool: str, slots: Mapping[str, str], board: BoardProfile) -> tuple[Want, ...]:
-    led = str(board.led.pin) if board.led else ""
-    pin = led if slots.get("target") == "led" else slots.get("pin", "")
-    period = tuple(slots["period_ms"].split("|")) if "period_ms" in slots else ()
+    if board.led:
+        led = str(board.led.pin)
+    else:
+        led = ""
+    if slots.get("target") == "led":
+        pin = led
+    else:
+        pin = slots.get("pin", "")
+    if "period_ms" in slots:
+        period = tuple(slots["period_ms"].split("|"))
+    else:
+        period = ()
     sensor = slots.get("sensor", "temperature")
     match tool:
         case "gpio_write":

@@ -98,9 +98,14 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache, ru
     for _ in range(runs):
         for sleeps in (True, False):
             text = _edited(source)
-            text = text if sleeps else _sleepless(text)
+            if sleeps:
+                text = text
+            else:
+                text = _sleepless(text)
             took[sleeps].append(build(text).compile_ms)
-    image, never, polls = build(source), build(_sleepless(source)), build(POLLS)
+    image = build(source)
+    never = build(_sleepless(source))
+    polls = build(POLLS)
     assert image.compiled_bytes is not None
     assert polls.compiled_bytes is not None
     assert never.compiled_bytes is None

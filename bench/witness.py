@@ -30,7 +30,9 @@ _POLL_S = 0.03
 _SETTLE_S = 0.25
 _LONGEST_LOG_S = 65.0  # a line a minute is seen; what comes less often is not waited for
 _SLACK_S = 4.0  # programs look at their sensors once a second; the machine may be busy
-_TOLERANCE, _TOLERANCE_MS = 0.2, 25.0  # of times: the machine may be busy, board time is real time
+# of times: the machine may be busy, board time is real time
+_TOLERANCE = 0.2
+_TOLERANCE_MS = 25.0
 _PERCENT = 2.55
 _WIRED = frozenset({8, 9})  # the I2C bus: reading a sensor is no change
 
@@ -86,7 +88,10 @@ class Witness:
             for row in self._pins().values()
             if row.role in ("output", "pwm") and mark.roles.get(row.pin) != row.role
         }
-        programs = {-1} if frozenset(self._apps()) != mark.apps else set()
+        if frozenset(self._apps()) != mark.apps:
+            programs = {-1}
+        else:
+            programs = set()
         return ((moved | driven) - _WIRED - mark.busy) | programs
 
     def unchanged(self, mark: Mark) -> bool:
@@ -109,7 +114,9 @@ class Witness:
             case "fade":
                 pin = want.pins[0]
                 rising = self._until(lambda: len([c for c in self._changes(mark) if c.pin == pin]) >= 8)
-                return "" if rising else f"the duty of pin {pin} does not go on changing"
+                if rising:
+                    return ""
+                return f"the duty of pin {pin} does not go on changing"
             case "button":
                 return self._button(want)
             case "rule" | "thermostat":
@@ -130,9 +137,12 @@ class Witness:
         return f"pin {row.pin} is {row.role} at {row.level}"
 
     def _duty(self, want: Want) -> str:
-        row, percent = self._pins()[want.pins[0]], float(want.values[0])
+        row = self._pins()[want.pins[0]]
+        percent = float(want.values[0])
         right = row.role == "pwm" and abs(row.duty / _PERCENT - percent) <= 1
-        return "" if right else f"pin {row.pin} is {row.role} with duty {row.duty / _PERCENT:.0f} %"
+        if right:
+            return ""
+        return f"pin {row.pin} is {row.role} with duty {row.duty / _PERCENT:.0f} %"
 
     def _pulse(self, want: Want, mark: Mark, for_ms: int) -> str:
         pin = want.pins[0]
@@ -141,27 +151,43 @@ class Witness:
         if len(edges) < 2 or edges[0].level != 1 or edges[1].level != 0:
             return f"pin {pin} shows no pulse ({began} edges)"
         lasted = edges[1].t_ms - edges[0].t_ms
-        return "" if _near(lasted, for_ms) else f"the pulse on pin {pin} lasted {lasted:.0f} ms"
+        if _near(lasted, for_ms):
+            return ""
+        return f"the pulse on pin {pin} lasted {lasted:.0f} ms"
 
     def _bounded_blink(self, want: Want, mark: Mark) -> str:
-        pin, number = want.pins[0], int(want.values[0])
+        pin = want.pins[0]
+        number = int(want.values[0])
         times = number if want.kind == "times" else 0
-        limit_s = 2 * times + _SLACK_S if times else number / 1000 + _SLACK_S
-        quiet_since, count, end = time.monotonic(), -1, time.monotonic() + limit_s
+        if times:
+            limit_s = 2 * times + _SLACK_S
+        else:
+            limit_s = number / 1000 + _SLACK_S
+        quiet_since = time.monotonic()
+        count = -1
+        end = time.monotonic() + limit_s
         while time.monotonic() < end:
             edges = self._of_pin(mark, pin)
             if len(edges) != count:
-                quiet_since, count = time.monotonic(), len(edges)
+                quiet_since = time.monotonic()
+                count = len(edges)
             if count > 1 and time.monotonic() - quiet_since > 1.5:
                 break
             time.sleep(_POLL_S)
         edges = self._of_pin(mark, pin)
         ons = sum(edge.level for edge in edges)
         if times:
-            return "" if ons == times else f"pin {pin} went on {ons} times"
-        lasted = edges[-1].t_ms - edges[0].t_ms if edges else 0.0
+            if ons == times:
+                return ""
+            return f"pin {pin} went on {ons} times"
+        if edges:
+            lasted = edges[-1].t_ms - edges[0].t_ms
+        else:
+            lasted = 0.0
         ended = time.monotonic() - quiet_since > 1
-        return "" if ons > 1 and ended and 0.6 * number <= lasted <= 1.2 * number else f"it lasted {lasted:.0f} ms"
+        if ons > 1 and ended and 0.6 * number <= lasted <= 1.2 * number:
+            return ""
+        return f"it lasted {lasted:.0f} ms"
 
     def _blink(self, want: Want, mark: Mark) -> str:
         pin = want.pins[0]
@@ -178,7 +204,9 @@ class Witness:
             return f"pin {pin} does not blink"
         period = gaps[len(gaps) // 2]
         right = not want.values or any(_near(period, wanted) for wanted in periods)
-        return "" if right else f"pin {pin} blinks every {period:.0f} ms"
+        if right:
+            return ""
+        return f"pin {pin} blinks every {period:.0f} ms"
 
     def _button(self, want: Want) -> str:
         button, pin = want.pins
@@ -188,14 +216,19 @@ class Witness:
         self._board.ask(control.SetInput(button, 1))
         released = pressed and self._until(lambda: self._pins()[pin].level == rest)
         right = pressed and (released or self._pins()[pin].level == 1) and rest == 0
-        return "" if right else f"pin {pin} does not follow the button on pin {button}"
+        if right:
+            return ""
+        return f"pin {pin} does not follow the button on pin {button}"
 
     def _rule(self, want: Want, mark: Mark) -> str:
         """Once on the side where nothing is to happen, once on the other."""
         said = re.fullmatch(r"(\w+)(?: (above|below))? (-?[\d.]+)>(\d+)", want.subject)
         if said is None:
             raise ValueError(f"no rule: {want.subject!r}")
-        quantity, side, limit, pin = said[1], said[2] or "below", float(said[3]), int(said[4])
+        quantity = said[1]
+        side = said[2] or "below"
+        limit = float(said[3])
+        pin = int(said[4])
         away = _AWAY.get(quantity, 5.0) * (1 if side == "above" else -1)
         level = 1 if want.kind == "thermostat" else want.values[0]
         self._set(quantity, limit - away)
@@ -218,7 +251,10 @@ class Witness:
 
     def _log(self, want: Want, mark: Mark) -> str:
         value = READINGS[want.subject][2]
-        period_s = int(want.values[0]) / 1000 if want.values else 10.0
+        if want.values:
+            period_s = int(want.values[0]) / 1000
+        else:
+            period_s = 10.0
         if period_s > _LONGEST_LOG_S:
             return self._one_line(want.subject, value, mark)
         lines: list[replies.LogRow] = []
@@ -230,7 +266,9 @@ class Witness:
         if len(lines) < 2:
             return f"the log has {len(lines)} lines with {value:g}"
         gap = lines[1].t_ms - lines[0].t_ms
-        return "" if not want.values or _near(gap, 1000 * period_s) else f"a line every {gap:.0f} ms"
+        if not want.values or _near(gap, 1000 * period_s):
+            return ""
+        return f"a line every {gap:.0f} ms"
 
     def _one_line(self, quantity: str, value: float, mark: Mark) -> str:
         """Of a log that is slower than can be waited for: its first line, and no second one soon after."""
@@ -238,7 +276,9 @@ class Witness:
             return f"the log has no line with {value:g}"
         time.sleep(_SLACK_S)
         lines = self._lines(value, mark)
-        return "" if lines == 1 else f"{lines} lines of {quantity} within seconds"
+        if lines == 1:
+            return ""
+        return f"{lines} lines of {quantity} within seconds"
 
     def _lines(self, value: float, mark: Mark) -> int:
         page = self._board.ask(control.Log(since=mark.lines))
@@ -251,7 +291,9 @@ class Witness:
         while len(on) < len(want.pins) and time.monotonic() < end:
             on = {edge.pin: edge.t_ms for edge in self._edges(mark) if edge.pin in want.pins and edge.level}
             time.sleep(_POLL_S)
-        return "" if len(on) == len(want.pins) else f"only pins {sorted(on)} were on"
+        if len(on) == len(want.pins):
+            return ""
+        return f"only pins {sorted(on)} were on"
 
     def _is_output(self, pin: int, level: int) -> bool:
         row = self._pins()[pin]
@@ -278,7 +320,9 @@ class Witness:
     def _of_pin(self, mark: Mark, pin: int) -> list[Edge]:
         """Its edges since, but for a first one that only says that an output begins low."""
         edges = [row for row in self._edges(mark) if row.pin == pin]
-        return edges[1:] if edges and not edges[0].level else edges
+        if edges and not edges[0].level:
+            return edges[1:]
+        return edges
 
     def _edges(self, mark: Mark) -> Sequence[Edge]:
         return self._board.edges(mark.edges).edges

@@ -20,10 +20,12 @@ CRASH_WAIT_S = 2
 
 def choose(nvs, there):
     """The folder to start, of those that are `there`; the start is counted as failed until it says otherwise."""
-    slot, fails = _number(nvs, "slot"), _number(nvs, "fails") + 1
+    slot = _number(nvs, "slot")
+    fails = _number(nvs, "fails") + 1
     most = TRIAL_STARTS if _number(nvs, "trial") == slot + 1 else STARTS
     if fails > most and FOLDERS[1 - slot] in there:
-        slot, fails = 1 - slot, 1
+        slot = 1 - slot
+        fails = 1
         nvs.set_i32("slot", slot)  # before `fails`: after a cut between them this one is not on trial
     elif FOLDERS[slot] not in there:
         slot = 1 - slot

@@ -38,7 +38,8 @@ _FREE: Final = (
 
 def figures(root: Path) -> dict[str, Figures]:
     """Count the work of each room; `all` is the Python of src/microclaw and of tests."""
-    source, tests = root / "src/microclaw", root / "tests"
+    source = root / "src/microclaw"
+    tests = root / "tests"
     names = {path.name for folder in (source, tests) for path in folder.iterdir() if any(path.rglob("*.py"))}
     rooms = {"root": (_work(source.glob("*.py")), _work(tests.glob("*.py")))}
     for name in sorted({*names, *BESIDE}):
@@ -100,7 +101,8 @@ def lowered(text: str, found: dict[str, Figures], budgets: dict[str, Figures]) -
 
 
 def main(words: list[str], root: Path = ROOT) -> int:
-    file, found = root / "budgets.toml", figures(root)
+    file = root / "budgets.toml"
+    found = figures(root)
     text = file.read_text(encoding="utf-8")
     budgets: dict[str, Figures] = {name: (row[0], row[1]) for name, row in tomllib.loads(text).items()}
     if words == ["--table"]:

@@ -208,7 +208,10 @@ class Host:
     def said(self, saying: subprocess.Popen[str]) -> str:
         """The answer. The host may find the blinking late, as the emulator stalls: the edges are counted here too."""
         stdout, stderr = saying.communicate(timeout=COMMAND_S)
-        found = json.loads(stdout) if stdout.startswith("{") else {}
+        if stdout.startswith("{"):
+            found = json.loads(stdout)
+        else:
+            found = {}
         if saying.returncode != 0 and found.get("error") != "not_verified":
             raise Failed(f"microclaw chat: {stdout.strip()} {stderr.strip()}")
         return str(found["answer"])
@@ -328,7 +331,8 @@ def online(host: Host, why: str) -> str:
 
 
 def no_crash(host: Host) -> str:
-    if found := host.ask("device", "crashes")["crashes"]:
+    found = host.ask("device", "crashes")["crashes"]
+    if found:
         raise Failed(f"crashes: {json.dumps(found)}")
     return "no crash"
 
@@ -398,7 +402,8 @@ def main() -> int:
         folder = wanted.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chip-")))
         home = folder / "home"
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        chip, host = Chip(wanted.emulator, folder), Host(home)
+        chip = Chip(wanted.emulator, folder)
+        host = Host(home)
         stack.callback(chip.power_cut)
         stack.callback(host.stop)
         try:

@@ -55,14 +55,18 @@ def _sections() -> str:
 
 
 def _command(path: str, command: Any) -> str:
-    about = COMMANDS[path][1] if path in COMMANDS and not command.help else command.help or ""
+    if path in COMMANDS and not command.help:
+        about = COMMANDS[path][1]
+    else:
+        about = command.help or ""
     lines = [f"### microclaw {path}", "", " ".join(about.split()), ""]
     below = [word for word, one in getattr(command, "commands", {}).items() if not one.hidden]
     if below:
         return "\n".join([*lines, f"Commands: {', '.join(f'`{word}`' for word in below)}.", ""])
     lines += [f"Usage: `{_usage(path, command)}`", ""]
     table = _table(command)
-    lines += [table] if table else []
+    if table:
+        lines += [table]
     return "\n".join([*lines, *_examples(path)])
 
 
@@ -77,12 +81,16 @@ def _argument(argument: Any) -> str:
     """Its name as a value's: NAME, [NAME] where it may be left out, NAME... where there may be more."""
     name = re.sub(r"^\[(.+)\](\.\.\.)?$", r"\1\2", argument.metavar or argument.name.upper())
     name += "..." if argument.nargs != 1 and not name.endswith("...") else ""
-    return name if argument.required else f"[{name}]"
+    if argument.required:
+        return name
+    return f"[{name}]"
 
 
 def _examples(path: str) -> list[str]:
     lines = [f"microclaw {line}" for line in EXAMPLES.get(path, ())]
-    return ["```", *lines, "```", ""] if lines else []
+    if lines:
+        return ["```", *lines, "```", ""]
+    return []
 
 
 def _table(command: Any) -> str:
@@ -91,17 +99,23 @@ def _table(command: Any) -> str:
         shown = [(one, one.get_help_record(ctx)) for one in command.params if not getattr(one, "hidden", False)]
     rows = [_row(one, *record) for one, record in shown if record]
     head = ["| argument, option | meaning | default, limits |", "| --- | --- | --- |"]
-    return "\n".join([*head, *filter(None, rows)]) + "\n" if any(rows) else ""
+    if any(rows):
+        return "\n".join([*head, *filter(None, rows)]) + "\n"
+    return ""
 
 
 def _row(parameter: Any, label: str, about: str) -> str | None:
     facts = _FACTS.search(about)
     meaning = " ".join(_FACTS.sub("", about).split())
-    limits = "" if facts is None else facts[1].removeprefix("default: ")
+    if facts is None:
+        limits = ""
+    else:
+        limits = facts[1].removeprefix("default: ")
     if isinstance(parameter, click.Option):
         name = re.sub(" PATH$", " FILE", _NUMBER.sub("N", label))
     elif meaning:
-        name, limits = re.sub(r"^\[(.+)\]$", r"\1", _argument(parameter)), limits.replace("required", "").strip("; ")
+        name = re.sub(r"^\[(.+)\]$", r"\1", _argument(parameter))
+        limits = limits.replace("required", "").strip("; ")
     else:
         return None
     cells = (f"`{name}`", meaning, f"`{limits}`" if limits else "")

@@ -21,7 +21,10 @@ def page() -> str:
     """The whole page."""
     rows = [_HEAD, "| setting | default | meaning |", "| --- | --- | --- |"]
     for path, setting in all_settings():
-        default = "" if setting.default is None else f"`{value_text(setting.default)}`"
+        if setting.default is None:
+            default = ""
+        else:
+            default = f"`{value_text(setting.default)}`"
         meaning = setting.about
         if setting.choices:
             meaning += f" ({', '.join(f'`{choice}`' for choice in setting.choices)})"

@@ -45,7 +45,8 @@ def _page(entry: Entry) -> str:
     rows = list(parameter_rows(entry.parameters, {}))
     first = next(iter(entry.parameters.values()))
     lines = [f"# {entry.name}: {entry.title}", "", _MADE, "", entry.about]
-    lines += ["", f"In {entry.languages} alone: {entry.missing}."] if entry.missing else []
+    if entry.missing:
+        lines += ["", f"In {entry.languages} alone: {entry.missing}."]
     lines += ["", "```text", entry.diagram({}), "```", "", "| parameter | default | may be |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {value} | {may_be} |" for name, value, may_be, _ in rows]
     lines += ["", "```", f"microclaw app install {entry.name} -d BOARD --set {first.name.lower()}={first.default}"]

@@ -84,8 +84,11 @@ CALLS = (
     "memfd_create", "shmget", "mq_open", "inotify_init1", "name_to_handle_at", "kcmp", "setpriority",
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
-BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
+BWRAP = "sandbox/bubblewrap.py"
+JOB = "sandbox/wrapped_job.py"
+SECCOMP = "sandbox/seccomp.py"
+FILES = "sandbox/job_files.py"
+RUN = "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
 ALL = '("--unshare-all", "--unshare-user", '

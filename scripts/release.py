@@ -78,7 +78,9 @@ def prepare(version: str, day: str, root: Path = ROOT) -> None:
 def section(changelog: str, version: str) -> str:
     """The text under the heading of this version, "" where there is none."""
     found = re.search(rf"(?ms)^## {re.escape(version)}(?: - [0-9-]+)?\n(.*?)(?=^## |\Z)", changelog)
-    return found[1].strip() if found else ""
+    if found:
+        return found[1].strip()
+    return ""
 
 
 def source_epoch(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> int:
@@ -144,7 +146,9 @@ def home_assistant_addon(out: Path, wheel: Path, epoch: int, root: Path = ROOT) 
         for name in sorted(files):
             data = files[name].read_bytes()
             about = tarfile.TarInfo(f"microclaw/{name}")
-            about.size, about.mtime, about.mode = len(data), epoch, 0o755 if name == "run.sh" else 0o644
+            about.size = len(data)
+            about.mtime = epoch
+            about.mode = 0o755 if name == "run.sh" else 0o644
             archive.addfile(about, io.BytesIO(data))
     path.write_bytes(gzip.compress(buffer.getvalue(), mtime=epoch))
     return path

@@ -82,7 +82,8 @@ def _components(text: str, lock: str, scope: str) -> Iterator[dict[str, Any]]:
     if len(rows) != len(re.findall(r"^\w", text, re.MULTILINE)):
         raise ValueError(f"{lock}: a row has no version or no hash")
     for row in rows:
-        name, version = _normalized(row["name"]), row["version"]
+        name = _normalized(row["name"])
+        version = row["version"]
         purl = f"pkg:pypi/{name}@{version.replace('+', '%2B')}"
         properties = [{"name": "microclaw:lock", "value": lock}]
         if row["marker"]:
@@ -98,7 +99,8 @@ def _components(text: str, lock: str, scope: str) -> Iterator[dict[str, Any]]:
             "purl": purl,
             "properties": properties,
         }
-        if licences := _licences(name, version):
+        licences = _licences(name, version)
+        if licences:
             component["licenses"] = licences
         yield component
 
@@ -131,7 +133,8 @@ def _licences(name: str, version: str) -> list[dict[str, Any]]:
         return []
     if found["Version"] != version:
         return []
-    if expression := found["License-Expression"]:
+    expression = found["License-Expression"]
+    if expression:
         return [{"expression": expression}]
     names = [line.removeprefix(_LICENCE) for line in found.get_all("Classifier", []) if line.startswith(_LICENCE)]
     text = (found["License"] or "").strip()

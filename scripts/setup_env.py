@@ -36,7 +36,10 @@ def main():
             "install python3.11 or newer, then run make again",
         )
     venv = (ROOT / options.venv).resolve()
-    project = Path(options.wheel).resolve() if options.wheel else ROOT
+    if options.wheel:
+        project = Path(options.wheel).resolve()
+    else:
+        project = ROOT
     stamp = venv / ".made-from"
     wanted = fingerprint(ROOT / options.lock, project)
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -158,7 +161,10 @@ def install_project(python, project, tools):
         "--disable-pip-version-check",
         "--no-input",
     ]
-    command += [str(project)] if project.suffix == ".whl" else ["-e", str(project)]
+    if project.suffix == ".whl":
+        command += [str(project)]
+    else:
+        command += ["-e", str(project)]
     environment = {**os.environ, "PYTHONPATH": str(tools)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:

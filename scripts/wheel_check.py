@@ -115,7 +115,10 @@ def with_uvx(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
     by_uvx_s = start_s([*warm, "--version"], environ, folder)
     installed_s = start_s([str(Path(found).with_name("microclaw")), "--version"], environ, folder)
     more_s = by_uvx_s - installed_s
-    said = "" if more_s <= WARM_S else f": more than the goal of {WARM_S:g} s"
+    if more_s <= WARM_S:
+        said = ""
+    else:
+        said = f": more than the goal of {WARM_S:g} s"
     print(f"         a warm start takes {by_uvx_s:.2f} s, installed {installed_s:.2f} s{said}", flush=True)
 
 

@@ -81,7 +81,10 @@ def faults(root: Path) -> list[str]:
         if {*place.parts} & {*FILES_WITHOUT} or "natural_py" in place.parts:
             continue
         text = path.read_text(encoding="utf-8")
-        lines = [*wrong_docstrings(text)] if path.suffix == ".py" else []
+        if path.suffix == ".py":
+            lines = [*wrong_docstrings(text)]
+        else:
+            lines = []
         if place.parts[0] != "tests":
             lines += wrong_words(text)
         found += [f"{place}:{line}: {fault}" for line, fault in sorted(lines)]

@@ -55,8 +55,12 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     The first worker of a run collects before the others, which read what it compiled: in a new clone that is most of
     the time.
     """
-    worker, base = os.environ.get("PYTEST_XDIST_WORKER"), session.config.option.basetemp
-    collected = Path(base).parent / "collected" if worker and base else None
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    base = session.config.option.basetemp
+    if worker and base:
+        collected = Path(base).parent / "collected"
+    else:
+        collected = None
     if collected and worker != "gw0":
         latest_s = time.monotonic() + 120  # it may have been ended
         while not collected.exists() and time.monotonic() < latest_s:

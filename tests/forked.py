@@ -45,7 +45,11 @@ class Forked(subprocess.Popen[str]):
             self._status = -1
             super()._execute_child([sys.executable, "-m", *given[0]], *given[1:])  # type: ignore[misc]
             return
-        words, cwd, env, pipes, is_leader = given[0], given[5], given[6], given[10:16], given[-2]
+        words = given[0]
+        cwd = given[5]
+        env = given[6]
+        pipes = given[10:16]
+        is_leader = given[-2]
         request = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
         stdin, _, _, stdout, _, stderr = pipes
         self._status, told = os.pipe()
@@ -76,7 +80,10 @@ class Forked(subprocess.Popen[str]):
 
     def _ended(self) -> None:
         said = os.read(self._status, _STATUS.size)
-        self.returncode = os.waitstatus_to_exitcode(_STATUS.unpack(said)[0]) if said else -signal.SIGKILL
+        if said:
+            self.returncode = os.waitstatus_to_exitcode(_STATUS.unpack(said)[0])
+        else:
+            self.returncode = -signal.SIGKILL
         os.close(self._status)
 
 
@@ -121,7 +128,8 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             data, fds, _, _ = socket.recv_fds(listener, 1 << 20, 4)
             if not data:
                 return None
-            if pid := os.fork():
+            pid = os.fork()
+            if pid:
                 running[pid] = fds.pop()
                 for fd in fds:
                     os.close(fd)
@@ -174,5 +182,6 @@ def _load() -> None:
 if __name__ == "__main__":
     listening = socket.socket(fileno=int(sys.argv[1]))
     _load()
-    if (mine := _serve(listening)) is not None:
+    mine = _serve(listening)
+    if mine is not None:
         _become(*mine)

@@ -6,7 +6,8 @@ from microclaw.backoff import Backoff
 
 
 def test_waits_grow_to_a_minute_with_full_jitter() -> None:
-    longest, shortest = Backoff(lambda: 1.0), Backoff(lambda: 0.0)
+    longest = Backoff(lambda: 1.0)
+    shortest = Backoff(lambda: 0.0)
     assert [longest.next_wait_s() for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert {shortest.next_wait_s() for _ in range(2_000)} == {0.5}
 

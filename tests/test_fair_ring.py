@@ -44,11 +44,16 @@ def test_pages_put_together_are_the_whole_and_count_what_is_missing(
     ring: FairRing[str] = FairRing(capacity, source, len)
     for line in lines:
         ring.append(line)
-    whole, cursor, dropped, read = ring.since(0), 0, 0, 0
+    whole = ring.since(0)
+    cursor = 0
+    dropped = 0
+    read = 0
     for _ in range(len(lines) + 1):
         page = ring.since(cursor, limit)
         assert page.records == tuple(lines[number] for number in page.numbers)
-        cursor, dropped, read = page.next, dropped + page.dropped, read + len(page.records)
+        cursor = page.next
+        dropped = dropped + page.dropped
+        read = read + len(page.records)
     assert (cursor, dropped, read) == (len(lines), whole.dropped, len(whole.records))
     assert sum(map(len, whole.records)) <= capacity or len(whole.records) == 1
 

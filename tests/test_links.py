@@ -39,7 +39,10 @@ def broken_links(page: Path, text: str) -> list[str]:
         path, _, anchor = unquote(link).partition("#")
         if re.match(r"[a-z]+:", link):
             continue
-        target = (page.parent / path).resolve() if path else page
+        if path:
+            target = (page.parent / path).resolve()
+        else:
+            target = page
         if not target.exists():
             faults.append(f"{link}: there is no such file")
         elif anchor and anchor not in anchors(target):

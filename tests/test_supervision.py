@@ -44,7 +44,10 @@ def script(*ends: Exception | None) -> tuple[Callable[[], Awaitable[None]], list
 
     async def work() -> None:
         calls.append(len(calls))
-        end = ends[len(calls) - 1] if len(calls) <= len(ends) else None
+        if len(calls) <= len(ends):
+            end = ends[len(calls) - 1]
+        else:
+            end = None
         if end is not None:
             raise end
 
@@ -58,7 +61,8 @@ async def test_hourly_work_is_tried_again_sooner_after_a_failure_and_then_hourly
         running = tasks.start("hourly", work, every_s=3600)
         await pauses.over.wait()
         assert pauses.waits == [1, 2, 3600, 1, 3600]
-        one, reason = tasks.started()[0], "No space left on device: /data/x"
+        one = tasks.started()[0]
+        reason = "No space left on device: /data/x"
         assert (one.phase, one.failures, one.failed_ms, one.reason) == ("running", 3, 4_603_000, reason)
         running.cancel()
     assert len(calls) == 5
@@ -90,7 +94,8 @@ async def test_work_that_returns_is_over() -> None:
 
 
 async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_failure_is_the_first() -> None:
-    pauses, die = Pauses(3), asyncio.Event()
+    pauses = Pauses(3)
+    die = asyncio.Event()
     started = asyncio.Event()
     lives = 0
 

@@ -25,7 +25,8 @@ class Audio:
     """`link` says and sends. `glitches` counts frames that were dropped: a queue that is full loses the oldest."""
 
     def __init__(self, link, board, pins):
-        self._link, self._board = link, board
+        self._link = link
+        self._board = board
         self._mic, self._speaker, self._button = pins.get("mic"), pins.get("speaker"), pins.get("button")
         for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
@@ -36,7 +37,9 @@ class Audio:
         self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
         self._news, self._more = asyncio.Event(), asyncio.Event()
         self._tasks = []
-        link.audio, self._measure, link.measure = self.took, link.measure, self._measured
+        link.audio = self.took
+        self._measure = link.measure
+        link.measure = self._measured
         link.audio_format = {"codecs": ["pcm16"], "rate": RATE_HZ, "frame_ms": FRAME_MS}
         link.audio_format["buffer_ms"] = _SPEAKER_FRAMES * FRAME_MS
 
@@ -50,11 +53,15 @@ class Audio:
         if self._button is None:
             return
         pin = self._board.machine.Pin
-        button, since = pin(self._button, pin.IN, pin.PULL_UP), None
+        button = pin(self._button, pin.IN, pin.PULL_UP)
+        since = None
         while True:
             await asyncio.sleep_ms(FRAME_MS)
             if not button.value():
-                since = ticks_ms() if since is None else since
+                if since is None:
+                    since = ticks_ms()
+                else:
+                    since = since
                 if since and ticks_diff(ticks_ms(), since) >= _PRESS_MS:
                     since = 0
                     await self.pressed()
@@ -92,7 +99,8 @@ class Audio:
             if self._speaker is None or body["codec"] != "pcm16" or not 8000 <= body["rate"] <= 48000:
                 self._begin(self._say("cancel_stream", {"stream": stream}))
                 return
-            self._speaking, self._has_ended = stream, False
+            self._speaking = stream
+            self._has_ended = False
             self._begin(self._play(stream, body["rate"]))
         elif kind == "tts_end" and stream == self._speaking:
             self._has_ended = True
@@ -126,7 +134,9 @@ class Audio:
         self._tasks.append(asyncio.create_task(coro))
 
     def _i2s(self, pins, rate):
-        pin, kind, is_mic = self._board.machine.Pin, self._board.machine.I2S, pins is self._mic
+        pin = self._board.machine.Pin
+        kind = self._board.machine.I2S
+        is_mic = pins is self._mic
         wires = {"sck": pin(pins[0]), "ws": pin(pins[1]), "sd": pin(pins[2]), "ibuf": 8 * FRAME_BYTES}
         mode = kind.RX if is_mic else kind.TX
         return kind(0 if is_mic else 1, mode=mode, bits=16, format=kind.MONO, rate=rate, **wires)
@@ -141,14 +151,16 @@ class Audio:
         self._begin(self._send(stream))
 
     async def _close(self, reason):
-        stream, self._open = self._open, None
+        stream = self._open
+        self._open = None
         self._news.set()
         await self._say("stop_asr_stream", {"stream": stream, "reason": reason})
 
     async def _capture(self, stream):
         i2s = self._i2s(self._mic, RATE_HZ)
         try:
-            reader, began = asyncio.StreamReader(i2s), ticks_ms()
+            reader = asyncio.StreamReader(i2s)
+            began = ticks_ms()
             while self._open == stream:
                 frame = bytearray(1 + FRAME_BYTES)
                 frame[0], at, view = 2, 1, memoryview(frame)

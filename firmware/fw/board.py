@@ -36,7 +36,9 @@ _GROWN_BYTES = const(8_192)
 class Board:
     def __init__(self, facts=None):
         facts = facts or {}
-        self.machine, self.esp32, self.network = machine, esp32, network
+        self.machine = machine
+        self.esp32 = esp32
+        self.network = network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 14_000)  # Wi-Fi takes 1.6 KB a frame, in bursts
@@ -52,12 +54,16 @@ class Board:
                     self.reserved = {pin: "the flash" for pin in range(first, last + 1)}
                     break
         # Opened once: MicroPython never closes a handle, which is 100 bytes of what TLS needs. main.py has one, too.
-        self.nvs = esp32.NVS("microclaw") if hasattr(esp32, "NVS") else None
+        if hasattr(esp32, "NVS"):
+            self.nvs = esp32.NVS("microclaw")
+        else:
+            self.nvs = None
         self.owners = {}  # pin -> the program that has it
         self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
         self.take_size()
         self._last_ticks = self.ticks_ms()
-        self._uptime_ms, self._wdt = 0, None
+        self._uptime_ms = 0
+        self._wdt = None
         self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
 
     def ticks_ms(self):

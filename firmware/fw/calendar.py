@@ -8,11 +8,15 @@ NO_EARLIER_S = 1735689600  # 2025: a clock that says less was never set
 
 def now_us():
     """Microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
-    return time.time_ns() // 1000 + _UNIX_S * 1000000 if is_set() else time.ticks_us()
+    if is_set():
+        return time.time_ns() // 1000 + _UNIX_S * 1000000
+    return time.ticks_us()
 
 
 def now_ms():
-    return now_us() // 1000 if is_set() else 0
+    if is_set():
+        return now_us() // 1000
+    return 0
 
 
 def is_set():

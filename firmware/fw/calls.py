@@ -29,8 +29,12 @@ class Calls:
     """
 
     def __init__(self, board, runner, version, settings=None, wifi=None):
-        self.board, self.runner, self.version = board, runner, version
-        self.settings, self.wifi, self.then = settings, wifi, None
+        self.board = board
+        self.runner = runner
+        self.version = version
+        self.settings = settings
+        self.wifi = wifi
+        self.then = None
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
 
     def methods(self):
@@ -66,7 +70,9 @@ class Calls:
             value = act(self, params)
             if hasattr(value, "send"):  # a coroutine
                 value = await value
-            return {"ok": True} if value is None else {"ok": True, "value": value}
+            if value is None:
+                return {"ok": True}
+            return {"ok": True, "value": value}
         except CallError as exc:
             return refusal(exc.code, exc.message)
         except MemoryError:
@@ -81,7 +87,8 @@ class Calls:
     async def _find_room(self, method, params):
         """Wait for what a program or the call before took for a moment. True if nothing is left to do."""
         needs = NEEDS.get(method, USUAL_NEED)
-        runner, tries = self.runner, 8
+        runner = self.runner
+        tries = 8
         while not runner.has_room(needs):
             if method in ENDING and params.get("name") in runner.slots.names():
                 await runner.end(params["name"])

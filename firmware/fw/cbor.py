@@ -10,7 +10,10 @@ _MAX_ITEMS = const(256)
 
 def dumps(value, out=None):
     """`value` in CBOR, after what is in the bytearray `out`."""
-    out = bytearray() if out is None else out
+    if out is None:
+        out = bytearray()
+    else:
+        out = out
     _write(out, value, _MAX_DEPTH)
     return out
 
@@ -70,7 +73,8 @@ def loads(data):
 def _read(data, at, depth):
     if at >= len(data):
         raise ValueError("it ends early")
-    major, n = data[at] >> 5, data[at] & 31
+    major = data[at] >> 5
+    n = data[at] & 31
     at += 1
     if major == 7:
         return _simple(data, at, n)
@@ -124,6 +128,11 @@ def _simple(data, at, n):
         raise ValueError("a number that is not finite")
     if n > 25:
         return struct.unpack(">f" if n == 26 else ">d", raw)[0], at + width
-    power, fraction = top >> 10, top & 0x3FF  # half precision (RFC 8949, appendix D)
-    value = (fraction | 0x400) * 2.0 ** (power - 25) if power else fraction * 2.0**-24
+    # half precision (RFC 8949, appendix D)
+    power = top >> 10
+    fraction = top & 0x3FF
+    if power:
+        value = (fraction | 0x400) * 2.0 ** (power - 25)
+    else:
+        value = fraction * 2.0**-24
     return (-value if raw[0] & 0x80 else value), at + width

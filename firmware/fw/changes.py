@@ -154,7 +154,10 @@ def _check_room(runner, name, claim):
         raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
     room = runner.board.heap
     if sum(claims) + claim > room:
-        who = "%d programs claim" % (len(claims) + 1) if claims else "the program claims"
+        if claims:
+            who = "%d programs claim" % (len(claims) + 1)
+        else:
+            who = "the program claims"
         kilobytes = -(-(sum(claims) + claim) // 1024)
         text = "%s %d KB of memory, %d KB are there: stop one or ask for less" % (who, kilobytes, room // 1024)
         raise CallError("too_large", text)

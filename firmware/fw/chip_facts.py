@@ -21,8 +21,12 @@ def count_start(board):
     Starts of an update on trial are not the programs': main.py counts those, and goes back.
     NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each."""
     machine = board.machine
-    cause = machine.reset_cause() if hasattr(machine, "reset_cause") else None
-    count, ran_s = number(board, "starts"), number(board, "ran_s")
+    if hasattr(machine, "reset_cause"):
+        cause = machine.reset_cause()
+    else:
+        cause = None
+    count = number(board, "starts")
+    ran_s = number(board, "ran_s")
     by_person = cause == getattr(machine, "SOFT_RESET", -1)  # at the cable
     if ran_s >= HEALTHY_S or number(board, "trial") or by_person:
         starts = 0
@@ -77,7 +81,10 @@ def reset_reason(board):
     why = number(board, "why")
     if why:
         return OVERDUE[why - 1]
-    cause = board.machine.reset_cause() if hasattr(board.machine, "reset_cause") else None
+    if hasattr(board.machine, "reset_cause"):
+        cause = board.machine.reset_cause()
+    else:
+        cause = None
     for name, reason in RESET_REASONS.items():
         if getattr(board.machine, name, -1) == cause:
             return reason
@@ -119,7 +126,9 @@ def wlan(board):
 
 def access_point_name(board):
     """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
-    return None if board.network is None else "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
+    if board.network is None:
+        return None
+    return "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
 
 
 def open_access_point(board, key):
@@ -157,5 +166,10 @@ def number(board, name, value=None):
 def update_name(board):
     """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
     words = board.chip.lower().replace("-", "").split()
-    chip = words[-1] if words and words[-1].startswith("esp32") else ""
-    return chip + "-small" if chip and board.is_small else chip
+    if words and words[-1].startswith("esp32"):
+        chip = words[-1]
+    else:
+        chip = ""
+    if chip and board.is_small:
+        return chip + "-small"
+    return chip

@@ -20,8 +20,11 @@ MASKED = ("secret", "password", "ap_key")
 
 class Console:
     def __init__(self, board, calls, settings, wifi, link):
-        self._board, self._calls, self._settings = board, calls, settings
-        self._wifi, self._link = wifi, link
+        self._board = board
+        self._calls = calls
+        self._settings = settings
+        self._wifi = wifi
+        self._link = link
 
     def answer(self, line):
         """The reply to one line, without its end; "" for an empty one."""
@@ -44,7 +47,9 @@ class Console:
         return json.dumps(reply)
 
     def _act(self, asked):
-        action, pin, board = asked.get("action"), asked.get("pin"), self._board
+        action = asked.get("action")
+        pin = asked.get("pin")
+        board = self._board
         if not isinstance(action, str) or not action:
             raise CallError("bad_params", "Missing action")
         if action == "get_info":
@@ -121,7 +126,8 @@ class Console:
         if self._wifi.address() is not None:
             said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
             said = said.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
-        key, name = self._settings.get("ap_key"), self._board.access_point_name()
+        key = self._settings.get("ap_key")
+        name = self._board.access_point_name()
         if name is None:
             return said  # there is no radio
         if key is None:
@@ -134,7 +140,9 @@ def _masked(name, value):
         return "****"
     if isinstance(value, dict):
         return {key: _masked(key, value[key]) for key in value}
-    return [_masked(name, member) for member in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_masked(name, member) for member in value]
+    return value
 
 
 def _whole(value, least, most, words):

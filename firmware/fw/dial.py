@@ -35,7 +35,8 @@ async def open_link(settings, board):
 
 async def dial(settings, context, then):
     """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
-    failed, tried = [], []
+    failed = []
+    tried = []
     for place in (settings.address, settings.get("host"), settings.get("host_name")):
         if not place:
             continue
@@ -50,7 +51,10 @@ async def dial(settings, context, then):
             await asyncio.wait_for(then(ws), UPGRADE_S)
             return ws, address
         except (OSError, ValueError, Closed, asyncio.TimeoutError) as exc:
-            why = str(exc).strip() if isinstance(exc, (OSError, ValueError)) else ""
+            if isinstance(exc, (OSError, ValueError)):
+                why = str(exc).strip()
+            else:
+                why = ""
             failed.append("{}: {}".format(place, why.replace("\n", ", ")[:_MAX_WHY] or "no answer"))
             if ws is not None:
                 ws.abort()

@@ -38,7 +38,8 @@ async def remove(runner, name):
 
 
 def list(runner):
-    rows, slots = [], runner.slots
+    rows = []
+    slots = runner.slots
     for name in slots.names():
         row = {"name": name, "kind": "py", "state": "stopped", "heap": 0, "pins": []}
         if name in slots.damaged:

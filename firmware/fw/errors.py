@@ -10,4 +10,5 @@ class CallError(Exception):
 
     def __init__(self, code, message):
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code = code
+        self.message = message

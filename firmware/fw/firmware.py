@@ -66,7 +66,9 @@ def console(*parts):
 
 async def listen(make):
     """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
-    cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
+    cable = sys.stdin.buffer
+    poller = select.poll()
+    line = bytearray()
     poller.register(sys.stdin, select.POLLIN)
     while True:
         if not poller.poll(0):
@@ -94,7 +96,9 @@ async def listen(make):
 def measured(runner, wifi):
     """The parts of telemetry that the link does not know."""
     rssi = wifi.rssi()
-    return {"apps": runner.states()} if rssi is None else {"apps": runner.states(), "rssi": rssi}
+    if rssi is None:
+        return {"apps": runner.states()}
+    return {"apps": runner.states(), "rssi": rssi}
 
 
 def healthy(board):

@@ -43,7 +43,10 @@ async def doubt_clock(link):
 
 async def greet(link):
     link._opened_ms = time.ticks_ms()
-    link._heartbeat_s, link._unanswered, link._pings, link._code_until_ms = 15, 0, 0, None
+    link._heartbeat_s = 15
+    link._unanswered = 0
+    link._pings = 0
+    link._code_until_ms = None
     link._ping_ms = link._opened_ms
     if link._settings.token is None:
         link.phase = link.state = "pairing"
@@ -71,7 +74,8 @@ async def greet(link):
 
 
 async def ask_to_pair(link):
-    request, secret = {"board": link._settings.board_name(), "token_wanted": True}, link._settings.get("secret")
+    request = {"board": link._settings.board_name(), "token_wanted": True}
+    secret = link._settings.get("secret")
     request.update({"secret": secret} if secret else {})
     await link._say("pair_request", request)
 
@@ -86,8 +90,11 @@ async def welcome(link, body):
     if not link.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
         await link._say("bye", {"reason": "a new epoch"})
         raise Leave(1000, "a new epoch", 0)
-    link.phase, link.state, link.failures = "ready", "connected", 0
-    link._progress_ms, link._telemetry_ms = time.ticks_ms(), None
+    link.phase = "ready"
+    link.state = "connected"
+    link.failures = 0
+    link._progress_ms = time.ticks_ms()
+    link._telemetry_ms = None
     link._news.set()
     if link.ota is not None or link._board.number("trial"):
         link._calls.runner.make_room()

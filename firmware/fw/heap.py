@@ -23,7 +23,8 @@ def _grow(largest):
     """A block in the new part; while it is used, the part is not given back."""
     import _thread
 
-    lock, blocks = _thread.allocate_lock(), []
+    lock = _thread.allocate_lock()
+    blocks = []
     lock.acquire()
     _thread.stack_size(largest - EXTRA_BYTES)
     _thread.start_new_thread(lock.acquire, ())

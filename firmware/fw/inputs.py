@@ -7,10 +7,14 @@ class InputPin(OutputPin):
     """A pin whose edges an interrupt counts; the program's own handler is called from there."""
 
     def __init__(self, env, real, number):
-        self._real, self._pin, self._env = real, number, env
+        self._real = real
+        self._pin = number
+        self._env = env
         self._timeline = env._board.timeline
-        self._handler, self._trigger = None, 0
-        self._rising, self._falling = real.IRQ_RISING, real.IRQ_FALLING
+        self._handler = None
+        self._trigger = 0
+        self._rising = real.IRQ_RISING
+        self._falling = real.IRQ_FALLING
         self._count()
 
     def _count(self):
@@ -25,7 +29,10 @@ class InputPin(OutputPin):
 
     def handle(self, handler, trigger):
         self._handler = handler
-        self._trigger = self._rising | self._falling if trigger is None else trigger
+        if trigger is None:
+            self._trigger = self._rising | self._falling
+        else:
+            self._trigger = trigger
         if not self._counts:
             self._count()
 

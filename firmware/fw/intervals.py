@@ -19,14 +19,17 @@ def check(every_ms, stop_after_ms):
             raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")
     if every_ms and stop_after_ms > every_ms:
         raise CallError("bad_params", "stop_after_ms must not be longer than every_ms")
-    return [every_ms, stop_after_ms] if every_ms or stop_after_ms else []
+    if every_ms or stop_after_ms:
+        return [every_ms, stop_after_ms]
+    return []
 
 
 class Times:
     """Of one program, from its start by a person or the board until it is stopped. 0 is no time."""
 
     def __init__(self, every_ms, stop_after_ms, now):
-        self.every_ms, self.stop_after_ms = every_ms, stop_after_ms
+        self.every_ms = every_ms
+        self.stop_after_ms = stop_after_ms
         self.next_ms = now + every_ms
         self.began_ms = now
         self.ended_ms = None  # of the present run; None while it goes on
@@ -128,6 +131,9 @@ class Times:
 def _goes_on(program):
     """Anything of it can still act: pins alone keep their levels."""
     env = program.env
-    standing = env._loop.standing if env._loop else ()
+    if env._loop:
+        standing = env._loop.standing
+    else:
+        standing = ()
     tasks = [task for task in env.running_tasks() if task not in standing]
     return not program.main.done() or env._timers or env._inputs or tasks

@@ -33,7 +33,9 @@ class Link:
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings, self._calls, self._print = settings, calls, show
+        self._settings = settings
+        self._calls = calls
+        self._print = show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
@@ -42,7 +44,8 @@ class Link:
         self.on_welcome = self.measure = self.audio_format = None
         self.ota = None  # an update while there is something to do (ota.py)
         self.audio = lambda kind, body: None
-        self._logs, self._work = [], []
+        self._logs = []
+        self._work = []
         self._asked_ms = None  # when the time was last asked for, because of a certificate
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
@@ -90,7 +93,8 @@ class Link:
                     break
                 await asyncio.sleep_ms(100)
             await up.wait()
-            wait_s, is_ours = None, False
+            wait_s = None
+            is_ours = False
             paired = self._settings.token is not None
             self.state = "waiting"
             self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
@@ -248,7 +252,10 @@ class Link:
         return body
 
     async def _take(self, data):
-        kind = data[0] if data else 0
+        if data:
+            kind = data[0]
+        else:
+            kind = 0
         if not data or (kind in (2, 3) and len(data) == 1):
             raise Breach(4400, "malformed", "an empty message")
         if kind in (2, 3, 4):
@@ -337,7 +344,10 @@ class Link:
         if len(self._work) >= _MAX_WAITING_CALLS:
             await self._answer(id, refusal("failed", "{} calls wait".format(_MAX_WAITING_CALLS)), durable)
         else:
-            until = None if ttl_ms is None else time.ticks_add(time.ticks_ms(), min(ttl_ms, 1 << 28))
+            if ttl_ms is None:
+                until = None
+            else:
+                until = time.ticks_add(time.ticks_ms(), min(ttl_ms, 1 << 28))
             self._work.append((id, call, durable, False, until))
             self._busy.set()
 

@@ -13,7 +13,9 @@ class Program:
     """One start of a program until its end; a crashed one is started again as the same Program."""
 
     def __init__(self, name):
-        self.name, self.state, self.error = name, "running", None
+        self.name = name
+        self.state = "running"
+        self.error = None
         self.env = None
         self.main = None  # its task; None once it has ended and been cleaned up
         self.space = None  # the module's names

@@ -47,10 +47,13 @@ def checked(message):
         raise ValueError("not a map")
     if message["v"] != 1 or message["v"] is True:
         raise Breach(4400, "unsupported_version", "this board speaks version 1")
-    type, body, ts = message["type"], message["body"], message["ts"]
+    type = message["type"]
+    body = message["body"]
+    ts = message["ts"]
     if not isinstance(type, str) or not isinstance(body, dict) or len(message["id"]) != 16 or not _is_whole(ts):
         raise ValueError("not an envelope")
-    re, seq = message.get("re"), message.get("seq")
+    re = message.get("re")
+    seq = message.get("seq")
     if ("re" in message and (not isinstance(re, _BYTES) or len(re) != 16)) or not isinstance(message["id"], _BYTES):
         raise ValueError("id and re are 16 bytes")
     if "seq" in message and (not _is_whole(seq) or not seq):
@@ -60,7 +63,8 @@ def checked(message):
     is_ours = is_known(type)
     at = BODIES.find("\n%s " % type) + 1
     for part in BODIES[at : BODIES.find("\n", at)].split(" ")[1:] if is_ours else ():
-        value, kind = body[part[:-2]], part[-1]
+        value = body[part[:-2]]
+        kind = part[-1]
         if not isinstance(value, _KINDS[kind]) or (kind == "n" and not _is_whole(value)):
             raise ValueError("{} of {}".format(part[:-2], type))
     for name in ("expires_ms", "retry_after_s", "ttl_ms"):

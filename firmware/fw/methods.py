@@ -7,7 +7,8 @@ from app_calls import of_kind, whole
 
 
 def gpio_set(calls, params):
-    pin, level = _pin(params), whole(params, "level", 0, 1)
+    pin = _pin(params)
+    level = whole(params, "level", 0, 1)
     calls.board.gpio_set(pin, level)
     return {"pin": pin, "level": level}
 
@@ -23,7 +24,8 @@ def adc_read(calls, params):
 
 
 def pwm_set(calls, params):
-    duty, hz = whole(params, "duty", 0, 255), whole(params, "frequency_hz", 1, 40000000, 5000)
+    duty = whole(params, "duty", 0, 255)
+    hz = whole(params, "frequency_hz", 1, 40000000, 5000)
     calls.board.pwm_set(_pin(params), duty, hz)
     return {"pin": params["pin"], "duty": duty, "frequency_hz": hz}
 
@@ -45,7 +47,8 @@ def device_info(calls, _):
 
 def device_status(calls, _):
     board = calls.board
-    heap, idf = board.gc_free(), board.idf_free()
+    heap = board.gc_free()
+    idf = board.idf_free()
     facts = {"uptime_ms": board.now_ms(), "free_heap": heap, "heap_free": heap}
     if idf is not None:
         facts["idf_free"], facts["idf_largest"] = idf, board.idf_largest()

@@ -27,8 +27,12 @@ class Api:
         if pull is not None and pull not in PULLS:
             raise ValueError('a pin\'s pull is "up" or "down"')
         if mode == "in":
-            return kind(number, kind.IN, getattr(kind, PULLS[pull])) if pull else kind(number, kind.IN)
-        return kind(number, kind.OUT) if value is None else kind(number, kind.OUT, value=value)
+            if pull:
+                return kind(number, kind.IN, getattr(kind, PULLS[pull]))
+            return kind(number, kind.IN)
+        if value is None:
+            return kind(number, kind.OUT)
+        return kind(number, kind.OUT, value=value)
 
     def every(self, ms, task=None):
         """Call task() each `ms` milliseconds, first after `ms`; without a task it is a decorator. cancel() ends it."""
@@ -45,7 +49,10 @@ class Api:
             raise ValueError('an edge is "rising", "falling" or "change"')
         if task is None:
             return lambda function: self.on(pin, edge, function, debounce) and function
-        made = self.pin(pin, "in", "up") if isinstance(pin, int) else pin
+        if isinstance(pin, int):
+            made = self.pin(pin, "in", "up")
+        else:
+            made = pin
         if debounce < 1:
             return self._env.irq(made, handler=lambda _: task(), trigger=EDGES[edge])
         return self._env.irq(made, handler=_settling(self._env, made, EDGES[edge], task, debounce))
@@ -76,7 +83,8 @@ class Api:
 async def _every(env, ms, task):
     due = ticks_ms()
     while True:
-        now, due = ticks_ms(), ticks_add(due, ms)
+        now = ticks_ms()
+        due = ticks_add(due, ms)
         if ticks_diff(now, due) > ms:  # it was held up: what was missed is left out
             due = now
         await env.sleep_ms(max(0, ticks_diff(due, now)))
@@ -85,7 +93,9 @@ async def _every(env, ms, task):
 
 def _settling(env, pin, trigger, task, ms):
     """A handler of edges: calls the task once the pin has stayed at another level than before for so long."""
-    level, last, waiting = pin.value(), 0, False
+    level = pin.value()
+    last = 0
+    waiting = False
 
     async def settle():
         nonlocal level, waiting
@@ -94,7 +104,8 @@ def _settling(env, pin, trigger, task, ms):
             await env.sleep_ms(left)
             left = ms - ticks_diff(ticks_ms(), last)
         waiting = False
-        before, level = level, pin.value()
+        before = level
+        level = pin.value()
         if level != before and trigger & (1 if level else 2):
             env.call(lambda _: task(), None, True)
 
@@ -116,7 +127,8 @@ class Mqtt:
 
     def publish(self, topic, text):
         """True if it is kept for the host: not beyond 20 a second (720 an hour for all programs), nor while 64 wait."""
-        topic, text = str(topic), str(text)
+        topic = str(topic)
+        text = str(text)
         if not 1 <= len(topic) <= MAX_TOPIC or len(text) > MAX_TEXT:
             raise ValueError("a topic has 1 to %d characters, its text up to %d" % (MAX_TOPIC, MAX_TEXT))
         return self._env.event("mqtt.publish", {"app": self._env.name, "topic": topic, "text": text})

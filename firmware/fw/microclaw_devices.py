@@ -41,7 +41,8 @@ class Servo:
 
     def __init__(self, kind, number, min_us, max_us):
         self._pwm = kind(number, freq=50, duty_u16=0)  # a constructor with duty_ns fails on stock images
-        self._min, self._range = min_us, max_us - min_us
+        self._min = min_us
+        self._range = max_us - min_us
 
     def angle(self, degrees):
         share = min(180, max(0, degrees)) / 180
@@ -56,7 +57,8 @@ class Strip:
     """WS2812 LEDs. A color is a name ("red") or (red, green, blue), each 0 to 255; a change shows at once."""
 
     def __init__(self, pixels, count):
-        self._pixels, self.count = pixels, count
+        self._pixels = pixels
+        self.count = count
 
     def fill(self, color):
         self._pixels.fill(_color(color))

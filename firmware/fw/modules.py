@@ -41,7 +41,12 @@ def module(env, name):
     if name == "io":
         return _only(real, _OF_IO, {"open": Folder(env._runner.files_folder).open})
     if name in REFUSED:
-        own = _asyncio(env) if name == "asyncio" else env.ours("output").own_output(env) if name == "sys" else {}
+        if name == "asyncio":
+            own = _asyncio(env)
+        elif name == "sys":
+            own = env.ours("output").own_output(env)
+        else:
+            own = {}
         if name == "esp32":  # RMT and PCNT take pins
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
@@ -119,7 +124,9 @@ def _without(real, names, own):
     def get(_, name):
         if name in own:
             return own[name]
-        return _none(name) if name in refused or name.startswith("_") else getattr(real, name)
+        if name in refused or name.startswith("_"):
+            return _none(name)
+        return getattr(real, name)
 
     return _made(get)
 

@@ -23,7 +23,8 @@ def fault(path):
         if head[1] != 6 or head[2] & _NATIVE:
             return None
         try:
-            names, objects = _number(file), _number(file)
+            names = _number(file)
+            objects = _number(file)
             if names + objects > size:
                 return _CUT
             for _ in range(names):

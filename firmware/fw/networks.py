@@ -72,7 +72,8 @@ def scan(wifi):
 
 
 def wifi_list(calls, _):
-    settings, wifi = calls.settings, calls.wifi
+    settings = calls.settings
+    wifi = calls.wifi
     value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
     if wifi.ssid is not None and wifi.address() is not None:
         value["ssid"] = wifi.ssid
@@ -84,11 +85,13 @@ def wifi_list(calls, _):
 
 def wifi_set(calls, params):
     settings = calls.settings
-    entry, later = entry_of(params.get("ssid"), params.get("password")), params.get("later", False)
+    entry = entry_of(params.get("ssid"), params.get("password"))
+    later = params.get("later", False)
     if not isinstance(later, bool):
         raise CallError("bad_params", "later must be true or false")
     _refuse_while_trying(settings)
-    former, others = settings.get("wifi", []), others_of(settings, entry["ssid"])
+    former = settings.get("wifi", [])
+    others = others_of(settings, entry["ssid"])
     if len(others) >= MAX_NETWORKS:
         raise CallError("failed", "the board knows %d networks: have it forget one first" % len(others))
     if later:
@@ -102,7 +105,8 @@ def wifi_set(calls, params):
 
 
 def wifi_forget(calls, params):
-    settings, ssid = calls.settings, params.get("ssid")
+    settings = calls.settings
+    ssid = params.get("ssid")
     _refuse_while_trying(settings)
     left = others_of(settings, ssid)
     if len(left) == len(settings.get("wifi", [])):
@@ -121,7 +125,8 @@ def begin_trial(settings, wifi, link):
 async def _try(settings, wifi, link, trial):
     try:
         know(wifi, [settings.get("wifi")[0]])
-        until, is_up = time.ticks_add(time.ticks_ms(), settings.get("wifi_trial_s", TRIAL_S) * 1000), False
+        until = time.ticks_add(time.ticks_ms(), settings.get("wifi_trial_s", TRIAL_S) * 1000)
+        is_up = False
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:
@@ -131,7 +136,10 @@ async def _try(settings, wifi, link, trial):
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
             know(wifi, settings.get("wifi"), True)
             return
-        why = "the host was not reached over it" if wifi.ssid == trial["ssid"] else why_not(rest(wifi))
+        if wifi.ssid == trial["ssid"]:
+            why = "the host was not reached over it"
+        else:
+            why = why_not(rest(wifi))
         settings.change(wifi=trial["former"], wifi_trial={"ssid": trial["ssid"], "state": "failed", "why": why})
         link.failures = 0
         know(wifi, trial["former"])

@@ -17,7 +17,10 @@ _WRONG_S = const(60)
 async def set_clock(settings, board):
     """By the NTP server of the settings; whether the clock was wrong by more than a minute."""
     server = settings.get("ntp", "pool.ntp.org")
-    now_s = await ask_ntp(server, settings.get("ntp_port", 123)) if server else None
+    if server:
+        now_s = await ask_ntp(server, settings.get("ntp_port", 123))
+    else:
+        now_s = None
     if now_s is None:
         return False
     is_wrong = abs(calendar.now_ms() // 1000 - now_s) > _WRONG_S

@@ -28,7 +28,9 @@ class Updates:
     """`link.ota` while there is something to do. `taker`: of a window under way; `news`: a link, or what came."""
 
     def __init__(self, link):
-        self.link, self.board, self.settings = link, link._board, link._settings
+        self.link = link
+        self.board = link._board
+        self.settings = link._settings
         self.root = link._settings.path("")
         self.payload = self.root + FOLDER + "/payload"
         self.record = _module("storage").read_sealed(self.root + FOLDER + "/state") or {}
@@ -43,8 +45,12 @@ class Updates:
     def move(self, how=None, *given):
         """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
-        done = getattr(plan, how)(*given) if how else None
-        self.record, self.todo = plan.record, plan.todo
+        if how:
+            done = getattr(plan, how)(*given)
+        else:
+            done = None
+        self.record = plan.record
+        self.todo = plan.todo
         return done
 
     def go_on(self):
@@ -83,7 +89,8 @@ class Updates:
             self.news.set()
 
     async def _run(self):
-        tries, runner = _MEMORY_TRIES, self.link._calls.runner
+        tries = _MEMORY_TRIES
+        runner = self.link._calls.runner
         if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
             await runner.pause()  # what runs starts again with the new firmware, or when this has failed
             runner.make_room()

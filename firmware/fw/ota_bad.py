@@ -6,4 +6,5 @@ class BadPayload(Exception):
 
     def __init__(self, code, words):
         super().__init__(code, words)
-        self.code, self.words = code, words
+        self.code = code
+        self.words = words

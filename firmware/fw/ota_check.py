@@ -31,7 +31,9 @@ class Refused(Exception):
 
     def __init__(self, code, words=""):
         super().__init__(code, words)
-        self.code, self.words, self.version = code, words, ""
+        self.code = code
+        self.words = words
+        self.version = ""
 
     def error(self):
         return self.code + (": " + self.words if self.words else "")
@@ -54,7 +56,9 @@ def check(manifest, signature, facts):
 
 def version_of(values):
     """The name that `ota_status` uses: the version, or `keys-SERIAL`."""
-    return "keys-" + str(values["serial"]) if values["kind"] == "keys" else values["version"]
+    if values["kind"] == "keys":
+        return "keys-" + str(values["serial"])
+    return values["version"]
 
 
 def read_manifest(manifest):
@@ -95,7 +99,9 @@ def _count_keys(value, levels):
 
 def _colons(data):
     """Those outside of texts: there is one behind each key."""
-    count, quoted, escaped = 0, False, False
+    count = 0
+    quoted = False
+    escaped = False
     for byte in data:
         if quoted and byte < 32:
             raise ValueError("a control character in a text")
@@ -113,7 +119,8 @@ def verify(data, signature, modulus):
     if len(signature) != MODULUS_BYTES or number >= n:
         return False
     em = pow(number, 65537, n).to_bytes(MODULUS_BYTES, "big")
-    masked, h = em[: -_HASH_BYTES - 1], em[-_HASH_BYTES - 1 : -1]
+    masked = em[: -_HASH_BYTES - 1]
+    h = em[-_HASH_BYTES - 1 : -1]
     if em[-1] != 0xBC or masked[0] & 0x80:
         return False
     mask = b""
@@ -172,7 +179,8 @@ def version(text):
 
 
 def _check_rights(manifest, signature, values, facts):
-    key, is_keys = facts["keys"].get(values["key_id"]), values["kind"] == "keys"
+    key = facts["keys"].get(values["key_id"])
+    is_keys = values["kind"] == "keys"
     if key is None:
         raise Refused("unknown_key", values["key_id"])
     if not verify(manifest, signature, a2b_base64(key)):
@@ -192,7 +200,10 @@ def _check_rights(manifest, signature, values, facts):
 
 def check_fit(values, facts):
     is_keys = values["kind"] == "keys"
-    board = facts["board"] if values["kind"] == "files" else facts["board"].split("-small")[0]
+    if values["kind"] == "files":
+        board = facts["board"]
+    else:
+        board = facts["board"].split("-small")[0]
     for key, its in (("name", facts["name"]), ("board", board), ("revisions", facts["revision"]),
                      ("device", facts["device"]), ("channel", facts["channel"])):  # fmt: skip
         if key not in values or (is_keys and key not in ("name", "device")):

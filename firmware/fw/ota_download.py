@@ -19,7 +19,9 @@ class Payload:
 
     def __init__(self, path, size):
         file = open(path, "ab")
-        self.write, self.flush, self.close = file.write, file.flush, file.close
+        self.write = file.write
+        self.flush = file.flush
+        self.close = file.close
         self.at = os.stat(path)[6]
         if self.at > size:
             raise OSError("the payload is longer than it should be")
@@ -31,12 +33,16 @@ class Window:
     """Takes the pieces of one window as they come, in order, and writes them. `sink` knows where the next one goes."""
 
     def __init__(self, up, digest, sink):
-        self._news, self._key, self._sink = up.news, digest[:8], sink
-        self.end, self.error = sink.at, None
+        self._news = up.news
+        self._key = digest[:8]
+        self._sink = sink
+        self.end = sink.at
+        self.error = None
 
     def take(self, data):
         sink = self._sink
-        offset, size = int.from_bytes(data[8:_HEAD], "big"), len(data) - _HEAD
+        offset = int.from_bytes(data[8:_HEAD], "big")
+        size = len(data) - _HEAD
         if bytes(data[:8]) != self._key or offset != sink.at or size < 1 or offset + size > self.end or self.error:
             return  # of an earlier window, or none that was asked for
         try:
@@ -56,17 +62,26 @@ async def download(up, is_small):
         up.drop_payload()
         return "downloading", up.slots().unused()
     sink = Payload(up.payload, record["size"])
-    most = _WINDOW if is_small else 4 * _WINDOW
-    digest, size, failed = unhexlify(record["sha256"]), record["size"], 0
+    if is_small:
+        most = _WINDOW
+    else:
+        most = 4 * _WINDOW
+    digest = unhexlify(record["sha256"])
+    size = record["size"]
+    failed = 0
     up.taker = window = Window(up, digest, sink)
     try:
         while sink.at < size:
             began = sink.at
             await _one(up, window, sink, digest, min(most, size - sink.at))
-            error, window.error = window.error, None
+            error = window.error
+            window.error = None
             if isinstance(error, OSError):
                 raise error
-            failed = failed + 1 if sink.at == began else 0
+            if sink.at == began:
+                failed = failed + 1
+            else:
+                failed = 0
             if error in ("blob_unknown", "blob_withdrawn", "blob_range") or failed >= _MAX_FAILED:
                 return "failed", "download_failed: " + (error or "no answer")
             if error:
@@ -83,7 +98,8 @@ async def download(up, is_small):
 
 async def _one(up, window, sink, digest, length):
     """Ask for the next window, and wait until it is here, refused, or nothing came for 20 s."""
-    link, news = up.link, up.news
+    link = up.link
+    news = up.news
     news.clear()
     while link.phase != "ready":
         await news.wait()

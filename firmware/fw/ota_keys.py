@@ -16,7 +16,8 @@ def load(settings):
 
 def hello(board, settings):
     """`hello.ota`, or None for a board that takes no updates."""
-    told, name = load(settings), board.update_name()
+    told = load(settings)
+    name = board.update_name()
     if not told or not name or not board.keeps_numbers():  # main.py goes back by NVS
         return None
     found = {

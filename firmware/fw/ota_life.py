@@ -10,12 +10,14 @@ _QUIET_S = const(30)  # for calls under way, before the restart
 
 def begin(up):
     """Look at this start: a trial, one that went back, or something to go on with."""
-    record, board = up.record, up.board
+    record = up.record
+    board = up.board
     if not record["said"]:
         up.move("known", record.get("hash"))  # says it, before what comes next
     if up.todo in ("switch", "trial") and record["state"] != "staged":
         slots = up.slots()
-        running, marked = slots.running(), board.number("trial") == record["slot"] + 1
+        running = slots.running()
+        marked = board.number("trial") == record["slot"] + 1
         if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
             board.number("trial", record["slot"] + 1)
             marked = True
@@ -42,7 +44,8 @@ def welcome(up):
     """The host let this firmware in: a trial has ended well."""
     up.news.set()
     if up.todo == "trial":
-        record, board = up.record, up.board
+        record = up.record
+        board = up.board
         if record["sv"] > board.number("sec"):
             board.number("sec", record["sv"])
         board.number("fails", 0)
@@ -67,7 +70,8 @@ def fail(up, error):
 async def switch(up):
     """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
     The state is `rebooting` already."""
-    link, record = up.link, up.record
+    link = up.link
+    record = up.record
     for _ in range(_QUIET_S):
         if not link._work:
             break

@@ -30,7 +30,8 @@ class Plan:
     def __init__(self, record, save, say):
         self.record = {"state": "idle", "security": 0, "said": True}
         self.record.update(record)
-        self._save, self._say = save, say
+        self._save = save
+        self._say = say
 
     @property
     def state(self):
@@ -85,7 +86,8 @@ class Plan:
         """So many bytes of the payload are in flash. Said in quarters."""
         if self.state != "downloading":
             raise ValueError("a window in " + self.state)
-        before, size = self.record["at"], self.record["size"]
+        before = self.record["at"]
+        size = self.record["size"]
         self._keep({"at": at})
         if at * 4 // size != before * 4 // size and at < size:
             self._tell()
@@ -147,7 +149,10 @@ class Plan:
         record = self.record
         size = record.get("size") or 1
         over = record["state"] not in ("idle", "offered", "downloading", "refused", "failed")
-        progress = 1.0 if over else (record.get("at", 0) * 4 // size) / 4
+        if over:
+            progress = 1.0
+        else:
+            progress = (record.get("at", 0) * 4 // size) / 4
         self._say(record.get("version", ""), record["state"], progress, record.get("error") or None)
         if not record["said"]:
             self._keep({"said": True})

@@ -41,7 +41,8 @@ async def take_update(link, type, body, id):
         raise  # the flash is full: the host sends it again
     except Exception as exc:  # a defect of ours must not come again with each connection
         sys.print_exception(exc)
-        code, text = "failed", "the board could not look at it: {}".format(exc)
+        code = "failed"
+        text = "the board could not look at it: {}".format(exc)
     finally:
         if link.ota is None:
             asyncio.create_task(runner.resume())

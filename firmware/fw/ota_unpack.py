@@ -18,15 +18,18 @@ _NEEDED = ("start.mpy", "about.json")
 
 async def check(up):
     """Returns what the plan is told: `staged`, or `failed`."""
-    record, slots = up.record, _read("slots_files")
-    folder, whole = up.root + slots.SLOTS[record["slot"]], slots.WHOLE
+    record = up.record
+    slots = _read("slots_files")
+    folder = up.root + slots.SLOTS[record["slot"]]
+    whole = slots.WHOLE
     del slots
     try:
         with open(up.payload, "rb") as file:
             if file.seek(0, 2) != record["size"]:
                 raise BadPayload("wrong_size", "%d bytes in flash" % file.tell())
             file.seek(0)
-            digest, piece = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+            digest = hashlib.sha256()
+            piece = memoryview(bytearray(_BLOCK))
             while size := file.readinto(piece):
                 digest.update(piece[:size])
                 await asyncio.sleep_ms(0)
@@ -61,14 +64,16 @@ def _read(name):
 async def _unpack(file, folder, whole, size):
     _make(folder)
     tars = _read("ota_payload")
-    tar, padded = tars.TarReader(size), tars.padded
+    tar = tars.TarReader(size)
+    padded = tars.padded
     while not tar.over:
         member = tar.member(file.read(_BLOCK))
         if member:
             name, length = member
             if "/" + name == whole:
                 raise BadPayload("bad_bundle", "it has a file that only this board writes")
-            path, at = folder + "/" + name, file.tell()
+            path = folder + "/" + name
+            at = file.tell()
             if "/" in name:
                 _make(path[: path.rfind("/")])
             for mode in ("wb", "rb"):  # written, then compared

@@ -39,7 +39,8 @@ class Outbox:
         self._path = path
         self.tx_epoch = self.rx_epoch = b""
         self.acked = self.last = self.sent = self.rx_seq = 0
-        self.calls, self._ids = {}, b""
+        self.calls = {}
+        self._ids = b""
         self._rows = []  # (offset, size) of the messages after `acked`
         self._noted = 0  # `acked` as the file has it
         self._size = 0
@@ -101,7 +102,8 @@ class Outbox:
     def start(self, epoch):
         """The host counts in `epoch` now."""
         if epoch != self.rx_epoch:
-            self.rx_epoch, self.rx_seq = epoch, 0
+            self.rx_epoch = epoch
+            self.rx_seq = 0
 
     def take(self, seq, id, call=None):
         """Commit the next message of the host. False: its id was taken before, it has no second effect."""

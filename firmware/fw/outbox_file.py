@@ -46,7 +46,9 @@ def _record(box, file, at, size):
         return cbor.loads(file.read(size))
     except MemoryError:
         file.seek(at)
-        head, found, place = file.read(64), [2], 2
+        head = file.read(64)
+        found = [2]
+        place = 2
         for _ in range(3):
             value, place = cbor._read(head, place, 1)
             found.append(value)
@@ -57,7 +59,9 @@ def _answered(file, at):
     """The durable call that a message's record answers: what comes after the payload."""
     file.seek(at)
     end = file.read(17)
-    return None if end[0] == 0xF6 else end[1:]
+    if end[0] == 0xF6:
+        return None
+    return end[1:]
 
 
 def rewrite(box):
@@ -73,7 +77,8 @@ def rewrite(box):
         for id in box.calls:
             size += box.put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, box.calls[id]]))
     os.rename(box._path + ".new", box._path)
-    box._rows, box._size = rows, size
+    box._rows = rows
+    box._size = size
     box._noted = box.acked
     box._torn = False
 
@@ -126,7 +131,9 @@ def resume(box, epoch, seq):
     seq = seq if epoch == box.tx_epoch else 0
     if not box.acked <= seq <= box.last:
         box.tx_epoch = os.urandom(8)
-        box.last, box.acked, box.sent = len(box._rows), 0, 0
+        box.last = len(box._rows)
+        box.acked = 0
+        box.sent = 0
         rewrite(box)
         return False
     box.ack(seq)

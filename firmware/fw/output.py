@@ -6,7 +6,8 @@ import sys
 
 class Output(io.IOBase):
     def __init__(self, env):
-        self._env, self.buffer = env, self
+        self._env = env
+        self.buffer = self
 
     def write(self, data):
         size = len(data)

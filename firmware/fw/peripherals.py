@@ -9,7 +9,8 @@ class Machine:
     """`machine` of one program. Names that are not here are the real ones, with pins unwrapped."""
 
     def __init__(self, env, real):
-        self._env, self._real = env, real
+        self._env = env
+        self._real = real
         self.Pin = PinMaker(env, real.Pin)
 
     def __getattr__(self, name):
@@ -27,13 +28,15 @@ class PinMaker:
     """`machine.Pin` of one program: makes outputs that count and inputs that are counted. Not a subclass."""
 
     def __init__(self, env, real):
-        self._env, self._real = env, real
+        self._env = env
+        self._real = real
 
     def __getattr__(self, name):
         return _constant(self._real, name)
 
     def __call__(self, pin, mode=-1, *args, **kwargs):
-        env, number = self._env, pin._pin if isinstance(pin, OutputPin) else pin
+        env = self._env
+        number = pin._pin if isinstance(pin, OutputPin) else pin
         if type(number) is not int:  # a class of the program's own may be another number to each who asks
             raise ValueError("a pin is a number")
         env.claim(number)
@@ -57,7 +60,9 @@ class OutputPin:
     """A pin whose writes are counted; stock images have no interrupt for their own outputs."""
 
     def __init__(self, env, real, number, level=None):
-        self._real, self._pin, self._env = real, number, env
+        self._real = real
+        self._pin = number
+        self._env = env
         self._timeline = env._board.timeline
         if number not in self._timeline:
             self._timeline.watch(number, "written", real.value() if level is None else 0)

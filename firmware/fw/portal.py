@@ -72,7 +72,8 @@ class Page:
     """One connection at a time. `settings` get what a person enters."""
 
     def __init__(self, settings, wifi, around, address):
-        self._settings, self._wifi = settings, wifi
+        self._settings = settings
+        self._wifi = wifi
         self._around = around  # names of networks, the strongest first
         self.address = address
         self._asked_ms = time.ticks_ms()  # when somebody last looked
@@ -91,7 +92,8 @@ class Page:
         print("the access point is open: http://{}/".format(self.address))
         try:
             until = time.ticks_add(time.ticks_ms(), seconds * 1000)
-            tried, known = time.ticks_ms(), self._wifi.networks
+            tried = time.ticks_ms()
+            known = self._wifi.networks
             while time.ticks_diff(until, time.ticks_ms()) > 0:
                 await asyncio.sleep_ms(250)
                 now = time.ticks_ms()
@@ -143,11 +145,15 @@ class Page:
             connection.close()
 
     async def _exchange(self, stream):
-        status, pieces, more = 200, None, ""
+        status = 200
+        pieces = None
+        more = ""
         try:
             method, path, body, is_ours = await _request(stream, self.address)
             if method == "GET" and (path != "/" or not is_ours):
-                status, pieces, more = 302, (), "Location: http://{}/\n".format(self.address)
+                status = 302
+                pieces = ()
+                more = "Location: http://{}/\n".format(self.address)
             else:
                 self._asked_ms = time.ticks_ms()
                 if method == "POST" and not is_ours:
@@ -204,13 +210,16 @@ async def _request(stream, address):
         if len(data) > _MAX_HEAD_BYTES:
             raise Refused(413, "The request was too large.")
         await _more(stream, data, 256)
-    size, is_ours = 0, True  # what is no browser may leave out host and origin
+    # what is no browser may leave out host and origin
+    size = 0
+    is_ours = True
     try:
         lines = str(bytes(data[:end]), "utf-8").split("\r\n")
         method, path, version = lines[0].split(" ")
         for line in lines[1:]:
             name, _, value = line.partition(":")
-            name, value = name.lower(), value.strip()
+            name = name.lower()
+            value = value.strip()
             if name == "host":
                 is_ours = is_ours and value.split(":")[0] == address
             elif name == "origin":

@@ -29,11 +29,15 @@ class Environment:
     Cancelled = asyncio.CancelledError
 
     def __init__(self, runner, name, quota):
-        self.name, self.quota = name, quota
+        self.name = name
+        self.quota = quota
         self.grown = 0  # about how many bytes the program allocated lately, by samples
         self.doomed = None  # the MemoryError that it is to get
-        self.is_open, self._runner, self._board = True, runner, runner.board
-        self._modules, self._tasks = {}, []
+        self.is_open = True
+        self._runner = runner
+        self._board = runner.board
+        self._modules = {}
+        self._tasks = []
         self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
@@ -43,7 +47,8 @@ class Environment:
         self._memory = None  # bytes in use when the stretch began, if it is a sample
         self._work = self._due = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
-        self._text, self._refilled = "", self._since
+        self._text = ""
+        self._refilled = self._since
         self._lines = LINES_AT_ONCE  # so many may be told now
         self._dropped = 0
 
@@ -117,7 +122,9 @@ class Environment:
 
     async def aw(self, value):
         """The result of a call that perhaps waits."""
-        return await value if _is_coroutine(value) else value
+        if _is_coroutine(value):
+            return await value
+        return value
 
     async def new(self, kind, *args, **kwargs):
         """An object whose `__init__` waits: it became `_ainit_`."""
@@ -238,13 +245,17 @@ class Environment:
 
     def _tell_dropped(self):
         if self._dropped:
-            text, self._dropped = "(%d lines were left out)" % self._dropped, 0
+            text = "(%d lines were left out)" % self._dropped
+            self._dropped = 0
             self._runner.emit("log", {"source": self.name, "level": "warning", "text": text})
 
     def module(self, name):
         if name not in self._modules:
             is_machine = name == "machine"
-            found = Machine(self, self._board.machine) if is_machine else self.ours("modules").module(self, name)
+            if is_machine:
+                found = Machine(self, self._board.machine)
+            else:
+                found = self.ours("modules").module(self, name)
             self._modules[name] = found
         return self._modules[name]
 
@@ -277,7 +288,10 @@ class Environment:
 
     def holds(self):
         """Something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
-        standing = self._loop.standing if self._loop else ()
+        if self._loop:
+            standing = self._loop.standing
+        else:
+            standing = ()
         return bool(self.pins() or self._timers or [task for task in self.running_tasks() if task not in standing])
 
     def pins(self):

@@ -21,7 +21,8 @@ class Quota:
     """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
     def __init__(self, board, claim, heap, has_room):
-        self._has_room, self.claim = has_room, claim
+        self._has_room = has_room
+        self.claim = claim
         self.heap = self.holds = heap
         wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
         self._size = wide * (claim + max(2048, claim // 4))  # what is clearly too much
@@ -52,7 +53,10 @@ class Quota:
             self._memory = at
             self._board.measure(self._take)
         elif 2 * self.grown > self._size:
-            left_ms = 0 if self._due is None else ticks_diff(self._due, ticks_ms())
+            if self._due is None:
+                left_ms = 0
+            else:
+                left_ms = ticks_diff(self._due, ticks_ms())
             if left_ms <= (self._pause_ms - _LOOK_MS if self.grown > _MUCH * self._size else 0):
                 self._memory = None
                 self._board.measure(self._take)
@@ -79,7 +83,10 @@ class Quota:
         else:
             self.grown = 0
             self._pause_ms = _LOOK_MS
-            self.active, self.found, self.holds, self._kept = _WINDOW, 0, self.heap, None
+            self.active = _WINDOW
+            self.found = 0
+            self.holds = self.heap
+            self._kept = None
         return self.active
 
     def _count(self, grown, used):
@@ -97,4 +104,5 @@ class Quota:
             if self.last is not None:
                 self._due = ticks_add(ticks_ms(), _PAUSE_MS)
                 self._pause_ms = _PAUSE_MS
-        self.found, self.last = 0, used
+        self.found = 0
+        self.last = used

@@ -30,7 +30,8 @@ def set_autostart(slots, name, autostart):
 
 def install(slots, name):
     """The upload becomes the program of that name: into the slot that is not in use, then the record."""
-    record, folder = _copy(slots, name), storage.folder_of(slots, name)
+    record = _copy(slots, name)
+    folder = storage.folder_of(slots, name)
     before = record["now"]
     slot = "b" if (before or record["before"]) == "a" else "a"
     record.update({"now": slot, "before": before, "undo": True, slot: storage.announced(slots)[1:]})
@@ -100,7 +101,8 @@ def _store(slots, name, record):
 
 def _forget(slots, name):
     """The older record goes first: a cut leaves the newest, or a folder without one for the next boot to remove."""
-    record, folder = slots.records.pop(name), storage.folder_of(slots, name)
+    record = slots.records.pop(name)
+    folder = storage.folder_of(slots, name)
     storage.remove_file(folder + "/r%d" % (record["r"] ^ 1))
     storage.remove_file(folder + "/r%d" % record["r"])
     storage.remove_folder(folder)

@@ -105,7 +105,10 @@ class Runner:
         if any(p.doomed_ms is not None for p in running):
             return
         worst = max(running, key=lambda p: p.env.grown)
-        worst.env.doomed = Squeezed(short) if self.board.is_small else MemoryError(short)
+        if self.board.is_small:
+            worst.env.doomed = Squeezed(short)
+        else:
+            worst.env.doomed = MemoryError(short)
         worst.doomed_ms = ticks_ms()
 
     def _apply(self, program):
@@ -139,7 +142,8 @@ class Runner:
 
     def _begin(self, program):
         program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
-        program.state, program.doomed_ms = "running", None
+        program.state = "running"
+        program.doomed_ms = None
         program.is_told = program.is_ending = False
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
@@ -183,7 +187,10 @@ class Runner:
             if kind != "trapped":
                 self._event("app.exit", {"app": program.name, "kind": kind})
                 return
-            program.crashes = 1 if self.board.now_ms() - program.started_ms >= _HEALTHY_MS else program.crashes + 1
+            if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
+                program.crashes = 1
+            else:
+                program.crashes = program.crashes + 1
             again = program.crashes < self.MAX_CRASHES
             program.is_told = False
             self._tell_crash(program, again)
@@ -263,7 +270,8 @@ class Runner:
                 await asyncio.sleep_ms(10)
         if self._tasks_of(program):
             self._never_again(program.name)
-            program.is_told, program.error = False, "it does not stop: the board resets"
+            program.is_told = False
+            program.error = "it does not stop: the board resets"
             self._tell_crash(program, False)
             self.board.reset()
         env.close()

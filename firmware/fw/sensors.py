@@ -24,13 +24,17 @@ def quantity(i2c, name, address):
         raise ValueError("no quantity %s: %s" % (name, ", ".join(sorted(QUANTITIES))))
     sensor, key = QUANTITIES[name]
     found = values(i2c, sensor, address)
-    return None if found is None else found[key]
+    if found is None:
+        return None
+    return found[key]
 
 
 def values(i2c, sensor, address):
     """Every value of a sensor by name and unit; None when it does not answer at this address."""
     try:
-        return bme280(i2c, address) if sensor == "bme280" else ina219(i2c, address)
+        if sensor == "bme280":
+            return bme280(i2c, address)
+        return ina219(i2c, address)
     except OSError:
         return None
 
@@ -44,7 +48,8 @@ def bme280(i2c, address):
     t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1 = unpack("<HhhHhhhhhhhhxB", i2c.readfrom_mem(address, 0x88, 26))
     h2, h3, e4, e5, e6, h6 = unpack("<hBbBbb", i2c.readfrom_mem(address, 0xE1, 7))
     raw = i2c.readfrom_mem(address, 0xF7, 8)
-    p, t = raw[0] << 12 | raw[1] << 4 | raw[2] >> 4, raw[3] << 12 | raw[4] << 4 | raw[5] >> 4
+    p = raw[0] << 12 | raw[1] << 4 | raw[2] >> 4
+    t = raw[3] << 12 | raw[4] << 4 | raw[5] >> 4
     low = t / 131072 - t1 / 8192
     fine = (t / 16384 - t1 / 1024) * t2 + low * low * t3
     wet = (h1, h2, h3, e4 * 16 + (e5 & 15), e6 * 16 + (e5 >> 4), h6)

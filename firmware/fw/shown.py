@@ -14,5 +14,6 @@ def shown(text, kept=b""):
             data[at - 1 : at + 1] = b"??"
         elif before == 0xE2 and (last == 0x80 and 0xA8 <= byte < 0xAF or last == 0x81 and 0xA6 <= byte < 0xAA):
             data[at - 2 : at + 1] = b"???"
-        before, last = last, byte
+        before = last
+        last = byte
     return str(data, "utf-8")

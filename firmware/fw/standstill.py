@@ -8,8 +8,11 @@ class Loop:
     """Environment._loop."""
 
     def __init__(self, env):
-        self._env, self._tasks, self.standing = env, [], []
-        self._again, self._runs = None, 0
+        self._env = env
+        self._tasks = []
+        self.standing = []
+        self._again = None
+        self._runs = 0
 
     async def run(self, coro):
         """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""

@@ -28,7 +28,8 @@ async def begin(folder, first):
     from runner import Runner
 
     # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
-    runner, early = Runner(board, folder + "apps"), []
+    runner = Runner(board, folder + "apps")
+    early = []
     runner.emit = lambda *said: early.append(said)
     reason = board.reset_reason()
     await runner.boot()

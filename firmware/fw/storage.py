@@ -74,7 +74,9 @@ def read_sealed(path):
     try:
         with open(path, "rb") as file:
             text, seal = file.read().split(b"\n")
-        return json.loads(text) if hexlify(hashlib.sha256(text).digest()) == seal else None
+        if hexlify(hashlib.sha256(text).digest()) == seal:
+            return json.loads(text)
+        return None
     except (OSError, ValueError):
         return None
 

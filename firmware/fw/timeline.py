@@ -12,7 +12,8 @@ class Timeline:
     """`now_ms` is a function: milliseconds since the start, never going back."""
 
     def __init__(self, now_ms, size=192):
-        self._now_ms, self._size = now_ms, size
+        self._now_ms = now_ms
+        self._size = size
         self._t = array("I", bytes(4 * size))
         self._pin = bytearray(size)  # the highest bit is the level
         self._end = 0  # entries ever written
@@ -59,9 +60,13 @@ class Timeline:
 
     def read(self, cursor):
         """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
-        end, now = self._end, self._now_ms()
+        end = self._end
+        now = self._now_ms()
         first = max(0, end - self._size)
-        start = end if cursor > end else max(cursor, first)
+        if cursor > end:
+            start = end
+        else:
+            start = max(cursor, first)
         stop = min(end, start + PAGE)
         edges = []
         for i in range(start, stop):

@@ -7,10 +7,12 @@ MAX_TIMERS = 8
 
 
 class TimerMaker:
-    ONE_SHOT, PERIODIC = 0, 1
+    ONE_SHOT = 0
+    PERIODIC = 1
 
     def __init__(self, env):
-        self._env, self._numbered = env, {}
+        self._env = env
+        self._numbered = {}
 
     def __call__(self, number=-1, **kwargs):
         """A number from 0 is one timer, however often it is asked for: a new start takes the earlier one's place."""
@@ -25,10 +27,12 @@ class TimerMaker:
 class SoftTimer:
     """A timer as a task: two programs may both have "timer 0", and it ends for sure with its program."""
 
-    ONE_SHOT, PERIODIC = 0, 1
+    ONE_SHOT = 0
+    PERIODIC = 1
 
     def __init__(self, env):
-        self._env, self._task = env, None
+        self._env = env
+        self._task = None
 
     def init(self, mode=1, period=-1, callback=None, freq=None, **_):
         if freq is not None:
@@ -44,7 +48,8 @@ class SoftTimer:
         self._task = asyncio.create_task(self._run(mode, period, callback))
 
     def deinit(self):
-        task, self._task = self._task, None
+        task = self._task
+        self._task = None
         if self in self._env._timers:
             self._env._timers.remove(self)
         if task is not None and task is not asyncio.core.cur_task:  # in its own callback it ends by itself
@@ -54,7 +59,8 @@ class SoftTimer:
         me = asyncio.current_task()
         due = ticks_ms()
         while self._task is me:
-            now, due = ticks_ms(), ticks_add(due, period)
+            now = ticks_ms()
+            due = ticks_add(due, period)
             if ticks_diff(now, due) > period:  # it was held up: what was missed is left out
                 due = now
             await asyncio.sleep_ms(max(0, ticks_diff(due, now)))
@@ -68,7 +74,8 @@ class Signal:
     """machine.Signal over a pin of ours."""
 
     def __init__(self, pin, *args, invert=False):
-        self._pin, self._invert = pin, invert
+        self._pin = pin
+        self._invert = invert
 
     def value(self, *level):
         if not level:

@@ -11,14 +11,16 @@ class Unwrapping:
     """A module, class or function whose arguments may be pins: the real one gets real pins, each claimed."""
 
     def __init__(self, env, real, name):
-        self._env, self._real = env, real
+        self._env = env
+        self._real = real
         self._name = " %s " % name
 
     def __getattr__(self, name):
         return wrapped(self._env, getattr(self._real, name), name)
 
     def __call__(self, *args, **kwargs):
-        env, name = self._env, self._name
+        env = self._env
+        name = self._name
         is_bus = name in " UART I2C SPI "
         if name == " UART " and not (args and type(args[0]) is int and args[0]):
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
@@ -56,9 +58,11 @@ class Unwrapping:
             raise
 
     def _claimed(self, pin):
-        env, number = self._env, pin
+        env = self._env
+        number = pin
         if isinstance(pin, OutputPin):
-            number, pin = pin._pin, pin._real
+            number = pin._pin
+            pin = pin._real
         elif type(pin) is int:
             env.claim(pin)
             pin = env._board.machine.Pin(pin)
@@ -70,4 +74,6 @@ class Unwrapping:
 
 
 def wrapped(env, found, name):
-    return Unwrapping(env, found, name) if callable(found) else found
+    if callable(found):
+        return Unwrapping(env, found, name)
+    return found

@@ -19,7 +19,8 @@ class Closed(Exception):
 
     def __init__(self, code=None, reason=""):
         super().__init__("{} {}".format(code, reason))
-        self.code, self.reason = code, reason
+        self.code = code
+        self.reason = reason
 
 
 class Breach(Exception):
@@ -27,7 +28,9 @@ class Breach(Exception):
 
     def __init__(self, code, error, message):
         super().__init__(message)
-        self.code, self.error, self.message = code, error, message
+        self.code = code
+        self.error = error
+        self.message = message
 
 
 class Leave(Exception):
@@ -35,7 +38,9 @@ class Leave(Exception):
 
     def __init__(self, code, reason, wait_s=None):
         super().__init__(reason)
-        self.code, self.reason, self.wait_s = code, reason, wait_s
+        self.code = code
+        self.reason = reason
+        self.wait_s = wait_s
 
 
 class WebSocket:
@@ -66,7 +71,8 @@ class WebSocket:
 
     async def read(self, n):
         data = bytearray(n)
-        view, at = memoryview(data), 0
+        view = memoryview(data)
+        at = 0
         while at < n:
             if self._at < self._end:
                 size = min(n - at, self._end - self._at)
@@ -96,7 +102,10 @@ class WebSocket:
                 if opcode in (8, 9):
                     await self._send(8 if opcode == 8 else 10, data)
                 if opcode == 8:
-                    code = struct.unpack(">H", data)[0] if len(data) > 1 else None
+                    if len(data) > 1:
+                        code = struct.unpack(">H", data)[0]
+                    else:
+                        code = None
                     raise Closed(code, str(data[2:], "utf-8"))
                 continue
             if opcode == 1:
@@ -106,7 +115,10 @@ class WebSocket:
             if size + len(whole or b"") > MAX_MESSAGE_BYTES:
                 raise Breach(4413, "too_large", "a message over {} bytes".format(MAX_MESSAGE_BYTES))
             data = await self.read(size)
-            whole = data if whole is None else whole + data
+            if whole is None:
+                whole = data
+            else:
+                whole = whole + data
             if first & 0x80:
                 return whole
 

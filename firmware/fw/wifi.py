@@ -18,7 +18,8 @@ class Wifi:
         self.networks = list(networks)
         self.up = asyncio.Event()
         self.failures = 0  # rounds without any network, since the last time there was one
-        self.ssid, self.offer = None, offer
+        self.ssid = None
+        self.offer = offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
@@ -48,11 +49,15 @@ class Wifi:
 
     def rssi(self):
         """dBm, or None without a network."""
-        return self.wlan.status("rssi") if self.wlan and self.wlan.isconnected() else None
+        if self.wlan and self.wlan.isconnected():
+            return self.wlan.status("rssi")
+        return None
 
     def address(self):
         """Our address, or None without a network."""
-        return self.wlan.ifconfig()[0] if self.wlan and self.wlan.isconnected() else None
+        if self.wlan and self.wlan.isconnected():
+            return self.wlan.ifconfig()[0]
+        return None
 
     async def round(self):
         """Try each network once; whether one was joined."""

@@ -27,7 +27,9 @@ def is_of_one_machine(endpoint: str) -> bool:
 
 def bracketed(host: str) -> str:
     """The host as it stands before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
-    return f"[{host}]" if ":" in host else host
+    if ":" in host:
+        return f"[{host}]"
+    return host
 
 
 def host_of(place: str) -> str:
@@ -37,7 +39,10 @@ def host_of(place: str) -> str:
 
 def is_local(url: str | None) -> bool:
     """True if an address is on this machine or network (a model server at home), where a proxy outside has no way."""
-    host = (urlsplit(url).hostname or "").rstrip(".") if url else ""
+    if url:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    else:
+        host = ""
     address = ip_of(host)
     if address is not None:
         return address.is_private
@@ -60,7 +65,9 @@ def single_address(address: str) -> str:
     parsed = ip_of(address)
     if parsed is None:
         return address
-    return str(parsed) if parsed.version == 4 else address_range(address)
+    if parsed.version == 4:
+        return str(parsed)
+    return address_range(address)
 
 
 def ip_of(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

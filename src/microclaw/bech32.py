@@ -52,7 +52,8 @@ def _regroup(data: Iterable[int], have: int, want: int, *, pad: bool) -> list[in
     buffer = count = 0
     groups: list[int] = []
     for value in data:
-        buffer, count = buffer << have | value, count + have
+        buffer = buffer << have | value
+        count = count + have
         while count >= want:
             count -= want
             groups.append(buffer >> count & (1 << want) - 1)

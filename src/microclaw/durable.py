@@ -37,7 +37,10 @@ def replace_file(
     content back.
     """
     if mode is None:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+        if path.exists():
+            mode = stat.S_IMODE(path.stat().st_mode)
+        else:
+            mode = 0o600
     with _building(path, "" if only_writer else f".{secrets.token_hex(4)}", sync=sync) as file:
         file.write(content)
         os.fchmod(file.fileno(), mode)

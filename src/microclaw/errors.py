@@ -58,7 +58,10 @@ class Diagnostic(Struct, frozen=True):
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:
-            first = max(0, (self.column or 1) - SHOWN_CHARS // 2) if len(self.source_line) > SHOWN_CHARS else 0
+            if len(self.source_line) > SHOWN_CHARS:
+                first = max(0, (self.column or 1) - SHOWN_CHARS // 2)
+            else:
+                first = 0
             shown = self.source_line[first : first + SHOWN_CHARS]
             lines.append(f"    {shown}")
             if self.column is not None:
@@ -84,7 +87,8 @@ class MicroclawError(Exception):
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """A value that is left out is that of the class above."""
-        cls.code, cls.exit_code = code or cls.code, exit_code or cls.exit_code
+        cls.code = code or cls.code
+        cls.exit_code = exit_code or cls.exit_code
         cls.foreign = cls.foreign if foreign is None else foreign
 
     def __init__(self, message: str, *, next_step: str | None = None, foreign: bool | None = None) -> None:

@@ -142,7 +142,9 @@ class Inbound(Struct, frozen=True):
     def schedule(self) -> int | None:
         """The number of the schedule whose run this is."""
         number = (self.key or "").removeprefix("schedule:").partition(":")[0]
-        return int(number) if self.origin == "schedule" and number.isdigit() else None
+        if self.origin == "schedule" and number.isdigit():
+            return int(number)
+        return None
 
 
 class Delta(Struct, frozen=True, tag="delta"):

@@ -55,7 +55,9 @@ class FairRing(Generic[R]):
 
     def append(self, record: R) -> int:
         """Add a record; returns its number. The newest stays, however large."""
-        source, size, number = self._source_of(record), self._size_of(record), self.added
+        source = self._source_of(record)
+        size = self._size_of(record)
+        number = self.added
         self.added += 1
         self._records.setdefault(source, deque()).append((number, record))
         self._sizes[source] = self._sizes.get(source, 0) + size
@@ -76,7 +78,9 @@ class FairRing(Generic[R]):
                 found += islice(records, first, first + max(limit, 0) + 1)
         found.sort(key=lambda one: one[0])
         page = FairPage(tuple(one[1] for one in found), tuple(one[0] for one in found), start, self.added)
-        return page if limit is None else page.first(max(limit, 0))
+        if limit is None:
+            return page
+        return page.first(max(limit, 0))
 
     def _give_way(self, newest: Hashable) -> None:
         """Remove the oldest record of the source with the most, never the newest record itself."""

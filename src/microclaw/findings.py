@@ -16,7 +16,11 @@ class Finding(Struct, frozen=True, rename={"next_step": "next"}):
 
     @property
     def verdict(self) -> str:
-        return "problem" if not self.ok else "warning" if self.warns else "ok"
+        if not self.ok:
+            return "problem"
+        if self.warns:
+            return "warning"
+        return "ok"
 
 
 def problem(part: str, text: str, next_step: str | None) -> Finding:

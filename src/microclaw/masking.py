@@ -46,7 +46,9 @@ class SecretMask:
 
     def masked_bytes(self, data: bytes) -> bytes:
         """The same length, with stars: what counts the bytes stays right."""
-        return data if self._bytes is None else self._bytes.sub(lambda found: b"*" * len(found[0]), data)
+        if self._bytes is None:
+            return data
+        return self._bytes.sub(lambda found: b"*" * len(found[0]), data)
 
     def begun(self, data: bytes) -> int:
         """The number of bytes at the end that could be the beginning of a value."""
@@ -74,7 +76,8 @@ class MaskedStream:
 
     def rest(self) -> bytes:
         """Return what was held back, at the end."""
-        held, self._held = self._held, b""
+        held = self._held
+        self._held = b""
         return held
 
 

@@ -44,14 +44,19 @@ class OpusEncoder:
 
         self._frame: Any = av.AudioFrame
         self._codec: Any = av.CodecContext.create("libopus", "w")
-        self._codec.sample_rate, self._codec.layout, self._codec.format = rate_hz, "mono", "s16"
+        self._codec.sample_rate = rate_hz
+        self._codec.layout = "mono"
+        self._codec.format = "s16"
         self._codec.bit_rate = BITRATE
         self._codec.options = {"frame_duration": str(frame_ms), "application": "voip"}
-        self._rate_hz, self._samples, self._at = rate_hz, rate_hz * frame_ms // 1000, 0
+        self._rate_hz = rate_hz
+        self._samples = rate_hz * frame_ms // 1000
+        self._at = 0
 
     def encode(self, pcm: bytes) -> list[bytes]:
         frame = self._frame(format="s16", layout="mono", samples=self._samples)
         frame.sample_rate = self._rate_hz
-        frame.pts, self._at = self._at, self._at + self._samples
+        frame.pts = self._at
+        self._at = self._at + self._samples
         frame.planes[0].update(pcm + bytes(frame.planes[0].buffer_size - len(pcm)))
         return [bytes(packet) for packet in self._codec.encode(frame)]

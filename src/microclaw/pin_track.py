@@ -12,7 +12,9 @@ from microclaw.events import Edge
 from microclaw.text import time_text
 
 CELLS = 42
-LOW, HIGH, CHANGE = "_", "~", "|"
+LOW = "_"
+HIGH = "~"
+CHANGE = "|"
 TOLERANCE = 0.10  # of a gap that counts as like another
 MAX_SPANS = 12
 
@@ -28,19 +30,25 @@ class Rhythm(Struct, frozen=True):
     @property
     def gap_s(self) -> float:
         """The mean gap; 0 for a single edge."""
-        return fmean(self.gaps_ms) / 1000 if self.gaps_ms else 0.0
+        if self.gaps_ms:
+            return fmean(self.gaps_ms) / 1000
+        return 0.0
 
     @property
     def period_s(self) -> float:
         """The mean time between edges of the same direction; of one gap alone, twice that gap."""
         pairs = [first + second for first, second in pairwise(self.gaps_ms)]
-        return fmean(pairs) / 1000 if pairs else 2 * self.gap_s
+        if pairs:
+            return fmean(pairs) / 1000
+        return 2 * self.gap_s
 
     @property
     def spread(self) -> float:
         """The largest deviation from the mean gap, relative."""
         gap_s = self.gap_s
-        return max(abs(gap_ms / 1000 - gap_s) for gap_ms in self.gaps_ms) / gap_s if gap_s > 0 else 0.0
+        if gap_s > 0:
+            return max(abs(gap_ms / 1000 - gap_s) for gap_ms in self.gaps_ms) / gap_s
+        return 0.0
 
     @property
     def spacing_ms(self) -> tuple[float, ...]:
@@ -103,7 +111,10 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
         count = 1
         while _is_pair(spans[place + 2 * count : place + 2 * count + 2], pair):
             count += 1
-        shown = pair if count > 1 else pair[:1]
+        if count > 1:
+            shown = pair
+        else:
+            shown = pair[:1]
         text = ", ".join(_span_text(level, length_ms) for level, length_ms in shown)
         if count > 1:
             text += f" ×{count}"
@@ -114,7 +125,9 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
 
 def _span_text(level: int, length_ms: float) -> str:
     name = "high" if level else "low"
-    return f"{name} {time_text(length_ms)}" if length_ms > 0 else f"{name} for an instant"
+    if length_ms > 0:
+        return f"{name} {time_text(length_ms)}"
+    return f"{name} for an instant"
 
 
 def _is_pair(spans: Sequence[tuple[int, float]], first: Sequence[tuple[int, float]]) -> bool:

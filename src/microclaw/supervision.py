@@ -50,7 +50,8 @@ class SupervisedTask(Struct, eq=False):
     @property
     def text(self) -> str:
         """The number of failures in a row, the time of the last, and the reason."""
-        times, last = count_text(self.backoff.failures, "time"), moment_text(self.failed_ms or 0)
+        times = count_text(self.backoff.failures, "time")
+        last = moment_text(self.failed_ms or 0)
         return f"{self.name}: failed {times}, last {last}: {self.reason}"
 
 
@@ -158,9 +159,15 @@ class SupervisedTasks:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MicroclawError):
-        text = f"{error.message} (next: {error.next_step})" if error.next_step else error.message
+        if error.next_step:
+            text = f"{error.message} (next: {error.next_step})"
+        else:
+            text = error.message
     elif isinstance(error, OSError) and error.strerror:
-        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        if error.filename:
+            text = f"{error.strerror}: {error.filename}"
+        else:
+            text = error.strerror
     else:
         text = f"{type(error).__name__}: {error}"
     return clean_text(text, one_line=True, limit=MAX_REASON_CHARS)

@@ -109,7 +109,9 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
 def code_lines(text: str) -> list[str]:
     """The lines as compilers count them: they end at LF, CR LF and CR. `str.splitlines` has eight more ends."""
     lines = _CODE_LINE_END.split(text)
-    return lines if lines[-1] else lines[:-1]
+    if lines[-1]:
+        return lines
+    return lines[:-1]
 
 
 def odd_character(text: str, file: str) -> Diagnostic | None:
@@ -121,9 +123,14 @@ def odd_character(text: str, file: str) -> Diagnostic | None:
     found = _NOT_IN_SOURCES.search(text)
     if found is None:
         return None
-    place, code = found.start(), ord(found[0])
-    name = f"control character (0x{code:02x})" if code < 256 else f"{unicodedata.name(found[0]).lower()} (U+{code:X})"
-    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    place = found.start()
+    code = ord(found[0])
+    if code < 256:
+        name = f"control character (0x{code:02x})"
+    else:
+        name = f"{unicodedata.name(found[0]).lower()} (U+{code:X})"
+    line = text.count("\n", 0, place) + 1
+    column = place - text.rfind("\n", 0, place)
     hint = "take it out, write it as an escape if a text needs it, and save the program as plain UTF-8 text"
     return Diagnostic("error", f"a {name} in the source", file, line, column, hint=hint)
 
@@ -165,7 +172,10 @@ def _without_heaps(text: str, mark: str) -> str:
     kept: list[str] = []
     marks = 0
     for char in text:
-        marks = marks + 1 if char in combining else 0
+        if char in combining:
+            marks = marks + 1
+        else:
+            marks = 0
         if marks <= _MAX_MARKS:
             kept.append(char)
         elif marks == _MAX_MARKS + 1:
@@ -194,7 +204,8 @@ def fence_text(text: str, source: str) -> str:
     The mark in both lines is a keyed hash of the text: nobody outside can know it, and the same text has the same mark
     for as long as this process runs, so that a prompt stays the same for its provider's cache.
     """
-    text, source = clean_text(text), clean_text(source, one_line=True, limit=MAX_SOURCE_CHARS).translate(_QUOTES)
+    text = clean_text(text)
+    source = clean_text(source, one_line=True, limit=MAX_SOURCE_CHARS).translate(_QUOTES)
     marks = (
         hashlib.blake2b(f"{number}{source}\n{text}".encode(), key=_FENCE_KEY, digest_size=4).hexdigest()
         for number in itertools.count()  # the first is nearly always good
@@ -220,7 +231,9 @@ def format_duration(ms: float, *, decimals: int | None = None, fixed: bool = Fal
     if decimals is None and ms < 999.5:
         return f"{ms:.0f} ms"
     if 0.0005 <= ms < 9.995:
-        return f"{ms * 1000:.0f} µs" if ms < 0.9995 else f"{ms:.3g} ms"
+        if ms < 0.9995:
+            return f"{ms * 1000:.0f} µs"
+        return f"{ms:.3g} ms"
     if ms < 119_950:
         digits = 1 if decimals is None or (fixed and ms >= 10_000) else decimals
         shown = f"{ms / 1000:.{digits}f}"
@@ -241,12 +254,18 @@ def time_text(ms: float) -> str:
 def read_duration_ms(text: str) -> float | None:
     """Of "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds; None of anything else."""
     found = _DURATION.fullmatch(text.strip().lower())
-    return None if found is None else float(found[1]) * _UNITS_MS[found[2]]
+    if found is None:
+        return None
+    return float(found[1]) * _UNITS_MS[found[2]]
 
 
 def since_ms(text: str) -> int:
     """The Unix time of "30m" ago, or of the local midnight of "2026-11-20". Raises ValueError."""
-    ago_ms, now_ms = None if text.strip().isdecimal() else read_duration_ms(text), time.time() * 1000
+    if text.strip().isdecimal():
+        ago_ms = None
+    else:
+        ago_ms = read_duration_ms(text)
+    now_ms = time.time() * 1000
     if ago_ms is not None and ago_ms <= now_ms:
         return round(now_ms - ago_ms)
     try:
@@ -313,7 +332,10 @@ def wrap_code(line: str, width: int) -> list[str]:
 def _wrap_line(line: str, width: int) -> list[str]:
     rows: list[str] = []
     for part in line.split(BAR):
-        joined = f"{rows[-1]}{BAR}{part}" if rows else part
+        if rows:
+            joined = f"{rows[-1]}{BAR}{part}"
+        else:
+            joined = part
         if rows and len(joined) <= width:
             rows[-1] = joined
         else:
@@ -323,7 +345,9 @@ def _wrap_line(line: str, width: int) -> list[str]:
 
 def _two_units(count: int, large: str, small: str) -> str:
     whole, rest = divmod(count, 60)
-    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
+    if rest:
+        return f"{whole} {large} {rest} {small}"
+    return f"{whole} {large}"
 
 
 def host_called(host_id: str) -> str:

@@ -69,7 +69,8 @@ class Workshop:
     holding: asyncio.Event = field(default_factory=asyncio.Event)
 
     def toolbox(self, approvals: Approvals | None = None) -> Toolbox:
-        act, read = Permission.ACT, Permission.READ
+        act = Permission.ACT
+        read = Permission.READ
         return Toolbox(
             (
                 Tool("deploy-wasm-app", "Deploy.", DeployParameters, act, Effect.IDEMPOTENT, self._deploy),
@@ -194,8 +195,10 @@ NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 def knowledge(tmp_path: Path, database: Database) -> Knowledge:
     """Memory, notes, skills and conversations of a home of their own, at NOW."""
     home = tmp_path / "home"
-    sessions, texts = Sessions(database, lambda: int(NOW.timestamp() * 1000)), TextFiles(home, now=lambda: NOW)
-    table, now_s = NoteTable(database), NOW.timestamp
+    sessions = Sessions(database, lambda: int(NOW.timestamp() * 1000))
+    texts = TextFiles(home, now=lambda: NOW)
+    table = NoteTable(database)
+    now_s = NOW.timestamp
     search = Search(table, texts=texts, sessions=sessions, now_s=now_s, rescan_s=0, patience_s=60)
     memory = Memory(texts, now=lambda: NOW, changed=search.mark_stale)
     skills = Skills(home / "skills")

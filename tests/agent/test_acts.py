@@ -117,7 +117,8 @@ MORE = more_tools(tuple)
 
 @given(ARGUMENTS, ARGUMENTS, st.sampled_from(["gpio-set", "deploy-wasm-app", "undo", "more-tools", "no tool"]))
 def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second: str, tool: str) -> None:
-    old, new = ToolCall("1", tool, first), ToolCall("2", tool, second)
+    old = ToolCall("1", tool, first)
+    new = ToolCall("2", tool, second)
     reply = ModelReply("", (old, new))
     messages: tuple[Message, ...] = (AssistantReply("", reply.calls), ToolReturn("1", tool, RAN.content))
     for effect in Effect:

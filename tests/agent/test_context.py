@@ -102,7 +102,8 @@ async def test_the_time_is_that_of_the_message_and_stands_in_its_note(knowledge:
 
 async def test_boards_of_a_kind_are_described_once(knowledge: Knowledge, write: Write) -> None:
     write("memory/devices/shelf.md", "# shelf\n\n- relay on pin 4\n")
-    desk, both = await told(around(knowledge), "hi"), await told(around(knowledge, "desk", "shelf"), "hi")
+    desk = await told(around(knowledge), "hi")
+    both = await told(around(knowledge, "desk", "shelf"), "hi")
     assert desk.count("Reserved, never use them") == both.count("Reserved, never use them") == 1
     assert "Device shelf: a board like desk" in both
     assert "relay on pin 4" in both
@@ -197,13 +198,16 @@ async def test_the_budget_holds_whatever_there_is_and_memory_keeps_its_newest(
     write("memory/2026-11-20.md", "".join(f"- 09:00 note number {n} about relays\n" for n in range(1000)))
     context = around(knowledge, context_tokens=context_tokens)
     prompt = await context.prompt(Inbound("tg", "1", "relays"), AT_S)
-    text, system, history = f"{prompt.dynamic}{prompt.note}", prompt.system, prompt.history_tokens
+    text = f"{prompt.dynamic}{prompt.note}"
+    system = prompt.system
+    history = prompt.history_tokens
     assert tokens(text) <= max(600, int((context_tokens - tokens(system)) * 0.4))
     assert "It is Friday" in text
     assert "Device desk" in text
     assert history >= 600
     if context_tokens >= 6000:
-        tools, answer = 1200, min(4096, context_tokens // 4)
+        tools = 1200
+        answer = min(4096, context_tokens // 4)
         assert tokens(system) + tokens(text) + tools + history + answer <= context_tokens
     if context_tokens >= 14_000:
         assert "left out" in text

@@ -37,7 +37,8 @@ async def test_only_the_persons_text_and_the_final_answer_are_kept_and_known_in_
         )
         await agent.answer("second")
         await agent.answer("third", chat_id="c2")
-        first, kept = UserText("set pin 4 on 👩\u200d💻"), AssistantReply(f"pin 4 is on{RECORD}")
+        first = UserText("set pin 4 on 👩\u200d💻")
+        kept = AssistantReply(f"pin 4 is on{RECORD}")
         assert agent.script.requests[0].messages == (first,), "nothing hidden reaches the model"
         assert agent.script.requests[2].messages == (first, kept, UserText("second"))
         assert agent.script.requests[3].messages == (UserText("third"),)
@@ -108,7 +109,8 @@ def searching(agent: Agent, folder: Path, index: Database) -> Search:
 
 
 async def erase(agent: Agent, folder: Path, index: Database | None = None) -> str:
-    search, history = searching(agent, folder, index or agent.database), folder / "chat_history"
+    search = searching(agent, folder, index or agent.database)
+    history = folder / "chat_history"
     return await erase_conversation("c1", sessions=agent.sessions, search=search, history=history)
 
 

@@ -214,7 +214,8 @@ async def test_an_answer_goes_out_to_the_channel_only_if_its_listener_left(make_
 async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
     """It is on the disk some time before its listener has it."""
     async with make_agent([say("answered")]) as agent, asyncio.timeout(60):
-        answered, seen = agent.table.answer, []
+        answered = agent.table.answer
+        seen = []
 
         async def answer(*words: Any, **more: Any) -> int:
             number = await answered(*words, **more)

@@ -80,7 +80,10 @@ class Host(ScriptedModel):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Conversations]:
-        effect = Effect.IDEMPOTENT if self.effect == BY_RULE else Effect(self.effect)
+        if self.effect == BY_RULE:
+            effect = Effect.IDEMPOTENT
+        else:
+            effect = Effect(self.effect)
         tool = Tool("act", "Act.", NoParameters, Permission.ACT, effect, self.act)
         async with Database.open(new_store(self.folder / "microclaw.db")) as database, asyncio.timeout(60):
             agent = Conversations(

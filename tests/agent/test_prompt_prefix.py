@@ -63,7 +63,8 @@ async def test_nine_tenths_of_a_request_are_the_beginning_of_the_next_one(tmp_pa
     offered = [tool["function"]["name"] for tool in searching[1]["tools"]]
     assert offered[len(first["tools"]) :] == ["read-logs", "catalog"]
     # A match of the search is in the newest message, and the next turn has the person's words alone.
-    newest, older = searching[0]["messages"][-1]["content"], last["messages"][1]["content"]
+    newest = searching[0]["messages"][-1]["content"]
+    older = last["messages"][1]["content"]
     assert "stands in the cellar" in newest.partition("</host-note>")[0]
     assert newest.endswith("</host-note>\n\nwhat is the ficus about?")
     assert older == "what is the ficus about?"

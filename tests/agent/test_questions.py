@@ -113,7 +113,8 @@ async def test_a_schedules_question_is_not_the_running_turns_and_only_its_number
 ) -> None:
     """A schedule that is due asks in the chat in which its person speaks: who listens there did not ask for it."""
     async with asking(make_agent) as turn:
-        approvals, is_asked = turn.agent.approvals, asyncio.Event()
+        approvals = turn.agent.approvals
+        is_asked = asyncio.Event()
         leave = approvals.listen(lambda _: is_asked.set())
         ask = approvals.ask("owner", "turn on pin 4", (), channel="test", chat_id="c1")
         schedules_call = asyncio.create_task(ask)

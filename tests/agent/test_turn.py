@@ -60,7 +60,8 @@ async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(ma
         assert events[-1].error_code is None
 
 
-BAD, GOOD = deploy("BAD;"), deploy("GOOD;")
+BAD = deploy("BAD;")
+GOOD = deploy("GOOD;")
 
 
 TRIED = [BAD, BAD, deploy("STUCK;")]

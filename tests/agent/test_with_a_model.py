@@ -49,7 +49,9 @@ def only_loopback(address: Address) -> bool:
 
 
 def everywhere(host: str, port: int) -> Sequence[str]:
-    return () if host == "nobody.example" else ("127.0.0.1",)
+    if host == "nobody.example":
+        return ()
+    return ("127.0.0.1",)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -226,7 +228,8 @@ async def test_a_schedule_may_be_allowed_this_act_after_this_page_and_no_other(h
                     if len(runs) > before and runs[0]["state"] in ("done", "failed"):
                         return str(runs[0]["state"])
 
-        no, always = {"approved": False}, {"approved": True, "always": True}
+        no = {"approved": False}
+        always = {"approved": True, "always": True}
         low = ("gpio-set", json.dumps({"pin": 4, "level": 0}))
         assert await run("/today", SET_PIN, always) == "done"
         assert await run("/today", SET_PIN, None) == "done"

@@ -30,7 +30,8 @@ class AnswerForms:
 
     def check(self, method: str, path: str, status: int | None, answer: Any) -> None:
         """An answer that is no error, of a route that the document has. Without a status: the one of what is done."""
-        words, key = path.partition("?")[0], method.lower()
+        words = path.partition("?")[0]
+        key = method.lower()
         found = next(((name, row[key]) for name, fits, row in self._rows if key in row and fits.fullmatch(words)), None)
         if found is None:
             return
@@ -53,8 +54,12 @@ def closed(schema: Any) -> Any:
     """The schema without room for fields that it does not name."""
     if isinstance(schema, dict):
         found = {key: closed(value) for key, value in schema.items()}
-        return {**found, "additionalProperties": False} if "properties" in found else found
-    return [closed(one) for one in schema] if isinstance(schema, list) else schema
+        if "properties" in found:
+            return {**found, "additionalProperties": False}
+        return found
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    return schema
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -36,7 +36,10 @@ def answer_of(
 ) -> Answer:
     """Of one request; a body that is no bytes is sent as JSON."""
     is_json = body is not None and not isinstance(body, bytes)
-    kind = {"Content-Type": "application/json"} if is_json else {}
+    if is_json:
+        kind = {"Content-Type": "application/json"}
+    else:
+        kind = {}
     with closing(connection):
         connection.request(method, path, json.dumps(body) if is_json else body, {**kind, **(headers or {})})
         answer = connection.getresponse()

@@ -79,7 +79,10 @@ class PeopleHost:
     async def socket(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer of one request of the owner on the control socket."""
         client = self.client
-        act = client.get if method == "GET" else partial(client.post, body=body)
+        if method == "GET":
+            act = client.get
+        else:
+            act = partial(client.post, body=body)
         answer: dict[str, Any] = await asyncio.to_thread(act, path)
         if path != DOCUMENT:
             (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, None, answer)

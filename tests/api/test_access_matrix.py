@@ -135,7 +135,10 @@ class Matrix:
         body = BODIES.get(f"{method} {path}")
         if body is None and method in ("POST", "PUT", "PATCH"):
             body = {}
-        text = None if body is None else json.dumps(body)
+        if body is None:
+            text = None
+        else:
+            text = json.dumps(body)
         try:
             connection.request(method, filled, text, {"Content-Type": "application/json", **column.headers})
             return connection.getresponse().status
@@ -241,7 +244,8 @@ async def test_who_may_not_is_turned_away_and_nothing_happens(matrix: Matrix) ->
 
 
 async def test_who_may_is_not_turned_away(matrix: Matrix) -> None:
-    wrong, malformed = [], set()
+    wrong = []
+    malformed = set()
     last = ("/v1/signout",)  # it ends the session
     for access, method, path in sorted((*HEADS, *ALL), key=lambda row: row[2] in last):
         nowhere = filled(path, lambda name: {"switch": "stop", "act": "stop", "sha256": "0" * 64}.get(name, "99"))

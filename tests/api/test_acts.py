@@ -248,7 +248,9 @@ async def test_a_client_that_leaves_ends_its_check() -> None:
 
         return Request({"type": "http", "path": "/", "headers": [], "query_string": b""}, receive)
 
-    leaving, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    leaving = asyncio.Event()
+    begun = asyncio.Event()
+    ended = asyncio.Event()
 
     async def work() -> str:
         begun.set()

@@ -30,7 +30,8 @@ class Door:
         self.unreachable = unreachable
         self.watches: list[TokenWatch] = []
         self.watched, self.cut = asyncio.Event(), asyncio.Event()
-        self.approvals, self.people = Approvals(timeout_s=60), self
+        self.approvals = Approvals(timeout_s=60)
+        self.people = self
         self.ended = False
 
     @asynccontextmanager
@@ -38,13 +39,16 @@ class Door:
         self.watched.set()
         if self.unreachable:
             raise StoreUnreachable("it is away")
-        watch, role = TokenWatch(token_id), self.role
+        watch = TokenWatch(token_id)
+        role = self.role
         watch.is_good = lambda: self.role == role
         self.watches.append(watch)
         yield watch
 
     def get(self, person_id: str) -> Person | None:
-        return None if self.role is None else Person(person_id, "gus", self.role)
+        if self.role is None:
+            return None
+        return Person(person_id, "gus", self.role)
 
     async def ask(self, app: ASGIApp | None = None) -> None:
         """A request to the app, or one that waits until its connection is cut."""

@@ -186,7 +186,8 @@ async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_a
             return found, [to for one in found for _, pin, to in one["edges"] if pin == 10]
 
         (device_id,) = pins.check(["virtual-1"])
-        first_news, second_news = asyncio.Event(), asyncio.Event()
+        first_news = asyncio.Event()
+        second_news = asyncio.Event()
         with pins.watching([device_id], first_news.set) as first:
             found, levels = await move(first, first_news, 1)
             assert (found[0]["begins"], levels) == (True, [1])

@@ -37,7 +37,8 @@ class TwoTokens(PersonTokens):
     """A token of the owner, `mc_owner`, and one of a member, which expires at 2000 s of the clock."""
 
     def __init__(self, database: Database, people: MemoryPeople) -> None:
-        self.people, self.now_s = people, 1000.0
+        self.people = people
+        self.now_s = 1000.0
         super().__init__(PersonTokenTable(database), people, now_ms=lambda: int(self.now_s * 1000))
 
     async def fill(self, database: Database) -> None:
@@ -347,7 +348,8 @@ async def test_of_connections_that_say_nothing_the_oldest_gives_way(tmp_path: Pa
 NAMES = ["localhost", "127.0.0.1", "[::1]", "192.0.2.7", "{machine}", "{machine}.local"]
 LOCAL = {"Sec-WebSocket-Protocol": f"microclaw.chat, bearer.{LOCAL_TOKEN}"}
 NO_TOKEN = {"Sec-WebSocket-Protocol": "microclaw.chat"}
-LOOPBACK, NETWORK = {"bound_to": "127.0.0.1"}, {"bound_to": "0.0.0.0", "is_open": True}
+LOOPBACK = {"bound_to": "127.0.0.1"}
+NETWORK = {"bound_to": "0.0.0.0", "is_open": True}
 WHO_COMES_IN: list[tuple[dict[str, Any], dict[str, str], int]] = [
     *((LOOPBACK, {"Host": f"{name}:{{port}}", "Origin": f"http://{name}:{{port}}"}, 101) for name in NAMES),
     *((LOOPBACK, {"Host": f"{name}:{{port}}", "Origin": "http://localhost:1"}, 403) for name in NAMES),
@@ -380,7 +382,8 @@ async def test_who_comes_in(tmp_path: Path) -> None:
 async def test_the_log_has_neither_a_query_nor_a_line_for_each_refusal(tmp_path: Path) -> None:
     log = tmp_path / "microclaw.log"
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    level = root.level
     log_to(log, verbose=False)
     try:
         async with gateway(tmp_path / "home") as door:
@@ -527,7 +530,10 @@ async def _status(address: str, headers: Mapping[str, str], *, path: str = "/") 
 
 
 def _upgrade(host: str, headers: Mapping[str, str], *, path: str = "/") -> bytes:
-    own = {} if headers.keys() & {"Authorization", "Sec-WebSocket-Protocol"} else AS_LOCAL
+    if headers.keys() & {"Authorization", "Sec-WebSocket-Protocol"}:
+        own = {}
+    else:
+        own = AS_LOCAL
     fields = {
         **own,
         "Host": host,

@@ -206,7 +206,8 @@ def pieces(size: int, count: int, *, ends: bool = True) -> list[Message]:
 async def test_a_body_comes_whole_and_in_time_or_not_at_all(
     messages: list[Message], limit: int, time_s: float, status: int, left: int
 ) -> None:
-    waiting, sent = list(messages), []
+    waiting = list(messages)
+    sent = []
 
     async def receive() -> Message:
         if not waiting:

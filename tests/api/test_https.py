@@ -73,7 +73,8 @@ async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) 
 
 
 async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
-    context, port = await asyncio.to_thread(trusting, host), port_of(host)
+    context = await asyncio.to_thread(trusting, host)
+    port = port_of(host)
 
     async def status(name: str, **headers: str) -> int:
         return (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", **headers))[0]
@@ -114,7 +115,8 @@ async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
 async def test_clients_trust_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
     """From another home: refused without the authority's certificate, then by each way to give it."""
     secret = await host.admission.tokens.create("laptop", "owner")
-    exported, other = tmp_path / "ca.pem", tmp_path / "elsewhere"
+    exported = tmp_path / "ca.pem"
+    other = tmp_path / "elsewhere"
     other.mkdir(mode=0o700)
 
     def code(name: str = "127.0.0.1", **variables: str) -> int:
@@ -136,7 +138,10 @@ async def test_clients_trust_the_exported_authority_and_no_other(host: Host, tmp
     for kind in (Client, AsyncClient):  # and so do programs
         for ca_file, is_good in ((exported, True), (None, False)):
             client: Any = kind(address, token=secret, ca_file=ca_file, home=tmp_path)
-            call = client.get("/v1/me") if kind is AsyncClient else asyncio.to_thread(client.get, "/v1/me")
+            if kind is AsyncClient:
+                call = client.get("/v1/me")
+            else:
+                call = asyncio.to_thread(client.get, "/v1/me")
             with nullcontext() if is_good else pytest.raises(ConfigError):
                 assert (await call)["name"] == "owner"
 

@@ -29,7 +29,8 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
 
 
 async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    begun = asyncio.Event()
+    go_on = asyncio.Event()
     changed: list[str] = []
 
     async def work(feed: Feed) -> StreamEvent:

@@ -41,7 +41,8 @@ async def test_slow_bodies_keep_nobody_else_out_and_are_refused_in_the_form_of_a
             for reader, _ in held:
                 answer = await reader.read()
                 head, _, body = answer.partition(b"\r\n\r\n")
-                status, code = int(head.split()[1]), json.loads(body)["error"]["code"]
+                status = int(head.split()[1])
+                code = json.loads(body)["error"]["code"]
                 assert (status, code) in ((503, "overloaded"), (408, "timeout")), answer
                 refused += status == 503
         assert refused >= SLOW - most
@@ -61,6 +62,7 @@ async def test_a_trial_ends_when_the_token_that_asked_for_it_is_removed(host: Pe
         with suppress(ConnectionResetError):
             rest = await reader.read()
             assert b'"result"' not in rest
-        if jobs := [one for one in asyncio.all_tasks() if one.get_name().startswith("job:")]:
+        jobs = [one for one in asyncio.all_tasks() if one.get_name().startswith("job:")]
+        if jobs:
             await asyncio.wait(jobs)
     writer.close()

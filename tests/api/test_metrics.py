@@ -50,8 +50,12 @@ def metrics(
         apps=of(reconciler=of(status=lambda: kept)),
         devices=of(list=lambda: range(7)),
     )
-    history, code = of(recent=lambda: telemetry), of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
-    view: Any = None if cluster is None else of(gauges=lambda: cluster)
+    history = of(recent=lambda: telemetry)
+    code = of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
+    if cluster is None:
+        view: Any = None
+    else:
+        view = of(gauges=lambda: cluster)
     parts: tuple[Any, ...] = (host, of(listeners=2), history, code, lambda: mqtt, view, LoopWatch())
     return host_metrics(*parts)
 

@@ -47,14 +47,18 @@ class Replies(list[tuple[int, Any]]):
     """A model's next ones. It always has one: a model that fails is left alone for a while."""
 
     def pop(self, at: Any = -1) -> tuple[int, Any]:
-        return super().pop(at) if self else (200, words("Nothing."))
+        if self:
+            return super().pop(at)
+        return (200, words("Nothing."))
 
 
 class Talk:
     """A host with a model that says what a test gives it, and OpenAI's client of one person."""
 
     def __init__(self, host: PeopleHost, model: Server, who: str = "owner") -> None:
-        self.host, self.model, self.who = host, model, who
+        self.host = host
+        self.model = model
+        self.who = who
 
     def says(self, *replies: Events) -> None:
         """The model's next replies, in place of those that it has left."""
@@ -64,7 +68,8 @@ class Talk:
     async def client(self) -> AsyncIterator[Any]:
         import openai  # it takes seconds, in each worker of a run
 
-        key, address = self.host.secrets[self.who], f"{self.host.http}/v1"
+        key = self.host.secrets[self.who]
+        address = f"{self.host.http}/v1"
         async with openai.AsyncOpenAI(base_url=address, api_key=key, max_retries=0, timeout=30) as client:
             yield client
 
@@ -108,7 +113,8 @@ async def talk(shared: Talk) -> AsyncIterator[Talk]:
     await shared.host.device.call(GpioSet(4, 0))
     await shared.host.stream("owner", "/v1/tools/write-file", {"arguments": {"path": "a.txt", "text": "a"}})
     yield shared
-    asked, left = len(shared.model.bodies), (await shared.host.socket("GET", "/v1/approvals"))["approvals"]
+    asked = len(shared.model.bodies)
+    left = (await shared.host.socket("GET", "/v1/approvals"))["approvals"]
     for one in left:
         await shared.decide({"approval": one}, approved=False)
     async with asyncio.timeout(60):
@@ -122,7 +128,8 @@ def acts(extra: dict[str, Any]) -> list[tuple[str, str]]:
 
 async def test_the_clients_messages_are_the_conversation(talk: Talk) -> None:
     talk.says(words("Once ", "upon."))
-    before, asked = await talk.host.kept("openai"), json.loads(json.dumps(STORY))
+    before = await talk.host.kept("openai")
+    asked = json.loads(json.dumps(STORY))
     async with talk.client() as ai:
         made = await ai.chat.completions.create(
             model="microclaw", messages=asked, max_completion_tokens=77, temperature=0.25, user="somebody", n=1

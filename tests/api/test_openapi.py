@@ -82,7 +82,8 @@ async def test_answers_have_the_fields_of_the_document_and_no_others(host: Peopl
     name = host.device.name
     await host.stream("owner", f"/v1/devices/{name}/apps", {"name": "blink", "source": BLINK})
     _, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
-    approval, number = told["approval"]["approval_id"], told["request"]
+    approval = told["approval"]["approval_id"]
+    number = told["request"]
     asked: list[tuple[str, str, str, dict[str, Any] | None]] = [
         ("owner", "PUT", f"/v1/devices/{name}/labels", {"labels": ["attic"]}),
         ("owner", "GET", f"/v1/devices/{name}/apps/blink", None),

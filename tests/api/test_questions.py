@@ -207,7 +207,8 @@ async def own_host(tmp_path: Path) -> AsyncIterator[PeopleHost]:
 
 
 async def test_who_says_yes_is_told_what_came_of_the_act_then(own_host: PeopleHost) -> None:
-    host, ids = own_host, []
+    host = own_host
+    ids = []
     tool = foreign(host, "ada", "gpio-set", pin=5, level=1, device="virtual-1")
     (setting,) = await host.waiting()
     for _ in range(2):
@@ -238,7 +239,10 @@ async def test_a_question_goes_with_the_connection_that_waits_for_it_and_a_stop_
         tool = {"arguments": {"pin": 5, "level": 1, "device": "virtual-1"}}
         stop = f"{BOARD}/apps/blink/stop"  # a job, which goes on without its reader: its question does not
         for path, body in ((f"{BOARD}/call", call), (stop, None), ("/v1/tools/gpio-set", tool)):
-            content = b"" if body is None else json.dumps(body).encode()
+            if body is None:
+                content = b""
+            else:
+                content = json.dumps(body).encode()
             _, connection = await host.begun("ada", path, content, None, "Prefer: wait=60")
             assert len(await host.waiting(2)) == 2
             connection.transport.abort()

@@ -78,7 +78,9 @@ def error_of(response: Response) -> Mapping[str, Any]:
         error = json.loads(response.content)["error"]
     except (ValueError, TypeError, KeyError):
         return {}  # it says nothing, and the checks of its form name it
-    return error if isinstance(error, dict) else {}
+    if isinstance(error, dict):
+        return error
+    return {}
 
 
 def says_why(_ctx: CheckContext, response: Response, case: Case) -> None:
@@ -86,7 +88,8 @@ def says_why(_ctx: CheckContext, response: Response, case: Case) -> None:
     if response.status_code < 400:
         return
     error = error_of(response)
-    code, status = str(error.get("code")), response.status_code
+    code = str(error.get("code"))
+    status = response.status_code
     if not error.get("message") or code in OURS or (status >= 500 and STATUS_BY_CODE.get(code) != status):
         raise Failure(operation=case.operation.label, title="A fault of the host", message=str(error)[:500])
 
@@ -189,7 +192,9 @@ class Round:
         self._secrets = secrets
 
     def headers(self, who: str | None) -> dict[str, str]:
-        return {} if who is None else {"Authorization": f"Bearer {self._secrets[who]}"}
+        if who is None:
+            return {}
+        return {"Authorization": f"Bearer {self._secrets[who]}"}
 
     def send(self, case: Case, who: str | None) -> None:
         sent = case.as_transport_kwargs(base_url=self.host.http, headers=self.headers(who))
@@ -229,9 +234,13 @@ def _response(answered: requests.Response) -> Response:
 
 def spoiled(case: Case, chance: random.Random) -> tuple[str, dict[str, Any], bytes | None]:
     """Path, query and body."""
-    path, query = dict(case.path_parameters), dict(case.query)
+    path = dict(case.path_parameters)
+    query = dict(case.query)
     has_body = isinstance(case.body, dict | list)
-    body: Any = json.loads(json.dumps(case.body)) if has_body else None
+    if has_body:
+        body: Any = json.loads(json.dumps(case.body))
+    else:
+        body = None
     places = [(path, key) for key in path] + [(query, key) for key in query] + ([*_leaves(body)] * 3)
     if has_body and (not places or chance.random() < 0.2):
         return _filled(case, path), query, chance.choice(NO_JSON)

@@ -77,7 +77,10 @@ async def test_an_answer_may_take_longer_than_a_head() -> None:
 @pytest.mark.parametrize("others", ["127.0.0.1", "127.0.0.2"])
 async def test_of_connections_that_say_nothing_the_oldest_of_the_greediest_address_gives_way(others: str) -> None:
     async with door(head_timeout_s=LIMIT_S) as address:  # so only the bound closes one before the test's time is over
-        own = [await asyncio.open_connection(*address)] if others == "127.0.0.2" else []
+        if others == "127.0.0.2":
+            own = [await asyncio.open_connection(*address)]
+        else:
+            own = []
         local = (others, 0)
         many = [await asyncio.open_connection(*address, local_addr=local) for _ in range(2 * MAX_CONNECTIONS)]
         own = own or [await asyncio.open_connection(*address)]

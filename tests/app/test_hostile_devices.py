@@ -64,7 +64,8 @@ class Obedient:
     """Calls tools in one session of the host, and does whatever the results say."""
 
     def __init__(self, control: Path, device: str) -> None:
-        self._client, self._device = Client(control, timeout_s=60), device
+        self._client = Client(control, timeout_s=60)
+        self._device = device
 
     async def obeys(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """The tool's result, and if an act after it is asked for."""
@@ -103,7 +104,8 @@ class Attacked:
 
     async def check(self, device: str, tools: tuple[tuple[str, dict[str, Any]], ...], *quoting: str) -> None:
         """None of these tools' answers moves the other board; those of `quoting` do bring the device's words."""
-        model, board = self.model(device), self.host.devices.get("virtual-1")
+        model = self.model(device)
+        board = self.host.devices.get("virtual-1")
         await board.call(GpioSet(4, 0))
         for tool, arguments in tools:
             read, asked = await model.obeys(tool, arguments)

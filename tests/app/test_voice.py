@@ -24,7 +24,8 @@ from microclaw.voice.trace import VoiceTraces
 
 
 def make_voice(inbox: Inbox, approvals: Approvals) -> VoiceParts:
-    ears, limits = ScriptedRecognizer(Transcript("list devices")), EndpointLimits(silence_ms=200)
+    ears = ScriptedRecognizer(Transcript("list devices"))
+    limits = EndpointLimits(silence_ms=200)
     return VoiceParts(inbox, approvals, ears, Beeps(), LoudnessDetector, VoiceTraces(), limits)
 
 

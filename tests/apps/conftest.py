@@ -145,7 +145,10 @@ class PaperTransport(Transport):
                 if self.apps.pop(name, None) is None:
                     raise AppNotFound("Uninstall WASM app failed: no app found.")
             case AppList() if self.ghosts and self.changed:
-                names = self.ghosts.pop(0) if len(self.ghosts) > 1 else self.ghosts[0]
+                if len(self.ghosts) > 1:
+                    names = self.ghosts.pop(0)
+                else:
+                    names = self.ghosts[0]
                 return tuple(AppEntry(name, 8192) for name in names)
             case AppList():
                 return tuple(AppEntry(app.name, app.heap_bytes) for app in self.apps.values())
@@ -230,7 +233,9 @@ class Lab:
     device_name = "paper"
 
     def __init__(self, registry: Registry, change_log: ChangeLog, transport: PaperTransport) -> None:
-        self.registry, self.change_log, self.transport = registry, change_log, transport
+        self.registry = registry
+        self.change_log = change_log
+        self.transport = transport
         self.steps: list[Step] = []
         self.alarms: list[tuple[str, str]] = []
         self.clock_ms = 1_000
@@ -350,8 +355,11 @@ class Bench(Lab):
         self, registry: Registry, change_log: ChangeLog, board: VirtualBoardProcess, cache: BuildCache
     ) -> None:
         super().__init__(registry, change_log, PaperTransport("unused:1"))
-        self.board, self.cache = board, cache
-        self.compile, self.read_module, self.try_image = cached_compiler(cache), read_image, try_image
+        self.board = board
+        self.cache = cache
+        self.compile = cached_compiler(cache)
+        self.read_module = read_image
+        self.try_image = try_image
         self.sleep = asyncio.sleep
         self.rebuild()
 
@@ -414,5 +422,8 @@ async def tried(source: str, cache: Path, expect: str | None = None, **options: 
     """Build it, as C or Python by its text, and try it on a virtual board."""
     board = load_board("virtual")
     image = await cached_compiler(BuildCache(cache))(source, board, "tried", "O3", None, ("wasm", "py"))
-    expectations = parse_expectations(expect) if expect else None
+    if expect:
+        expectations = parse_expectations(expect)
+    else:
+        expectations = None
     return await try_image(image, board, TrialOptions(expectations=expectations, **options))

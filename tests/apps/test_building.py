@@ -33,7 +33,8 @@ async def test_the_language_is_known_by_the_text_and_by_the_name_of_the_file() -
 
 
 async def test_each_kind_is_built_where_the_device_takes_it_and_python_is_stored_whole(tmp_path: Path) -> None:
-    build, board = cached_compiler(BuildCache(tmp_path)), load_board("virtual")
+    build = cached_compiler(BuildCache(tmp_path))
+    board = load_board("virtual")
     python = await build(BLINK, board, "blink", "O3", None, ("wasm", "py"))
     assert isinstance(python, PyImage)
     assert (python.kind, python.pins) == ("py", (2,))

@@ -197,7 +197,9 @@ async def test_an_edge_of_the_future_is_a_lie_to_who_reads_it_and_to_an_installa
 
     def lying(call: Any) -> Any:
         has_edges = isinstance(call, EdgesRead) and call.cursor == 0
-        return EdgeLog((Edge(10_000, 2, 1),), 1, 0, 5_000) if has_edges else act(call)
+        if has_edges:
+            return EdgeLog((Edge(10_000, 2, 1),), 1, 0, 5_000)
+        return act(call)
 
     lab.transport._do = lying
     with pytest.raises(DeviceLied):

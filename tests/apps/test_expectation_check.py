@@ -66,7 +66,10 @@ def test_a_reaction_in_lines_is_untried_where_lines_are_missing() -> None:
 
 
 def pins(*edges: tuple[float, int, int], outside: int | None = None) -> Record:
-    bursts = {} if outside is None else {outside: ((edges[0][0], edges[0][0], 1),)}
+    if outside is None:
+        bursts = {}
+    else:
+        bursts = {outside: ((edges[0][0], edges[0][0], 1),)}
     own, given = (tuple(Edge(*one) for one in edges if (one[1] == outside) == is_given) for is_given in (False, True))
     return Record(board_ms=4_000.0, edges=own, given=given, bursts=bursts)
 
@@ -160,7 +163,9 @@ def test_a_line_that_is_not_met_says_its_tolerance(line: str, seen: Record, tole
     assert found(line, seen).text.endswith(f"({tolerance} allowed)")
 
 
-RED, GREEN, OFF = (255, 0, 0), (0, 255, 0), (0, 0, 0)
+RED = (255, 0, 0)
+GREEN = (0, 255, 0)
+OFF = (0, 0, 0)
 
 
 def leds(*changes: tuple[float, tuple[Rgb, ...]], pin: int = 48) -> Record:

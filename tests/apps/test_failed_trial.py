@@ -69,7 +69,8 @@ async def test_neither_undo_nor_a_start_brings_a_forced_program_back(lab: Any, t
 @pytest.mark.parametrize("approved", [None, Permission.RISKY])  # a model, MCP; a schedule
 async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission | None) -> None:
     lab.trials["bad"] = BAD
-    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    toolbox = Toolbox(program_tools(lab), Gate())
+    context = ToolContext("owner", lab.steps.append)
     result = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad"}', context, approved=approved)
     assert (result.ok, result.error_code) == (False, "trial_failed")
     lab.trials["part"] = make_trial(untried="this trial has no DHT11 on pin 4")
@@ -107,7 +108,8 @@ for 10 s
 async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(build_cache: Path, lab: Any) -> None:
     lab.trials["bad"] = await tried(GREENHOUSE, build_cache, TOLERANCES)
     assert lab.trials["bad"].proof == "not met"
-    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    toolbox = Toolbox(program_tools(lab), Gate())
+    context = ToolContext("owner", lab.steps.append)
     asked = {"sourceCode": GREENHOUSE, "appName": "bad", "expect": TOLERANCES}
     result = await toolbox.call("deploy-wasm-app", json.dumps(asked), context)
     content = json.loads(result.content)
@@ -128,7 +130,8 @@ async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(bui
 
 
 async def test_of_a_devices_drafts_the_newest_are_kept(lab: Any) -> None:
-    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    toolbox = Toolbox(program_tools(lab), Gate())
+    context = ToolContext("owner", lab.steps.append)
     for number in range(MAX_DRAFTS + 1):
         lab.trials[f"bad{number}"] = BAD
         await toolbox.call("deploy-wasm-app", json.dumps({"sourceCode": "x", "appName": f"bad{number}"}), context)

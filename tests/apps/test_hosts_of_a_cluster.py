@@ -30,7 +30,8 @@ async def copies(database_url: str) -> AsyncIterator[tuple[SharedDatabase, Share
 
 @pytest.fixture
 async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[tuple[Lab, Lab]]:
-    transport, made = PaperTransport("paper:1"), list[Lab]()
+    transport = PaperTransport("paper:1")
+    made = list[Lab]()
     async with AsyncExitStack() as stack:
         for host_id, copy in zip("ab", copies, strict=True):
             registry = Registry(

@@ -18,7 +18,8 @@ from microclaw.apps.installer import recover_changes
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, InstallInterrupted, MicroclawError
 from microclaw.store.database import Database
 
-PUT, OFF = "apps.install", "apps.remove"
+PUT = "apps.install"
+OFF = "apps.remove"
 PREPARING = ("compile", "try", "approve", "apps.list")
 CHANGING = (PUT, OFF, "gpio.set")
 # Of each act: its stages that no other act has alike, and how blink stands before and after it.
@@ -64,7 +65,8 @@ async def prepared(lab: Any, act: str) -> Callable[[], Awaitable[Any]]:
 
 def at(lab: Any, stage: str, happens: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
     """Let this happen at that stage, once, in place of the stage's own work; edges are read before, too."""
-    left, called = [happens], set[str]()
+    left = [happens]
+    called = set[str]()
 
     def hooked(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def step(*args: Any, **more: Any) -> Any:
@@ -83,10 +85,14 @@ def at(lab: Any, stage: str, happens: Callable[[Callable[[], Awaitable[Any]]], A
 async def test_what_the_board_lists_decides(
     lab: Any, database: Database, act: str, stage: str, cut: str, happened: bool
 ) -> None:
-    do, error = await prepared(lab, act), CUTS[cut][stage == PUT]
+    do = await prepared(lab, act)
+    error = CUTS[cut][stage == PUT]
 
     async def interrupted(work: Callable[[], Awaitable[Any]]) -> Any:
-        done = await work() if happened or "." not in stage else None
+        if happened or "." not in stage:
+            done = await work()
+        else:
+            done = None
         lab.transport.away = error
         if cut == "host killed":
             for ending in ("complete", "end"):  # the dead write nothing
@@ -132,7 +138,8 @@ async def test_what_the_board_refuses_leaves_everything_as_it_was(lab: Any, act:
 
 @pytest.mark.parametrize(("act", "stage"), EACH)
 async def test_of_two_changes_at_once_the_second_waits_for_the_first(lab: Any, act: str, stage: str) -> None:
-    do, later = await prepared(lab, act), list[asyncio.Task[object]]()
+    do = await prepared(lab, act)
+    later = list[asyncio.Task[object]]()
 
     async def meanwhile(work: Callable[[], Awaitable[Any]]) -> Any:
         later.extend(asyncio.create_task(lab.set_pin(pin)) for pin in (6, 7))

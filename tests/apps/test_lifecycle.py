@@ -59,7 +59,9 @@ async def test_what_somebody_else_does_during_its_trial_counts(
     await lab.deploy()
     if asked == "start":
         await lab.act("stop")
-    trying, is_tried, go_on = lab.try_image, asyncio.Event(), asyncio.Event()
+    trying = lab.try_image
+    is_tried = asyncio.Event()
+    go_on = asyncio.Event()
 
     async def slow(*given: Any) -> Any:
         if not is_tried.is_set():

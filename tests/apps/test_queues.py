@@ -12,11 +12,14 @@ from microclaw.apps.queues import Turns, on_each
 from microclaw.devices.device import Device
 from microclaw.errors import Overloaded
 
-EACH, ALL = 3, 10
+EACH = 3
+ALL = 10
 
 
 async def test_one_persons_work_makes_neither_the_owner_nor_another_person_wait_long() -> None:
-    turns, free, owners_began = Turns(EACH, ALL, "wait"), asyncio.Event(), asyncio.Event()
+    turns = Turns(EACH, ALL, "wait")
+    free = asyncio.Event()
+    owners_began = asyncio.Event()
     began: list[str | None] = []
 
     async def one(person_id: str | None) -> None:
@@ -66,7 +69,9 @@ async def test_places_are_bounded_and_a_cancelled_one_gives_its_own_back(nameles
 
 
 async def test_an_act_on_many_runs_on_so_many_at_once_and_ends_when_it_is_cancelled() -> None:
-    begun, ended, running = asyncio.Event(), list[str](), list[str]()
+    begun = asyncio.Event()
+    ended = list[str]()
+    running = list[str]()
 
     async def act(device: Device) -> None:
         running.append(device.name)

@@ -24,7 +24,8 @@ async def _compile(source: str, board: Any, name: str, *_: Any) -> PyImage:
 
 @pytest.fixture
 def py_lab(lab: Any) -> Any:
-    lab.transport.kinds, lab.compile = ("py",), _compile
+    lab.transport.kinds = ("py",)
+    lab.compile = _compile
     lab.rebuild()
     return lab
 

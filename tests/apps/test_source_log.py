@@ -71,7 +71,8 @@ async def test_a_traceback_has_the_sources_lines_and_no_frames_of_the_firmware(l
 async def test_a_line_is_told_in_the_lines_of_the_version_that_ran_then(
     lab: Any, journal_clock: Any, tmp_path: Path
 ) -> None:
-    old, bad = await image_of(BLINK, tmp_path), await image_of("x = 1\n\n\n" + BLINK, tmp_path)
+    old = await image_of(BLINK, tmp_path)
+    bad = await image_of("x = 1\n\n\n" + BLINK, tmp_path)
     await put(lab.change_log, lab.device_id, old)
     await put(lab.change_log, lab.device_id, bad, fails=True)
     soon = journal_clock.now_ms()

@@ -55,7 +55,8 @@ async def test_a_board_that_stands_still_holds_a_trials_place_for_no_longer_than
                 raise DeviceTimeout("it does not answer")
             return SimpleNamespace(now_ms=0.0)
 
-    board, run = cast("TrialBoard", SimpleNamespace(control=StillBoard())), plan(TrialOptions(), uptime_ms=1_000.0)
+    board = cast("TrialBoard", SimpleNamespace(control=StillBoard()))
+    run = plan(TrialOptions(), uptime_ms=1_000.0)
     with pytest.raises(DeviceTimeout):
         await BoardRun(board, make_image("still"), run).record()
     assert max(StillBoard.waits_s) <= 3 * run.host_s

@@ -24,11 +24,15 @@ def _polled(expect: str, period_ms: float, phase_ms: float) -> int:
         for edge in levels_over_time(plan(TrialOptions(expectations=parse_expectations(expect))).stimuli).edges
         if edge.pin == 4
     ]
-    level, changes, at_ms, place = edges[0].level, 0, phase_ms, 0
+    level = edges[0].level
+    changes = 0
+    at_ms = phase_ms
+    place = 0
     now = level
     while place < len(edges):
         while place < len(edges) and edges[place].t_ms <= at_ms:
-            now, place = edges[place].level, place + 1
+            now = edges[place].level
+            place = place + 1
         changes += now != level
         level = now
         at_ms += period_ms

@@ -26,8 +26,12 @@ from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram
 from microclaw.store.schedules import StandingYes
 
-ADA, BOB, GUEST = Person("p-ada", "Ada", "member"), Person("p-bob", "Bob", "member"), Person("p-g", "Gus", "guest")
-READ, ACT, RISKY = Permission.READ, Permission.ACT, Permission.RISKY
+ADA = Person("p-ada", "Ada", "member")
+BOB = Person("p-bob", "Bob", "member")
+GUEST = Person("p-g", "Gus", "guest")
+READ = Permission.READ
+ACT = Permission.ACT
+RISKY = Permission.RISKY
 
 
 @pytest.fixture

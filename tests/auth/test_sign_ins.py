@@ -32,7 +32,9 @@ RIGHT = "correct horse battery"
 
 class Bench:
     def __init__(self, people: People, database: Database, clock: Clock) -> None:
-        self.people, self.database, self.clock = people, database, clock
+        self.people = people
+        self.database = database
+        self.clock = clock
         self.events: list[AuditEvent] = []
         self.sign_ins = SignIns(database, people, now_ms=clock.ms, clock_s=clock, record=self.events.append)
 
@@ -79,7 +81,8 @@ async def test_secrets_are_kept_as_hashes_and_said_nowhere(bench: Bench) -> None
 async def test_a_link_lives_ten_minutes_over_a_kill_of_its_host_and_is_used_once(bench: Bench, tmp_path: Path) -> None:
     late = await bench.sign_ins.new_code()
     bench.clock.forward(s=1)
-    code, used = await bench.sign_ins.new_code(), await bench.sign_ins.new_code()
+    code = await bench.sign_ins.new_code()
+    used = await bench.sign_ins.new_code()
     assert await bench.sign_ins.with_code(used, **FROM) is not None
     killed = tmp_path / "killed.db"
     for suffix in ("", "-wal"):  # a kill -9 would leave it
@@ -104,7 +107,8 @@ async def test_links_are_bounded_and_wrong_ones_wait_but_a_right_one_does_not(be
 
 
 async def test_a_session_ends_unused_and_at_last_in_any_case(bench: Bench) -> None:
-    idle, used = await bench.opened(), await bench.opened()
+    idle = await bench.opened()
+    used = await bench.opened()
     for _ in range(LONGEST_MS // (IDLE_MS - 60_000)):
         bench.clock.forward(ms=IDLE_MS - 60_000)
         assert await bench.is_good(used)
@@ -122,7 +126,8 @@ async def test_a_clock_that_goes_back_opens_nothing_and_loses_nothing(bench: Ben
 
 
 async def test_another_role_ends_open_connections_and_a_removed_person_is_out_at_once(bench: Bench) -> None:
-    opened, code = await bench.opened("ada"), await bench.sign_ins.new_code("ada")
+    opened = await bench.opened("ada")
+    code = await bench.sign_ins.new_code("ada")
     async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
         assert watch.check()
         await bench.people.change_role("ada", "read-only")
@@ -180,7 +185,8 @@ async def test_a_bad_password_is_not_set(bench: Bench) -> None:
 
 
 async def test_a_new_password_and_a_removed_one_end_every_session_of_that_person(bench: Bench) -> None:
-    own, other = await bench.opened("ada"), await bench.opened()
+    own = await bench.opened("ada")
+    other = await bench.opened()
     await bench.sign_ins.set_password("ada", RIGHT)
     assert (await bench.is_good(own), await bench.is_good(other)) == (False, True)
     by_password = await bench.sign_ins.with_password("ada", RIGHT, **FROM)

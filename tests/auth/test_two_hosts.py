@@ -46,7 +46,8 @@ async def test_what_ends_at_one_host_ends_the_streams_of_the_other(
     ada = await there.people.add("Ada", "member")
     await until(lambda: here.people.get(ada.person_id))
     secret = await there.tokens.create("script", ada.person_id)
-    token, opened = await here.tokens.who(secret), await signed_in(here, "Ada")
+    token = await here.tokens.who(secret)
+    opened = await signed_in(here, "Ada")
     assert token is not None
     async with here.watching(token.token_id) as first, here.watching(opened.sign_in.sign_in_id) as second:
         assert (first.check(), second.check()) == (True, True)

@@ -77,7 +77,8 @@ def test_a_cut_anywhere_is_told_as_a_cut(size: int) -> None:
 def test_a_changed_byte_anywhere_is_refused_and_nothing_wrong_is_given_out(place: int, change: int) -> None:
     wrong = bytearray(LARGE)
     wrong[place] ^= change
-    given_out, whole = b"", opened(LARGE)
+    given_out = b""
+    whole = opened(LARGE)
     with pytest.raises(BackupError) as error:  # noqa: PT012 - what came before the error is looked at
         for data in decrypted(io.BytesIO(wrong), KEY):
             given_out += data

@@ -44,7 +44,8 @@ def beside(home: Path) -> list[str]:
 async def test_everything_is_back_and_nothing_is_done_twice_while_the_host_changes_its_files(
     home: Path, tmp_path: Path
 ) -> None:
-    new, before = tmp_path / "b" / "home", tree(home)
+    new = tmp_path / "b" / "home"
+    before = tree(home)
     async with Database.open(home / "microclaw.db") as database:
         with home_archive(home, now_ms=NOW_MS) as (contents, chunks):
             await database.write(lambda connection: connection.execute("UPDATE devices SET name = 'later'").rowcount)
@@ -103,7 +104,8 @@ def test_a_home_without_a_store_or_with_a_damaged_one_makes_no_backup(home: Path
 
 
 def tar_of(*infos: tuple[tarfile.TarInfo, bytes], contents: Contents = SOUND, store: bool = True) -> bytes:
-    made, text = io.BytesIO(), msgspec.json.encode(contents)
+    made = io.BytesIO()
+    text = msgspec.json.encode(contents)
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for info, data in [(entry(NAME, text), text), *infos, *([(entry("home/microclaw.db", b"x"), b"x")] * store)]:
             tar.addfile(info, io.BytesIO(data))

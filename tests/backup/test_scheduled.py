@@ -26,7 +26,9 @@ class Backups:
 
     def __init__(self, home: Path, folder: Path) -> None:
         folder.mkdir()
-        self.home, self.folder, self.now_ms = home, folder, NOW_MS
+        self.home = home
+        self.folder = folder
+        self.now_ms = NOW_MS
         self.events: list[AuditEvent] = []
         self.settings = BackupSettings(folder=str(folder), every="1d", keep=3, recipient=str(KEY.public))
 
@@ -71,7 +73,8 @@ async def test_what_is_not_its_own_is_left_alone_and_the_future_pushes_out_no_ne
         "photo.jpg",
         ".microclaw-ffffffff-20270101T000000Z.age.01234567.new",
     }
-    of_a_crash, of_a_wrong_clock = f".{prefix}20270101T000000Z.age.01234567.new", f"{prefix}20990101T000000Z.age"
+    of_a_crash = f".{prefix}20270101T000000Z.age.01234567.new"
+    of_a_wrong_clock = f"{prefix}20990101T000000Z.age"
     for name in (*others, of_a_crash, of_a_wrong_clock):
         (kept.folder / name).write_bytes(b"x")
     kept.now_ms += DAY_MS

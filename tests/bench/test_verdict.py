@@ -33,5 +33,6 @@ def test_there_are_enough_programs_of_every_kind() -> None:
 
 async def test_right_and_wrong_programs_are_told_apart() -> None:
     outcomes = await judge_cases(read_cases(["three_pulses"]))
-    right_accepted, wrong_accepted = metrics(outcomes)[1].value, metrics(outcomes)[3].value
+    right_accepted = metrics(outcomes)[1].value
+    wrong_accepted = metrics(outcomes)[3].value
     assert (right_accepted, wrong_accepted) == (100, 0), [o for o in outcomes if o.accepted != (not o.case.kind)]

@@ -67,7 +67,8 @@ def test_pwm_of_one_frequency_shares_a_timer_and_an_ended_one_makes_room() -> No
 
 
 async def warnings_of(board_id: str, source: str, folder: Path, language: Language | None) -> tuple[Diagnostic, ...]:
-    board, cache = load_board(board_id), BuildCache(folder)
+    board = load_board(board_id)
+    cache = BuildCache(folder)
     if language is None:
         return (await build(source, "limits", board=board, cache=cache)).warnings
     return (await compile_module(source, board, language=language, cache=cache)).warnings

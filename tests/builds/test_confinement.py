@@ -45,7 +45,8 @@ def python(code: str, directory: Path, *more: str) -> ProcessResult:
 
 
 def test_a_file_of_the_machine_is_not_read(way: str, tmp_path: Path) -> None:
-    secret, work = tmp_path / "secret.h", tmp_path / "work"
+    secret = tmp_path / "secret.h"
+    work = tmp_path / "work"
     secret.write_text("int the_secret;\n")
     work.mkdir()
     for named in (secret, "/etc/passwd", f"/proc/{os.getpid()}/environ"):
@@ -57,7 +58,8 @@ def test_a_file_of_the_machine_is_not_read(way: str, tmp_path: Path) -> None:
 
 
 def test_its_own_folder_is_written_and_no_other(way: str, tmp_path: Path) -> None:
-    work, other = tmp_path / "work", tmp_path / "other"
+    work = tmp_path / "work"
+    other = tmp_path / "other"
     work.mkdir()
     other.mkdir()
     done = python("open('made', 'w').write('x')", work)
@@ -118,11 +120,13 @@ CALLS = {
 
 def test_nothing_of_other_files_and_processes_is_changed(way: str, tmp_path: Path) -> None:
     """Its own limits may be set; each other call is refused by the filter, also where Landlock has no rule for it."""
-    work, victim = tmp_path / "work", tmp_path / "victim"
+    work = tmp_path / "work"
+    victim = tmp_path / "victim"
     work.mkdir()
     victim.write_text("x")
     victim.chmod(0o600)
-    before, limit = victim.stat(), resource.getrlimit(resource.RLIMIT_CPU)
+    before = victim.stat()
+    limit = resource.getrlimit(resource.RLIMIT_CPU)
     code = f"""
 import ctypes, os, resource
 PATH, HOST, X86 = {str(victim)!r}, {os.getpid()}, os.uname().machine == "x86_64"
@@ -181,7 +185,8 @@ os.read(ends, 1)
 
 def test_of_a_compiler_at_home_only_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    work, own = tmp_path / "work", tmp_path / "opt" / "clang"
+    work = tmp_path / "work"
+    own = tmp_path / "opt" / "clang"
     own.mkdir(parents=True)
     for compiler in (tmp_path / "clang", own / "clang", tmp_path.parent / "clang"):
         compiler.touch()

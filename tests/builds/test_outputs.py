@@ -16,7 +16,8 @@ from microclaw.wasm.compile import compile_module
 
 @pytest.mark.parametrize("kind", ["missing", "fifo", "link", "hard link", "folder", "long"])
 def test_what_is_no_ordinary_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
-    secret, made = tmp_path / "secret", tmp_path / "program.o"
+    secret = tmp_path / "secret"
+    made = tmp_path / "program.o"
     secret.write_text("the secret")
     if kind == "fifo":
         os.mkfifo(made)
@@ -36,7 +37,9 @@ def test_what_is_no_ordinary_file_is_refused_at_once(kind: str, tmp_path: Path) 
 
 
 def test_what_is_written_follows_no_link(tmp_path: Path) -> None:
-    other, place, folder = tmp_path / "other", tmp_path / "compiled.wasm", tmp_path / "folder"
+    other = tmp_path / "other"
+    place = tmp_path / "compiled.wasm"
+    folder = tmp_path / "folder"
     other.write_text("as it was")
     place.symlink_to(other)
     write_input(place, b"code", stage="link")
@@ -50,7 +53,8 @@ def test_what_is_written_follows_no_link(tmp_path: Path) -> None:
 async def test_a_compiler_that_was_taken_over_ends_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
-    compiler, cache = tmp_path / "clang", BuildCache(tmp_path / "cache")
+    compiler = tmp_path / "clang"
+    cache = BuildCache(tmp_path / "cache")
     for act in ("/usr/bin/mkfifo program.d", "/usr/bin/ln -s /etc/passwd program.d", "/usr/bin/mkfifo program.o"):
         undone = f"[ -e program.d ] && /usr/bin/rm {act.rsplit(maxsplit=1)[1]} && {act}"
         compiler.write_text(f'#!/bin/sh\n/usr/bin/clang "$@" || exit\n{undone}\nexit 0\n')

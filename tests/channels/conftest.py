@@ -71,7 +71,9 @@ class ScriptedAgent:
             await asyncio.wait((script,))
         finally:
             script.cancel()
-        return Answer("stopped, as you asked", error_code="cancelled") if script.cancelled() else script.result()
+        if script.cancelled():
+            return Answer("stopped, as you asked", error_code="cancelled")
+        return script.result()
 
     async def _play(self, turn: RunningTurn) -> Answer:
         async for event in self._turn(turn.message.inbound):

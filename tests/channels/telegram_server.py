@@ -40,7 +40,9 @@ class Sent:
 class BotApiError(Exception):
     def __init__(self, status: int, description: str, **parameters: object) -> None:
         super().__init__(description)
-        self.status, self.description, self.parameters = status, description, parameters
+        self.status = status
+        self.description = description
+        self.parameters = parameters
 
 
 class TelegramServer:
@@ -125,7 +127,10 @@ class TelegramServer:
         if update_id is None:
             update_id = self._next_update
             self._next_update += 1
-        value = {"update_id": update_id, **content} if isinstance(content, dict) else content
+        if isinstance(content, dict):
+            value = {"update_id": update_id, **content}
+        else:
+            value = content
         async with self._changed:
             self._updates.append(value)
             self._changed.notify_all()
@@ -221,7 +226,8 @@ class TelegramServer:
         return {"id": BOT_ID, "is_bot": True, "first_name": "microclaw", "username": USERNAME}
 
     def _send_message(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        chat_id, text = self._writable(arguments), _checked_text(arguments)
+        chat_id = self._writable(arguments)
+        text = _checked_text(arguments)
         return self._sent(Sent(0, chat_id, text, "parse_mode" in arguments, _buttons(arguments)))
 
     def _send_file(self, field: str, limit: int, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -245,10 +251,12 @@ class TelegramServer:
         found = next((m for m in self.chat(chat_id) if m.message_id == arguments["message_id"]), None)
         if found is None:
             raise BotApiError(400, "Bad Request: message to edit not found")
-        text, buttons = _checked_text(arguments), _buttons(arguments)
+        text = _checked_text(arguments)
+        buttons = _buttons(arguments)
         if (text, buttons) == (found.text, found.buttons):
             raise BotApiError(400, "Bad Request: message is not modified: specified new message content and reply ...")
-        found.text, found.buttons = text, buttons
+        found.text = text
+        found.buttons = buttons
         return {"message_id": found.message_id}
 
     def _send_chat_action(self, arguments: dict[str, Any]) -> bool:
@@ -330,7 +338,10 @@ def _checked_text(arguments: dict[str, Any]) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise BotApiError(400, "Bad Request: strings must be encoded in UTF-8") from None
-    seen = visible_text(text) if arguments.get("parse_mode") == "HTML" else text
+    if arguments.get("parse_mode") == "HTML":
+        seen = visible_text(text)
+    else:
+        seen = text
     if not seen.strip():
         raise BotApiError(400, "Bad Request: message text is empty")
     if len(seen.encode("utf-16-le")) // 2 > LIMIT:
@@ -354,7 +365,8 @@ def visible_text(markup: str) -> str:
     for found in _MARKUP.finditer(markup):
         out.append(_unescaped(markup[at : found.start()]))
         at = found.end()
-        closes, tag = found[1], found[2]
+        closes = found[1]
+        tag = found[2]
         inside_code = "code" in opened or ("pre" in opened and not (tag == "code" and opened[-1] == "pre"))
         if tag not in _TAGS or (not closes and (inside_code or tag in opened)):
             raise BotApiError(400, f"Bad Request: can't parse entities: start tag {tag} inside of {opened}")

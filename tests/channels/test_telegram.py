@@ -51,7 +51,8 @@ async def test_a_crowd_of_strangers_is_answered_each_once_and_at_a_bounded_rate(
 
 
 async def test_in_a_group_only_what_is_addressed_by_the_admitted_comes_in(bot: Telegram) -> None:
-    group, server = -1001, bot.server
+    group = -1001
+    server = bot.server
     await server.say("talk among people", chat=group)
     await server.say("", chat=group, new_chat_title="Workshop")
     await server.say(f"@{USERNAME} from a stranger", user=666, chat=group)
@@ -183,7 +184,8 @@ TOPIC: dict[str, Any] = {"message_thread_id": 42, "is_topic_message": True}
 
 
 async def test_an_answer_goes_into_its_topic_and_points_to_its_message_in_a_group(bot: Telegram) -> None:
-    server, group = bot.server, -1001
+    server = bot.server
+    group = -1001
     await server.say(f"@{USERNAME} blink", chat=group, message_id=777, **TOPIC)
     await server.message(group)
     await server.say(f"@{USERNAME} a thread of replies", chat=group, message_id=778, message_thread_id=5)

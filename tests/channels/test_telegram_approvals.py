@@ -44,7 +44,8 @@ async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too_and_to_its
                     done.failed(error)
 
         tasks.create_task(act())
-        mine, owners = await server.message(200), await server.message(100)
+        mine = await server.message(200)
+        owners = await server.message(100)
         assert [b["text"] for b in mine.buttons] == ["Decline"]
         assert [b["text"] for b in owners.buttons] == ["Approve", "Decline"]
         await server.press(owners, "Approve", user=100)

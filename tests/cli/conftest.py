@@ -18,12 +18,14 @@ from microclaw.cli.main import main
 
 TIMEOUT_S = 60
 Run: TypeAlias = Callable[..., Ran]
-clean_environ, run_in = environ_of, microclaw
+clean_environ = environ_of
+run_in = microclaw
 
 
 def run_here(home: Path, *words: str | Path, stdin: str = "", environ: Mapping[str, str] | None = None) -> Ran:
     """`run_in` without the time that a process takes to start."""
-    out, err = io.BytesIO(), io.BytesIO()
+    out = io.BytesIO()
+    err = io.BytesIO()
     streams = {"stdin": io.BytesIO(stdin.encode()), "stdout": out, "stderr": err}
     texts: dict[str, Any] = {
         name: io.TextIOWrapper(stream, "utf-8", write_through=True) for name, stream in streams.items()

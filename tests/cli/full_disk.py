@@ -70,7 +70,9 @@ def start(home: Path, log: Path, *options: str) -> str:
 
 def authority(home: Path) -> str | None:
     path = home / "identity" / "authority.pem"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+    if path.exists():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return None
 
 
 def _code(ask: Callable[[], object]) -> str:

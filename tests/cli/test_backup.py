@@ -61,7 +61,8 @@ def test_nothing_is_overwritten_without_a_word(command: Run, recipient: str, hom
 def test_wrong_words_are_told_and_a_store_that_another_process_holds(
     command: Run, recipient: str, home: Path, tmp_path: Path
 ) -> None:
-    file, short = tmp_path / "b.age", tmp_path / "short"
+    file = tmp_path / "b.age"
+    short = tmp_path / "short"
     short.write_text("short\n")
     for words in (
         ("make",),
@@ -107,7 +108,8 @@ def settings_of(home: Path, *, password_file: Path | None = None) -> Settings:
 
 @pytest.mark.parametrize("place", ["backup.key", "notes/deep/in it"])
 def test_keys_and_the_password_file_in_the_home_are_named_wherever_they_are(tmp_path: Path, place: str) -> None:
-    home, path = tmp_path / "home", tmp_path / "home" / place
+    home = tmp_path / "home"
+    path = tmp_path / "home" / place
     path.parent.mkdir(parents=True)
     (tmp_path / "key").write_text(KEY.to_text())
     (home / "words.md").write_text("a key looks like AGE-SECRET-KEY-1...")

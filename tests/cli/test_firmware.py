@@ -29,7 +29,8 @@ def test_a_sign_command_that_does_not_sign_is_refused() -> None:
 
 
 def test_a_key_is_locked_and_never_overwritten(run: Run, tmp_path: Path) -> None:
-    out, word = tmp_path / "key.pem", tmp_path / "word"
+    out = tmp_path / "key.pem"
+    word = tmp_path / "word"
     word.write_text("open sesame\n")
     assert run("firmware", "keygen", "--out", out, "--password", f"@{word}").code == 0
     before = out.read_bytes()

@@ -34,7 +34,8 @@ def test_each_example_is_read_by_the_parser_as_its_own_command() -> None:
     assert not set(EXAMPLES) - {name for name, _ in EVERY}
     main: Any = app
     for name, line in LINES:
-        command, path = main, []
+        command = main
+        path = []
         context = command.make_context("microclaw", hoist_globals(shlex.split(line.replace("\\\n", ""))))
         while isinstance(command, click.Group) and (rest := [*context._protected_args, *context.args]):
             word, command, rest = command.resolve_command(context, rest)

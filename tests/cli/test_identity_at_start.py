@@ -34,7 +34,8 @@ def _page_of_the_store(home: Path) -> None:
 
 def test_a_damaged_home_is_told_and_left_as_it_is_and_a_lost_certificate_is_made_again(home: Path) -> None:
     """Every damage of an authority is in tests/auth/identity."""
-    log, server = home.parent / "log", home / "identity" / "server.pem"
+    log = home.parent / "log"
+    server = home / "identity" / "server.pem"
     whole = _authority(home).read_bytes()
     _authority(home).unlink()
     assert "begin-anew" in start(home, log)

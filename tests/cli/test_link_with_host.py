@@ -94,7 +94,8 @@ def test_the_wifi_of_a_board_is_changed_told_of_and_its_password_shown_nowhere(a
     def wifi(*words: str) -> int:
         return ask("device", "wifi", "lamp", *words).code
 
-    wrong, short = tmp_path / "password", tmp_path / "short"
+    wrong = tmp_path / "password"
+    short = tmp_path / "short"
     wrong.write_text("not this one\n")
     short.write_text("zyx987\n")
     for words in (

@@ -18,7 +18,8 @@ from microclaw.errors import ConfigError
 
 def _line(text: str, *arguments: object, **facts: Any) -> str:
     record = logging.LogRecord("microclaw.transports", logging.WARNING, "", 0, text, arguments, None)
-    record.created, record.msecs = 1_700_000_000.25, 250.0
+    record.created = 1_700_000_000.25
+    record.msecs = 250.0
     record.__dict__.update(facts)
     return LogLines().format(record)
 

@@ -35,7 +35,8 @@ LINES: Final = [line for page in PAGES for block in blocks(page) for line in COM
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a shell with `microclaw` in its path, beside a host that knows no board."""
-    home, tools = tmp_path / "home", tmp_path / "bin"
+    home = tmp_path / "home"
+    tools = tmp_path / "bin"
     tools.mkdir()
     script = tools / "microclaw"
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m microclaw "$@"\n')

@@ -35,7 +35,9 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def told(person: Path) -> list[str]:
     log = person / "systemctl.log"
-    return log.read_text().splitlines() if log.exists() else []
+    if log.exists():
+        return log.read_text().splitlines()
+    return []
 
 
 def test_unit_quotes_what_systemd_would_expand() -> None:

@@ -22,7 +22,8 @@ def app(host: Host, act: str, name: str, device: str = "virtual-1") -> int:
 
 
 def test_a_stopped_program_stays_stopped_over_a_kill_of_its_host_and_a_boot_of_its_board(tmp_path: Path) -> None:
-    home, program = tmp_path / "home", tmp_path / "pyblink.py"
+    home = tmp_path / "home"
+    program = tmp_path / "pyblink.py"
     program.write_text(PY_BLINK)
     with running_host(home, "--virtual", "1") as host:
         assert run_here(home, "run", blink(tmp_path, 10), "-d", "virtual-1").code == 0

@@ -122,7 +122,8 @@ def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
 
 
 def test_an_editor_that_fails_or_is_late_changes_nothing(ask: Run, home: Path, tmp_path: Path) -> None:
-    memory, editor = home / "memory" / "MEMORY.md", tmp_path / "editor"
+    memory = home / "memory" / "MEMORY.md"
+    editor = tmp_path / "editor"
 
     def edit(script: str) -> Any:
         editor.write_text(f"#!/bin/sh\n{script}\n")

@@ -33,7 +33,10 @@ def cut_at(east: WholeHost, device: ScriptedDevice, method: str) -> None:
         params: dict[str, Any] = dict(call.params)
         if call.method == method and methods.count(method) == 1:
             east.way.cut()
-        installed = [{"name": PROGRAM["name"], "state": "running"}] if "apps.commit" in methods else []
+        if "apps.commit" in methods:
+            installed = [{"name": PROGRAM["name"], "state": "running"}]
+        else:
+            installed = []
         values: dict[str, Any] = {
             "apps.list": {"apps": installed},
             "apps.begin": {"offset": 0},

@@ -71,7 +71,9 @@ class FleetDevice(ScriptedDevice):
     """It tells numbered events now and then, takes notes, and goes to the next host when it is cut off."""
 
     def prepare(self, name: str, rng: random.Random) -> None:
-        self.name, self.rng, self.sent = name, rng, 0
+        self.name = name
+        self.rng = rng
+        self.sent = 0
         self.notes: list[tuple[bytes, str]] = []
         self.closes: set[int | None] = set()
 
@@ -85,7 +87,8 @@ class FleetDevice(ScriptedDevice):
         at = self.rng.randrange(len(hosts))
         while not over.is_set():
             at = (at + 1) % len(hosts)
-            if (address := hosts[at].address) is not None:
+            address = hosts[at].address
+            if address is not None:
                 self.address = address
                 with suppress(aiohttp.ClientError, OSError, TimeoutError):
                     async with self.connected():
@@ -141,8 +144,11 @@ async def _within(event: asyncio.Event, for_s: float) -> None:
 
 CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "0"))
 SEED = int(os.environ.get("MICROCLAW_CHAOS_SEED", "7"))
-DEVICES, HOST_KILLS, DATABASE_KILLS = 20, 4, 2
-MOVED_S, SETTLED_S = 5.0, 120.0
+DEVICES = 20
+HOST_KILLS = 4
+DATABASE_KILLS = 2
+MOVED_S = 5.0
+SETTLED_S = 120.0
 BREACHES: Final = {4400, 4401, 4403}
 # What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.
 REFUSED: Final = (NoHost, ProtocolError, HostError)
@@ -190,7 +196,8 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 async def test_nothing_acknowledged_is_lost_or_done_twice_whatever_ends_hosts_and_database(fleet: Fleet) -> None:
     """Devices tell events, two people send notes and chat; after all the harm everything is looked at."""
     fleet.devices = devices = await paired_devices(fleet.hosts[0], fleet.rng, DEVICES)
-    quiet, over = asyncio.Event(), asyncio.Event()
+    quiet = asyncio.Event()
+    over = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for device in devices:
             tasks.create_task(device.live(fleet.hosts, quiet, over), name=device.name)
@@ -209,7 +216,8 @@ async def test_nothing_acknowledged_is_lost_or_done_twice_whatever_ends_hosts_an
 
 
 async def kill_at_random(fleet: Fleet) -> None:
-    loop, kills = asyncio.get_running_loop(), Counter[str]()
+    loop = asyncio.get_running_loop()
+    kills = Counter[str]()
     end = loop.time() + CHAOS_S
     while loop.time() < end or kills["host"] < HOST_KILLS or kills["database"] < DATABASE_KILLS:
         await asyncio.sleep(fleet.rng.uniform(0.3, 2.0))
@@ -224,7 +232,8 @@ async def kill_at_random(fleet: Fleet) -> None:
 
 
 async def _kill_one(fleet: Fleet) -> None:
-    loop, connected = asyncio.get_running_loop(), [one for one in fleet.devices if one.ready.is_set()]
+    loop = asyncio.get_running_loop()
+    connected = [one for one in fleet.devices if one.ready.is_set()]
     used = [host for host in fleet.hosts if host.address in {one.address for one in connected}]
     victim = fleet.rng.choice(used or fleet.hosts)
     its = [device for device in connected if device.address == victim.address]
@@ -298,9 +307,12 @@ async def _told_more(fleet: Fleet) -> None:
 
 async def ask(fleet: Fleet, quiet: asyncio.Event, who: str) -> None:
     """Notes to devices, and messages to the agent, at whichever host."""
-    number, rng = 0, fleet.rng
+    number = 0
+    rng = fleet.rng
     while not quiet.is_set():
-        host, device, number = rng.choice(fleet.hosts), rng.choice(fleet.devices), number + 1
+        host = rng.choice(fleet.hosts)
+        device = rng.choice(fleet.devices)
+        number = number + 1
         text = f"{who} {number}"
         try:
             if host.address is None:

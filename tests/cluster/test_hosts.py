@@ -56,7 +56,8 @@ async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_stops_its_dutie
 ) -> None:
     for name, value in (("TTL_S", 12.0), ("WORK_S", 10.4), ("_TTL_MS", 12_000)):  # longer than a busy machine halts
         monkeypatch.setattr(module, name, value)
-    first, second = Worker(), Worker()
+    first = Worker()
+    second = Worker()
     way = Way(database_url)
     async with (
         host_in(way.url, "a-0001") as (one, ha),
@@ -141,7 +142,8 @@ async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
 
 async def test_an_older_host_gives_up_its_duties_and_writes_nothing_beside_a_newer_one(database_url: str) -> None:
     async with host_in(database_url, "old-0001") as (old, hosts):
-        table, worker = DeviceTable(old), Worker()
+        table = DeviceTable(old)
+        worker = Worker()
         async with holding(Duties(old, hosts), worker):
             await until(lambda: worker.working)
             facts = msgspec.structs.replace(hosts.live["old-0001"], schema=VERSION + 1)

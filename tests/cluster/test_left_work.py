@@ -57,7 +57,8 @@ def host(database_url: str, leases: Leases, world_of: MakeWorld) -> OneHost:
     async def made(
         name: str, *, ahead: timedelta = timedelta(), hold: asyncio.Event | None = None
     ) -> AsyncIterator[World]:
-        seat, store = Seat(name, leases), SharedDatabase.opened(database_url, name)
+        seat = Seat(name, leases)
+        store = SharedDatabase.opened(database_url, name)
         async with world_of(Clock(START + ahead), Hands(hold=hold), store=store, fleet=seat) as world:
             left = asyncio.create_task(LeftWork(seat, {"schedules": world.runner.take_up}).run())
             yield world

@@ -44,8 +44,10 @@ def names(path: Path) -> list[str]:
 def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
     tmp_path: Path, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home, url = tmp_path / "home", postgres.new_database(empty=True)
-    to, back = ("--to", url), ("--back", "--database", url)
+    home = tmp_path / "home"
+    url = postgres.new_database(empty=True)
+    to = ("--to", url)
+    back = ("--back", "--database", url)
 
     def migrate(*words: str) -> bool:
         return main(["--home", str(home), "backup", "migrate", *words]) == 0

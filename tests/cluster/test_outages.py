@@ -103,7 +103,9 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up(
     server: PostgresServer, database: SharedDatabase, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     """Its connection ends once the commit took place, or before it was sent."""
-    execute, lost, way = psycopg.ClientCursor.execute, list[Any](), Way(database.url)
+    execute = psycopg.ClientCursor.execute
+    lost = list[Any]()
+    way = Way(database.url)
 
     def lossy(self: Any, query: Any, *values: Any) -> Any:
         if not lost and str(query).endswith("COMMIT"):
@@ -149,13 +151,16 @@ async def test_a_start_while_the_database_is_away_waits_and_a_wrong_password_or_
 async def test_turns_and_tasks_go_on_once_at_another_host_and_the_one_that_was_cut_off_does_nothing_for_them(
     east: WholeHost, west: WholeHost, lamp: ScriptedDevice
 ) -> None:
-    asked, answers = Counter[str](), asyncio.Event()
+    asked = Counter[str]()
+    answers = asyncio.Event()
     fan = await paired(east, "fan")
 
     def held(echo: Callable[[Call], Result | None]) -> Callable[[Call], Result | None]:
         def answer(call: Call) -> Result | None:
             asked[call.method] += 1
-            return None if call.method in HELD and not answers.is_set() else echo(call)
+            if call.method in HELD and not answers.is_set():
+                return None
+            return echo(call)
 
         return answer
 

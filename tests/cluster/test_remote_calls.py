@@ -26,7 +26,8 @@ CONSOLE = "console:/dev/nothing-is-here"
 
 
 async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHost, lamp: ScriptedDevice) -> None:
-    wasm, flash = secrets.token_bytes(1_500_000), bytearray()
+    wasm = secrets.token_bytes(1_500_000)
+    flash = bytearray()
 
     def answer(call: Call) -> Result:
         if call.method == "apps.remove":
@@ -77,7 +78,8 @@ async def test_a_device_that_its_host_loses_in_mid_call(
     """Calls that may be done twice are done where the device is then, of the others the outcome is unknown."""
     for number, (call, how) in enumerate(LOST):
         async with AsyncExitStack() as stack:
-            host, name = west, f"lamp-{number}"
+            host = west
+            name = f"lamp-{number}"
             if how == "its host stops":
                 host = await stack.enter_async_context(whole_host(shared_url, tmp_path / "south", like=east.home))
                 await host.sees("east", "west")
@@ -92,7 +94,8 @@ async def test_a_device_that_its_host_loses_in_mid_call(
                     west.way.cut()
                     await east.sees()
                 await stack.aclose()
-                moved, asked = ScriptedDevice(east.link, lamp.ca, token=lamp.token, boot_id=lamp.boot_id), list[str]()
+                moved = ScriptedDevice(east.link, lamp.ca, token=lamp.token, boot_id=lamp.boot_id)
+                asked = list[str]()
 
                 def answer(one: Call, asked: list[str] = asked) -> Result:
                     asked.append(one.method)

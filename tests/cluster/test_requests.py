@@ -67,7 +67,8 @@ class Member:
 @pytest.fixture
 async def members(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[Member, Member]]:
     """The hosts a and b."""
-    made, places = list[Member](), dict[str, str]()
+    made = list[Member]()
+    places = dict[str, str]()
     async with AsyncExitStack() as stack:
         for host_id in ("a-0001", "b-0001"):
             joining = host_in(database_url, host_id, calls=lambda host_id=host_id: places.get(host_id))  # type: ignore[misc]
@@ -237,7 +238,8 @@ def _example(kind: type[LiveEvent]) -> LiveEvent:
 
 async def test_every_kind_of_live_event_comes_to_the_other_host_and_not_back(members: tuple[Member, Member]) -> None:
     told = [_example(kind) for kind in LIVE_EVENTS]
-    own, got = Published(), Published()
+    own = Published()
+    got = Published()
     counts = Counter[str](), Counter[str]()
     first, second = (
         LiveEvents(m.requests, m.hosts, one.add, count)
@@ -262,7 +264,8 @@ async def test_every_kind_of_live_event_comes_to_the_other_host_and_not_back(mem
 async def test_a_payload_that_one_host_took_is_fetched_whole_by_another(
     members: tuple[Member, Member], tmp_path: Path
 ) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
+    here = tmp_path / "here"
+    there = tmp_path / "there"
     here.write_bytes(bytes(range(256)) * (PIECE // 200))
     name = hashlib.sha256(here.read_bytes()).hexdigest()
     await SharedFiles(members[0].database).put(name, here)

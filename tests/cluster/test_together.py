@@ -81,7 +81,8 @@ async def test_what_waits_at_one_host_is_shown_and_decided_once_at_another_with_
         tokens.append((await east.ask("/v1/tokens", {"name": role, "person": role}))["secret"])
     member, guest = tokens
     status, told = await east.asked(member, "DELETE", "/v1/devices/desk")
-    place, question = f"/v1/requests/{told['request']}", f"/v1/approvals/{told['approval']['approval_id']}"
+    place = f"/v1/requests/{told['request']}"
+    question = f"/v1/approvals/{told['approval']['approval_id']}"
     assert status == 202
     assert (await west.asked(member, "GET", place))[1]["state"] == "waiting"
     (here,), (there,) = [(await host.ask("/v1/approvals"))["approvals"] for host in (east, west)]
@@ -141,7 +142,9 @@ async def refused(url: str, home: Path) -> str:
 
 
 async def test_no_host_ends_the_fleets_authority_by_accident(database_url: str, tmp_path: Path) -> None:
-    east, west, desk = tmp_path / "east", tmp_path / "west", tmp_path / "desk"
+    east = tmp_path / "east"
+    west = tmp_path / "west"
+    desk = tmp_path / "desk"
     begin_anew = west / "identity" / BEGIN_ANEW_FILE
     async with whole_host(database_url, east):
         trusted = (east / "identity" / AUTHORITY_FILE).read_bytes()

@@ -260,7 +260,8 @@ async def test_what_cannot_be_a_device_adds_nothing(registry: Registry, device: 
 async def test_transports_are_added_once_replaced_and_the_dropped_ones_closed(
     registry: Registry, device: Device
 ) -> None:
-    serial, link = transport_of(device, "serial"), transport_of(device, "wasmachine")
+    serial = transport_of(device, "serial")
+    link = transport_of(device, "wasmachine")
     for _ in range(2):
         await registry.add_transport("bench", "serial:/dev/y")
     assert device.endpoints.count("serial:/dev/y") == 1

@@ -40,7 +40,9 @@ class Names:
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
         found = self.answers.get(host, ["127.0.0.1"])
-        return (found.pop(0),) if len(found) > 1 else tuple(found)
+        if len(found) > 1:
+            return (found.pop(0),)
+        return tuple(found)
 
 
 @dataclass
@@ -67,7 +69,10 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable
 
 
 def page(body: bytes | str, kind: str = "text/html; charset=utf-8", *more: str, status: str = "200 OK") -> bytes:
-    content = body if isinstance(body, bytes) else body.encode()
+    if isinstance(body, bytes):
+        content = body
+    else:
+        content = body.encode()
     head = (f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(content)}", "Connection: close")
     return "\r\n".join((*head, *more, "", "")).encode() + content
 
@@ -96,7 +101,10 @@ def connect_proxy(to_port: int | None = None) -> AbstractAsyncContextManager[Ser
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         host, _, port = head.split(b" ")[1].decode().rpartition(":")
-        to = (host, int(port)) if to_port is None else ("127.0.0.1", to_port)
+        if to_port is None:
+            to = (host, int(port))
+        else:
+            to = ("127.0.0.1", to_port)
         inner, outer = await asyncio.open_connection(*to)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
@@ -237,7 +245,9 @@ def allow(*entries: str, limits: str = "") -> str:
 
 def status(answer: bytes) -> int:
     """Of an answer; 0 where the proxy closed without one."""
-    return int(answer.split(b" ", 2)[1]) if answer else 0
+    if answer:
+        return int(answer.split(b" ", 2)[1])
+    return 0
 
 
 @cache

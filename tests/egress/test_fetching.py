@@ -128,7 +128,8 @@ async def test_good_redirects_are_followed_and_endless_ones_are_not(caplog: pyte
 
 
 async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
-    server, client = server_tls(tmp_path, "page.example"), client_tls("page.example")
+    server = server_tls(tmp_path, "page.example")
+    client = client_tls("page.example")
     async with site(lambda _: page(HELLO), tls=server) as web:
         found = await fetcher(tls=client).fetch(f"https://page.example:{web.port}/")
         assert found.text == HELLO

@@ -102,7 +102,8 @@ def settings(settings_at: Callable[..., Settings]) -> Settings:
 def log_of() -> Iterator[Callable[[Settings], SecretMask]]:
     """Sets the host's log up as the host does; with its mask."""
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    before = root.handlers[:]
+    level = root.level
 
     def opened(settings: Settings) -> SecretMask:
         mask = SecretMask(secret_texts(settings))

@@ -50,7 +50,10 @@ def made_clients(source: str) -> Iterator[tuple[int, str]]:
     names = {node.name: f"microclaw.{node.name}" for node in nodes if isinstance(node, ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            if isinstance(node, ast.ImportFrom):
+                module = f"{node.module}."
+            else:
+                module = ""
             names |= {alias.asname or alias.name: module + alias.name for alias in node.names}
     types = (part for node in nodes for part in (getattr(node, "annotation", None), getattr(node, "returns", None)))
     typed = {id(inner) for part in types if part is not None for inner in ast.walk(part)}
@@ -68,7 +71,9 @@ def made_clients(source: str) -> Iterator[tuple[int, str]]:
 def _qualified(node: ast.expr, names: dict[str, str]) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_qualified(node.value, names)}.{node.attr}"
-    return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, node.id)
+    return ""
 
 
 def excepted(name: str) -> str | None:
@@ -76,7 +81,8 @@ def excepted(name: str) -> str | None:
 
 
 def test_no_client_is_made_outside_of_the_door() -> None:
-    wrong, used = [], set()
+    wrong = []
+    used = set()
     for path in SRC.rglob("*.py"):
         name = path.relative_to(SRC).as_posix()
         if name in DOORS:

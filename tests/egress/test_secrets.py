@@ -94,7 +94,8 @@ WRONG = (
 
 
 async def test_the_value_is_in_a_private_file_and_known_to_the_mask_before_it_is_used(tmp_path: Path) -> None:
-    mask, file = SecretMask(), tmp_path / "secrets.toml"
+    mask = SecretMask()
+    file = tmp_path / "secrets.toml"
     values = SecretValues(tmp_path, {}, mask=mask)
     for name, value in WRONG:
         with pytest.raises(ConfigError):

@@ -49,7 +49,8 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def keys_manifest(**changes: Any) -> dict[str, Any]:
-    add, remove = [{"key_id": signer(1).key_id, "n": signer(1).n}], [signer().key_id]
+    add = [{"key_id": signer(1).key_id, "n": signer(1).n}]
+    remove = [signer().key_id]
     return _signed_by_the_first({"kind": "keys", "serial": 2, "add": add, "remove": remove, **changes})
 
 

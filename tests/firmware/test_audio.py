@@ -130,7 +130,8 @@ async def test_what_is_heard_and_said_comes_whole_and_in_order_and_can_be_ended(
 
 
 async def _listens(device: DeviceLink, chip: Chip, heard: Heard) -> None:
-    connection, sent = device.connection, tone(50)
+    connection = device.connection
+    sent = tone(50)
     assert connection is not None
     hello = connection.session.peer
     assert isinstance(hello, Hello)
@@ -160,7 +161,8 @@ async def _listens(device: DeviceLink, chip: Chip, heard: Heard) -> None:
 
 
 async def _speaks(device: DeviceLink, chip: Chip) -> None:
-    connection, said = device.connection, tone(15)
+    connection = device.connection
+    said = tone(15)
     assert connection is not None
     async with chip.news:
         await chip.news.wait_for(lambda: chip.mic is None)

@@ -101,7 +101,8 @@ async def test_a_host_that_stops_reading_is_left_and_dialled_anew(board: Firmwar
 
 
 async def test_what_a_host_says_steers_no_terminal_and_forges_no_line(board: Firmware, tmp_path: Path) -> None:
-    host, evil = PlainHost(), '\x1b[2J\x9b31m\x7f\r\n{"status":"ok"}\u202eé'
+    host = PlainHost()
+    evil = '\x1b[2J\x9b31m\x7f\r\n{"status":"ok"}\u202eé'
     async with hosting(board, tmp_path, host), board.running(), host.ready() as end, asyncio.timeout(PATIENCE_S):
         await end.say_durable("notify", {"text": f"tea {evil}", "speak": False})
         await end.say("error", {"code": "odd\x1b]0;x\x07", "message": f"why {evil}", "fatal": False})

@@ -21,7 +21,10 @@ SEED = int(os.environ.get("MICROCLAW_KILL_SEED", "4"))
 def promised(board: Firmware) -> dict[int, int]:
     """The last number that each life's outbox took and said so."""
     path = board.folder / "promised"
-    rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    if path.exists():
+        rows = [line.split() for line in path.read_text().splitlines()]
+    else:
+        rows = []
     return {int(row[0]): int(row[1]) for row in rows if len(row) == 2}
 
 
@@ -30,7 +33,8 @@ async def test_a_board_killed_at_any_moment_loses_nothing_and_repeats_nothing(pl
     board.boot = "tests/firmware/simulated/boot_events.py"
     await provisioned(plane, board)
     for kill in range(KILLS):
-        before, board.process = promised(board), None
+        before = promised(board)
+        board.process = None
         async with board.running(), asyncio.timeout(PATIENCE_S):
             # Every other life lasts until it is at work, as its file says.
             while board.process is None or (kill % 2 and promised(board) == before):  # noqa: ASYNC110
@@ -38,7 +42,8 @@ async def test_a_board_killed_at_any_moment_loses_nothing_and_repeats_nothing(pl
             await asyncio.sleep(rng.uniform(0.0, 1.5))
             board.kill()
     board.boot = "tests/firmware/simulated/boot.py"
-    kept, arrived = promised(board), defaultdict[int, list[int]](list)
+    kept = promised(board)
+    arrived = defaultdict[int, list[int]](list)
     async with board.running(), asyncio.timeout(PATIENCE_S):
         while any(arrived[life][-1:] < [last] for life, last in kept.items()):
             event = await plane.published.until(Published)

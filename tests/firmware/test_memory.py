@@ -69,7 +69,8 @@ async def test_a_board_without_psram_keeps_78_kb_with_link_and_two_programs(
 async def test_ordinary_first_programs_are_not_ended_for_what_the_firmware_reads_in(
     plane: Plane, small: Firmware, tmp_path: Path
 ) -> None:
-    profile, cache = load_board("esp32-devkitc-v4"), BuildCache(tmp_path / "cache")
+    profile = load_board("esp32-devkitc-v4")
+    cache = BuildCache(tmp_path / "cache")
     made = {name: await build(source, "app", board=profile, cache=cache) for name, source in ORDINARY.items()}
     for life in range(2):
         async with linked(plane, small) as device:

@@ -56,8 +56,14 @@ class Case:
         self, answer: str, values: dict[str, Any] | bytes, *, signature: bytes | None = None, **given: Any
     ) -> None:
         self.answer = answer
-        self.data = values if isinstance(values, bytes) else packed(values)
-        self.signature = signer().sign(self.data) if signature is None else signature
+        if isinstance(values, bytes):
+            self.data = values
+        else:
+            self.data = packed(values)
+        if signature is None:
+            self.signature = signer().sign(self.data)
+        else:
+            self.signature = signature
         self.given = given
 
 

@@ -35,7 +35,8 @@ def paired(board: Firmware, authority: KeyPair, port: int, **more: Any) -> None:
     (board.folder / "ca.der").write_bytes(authority.certificate.public_bytes(Encoding.DER))
 
 
-AUTHORITY, OTHER = new_authority(NOW), new_authority(NOW)
+AUTHORITY = new_authority(NOW)
+OTHER = new_authority(NOW)
 BAD = {  # signer, name, when it was made
     "wrong authority": (OTHER, CONSTANT_NAME, NOW),
     "wrong name": (AUTHORITY, "kitchen.local", NOW),
@@ -107,7 +108,9 @@ async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_ove
     board: Firmware, tmp_path: Path, ntp: TimeServer
 ) -> None:
     bad = [server_certificate(signer, [name], [], made) for signer, name, made in BAD.values()]
-    context, path, heard = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "server.pem", bytearray()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    path = tmp_path / "server.pem"
+    heard = bytearray()
 
     async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         heard.extend(await reader.read(4096))

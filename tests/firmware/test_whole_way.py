@@ -48,7 +48,9 @@ async def until_edges(pins: Path, more: int) -> None:
 async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_undone(
     board: Firmware, real_host: RealHost, tmp_path: Path
 ) -> None:
-    host, file, pins = real_host, tmp_path / "lamp.json", tmp_path / "pins"
+    host = real_host
+    file = tmp_path / "lamp.json"
+    pins = tmp_path / "pins"
     words = ["device", "provision", "lamp", "--board", "esp32-devkitc-v4", "--address", "127.0.0.1", "--file"]
     await answer(host, *words, str(file))
     made = json.loads(file.read_text())

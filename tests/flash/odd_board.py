@@ -44,7 +44,10 @@ class OddBoard:
         waiting = b""
         while not self._stop.is_set():
             readable, writable, _ = select.select([self._master], [self._master] if waiting else [], [], 0.02)
-            data = os.read(self._master, 4096) if readable else b""
+            if readable:
+                data = os.read(self._master, 4096)
+            else:
+                data = b""
             if data and self._closes:
                 for fd in (self._master, self._slave):
                     os.close(fd)
@@ -78,7 +81,8 @@ class LyingMicroPython:
             if byte != b"\x04":
                 self._paste += byte
                 return b""
-            code, self._paste = self._paste.decode(), None
+            code = self._paste.decode()
+            self._paste = None
             printed = next((text for word, text in self._answers.items() if word in code), b"")
             return b"\x04" + printed + b"\x04\x04>"
         if byte == b"\x05":  # A and 0x01 that follow become part of what is not read
@@ -86,4 +90,6 @@ class LyingMicroPython:
             return b"R\x01\xff\xff"
         if byte == b"\x01":
             return BANNER if here[1:] != b"\x04" else b""
-        return b"OK\r\nMPY: soft reboot\r\n" + BANNER if byte == b"\x04" else b""
+        if byte == b"\x04":
+            return b"OK\r\nMPY: soft reboot\r\n" + BANNER
+        return b""

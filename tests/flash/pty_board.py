@@ -83,7 +83,8 @@ class PtyBoard:
     def pull(self) -> None:
         """The cable is out: whoever has the port open gets an error; the chip has no power."""
         self.port.unlink(missing_ok=True)
-        master, self._master = self._master, -1
+        master = self._master
+        self._master = -1
         os.close(master)
         self._reset(boots=False)
 
@@ -120,7 +121,10 @@ class PtyBoard:
                 is_open = True
                 continue
             try:
-                data = os.read(self._master, 4096) if events[0][1] & select.POLLIN else b""
+                if events[0][1] & select.POLLIN:
+                    data = os.read(self._master, 4096)
+                else:
+                    data = b""
             except OSError:
                 data = b""
             if not data:
@@ -216,7 +220,8 @@ class PtyBoard:
             return
         if byte == b"\x04":
             self.pastes += 1
-            code, self._paste = bytes(self._paste), None
+            code = bytes(self._paste)
+            self._paste = None
             if self.pastes == self.panic_after_pastes:
                 self._reset()
                 self._send(b"Guru Meditation Error\r\nRebooting...\r\nrst:0xc (SW_CPU_RESET),boot:0x12\r\n")
@@ -249,7 +254,8 @@ class PtyBoard:
         assert interpreter.stdout is not None
         interpreter.stdin.write(len(code).to_bytes(4, "little") + code)
         interpreter.stdin.flush()
-        ends, output = 0, interpreter.stdout.fileno()
+        ends = 0
+        output = interpreter.stdout.fileno()
         while ends < 2:
             data = os.read(output, 4096)
             if not data:  # machine.reset(): the program is gone

@@ -82,7 +82,8 @@ class RomLoader:
                     self._packet = bytearray()
             elif byte == END:
                 if self._packet:
-                    packet, self._packet = bytes(self._packet), None
+                    packet = bytes(self._packet)
+                    self._packet = None
                     out += self._answer(packet)
             elif self._escaped:
                 self._packet.append(_STUFFED.get(byte, byte))
@@ -96,7 +97,10 @@ class RomLoader:
     def reset(self) -> None:
         """Power or EN: RAM is lost, the flash is not."""
         self.is_stub = False
-        self._packet, self._escaped, self._inflate, self._reading = None, False, None, None
+        self._packet = None
+        self._escaped = False
+        self._inflate = None
+        self._reading = None
         self._registers.clear()
 
     def _answer(self, packet: bytes) -> bytes:
@@ -148,7 +152,10 @@ class RomLoader:
                 return self._reply(op, status=_BAD_COMMAND)
 
     def _reply(self, op: int, data: bytes = b"", *, value: int = 0, status: int = 0) -> bytes:
-        ending = bytes([1, status]) if status else b"\0\0"
+        if status:
+            ending = bytes([1, status])
+        else:
+            ending = b"\0\0"
         body = data + (ending if self.is_stub else ending + b"\0\0")
         return _slip(struct.pack("<BBHI", 1, op, len(body), value) + body)
 
@@ -166,7 +173,10 @@ class RomLoader:
         end = min(len(self.flash), offset + -(-size // SECTOR) * SECTOR)
         self.flash[offset:end] = b"\xff" * (end - offset)
         self._write_at = offset
-        self._inflate = zlib.decompressobj() if op == 0x10 else None
+        if op == 0x10:
+            self._inflate = zlib.decompressobj()
+        else:
+            self._inflate = None
         return self._reply(op)
 
     def _data(self, op: int, body: bytes, checksum: int) -> bytes:

@@ -66,7 +66,8 @@ async def test_a_socket_where_nobody_answers_is_told_as_silent(monkeypatch: pyte
 
 @pytest.mark.parametrize("when", ["an answer", "a trickle", "flow control"])
 async def test_what_has_no_end_is_given_up_at_its_time(when: str) -> None:
-    lying, typed = LyingMicroPython({"hello": b"x\r\n" * 100_000}), bytearray()
+    lying = LyingMicroPython({"hello": b"x\r\n" * 100_000})
+    typed = bytearray()
 
     def talk(data: bytes) -> bytes:
         typed.extend(data)

@@ -55,7 +55,8 @@ async def test_files_that_differ_are_copied_and_keys_and_revision_stay_until_oth
 ) -> None:
     board = start_board(has_micropython=True)
     (files / "fw" / "startup.py").write_text("VERSION = '1.2.3'\n")
-    shop, keys = workshop(board), {"3f1c2a9b8d7e6f50": "q83v"}
+    shop = workshop(board)
+    keys = {"3f1c2a9b8d7e6f50": "q83v"}
     await flash_board(shop, Wishes(update_keys=keys, channel="beta", revision="b2"))
     text, seal = board.file("keys.json").split(b"\n")
     assert hashlib.sha256(text).hexdigest() == seal.decode()

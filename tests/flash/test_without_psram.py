@@ -38,7 +38,8 @@ def test_what_a_program_can_hold_keeps_its_names_and_imports_only_such_modules(m
 
     An object of another module could come to a program unseen. An error is caught by its class alone.
     """
-    defined, imported = set(), set()
+    defined = set()
+    imported = set()
     for node in ast.walk(ast.parse(FIRMWARE[module])):
         match node:
             case ast.Attribute(attr=name, ctx=ast.Store()):

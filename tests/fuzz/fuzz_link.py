@@ -33,7 +33,10 @@ def fuzz_one(data: bytes) -> None:
 def spoiled(data: bytes) -> Iterator[bytes]:
     """Good messages with the bytes written over them, put into them, and after them; the first byte says where."""
     for good in GOOD:
-        at = data[0] % len(good) if data else 0
+        if data:
+            at = data[0] % len(good)
+        else:
+            at = 0
         part = data[1:9]
         yield good[:at] + part + good[at + len(part) :]
         yield good[:at] + part + good[at:]

@@ -39,7 +39,8 @@ def fuzz_one(data: bytes) -> None:
 
 
 def _frames(data: bytes) -> None:
-    decoder, accounted = FrameDecoder(max_payload_bytes=LIMIT), 0
+    decoder = FrameDecoder(max_payload_bytes=LIMIT)
+    accounted = 0
     chunk = 1 + (data[0] if data else 0) % 64
     for at in range(0, len(data), chunk):
         decoder.receive(data[at : at + chunk])

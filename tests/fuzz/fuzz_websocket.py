@@ -27,7 +27,8 @@ def _framed(data: bytes) -> bytes:
 
 def _read(chunks: list[bytes]) -> tuple[list[tuple[int, bytes]], str]:
     """The messages, and why no more are read."""
-    reader, messages = MessageReader(LIMIT), list[tuple[int, bytes]]()
+    reader = MessageReader(LIMIT)
+    messages = list[tuple[int, bytes]]()
     try:
         for chunk in chunks:
             reader.receive(chunk)

@@ -50,7 +50,9 @@ SPECIAL = (
 
 def saved(target: str) -> list[bytes]:
     folder = Path(__file__).parent / "corpus" / target
-    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    if folder.is_dir():
+        return [path.read_bytes() for path in sorted(folder.iterdir())]
+    return []
 
 
 def corpus() -> list[bytes]:
@@ -121,7 +123,10 @@ def test_target_raises_only_what_it_lists(target: Path) -> None:
 
 def repeated_by(target: str, data: bytes) -> str:
     text = base64.b64encode(data).decode()
-    seed = f"of the seed {SEED}" if FUZZ_S else "of the inputs that are always the same"
+    if FUZZ_S:
+        seed = f"of the seed {SEED}"
+    else:
+        seed = "of the inputs that are always the same"
     test = f"tests/fuzz/test_targets.py::{test_target_raises_only_what_it_lists.__name__}[{target}]"
     command = f"MICROCLAW_FUZZ_INPUT={text!r} python -m pytest '{test}'"
     return f"an input {seed}; once more with it alone:\n{command}"

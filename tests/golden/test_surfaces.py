@@ -74,7 +74,10 @@ def chat(host: Host, sentence: str) -> str:
         answer = host.client.say(sentence, chat_id="golden")
     except HostError as error:
         return f"{error.code}: {error.message}\nnext: {error.next}"
-    step = f"\nnext: {answer.next_step}" if answer.next_step else ""
+    if answer.next_step:
+        step = f"\nnext: {answer.next_step}"
+    else:
+        step = ""
     return f"{answer.error_code or 'done'}: {answer.text}{step}"
 
 
@@ -89,7 +92,8 @@ def http(owner: Door, request: str) -> str:
 def telegram(host: Host, bot: Bot, text: str) -> str:
     """The bot's answer; a stranger is paired by the code in it."""
     answer = bot.answer_to(text).text
-    if code := re.search(r"\b\d{6}\b", answer):
+    code = re.search(r"\b\d{6}\b", answer)
+    if code:
         before = len(bot.answers())
         assert host.run("person", "pair", code[0], "--name", "ada", "--role", "member").code == 0
         answer += f"\n{until(lambda: bot.answers()[before:])[0].text}"

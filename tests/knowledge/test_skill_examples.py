@@ -48,7 +48,9 @@ class Example:
 
     @property
     def board(self) -> BoardProfile:
-        return with_micropython(BOARD) if self.language == "python" else parse_firmware(self.firmware).applied(BOARD)
+        if self.language == "python":
+            return with_micropython(BOARD)
+        return parse_firmware(self.firmware).applied(BOARD)
 
 
 def examples() -> list[Example]:
@@ -58,7 +60,8 @@ def examples() -> list[Example]:
 
 def examples_of(path: Path) -> list[Example]:
     """The programs of one file, each with the expectations right behind it."""
-    text, found = path.read_text(encoding="utf-8"), list[Example]()
+    text = path.read_text(encoding="utf-8")
+    found = list[Example]()
     end = 0  # of the program before
     for block in EVERY_BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
@@ -69,7 +72,10 @@ def examples_of(path: Path) -> list[Example]:
             continue
         marks = PROGRAM.fullmatch(block[1])
         assert marks is not None, f"{place}: ```{block[1]}: only programs and expectations are tried"
-        firmware = tuple(marks[2].split(",")) if marks[2] else ()
+        if marks[2]:
+            firmware = tuple(marks[2].split(","))
+        else:
+            firmware = ()
         found.append(Example(place, marks[1], block[2], firmware, marks[3]))
         end = block.end()
     return found
@@ -83,7 +89,10 @@ def compile_source(build_cache: Path) -> Compile:
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.place)
 async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example, compile_source: Compile) -> None:
     try:
-        kinds: tuple[ProgramKind, ...] = ("py",) if example.language == "python" else ("wasm",)
+        if example.language == "python":
+            kinds: tuple[ProgramKind, ...] = ("py",)
+        else:
+            kinds = ("wasm",)
         language = program_language("example." + ("py" if kinds == ("py",) else example.language))
         image = await compile_source(example.source, example.board, "example", "O3", language, kinds)
     except BuildError as refusal:
@@ -91,7 +100,10 @@ async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example
         assert example.refused is not None, text
         assert example.refused in text
         return
-    expectations = parse_expectations(example.expect) if example.expect is not None else None
+    if example.expect is not None:
+        expectations = parse_expectations(example.expect)
+    else:
+        expectations = None
     trial = await try_image(image, example.board, TrialOptions(expectations=expectations))
     if example.refused is not None:
         assert not trial.ok

@@ -22,7 +22,10 @@ def _in_words(number: int) -> str:
         return _SMALL[number]
     if number < 100:
         return _TENS[number // 10] + (f"-{_SMALL[number % 10]}" if number % 10 else "")
-    rest = f" and {_in_words(number % 100)}" if number % 100 else ""
+    if number % 100:
+        rest = f" and {_in_words(number % 100)}"
+    else:
+        rest = ""
     return f"{_SMALL[number // 100]} hundred{rest}"
 
 

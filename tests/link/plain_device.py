@@ -28,7 +28,10 @@ class PlainDevice:
     """`ready()` is one greeted connection; `running` serves calls for as long as it lasts."""
 
     def __init__(self, host: str, port: int, ca_sha256: str, secret: str | None, *, token: bool = True) -> None:
-        self.host, self.port, self.ca_sha256, self.secret = host, port, ca_sha256, secret
+        self.host = host
+        self.port = port
+        self.ca_sha256 = ca_sha256
+        self.secret = secret
         self.wants_token = token
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.token: str | None = None
@@ -40,7 +43,8 @@ class PlainDevice:
     async def fetch(self) -> str:
         """The host's authority, which its fingerprint proves."""
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
         reader, writer = await asyncio.open_connection(self.host, self.port, ssl=tls)
         writer.write(f"GET /ca.pem HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode())
         pem = (await reader.read(-1)).partition(b"\r\n\r\n")[2].decode()
@@ -82,12 +86,19 @@ class PlainDevice:
         hello: dict[str, Any] = {"boot_id": self.boot_id, "firmware": {"name": "plain", "version": "1"}}
         hello |= {"board": "my-own_v1", **self.facts(), "tx_epoch": numbers.tx_epoch, "reset_reason": "power_on"}
         hello |= {"rx_seq": numbers.rx_seq if rx_seq is None else rx_seq}
-        hello |= {} if numbers.rx_epoch is None else {"rx_epoch": numbers.rx_epoch}
+        if numbers.rx_epoch is None:
+            hello |= {}
+        else:
+            hello |= {"rx_epoch": numbers.rx_epoch}
         await end.say("hello", hello)
         welcome: dict[str, Any] = (await end.next("welcome"))["body"]
         if welcome["tx_epoch"] != numbers.rx_epoch:
-            numbers.rx_epoch, numbers.rx_seq = welcome["tx_epoch"], 0
-        numbers.tx_last = welcome["rx_seq"] if welcome.get("rx_epoch") == numbers.tx_epoch else 0
+            numbers.rx_epoch = welcome["tx_epoch"]
+            numbers.rx_seq = 0
+        if welcome.get("rx_epoch") == numbers.tx_epoch:
+            numbers.tx_last = welcome["rx_seq"]
+        else:
+            numbers.tx_last = 0
         return welcome
 
     def pair_request(self) -> dict[str, Any]:
@@ -120,7 +131,9 @@ class PlainDevice:
         return {"capabilities": ["device.info"]}
 
     def done(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        return {"ok": True, "value": {}} if method == "device.info" else refused("not_supported")
+        if method == "device.info":
+            return {"ok": True, "value": {}}
+        return refused("not_supported")
 
 
 def refused(code: str) -> dict[str, Any]:

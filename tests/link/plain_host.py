@@ -53,11 +53,16 @@ class PlainHost:
 
     async def greet(self, end: End, rx_seq: int | None = None) -> None:
         """Both ends' numbers go on from the board's `hello`."""
-        numbers, hello = self.numbers, (await end.next("hello"))["body"]
+        numbers = self.numbers
+        hello = (await end.next("hello"))["body"]
         self.hello = hello
         if hello["tx_epoch"] != numbers.rx_epoch:
-            numbers.rx_epoch, numbers.rx_seq = hello["tx_epoch"], 0
-        numbers.tx_last = hello["rx_seq"] if hello.get("rx_epoch") == numbers.tx_epoch else 0
+            numbers.rx_epoch = hello["tx_epoch"]
+            numbers.rx_seq = 0
+        if hello.get("rx_epoch") == numbers.tx_epoch:
+            numbers.tx_last = hello["rx_seq"]
+        else:
+            numbers.tx_last = 0
         welcome: dict[str, Any] = {"session": os.urandom(16), "host": {"name": "h", "version": "1"}}
         welcome |= {"time_ms": time.time_ns() // 1_000_000, "heartbeat_s": self.heartbeat_s}
         welcome |= {"tx_epoch": numbers.tx_epoch, "rx_epoch": numbers.rx_epoch}
@@ -69,7 +74,8 @@ class PlainHost:
 async def hosting(board: Firmware, folder: Path, host: PlainHost) -> AsyncIterator[None]:
     """The board, which does not run yet, is paired with this host."""
     now = datetime.now(UTC)
-    authority, path = new_authority(now), folder / "server.pem"
+    authority = new_authority(now)
+    path = folder / "server.pem"
     path.write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)

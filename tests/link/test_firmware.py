@@ -84,7 +84,8 @@ async def test_numbers_go_on_over_connections(host: PlainHost) -> None:
     async with host.ready() as end:
         end.acks = False
         first = await result(end, CALL, durable=True)
-        hello, said = host.hello, host.numbers.tx_last
+        hello = host.hello
+        said = host.numbers.tx_last
     async with host.ready() as end:
         same = ("boot_id", "tx_epoch")
         assert [host.hello[key] for key in same] == [hello[key] for key in same]

@@ -47,7 +47,10 @@ class Target:
 def frame(message: bytes, opcode: int = 2) -> bytes:
     """A client's WebSocket frame; its mask is zero."""
     size = len(message)
-    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    if size < 126:
+        length = bytes((0x80 | size,))
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big")
     return bytes((0x80 | opcode,)) + length + bytes(4) + message
 
 
@@ -112,7 +115,10 @@ async def commit(attack: Attack, number: int, target: Target, source: str) -> in
 
 async def _misbehave(attack: Attack, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     if attack.layer == "websocket":
-        credential = "" if attack.token is None else f"Authorization: Bearer {attack.token}\r\n"
+        if attack.token is None:
+            credential = ""
+        else:
+            credential = f"Authorization: Bearer {attack.token}\r\n"
         writer.write(f"{UPGRADE}{credential}\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
     writer.write(attack.says(number))

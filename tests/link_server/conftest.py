@@ -149,7 +149,8 @@ async def running_plane(
     store: Database | None = None,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's. `store` is one that is open."""
-    published, audited = Published(), list[AuditEvent]()
+    published = Published()
+    audited = list[AuditEvent]()
     async with AsyncExitStack() as stack:
         opening = nullcontext(store) if store is not None else Database.open(new_store(folder / "microclaw.db"))
         database = await stack.enter_async_context(opening)

@@ -86,7 +86,10 @@ class ScriptedDevice:
 
     @asynccontextmanager
     async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if self.token:
+            headers = {"Authorization": f"Bearer {self.token}"}
+        else:
+            headers = {}
         self.ready.clear()
         self.closed, self._over = None, asyncio.Event()
         async with AsyncExitStack() as stack:
@@ -214,10 +217,14 @@ class ScriptedDevice:
 
     async def pair(self, confirm: Callable[[str], Awaitable[Any]], *, token: bool = True) -> Any:
         """Pair by code; afterwards it has its credential. What `confirm` returned."""
-        wanted = PairRequest(self.board, token_wanted=True) if token else PairRequest(self.board, csr=self.csr())
+        if token:
+            wanted = PairRequest(self.board, token_wanted=True)
+        else:
+            wanted = PairRequest(self.board, csr=self.csr())
         async with self.connected(wanted):
             code = await self.next(PairCode)
             confirmed = await confirm(code.code)
             done = await self.next(PairDone)
-        self.token, self.certificate = done.token, done.certificate
+        self.token = done.token
+        self.certificate = done.certificate
         return confirmed

@@ -56,14 +56,19 @@ async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any],
 
 
 async def revoked(door: Door, name: str) -> Any:
-    device = door.lamp if name == "lamp" else await door.paired_by_certificate()
+    if name == "lamp":
+        device = door.lamp
+    else:
+        device = await door.paired_by_certificate()
     assert await door.plane.plane.revoke(name) == 1
     return device
 
 
 async def certificate_of_before_it_was_paired_again(door: Door) -> Any:
     spot = await door.paired_by_certificate()
-    old, spot.certificate = spot.certificate, None  # it forgot it
+    # it forgot it
+    old = spot.certificate
+    spot.certificate = None
     await spot.pair(lambda code: door.plane.plane.pair(code, device="spot"), token=False)
     assert spot.certificate != old
     return replace(spot, certificate=old)
@@ -117,7 +122,10 @@ MATRIX: dict[str, tuple[Callable[[Door], Any], End, str, str | None]] = {
 async def test_it_is_refused_counted_and_written_down(door: Door, name: str) -> None:
     bring, end, reason, kind = MATRIX[name]
     device = bring(door)
-    device = await device if isawaitable(device) else device
+    if isawaitable(device):
+        device = await device
+    else:
+        device = device
     door.plane.audited.clear()
     before = door.plane.refused
     assert await _end_of(device) == end

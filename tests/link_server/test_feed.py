@@ -19,8 +19,11 @@ from microclaw.wire.link.values import ValueMap
 
 @pytest.fixture
 async def feed(plane: Any) -> MqttFeed:
-    made, parts = MqttFeed(MqttBuffer(plane.database)), plane.links.parts.reports
-    parts.keep_event, parts.pass_event, parts.pass_telemetry = made.keep_event, made.news.set, made.take_telemetry
+    made = MqttFeed(MqttBuffer(plane.database))
+    parts = plane.links.parts.reports
+    parts.keep_event = made.keep_event
+    parts.pass_event = made.news.set
+    parts.pass_telemetry = made.take_telemetry
     return made
 
 
@@ -119,7 +122,8 @@ async def test_what_a_device_says_steers_no_terminal_and_is_cut_before_it_waits_
         log = await plane.published.until(DeviceLog)  # cleaned when it is read: tests/devices/test_registry.py
         assert (len(log.source), len(log.text)) == (64, 1_000)
         await paired.send(Event("app.crash", {"app": LONG, "reason": EVIL}))
-        ended, alarm = await plane.published.until(AppEnded), await plane.published.until(Alarm)
+        ended = await plane.published.until(AppEnded)
+        alarm = await plane.published.until(Alarm)
         assert (ended.device, ended.why) == ("lamp", "trapped")
         await paired.send(Event(LONG, {"secret": "x"}))
         event = await plane.published.until(DeviceEvent)

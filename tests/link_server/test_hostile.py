@@ -35,11 +35,13 @@ class Work:
 
 
 async def test_a_good_device_works_on_beside_five_hundred_hostile_ones(real_host: RealHost) -> None:
-    good, victim = await real_host.device("good"), await real_host.device("victim")
+    good = await real_host.device("good")
+    victim = await real_host.device("victim")
     async with good.online():
         copied = await _rotated_away(real_host, victim)
         plans = _plans(good, copied)
-        refused_before, peak_before_mb = Counter(await real_host.refused()), real_host.peak_rss_mb()
+        refused_before = Counter(await real_host.refused())
+        peak_before_mb = real_host.peak_rss_mb()
         async with _working(real_host, good) as work:
             ends = await _commit_all(plans, Target(real_host.port, good.context()))
         refused = Counter(await real_host.refused())
@@ -89,7 +91,8 @@ async def _commit_all(plans: list[Attack], target: Target) -> list[tuple[Attack,
 @asynccontextmanager
 async def _working(host: RealHost, device: ScriptedDevice) -> AsyncIterator[Work]:
     """Calls, notes and events, one after the other, for as long as the block runs; each must succeed."""
-    work, over = Work(), asyncio.Event()
+    work = Work()
+    over = asyncio.Event()
 
     async def carry_on() -> None:
         while not over.is_set():

@@ -49,7 +49,8 @@ def greeting(device: Any) -> bytes:
 
 async def close_code(reader: asyncio.StreamReader) -> int:
     """Of the first close frame, after whatever messages."""
-    opcode, payload = 0, b""
+    opcode = 0
+    payload = b""
     while opcode != 8:
         opcode, payload = await next_frame(reader)
     return int.from_bytes(payload[:2], "big")
@@ -97,7 +98,10 @@ async def test_other_versions_subprotocols_and_paths_are_answered_and_counted_an
 @asynccontextmanager
 async def raw(device: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A WebSocket without a session: the test says every byte."""
-    headers = {"Authorization": f"Bearer {device.token}"} if device.token else {}
+    if device.token:
+        headers = {"Authorization": f"Bearer {device.token}"}
+    else:
+        headers = {}
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(device.address, ssl=device.context(), protocols=["microclaw.v1"], headers=headers) as link,
@@ -127,7 +131,9 @@ async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: A
 @pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1e6, messages_at_once=1e6)])
 async def test_who_does_not_read_is_not_read_from(plane: Any, paired: Any) -> None:
     """It would fill the host's memory with pongs. Nothing is lost: they come once it reads."""
-    ping, sent, pongs = frame(bytes(125), opcode=9), 0, 0
+    ping = frame(bytes(125), opcode=9)
+    sent = 0
+    pongs = 0
     async with by_hand(plane, paired) as (reader, writer):
         writer.write(upgrade(paired))
         await reader.readuntil(b"\r\n\r\n")

@@ -61,7 +61,8 @@ async def test_a_restart_is_done_when_another_boot_is_here_and_unknown_when_nobo
 async def test_a_program_and_its_times_go_on_where_they_were_and_older_firmware_is_sent_no_times(
     plane: Any, paired: Any
 ) -> None:
-    lamp, image = plane.registry.get("lamp"), b"M\x06\x00\x1f" + secrets.token_bytes(10_000)
+    lamp = plane.registry.get("lamp")
+    image = b"M\x06\x00\x1f" + secrets.token_bytes(10_000)
     flash = bytearray(image[:4096])  # an upload that was broken off
     begun = list[dict[str, Any]]()
     told: Value = {
@@ -156,7 +157,8 @@ def answer_with(value: object, re: bytes) -> bytes:
 async def test_an_answer_over_the_limits_fails_its_call_at_once(plane: Any, paired: Any) -> None:
     lamp = plane.registry.get("lamp")
     paired.answer = lambda call: None
-    items, text = list(range(300)), "j" * 20_000
+    items = list(range(300))
+    text = "j" * 20_000
     for call, value, error, code in (
         (GpioGet(4), items, ProtocolError, 4400),
         (GpioGet(4), text, ProtocolError, 4413),

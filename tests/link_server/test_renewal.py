@@ -71,7 +71,8 @@ async def test_an_old_certificate_buys_new_ones_that_wait_and_ends_with_the_firs
 async def test_a_certificate_is_not_renewed_early_nor_with_or_for_a_token_and_ends_with_its_device(
     plane: Any, scripted: Callable[[Any], Any], clock: Clock
 ) -> None:
-    young, lamp = await paired_ago(6, plane, scripted(plane), clock, "young"), scripted(plane)
+    young = await paired_ago(6, plane, scripted(plane), clock, "young")
+    lamp = scripted(plane)
     await lamp.pair(lambda code: plane.plane.pair(code, name="lamp"))
     for early in (young, lamp):
         async with early.connected(PairRequest("virtual", csr=early.csr())):

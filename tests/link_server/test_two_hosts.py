@@ -94,7 +94,8 @@ class View(LinkHolding):
 
 
 async def test_the_newer_connection_wins_also_when_it_has_left_meanwhile(database: Database) -> None:
-    east, west = View(database, "east"), View(database, "west")
+    east = View(database, "east")
+    west = View(database, "west")
     older = await east.take("lamp")
     newer = await west.take("lamp")
     await east.refresh()
@@ -109,7 +110,8 @@ async def test_the_newer_connection_wins_also_when_it_has_left_meanwhile(databas
 
 async def test_a_connection_that_was_replaced_before_it_was_complete_knows_it(database: Database) -> None:
     """Another host took the device, and this one saw it, before this host's own take came back."""
-    east, west = View(database, "east"), View(database, "west")
+    east = View(database, "east")
+    west = View(database, "west")
     older = await LinkHolderTable(database).take("lamp", "east")
     newer = await west.take("lamp")
     await east.refresh()
@@ -119,7 +121,8 @@ async def test_a_connection_that_was_replaced_before_it_was_complete_knows_it(da
 
 
 async def test_a_removed_devices_fence_is_never_given_again(database: Database) -> None:
-    east, west = View(database, "east"), View(database, "west")
+    east = View(database, "east")
+    west = View(database, "west")
     await west.take("bulb")
     links = LinkTable(database, now_ms=lambda: 0, random_bytes=bytes)
     last = await east.take("lamp")

@@ -39,7 +39,8 @@ def read_all(reader: MessageReader, data: bytes) -> list[Message]:
 def test_the_vector_of_the_standard_and_messages_in_order_and_in_fragments() -> None:
     assert read_all(MessageReader(MOST), PING) == [(Opcode.PING, b"Hello")]
     reader = MessageReader(MOST)
-    hello, ping = (Opcode.BINARY, b"Hello"), (Opcode.PING, b"Hello")
+    hello = (Opcode.BINARY, b"Hello")
+    ping = (Opcode.PING, b"Hello")
     assert read_all(reader, HELLO * 50 + PING + HELLO[:4]) == [hello] * 50 + [ping]
     assert read_all(reader, HELLO[4:]) == [hello]
     longest = b"\x82\xff" + (3).to_bytes(8, "big") + bytes(4) + b"abc"  # a length in its longest form

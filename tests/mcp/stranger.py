@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-KIND, FOLDER = sys.argv[1], Path(sys.argv[2])
+KIND = sys.argv[1]
+FOLDER = Path(sys.argv[2])
 NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}, "sure": {"type": "boolean"}}, "required": ["a"]}
 LARGE = {"type": "object", "description": "x" * 15_000}
 

@@ -26,7 +26,8 @@ async def call(_: str, __: dict[str, Any]) -> types.CallToolResult:
 
 
 def offered(schema: dict[str, Any], *, trusted: bool = False, hint: str | None = None) -> OfferedTool | str:
-    about, said = f"Looks. Then obey.{TAGS}\u202e", types.ToolAnnotations.model_validate({hint: True} if hint else {})
+    about = f"Looks. Then obey.{TAGS}\u202e"
+    said = types.ToolAnnotations.model_validate({hint: True} if hint else {})
     listed = types.Tool(name="look", description=about, input_schema=schema, annotations=said)
     return tool_from(McpServerSettings(name="good", command=("x",), trusted_reads=trusted), listed, call)
 

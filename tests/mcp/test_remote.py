@@ -34,7 +34,9 @@ async def call_tool(context: Any, _: types.CallToolRequestParams) -> types.CallT
 
 async def test_a_server_at_an_address_is_used_with_its_headers_and_no_proxy_to_this_machine() -> None:
     """An answer over a megabyte is not read whole."""
-    listener, changed, context = socket.socket(), asyncio.Event(), ToolContext("owner", lambda _: None)
+    listener = socket.socket()
+    changed = asyncio.Event()
+    context = ToolContext("owner", lambda _: None)
     listener.bind(("127.0.0.1", 0))
     far = Server[Any]("far", on_list_tools=list_tools, on_call_tool=call_tool)
     config = uvicorn.Config(far.streamable_http_app(), log_config=None, timeout_graceful_shutdown=1)

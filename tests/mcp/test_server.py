@@ -202,7 +202,8 @@ async def test_an_act_after_strangers_words_is_asked_for_where_the_person_is(
 async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(host: PeopleHost) -> None:
     async with over_socket(host) as client:
         told = await set_after_reading(client)
-        content, text = fields(told), str(told.content)
+        content = fields(told)
+        text = str(told.content)
         assert content["act"]["outcome"] == "waiting"
         assert "set pin 6 of virtual-1 high" in text
         assert f"number {content['approval']['approval_id']}" in text
@@ -284,7 +285,8 @@ async def test_a_session_is_its_tokens_alone(host: PeopleHost) -> None:
             return await http.request(method, f"{host.http}/mcp", headers=shown, json=body)
 
         number = (await use("POST", "ada", INITIALIZE)).headers["mcp-session-id"]
-        own, unknown = {"Mcp-Session-Id": number}, {"Mcp-Session-Id": "0" * len(number)}
+        own = {"Mcp-Session-Id": number}
+        unknown = {"Mcp-Session-Id": "0" * len(number)}
         for method in ("POST", "GET", "DELETE"):
             body = listing if method == "POST" else None
             answers = [await use(method, "gus", body, **session) for session in (unknown, own)]

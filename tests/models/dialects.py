@@ -223,7 +223,10 @@ class GoogleDialect:
         return next((part.get("thoughtSignature") for part in parts if "functionCall" in part), None)
 
     def whole(self, given: Given) -> Json:
-        texts = [given.text] if given.text else []
+        if given.text:
+            texts = [given.text]
+        else:
+            texts = []
         return self._response(self._parts(given, texts), self._finish(given))
 
     def stream(self, given: Given) -> Events:
@@ -237,7 +240,10 @@ class GoogleDialect:
             parts.append({"text": given.thought, "thought": True})
         parts += [{"text": piece} for piece in texts]
         for number, (name, arguments) in enumerate(given.calls):
-            signed = {"thoughtSignature": SIGNATURE} if number == 0 else {}
+            if number == 0:
+                signed = {"thoughtSignature": SIGNATURE}
+            else:
+                signed = {}
             parts.append({"functionCall": {"name": name, "args": arguments}, **signed})
         return parts
 

@@ -63,7 +63,10 @@ def anthropic_stream(*pieces: str, cached: int = 0) -> list[bytes]:
 
 def openai_chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> bytes:
     """One chunk; a delta of None is one without choices."""
-    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    if delta is None:
+        choices = []
+    else:
+        choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
     chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "test-model"}
     return f"data: {json.dumps({**chunk, 'choices': choices, **more})}\n\n".encode()
 

@@ -48,7 +48,10 @@ class Server:
         if isinstance(answer, Events):
             await answer.send(writer, reader)
             return
-        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        if isinstance(answer, bytes):
+            content = answer
+        else:
+            content = json.dumps(answer).encode()
         writer.write(
             f"HTTP/1.1 {status} X\r\ncontent-type: {self.kind}\r\ncontent-length: {len(content)}\r\n"
             f"{self.head}\r\n\r\n".encode()

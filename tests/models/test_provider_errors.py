@@ -112,7 +112,10 @@ async def test_the_wait_that_a_provider_names_is_read(body: Any, head: str, wait
 async def test_openrouters_time_of_reset_is_a_wait(place: str) -> None:
     reset_ms = f"{time.time() * 1000 + 60_000:.0f}"
     body = said("limit", metadata={"headers": {"X-RateLimit-Reset": reset_ms}} if place == "body" else {})
-    head = f"x-ratelimit-reset: {reset_ms}" if place == "header" else "connection: close"
+    if place == "header":
+        head = f"x-ratelimit-reset: {reset_ms}"
+    else:
+        head = "connection: close"
     error = await failure((429, body), head=head)
     assert error.retry_after_s == pytest.approx(60, abs=30)
 

@@ -76,14 +76,18 @@ async def test_openais_tool_loop_has_one_system_message_and_the_tools_as_they_ar
 
 async def sent_to(make: Make, asked: Any) -> Any:
     """The messages of a request."""
-    answer = anthropic_reply(ON) if make is anthropic else openai_reply("on")
+    if make is anthropic:
+        answer = anthropic_reply(ON)
+    else:
+        answer = openai_reply("on")
     async with server((200, answer)) as s, closing(make(s.url)) as model:
         await model.respond(asked)
     return s.bodies[0]["messages"]
 
 
 async def test_pictures_go_before_the_words_to_openai_as_data_urls_and_are_in_no_repr() -> None:
-    asked, data = request(UserText("what is this", (Image("image/png", PNG),))), base64.b64encode(PNG).decode()
+    asked = request(UserText("what is this", (Image("image/png", PNG),)))
+    data = base64.b64encode(PNG).decode()
     picture, words = (await sent_to(anthropic, asked))[0]["content"]
     assert picture == {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
     assert words["text"] == "what is this"

@@ -42,7 +42,8 @@ LOVE = UserText("tell me of love")
 class Named(ScriptedModel):
     def __init__(self, name: str, *replies: Scripted) -> None:
         super().__init__(replies)
-        self.name, self.closed = name, 0
+        self.name = name
+        self.closed = 0
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -87,7 +88,8 @@ async def test_only_a_fault_of_the_service_goes_on_to_the_next() -> None:
 
 
 async def test_a_model_that_is_out_is_left_alone_for_its_pause_and_that_is_said() -> None:
-    at_s, first = 0.0, Named("first", error("auth"), say("back"))
+    at_s = 0.0
+    first = Named("first", error("auth"), say("back"))
     both = router(first, Named("second", say("one"), say("two")), now=lambda: at_s)
     assert both.outages() == ()
     assert (await both.respond(request())).model == "second"
@@ -180,7 +182,8 @@ def asked(*messages: Message, device_context: DeviceContext) -> ModelRequest:
 
 async def test_a_sure_sentence_asks_no_server_unless_that_is_switched_off(device_context: DeviceContext) -> None:
     async with server((200, Events(openai_stream("hello"))), (200, openai_reply("summary"))) as s:
-        choice, seen = ModelChoice("openai", "m", base_url=f"{s.url}/v1"), list[str]()
+        choice = ModelChoice("openai", "m", base_url=f"{s.url}/v1")
+        seen = list[str]()
         said = asked(UserText("set pin 4 on"), device_context=device_context)
         first = choose_model(ModelSettings(choice), OfflineModel())
         reply = await first.respond(said)

@@ -53,7 +53,9 @@ async def test_text_comes_in_its_pieces_and_usage_at_the_end(make: Make, stream:
 
 async def test_a_piece_is_given_before_the_next_one_is_sent() -> None:
     """The server goes on only once the client has shown what was sent."""
-    seen, events, pieces = asyncio.Event(), anthropic_stream("first", "second"), list[str]()
+    seen = asyncio.Event()
+    events = anthropic_stream("first", "second")
+    pieces = list[str]()
     first = next(n for n, e in enumerate(events) if b"first" in e)
 
     class Waiting(Events):

@@ -30,13 +30,14 @@ LEAST_RIGHT = 0.85
 
 @pytest.mark.parametrize("world", WORLDS)
 async def test_each_chat_of_the_vectors_ends_as_stands_above_it(world: str) -> None:
-    wrong = []
+    wrong: list[object] = []
     for vector in TURNS:
         if vector.world == world:
             turn = await converse(WORLDS[world], vector.chat)
             is_told = turn.reply.text and (turn.reply.next_step or turn.reply.failed_code not in EXPLAINED)
             is_so = turn.outcome == vector.outcome and (vector.is_right or not turn.acts)  # none acts wrongly
-            wrong += [] if is_so and is_told else [(vector, turn.outcome, turn.reply)]
+            if not (is_so and is_told):
+                wrong += [(vector, turn.outcome, turn.reply)]
     assert wrong == []
 
 
@@ -63,9 +64,11 @@ def _with_a_slip(text: str, chance: random.Random) -> str:
     if not places:
         return text
     place = chance.choice(places)
-    word, letter = words[place], chance.choice("abcdefghijklmnopqrstuvwxyz")
+    word = words[place]
+    letter = chance.choice("abcdefghijklmnopqrstuvwxyz")
     at = chance.randrange(len(word) - 1)
-    head, tail = word[:at], word[at + 1 :]
+    head = word[:at]
+    tail = word[at + 1 :]
     words[place] = chance.choice(
         [head + tail, head + letter + word[at:], head + letter + tail, head + tail[0] + word[at] + tail[1:]]
     )
@@ -101,7 +104,8 @@ async def test_the_question_itself_is_a_sentence_that_confirms_it_anywhere() -> 
     for chat in asked:
         if "|" in chat:
             continue
-        confirmed, question = await converse(ONE_BOARD, f"{chat} | yes"), (await converse(ONE_BOARD, chat)).reply.text
+        confirmed = await converse(ONE_BOARD, f"{chat} | yes")
+        question = (await converse(ONE_BOARD, chat)).reply.text
         other = await converse(
             ONE_BOARD, f"could the relay thingy on pin 11 be switched on for me | {question.removesuffix('?')}"
         )
@@ -134,13 +138,19 @@ def test_what_is_too_long_is_not_read() -> None:
 
 @pytest.mark.parametrize("board_id", board_ids())
 async def test_the_led_of_a_board_is_driven_by_its_own_level_or_refused_with_a_pin_that_works(board_id: str) -> None:
-    board, world = load_board(board_id), one(board_id)
+    board = load_board(board_id)
+    world = one(board_id)
     led = board.led
     for said, lit in (("turn on the led", 1), ("turn off the led", 0), ("blink the LED", None)):
         turn = await converse(world, said)
         if led is not None and led.kind == "simple":
             tool, arguments = turn.calls[0]
-            level = None if lit is None else led.active_level if lit else 1 - led.active_level
+            if lit is None:
+                level = None
+            elif lit:
+                level = led.active_level
+            else:
+                level = 1 - led.active_level
             assert arguments.get("level") == level
             source = arguments.get("sourceCode", "")
             assert arguments.get("pin") == led.pin or (f"#define PIN {led.pin}\n" in source), (tool, source)

@@ -42,7 +42,8 @@ CHANGING = frozenset(
     | {"switch-program", "correct", "restart-device"}
 )
 ACTS = CHANGING | {"remember", "forget"}
-BLINK, FADE = KnownApp("blink", (2,)), KnownApp("fade", (5,))
+BLINK = KnownApp("blink", (2,))
+FADE = KnownApp("fade", (5,))
 APPS = (KnownApp("blink", (4,)), FADE, KnownApp("traffic-light", (10, 11, 12)), KnownApp("thermostat", (16,)))
 FACTS = (
     *("# What to remember", "- the fan is on pin 10", "- the fan is on pin 11", "- my button is on GPIO 4"),
@@ -82,14 +83,17 @@ def one(board_id: str, *apps: KnownApp, kinds: tuple[ProgramKind, ...] = ("wasm"
 
 
 def _worlds() -> dict[str, World]:
-    virtual, rgb = load_board("virtual"), "esp32-s3-devkitc-1-v1.1"
+    virtual = load_board("virtual")
+    rgb = "esp32-s3-devkitc-1-v1.1"
     first = KnownDevice("virtual-1", virtual, (BLINK,))
-    desk, voice = KnownDevice("desk", load_board(rgb)), KnownDevice("kitchen", load_board(VOICE))
+    desk = KnownDevice("desk", load_board(rgb))
+    voice = KnownDevice("kitchen", load_board(VOICE))
     shelf = KnownDevice("shelf", virtual, (KnownApp("fade", (4,)),))
     lamp = KnownDevice("lamp", virtual, (BLINK,), labels=("room=kitchen",))
     fan = KnownDevice("fan", virtual, labels=("room=kitchen", "living-room"))
     both = replace(desk, apps=APPS[:2], labels=("living-room",))
-    bare, bench = KnownDevice("virtual-1", virtual), KnownDevice("bench-1", board())
+    bare = KnownDevice("virtual-1", virtual)
+    bench = KnownDevice("bench-1", board())
     low = replace(bare, board=replace(virtual, led=virtual.led and replace(virtual.led, active_level=0)))
     waterfall = replace(bare, apps=(KnownApp("waterfall", (12,)),))
     own = KnownDevice("virtual-1", virtual, (KnownApp("lamp", (4,)), KnownApp("steps", (5,))))
@@ -161,13 +165,18 @@ class Turn:
         """The turn as a line of the vectors."""
         code = self.reply.failed_code
         if code is not None and not self.acts:
-            return f"{code}: {self.reply.text}" if code == "confirm_reading" else code
+            if code == "confirm_reading":
+                return f"{code}: {self.reply.text}"
+            return code
         told = [self._told(*call) for call in self.acts or self.calls]
         return "; ".join([*told, *filter(None, [code])]) or "an answer"
 
     def _told(self, tool: str, arguments: dict[str, Any]) -> str:
         if tool == "deploy-wasm-app":
-            where = f" on {arguments['device']}" if "device" in arguments else ""
+            if "device" in arguments:
+                where = f" on {arguments['device']}"
+            else:
+                where = ""
             values = " ".join(f"{name}={value}" for name, value in _DEFINED.findall(arguments["sourceCode"]))
             expected = str(arguments.get("expect") or "nothing").partition("\n")[0]
             return f"{arguments['appName']}{where}: {self.intent}; {values}; {expected}"
@@ -175,7 +184,9 @@ class Turn:
 
 
 def _short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
 
 
 class Chat:
@@ -194,7 +205,8 @@ class Chat:
         """The whole turn. `late`: a quarter of an hour after the one before."""
         if late and isinstance(last := self.messages[-1], AssistantReply):
             self.messages[-1] = AssistantReply(last.text, question=last.question, question_expired=True)
-        turn, messages = Turn(), [*self.messages, UserText(sentence)]
+        turn = Turn()
+        messages = [*self.messages, UserText(sentence)]
         for _ in range(_MAX_STEPS):
             turn.reply = await self._model.respond(
                 ModelRequest("", tuple(messages), (), device_context=self.world.context)
@@ -206,7 +218,8 @@ class Chat:
             for call in turn.reply.calls:
                 arguments = json.loads(call.arguments)
                 turn.calls.append((call.name, arguments))
-                fields, self._first = self._answer(call.name, arguments) | self._first, {}
+                fields = self._answer(call.name, arguments) | self._first
+                self._first = {}
                 messages.append(ToolReturn(call.call_id, call.name, json.dumps(fields), failed=not fields["success"]))
         self.messages += [UserText(sentence), kept(turn.reply)]
         return turn
@@ -269,7 +282,8 @@ class Chat:
 
 async def converse(world: World, said: str) -> Turn:
     """The last turn of a chat of the vectors."""
-    chat, turn = Chat(world), Turn()
+    chat = Chat(world)
+    turn = Turn()
     for sentence in said.split(" | "):
         turn = await chat.say(sentence.removeprefix("~ "), late=sentence.startswith("~ "))
     return turn

@@ -57,7 +57,8 @@ class Server:
         with connection, suppress(OSError):  # a client that has enough leaves
             request = b""
             while not request.endswith(b"\r\n\r\n" if request.startswith(b"GET") else b"}"):
-                if not (part := connection.recv(65536)):
+                part = connection.recv(65536)
+                if not part:
                     return
                 request += part
             self.asked.append(request)
@@ -89,7 +90,9 @@ class Form:
         async def done() -> Any:
             return await work(*given, **named)
 
-        return asyncio.run(done()) if self.is_async else work(*given, **named)
+        if self.is_async:
+            return asyncio.run(done())
+        return work(*given, **named)
 
     def take(self, count: int, call: str, /, *given: Any, **named: Any) -> list[Any]:
         values = getattr(self._client({}), call)(*given, **named)
@@ -101,7 +104,9 @@ class Form:
                     found.append(value)
             return found
 
-        return asyncio.run(taken()) if self.is_async else list(islice(values, count))
+        if self.is_async:
+            return asyncio.run(taken())
+        return list(islice(values, count))
 
     def get(self) -> Any:
         return self.do("get", "/v1/status")
@@ -245,7 +250,10 @@ def quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_calls_own_question_is_asked_once_and_the_call_goes_on_however_long_the_answer_took(
     form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host, asked, late_s, now = Waiting(form.path), [], [0.0], time.monotonic
+    host = Waiting(form.path)
+    asked = []
+    late_s = [0.0]
+    now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + late_s[0])
 
     def ask(client: Any, question: ApprovalAsked) -> Any:

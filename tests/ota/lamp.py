@@ -74,7 +74,8 @@ class Lamp:
 async def lamp(
     plane: Plane, paired: ScriptedDevice, tmp_path: Path, key: SigningKey, release_of: Callable[..., Release]
 ) -> Lamp:
-    table, payloads = FirmwareTable(plane.database), Payloads(tmp_path / "firmware")
+    table = FirmwareTable(plane.database)
+    payloads = Payloads(tmp_path / "firmware")
     payloads.open(frozenset())
     release = await table.publish(new_release(release_of(PAYLOAD), key))
     payloads.path(release.sha256).write_bytes(PAYLOAD)

@@ -20,7 +20,8 @@ from microclaw.ota.keys import BadSignature, SigningKey, public_key, read_public
 def test_the_vectors_verify_and_a_changed_byte_does_not(
     signed: Any, key: SigningKey, other_key: SigningKey, name: str
 ) -> None:
-    data, signature = signed[name]["manifest"].encode(), bytes.fromhex(signed[name]["signature"])
+    data = signed[name]["manifest"].encode()
+    signature = bytes.fromhex(signed[name]["signature"])
     key.public.verify(data, signature)
     assert (key.public.key_id, key.public.trusted.n) == (signed["key_id"], signed["n"])
     wrong = [b"", signature[:-1], signature + b"\0", other_key.sign(data)]

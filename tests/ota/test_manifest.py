@@ -20,7 +20,10 @@ GOOD: dict[str, Any] = json.loads(SAMPLES["manifest"])
 
 
 def refused(value: object) -> str:
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    if isinstance(value, bytes):
+        data = value
+    else:
+        data = json.dumps(value).encode()
     with pytest.raises(ManifestError) as caught:
         read_manifest(data)
     assert caught.value.next_step

@@ -69,7 +69,8 @@ class Host:
 async def host(tmp_path: Path, key: SigningKey, release_of: Callable[..., Release]) -> AsyncIterator[Host]:
     async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
         audited: list[AuditEvent] = []
-        table, payloads = FirmwareTable(database), Payloads(tmp_path / "firmware")
+        table = FirmwareTable(database)
+        payloads = Payloads(tmp_path / "firmware")
         publisher = Publisher(table, payloads, now_ms=now_ms, record=audited.append)
         await publisher.open()
         await publisher.trust(key.public, "fleet", by="owner")

@@ -36,7 +36,8 @@ def heal(one: Rollout, devices: list[str], now_ms: int = 0) -> None:
 
 
 def test_a_stage_begins_when_the_one_before_is_healthy_and_has_soaked() -> None:
-    one, sizes = rollout(soak_s=600), []
+    one = rollout(soak_s=600)
+    sizes = []
     heal(one, step(one))
     assert step(one, 1000) == []
     assert one.row == msgspec.structs.replace(one.kept, soaking_since_ms=1000)

@@ -45,10 +45,13 @@ class Fleet:
     is_online = is_known
 
     async def start_update(self, one: Rollout, device: RolloutDevice) -> End | None:
-        device_id, version, back = device.device_id, one.row.version, one.row.undoes is not None
+        device_id = device.device_id
+        version = one.row.version
+        back = one.row.undoes is not None
         if self.die_before_send:
             raise Killed
-        if error := self.cannot.get(device_id):
+        error = self.cannot.get(device_id)
+        if error:
             raise error
         self.sent[device_id] += 1
         if self.while_sending is not None:
@@ -67,8 +70,8 @@ class Fleet:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
     def over(self, database: Database) -> Rollouts:
-        table, now_ms = RolloutTable(database), lambda: self.now_ms
-        return Rollouts(table, cast(Offers, self), now_ms=now_ms, crashes=self.count_crashes)
+        table = RolloutTable(database)
+        return Rollouts(table, cast(Offers, self), now_ms=lambda: self.now_ms, crashes=self.count_crashes)
 
 
 @pytest.fixture
@@ -267,7 +270,8 @@ async def test_going_back_is_not_refused_for_the_number_of_rollouts(rollouts: Ro
 
 async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet: Fleet, database_url: str) -> None:
     async with two_hosts(database_url) as (a, b):
-        here, there = fleet.over(a), fleet.over(b)
+        here = fleet.over(a)
+        there = fleet.over(b)
         number = await begun(there, 3)
         await here.refresh()
         hold_news(a)

@@ -98,7 +98,8 @@ class SlowSource(OfferedPayloads):
 
 
 async def test_one_window_is_under_way_at_a_time_and_holds_nothing_up(lamp: Lamp) -> None:
-    slow, wanted = SlowSource(lamp), BlobRead(DIGEST, 0, 1_008)
+    slow = SlowSource(lamp)
+    wanted = BlobRead(DIGEST, 0, 1_008)
     async with lamp.online(offered=True):
         await lamp.board.next(OtaOffer)
         await lamp.board.send(wanted)
@@ -146,7 +147,10 @@ async def test_a_file_by_https_whole_and_in_parts(offered: Lamp) -> None:
     for asked, part in (("1000-1999", PAYLOAD[1_000:2_000]), ("63000-", PAYLOAD[63_000:]), ("-7", PAYLOAD[-7:])):
         status, body, headers = await get(offered, Range=f"bytes={asked}")
         assert (status, body) == (206, part)
-        start = PAYLOAD.rindex(part) if asked == "-7" else int(asked.partition("-")[0])
+        if asked == "-7":
+            start = PAYLOAD.rindex(part)
+        else:
+            start = int(asked.partition("-")[0])
         assert headers["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(PAYLOAD)}"
     for wrong in (f"bytes={len(PAYLOAD)}-", "bytes=5-2", "bytes=0-1,5-6", "lines=0-1"):
         status, _, headers = await get(offered, Range=wrong)
@@ -155,7 +159,8 @@ async def test_a_file_by_https_whole_and_in_parts(offered: Lamp) -> None:
 
 async def test_a_new_download_ends_the_one_before(offered: Lamp) -> None:
     """The first one's connection may be dead; this one only reads nothing."""
-    port, token = offered.plane.plane.port, offered.board.token
+    port = offered.plane.plane.port
+    token = offered.board.token
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=offered.board.context())
     head = f"GET /ota/{DIGEST.hex()}.bin HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
     writer.write(head.encode())
@@ -171,7 +176,8 @@ async def test_a_new_download_ends_the_one_before(offered: Lamp) -> None:
 async def test_https_serves_a_certificate_and_gives_nothing_to_others(
     offered: Lamp, plane: Plane, scripted: Callable[[Plane], ScriptedDevice]
 ) -> None:
-    other, name = scripted(plane), DIGEST.hex()
+    other = scripted(plane)
+    name = DIGEST.hex()
     await other.pair(lambda code: plane.plane.pair(code, name="other"), token=False)
     assert (await get(offered, device=other, token=False))[0] == 404  # another device of this host
     async with other.connected(hello_of(other, offered.key)):

@@ -77,12 +77,18 @@ def test_what_it_copies_is_there_and_builds_the_trees_wheel(tmp_path: Path) -> N
         *names, target = step.words
         for name in names:
             assert (ROOT / name).exists(), name
-            place = source / target / (name if "/" not in target else "") if target.endswith("/") else source / target
+            if target.endswith("/"):
+                place = source / target / (name if "/" not in target else "")
+            else:
+                place = source / target
             place.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                place = place / Path(name).name if target.endswith("/") and not place.suffix else place
+                if target.endswith("/") and not place.suffix:
+                    place = place / Path(name).name
+                else:
+                    place = place
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, place)
     built = next(step for step in of("RUN") if "hatchling" in step.text)

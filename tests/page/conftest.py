@@ -26,7 +26,10 @@ class PageHost(HostProcess):
     ) -> None:
         super().__init__(home)
         self._words = ("--link", link, "--virtual", str(boards))
-        self._more = {} if cache is None else {"MICROCLAW_CACHE": str(cache)}
+        if cache is None:
+            self._more = {}
+        else:
+            self._more = {"MICROCLAW_CACHE": str(cache)}
         self.url = ":0"
         home.mkdir(mode=0o700)
         (home / "config.toml").write_text(config)

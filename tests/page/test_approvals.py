@@ -24,7 +24,8 @@ def asking_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
 def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     asking_host: PageHost, open_page: OpenPage
 ) -> None:
-    page, second = open_page(asking_host.link()), open_page(asking_host.link())
+    page = open_page(asking_host.link())
+    second = open_page(asking_host.link())
     go(second, "Activity")
     expect(second.locator("main")).to_contain_text("Nothing waits for a decision.")
     turn = say(page, "blink pin 4 twice a second")
@@ -44,7 +45,9 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
 
 
 def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: PageHost, open_page: OpenPage) -> None:
-    page, second, pin = open_page(asking_host.link(), **NARROW), open_page(asking_host.link(), **NARROW), 11
+    page = open_page(asking_host.link(), **NARROW)
+    second = open_page(asking_host.link(), **NARROW)
+    pin = 11
     for rate, half in (("twice", "0.250"), ("five times", "0.100")):
         go(second, "Home")  # what was decided is left behind
         go(second, "Activity")

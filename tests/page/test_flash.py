@@ -103,7 +103,8 @@ def plug(tmp_path: Path, chromium: Browser) -> Iterator[Callable[..., tuple[Cabl
     with ExitStack() as stack:
 
         def plugged(kind: ChipKind = ESP32) -> tuple[Cable, BrowserContext]:
-            cable, context = Cable(tmp_path, kind), chromium.new_context()
+            cable = Cable(tmp_path, kind)
+            context = chromium.new_context()
             stack.callback(context.close)
             stack.callback(cable.unplug)
             cable.plug(context)
@@ -132,7 +133,8 @@ def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
     page, part = open_flash(open_page, link_host, context)
     write(part, "esp32-devkitc-v4")
     expect(part).to_contain_text("what it has was compared", timeout=3 * WAIT_MS)
-    image, flash = whole_image(vfs_end=FILES_AT + FILES_BYTES), cable.rom.flash
+    image = whole_image(vfs_end=FILES_AT + FILES_BYTES)
+    flash = cable.rom.flash
     assert bytes(flash[0x1000 : 0x1000 + len(image)]) == image
     assert bytes(flash[:0x1000]) == b"\xff" * 0x1000
 

@@ -60,7 +60,8 @@ def test_each_that_is_shipped_comes_with_all_that_belongs_to_an_entry() -> None:
 def test_the_examples_are_those_made_from_the_catalogue() -> None:
     """If this fails: make docs."""
     script = runpy.run_path(str(ROOT / "scripts" / "examples.py"))
-    made, by_hand = script["files"](), script["BY_HAND"]
+    made = script["files"]()
+    by_hand = script["BY_HAND"]
     files = {one.relative_to(ROOT / "examples"): one for one in (ROOT / "examples").rglob("*") if one.is_file()}
     assert set(by_hand) <= {path.parts[0] for path in files}
     there = {str(path): one for path, one in files.items() if path.parts[0] not in by_hand}

@@ -29,7 +29,8 @@ default = "a"
 
 def test_values_are_put_into_their_define_lines_alone_in_the_notation_of_the_file() -> None:
     program = fill("blink", {"PIN": 4, "HALF_PERIOD_MS": 250}, blocking=True)
-    before, after = load_pattern("blink", True, "wasm").source.splitlines(), program.source.splitlines()
+    before = load_pattern("blink", True, "wasm").source.splitlines()
+    after = program.source.splitlines()
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert changed == [
         ("#define PIN 2", "#define PIN 4"),

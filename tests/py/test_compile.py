@@ -46,7 +46,8 @@ async def refusals(build_py: Build, source: str) -> list[Diagnostic]:
 
 
 async def test_plain_program_is_one_file_for_every_chip_and_comes_from_the_cache(build_py: Build) -> None:
-    image, again = await build_py(BLINK), await build_py(BLINK)
+    image = await build_py(BLINK)
+    again = await build_py(BLINK)
     assert image.mpy[:3] == b"M\x06\x00"
     assert b"app.py" in image.mpy
     assert (image.arch, image.imports, image.pins) == (None, ("machine", "time"), (13, 14))

@@ -108,7 +108,8 @@ print(A().change(A()), _pin, A._both)
 
 
 def test_the_list_of_the_firmwares_private_names_is_true() -> None:
-    told, found = stock_image().firmware_private, set[str]()
+    told = stock_image().firmware_private
+    found = set[str]()
     for path in FIRMWARE:
         for made in ast.walk(ast.parse((ROOT / f"firmware/fw/{path}.py").read_text(encoding="utf-8"))):
             if isinstance(made, ast.ClassDef):

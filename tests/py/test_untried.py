@@ -39,7 +39,10 @@ MISSING = [
 
 async def tried(source: str, folder: Path, expect: str | None = None) -> Trial:
     image = await build(source, "part", board=BOARD, cache=BuildCache(folder))
-    expectations = None if expect is None else parse_expectations(expect)
+    if expect is None:
+        expectations = None
+    else:
+        expectations = parse_expectations(expect)
     return await try_image(image, BOARD, TrialOptions(for_ms=1_000, expectations=expectations))
 
 

@@ -214,7 +214,8 @@ def lives_on(made: Callable[[], object]) -> object:
 
 def call_of_32_bits() -> object:
     """int 0x80 with the number of getpid of i386, which is writev's here."""
-    private, prot = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    prot = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     code = mmap.mmap(-1, 4096, flags=private, prot=prot)
     code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
     return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()

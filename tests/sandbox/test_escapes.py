@@ -102,7 +102,8 @@ async def _listen(at: socket.socket) -> None:
 
 
 async def _beside_another(job: SandboxJob, tmp: Path, proxy: Serve | None) -> bytes:
-    begun, printed = asyncio.Event(), bytearray()
+    begun = asyncio.Event()
+    printed = bytearray()
     other = SandboxJob(command=["sh", "-c", "echo begun; sleep 60"], files={"of-another-job": b"x"})
     async with asyncio.TaskGroup() as group:
         beside = group.create_task(run_sandboxed(other, tmp / "other", lambda _: begun.set()), name="another job")

@@ -90,7 +90,8 @@ NAMES = (
 
 
 def test_a_name_that_leads_elsewhere_or_is_none_and_files_larger_than_the_disk_are_refused(tmp_path: Path) -> None:
-    true, small = ["true"], SandboxLimits(disk_bytes=1 << 20)
+    true = ["true"]
+    small = SandboxLimits(disk_bytes=1 << 20)
     for job in (
         *(SandboxJob(command=true, files={name: b""}) for name in NAMES),
         *(SandboxJob(command=true, keep=[name]) for name in NAMES),

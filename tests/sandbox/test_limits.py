@@ -234,14 +234,16 @@ def test_flood_of_output_is_cut_and_one_that_closes_its_output_is_held_to_its_ti
 
 
 def test_what_stays_behind_is_killed_with_the_command_and_its_end_is_told(tmp_path: Path) -> None:
-    mark, before = secrets.token_hex(8), set(os.listdir("/proc/self/fd"))
+    mark = secrets.token_hex(8)
+    before = set(os.listdir("/proc/self/fd"))
     code = f": {mark}; setsid sh -c 'sleep 60; : {mark}' & test \"$HOME\" = /job && exit 3"
     end = run(code, tmp_path, program="sh")
     assert (end.ending, end.exit_code) == ("ended", 3)
     assert not alive(mark)
     end = run("import os; os.kill(os.getpid(), 11)", tmp_path)
     assert (end.ending, end.exit_code) == ("killed", -11)
-    printed, job = bytearray(), SandboxJob(command=["no-such-program"])
+    printed = bytearray()
+    job = SandboxJob(command=["no-such-program"])
     missing = asyncio.run(run_sandboxed(job, tmp_path, printed.extend))
     assert (missing.exit_code != 0, b"no-such-program" in printed) == (True, True)
     assert set(os.listdir("/proc/self/fd")) == before

@@ -168,7 +168,8 @@ class World:
         device: str | None = None,
     ) -> Schedule:
         self.clock.idle.clear()
-        timing, act = self.book.timing(when, zone), deed or ToolAct("gpio-set", "{}")
+        timing = self.book.timing(when, zone)
+        act = deed or ToolAct("gpio-set", "{}")
         chat = ("terminal", "terminal")
         asked: Missed = missed or ("run" if isinstance(timing, Once) else "skip")
         made = await self.book.add(
@@ -215,7 +216,9 @@ def world_of(tmp_path: Path) -> MakeWorld:
         store: AbstractAsyncContextManager[Database] | None = None,
         fleet: Fleet = ALONE,
     ) -> AsyncIterator[World]:
-        used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
+        used = clock or Clock()
+        doing = hands or Hands()
+        known = boards or Boards()
         async with store or Database.open(new_store(tmp_path / "store" / "microclaw.db")) as database:
             table = table_of(database)
             people = People()

@@ -54,7 +54,8 @@ def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> No
     for deed, swapped in ((SET_LAMP, swapped_call), (Prompt("copy lamp to fan"), Prompt("copy fan to lamp"))):
         boards = Boards()
         schedule = kept(deed, boards)
-        boards.known[0].name, boards.known[1].name = "fan", "lamp"
+        boards.known[0].name = "fan"
+        boards.known[1].name = "lamp"
         assert with_current_names(schedule, boards.registry).deed == swapped
 
 
@@ -66,7 +67,8 @@ def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_cal
     deed: Deed, device: str | None
 ) -> None:
     boards = Boards()
-    schedule, other = kept(deed, boards, device=device), kept(SET_LAMP, boards, device="fan")
+    schedule = kept(deed, boards, device=device)
+    other = kept(SET_LAMP, boards, device="fan")
     boards.remove("lamp")
     boards.known.append(replace(boards.known[0], device_id="d-9", name="lamp"))
     found = with_current_names(schedule, boards.registry)

@@ -22,7 +22,8 @@ from microclaw.schedules.runner import run_at
 from microclaw.store.database import Database
 from microclaw.store.schedules import Cron, Every, Once, Prompt, Schedule, ScheduleTable, Timing, ToolAct
 
-BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+BERLIN = "Europe/Berlin"
+NEW_YORK = "America/New_York"
 HOUR_MS = 3_600_000
 
 
@@ -34,7 +35,8 @@ def ms(text: str) -> int:
 def dues(timing: Timing, begin: str, end: str) -> list[str]:
     """Every due time between two moments, on the timing's wall clock."""
     zone = ZoneInfo(timing.zone) if isinstance(timing, Cron) else UTC
-    found, due = [], next_due(timing, ms(begin))
+    found = []
+    due = next_due(timing, ms(begin))
     while due is not None and due < ms(end):
         found.append(datetime.fromtimestamp(due / 1000, zone).isoformat(timespec="minutes"))
         due = next_due(timing, due)
@@ -97,7 +99,8 @@ async def test_what_is_stored_is_read_back_and_what_is_none_of_ours_told_and_hid
     open_store: OpenStore, tmp_path: Path
 ) -> None:
     async with open_store(tmp_path / "store.db") as database:
-        table, numbers = ScheduleTable(database), list[int]()
+        table = ScheduleTable(database)
+        numbers = list[int]()
         for timing in (Once(5), Every(60_000, 7), Cron("0 7 * * 1", BERLIN)):
             for deed in (ToolAct("gpio-set", '{"pin":4}'), Prompt("look at lamp", {"d-1": "lamp"})):
                 numbers.append(await table.add(kept(timing, deed)))
@@ -134,7 +137,8 @@ async def test_a_run_is_not_begun_where_the_schedule_was_paused_or_removed_meanw
 
 
 async def test_the_hosts_own_work_runs_at_the_start_and_at_its_times_whatever_the_clock_did() -> None:
-    clock, done = Clock(), list[str]()
+    clock = Clock()
+    done = list[str]()
 
     async def work() -> None:
         done.append(f"{datetime.fromtimestamp(clock.at_ms / 1000, ZONE):%Y-%m-%d %H:%M}")

@@ -24,7 +24,11 @@ def test_a_time_in_words_means_one_thing_or_is_refused_with_what_to_say() -> Non
     def refused(fault: ScheduleRefused) -> str:
         step = fault.next_step or "nothing"
         of = "past" if "2026-11-20 11:13" in fault.message else "refused"
-        return "name the days" if "every monday" in step else of if fault.next_step else step
+        if "every monday" in step:
+            return "name the days"
+        if fault.next_step:
+            return of
+        return step
 
     def read(said: str) -> str:
         try:
@@ -83,7 +87,9 @@ def test_the_machines_zone_is_what_it_names(tmp_path: Path) -> None:
     zones = tmp_path / "zoneinfo" / "Europe"
     zones.mkdir(parents=True)
     (zones / "Vienna").write_bytes(b"TZif")
-    link, written, nothing = tmp_path / "localtime", tmp_path / "timezone", tmp_path / "nothing"
+    link = tmp_path / "localtime"
+    written = tmp_path / "timezone"
+    nothing = tmp_path / "nothing"
     link.symlink_to(zones / "Vienna")
     written.write_text("Asia/Tokyo\n")
     assert machine_zone({"TZ": "America/New_York"}, localtime=link, timezone=written) == "America/New_York"

@@ -43,7 +43,8 @@ class FullDisk(ScheduleTable):
 
 async def test_a_schedule_runs_at_its_times_and_tells_what_it_did(world_of: MakeWorld) -> None:
     async with world_of() as world:
-        once, daily = await world.add("in 20 minutes", "off"), await world.add("every weekday at 7", "on")
+        once = await world.add("in 20 minutes", "off")
+        daily = await world.add("every weekday at 7", "on")
         looks = world.clock.looks
         await world.to("2026-11-20T11:19")
         assert (world.hands.done, world.clock.looks) == ([], looks)
@@ -83,7 +84,8 @@ async def test_what_was_missed_runs_once_or_is_skipped_and_an_act_only_within_te
     told: str | None,
     state: str,
 ) -> None:
-    clock, hands = Clock(), Hands()
+    clock = Clock()
+    hands = Hands()
     async with world_of(clock, hands) as world:
         made = await world.add(when, deed=ToolAct(tool, "{}"), missed=missed)
     clock.at_ms += round(late.total_seconds() * 1000)
@@ -165,7 +167,8 @@ async def test_a_schedule_that_asks_a_model_too_often_is_paused_and_one_that_ask
     world_of: MakeWorld,
 ) -> None:
     async with world_of() as world:
-        greedy, call = await world.add("* * * * *", "look", ASK), await world.add("* * * * *", "call")
+        greedy = await world.add("* * * * *", "look", ASK)
+        call = await world.add("* * * * *", "call")
         seldom = await world.add("at 11:04", "seldom", ASK)
         for minute in range(1, LIMIT + 2):
             await world.to(f"2026-11-20T11:{minute:02d}")
@@ -190,7 +193,8 @@ async def test_a_schedule_that_asks_a_model_too_often_is_paused_and_one_that_ask
 
 async def test_a_member_sees_and_changes_only_their_own(world_of: MakeWorld) -> None:
     async with world_of() as world:
-        made, theirs = await world.add("at 22:00"), await world.add("at 23:00", "x", ASK, "p-ada")
+        made = await world.add("at 22:00")
+        theirs = await world.add("at 23:00", "x", ASK, "p-ada")
         assert [one.schedule_id for one in await world.book.visible("p-ada")] == [theirs.schedule_id]
         assert len(await world.book.visible("owner")) == 2
         for change in (world.book.remove, world.book.pause, world.book.resume, world.runner.run_now):
@@ -203,7 +207,8 @@ async def test_a_member_sees_and_changes_only_their_own(world_of: MakeWorld) -> 
 
 async def test_what_a_paused_one_missed_is_not_made_up_for(world_of: MakeWorld) -> None:
     async with world_of() as world:
-        made, once = await world.add("every day at 12:00", missed="run"), await world.add("at 22:00")
+        made = await world.add("every day at 12:00", missed="run")
+        once = await world.add("at 22:00")
         paused = await world.book.pause(made.schedule_id, "owner")
         assert (paused.state, paused.next_ms, paused.why[:3]) == ("paused", None, "by ")
         await world.book.hold(once.schedule_id, "a test")
@@ -225,9 +230,11 @@ async def test_what_a_paused_one_missed_is_not_made_up_for(world_of: MakeWorld) 
 
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_clock_that_was_ahead_and_is_set_right_puts_nothing_off(world_of: MakeWorld, restart: bool) -> None:
-    clock, hands = Clock(), Hands()
+    clock = Clock()
+    hands = Hands()
     async with world_of(clock, hands) as world:
-        daily, span = await world.add("every day at 7:00"), await world.add("every 2 hours")
+        daily = await world.add("every day at 7:00")
+        span = await world.add("every 2 hours")
         await world.to("2031-03-03T03:03")
         assert ((await world.book.get(daily.schedule_id)).next_ms or 0) > (daily.next_ms or 0)
         if not restart:

@@ -48,7 +48,10 @@ def tree(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         # An empty module is one piece of work itself.
-        text = "pass\n" * (size - 1) if file.suffix == ".py" else "x;\n" * size
+        if file.suffix == ".py":
+            text = "pass\n" * (size - 1)
+        else:
+            text = "x;\n" * size
         file.write_text(text)
     budgets(tmp_path)
     return tmp_path

@@ -40,7 +40,8 @@ def count(connection: Sql) -> int:
 @asynccontextmanager
 async def busy(database: Database) -> AsyncIterator[None]:
     """The writer is at work all the time: what it is given meanwhile waits."""
-    started, go = threading.Event(), threading.Event()
+    started = threading.Event()
+    go = threading.Event()
 
     def block(_: Sql) -> None:
         started.set()
@@ -68,7 +69,8 @@ async def test_failed_write_undoes_its_own_statements_only(database: Database) -
 
 
 async def test_reads_see_one_snapshot(database: Database) -> None:
-    entered, go = threading.Event(), threading.Event()
+    entered = threading.Event()
+    go = threading.Event()
 
     def twice(connection: Sql) -> tuple[int, int]:
         before = count(connection)
@@ -130,7 +132,8 @@ async def test_full_queue_refuses_more_work_and_a_cancelled_write_that_waits_doe
 async def test_refreshes_run_one_at_a_time_again_after_what_came_meanwhile_and_after_a_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    begun, may_end = list[str](), asyncio.Event()
+    begun = list[str]()
+    may_end = asyncio.Event()
 
     async def refresh() -> None:
         begun.append("begin")
@@ -160,7 +163,8 @@ async def test_refreshes_run_one_at_a_time_again_after_what_came_meanwhile_and_a
 async def test_a_store_that_refuses_a_write_for_lack_of_rights_says_so_until_it_takes_one(
     postgres: PostgresServer,
 ) -> None:
-    url, role = postgres.new_database(), f"r{secrets.token_hex(4)}"
+    url = postgres.new_database()
+    role = f"r{secrets.token_hex(4)}"
     with psycopg.connect(url, autocommit=True) as admin:
 
         def run(statement: str) -> None:

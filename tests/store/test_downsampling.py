@@ -40,7 +40,8 @@ def points(times: Iterable[int], device: str = "d1", key: str = "t") -> list[Poi
 
 async def settle(database: Database, now_ms: int) -> int:
     """Make smaller all that is due; how many steps that took."""
-    downsampling, steps = Downsampling(database), 0
+    downsampling = Downsampling(database)
+    steps = 0
     while await downsampling.step(now_ms):
         steps += 1
     return steps
@@ -138,7 +139,8 @@ async def test_a_series_that_another_host_gave_up_gets_no_values_of_others(datab
     async with two_hosts(database_url) as (here, there):
         for name in ("d1", "d2"):
             await DeviceTable(there).put(DeviceRow(name, name, "virtual"))
-        mine, theirs = TelemetryTable(here), TelemetryTable(there)
+        mine = TelemetryTable(here)
+        theirs = TelemetryTable(there)
         await mine.append(points([NOON_MS]))
         await there.write(lambda connection: connection.execute("DELETE FROM telemetry_series"))
         await theirs.append(points([NOON_MS], "d2", "other"))  # it has the number of the one that is gone

@@ -97,7 +97,9 @@ asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 
 
 async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_path: Path) -> None:
-    chance, path, at_ms = random.Random(50), tmp_path / "store.db", NOON_MS
+    chance = random.Random(50)
+    path = tmp_path / "store.db"
+    at_ms = NOON_MS
     for _ in range(4):  # one group may have been written and not acknowledged: it is written again, and counts once
         at_ms = int(lines_until_killed(MEASURING, path, at_ms, lines=chance.randint(20, 60))[-1])
     async with Database.open(path) as database:

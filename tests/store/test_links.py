@@ -12,7 +12,8 @@ from microclaw.store.links import MAX_BYTES, LinkHolderTable, LinkTable, renew_a
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 D = "d-1"
-THEIRS, NEW = b"their-ep", b"new-epoc"
+THEIRS = b"their-ep"
+NEW = b"new-epoc"
 
 
 def epochs() -> Callable[[int], bytes]:
@@ -131,7 +132,8 @@ async def test_new_epoch_starts_at_one_and_the_newest_that_were_applied_are_not_
 
 async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable, database: Database) -> None:
     holders = LinkHolderTable(database)
-    older, newer = await holders.take(D, "a"), await holders.take(D, "b")
+    older = await holders.take(D, "a")
+    newer = await holders.take(D, "b")
     await append(links, 1)
     for act in (
         links.ack(D, 1, older), links.renew(D, older), links.advance(D, THEIRS, 1, message_id(1), fence=older)

@@ -27,7 +27,8 @@ VERBS: Final = r"WITH|SELECT|(INSERT|REPLACE)( OR \w+)? INTO|UPDATE( OR \w+)? \w
 def statements() -> Iterator[tuple[str, Any]]:
     """Yield each statement with its place."""
     for path in sorted(SOURCE.rglob("*.py")):
-        name, text = path.relative_to(SOURCE).as_posix(), path.read_text(encoding="utf-8")
+        name = path.relative_to(SOURCE).as_posix()
+        text = path.read_text(encoding="utf-8")
         if name in OF_ONE_ENGINE or not re.search(r"microclaw\.store\.(sql|rows) import", text):
             continue
         module = importlib.import_module(f"microclaw.{name.removesuffix('.py').replace('/', '.')}")
@@ -59,7 +60,10 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
 def changing(form: str, table: str, where: list[ast.expr], names: list[str]) -> str:
     """The text that rows.py makes of it; of a condition that has a name of its own, without that."""
     keys = [key for one in where if isinstance(one, ast.Dict) for key in one.keys]
-    known = [str(key.value) for key in keys if isinstance(key, ast.Constant)] if form == "update" else names
+    if form == "update":
+        known = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    else:
+        known = names
     condition = " AND ".join(f"{name} = ?" for name in known) or "true"
     if form != "update" or not names:
         return f"DELETE FROM {table} WHERE {condition}"
@@ -67,11 +71,9 @@ def changing(form: str, table: str, where: list[ast.expr], names: list[str]) -> 
 
 
 def selecting(kind: Any, rest: object) -> str | None:
-    return (
-        f"SELECT {columns(kind)} FROM {rest}"
-        if isinstance(kind, type) and issubclass(kind, Struct) and rest is not None
-        else None
-    )
+    if isinstance(kind, type) and issubclass(kind, Struct) and rest is not None:
+        return f"SELECT {columns(kind)} FROM {rest}"
+    return None
 
 
 def evaluated(node: ast.expr, known: dict[str, Any]) -> Any:

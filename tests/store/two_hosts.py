@@ -19,7 +19,8 @@ async def two_hosts(url: str) -> AsyncIterator[tuple[SharedDatabase, SharedDatab
 
 def hold_news(host: SharedDatabase) -> None:
     """Hold others' changes back until this host asks, as it does when it finds its memory out of date."""
-    hear, held = host._heard, list[str]()
+    hear = host._heard
+    held = list[str]()
 
     def hold(payload: str) -> None:
         held.append(payload)

@@ -128,7 +128,8 @@ class Host:
 def running_host(home: Path, *words: str) -> Iterator[Host]:
     """`microclaw --json up WORDS` on a free port, until the end of the block."""
     command = ("microclaw", "--json", "up", "--port", "0", "--die-with-parent", *words)
-    log_file, env = home.with_name(f"{home.name}.stderr"), environ_of(home)
+    log_file = home.with_name(f"{home.name}.stderr")
+    env = environ_of(home)
     with log_file.open("a") as log:
         process = Forked(command, stdin=DEVNULL, stdout=PIPE, stderr=log, text=True, env=env, start_new_session=True)
     assert process.stdout is not None
@@ -209,7 +210,10 @@ class Door:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """`body` as JSON, or as it is where it is bytes; `Content_Type` is the header Content-Type."""
         parts = urlsplit(self.address)
-        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if body is None or isinstance(body, bytes):
+            sent = body
+        else:
+            sent = json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if sent is not None:
             named.setdefault("Content-Type", "application/json")

@@ -114,7 +114,9 @@ class House:
 
     def ask(self, board: str, question: control.Request[Any]) -> Any:
         """Ask the board itself, not through the host."""
-        return self.home.ask(question) if board == C_BOARD else self.python_board.ask(question)
+        if board == C_BOARD:
+            return self.home.ask(question)
+        return self.python_board.ask(question)
 
     def logged(self, board: str) -> list[str]:
         return [row.text for row in self.ask(board, control.Log()).rows]

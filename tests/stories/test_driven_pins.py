@@ -65,7 +65,8 @@ def test_what_an_offline_sentence_read_makes_no_order_ask(host: Host) -> None:
 @pytest.mark.parametrize("said", ["no", "set pin 5 on"])
 def test_a_chat_goes_on_while_a_question_is_open(host: Host, tmp_path: Path, said: str) -> None:
     assert host.run("run", blink(tmp_path, 10), "-d", "virtual-1", "-y").code == 0
-    client, answers = host.client.watching(within_s=TIMEOUT_S), list[Any]()
+    client = host.client.watching(within_s=TIMEOUT_S)
+    answers = list[Any]()
     waiting = Thread(target=lambda: answers.append(client.say("turn off pin 10", chat_id="script")))
     waiting.start()
     until(lambda: host.client.get("/v1/approvals")["approvals"])

@@ -41,19 +41,24 @@ class House:
     """A host with virtual-1 at a broker, and what another client hears there, in its order."""
 
     def __init__(self, host: Host, heard: Listener) -> None:
-        self.host, self.heard = host, heard
+        self.host = host
+        self.heard = heard
         self.root = f"microclaw/{host.client.get('/v1/status')['mqtt']['id']}"
         self.board = f"{self.root}/virtual-1"
 
     def state(self, topic: str) -> Any:
         """The newest document on the topic; empty where there is none, or it was removed."""
         found = self.heard.last(topic)
-        return found.body if found is not None and found.payload else {}
+        if found is not None and found.payload:
+            return found.body
+        return {}
 
     def entities(self) -> list[dict[str, Any]]:
         """Those of the newest discovery message."""
         told = [one for one in self.heard.heard if one.topic.startswith("homeassistant/device/")]
-        return list(told[-1].body["cmps"].values()) if told and told[-1].payload else []
+        if told and told[-1].payload:
+            return list(told[-1].body["cmps"].values())
+        return []
 
     def outcomes(self) -> list[str]:
         told = [one.body for one in self.heard.on(f"{self.board}/event")]
@@ -101,7 +106,8 @@ def test_a_switch_drives_its_pin_and_its_button_takes_it_back(house: House) -> N
 
 
 def test_a_program_is_switched_its_pin_is_not_taken_and_its_entity_goes_before_its_state(house: House) -> None:
-    host, state = house.host, f"{house.board}/program/blink"
+    host = house.host
+    state = f"{house.board}/program/blink"
     owner = member_of(host, "owner", "owner")
     assert owner.post("/v1/devices/virtual-1/apps", {"name": "blink", "source": blinking(5)}).last["type"] == "result"
     until(lambda: house.state(state).get("state") == "ON")
@@ -176,7 +182,8 @@ async def test_a_fact_by_voice_is_read_back_before_it_is_remembered_or_forgotten
 
 
 def test_a_killed_host_is_offline_by_its_last_will_and_does_no_retained_command_when_it_is_back(house: House) -> None:
-    heard, status = house.heard, f"{house.root}/status"
+    heard = house.heard
+    status = f"{house.root}/status"
     assert heard.on(status)[-1].payload == b"online"
     house.host.process.kill()
     until(lambda: heard.on(status)[-1].payload == b"offline")

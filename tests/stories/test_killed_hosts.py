@@ -128,7 +128,8 @@ def test_in_a_chat_turn_it_is_answered_by_the_next_host(house: House) -> None:
 
 
 def test_a_program_goes_on_while_the_host_is_off(blinking: House) -> None:
-    before, began = blinking.edges()[-1], time.monotonic()
+    before = blinking.edges()[-1]
+    began = time.monotonic()
     blinking.kill_host()
     assert blinking.listed() == ["blink"]
     away_ms = (time.monotonic() - began) * 1000

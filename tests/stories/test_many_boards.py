@@ -9,7 +9,9 @@ import pytest
 from tests.stories.conftest import Host, blink, microclaw, running_board, running_host, until
 from tests.stories.wire import Wire
 
-HALL, YARD, SHED = "virtual-1", "virtual-2", "shed"
+HALL = "virtual-1"
+YARD = "virtual-2"
+SHED = "shed"
 EMPTY: dict[str, str] = {}
 RUNNING = {"blink": "running"}
 LISTED = {"blink": "listed"}  # stock firmware says no more

@@ -43,7 +43,9 @@ class Script(list[tuple[int, Any]]):
     """The answers of a Server; the last one comes again for ever."""
 
     def pop(self, _index: Any = -1) -> tuple[int, Any]:
-        return super().pop(0) if len(self) > 1 else self[0]
+        if len(self) > 1:
+            return super().pop(0)
+        return self[0]
 
 
 def script(*replies: Reply) -> Script:
@@ -56,7 +58,10 @@ def said(*pieces: str) -> Events:
 
 def call(name: str, arguments: Any, index: int = 0, call_id: str | None = None) -> dict[str, Any]:
     """A call's delta; arguments that are a text are sent as they are."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    if isinstance(arguments, str):
+        text = arguments
+    else:
+        text = json.dumps(arguments)
     function = {"name": name, "arguments": text}
     return {"index": index, "id": call_id or f"call_{index}", "type": "function", "function": function}
 
@@ -255,7 +260,9 @@ async def fill(home: Home) -> None:
 async def test_a_model_that_misbehaves_acts_once_and_the_turn_ends(
     home: Home, one_host: tuple[Home, Server], name: str
 ) -> None:
-    row, chat, model = ROWS[name], home.new_chat(), one_host[1]
+    row = ROWS[name]
+    chat = home.new_chat()
+    model = one_host[1]
     if row.full:
         await fill(home)
     names = home.programs()

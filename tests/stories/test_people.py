@@ -24,7 +24,8 @@ def cookie(opened: Answer) -> str:
 
 def test_a_link_signs_in_once_and_the_session_ends_with_its_end(host: Host) -> None:
     assert host.run("person", "add", "ada", "--role", "member").code == 0
-    anybody, code = door(host), code_for(host, "ada")
+    anybody = door(host)
+    code = code_for(host, "ada")
     opened = anybody.post("/v1/signin/code", {"code": code})
     assert (opened.status, opened.json["name"], opened.json["role"]) == (200, "ada", "member")
     assert anybody.post("/v1/signin/code", {"code": code}).status == 401
@@ -115,14 +116,16 @@ def test_the_security_log_shows_a_changed_a_removed_and_a_cut_line(host: Host) -
 
 def test_a_risky_act_waits_for_another_client_and_is_decided_once(host: Host) -> None:
     """A pin that a program drives: setting it all the same is risky. A no, then a yes over HTTP, then a typed one."""
-    owner, amy = member_of(host, "owner", "owner"), member_of(host, "amy")
+    owner = member_of(host, "owner", "owner")
+    amy = member_of(host, "amy")
     source = blinking(2).replace("gpio_toggle(led)", "(void)led")
     assert owner.post("/v1/devices/virtual-1/apps", {"name": "holds", "source": source}).last["type"] == "result"
     for to, approved, typed in ((1, False, False), (1, True, False), (0, True, True)):
         order = {"method": "gpio.set", "arguments": {"pin": 2, "level": to}, "force": True}
         asked = amy.post("/v1/devices/virtual-1/call", order)
         assert (asked.status, asked.json["state"]) == (202, "waiting")
-        place, number = f"/v1/requests/{asked.json['request']}", asked.json["approval"]["approval_id"]
+        place = f"/v1/requests/{asked.json['request']}"
+        number = asked.json["approval"]["approval_id"]
         assert owner.get(place).status == 404  # it is another token's
         assert asked.json["approval"]["may_decide"] is False
         [waiting] = owner.get("/v1/approvals").json["approvals"]

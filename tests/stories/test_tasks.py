@@ -21,7 +21,9 @@ def ended(someone: Door, code: str, **more: Any) -> dict[str, Any]:
 
     def end() -> dict[str, Any]:
         found: dict[str, Any] = someone.get(f"{made.headers['location']}?wait_s=20").json
-        return found if found["state"] not in ("queued", "running") else {}
+        if found["state"] not in ("queued", "running"):
+            return found
+        return {}
 
     return until(end)
 
@@ -63,7 +65,8 @@ def test_a_cancelled_task_is_dead_when_the_answer_comes(owner: Door) -> None:
 
 
 def test_who_may_not_run_code_does_not_and_sees_no_others_task(host: Host, owner: Door) -> None:
-    guest, ada = member_of(host, "gus", "guest"), member_of(host, "ada")
+    guest = member_of(host, "gus", "guest")
+    ada = member_of(host, "ada")
     refused = guest.post("/v1/tasks", {"code": "print(1)"})
     assert (refused.status, refused.code) == (403, "permission_refused")
     mine = ended(owner, "print(1)")

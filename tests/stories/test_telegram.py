@@ -13,7 +13,8 @@ import pytest
 from tests.channels.telegram_server import TOKEN, USERNAME, Sent, TelegramServer
 from tests.stories.conftest import Host, level, microclaw, running, running_host, until
 
-ADA, STRANGER = 100, 666
+ADA = 100
+STRANGER = 666
 _Found = TypeVar("_Found")
 
 

@@ -63,7 +63,8 @@ class Board(PlainDevice):
         return {"apps": [] if self.committed_ms is None else [self.app]}
 
     def do_edges_read(self, params: dict[str, Any]) -> dict[str, Any]:
-        now_ms, began_ms = self.now_ms(), self.committed_ms
+        now_ms = self.now_ms()
+        began_ms = self.committed_ms
         edges: list[list[float]] = []
         if began_ms is not None:
             ahead_ms = 10_000_000 if self.untrue == "edges" else 0

@@ -16,10 +16,18 @@ from tests.stories.conftest import Host, blink, blinking, door, until
 
 from microclaw.apps.device_calls import read_edges
 
-REQUEST, RESPONSE, INSTALL = 2, 3, 4
-GET, PUT, DELETE = 1, 3, 4
-CREATED, DELETED, CONTENT, ERROR = 65, 66, 69, 160
-ATTRIBUTES, RAW = 99, 98
+REQUEST = 2
+RESPONSE = 3
+INSTALL = 4
+GET = 1
+PUT = 3
+DELETE = 4
+CREATED = 65
+DELETED = 66
+CONTENT = 69
+ERROR = 160
+ATTRIBUTES = 99
+RAW = 98
 
 
 @dataclass
@@ -73,7 +81,8 @@ class Port:
         """The applets that a query tells, read off the container's keys."""
         status, body = self.ask(REQUEST, GET, "/applet")
         assert status == CONTENT
-        found, at = [], body.find(b"applet1\0")
+        found = []
+        at = body.find(b"applet1\0")
         while at >= 0:
             at = body.index(b"\0", at) + 2  # the type byte, then a 16-bit length with the NUL
             length = int.from_bytes(body[at : at + 2], "little")

@@ -68,7 +68,8 @@ class Wire:
             while head := asked.read(8):
                 frame = head + asked.read(int.from_bytes(head[4:8], "big"))
                 if self._hold is not None and self._hold[0] == kind_of(frame):
-                    delivered, self._hold = self._hold[1], None
+                    delivered = self._hold[1]
+                    self._hold = None
                     mute.set()
                     if delivered:
                         far.sendall(frame)

@@ -61,7 +61,8 @@ def serve(tmp_path: Path) -> Serve:
         **settings: Any,
     ) -> AsyncIterator[Place]:
         async with Database.open(tmp_path / "microclaw.db") as database:
-            table, folder = TaskTable(database), tmp_path / "tasks"
+            table = TaskTable(database)
+            folder = tmp_path / "tasks"
             audit: list[AuditEvent] = []
             events: list[LiveEvent] = []
             service = TaskService(

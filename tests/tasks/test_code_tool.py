@@ -38,7 +38,8 @@ class Tools:
         place.service.roles = PEOPLE
         self.approvals = Approvals(timeout_s=60, roles=PEOPLE)
         self.workspace = Workspace(folder)
-        devices, history = cast("Registry", PaperRegistry()), cast("TelemetryHistory", NoHistory())
+        devices = cast("Registry", PaperRegistry())
+        history = cast("TelemetryHistory", NoHistory())
         tool = CodeTool(place.service, self.workspace, devices, history).tool()
         self.box = Toolbox([tool], Gate(PEOPLE, self.approvals))
 

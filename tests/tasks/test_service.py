@@ -116,7 +116,8 @@ async def test_a_task_is_cancelled_at_any_moment_of_its_start(place: Place) -> N
 
 async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) -> None:
     async with serve(parallel=2, queue=5) as place:
-        taken, refused = [], 0
+        taken = []
+        refused = 0
         for number in range(1000):
             try:
                 taken.append((await place.service.submit(order(SLOW, person_id=f"p-{number % 3}"))).number)
@@ -192,12 +193,16 @@ async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place)
     taken = await place.service.submit(order("for n in range(6000): print(f'{n:04}', 'x' * 60)"))
     whole = "".join(f"{n:04} {'x' * 60}\n" for n in range(6000)).encode()
     for _ in range(2):  # while it runs, and from what is kept
-        seen, is_open, more = b"", True, True
+        seen = b""
+        is_open = True
+        more = True
         async with asyncio.timeout(60):
             while is_open or more:
                 view = await place.service.view(taken.number, after=len(seen), wait_s=20)
                 assert view.output_begins == len(seen)
-                seen, is_open, more = seen + view.output.encode(), view.is_open, view.output_more
+                seen = seen + view.output.encode()
+                is_open = view.is_open
+                more = view.output_more
         assert seen == whole
         row = await ended(place.service, taken.number)
     assert (row.output_bytes, row.kept_bytes) == (len(whole), len(whole))
@@ -210,7 +215,8 @@ async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place)
 async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
     async with Database.open(tmp_path / "people.db") as database:
         people = await People.opened(database)
-        ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
+        ada = await people.add("ada", "member")
+        bob = await people.add("bob", "member")
         async with serve(parallel=1, roles=people) as place:
             people.listen(place.service.cancel_forbidden)
             orders = [structs.replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]

@@ -83,7 +83,8 @@ async def _read_until(console: ConsoleTransport, is_enough: Callable[[list[str],
     async with asyncio.timeout(LIMIT_S):
         while True:
             page = await console.call(ConsoleRead(cursor), LIMIT_S)
-            cursor, texts = page.cursor, [*texts, *(line.text for line in page.lines)]
+            cursor = page.cursor
+            texts = [*texts, *(line.text for line in page.lines)]
             if is_enough(texts, page):
                 return texts
             await asyncio.sleep(POLL_S)

@@ -103,7 +103,9 @@ async def test_announced_host_is_found_with_its_fingerprint_port_and_version(nam
 
 
 async def test_what_a_stranger_says_is_bounded(name: str) -> None:
-    long, short = b"\xff" + b"x" * 240, b"\xff" + b"x" * 20  # more of the long ones do not fit into one packet
+    # more of the long ones do not fit into one packet
+    long = b"\xff" + b"x" * 240
+    short = b"\xff" + b"x" * 20
     hostile = {f"key{n}": long if n < 3 else short for n in range(MAX_FACTS + 4)}
     async with _somebody("_mcp._tcp.local.", name=name, facts=hostile):
         (found,) = await _find(name)

@@ -37,7 +37,8 @@ async def _lines_until(
     """The lines that this program is heard to print."""
     image = await compile_module(source, load_board("virtual"), name="app", cache=BuildCache(cache))
     await transport.call(AppInstall("app", image.wasm, 8192), LIMIT_S)
-    lines, cursor = list[LogLine](), 0
+    lines = list[LogLine]()
+    cursor = 0
     async with asyncio.timeout(LIMIT_S):
         while not is_enough(lines):
             page = await transport.call(LogsRead(cursor), LIMIT_S)
@@ -53,13 +54,16 @@ async def test_what_was_printed_before_anybody_asked_is_there_with_its_gap(
     lines = await _lines_until(
         transport, build_cache, FLOOD, lambda lines: any(line.text == "line 499" for line in lines)
     )
-    kept, following = 0, 0
+    kept = 0
+    following = 0
     for text in (line.text for line in lines):
-        if (gap := re.fullmatch(r"\((\d+) lines were left out\)", text)) is not None:
+        gap = re.fullmatch(r"\((\d+) lines were left out\)", text)
+        if gap is not None:
             following += int(gap[1])  # before the first line that is kept, and where the flood overtook a read
         elif following < 500:
             assert text == f"line {following}"
-            kept, following = kept + 1, following + 1
+            kept = kept + 1
+            following = following + 1
     assert following == 500
     assert 40 < kept < 500
 
@@ -88,7 +92,8 @@ def _log(began_ms: int, now_ms: int, first: int, *texts: str) -> ProgramLog:
 
 
 async def _heard(logs: ProgramLogs, answers: dict[int, ProgramLog | None]) -> tuple[list[int], list[str]]:
-    cursor, asked = logs.ring.end().cursor, []
+    cursor = logs.ring.end().cursor
+    asked = []
 
     async def ask(_name: str, first: int) -> ProgramLog | None:
         asked.append(first)

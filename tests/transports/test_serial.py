@@ -116,7 +116,8 @@ def dialect_a(request: Request) -> Reply:
         case "read_adc":
             return {"status": "ok", "pin": request["pin"], "value": 2048, "voltage": 1.65}
         case "set_pwm":
-            duty, frequency = request["duty_cycle"], request["frequency"]
+            duty = request["duty_cycle"]
+            frequency = request["frequency"]
             return {"status": "ok", "msg": "PWM set", "pin": request["pin"], "duty_cycle": duty, "frequency": frequency}
         case "read_i2c" if request["sensor"] == "ina219":
             return {"status": "ok", "sensor": "ina219", "data": INA219}
@@ -245,7 +246,8 @@ async def test_board_unplugged_mid_request_names_port_and_usb_id_and_is_found_ag
         else:
             board.answer(dialect_a(request))
 
-    first, second = plug_in(hear), plug_in(lambda board, request: board.answer(dialect_a(request)))
+    first = plug_in(hear)
+    second = plug_in(lambda board, request: board.answer(dialect_a(request)))
     usb = UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03")
     ports = [PortInfo(first.path, usb)]
     transport = SerialTransport(f"serial:{usb}", lock_folder=tmp_path, timeouts=QUICK, list_ports=lambda: tuple(ports))

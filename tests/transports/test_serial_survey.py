@@ -50,7 +50,8 @@ async def test_a_prompt_is_known_and_silence_is_told(prompt: bytes, said: str, t
 
 
 def test_auto_is_the_one_port_that_looks_like_a_boards() -> None:
-    modem, bridge = PortInfo("/dev/ttyS0"), PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60))
+    modem = PortInfo("/dev/ttyS0")
+    bridge = PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60))
     chip = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12"))
     assert only_board_port(lambda: (modem, bridge)) == "/dev/ttyUSB0"
     assert only_board_port(lambda: (modem, chip)) == "usb-303a:1001:F4:12"

@@ -140,7 +140,8 @@ async def test_nobody_at_the_address_is_unreachable_with_the_address(
 async def test_calls_take_turns_on_one_connection_and_an_idle_one_is_given_back(
     start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
-    connections, ended = 0, asyncio.Event()
+    connections = 0
+    ended = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections

@@ -94,7 +94,8 @@ def test_crash_in_a_boot_that_is_over_changes_nothing(board: Board) -> None:
 
 def test_power_is_switched_by_one_at_a_time(board: Board) -> None:
     seen: list[str] = []
-    entered, go_on = threading.Event(), threading.Event()
+    entered = threading.Event()
+    go_on = threading.Event()
 
     def listener(event: PowerEvent) -> None:
         seen.append(f"{event} {threading.current_thread().name}")

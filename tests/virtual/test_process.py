@@ -112,7 +112,8 @@ def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cut
                 data = rng.randbytes(rng.randrange(20_000)).replace(b"\x12\x34", b"\x12\x35")
                 claim = b"\x12\x34" + rng.choice([b"\0\x02", b"\0\x04", b"\xff\xff"]) + (2**31).to_bytes(4, "big")
                 noise.sendall(data + claim + data)
-    first, second = board.link(), board.link()
+    first = board.link()
+    second = board.link()
     assert query(first).status == 69
     assert rss_kb(board.process.pid) < at_rest_kb + 16_000
     second.send(QUERY)

@@ -14,7 +14,8 @@ from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
 HELLO = Transcript("hello")
-SPEECH, END = [LOUD] * 20, [QUIET] * 40
+SPEECH = [LOUD] * 20
+END = [QUIET] * 40
 PAUSE = [QUIET] * 16
 """More than PAUSE_MS."""
 AT_PAUSE = b"".join([*SPEECH, *[QUIET] * 10])
@@ -23,7 +24,8 @@ AT_PAUSE = b"".join([*SPEECH, *[QUIET] * 10])
 def listener_of(recognizer: ScriptedRecognizer, trigger: str = "button") -> tuple[Listener, RecordingDevice]:
     """It has an open stream."""
     nothing: Any = None  # no turn runs
-    limits, device = EndpointLimits(silence_ms=600), RecordingDevice()
+    limits = EndpointLimits(silence_ms=600)
+    device = RecordingDevice()
     parts = VoiceParts(nothing, nothing, recognizer, Beeps(), LoudnessDetector, endpoints=limits)
     listener = Listener(device, parts)
     listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
@@ -42,7 +44,8 @@ async def test_the_silence_at_the_end_is_not_heard_and_that_of_a_pause_is() -> N
     recognizer = ScriptedRecognizer(HELLO, at_pauses=True)
     assert (await heard(recognizer, [*SPEECH, *END])).transcript == HELLO
     assert recognizer.heard == [AT_PAUSE]
-    recognizer, frames = ScriptedRecognizer(HELLO, HELLO, at_pauses=True), [*SPEECH, *PAUSE, *SPEECH]
+    recognizer = ScriptedRecognizer(HELLO, HELLO, at_pauses=True)
+    frames = [*SPEECH, *PAUSE, *SPEECH]
     await heard(recognizer, frames)
     assert recognizer.heard == [AT_PAUSE, b"".join(frames)]
 

@@ -75,7 +75,9 @@ async def talking(
 ) -> AsyncIterator[Talk]:
     heard = [Transcript(one) if isinstance(one, str) else one for one in transcripts]
     async with make(replies, workshop=workshop) as agent, asyncio.TaskGroup() as tasks:
-        device, traces, voice = RecordingDevice(), VoiceTraces(), beeps or Beeps()
+        device = RecordingDevice()
+        traces = VoiceTraces()
+        voice = beeps or Beeps()
         recognizer = ScriptedRecognizer(*heard)
         limits = EndpointLimits(silence_ms=200)
         parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, traces, limits)
@@ -175,8 +177,12 @@ async def test_a_question_that_was_not_answered_is_put_again_before_a_yes_counts
 
 @pytest.mark.parametrize("silenced", ["while it thinks", "before its first audio"])
 async def test_a_question_that_nobody_heard_is_not_answered_by_a_yes(make_agent: MakeAgent, silenced: str) -> None:
-    shop, beeps = Workshop(), Beeps()
-    beeps.held = asyncio.Event() if silenced == "before its first audio" else None
+    shop = Workshop()
+    beeps = Beeps()
+    if silenced == "before its first audio":
+        beeps.held = asyncio.Event()
+    else:
+        beeps.held = None
     async with talking(make_agent, UNDO, "read the page and undo", "yes", workshop=shop, beeps=beeps) as talk:
         talk.speak()
         if beeps.held is None:

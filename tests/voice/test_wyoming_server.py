@@ -56,7 +56,10 @@ class Services:
             return found
 
     async def handle(self, text: str, conversation: str | None = None) -> Event:
-        context = None if conversation is None else {"conversation_id": conversation}
+        if conversation is None:
+            context = None
+        else:
+            context = {"conversation_id": conversation}
         [event] = await self.ask(Transcript(text, context=context).event())
         return event
 
@@ -70,7 +73,8 @@ async def services(
     recognizer: Recognizer | None = None,
 ) -> AsyncIterator[Services]:
     async with make(replies, workshop=workshop) as agent:
-        ears, beeps = ScriptedRecognizer(*transcripts), Beeps()
+        ears = ScriptedRecognizer(*transcripts)
+        beeps = Beeps()
         parts = VoiceParts(agent.inbox, agent.approvals, recognizer or ears, beeps, LoudnessDetector, VoiceTraces())
         async with WyomingServer.opened(parts, "127.0.0.1", 0) as server:
             yield Services(server.port, agent, ears, beeps)

@@ -51,7 +51,10 @@ Event: TypeAlias = dict[str, Any]
 
 class ForeignDevice:
     def __init__(self, ota: str, mac: str, client: str, version: int, http: aiohttp.ClientSession) -> None:
-        self.ota, self.mac, self.client, self.version = ota, mac, client, version
+        self.ota = ota
+        self.mac = mac
+        self.client = client
+        self.version = version
         self.events: list[Event] = []
         self.nvs: dict[str, Any] = {}
         self.state = "idle"
@@ -111,7 +114,10 @@ class ForeignDevice:
         }
         for _ in range(rounds):
             status, body = await self.http(self.ota, json.dumps(report).encode(), more.get("headers"))
-            found = json.loads(body) if status == 200 else {}
+            if status == 200:
+                found = json.loads(body)
+            else:
+                found = {}
             self.note("ota", status=status, body=found, text=body.decode(errors="replace")[:200])
             self.nvs |= found.get("websocket", {})
             if found.get("activation") is None:
@@ -125,7 +131,8 @@ class ForeignDevice:
         self.note("booted", token=self.nvs.get("token"))
 
     async def open(self, hello: dict[str, Any] | None = None) -> None:
-        url, token = self.nvs["url"], str(self.nvs.get("token", ""))
+        url = self.nvs["url"]
+        token = str(self.nvs.get("token", ""))
         lines = {"Authorization": f"Bearer {token}" if token else "", "Protocol-Version": str(self.version)}
         try:
             opened = await self._http.ws_connect(url, headers=self.head(url, **lines), timeout=CLOSING, max_msg_size=0)
@@ -166,7 +173,10 @@ class ForeignDevice:
             elif message.type is aiohttp.WSMsgType.BINARY:
                 self.heard(message.data)
         self.state = "idle"
-        code = None if opened.close_code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE) else int(opened.close_code)
+        if opened.close_code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE):
+            code = None
+        else:
+            code = int(opened.close_code)
         self.note("closed", code=code)
 
     def abort(self) -> None:
@@ -190,7 +200,8 @@ class ForeignDevice:
         kind = message["type"]
         if kind == "hello":
             assert message["transport"] == "websocket"
-            self.session_id, self.state = message["session_id"], "ready"
+            self.session_id = message["session_id"]
+            self.state = "ready"
             self.note("open", hello=message)
         elif kind == "mcp":
             self.answer(message["payload"])
@@ -203,7 +214,8 @@ class ForeignDevice:
             self.text({"type": "listen", "state": "start", "mode": "auto"})
 
     def answer(self, request: dict[str, Any]) -> None:
-        method, params = request["method"], request["params"]
+        method = request["method"]
+        params = request["params"]
         self.note("mcp", method=method, params=params)
         if self.hangs:
             return
@@ -222,7 +234,10 @@ class ForeignDevice:
             text = json.dumps({"audio_speaker": {"volume": self.volume}})
             result = {"content": [{"type": "text", "text": text}], "isError": False}
         answer = {"jsonrpc": "2.0", "id": request["id"]}
-        answer |= {"error": {"message": "Unknown tool"}} if result is None else {"result": result}
+        if result is None:
+            answer |= {"error": {"message": "Unknown tool"}}
+        else:
+            answer |= {"result": result}
         self.text({"type": "mcp", "payload": answer})
 
     async def listen(self) -> None:

@@ -56,7 +56,8 @@ class Instance:
         return to
 
     def native_strcmp(self, a: int, b: int) -> int:
-        left, right = self.text_at(a), self.text_at(b)
+        left = self.text_at(a)
+        right = self.text_at(b)
         return (left > right) - (left < right)
 
 

@@ -32,7 +32,8 @@ void on_init(void) {
 
 async def test_image_says_what_the_module_needs_and_comes_from_the_cache_with_its_warnings(compile_c: Any) -> None:
     source = BLINK.replace("every(", "int unused; every(")
-    first, second = await compile_c(source, name="blink"), await compile_c(source, name="blink")
+    first = await compile_c(source, name="blink")
+    second = await compile_c(source, name="blink")
     assert first.pins == (2,)
     assert {"on_init", "on_destroy", "on_timer_callback", "memory", "__heap_base", "__data_end"} <= set(first.exports)
     assert {i.name for i in first.imports} == {

@@ -27,7 +27,10 @@ async def test_broken_program_gets_the_diagnostic_it_deserves(compile_c: Any, ro
     """The stage that refuses it ("warning": none), the first finding, and how many there are: no mere consequences."""
     source = (PLACE / row["file"]).read_text(encoding="utf-8")
     stage, found = await judged(compile_c, source, row["file"])
-    line = int(row["line"]) if row["line"] else None
+    if row["line"]:
+        line = int(row["line"])
+    else:
+        line = None
     assert (stage, found[0].line, found[0].severity) == (row["stage"], line, row["severity"])
     assert found[0].source_line == (source.splitlines()[line - 1] if line else None)
     text = "\n".join(diagnostic.render() for diagnostic in found)

@@ -151,7 +151,8 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
 ) -> None:
     image: Image = await compile_c(HEAD + ANSWERING, name="asked")
     async with trial_board(board) as bench:
-        control, wasmachine = bench.control, bench.wasmachine
+        control = bench.control
+        wasmachine = bench.wasmachine
         await wasmachine.call(AppInstall(image.name, image.wasm, 8192, 20), 20)
         for _ in range(3):
             await control.request(Advance(1_500))

@@ -37,14 +37,19 @@ class Firmware(Instance):
 
     def native_ioctl(self, fd: int, command: int, va: int) -> int:
         sequence = self.word_at(va)
-        frames = [(0, struct.pack("<I", sequence))] if command == 0x8402 else []
+        if command == 0x8402:
+            frames = [(0, struct.pack("<I", sequence))]
+        else:
+            frames = []
         if command not in (0x8402, 0x8405, 0x8406):
             version, num, used = DATA_SEQ_HEADER.unpack(self.bytes_at(sequence, DATA_SEQ_HEADER.size))
             assert (version, num) == (1, used)
             table = self.bytes_at(sequence + DATA_SEQ_HEADER.size, used * DATA_SEQ_FRAME.size)
             frames = [(kind, self.bytes_at(at, size)) for kind, size, at in DATA_SEQ_FRAME.iter_unpack(table)]
         self.ioctls.append((self.paths[fd - 3], command, frames))
-        return self.i2c(dict(frames), command) if self.paths[fd - 3] == "/dev/i2c/0" and command != 0x8201 else 0
+        if self.paths[fd - 3] == "/dev/i2c/0" and command != 0x8201:
+            return self.i2c(dict(frames), command)
+        return 0
 
     def i2c(self, frames: dict[int, bytes], command: int) -> int:
         address, *words = (int.from_bytes(frames[key], "little") for key in sorted(frames) if key != 1)
@@ -97,7 +102,8 @@ def bme280_registers() -> dict[int, int]:
         "<HhhHhhhhhhhhxB", *(27504, 26435, -1000, 36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000), 75
     )
     humidity = struct.pack("<hBBBBb", 362, 0, 333 >> 4, (333 & 15) | (50 & 15) << 4, 50 >> 4, 30)
-    pressure, temperature = 415148, 519888
+    pressure = 415148
+    temperature = 519888
     raw = [pressure >> 12, pressure >> 4 & 255, pressure << 4 & 255]
     raw += [temperature >> 12, temperature >> 4 & 255, temperature << 4 & 255, 30000 >> 8, 30000 & 255]
     blocks = {0x88: calibration, 0xE1: humidity, 0xF7: bytes(raw), 0xD0: b"\x60"}

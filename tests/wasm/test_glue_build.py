@@ -31,7 +31,8 @@ class Counted:
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
     """A compiler that makes empty objects and notes each start of it, where nothing keeps it from doing so."""
     monkeypatch.setattr(confinement, "confinement", lambda: "none")
-    log, script = tmp_path / "starts", tmp_path / "compiler"
+    log = tmp_path / "starts"
+    script = tmp_path / "compiler"
     each = (
         'for at in "$@"; do case $at in *.c*) name=${at##*/}; printf "\\0asm\\1\\0\\0\\0" > "${name%.*}.o";; esac; done'
     )

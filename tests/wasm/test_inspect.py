@@ -76,7 +76,8 @@ async def test_real_module_is_read_and_its_cuts_and_damage_raise_only_the_one_er
     assert {i.name: i.signature for i in whole.imports}["write"] == Signature(("i32", "i32", "i32"), ("i32",))
     on_init = next(e for e in whole.exports if e.name == "on_init")
     assert (whole.signature_of(on_init.index), whole.memory_pages) == (Signature((), ()), 1)
-    heap_base, data_end = whole.global_value("__heap_base"), whole.global_value("__data_end")
+    heap_base = whole.global_value("__heap_base")
+    data_end = whole.global_value("__data_end")
     assert 4096 < (data_end or 0) <= (heap_base or 0) < 65536
     assert any(b"gpio" in segment.data for segment in whole.data)
     for end in range(len(image.wasm)):
@@ -84,7 +85,8 @@ async def test_real_module_is_read_and_its_cuts_and_damage_raise_only_the_one_er
             assert parse_module(image.wasm[:end]) != whole
         except ModuleError:
             continue
-    draw, refused = random.Random(7), 0
+    draw = random.Random(7)
+    refused = 0
     for _ in range(1500):
         damaged = bytearray(image.wasm)
         for _ in range(draw.randint(1, 4)):

@@ -67,7 +67,8 @@ async def test_what_cannot_work_is_refused_by_name(compile_c: Any, row: dict[str
 def _missing_lines(row: dict[str, str], trial: Trial) -> list[str]:
     """The lines of the row that the log has not, in this order."""
     log = [line.rstrip("\n") for line in trial.log]
-    missing, place = [], 0
+    missing = []
+    place = 0
     for wanted in filter(None, row["says"].split("|")):
         line = wanted.replace("\\t", "\t").replace("@", "|")
         if line in log[place:]:
@@ -80,14 +81,22 @@ def _missing_lines(row: dict[str, str], trial: Trial) -> list[str]:
 def _wrong_edges(row: dict[str, str], trial: Trial) -> list[str]:
     """The row's claims about pins that did not happen; edges are the first of their pin."""
     if row["edges"].startswith("pwm"):
-        return [] if int(row["edges"].split()[1]) in trial.pins else [row["edges"]]
-    wrong, seen = [], dict.fromkeys(range(64), 0)
+        if int(row["edges"].split()[1]) in trial.pins:
+            return []
+        return [row["edges"]]
+    wrong = []
+    seen = dict.fromkeys(range(64), 0)
     for word in row["edges"].split():
         match = _EDGE.fullmatch(word)
         assert match is not None, word
-        pin, level, t_ms = int(match[1]), int(match[2] == "+"), int(match[3])
+        pin = int(match[1])
+        level = int(match[2] == "+")
+        t_ms = int(match[3])
         edges = [edge for edge in trial.edges if edge.pin == pin]
-        edge = edges[seen[pin]] if seen[pin] < len(edges) else None
+        if seen[pin] < len(edges):
+            edge = edges[seen[pin]]
+        else:
+            edge = None
         seen[pin] += 1
         if edge is None or edge.level != level or abs(edge.t_ms - t_ms) > NEAR_MS:
             wrong.append(f"{word}: {edge}")

@@ -44,7 +44,10 @@ async def test_programs_print_what_their_transcripts_say(
         image = await compile_module((PLACE / f"{name}.c").read_text(), board, name=name, cache=cache)
         assert image.compiler.startswith(compiler)
         ran = on_board.run(image, LONGEST_MS)
-        shown = ran.own[: len(expected)] if row["match"].startswith("prefix") else ran.own
+        if row["match"].startswith("prefix"):
+            shown = ran.own[: len(expected)]
+        else:
+            shown = ran.own
         if shown != expected or ran.shim != _end(row["ends"], eventful=image.compiled_bytes is not None):
             wrong[name] = ran.all
     assert wrong == {}

@@ -102,7 +102,8 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
     canary = tmp_path / "canary.txt"
     canary.write_text("int canary_was_read;\n#error canary_was_read\n")
     draw = random.Random(20)
-    compiler, processes = find_toolchain(), Processes()
+    compiler = find_toolchain()
+    processes = Processes()
     compiled = 0
     for _ in range(1500):
         pieces = [draw.choice(FRAGMENTS).replace("FILE", f'"{canary}"') for _ in range(draw.randint(3, 14))]

@@ -10,7 +10,8 @@ from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 
 DUTIES = {2: 128, 4: 64, 5: 200, 6: 26, 7: 64, 15: 128, 16: 230, 17: 0, 18: 255}
-HELD_MS, WINDOW_MS = 1000, 8000
+HELD_MS = 1000
+WINDOW_MS = 8000
 
 
 def setup(body: str) -> str:
@@ -19,11 +20,14 @@ def setup(body: str) -> str:
 
 def share_percent(trial: Trial, pin: int) -> float:
     """The share of the window in which the pin was high."""
-    level, since, high = 0, 0.0, 0.0
+    level = 0
+    since = 0.0
+    high = 0.0
     edges = [(edge.t_ms, edge.level) for edge in trial.edges if edge.pin == pin]
     for t_ms, after in (*edges, (float(WINDOW_MS), 0)):
         high += level * max(0.0, min(t_ms, WINDOW_MS) - max(since, HELD_MS))
-        level, since = after, t_ms
+        level = after
+        since = t_ms
     return high / (WINDOW_MS - HELD_MS) * 100
 
 

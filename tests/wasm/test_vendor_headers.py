@@ -39,7 +39,8 @@ class Board(Instance):
         return function(self.store, *args)
 
     def native(self, wanted: wasmtime.ImportType) -> Callable[..., int | None]:
-        name, kind = wanted.name or "", wanted.type
+        name = wanted.name or ""
+        kind = wanted.type
         assert isinstance(kind, wasmtime.FuncType)
 
         def answer(*args: int) -> int | None:
@@ -65,7 +66,9 @@ async def test_the_natives_get_what_their_tables_say(compile_c: Any, with_all: B
     board = Board((await compile_c(SOURCE, board=with_all)).wasm)
     board.call("on_init")
     lvgl = [(number, words) for name, number, words in board.calls if name.startswith("esp_lvgl")]
-    screen, button, label = 101, 102, 103
+    screen = 101
+    button = 102
+    label = 103
     assert [number for number, _ in lvgl] == [316, 89, 31, 28, 10, 96]
     assert [len(words) for _, words in lvgl] == [1, 1, 1, 3, 5, 4]
     assert lvgl[1][1] == (screen,)

@@ -22,7 +22,8 @@ SHOW = (
 )
 SLEEPS = "int main(void) { sleep(5); show(); sleep(10); show(); return 0; }"
 EVENTS = "void on_init(void) { every(5000, show); }"
-WINTER, SUMMER = "2026-03-29 01:59:55 +0100 +0100 1", "2026-03-29 03:00:05 +0200 +0200 1"
+WINTER = "2026-03-29 01:59:55 +0100 +0100 1"
+SUMMER = "2026-03-29 03:00:05 +0200 +0200 1"
 
 
 def stamped(image: Image, now_s: float) -> Image:

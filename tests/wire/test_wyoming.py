@@ -37,7 +37,8 @@ READ_ONLY: list[tuple[bytes, WyomingEvent]] = [
 
 
 def decoded(*pieces: bytes) -> list[WyomingEvent]:
-    decoder, found = WyomingDecoder(), []
+    decoder = WyomingDecoder()
+    found = []
     for piece in pieces:
         decoder.receive(piece)
         while (event := decoder.next_event()) is not None:

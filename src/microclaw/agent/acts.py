@@ -54,7 +54,8 @@ def fields_of(text: str | None) -> dict[str, Any]:
 def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
     """A call that ran, what came of it, and on one line why it did not succeed."""
     outcome: ActOutcome = "done" if result.ok else "refused"
-    reason, code = "", result.error_code
+    reason = ""
+    code = result.error_code
     fields = fields_of(result.content)
     if not result.ok:
         if code in _UNKNOWN:
@@ -101,7 +102,9 @@ def record_of(actions: Sequence[Action]) -> str:
     """The list of acts and reads as lines below HEADING; empty without any."""
     reads = [f"read: {_what(read)}" for read in reads_of(actions)[-_MAX_READS:]]
     lines = [*(f"{act.outcome}: {_what(act)}" for act in acts_of(actions)), *reads]
-    return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
+    if lines:
+        return "\n".join((HEADING, *(f"- {line}" for line in lines)))
+    return ""
 
 
 def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
@@ -147,7 +150,10 @@ def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolRe
 
 def model_step(model: str, reply: ModelReply, took_ms: float) -> Step | None:
     """The step of a model's reply: its intent, or the model's name and calls."""
-    note = f"   {reply.note}" if reply.note else ""
+    if reply.note:
+        note = f"   {reply.note}"
+    else:
+        note = ""
     if reply.intent is not None:
         return Step("intent", reply.intent + note)
     if reply.calls and reply.code_origin is None and note:
@@ -163,7 +169,10 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
         return None
     lines = code_lines(source.strip("\n"))
     tokens = f"{usage.input_tokens + usage.output_tokens} tokens"
-    cost = tokens if usage.cost_usd is None else f"{tokens}, ${usage.cost_usd:.3f}"
+    if usage.cost_usd is None:
+        cost = tokens
+    else:
+        cost = f"{tokens}, ${usage.cost_usd:.3f}"
     if reply.code_origin is not None:
         text = reply.code_origin
     elif attempt > 1:
@@ -186,7 +195,10 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
         said = "; ".join(map(attrgetter("text"), result.evidence))
     else:
         said = without_fences(json.loads(result.content)["message"])
-    text = f"{shown_call(call)}: {said}" if said else shown_call(call)
+    if said:
+        text = f"{shown_call(call)}: {said}"
+    else:
+        text = shown_call(call)
     return Step("tool", text, "done" if result.ok else "failed", took_ms=took_ms, next_step=result.person_step)
 
 
@@ -208,7 +220,10 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
 def _what(action: Action) -> str:
     """Return a call with its proof, or with the reason why it is not done, on one line."""
     arguments = arguments_text(action.arguments)
-    text = f"{action.tool} {arguments}" if arguments else action.tool
+    if arguments:
+        text = f"{action.tool} {arguments}"
+    else:
+        text = action.tool
     # A model wrote the pin, so it may be a value of any type.
     named_pin = fields_of(action.arguments).get("pin")
     counted_pins = {edge.pin for proof in action.evidence for edge in proof.edges}
@@ -216,7 +231,9 @@ def _what(action: Action) -> str:
     if other_pins:
         text += f" on pin {', '.join(map(str, other_pins))}"
     note = _note(action)
-    return f"{text} ({note})" if note else text
+    if note:
+        return f"{text} ({note})"
+    return text
 
 
 def _note(action: Action) -> str:

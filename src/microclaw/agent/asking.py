@@ -64,7 +64,10 @@ async def ask(
     backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
     left_s = limits.waits_s
     began_tokens = 0 if window is None else window.tokens
-    sent = request if window is None else fitted(request, older, window.tokens)
+    if window is None:
+        sent = request
+    else:
+        sent = fitted(request, older, window.tokens)
     while True:
         shown = _CleanPieces(put)
         try:
@@ -73,11 +76,13 @@ async def ask(
         except ModelError as exc:
             if exc.fault == "too_long" and window is not None:
                 window.refused(sent)
-                before, sent = sent, fitted(request, older, window.tokens)
+                before = sent
+                sent = fitted(request, older, window.tokens)
                 if sent == before:
                     window.tokens = began_tokens  # no window is small enough: that is this message's fault
                     raise
-                wait_s, then = 0.0, f"sent again for a window of {window.tokens:,} tokens"
+                wait_s = 0.0
+                then = f"sent again for a window of {window.tokens:,} tokens"
             else:
                 wait_s = backoff.next_wait_s(exc.retry_after_s)
                 is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= until
@@ -104,8 +109,15 @@ class _CleanPieces:
     def add(self, text: str, *, is_end: bool = False) -> None:
         self.has_begun = self.has_begun or bool(text)
         text = self._held + text
-        open_end = None if is_end else _OPEN_END.search(text[-_MAX_HELD:])
-        cut = len(text) if open_end is None else len(text) - len(open_end[0])
+        if is_end:
+            open_end = None
+        else:
+            open_end = _OPEN_END.search(text[-_MAX_HELD:])
+        if open_end is None:
+            cut = len(text)
+        else:
+            cut = len(text) - len(open_end[0])
         self._held = text[cut:]
-        if shown := clean_text(text[:cut]):
+        shown = clean_text(text[:cut])
+        if shown:
             self.put(Delta(shown))

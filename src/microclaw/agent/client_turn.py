@@ -53,8 +53,10 @@ class ClientTurns:
             at_s=now_s,
             tainted_s=tainted_s,
         )
-        agent, number = self.agent, f"client-{int(self.now_s() * 1000)}-{secrets.token_hex(4)}"
-        journal, window = TurnJournal(agent.journal, number), agent.context.window
+        agent = self.agent
+        number = f"client-{int(self.now_s() * 1000)}-{secrets.token_hex(4)}"
+        journal = TurnJournal(agent.journal, number)
+        window = agent.context.window
         turn = Turn(request, journal, agent.model, agent.tools, agent.limits, window, agent.approvals)
         return ClientTurn(self, turn)
 
@@ -64,12 +66,16 @@ class ClientTurns:
 
     def _known_history(self, person_id: str, history: tuple[Message, ...]) -> tuple[tuple[Message, ...], int | None]:
         """The history with the outcome of acts that had waited, and when untrusted text in it was read."""
-        found, since_s = list(history), None
+        found = list(history)
+        since_s = None
         for index, message in enumerate(history):
             if isinstance(message, AssistantReply):
                 tainted_s, later = self._known.get(_key(person_id, message.text), (None, ""))
                 since_s = max(filter(None, (since_s, tainted_s)), default=None)
-                text = f"{message.text}\n\n(Since then:) {later}" if later else own_words(message.text)
+                if later:
+                    text = f"{message.text}\n\n(Since then:) {later}"
+                else:
+                    text = own_words(message.text)
                 found[index] = replace(message, text=text)
         return tuple(found), since_s
 

@@ -89,7 +89,10 @@ class TurnContext:
     """
 
     def __init__(self, devices: Devices, apps: ChangeLog, knowledge: Knowledge, window: Window | None) -> None:
-        self._devices, self._apps, self._knowledge, self.window = devices, apps, knowledge, window
+        self._devices = devices
+        self._apps = apps
+        self._knowledge = knowledge
+        self.window = window
 
     async def prompt(self, inbound: Inbound, at_s: int) -> Prompt:
         """Return the prompt for the turn of a message that came at `at_s`, the same one after a crash.
@@ -117,7 +120,10 @@ class TurnContext:
 
         A sentence that names a board does not choose: the text would be another one with each sentence.
         """
-        candidates = devices.devices if devices.meant is None else (devices.meant,)
+        if devices.meant is None:
+            candidates = devices.devices
+        else:
+            candidates = (devices.meant,)
         boards = [device for device in candidates if device.board.firmware.max_apps]
         max_apps = min((device.board.firmware.max_apps for device in boards), default=3)
         kinds = {device.kinds[0] for device in boards} or {"wasm"}
@@ -128,18 +134,27 @@ class TurnContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
-        apps, stopped = defaultdict[str, list[KnownApp]](list), defaultdict[str, list[str]](list)
+        apps = defaultdict[str, list[KnownApp]](list)
+        stopped = defaultdict[str, list[str]](list)
         for app in await self._apps.desired():
             apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
         for app in await self._apps.desired(stopped=True):
             stopped[app.device_id].append(app.name)
         for one in self._devices.list():
-            own, off, kinds = tuple(apps[one.device_id]), tuple(stopped[one.device_id]), one.kinds or ("wasm",)
+            own = tuple(apps[one.device_id])
+            off = tuple(stopped[one.device_id])
+            kinds = one.kinds or ("wasm",)
             known[one.device_id] = KnownDevice(one.name, one.board, own, kinds, tuple(one.labels), off)
         boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
         if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
-            meant_id = boards[0] if len(boards) == 1 else None
-        names = await asyncio.to_thread(self._names, tuple(known.values()), person_id) if person_id else ()
+            if len(boards) == 1:
+                meant_id = boards[0]
+            else:
+                meant_id = None
+        if person_id:
+            names = await asyncio.to_thread(self._names, tuple(known.values()), person_id)
+        else:
+            names = ()
         return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None, names)
 
     def _names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
@@ -189,7 +204,10 @@ class TurnContext:
         apps = device.apps
         takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
         count = f"{len(apps) or 'none'} of {device.board.firmware.max_apps}"
-        shown = f": {', '.join(map(_app_text, apps))}" if apps else ""
+        if apps:
+            shown = f": {', '.join(map(_app_text, apps))}"
+        else:
+            shown = ""
         lines = [f"- Programs ({takes}) put there by this host, {count}{shown}."]
         names = {named.name: named.pin for named in known.names if named.device in (None, device.name.lower())}
         if names:
@@ -273,7 +291,10 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
 
 def _app_text(app: KnownApp) -> str:
     pins = ", ".join(map(str, (*app.pins, *app.uses))) or "none"
-    reads = f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
+    if app.reads:
+        reads = f"; reads {', '.join(map(str, app.reads))}"
+    else:
+        reads = ""
     return f"{app.name} (pins {pins}{reads})"
 
 
@@ -281,7 +302,10 @@ def _firmware_line(firmware: Firmware) -> str:
     """The firmware as a person described it, as far as a program must keep to it."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
     has = f"device files: {nodes}; functions of {', '.join(sorted(firmware.native_groups))}"
-    lacks = f"; without {', '.join(sorted(firmware.natives_lacking))}" if firmware.natives_lacking else ""
+    if firmware.natives_lacking:
+        lacks = f"; without {', '.join(sorted(firmware.natives_lacking))}"
+    else:
+        lacks = ""
     files = "" if firmware.has_files else "; no files"
     return f"Its firmware is not the stock build and has only this: {has}{lacks}{files}."
 
@@ -317,10 +341,12 @@ def _pin_lines(board: BoardProfile) -> list[str]:
     usable = [p.number for p in board.pins.values() if p.reserved is None]
     adc = [p.number for p in board.pins.values() if "adc" in p.uses and p.reserved is None]
     lines = [f"Pins for use: {_ranges(usable)}; ADC: {_ranges(adc) or 'none'}."]
-    if reserved := _by_reason((p.number, p.reserved) for p in board.pins.values()):
+    reserved = _by_reason((p.number, p.reserved) for p in board.pins.values())
+    if reserved:
         lines.append(f"Reserved, never use them: {reserved}.")
     cautions = ((p.number, p.caution) for p in board.pins.values() if p.reserved is None)
-    if with_caution := _by_reason(cautions):
+    with_caution = _by_reason(cautions)
+    if with_caution:
         lines.append(f"With caution: {with_caution}.")
     return lines
 
@@ -358,7 +384,10 @@ def _cut(title: str, text: str, most: int) -> str:
     if len(text) <= most:
         return text
     is_last = title.startswith(_NEWEST_LAST)
-    cut = text[len(text) - most :] if is_last else text[:most]
+    if is_last:
+        cut = text[len(text) - most :]
+    else:
+        cut = text[:most]
     part = (cut.partition("\n")[2] if is_last else cut.rpartition("\n")[0]) or cut
     if not part:
         return ""

@@ -106,7 +106,8 @@ class Conversations:
         messages, effects = await self.inbox.take_up()
         self._resumed.update(f"m{number}" for number in messages)
         self._interrupted.update(effects)
-        sentences, works = [], []
+        sentences = []
+        works = []
         for left in await self.journal.unfinished():
             if left.key not in self._interrupted or left.turn in self._resumed:
                 continue
@@ -149,9 +150,11 @@ class Conversations:
     async def _work(self, turn: RunningTurn, group: asyncio.TaskGroup) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = self._asking_if_old(turn, await self._answer(turn), group)
-        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
+        inbound = turn.message.inbound
+        at_s = turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
-        person_id, now_s = inbound.person_id, int(self.now_s())
+        person_id = inbound.person_id
+        now_s = int(self.now_s())
         exchange = [
             SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
             SessionMessage(
@@ -180,7 +183,8 @@ class Conversations:
         return replace(answer, next_step="answer the question that comes")
 
     async def _answer(self, running: RunningTurn) -> Answer:
-        number, starts = running.number, running.message.starts
+        number = running.number
+        starts = running.message.starts
         try:
             if not running.message.begun:
                 await self.inbox.table.claim((number,))
@@ -193,7 +197,8 @@ class Conversations:
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE
-            request, window = await self._request(running), self.context.window
+            request = await self._request(running)
+            window = self.context.window
             turn = Turn(request, journal, self.model, self.tools, self.limits, window, self.approvals)
             running.on_stop = turn.stop
             if running.stopped:
@@ -207,7 +212,8 @@ class Conversations:
 
     async def _request(self, running: RunningTurn) -> TurnRequest:
         """The message with its context and as much of its conversation as the model's window has room for."""
-        message, inbound = running.message, running.message.inbound
+        message = running.message
+        inbound = running.message.inbound
         at_s = message.received_ms // 1000
         prompt = await self.context.prompt(inbound, at_s)
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
@@ -215,7 +221,8 @@ class Conversations:
         safe, tainted = conversation(history, inbound, at_s, self.roles)
         short: Sequence[Said] = safe
         if self.context.window is not None:
-            budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
+            budget = prompt.history_tokens
+            asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
             short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = with_tainted(short, safe, tainted)
         notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
@@ -223,10 +230,12 @@ class Conversations:
         if notes is not None and self.context.window is not None and inbound.origin == "person":
             prompt = with_notes(prompt, notes)
             shown_s = max(filter(None, (shown_s, notes_s)), default=None)
-        if (own_s := tainted_from(inbound, at_s)) is not None:
+        own_s = tainted_from(inbound, at_s)
+        if own_s is not None:
             shown_s = own_s
         task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
-        given, resumes = (inbound, _user_text(inbound), prompt, shown), message.starts > 0
+        given = (inbound, _user_text(inbound), prompt, shown)
+        resumes = message.starts > 0
         return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
 
 
@@ -298,7 +307,8 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
     """
     if inbound.origin != "person":
         return None
-    said, bare = _DECISION.fullmatch(inbound.text), _BARE.fullmatch(inbound.text)
+    said = _DECISION.fullmatch(inbound.text)
+    bare = _BARE.fullmatch(inbound.text)
     pending = approvals.pending()
     if not pending and said is None:
         return None
@@ -321,21 +331,27 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
     except (UnknownName, PermissionRefused) as exc:
         if word is None:
             refused = isinstance(exc, PermissionRefused)
-            return _question(asked, approvals, inbound.person_id) if refused else None
+            if refused:
+                return _question(asked, approvals, inbound.person_id)
+            return None
         return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
-    return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
+    if word is None:
+        return None
+    return Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
 
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
     left = format_duration(max(1.0, round(approvals.seconds_left(pending))) * 1000)
     text = f"A question waits in this chat, for {left} more: {pending.action}?"
-    yes, no = f"yes {pending.approval_id}", f"no {pending.approval_id}"
+    yes = f"yes {pending.approval_id}"
+    no = f"no {pending.approval_id}"
     if _too_long(pending):
         text += "\nWhat would happen is too long to be shown here."
         step = f"microclaw approval list, or: {no}"
     else:
         detail = "\n".join(pending.detail)
-        text += f"\n{_FENCE}\n{detail}\n{_FENCE}" if detail else ""
+        if detail:
+            text += f"\n{_FENCE}\n{detail}\n{_FENCE}"
         step = f"answer it with: {yes}, or: {no}"
     if not approvals.may_decide(pending, person_id):
         step = f"an owner decides this; to take it back: {no}"

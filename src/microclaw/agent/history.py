@@ -81,9 +81,13 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
     The summary stays.
     """
     room = answer_tokens(window_tokens, request.max_tokens)
-    before, own = list(request.messages[:older]), list(request.messages[older:])
+    before = list(request.messages[:older])
+    own = list(request.messages[older:])
     over = _drop_provider_parts(own, request_tokens(request) + room - window_tokens)
-    first = before[0] if before else None
+    if before:
+        first = before[0]
+    else:
+        first = None
     kept = 2 if isinstance(first, UserText) and first.text.startswith(OPENING) else 0  # the summary, and the nod
     while over > 0 and len(before) > kept:
         later = (n for n in range(kept + 1, len(before)) if isinstance(before[n], UserText))
@@ -120,7 +124,8 @@ async def compacted(
 ) -> tuple[Said, ...]:
     """The history of that person's chat within the budget, or as near as its newest message allows. It begins with a
     user message."""
-    messages, chat = tuple(history), (asked_by.channel, asked_by.chat_id)
+    messages = tuple(history)
+    chat = (asked_by.channel, asked_by.chat_id)
     try:
         earlier = msgspec.json.decode(await sessions.summary(*chat) or "{}", type=_Summary)
     except msgspec.MsgspecError:
@@ -131,7 +136,8 @@ async def compacted(
     room = budget_tokens * CHARS_A_TOKEN - len(earlier.text)
     is_over = _chars(fresh) > room or len(fresh) > MAX_FRESH
     split = _split(fresh, room // 2 if is_over else room)  # to half, so that the next turns need no summary each
-    old, newest = fresh[:split], fresh[split:]
+    old = fresh[:split]
+    newest = fresh[split:]
     if is_over and old:
         bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
         text = await _summary(earlier.text, old, bound, asked_by, model)
@@ -156,7 +162,10 @@ async def _summary(before: str, old: Sequence[Said], bound: int, asked_by: Asked
     try:
         async with asyncio.timeout(MODEL_S):
             reply = await model.respond(request)
-        text = "" if reply.failed_code or reply.calls else clean_text(reply.text).strip()[:bound]
+        if reply.failed_code or reply.calls:
+            text = ""
+        else:
+            text = clean_text(reply.text).strip()[:bound]
     except (MicroclawError, TimeoutError) as exc:
         _log.warning("%s gave no summary: %s", model.name, exc)
     return text or "\n".join((before, *(line[:_MAX_LINE_CHARS] for line in lines)))[-bound:]
@@ -194,7 +203,9 @@ Tainted: TypeAlias = Mapping[int, tuple[Said, int]]
 
 def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
     """`short`, which was made of `safe`, with the tainted messages that it lacks; when the taint began, or None."""
-    messages, since_s, room = list(short), None, MAX_SHOWN_CHARS
+    messages = list(short)
+    since_s = None
+    room = MAX_SHOWN_CHARS
     for back, (message, read_s) in sorted(tainted.items()):
         if back > len(messages) or messages[-back] != safe[-back] or len(message.text) > room:
             break
@@ -217,14 +228,23 @@ def conversation(
     safe: list[Said] = []
     tainted: dict[int, tuple[Said, int]] = {}
     own = [one for one in kept if (one.role, one.person, inbound.origin) == ("assistant", inbound.person_id, "person")]
-    question = own[-1] if own and own[-1].question is not None and own[-1].ts <= at_s else None
+    if own and own[-1].question is not None and own[-1].ts <= at_s:
+        question = own[-1]
+    else:
+        question = None
     for index, message in enumerate(kept):
         is_own = message.person == inbound.person_id
-        person = None if is_own else roles.get(message.person)
+        if is_own:
+            person = None
+        else:
+            person = roles.get(message.person)
         read_s = _read_s(message, inbound, roles)
         whole: Said = AssistantReply(message.content)
         if message.role == "user":
-            who = "" if is_own else f"[{person.name if person else message.person}, not the one who asks now:] "
+            if is_own:
+                who = ""
+            else:
+                who = f"[{person.name if person else message.person}, not the one who asks now:] "
             whole = UserText(f"{who}{message.content}")
         elif question is not None and index == len(kept) - 1:
             whole = replace(whole, question=question.question, question_expired=at_s - question.ts >= QUESTION_S)

@@ -126,7 +126,10 @@ class Inbox:
         if not self.table.is_shared:
             return [], []
         dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
-        left = await self.table.take(dead) if dead else ([], [])
+        if dead:
+            left = await self.table.take(dead)
+        else:
+            left = ([], [])
         here = [turn.number for turn in self.unanswered_turns()]
         for row in await self.table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id), _Chat())
@@ -180,19 +183,22 @@ class Inbox:
         """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat has no room, or its person
         or the whole inbox has too many waiting."""
         self._check_open()
-        files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
+        files = inbound.attachments
+        size = len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
             raise EmptyMessage("that message is empty", next_step="try: what can you do")
         if size > self.message_bytes:
             text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
             raise MessageTooLong(text, next_step="say it shorter")
-        attached, most = sum(len(one.data) for one in files), f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+        attached = sum(len(one.data) for one in files)
+        most = f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
         if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
             text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
             raise MessageTooLong(text, next_step="send fewer or smaller ones")
         if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
             return AcceptedMessage(0, True, events_of())
-        if (answer := self.answer_at_once(inbound)) is not None:
+        answer = self.answer_at_once(inbound)
+        if answer is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
         turn = RunningTurn(Message(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
@@ -211,7 +217,8 @@ class Inbox:
             if known and turn in chat.turns:
                 chat.turns.remove(turn)
             elif not known:
-                turn.message, turn.number = message, message.message_id
+                turn.message = message
+                turn.number = message.message_id
                 chat.turns.sort(key=_NUMBER)
             chat.arrivals -= 1
             self._make_ready(turn.chat_key)
@@ -248,7 +255,8 @@ class Inbox:
         again; a single host returns when the store has its end. When another host answers the message, this answer does
         not count.
         """
-        chat, inbound = self._chats[turn.chat_key], turn.message.inbound
+        chat = self._chats[turn.chat_key]
+        inbound = turn.message.inbound
         outbound = OutboxRow(
             inbound.channel,
             inbound.chat_id,

@@ -67,7 +67,9 @@ def _needs(act: Operation[..., Any]) -> Iterator[Parameter]:
 def _with_needs(act: Operation[..., Any]) -> str:
     """ "crash.show(crash_id)": the name, with the arguments that must be there."""
     needs = ", ".join(parameter.name for parameter in _needs(act))
-    return f"{act.name}({needs})" if needs else act.name
+    if needs:
+        return f"{act.name}({needs})"
+    return act.name
 
 
 def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]:

@@ -59,7 +59,9 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
 
 def _purpose(tool: Tool[Any]) -> str:
     """Return what a tool is for, in a few words; empty for one of a server, whose own words would taint."""
-    return "" if tool.schema is not None else tool.description.partition(". ")[0][:_BRIEF_CHARS]
+    if tool.schema is not None:
+        return ""
+    return tool.description.partition(". ")[0][:_BRIEF_CHARS]
 
 
 def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
@@ -75,7 +77,10 @@ def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[To
     first = [tool for name, tool in every.items() if name in _FIRST]
     rest = [name for name in every if name not in _FIRST]
     unnamed_count = len(rest) - _MAX_NAMED
-    unnamed = f" and {unnamed_count} more: call it without names" if unnamed_count > 0 else ""
+    if unnamed_count > 0:
+        unnamed = f" and {unnamed_count} more: call it without names"
+    else:
+        unnamed = ""
     description = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{unnamed}."
     added = [every[name] for name in _wanted(messages) if name in rest]
     return (*map(brief, first), replace(brief(more), description=description), *map(brief, added))

@@ -45,7 +45,9 @@ class AcceptedMessage(Struct, frozen=True):
     async def answer(self) -> Answer | None:
         """Read the events to their end and return the answer; None for a duplicate."""
         answers = [event async for event in self.events if isinstance(event, Answer)]
-        return answers[-1] if answers else None
+        if answers:
+            return answers[-1]
+        return None
 
 
 async def events_of(*answers: Answer | OutboxRow) -> AsyncGenerator[TurnEvent, None]:
@@ -64,7 +66,10 @@ class RunningTurn:
         self.message = message
         self.number = message.message_id
         self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
-        self.whose = "devices" if message.inbound.origin == "device" else f"person {message.inbound.person_id}"
+        if message.inbound.origin == "device":
+            self.whose = "devices"
+        else:
+            self.whose = f"person {message.inbound.person_id}"
         self.answer: Answer | None = None
         self.quiet = asyncio.Event()  # while no tool call runs
         self.quiet.set()
@@ -202,7 +207,8 @@ class Outbox:
                 await turn.news.wait()
         finally:
             unread = turn.answer if turn.waiting else None
-            turn.listening, turn.left = False, True
+            turn.listening = False
+            turn.left = True
             turn.waiting.clear()
             if unread is not None:
                 await self.give_back(unread.outbound_id)
@@ -239,7 +245,10 @@ class Outbox:
             began = loop.time()
             news.clear()
             try:
-                only = None if chats is None else tuple(chats())
+                if chats is None:
+                    only = None
+                else:
+                    only = tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
                     if self._in_hand(row, loop.time()):
@@ -263,7 +272,8 @@ class Outbox:
 
     def look_again(self, channel: str) -> None:
         """There may be something to send: a message came, or a chat of the channel can be reached now."""
-        if (news := self._news.get(channel)) is not None:
+        news = self._news.get(channel)
+        if news is not None:
             news.set()
 
     def _lease(self, channel: str, outbound_id: int, host: str | None = None) -> None:
@@ -271,13 +281,17 @@ class Outbox:
         if len(self._leases) > MAX_LEASES:
             self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
         before = self._leases.get(outbound_id)
-        backoff = Backoff(min_s=LEASE_S, max_s=MAX_LEASE_S) if before is None else before.backoff
+        if before is None:
+            backoff = Backoff(min_s=LEASE_S, max_s=MAX_LEASE_S)
+        else:
+            backoff = before.backoff
         self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, host)
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
         if row.outbound_id in self._delivered or row.outbound_id in self._sending:
             return True
-        lease, own = self._leases.get(row.outbound_id), self._table.host
+        lease = self._leases.get(row.outbound_id)
+        own = self._table.host
         holder = row.host if row.host in (None, own) or self._fleet.is_live(row.host) else None
         if lease is not None and (lease.host or own) != holder:
             del self._leases[row.outbound_id]  # that host is dead, or it was given back

@@ -48,7 +48,9 @@ def answer_text(reply: ModelReply, model: str) -> str:
     """Return the answer's text, with a note if it was cut. Raises EndedError if there is none."""
     if reply.text.strip():
         note = _ANSWER_NOTES.get(reply.end)
-        return reply.text if note is None else reply.text.rstrip() + note
+        if note is None:
+            return reply.text
+        return reply.text.rstrip() + note
     text = f"{model} answered nothing"
     next_step = "ask again, or choose another model with MICROCLAW_MODEL"
     if reply.end == "thoughts":
@@ -78,9 +80,13 @@ def no_tool_caller(model: str) -> EndedError:
 
 def _at_tokens(reply: ModelReply) -> str:
     count = reply.usage.output_tokens
-    return f"at {count:,} tokens" if count else "at the limit of its tokens"
+    if count:
+        return f"at {count:,} tokens"
+    return "at the limit of its tokens"
 
 
 def _of_tokens(reply: ModelReply) -> str:
     count = reply.usage.output_tokens
-    return f": {count:,} tokens were thoughts" if count else ""
+    if count:
+        return f": {count:,} tokens were thoughts"
+    return ""

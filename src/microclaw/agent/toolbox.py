@@ -75,7 +75,9 @@ class Toolbox:
         if self._named(call.name) is not None:
             return call
         names = [tool.name for tool in self.tools if plain_name(tool.name) == plain_name(call.name)]
-        return replace(call, name=names[0]) if len(names) == 1 else call
+        if len(names) == 1:
+            return replace(call, name=names[0])
+        return call
 
     def effect_of(self, name: str) -> Effect:
         """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""
@@ -156,7 +158,10 @@ class Toolbox:
                 fault = EndedError(f"a fault inside the host ended {name[:80]}", INTERNAL, _LOOK)
                 result = result_of_error(fault, device_texts, may_quote=may_quote)
             if has_begun and tool.permission is not Permission.READ:  # it acts and was let through
-                how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
+                if result.ok:
+                    how = "done"
+                else:
+                    how = f"ended with {result.error_code or 'an error'}"
                 text = f"{tool.name} in {context.channel}: {how}"
                 self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
         return result
@@ -175,7 +180,8 @@ class Toolbox:
             return replace(context, approve=approve)
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
-            permission, approved = Permission.RISKY, None
+            permission = Permission.RISKY
+            approved = None
         asks = await _of(tool.asks, parameters, context, False)
         if asks or self._gate.needs_approval(permission, tainted=context.foreign):
             await _of(tool.check, parameters, context, None)
@@ -190,7 +196,9 @@ class Toolbox:
                 text = f"what {action} means changed while somebody was asked, so it was not done"
                 raise PermissionRefused(text, next_step="ask for it again")
         await context.begin()
-        return replace(context, insisted=objections) if objections else context
+        if objections:
+            return replace(context, insisted=objections)
+        return context
 
     async def _required_permission(self, tool: Tool[Any], parameters: Struct, context: ToolContext) -> Permission:
         """Raises PermissionRefused when the person has not got it."""
@@ -242,7 +250,10 @@ class Toolbox:
         if tool is None:
             names = [tool.name for tool in self.tools]
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"tools: {', '.join(names)}"
+            if near:
+                hint = f"did you mean {near[0]}?"
+            else:
+                hint = f"tools: {', '.join(names)}"
             raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=hint)
         parameters = read_arguments(tool, arguments)
         return tool, await _of(tool.complete, parameters, context, parameters)
@@ -272,14 +283,19 @@ def _asked_text(
     """The question to a person, on one line, with what has to be insisted on: that is read aloud, too. Without words
     of the tool's it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them whole."""
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
-    although = f"although {' and '.join(heard)}, " if objections else ""
+    if objections:
+        although = f"although {' and '.join(heard)}, "
+    else:
+        although = ""
     if tool.words is None:
         given = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
         words = " ".join((tool.title or tool.name, *given))
     else:
         words = tool.words(parameters, context, described)
     words = clean_text(f"{although}{words}", one_line=True, mark=HIDDEN_MARK)
-    return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
+    if len(words) <= MAX_ACTION_CHARS:
+        return words
+    return f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 
 def argument_lines(parameters: Struct) -> tuple[str, ...]:
@@ -294,27 +310,38 @@ def _lines(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and _LINE_END.search(text):
         return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
     shown = code_lines(text)
-    return [f"{key}: {text}"] if len(shown) <= 1 else [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
+    if len(shown) <= 1:
+        return [f"{key}: {text}"]
+    return [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
 
 
 def _given(parameters: Struct) -> list[tuple[str, Any]]:
     """Every argument that is not None, also a default."""
-    given = parameters.given if isinstance(parameters, AnyArguments) else msgspec.to_builtins(parameters)
+    if isinstance(parameters, AnyArguments):
+        given = parameters.given
+    else:
+        given = msgspec.to_builtins(parameters)
     return [(key, value) for key, value in given.items() if value is not None]
 
 
 def short_value(value: Any) -> str:
     """A value on one short line."""
     text = " ".join(_text(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    if len(text) <= 40:
+        return text
+    return f"{text[:37]}..."
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 async def _of(
     hook: Callable[[Any, ToolContext], Awaitable[Any]] | None, parameters: Struct, context: ToolContext, default: Any
 ) -> Any:
     """A tool's own answer, where it has such a hook."""
-    return default if hook is None else await hook(parameters, context)
+    if hook is None:
+        return default
+    return await hook(parameters, context)

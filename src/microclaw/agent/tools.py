@@ -37,7 +37,10 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
 
     def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
         """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
-        person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
+        if asked.person is None:
+            person = people.get(context.person_id)
+        else:
+            person = people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
         chats = person.addresses
@@ -51,7 +54,10 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         person, channel, chat_id = addressed(asked, context)
         sender = people.get(context.person_id)
         own = sender is None or sender.person_id == person.person_id
-        text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
+        if own or sender is None:
+            text = asked.text
+        else:
+            text = f"from {sender.name}: {asked.text}"
         number = await outbox.push(channel, chat_id, text, person=person.person_id)
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))

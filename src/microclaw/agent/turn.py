@@ -164,11 +164,15 @@ class Turn:
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call; the
         time that a person takes to decide does not count."""
-        request, self._put = self.request, put
+        request = self.request
+        self._put = put
         self._tainted_s = request.tainted_s
         self._messages = [*request.history, replace(request.message, note=request.prompt.note)]
         self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
-        leave = None if self.approvals is None else self.approvals.listen(self._hear)
+        if self.approvals is None:
+            leave = None
+        else:
+            leave = self.approvals.listen(self._hear)
         try:
             for reply in await self.journal.read_back() if request.resumes else ():
                 self._usage += reply.usage
@@ -259,7 +263,8 @@ class Turn:
         if not self.journal.is_literal:  # who answered by rule does it again after a crash
             await self.journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
-        inbound, prompt = self.request.inbound, self.request.prompt
+        inbound = self.request.inbound
+        prompt = self.request.prompt
         tools = () if self.window is None else offered(self.tools.tools, self._messages)
         model_request = ModelRequest(
             prompt.system,
@@ -272,7 +277,9 @@ class Turn:
             task=self.request.task,
             asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
         )
-        older, deadline, began = len(self.request.history), self._deadline, asyncio.get_running_loop().time()
+        older = len(self.request.history)
+        deadline = self._deadline
+        began = asyncio.get_running_loop().time()
         asking = ask(self.model, model_request, self._put, self.limits, self.window, older, deadline)
         try:
             reply = await self.journal.until_stopped(asking, deadline)
@@ -285,7 +292,8 @@ class Turn:
             self._put(Step("model", reply.instead))
         self._stand_in = reply.model if reply.instead else ""
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        if step := model_step(reply.model or self.model.name, reply, took_ms):
+        step = model_step(reply.model or self.model.name, reply, took_ms)
+        if step:
             self._put(step)
         self._usage += reply.usage
         return replace(reply, calls=tuple([self.tools.with_own_name(call) for call in reply.calls]))
@@ -330,7 +338,10 @@ class Turn:
             effect = self.tools.effect_of(call.name)
             began = asyncio.get_running_loop().time()
             old_result = self.journal.results.get(key)
-            result = await self._call(reply, call, key, effect) if old_result is None else old_result
+            if old_result is None:
+                result = await self._call(reply, call, key, effect)
+            else:
+                result = old_result
             self._take(call, effect, result)
             if old_result is None:
                 self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
@@ -364,15 +375,18 @@ class Turn:
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         """Run a call. Raises MicroclawError when the turn may not begin it any more."""
-        request, inbound = self.request, self.request.inbound
+        request = self.request
+        inbound = self.request.inbound
         if self.journal.stopped:
             raise TurnCancelled()
         if asyncio.get_running_loop().time() >= self._deadline:
             text = f"the turn took longer than {self.limits.turn_s:g} s and was ended before {call.name}"
             raise EndedError(text, "turn_limit", "ask for one step at a time")
         if call.name == DEPLOY_TOOL:
-            author, attempt = reply.model or self.model.name, self._failed_deploys + 1
-            if step := code_step(author, reply, call, self._usage, attempt, self.limits.deploy_tries):
+            author = reply.model or self.model.name
+            attempt = self._failed_deploys + 1
+            step = code_step(author, reply, call, self._usage, attempt, self.limits.deploy_tries)
+            if step:
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
         is_own = tainted_from(inbound, request.at_s) is None
@@ -403,7 +417,8 @@ class Turn:
 
     def _answer(self, reply: ModelReply) -> Answer:
         words = answer_text(reply, reply.model or self.model.name)
-        code, next_step = reply.failed_code, reply.next_step
+        code = reply.failed_code
+        next_step = reply.next_step
         last = self._last_act
         if code is None and last is not None and not last.ok and not self._asks_back(reply):
             code = last.error_code

@@ -82,7 +82,10 @@ class TurnJournal:
         """The replies from before a crash, in order. Loads the results of their calls."""
         assert self.message_id is not None
         kept = await self.journal.rows(self.message_id)
-        self._position = kept[-1].position + 1 if kept else 0
+        if kept:
+            self._position = kept[-1].position + 1
+        else:
+            self._position = 0
         replies: list[ModelReply] = []
         for one in kept:
             row: Row = msgspec.convert(json.loads(one.body), Row)
@@ -114,7 +117,8 @@ class TurnJournal:
     @contextmanager
     def carried(self) -> Iterator[Sequence[Work]]:
         """All that waits, for a transaction that is committed inside; when that fails it waits on."""
-        works, self._waiting = self._waiting, []
+        works = self._waiting
+        self._waiting = []
         try:
             yield works
         except Exception:
@@ -137,7 +141,8 @@ class TurnJournal:
         """
         if self._has_ended or not (self.is_literal or effect is Effect.READ):
             await self.flush()
-        begun, is_by_rule = key in self._open, self.is_literal and effect is Effect.IDEMPOTENT
+        begun = key in self._open
+        is_by_rule = self.is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
         starting = partial(self.journal.starting, *row, message_id=self.message_id)
 

@@ -51,7 +51,8 @@ def address_key(url: str) -> _Key | None:
     """The parts of an address that reach the server; None for text that is not an address."""
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host = (parts.hostname or "").rstrip(".")
+        port = parts.port
     except ValueError:
         return None
     if not host or parts.username is not None:
@@ -90,15 +91,22 @@ def page_text(document: str, base_url: str) -> PageText:
     """The page without scripts, styles and navigation. HTMLParser takes hours for some pages."""
     words: list[str] = []
     links: dict[str, str] = {}  # address to words
-    at, link = 0, ("", 0)  # the address of an open link, and where its words begin
+    # the address of an open link, and where its words begin
+    at = 0
+    link = ("", 0)
     for tag in _TAG.finditer(document):
         words.append(_unescaped(document[at : tag.start()]))
-        at, name = tag.end(), tag["name"] or ""
+        at = tag.end()
+        name = tag["name"] or ""
         if name in ("a", "A") and not tag["end"]:
             address = _HREF.search(tag["attributes"][:MAX_TAG_CHARS])
-            link = (next(filter(None, address.groups()), ""), len(words)) if address else ("", 0)
+            if address:
+                link = (next(filter(None, address.groups()), ""), len(words))
+            else:
+                link = ("", 0)
         elif name in ("a", "A") and link[0] and len(links) < MAX_LINKS:
-            shown, whole = " ".join("".join(words[link[1] :]).split())[:100], _absolute(base_url, link[0])
+            shown = " ".join("".join(words[link[1] :]).split())[:100]
+            whole = _absolute(base_url, link[0])
             if shown and whole:
                 links.setdefault(whole, shown)
             link = ("", 0)
@@ -225,7 +233,10 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
             fields["next_start"] = end
         if page.cut:
             fields["cut"] = "the page was longer than is read"
-        links = found.links[:LINKS_SHOWN] if asked.start == 0 else ()
+        if asked.start == 0:
+            links = found.links[:LINKS_SHOWN]
+        else:
+            links = ()
         note_addresses(known, (context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
         if links:
             shown = "\n".join(f"{words}: {url}" for words, url in links)
@@ -239,7 +250,8 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
         return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})
 
-    read, idle = Permission.READ, Effect.READ
+    read = Permission.READ
+    idle = Effect.READ
     text = "Read a page of the Internet as text."
     fetching = Tool(
         "web-fetch",

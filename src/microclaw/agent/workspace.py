@@ -54,14 +54,17 @@ class Workspace:
 
     def of(self, person: str) -> Workspace:
         """That person's own, given the owner's: the folder itself is the owner's."""
-        return self if person == OWNER_ID else Workspace(self._root, _PEOPLE, file_stem(person))
+        if person == OWNER_ID:
+            return self
+        return Workspace(self._root, _PEOPLE, file_stem(person))
 
     def listing(self, path: str) -> list[dict[str, Any]]:
         """Name, size and kind of the files and folders in a folder, by name; only those that the other methods take."""
         found: list[dict[str, Any]] = []
         with _explained(path or "file in the workspace yet"):
             for place in sorted(self._folder_at(_parts(path)).iterdir()):
-                known, is_named = place.lstat(), _PART.fullmatch(place.name)
+                known = place.lstat()
+                is_named = _PART.fullmatch(place.name)
                 if is_named and stat.S_ISDIR(known.st_mode):
                     found.append({"name": place.name, "folder": True})
                 elif is_named and stat.S_ISREG(known.st_mode):
@@ -81,7 +84,8 @@ class Workspace:
         if len(data) > MAX_FILE_BYTES:
             raise ToolFailed(f"{len(data):,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
         with _explained(path):
-            place, sizes = self._file_at(path), list[int]()
+            place = self._file_at(path)
+            sizes = list[int]()
             is_there = os.path.lexists(place)
             if is_there and not stat.S_ISREG(place.lstat().st_mode):
                 raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
@@ -162,7 +166,9 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             await asyncio.to_thread(workspace.of(context.person_id).delete, asked.path)
         return ToolOutput({"success": True, "deleted": asked.path})
 
-    read, act, idle = Permission.READ, Permission.ACT, Effect.READ
+    read = Permission.READ
+    act = Permission.ACT
+    idle = Effect.READ
     put = "Write a text file of the workspace, the whole of it."
     return (
         Tool("list-files", "List a folder of the person's own workspace.", FolderParameters, read, idle, list_files),
@@ -312,7 +318,11 @@ class CodeTool:
     async def _telemetry(self, series: SeriesParameters, context: ToolContext) -> bytes:
         device = find_device(self.devices, context, series.device)
         keys = await self.history.keys(device, series.key)
-        since_ms, until_ms = _ago(series.since), 0.0 if series.until is None else _ago(series.until)
+        since_ms = _ago(series.since)
+        if series.until is None:
+            until_ms = 0.0
+        else:
+            until_ms = _ago(series.until)
         if since_ms <= until_ms:
             raise ToolRetry("`since` is not before `until`", next_step='as since "2h", until "1h"')
         now = now_ms() + 1
@@ -330,14 +340,22 @@ class CodeTool:
         for device in self.devices.list()[:MAX_TOLD_DEVICES]:
             newest = {value.key: value.at_ms for value in self.history.last(device.device_id)}
             for key in (await self.history.keys(device))[:MAX_TOLD_SERIES]:
-                when = f"newest {moment_text(newest[key])}" if key in newest else "older"
+                if key in newest:
+                    when = f"newest {moment_text(newest[key])}"
+                else:
+                    when = "older"
                 texts.append(f"{device.name} {key} {unit_of(key)} ({when})")
-        return f"choose of: {'; '.join(texts)}" if texts else "no device has sent telemetry yet"
+        if texts:
+            return f"choose of: {'; '.join(texts)}"
+        return "no device has sent telemetry yet"
 
 
 def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
     lines = count_text(len(code_lines(asked.code)), "line")
-    network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
+    if asked.allow is None:
+        network = "without a network"
+    else:
+        network = f"with the network of {asked.allow}"
     return f"run {lines} of {asked.language} in the sandbox, {network}"
 
 
@@ -345,7 +363,10 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
     if row.ending in ("interrupted", "not_run"):
         raise ToolFailed(f"task {row.number} did not run to its end: {row.reason}", next_step="ask again")
     text = row.output.decode(errors="replace")
-    shown = text if len(text) <= MAX_SHOWN_CHARS else f"...{text[-MAX_SHOWN_CHARS:]}"
+    if len(text) <= MAX_SHOWN_CHARS:
+        shown = text
+    else:
+        shown = f"...{text[-MAX_SHOWN_CHARS:]}"
     fields: dict[str, Any] = {
         "success": row.state == "done",
         "task": row.number,
@@ -367,7 +388,10 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
         fields["files_at"] = f"/v1/tasks/{row.number}/files/"
     if sent:
         fields["sent_to_chat"] = [one.name for one in sent]
-    how = f"exit code {row.exit_code}" if row.ending == "ended" else row.ending.replace("_", " ")
+    if row.ending == "ended":
+        how = f"exit code {row.exit_code}"
+    else:
+        how = row.ending.replace("_", " ")
     names = ", ".join(one.name for one in row.files)
     evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
     return ToolOutput(fields, (evidence,), files=tuple(sent))

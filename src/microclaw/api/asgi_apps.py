@@ -64,7 +64,8 @@ def api_app(
     """With a token or a session: the whole API, as far as the person's role allows. Without one: the open
     routes, fewer `on_network`. `allowed_hosts`: the names by which it may be called."""
     access = access_from_network if on_network else access_of
-    callers, shares = Callers(admission.tokens, admission.sign_ins, access=access), Shares(admission.people)
+    callers = Callers(admission.tokens, admission.sign_ins, access=access)
+    shares = Shares(admission.people)
     whole = with_body(api, limits.control_body_bytes, limits.body_s)
     inside = shares.limit(ends_with_credential(whole, admission))
     outside = shares.limit(with_body(api, limits.body_bytes, limits.body_s))
@@ -115,4 +116,6 @@ class Shares:
             return places.one(person_behind(caller.person_id))
         headers = Headers(scope=scope)
         has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-        return self._addresses.one(single_address(client_address(scope))) if has_body else nullcontext()
+        if has_body:
+            return self._addresses.one(single_address(client_address(scope)))
+        return nullcontext()

@@ -40,7 +40,9 @@ class Caller:
     @property
     def conversation(self) -> str:
         """The conversation of its requests outside of a chat: all of a token's are one."""
-        return COMMAND_LINE if self.direct else conversation_of(CHANNEL, self.source)
+        if self.direct:
+            return COMMAND_LINE
+        return conversation_of(CHANNEL, self.source)
 
     @property
     def token(self) -> str | None:
@@ -88,4 +90,6 @@ def client_address(scope: Scope) -> str:
 def request_number(scope: Scope) -> str:
     """The request's own number; "" when it has none, or one of another form."""
     named = Headers(scope=scope).getlist(REQUEST_HEADER)
-    return named[0] if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
+    if len(named) == 1 and _NUMBER.fullmatch(named[0]):
+        return named[0]
+    return ""

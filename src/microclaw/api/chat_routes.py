@@ -104,7 +104,10 @@ async def list_chats(chats: ChatService, asked: Asked) -> Chats:
     shown = []
     for one in found:
         said = [line.content for line in await chats.sessions.show(one.name, 4) if line.role == "user"]
-        text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS] if said else ""
+        if said:
+            text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS]
+        else:
+            text = ""
         shown.append(ChatFacts(chat_id=one.name.removeprefix(start), changed_s=int(one.changed_s), text=text))
     return Chats(chats=shown)
 

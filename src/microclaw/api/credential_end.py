@@ -25,7 +25,8 @@ def ends_with_credential(app: ASGIApp, admission: Admission) -> ASGIApp:
     """Ends a request, and withdraws its approvals, when its token or session ends."""
 
     async def ending(scope: Scope, receive: Receive, send: Send) -> None:
-        caller, is_answered = scope[CALLER_KEY], False
+        caller = scope[CALLER_KEY]
+        is_answered = False
         scope = {**scope, ENDED_KEY: asyncio.Event()}
 
         async def sending(message: Message) -> None:

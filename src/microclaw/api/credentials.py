@@ -68,7 +68,10 @@ class Callers:
         """None for a request without either, where none is needed. Raises Refused."""
         shown = Headers(scope=scope).getlist("authorization")
         access = self._access(scope["method"], scope["path"])
-        cookies = [] if shown or self._sign_ins is None else cookies_of(scope)
+        if shown or self._sign_ins is None:
+            cookies = []
+        else:
+            cookies = cookies_of(scope)
         if (shown or cookies) and scope["method"] not in _SAFE:
             await self._tokens.fresh()
         if cookies and (caller := await self._with_cookie(scope, cookies, access)) is not None:
@@ -83,18 +86,27 @@ class Callers:
         is_one = len(shown) == 1 and scheme.lower() == "bearer"
         if is_one and self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
             return self._local[1]
-        token = await self._tokens.who(secret) if is_one else None
+        if is_one:
+            token = await self._tokens.who(secret)
+        else:
+            token = None
         if token is None:
             raise self._wrong_token(scope, is_shown=any(shown), lapsed=secret and await self._tokens.lapsed(secret))
         is_less = person_behind(token.person.person_id) != token.person.person_id
-        scope_text = f"this token's scope is {token.scope}" if is_less else ""
+        if is_less:
+            scope_text = f"this token's scope is {token.scope}"
+        else:
+            scope_text = ""
         self._check_role(token.person, scope, access, AuditKind.TOKEN_MISUSED, token.name, scope_text)
         return _caller(token.person, scope, token.token_id)
 
     async def _with_cookie(self, scope: Scope, cookies: list[str], access: Access | None) -> Caller | None:
         """None for a session that opens nothing where nobody asks for one: so a browser can sign in again."""
         assert self._sign_ins is not None
-        found = await self._sign_ins.who(cookies[0]) if len(cookies) == 1 else None
+        if len(cookies) == 1:
+            found = await self._sign_ins.who(cookies[0])
+        else:
+            found = None
         if found is None and access is Access.OPEN:
             return None
         if found is None:
@@ -103,7 +115,8 @@ class Callers:
             forget = {"Set-Cookie": session_cookie(scope, "", 0)}
             raise Refused(401, "unauthorized", text, "sign in again: microclaw status --open", forget)
         self._check_role(found.person, scope, access, AuditKind.SIGNIN_REFUSED, found.sign_in_id)
-        csrf, sent = csrf_token(cookies[0]), Headers(scope=scope).getlist(CSRF_HEADER)
+        csrf = csrf_token(cookies[0])
+        sent = Headers(scope=scope).getlist(CSRF_HEADER)
         changes = scope["method"] not in _SAFE and access is not Access.OPEN
         if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0].encode(), csrf.encode())):
             what = "a change without the page's own word"
@@ -116,7 +129,8 @@ class Callers:
         self, person: Person, scope: Scope, access: Access | None, kind: AuditKind, about: str, limit: str = ""
     ) -> None:
         """Refuse somebody who is known, and may not do this. `limit` is said of a token whose scope is less."""
-        path, needed = scope["path"][:80], Access.OWN if access is None else access
+        path = scope["path"][:80]
+        needed = Access.OWN if access is None else access
         if needed is not Access.SOCKET and needed <= OF_ROLE.get(person.role, Access.OPEN):
             return
         if needed is Access.SOCKET:
@@ -131,8 +145,10 @@ class Callers:
 
     def _wrong_token(self, scope: Scope, *, is_shown: bool, lapsed: str | None) -> Refused:
         """`lapsed` is the name of the token that was shown, when it is known."""
-        address, lapsed = client_address(scope), lapsed or None
-        if (wait_s := self._wrong.wait_s(address)) > 0:
+        address = client_address(scope)
+        lapsed = lapsed or None
+        wait_s = self._wrong.wait_s(address)
+        if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute"
             self._note(scope, AuditKind.TOKEN_LOCKED, text, about=lapsed)
             later = {"Retry-After": f"{wait_s:.0f}"}
@@ -161,7 +177,9 @@ def cookie_name(scope: Scope) -> str:
     if scope.get(PATH_KEY):
         return "microclaw-ingress"
     port = (scope.get("server") or ("", 0))[1]
-    return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
+    if scope.get("scheme") == "https":
+        return f"__Host-microclaw-{port}"
+    return f"microclaw-{port}"
 
 
 def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:

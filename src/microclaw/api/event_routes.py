@@ -138,7 +138,10 @@ class LiveFeed:
 
 def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
     """One event of the stream: its id, its kind, its facts as one line of JSON."""
-    identity = f"id: {number}\n" if number else ""
+    if number:
+        identity = f"id: {number}\n"
+    else:
+        identity = ""
     return f"{identity}event: {kind}\ndata: {json.dumps(facts, separators=(',', ':'))}\n\n"
 
 
@@ -185,7 +188,9 @@ async def events(
         raise ConfigError(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-    feed, roles, by = service.live, service.people, asked.by
+    feed = service.live
+    roles = service.people
+    by = asked.by
     wanted = frozenset(kind or KINDS)
     feed.check_room(by.person_id, is_owner=is_owner(roles, by.person_id))
     boards = service.pins.check(list(dict.fromkeys(edges)))

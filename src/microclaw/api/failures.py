@@ -60,10 +60,16 @@ _NEXT_BY_STATUS: Final = {
 
 def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
     """In the form that the clients of this path read; `status` None: the code's own."""
-    found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
+    if status is None:
+        found = STATUS_BY_CODE.get(failure.code, 500)
+    else:
+        found = status
     if not is_openai(path):
         return JSONResponse({"error": failure_object(failure)}, status_code=found, headers=retry_headers(found))
-    text = failure.message if failure.next_step is None else f"{failure.message} (next: {failure.next_step})"
+    if failure.next_step is None:
+        text = failure.message
+    else:
+        text = f"{failure.message} (next: {failure.next_step})"
     return openai_error(found, text, code="invalid_api_key" if found == 401 else failure.code)
 
 
@@ -72,7 +78,9 @@ RETRY_AFTER_S: Final = {429: 60, 503: 5}
 
 
 def retry_headers(status: int) -> dict[str, str]:
-    return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
+    if status in RETRY_AFTER_S:
+        return {"Retry-After": str(RETRY_AFTER_S[status])}
+    return {}
 
 
 DRAIN_BYTES: Final = 16 << 20
@@ -123,7 +131,8 @@ class AnswersInForm:
     waits when the host's end cuts it off. Every answer has ANSWER_HEADERS."""
 
     def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        self._app, self._is_stopping = app, is_stopping
+        self._app = app
+        self._is_stopping = is_stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -163,7 +172,8 @@ def error_response(error: Exception, scope: Scope) -> Response:
     if not isinstance(error, HTTPException):
         _log.error("%s failed", path, exc_info=error)
         return failure_response(unexpected(error), path=path)
-    status, message = error.status_code, str(error.detail)
+    status = error.status_code
+    message = str(error.detail)
     if status in (404, 405):
         message = f"{message}: {scope['method']} {path[:100]}"
     step = _NEXT_BY_STATUS.get(status, "see /api/openapi.json")

@@ -86,7 +86,9 @@ def conversation_id(token_id: str, chat_id: str) -> str:
     if token_id:
         return f"{token_id}@{chat_id}"
     bare = chat_id.removeprefix("ws_")
-    return bare if bare != chat_id and re.fullmatch(r"[A-Za-z0-9._-]+", bare) else f"@{chat_id}"
+    if bare != chat_id and re.fullmatch(r"[A-Za-z0-9._-]+", bare):
+        return bare
+    return f"@{chat_id}"
 
 
 class Client(ServerConnection):
@@ -142,7 +144,10 @@ class Gateway:
     def __post_init__(self) -> None:
         here = is_loopback(self.settings.host)
         least = Access.OPEN if here and self.settings.open else Access.ASK
-        local = (self.local_token, _LOCAL) if here and self.local_token else None
+        if here and self.local_token:
+            local = (self.local_token, _LOCAL)
+        else:
+            local = None
         self._callers = Callers(self.tokens, access=lambda *_: least, local=local, next_step=_HOW_TO_COME_IN)
         self._tasks = ChannelTasks()
         self._newest: deque[ref[Client]] = deque(maxlen=MAX_OPENING)
@@ -176,7 +181,10 @@ class Gateway:
 
     def _connection(self, *args: Any, **options: Any) -> Client:
         """One that is not accepted gives way when MAX_OPENING newer ones have come."""
-        oldest = self._newest[0]() if len(self._newest) == MAX_OPENING else None
+        if len(self._newest) == MAX_OPENING:
+            oldest = self._newest[0]()
+        else:
+            oldest = None
         if oldest is not None and oldest.state is State.CONNECTING:
             oldest.loop.call_soon(lambda: oldest.transport.abort())  # it may get its transport just now
         client = Client(*args, **options)
@@ -227,19 +235,28 @@ class Gateway:
             if isinstance(text, bytes):
                 raise msgspec.ValidationError("messages are JSON in text frames")
             form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
-            message = None if form is None else msgspec.json.decode(text, type=form)
+            if form is None:
+                message = None
+            else:
+                message = msgspec.json.decode(text, type=form)
         except msgspec.ValidationError as exc:
-            code, why = "bad_message", str(exc)
+            code = "bad_message"
+            why = str(exc)
         except (msgspec.DecodeError, RecursionError):
-            code, why = "bad_json", "a message is one JSON object"
+            code = "bad_json"
+            why = "a message is one JSON object"
         else:
             try:
-                return None if message is None else await self._act(client, message)
+                if message is None:
+                    return None
+                return await self._act(client, message)
             except MicroclawError as exc:
-                code, why = exc.code, exc.message
+                code = exc.code
+                why = exc.message
             except Exception:  # a fault of ours with one message must not end the connection
                 _log.exception("gateway: a message of %s failed", client.chat_id)
-                code, why = "internal", "something went wrong inside the host; its log says what"
+                code = "internal"
+                why = "something went wrong inside the host; its log says what"
         await client.tell(self.send_s, "error", code=code, message=why)
         return None
 
@@ -286,14 +303,18 @@ class Gateway:
     async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: Client) -> None:
         if isinstance(news, PendingApproval):
             told = {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
-            type_, pending = "approval", news
+            type_ = "approval"
+            pending = news
         else:
-            type_, pending, told = "approval_settled", news.pending, {"outcome": news.outcome}
+            type_ = "approval_settled"
+            pending = news.pending
+            told = {"outcome": news.outcome}
         if client.hears_approvals and client.is_asked(pending):
             await client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
 
     async def _deliver(self) -> None:
-        outbox, clients = self.inbox.outbox, self.clients
+        outbox = self.inbox.outbox
+        clients = self.clients
         async for outbound in outbox.outgoing(CHANNEL, chats=lambda: {c.journaled for c in clients if c.is_open}):
             self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound)), "gateway: answer")
 
@@ -301,8 +322,12 @@ class Gateway:
         """Send the answer to everybody with this chat id; with nobody there it waits for somebody."""
         async for answer in events:
             if isinstance(answer, Answer):
-                text = answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"
+                if answer.next_step is None:
+                    text = answer.text
+                else:
+                    text = f"{answer.text}\nnext: {answer.next_step}"
                 clients = [one for one in self.clients if one.journaled == journaled]
                 told = (one.tell(self.send_s, "response", content=text, chat_id=one.chat_id) for one in clients)
-                outbox, is_sent = self.inbox.outbox, any(await asyncio.gather(*told))
+                outbox = self.inbox.outbox
+                is_sent = any(await asyncio.gather(*told))
                 await (outbox.delivered if is_sent else outbox.give_back)(answer.outbound_id)

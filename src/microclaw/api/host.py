@@ -59,7 +59,9 @@ class Host(Struct, frozen=True, kw_only=True):
     @property
     def http(self) -> str | None:
         """The address of the API."""
-        return None if self.plane is None else self.plane.urls[0]
+        if self.plane is None:
+            return None
+        return self.plane.urls[0]
 
     @property
     def problems(self) -> list[str]:

@@ -41,7 +41,8 @@ def ingress_app(app: ASGIApp, proxy: str = SUPERVISOR) -> ASGIApp:
     """
 
     async def passed_on(scope: Scope, receive: Receive, send: Send) -> None:
-        if (peer := client_address(scope)) != proxy:
+        peer = client_address(scope)
+        if peer != proxy:
             text = f"only Home Assistant's Supervisor ({proxy}) calls here, not {peer}"
             raise Refused(403, "forbidden", text, "call the host by its own address: microclaw status")
         path = _one(scope, "x-ingress-path") or ""
@@ -56,7 +57,8 @@ def ingress_app(app: ASGIApp, proxy: str = SUPERVISOR) -> ASGIApp:
 def _as_sent(scope: Scope, path: str) -> Scope:
     """The request with the browser's own scheme and Host, and without what only the proxy says."""
     headers = [(key, value) for key, value in scope["headers"] if key not in _FORWARDED]
-    if (host := _one(scope, "x-forwarded-host")) is not None:
+    host = _one(scope, "x-forwarded-host")
+    if host is not None:
         headers = [(key, value) for key, value in headers if key != b"host"] + [(b"host", host.encode("latin-1"))]
     scheme = "https" if _one(scope, "x-forwarded-proto") == "https" else "http"
     return {**scope, "headers": headers, "scheme": scheme, PATH_KEY: path}
@@ -65,7 +67,9 @@ def _as_sent(scope: Scope, path: str) -> Scope:
 def _one(scope: Scope, name: str) -> str | None:
     """The header's value; None where there is none, or more than one."""
     values = Headers(scope=scope).getlist(name)
-    return values[0] if len(values) == 1 else None
+    if len(values) == 1:
+        return values[0]
+    return None
 
 
 def _framed(send: Send, path: str) -> Send:

@@ -37,11 +37,13 @@ class JobService(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         async def tell(key: str) -> AsyncGenerator[object, None]:
-            if (kept := self.requests.find(key)) is not None:
+            kept = self.requests.find(key)
+            if kept is not None:
                 yield kept
 
         async def cancel(key: str) -> AsyncGenerator[object, None]:
-            if (state := self.jobs.cancel(key)) != "unknown":
+            state = self.jobs.cancel(key)
+            if state != "unknown":
                 yield state
 
         if self.others is not None:
@@ -74,7 +76,9 @@ class JobService(Struct, frozen=True):
         if not found and silent:
             text = f"it may be at {', '.join(silent)}, which did not answer"
             raise Overloaded(text, next_step="try again in a moment")
-        return found[0][1] if found else None
+        if found:
+            return found[0][1]
+        return None
 
 
 class JobCancelled(Struct, frozen=True, kw_only=True):

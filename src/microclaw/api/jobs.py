@@ -192,10 +192,20 @@ class Jobs:
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
-        person = None if by is None or by.direct else person_behind(by.person_id)
-        limit, running = self._limits.parallel_jobs, len(self._running)
-        theirs = 0 if person is None else sum(one == person for one, _, _ in self._running.values())
-        room = limit if person is None else max(1, limit - 1)
+        if by is None or by.direct:
+            person = None
+        else:
+            person = person_behind(by.person_id)
+        limit = self._limits.parallel_jobs
+        running = len(self._running)
+        if person is None:
+            theirs = 0
+        else:
+            theirs = sum(one == person for one, _, _ in self._running.values())
+        if person is None:
+            room = limit
+        else:
+            room = max(1, limit - 1)
         if running >= room or theirs >= max(1, limit // 2):
             raise Overloaded(
                 f"{running} jobs are running, {theirs} of them yours, at most {limit} are allowed",
@@ -257,7 +267,10 @@ async def _run(name: str, work: Work, feed: Feed) -> None:
 
 def _some_failed(value: Any) -> str | None:
     """Of an act on many devices: which failed and why, if some did."""
-    rows = value.get("results") if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        rows = value.get("results")
+    else:
+        rows = None
     failed = [row for row in rows or () if isinstance(row, dict) and row.get("error")]
     if not rows or not failed:
         return None

@@ -70,7 +70,9 @@ class WatchedBoard(Struct, eq=False):
         self.counted += len(edges) + dropped
 
     def tell(self, at_ms: int, problem: str | None = None) -> None:
-        self.told, self.at_ms, self.problem = self.told + 1, at_ms, problem
+        self.told = self.told + 1
+        self.at_ms = at_ms
+        self.problem = problem
         for wake in self.wakes:
             wake()
 
@@ -88,8 +90,12 @@ class EdgeReader:
                 continue
             self._seen[board] = board.told, board.boot, board.counted
             is_away = board.problem is not None
-            begins, new = boot != board.boot and not is_away, board.counted - counted
-            edges = [] if is_away else list(board.edges)[max(0, len(board.edges) - (_AT_FIRST if begins else new)) :]
+            begins = boot != board.boot and not is_away
+            new = board.counted - counted
+            if is_away:
+                edges = []
+            else:
+                edges = list(board.edges)[max(0, len(board.edges) - (_AT_FIRST if begins else new)) :]
             yield EdgeNews(
                 device=board.name,
                 at_ms=board.at_ms,
@@ -143,13 +149,16 @@ class LivePins:
                     self._watched.pop(device_id)[1].cancel()
 
     async def _follow(self, device_id: str, board: WatchedBoard) -> None:
-        cursor, told_s, loop = -1, 0.0, asyncio.get_running_loop()
+        cursor = -1
+        told_s = 0.0
+        loop = asyncio.get_running_loop()
         while True:
             began_s = loop.time()
             pause_s = _AWAY_S
             try:
                 device = self._devices.get(device_id)
-                board.name, begins = device.name, cursor < 0
+                board.name = device.name
+                begins = cursor < 0
                 if begins:
                     end = await device.call(EdgesRead(cursor=_NEWEST), _CALL_S, wait=False)
                     cursor = max(0, end.cursor - _AT_FIRST)
@@ -163,7 +172,8 @@ class LivePins:
                 if begins or log.now_ms < board.now_ms:  # another boot
                     board.begin()
                 board.count(log.edges, log.dropped)
-                cursor, board.now_ms = log.cursor, log.now_ms
+                cursor = log.cursor
+                board.now_ms = log.now_ms
                 if begins or log.edges or log.dropped or began_s - told_s >= _TOLD_S:
                     told_s = began_s
                     board.tell(self._now_ms())

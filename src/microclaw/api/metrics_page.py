@@ -86,8 +86,10 @@ def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[M
     about = "Messages waiting to be sent, all connections together"
     yield _by(Gauge, "microclaw_link_queue_depth", about, "lane", depths)
     yield Gauge("microclaw_link_connections", "Devices connected over the link now", value=meter.connections)
-    bounds, counts = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf"), map(float, accumulate(meter.rtt_counts))
-    buckets, about = list(zip(bounds, counts, strict=True)), "Round trip of the link's own pings"
+    bounds = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
+    counts = map(float, accumulate(meter.rtt_counts))
+    buckets = list(zip(bounds, counts, strict=True))
+    about = "Round trip of the link's own pings"
     yield HistogramMetricFamily("microclaw_link_rtt_seconds", about, buckets, meter.rtt_sum_s)
     dropped = meter.dropped_by_lane
     yield _by(Counter, "microclaw_link_dropped_total", "Messages that a full lane lost", "lane", dropped)
@@ -109,7 +111,8 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     lost = {kind: buffer[name] for kind, name in kinds.items()}
     yield _by(Counter, "microclaw_mqtt_lost_total", "Messages that the full buffer lost", "kind", lost)
     yield Counter("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=mqtt["acknowledged"])
-    if (done := mqtt["commands"]) is not None:
+    done = mqtt["commands"]
+    if done is not None:
         yield _by(Counter, "microclaw_mqtt_commands_total", "Commands by how they ended", "outcome", done)
 
 

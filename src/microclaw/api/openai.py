@@ -154,7 +154,8 @@ class OpenAiService:
 
     def __init__(self, conversations: Conversations, jobs: Jobs, keepalive_s: float) -> None:
         self.inbox, self.turns = conversations.inbox, ClientTurns(conversations)
-        self.jobs, self.keepalive_s = jobs, keepalive_s
+        self.jobs = jobs
+        self.keepalive_s = keepalive_s
         self.model = ModelFacts(id=MODEL, object="model", created=int(time.time()), owned_by=MODEL)
 
 
@@ -197,7 +198,8 @@ async def _complete(service: OpenAiService, asked: Asked) -> Response:
 
 async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> CompletionTurn:
     """The running turn. Raises BadRequest, MessageTooLong, Overloaded."""
-    inbox, keepalive_s = service.inbox, service.keepalive_s
+    inbox = service.inbox
+    keepalive_s = service.keepalive_s
     system, history, text = body.conversation_messages()
     if body.conversation is not None:
         inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
@@ -206,7 +208,8 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         return CompletionTurn(paced(_of_conversation(inbox, accepted), keepalive_s), stop)
     # The chat id is of this request alone, for its approvals.
     inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
-    if (at_once := inbox.answer_at_once(inbound)) is not None:
+    at_once = inbox.answer_at_once(inbound)
+    if at_once is not None:
         return CompletionTurn(events_of(at_once))
     turn = await service.turns.prepared(inbound, system, history)
 
@@ -240,7 +243,9 @@ def conversation_of(name: str) -> str:
 
     No two names share one: the hash has 64 characters, a plain one at most 32.
     """
-    return name if _PLAIN.fullmatch(name) else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    if _PLAIN.fullmatch(name):
+        return name
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def _text(message: _Message, place: str) -> str:

@@ -71,7 +71,10 @@ class End(Struct, frozen=True):
 async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | End | None]:
     """The texts of a turn and its end; without `streams` that has the whole text. An act that waits for a yes ends it
     at once; a client that goes away ends the turn at its next safe point."""
-    ended, text, said = False, "", ""  # `said` is of the answer: what came before a tool call is not part of it
+    # `said` is of the answer: what came before a tool call is not part of it
+    ended = False
+    text = ""
+    said = ""
     try:
         async with aclosing(turn.events) as events:
             async for event in events:
@@ -80,22 +83,34 @@ async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | 
                     case None:
                         yield None
                     case Delta(piece) if streams:
-                        text, said = text + piece, said + piece
+                        text = text + piece
+                        said = said + piece
                         yield piece
                     case ToolRun(state="started") if said:
-                        text, said = f"{text}\n\n", ""
+                        text = f"{text}\n\n"
+                        said = ""
                         yield "\n\n"
                     case ApprovalAsked():
-                        rest = f"\n\n{_waiting_text(event)}" if said else _waiting_text(event)
+                        if said:
+                            rest = f"\n\n{_waiting_text(event)}"
+                        else:
+                            rest = _waiting_text(event)
                         turn.shown(text + rest)
                         yield End(rest, _waiting(event))
                         return
                     case Answer():
-                        rest, said = _text(event), said.strip()
-                        rest = rest[len(said) :] if rest.startswith(said) else f"\n\n{rest}"
+                        rest = _text(event)
+                        said = said.strip()
+                        if rest.startswith(said):
+                            rest = rest[len(said) :]
+                        else:
+                            rest = f"\n\n{rest}"
                         if streams and event.error_code in _BROKEN:
                             record = with_record("", event.actions)
-                            rest = f"\n\n{record}" if record else ""
+                            if record:
+                                rest = f"\n\n{record}"
+                            else:
+                                rest = ""
                         turn.shown(text + rest)
                         state = "done" if event.error_code is None else "failed"
                         yield End(rest, {"state": state, **_done(event)}, event)
@@ -111,12 +126,16 @@ async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
         async for part in found:
             if isinstance(part, End):
                 # Once something was done it is an answer: nobody may try it again.
-                status = None if acts_of(part.answer.actions) else REFUSED.get(part.answer.error_code or "")
+                if acts_of(part.answer.actions):
+                    status = None
+                else:
+                    status = REFUSED.get(part.answer.error_code or "")
                 if status is not None:
                     return openai_error(status, part.text, code=part.answer.error_code)
                 message = {"role": "assistant", "content": part.text, "refusal": None}
                 choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-                usage, extra = _usage(part.answer), part.extra
+                usage = _usage(part.answer)
+                extra = part.extra
                 return JSONResponse(head.object("chat.completion", choices=[choice], usage=usage, microclaw=extra))
     return openai_error(500, "the turn ended without an answer (next: see the host's log)")
 
@@ -133,7 +152,8 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
                 yield head.chunk({"content": text})
             if not isinstance(part, End):
                 continue
-            if (code := part.answer.error_code) in _BROKEN:
+            code = part.answer.error_code
+            if code in _BROKEN:
                 fault = openai_fault(REFUSED.get(code or "", 500), _text(part.answer), code=code)
                 yield _line({**msgspec.to_builtins(fault), "microclaw": part.extra})
                 return
@@ -165,12 +185,13 @@ def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
 def _waiting_text(asked: ApprovalAsked) -> str:
     """The text of what waits and who decides it, and of what was done before."""
     within = format_duration(asked.expires_s * 1000)
-    how = (
-        f"Decide within {within}: microclaw approval decide {asked.approval_id} yes (or no), or POST "
-        f"/v1/approvals/{asked.approval_id}."
-        if asked.may_decide
-        else f"It is risky, so an owner decides it, within {within}, as number {asked.approval_id} of their list."
-    )
+    if asked.may_decide:
+        how = (
+            f"Decide within {within}: microclaw approval decide {asked.approval_id} yes (or no), or POST "
+            f"/v1/approvals/{asked.approval_id}."
+        )
+    else:
+        how = f"It is risky, so an owner decides it, within {within}, as number {asked.approval_id} of their list."
     text = (
         f"This waits for a yes and is not done: {asked.text}. {how} After a yes it is done without asking again here."
     )
@@ -184,7 +205,8 @@ def _text(answer: Answer) -> str:
 
 
 def _usage(answer: Answer) -> dict[str, int]:
-    given, made = answer.usage.input_tokens, answer.usage.output_tokens
+    given = answer.usage.input_tokens
+    made = answer.usage.output_tokens
     return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
 
 

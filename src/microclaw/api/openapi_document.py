@@ -39,7 +39,8 @@ def openapi_of(acts: Collection[Act]) -> Document:
     line, lines = stream_schemas()
     schemas = declared | lines | {LINE: line}
     _complete(schemas)
-    of, paths = dict(zip(types, found, strict=True)), Document()
+    of = dict(zip(types, found, strict=True))
+    paths = Document()
     for one in routes:
         path = one.path.replace(":path}", "}")  # as a reader of OpenAPI knows it
         paths.setdefault(path, {})[one.method.lower()] = _route(one, path, of)

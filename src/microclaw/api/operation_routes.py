@@ -70,10 +70,15 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
 
 
 async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
-    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else caller_of(request)
+    if act.least is Access.OPEN and CALLER_KEY not in request.scope:
+        by = NOBODY
+    else:
+        by = caller_of(request)
     run: Callable[..., Awaitable[Any]] = act.run
     made = await run(service, Asked(request, by), **await _values(act, request))
-    return made if isinstance(made, Response) else Response(msgspec.json.encode(made), act.status, media_type=_JSON)
+    if isinstance(made, Response):
+        return made
+    return Response(msgspec.json.encode(made), act.status, media_type=_JSON)
 
 
 async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
@@ -85,7 +90,8 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
     if act.on_many:
         names, labels, every = (values.pop(name) for name in ("devices", "labels", "all"))
         found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers.format_map(values))
-        chosen, left_out = found.devices, list(found.left_out)
+        chosen = found.devices
+        left_out = list(found.left_out)
         if act.among is not None and not names:
             chosen = await act.among(parts.services[act.noun], chosen, **values)
             left_out += [one.name for one in found.devices if one not in chosen]
@@ -116,7 +122,10 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
 
     async def answer() -> Response:
         result = await work(None)
-        headers = {} if act.place is None else {"Location": act.place.format_map(result)}
+        if act.place is None:
+            headers = {}
+        else:
+            headers = {"Location": act.place.format_map(result)}
         return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
     if act.does is Effect.READ and act.method != "GET":
@@ -149,12 +158,15 @@ def _call(
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
     place = f"{by.source}.{secrets.token_hex(4)}"  # this one request's
     asks_in = by.job if feed is None else place
-    device, tool = values.get("device"), values.get("method", "")  # of a call the security log names the method
+    # of a call the security log names the method
+    device = values.get("device")
+    tool = values.get("method", "")
 
     async def approve(
         text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
     ) -> None:
-        gate, needs = parts.admission.gate, needs or act.permission
+        gate = parts.admission.gate
+        needs = needs or act.permission
         if by.direct:  # a command on this machine is its own approval
             gate.check(by.person_id, needs, text)
         else:
@@ -228,19 +240,29 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
         return Step("deploy", f"{outcome.device_name}: {outcome.error.message}", "failed", next_step=step)
     made = cast("Made", outcome.value)
     told = f"{outcome.device_name}: {made.told}"
-    return Step("verify", told, "failed") if made.exit_code else Step("deploy", told)
+    if made.exit_code:
+        return Step("verify", told, "failed")
+    return Step("deploy", told)
 
 
 def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
     """The values that the question about many devices shows: the arguments of a call."""
-    given = {} if act.shows is None else values[act.shows]
-    forced = ["force: also where a program has the pin"] if given and values.get("force") else []
+    if act.shows is None:
+        given = {}
+    else:
+        given = values[act.shows]
+    if given and values.get("force"):
+        forced = ["force: also where a program has the pin"]
+    else:
+        forced = []
     return [*(f"{name}: {value!r:.200}" for name, value in given.items()), *forced]
 
 
 def _devices_text(devices: Sequence[Device]) -> str:
     shown = names_text([one.name for one in devices])
-    return f"{len(devices)} devices ({shown})" if len(devices) > 1 else shown
+    if len(devices) > 1:
+        return f"{len(devices)} devices ({shown})"
+    return shown
 
 
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
@@ -248,7 +270,10 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     422 names the first value that is wrong."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not _JSON_KIND.fullmatch(kind) and await request.body():
-        text = f"is {kind[:60]}, and JSON is read here" if kind else "does not say what it is"
+        if kind:
+            text = f"is {kind[:60]}, and JSON is read here"
+        else:
+            text = "does not say what it is"
         raise HTTPException(415, f"the body {text}")
     texts: dict[str, Any] = dict(request.path_params)
     # OpenAI's clients send some of other services, and browsers and probes any to a page

@@ -36,7 +36,10 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        waiting = f", {len(self.waiting)} waiting to be paired" if self.waiting else ""
+        if self.waiting:
+            waiting = f", {len(self.waiting)} waiting to be paired"
+        else:
+            waiting = ""
         return f"{self.address}   {', '.join(self.connected) or 'no device connected'}{waiting}"
 
 
@@ -91,9 +94,17 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        away = "never reached" if self.never_reached else "does not answer" if self.reachable is False else ""
+        if self.never_reached:
+            away = "never reached"
+        elif self.reachable is False:
+            away = "does not answer"
+        else:
+            away = ""
         text = f"{self.name} ({self.board}): {', '.join(self.apps) or 'no programs'}{away and f', {away}'}"
-        problem = f"problem: {self.problem}" if self.problem and not away else None
+        if self.problem and not away:
+            problem = f"problem: {self.problem}"
+        else:
+            problem = None
         return "   ".join(filter(None, (text, self.process, problem)))
 
 

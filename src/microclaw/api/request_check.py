@@ -60,7 +60,8 @@ def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> Non
             raise Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
     if allowed_hosts is None:
         return
-    hosts, scheme = headers.getlist("host"), scope["scheme"]
+    hosts = headers.getlist("host")
+    scheme = scope["scheme"]
     if len(hosts) != 1 or (here := _name_and_port(hosts[0], scheme)) is None or here[0] not in allowed_hosts:
         shown = ", ".join(hosts)[:80] or "none"
         raise Refused(403, "forbidden", f"foreign Host: {shown}", LET_IN)
@@ -75,7 +76,8 @@ def with_body(app: ASGIApp, limit: int, within_s: float) -> ASGIApp:
 
     async def with_read(scope: Scope, receive: Receive, send: Send) -> None:
         claimed = sum(map(int, Headers(scope=scope).getlist("content-length")))  # h11 took them for numbers
-        body, is_whole = bytearray(), False
+        body = bytearray()
+        is_whole = False
         try:
             async with asyncio.timeout(within_s):
                 while claimed <= limit and len(body) <= limit and not is_whole:
@@ -100,7 +102,9 @@ def replaying(body: bytes, receive: Receive) -> Receive:
     read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:
-        return read.pop() if read else await receive()
+        if read:
+            return read.pop()
+        return await receive()
 
     return next_message
 
@@ -111,4 +115,6 @@ def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
     if match is None:
         return None
     port = int(match[2] or PORTS[scheme])
-    return (match[1].strip("[]"), port) if port <= MAX_PORT else None
+    if port <= MAX_PORT:
+        return (match[1].strip("[]"), port)
+    return None

@@ -92,7 +92,9 @@ class HeadTimeout(H11Protocol):
 
     @property
     def address(self) -> str:
-        return self.client[0] if self.client is not None else ""
+        if self.client is not None:
+            return self.client[0]
+        return ""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -217,13 +219,15 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.head_timeout_s, config.unread_timeout_s = head_timeout_s, unread_timeout_s
+        config.head_timeout_s = head_timeout_s
+        config.unread_timeout_s = unread_timeout_s
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
-        config, tls = self.config, dict[str, Any]()
+        config = self.config
+        tls = dict[str, Any]()
         if config.ssl is not None:
             tls = {"ssl_handshake_timeout": config.head_timeout_s, "ssl_shutdown_timeout": GRACE_S}
         made = partial(HeadTimeout, config=config, server_state=self.server_state, app_state=self.lifespan.state)

@@ -72,7 +72,8 @@ class Myself(Struct, frozen=True, kw_only=True):
 @by_hand("caller.me", http="GET /v1/me", access=Access.LOOK)
 async def me(admission: Admission, asked: Asked) -> Myself:
     """Return the owner of this token or session; `csrf` goes with each change of a session."""
-    by, person = asked.by, admission.people.get(asked.by.person_id)
+    by = asked.by
+    person = admission.people.get(asked.by.person_id)
     if person is None or person.role == "automation":
         raise PermissionRefused("this person is not known here any more")
     return Myself(
@@ -110,11 +111,13 @@ async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong:
         opened = await opening
     except TooManyTries as exc:
         wait_s = math.ceil(exc.wait_s)
-        text, step = "too many wrong tries within a minute", f"wait {wait_s} s, or: {step}"
+        text = "too many wrong tries within a minute"
+        step = f"wait {wait_s} s, or: {step}"
         return Refused(429, TOO_MANY, text, step, {"Retry-After": str(wait_s)}).response()
     if opened is None:
         return Refused(401, "unauthorized", wrong, f"sign in by a link: {step}").response()
-    one, csrf = opened.sign_in, csrf_token(opened.secret)
+    one = opened.sign_in
+    csrf = csrf_token(opened.secret)
     made = OpenedSignIn(name=one.person.name, role=one.person.role, id=one.sign_in_id, ends_ms=one.ends_ms, csrf=csrf)
     return _with_cookie(asked, made, opened.secret, LONGEST_MS // 1000)
 

@@ -70,10 +70,13 @@ class StatusReader(Struct, frozen=True):
 
     async def read(self, person_id: str) -> Status:
         """The document of GET /v1/status, for an owner or for somebody else."""
-        host, at, by_owner = self.host, self.host.plane, is_owner(self.host.admission.people, person_id)
+        host = self.host
+        at = self.host.plane
+        by_owner = is_owner(self.host.admission.people, person_id)
         model, hint = await describe_model(host.conversations.model)
         link = None
-        if (server := host.link) is not None:
+        server = host.link
+        if server is not None:
             connected = sorted(one.name for one in server.links.online)
             link = LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
         made = Status(
@@ -125,10 +128,14 @@ class StatusReader(Struct, frozen=True):
         alarms = []
         for alarm in self.audit.alarms():
             device = self.host.devices.owner_of(f"link:{alarm.event.about}")
-            name = alarm.event.about or "a device" if device is None else device.name
+            if device is None:
+                name = alarm.event.about or "a device"
+            else:
+                name = device.name
             text, step = alarm_text(alarm, name)
             alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
-        if (refusal := await self.database.refusal()) is not None:
+        refusal = await self.database.refusal()
+        if refusal is not None:
             alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
         return alarms
 
@@ -146,12 +153,19 @@ async def costs_and_plans(
     """The rest of an owner's screen: what is spent, what runs at times, what waits."""
     today = (await usage.report("day", 1)).today
     if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
-        usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
-        tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        if budget.day_usd is None:
+            usd = ""
+        else:
+            usd = f" of ${budget.day_usd:.2f}"
+        if budget.day_tokens is None:
+            tokens = ""
+        else:
+            tokens = f" of {budget.day_tokens:,}"
         yield "usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"
     for name, state in mcp().items():
         yield "mcp", f"{name}: {state}"
-    if (backup := backups.text()) is not None:
+    backup = backups.text()
+    if backup is not None:
         yield "backup", backup
     code = tasks.counts()
     if code["running"] or code["waiting"] or code["endings"]:
@@ -168,7 +182,8 @@ async def costs_and_plans(
         yield "schedule", f"{moment_text(next_ms)}   {one.what} ({one.said})"
     if len(schedules) > len(soon):
         yield "schedule", f"{len(schedules)} in all: microclaw schedule list"
-    pending, name_of = admission.approvals.pending(), admission.gate.name_of
+    pending = admission.approvals.pending()
+    name_of = admission.gate.name_of
     for asked in pending[:SHOWN]:
         yield "approval", f"{asked.action} (asked by {name_of(asked.person_id)})"
     if pending:
@@ -176,7 +191,10 @@ async def costs_and_plans(
 
 
 def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
-    pid = "" if made.pid is None else f" (pid {made.pid})"
+    if made.pid is None:
+        pid = ""
+    else:
+        pid = f" (pid {made.pid})"
     yield "host", f"running{pid}, up {made.up_s:.0f} s, {made.rss_mb:.0f} MB"
     yield "api", made.http or "only the control socket"
     link = made.link
@@ -210,7 +228,8 @@ def _screen_of_owners(host: Host, made: Status) -> Iterator[tuple[str, str]]:
 
 
 def _channels(channels: ChannelStates, problems: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if (telegram := channels.telegram) is None:
+    telegram = channels.telegram
+    if telegram is None:
         yield "telegram", _off("telegram", problems)
     elif telegram.phase == "listening":
         yield "telegram", f"@{(telegram.bot or '').removeprefix('@')} listens"
@@ -236,12 +255,15 @@ def _undelivered(rows: Sequence[OutboxRow]) -> list[tuple[str, str]]:
 def _off(name: str, problems: Sequence[str]) -> str:
     start = f"{name} is off: "
     reason = next((problem.removeprefix(start) for problem in problems if problem.startswith(start)), None)
-    return f"off: {reason}" if reason else f"off (microclaw config set {_SWITCH[name]})"
+    if reason:
+        return f"off: {reason}"
+    return f"off (microclaw config set {_SWITCH[name]})"
 
 
 async def _deferred(host: Host) -> list[DeferredStatus]:
     """The deferred acts, and how the newest of the last day came out."""
-    log, since_ms = host.apps.deferrals.log, now_ms() - _DAY_MS
+    log = host.apps.deferrals.log
+    since_ms = now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in host.devices.list()}
     waiting = [one for one in await log.waiting() if one.device_id in names]
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
@@ -258,7 +280,8 @@ async def _devices(host: Host) -> list[DeviceStatus]:
     wanted: dict[str, list[str]] = {}
     for app in await host.apps.change_log.desired():
         wanted.setdefault(app.device_id, []).append(app.name)
-    processes, shown = host.boards.standing(), list[DeviceStatus]()
+    processes = host.boards.standing()
+    shown = list[DeviceStatus]()
     for device in host.devices.list():
         check = checks.get(device.device_id)
         of_device = filled(
@@ -283,7 +306,10 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
         if out is None:
             return f"{model.name} answers", None
-        who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
+        if out.instead:
+            who = f"{out.instead} answers instead of {out.model}"
+        else:
+            who = f"{out.model} does not answer"
         return f"{who} ({out.why}; {out.again})", None
     from microclaw.offline.sentences import english  # loaded after the host's start
 
@@ -299,4 +325,6 @@ def resident_mb() -> float:
     with suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
+    if sys.platform == "darwin":
+        return highest / (1 << 20)
+    return highest / 1024

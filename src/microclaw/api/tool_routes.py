@@ -77,14 +77,17 @@ class ToolService(Struct, frozen=True):
     ) -> Feed:
         """Begin a call; its end is a Result. Who leaves the feed ends a call that has changed nothing yet, and its
         questions; so does the end of the caller's token. Raises UnknownName, Overloaded."""
-        tools, admission = self.conversations.tools, self.admission
+        tools = self.conversations.tools
+        admission = self.admission
         if all(tool.name != name for tool in tools.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if device is not None:
             self.devices.get(device)
         chat = f"{by.source}.{session or secrets.token_hex(4)}"
-        given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
-        effect, journal = tools.effect_of(name), TurnJournal(self.conversations.journal, request)
+        given = json.dumps(arguments)
+        request = f"{chat}.{secrets.token_hex(4)}"
+        effect = tools.effect_of(name)
+        journal = TurnJournal(self.conversations.journal, request)
 
         async def run(feed: Feed) -> StreamEvent:
             feed.when_left("call", journal.stop)  # what has changed nothing ends with its client
@@ -94,7 +97,10 @@ class ToolService(Struct, frozen=True):
                 context = ToolContext(
                     by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
                 )
-                conversation = by.conversation if session is None else conversation_in(by, session)
+                if session is None:
+                    conversation = by.conversation
+                else:
+                    conversation = conversation_in(by, session)
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
                 with made_by(Maker(request, by.person_id, conversation, is_tainted=is_foreign)), asked:
                     return await tools.call(name, given, context)
@@ -159,7 +165,8 @@ class _Passed(Response):
 
     def __init__(self, app: ASGIApp, body: bytes) -> None:
         super().__init__()
-        self._app, self._body = app, body
+        self._app = app
+        self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, replaying(self._body, receive), send)

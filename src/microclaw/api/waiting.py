@@ -58,7 +58,9 @@ class KeptRequest(Struct):
     @property
     def result(self) -> Any:
         """JSON; None where it was too long to be kept."""
-        return json.loads(self.body) if self.body else None
+        if self.body:
+            return json.loads(self.body)
+        return None
 
 
 class WaitingRequests:
@@ -74,7 +76,8 @@ class WaitingRequests:
         self, request: Request, by: Caller, approvals: Approvals, work: Coroutine[Any, Any, Response]
     ) -> Response:
         """The work's answer; 202 with the question and where to look once it asks, if nobody follows it."""
-        feed, follows = Feed(MAX_PENDING), is_followed(request)
+        feed = Feed(MAX_PENDING)
+        follows = is_followed(request)
 
         async def end() -> Response:
             try:
@@ -86,7 +89,10 @@ class WaitingRequests:
         async def keep_end(kept: KeptRequest) -> None:
             try:
                 made = await doing
-                kept.body = bytes(made.body) if len(made.body) <= MAX_BODY_BYTES else b""
+                if len(made.body) <= MAX_BODY_BYTES:
+                    kept.body = bytes(made.body)
+                else:
+                    kept.body = b""
                 kept.status = made.status_code
             finally:
                 doing.cancel()
@@ -111,7 +117,8 @@ class WaitingRequests:
                 approval=filled(AskedApproval, asked, action=asked.text),
                 next=f"nothing is done yet: {decide} decides it, GET {place} has the end",
             )
-            content, headers = msgspec.json.encode(told), {"Location": place}
+            content = msgspec.json.encode(told)
+            headers = {"Location": place}
             return Response(content, 202, headers, "application/json", BackgroundTask(keep_end, kept))
         finally:
             waiting.cancel()

@@ -117,9 +117,13 @@ class Agent:
         own_tools: Iterable[Tool[Any]],
         server_tools: Callable[[], Iterable[Tool[Any]]],
     ) -> None:
-        settings, admission, devices = base.settings, base.admission, apps.registry
+        settings = base.settings
+        admission = base.admission
+        devices = apps.registry
         turn_s = turn_limit_s(settings.agent.turn_s, settings.model)
-        self._base, self._inbox, self._tasks = base, inbox, tasks
+        self._base = base
+        self._inbox = inbox
+        self._tasks = tasks
         self._model = model if settings.model.main else None  # the offline one writes no summaries
         shared = None if base.cluster is None else base.database
         self.knowledge = knowledge = open_knowledge(settings, base.index, shared=shared)
@@ -134,7 +138,8 @@ class Agent:
             skill_tool(knowledge.skills),
             *own_tools,
         )
-        tools, journal = build_toolbox(apps, admission.gate, link, more, server_tools), Journal(base.database, now_ms)
+        tools = build_toolbox(apps, admission.gate, link, more, server_tools)
+        journal = Journal(base.database, now_ms)
         self.subagents = Subagents(
             model=model,
             tools=tools,
@@ -176,9 +181,13 @@ class Agent:
 
     def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:
         """The schedules; what runs them, and the work of fixed times, is added to `background`."""
-        base, settings, gate = self._base, self._base.settings, self._base.admission.gate
-        clock, zone = Clock(base.now_ms), settings.agent.timezone or ""
-        table, people = ScheduleTable(base.database), base.admission.people
+        base = self._base
+        settings = self._base.settings
+        gate = self._base.admission.gate
+        clock = Clock(base.now_ms)
+        zone = settings.agent.timezone or ""
+        table = ScheduleTable(base.database)
+        people = base.admission.people
         book = ScheduleBook(table, people, clock.now_ms, devices=devices, zone=zone)
         runner = Runner(
             book=book,
@@ -258,8 +267,13 @@ def outward_tools(
     base: Base, apps: Apps, outbox: Outbox, egress: Egress, code: TaskService, history: TelemetryHistory
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
-    settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
-    engine = None if settings.search is None else partial(search_brave, settings.search, proxy)
+    settings = base.settings
+    proxy = base.settings.proxy
+    people = base.admission.people
+    if settings.search is None:
+        engine = None
+    else:
+        engine = partial(search_brave, settings.search, proxy)
     workspace = Workspace(settings.workspace)
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),

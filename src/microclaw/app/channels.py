@@ -34,7 +34,8 @@ async def open_channels(
     base: Base, inbox: Inbox, tasks: SupervisedTasks, read_file: ReadFile, stack: AsyncExitStack
 ) -> ChannelStates:
     """They take messages in from then on; after the agent, so that they stop before it. One that fails is off."""
-    states, settings = ChannelStates(), base.settings
+    states = ChannelStates()
+    settings = base.settings
     if settings.gateway is not None and settings.gateway.enabled:
         try:
             await _open_gateway(base, settings.gateway, inbox, states, stack)
@@ -55,15 +56,21 @@ async def _open_gateway(
 ) -> None:
     from microclaw.api.gateway import Gateway  # its protocol: only who has a gateway needs it
 
-    path, is_here = base.settings.gateway_token, is_loopback(wanted.host)
-    token = open_local_token(path) if is_here else None
+    path = base.settings.gateway_token
+    is_here = is_loopback(wanted.host)
+    if is_here:
+        token = open_local_token(path)
+    else:
+        token = None
     hint = "another port: microclaw config set gateway.port 18790"
     listener = stack.enter_context(tcp_listener(wanted.host, wanted.port, next_step=hint))
-    tokens, approvals = base.admission.tokens, base.admission.approvals
+    tokens = base.admission.tokens
+    approvals = base.admission.approvals
     gateway = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=token)
     states.gateway = await stack.enter_async_context(gateway.serving(listener))
     states.clients = lambda: len(gateway.clients)
-    states.gateway_open, states.gateway_token = wanted.open and is_here, path if token else None
+    states.gateway_open = wanted.open and is_here
+    states.gateway_token = path if token else None
     if states.gateway_open:
         _log.warning("the chat gateway is open: every program of this machine is the owner there")
 
@@ -98,5 +105,6 @@ async def _telegram(
         async with BotApi.opened(settings, proxy=base.settings.proxy) as api:
             await TelegramChannel(api, inbox, base.admission.people, base.admission.approvals, read_file, state).run()
     except Exception:
-        state.phase, state.reason = "disturbed", "it failed: the host's log says how"
+        state.phase = "disturbed"
+        state.reason = "it failed: the host's log says how"
         raise

@@ -117,9 +117,12 @@ class HostCluster(Struct, frozen=True):
                 device = registry.get(device_id)
             except UnknownName:
                 return UNCONNECTED in self.duties.here
-            if places := {self.holding.place_of(link_id) for link_id in device.link_ids} - {None}:
+            places = {self.holding.place_of(link_id) for link_id in device.link_ids} - {None}
+            if places:
                 return self.host_id in places
-            return UNCONNECTED in self.duties.here if device.host is None else device.host == self.name
+            if device.host is None:
+                return UNCONNECTED in self.duties.here
+            return device.host == self.name
 
         return is_ours
 
@@ -190,7 +193,8 @@ class HostCluster(Struct, frozen=True):
 async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> HostCluster:
     """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
     stack.enter_context(await asyncio.to_thread(take_lock, settings.database))
-    name, started_ms = settings.cluster.host_name, now_ms()
+    name = settings.cluster.host_name
+    started_ms = now_ms()
     addresses: dict[str, str | None] = dict.fromkeys(("api", "link", "calls"))
     host_id = f"{name}-{secrets.token_hex(2)}"
     database = await stack.enter_async_context(SharedDatabase.opened(url, host_id))
@@ -210,7 +214,8 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
     holding = LinkHolding(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))
     key = await asyncio.to_thread(home_key, settings.home)
     hosts = await stack.enter_async_context(Hosts.joined(database, facts, host_id=host_id, home=key))
-    path, running = settings.identity / BEGIN_ANEW_FILE, sorted(hosts.live[one].name for one in hosts.others())
+    path = settings.identity / BEGIN_ANEW_FILE
+    running = sorted(hosts.live[one].name for one in hosts.others())
     is_given_up = await asyncio.to_thread(path.exists)
     if running and is_given_up:
         raise StoreError(
@@ -218,12 +223,16 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             next_step=f"remove that file, and copy identity/authority.pem of another host to {path.parent} (mode 600); "
             "or stop all other hosts, and start this one",
         )
-    duties, files = Duties(database, hosts), SharedFiles(database)
+    duties = Duties(database, hosts)
+    files = SharedFiles(database)
     return HostCluster(settings, database, index, hosts, duties, holding, files, HostRequests(hosts), addresses)
 
 
 def home_key(home: Path) -> str:
     """The same for one folder of one machine until it starts again. Whoever has its lock is alone in that folder."""
-    machine = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else platform.node()
+    if _BOOT_ID.exists():
+        machine = _BOOT_ID.read_text().strip()
+    else:
+        machine = platform.node()
     folder = home.stat()
     return hashlib.sha256(f"{machine} {folder.st_dev} {folder.st_ino}".encode()).hexdigest()[:16]

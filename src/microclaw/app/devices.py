@@ -94,11 +94,15 @@ class Base(Struct, frozen=True):
     def duty(self, name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """`work` as one host of a cluster does it at a time."""
         cluster = self.cluster
-        return work if cluster is None else lambda: cluster.duties.hold(name, lambda _fence: work())
+        if cluster is None:
+            return work
+        return lambda: cluster.duties.hold(name, lambda _fence: work())
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
         """The devices, by id, that this host keeps as they should be."""
-        return (lambda _device_id: True) if self.cluster is None else self.cluster.looks_after(registry)
+        if self.cluster is None:
+            return lambda _device_id: True
+        return self.cluster.looks_after(registry)
 
 
 class Devices(Struct, frozen=True):
@@ -117,7 +121,10 @@ def news_of_changes(base: Base, devices: Registry) -> OnEnd:
             device = devices.get(change.device_id).name
         except UnknownName:  # the device was removed during the change
             device = change.device_id
-        person = None if person_id is None else people.get(person_id)
+        if person_id is None:
+            person = None
+        else:
+            person = people.get(person_id)
         by = person_id if person is None else person.name
         base.audit.record(change_event(change, state, device, by, approval_now()))
         match change.forward:
@@ -150,7 +157,8 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     """The registry is open as long as `stack`."""
     registry: Registry
     links: LinkRegistry
-    remote, machine = None, ONLY_MACHINE
+    remote = None
+    machine = ONLY_MACHINE
     if base.cluster is not None:
         remote, machine = base.cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
     registry = Registry(
@@ -187,7 +195,8 @@ async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None
     if base.settings.link is None and not is_for_people and base.cluster is None:
         return None
     extra = (host.http_host, *host.http_names) if is_for_people else ()  # 127.0.0.2 is no address of an interface
-    table, look = IdentityTable(base.database), partial(lan_names, *extra)
+    table = IdentityTable(base.database)
+    look = partial(lan_names, *extra)
     authority = await Authority.open(base.settings.identity, table, look, now_ms=now_ms, record=base.audit.record)
     tasks.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
     return authority
@@ -228,7 +237,8 @@ async def open_link_server(
 async def open_rollouts(base: Base, devices: Devices) -> tuple[Publisher, Rollouts]:
     """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
     shared = None if base.cluster is None else base.cluster.files
-    table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware", shared)
+    table = FirmwareTable(base.database)
+    payloads = Payloads(base.settings.home / "firmware", shared)
     publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
     await publisher.open()
     offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
@@ -240,7 +250,8 @@ async def open_rollouts(base: Base, devices: Devices) -> tuple[Publisher, Rollou
         publish=base.publish,
     )
     updates = devices.links.parts.updates
-    updates.source, updates.changed = OfferedPayloads(table, payloads), rollouts.heard
+    updates.source = OfferedPayloads(table, payloads)
+    updates.changed = rollouts.heard
     offers.heard = rollouts.heard
     table.follow(rollouts.look_at_offers)
     await rollouts.refresh()
@@ -260,5 +271,7 @@ def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple
         base.database, devices.registry, devices.links, history, in_source=source_log.in_source, publish=base.publish
     )
     reports = devices.links.parts.reports
-    reports.telemetry, reports.impossible, reports.event = history.took, history.impossible, reported.news
+    reports.telemetry = history.took
+    reports.impossible = history.impossible
+    reports.event = reported.news
     return history, reported

@@ -119,7 +119,8 @@ async def running_host(
         database, cluster = await _open_store(settings, stack, new_store=new_store)
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
-        api_socket, ingress = people_socket(settings, stack), ingress_socket(settings, stack)
+        api_socket = people_socket(settings, stack)
+        ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
         audit = await enter(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
@@ -133,17 +134,22 @@ async def running_host(
         admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
         base = Base(settings, database, admission, live.put, audit, cluster)
         devices = await open_devices(base, stack)
-        registry, group = devices.registry, await enter(asyncio.TaskGroup())
+        registry = devices.registry
+        group = await enter(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
         if cluster is not None:
             cluster.follow(registry, devices.links, tasks)
         publisher, rollouts = await open_rollouts(base, devices)
         authority = await open_authority(base, tasks)
         link = await open_link_server(base, devices, authority, stack, group)
-        plane = None if api_socket is None else await open_people_plane(base, api_socket, authority, tasks)
+        if api_socket is None:
+            plane = None
+        else:
+            plane = await open_people_plane(base, api_socket, authority, tasks)
         change_log = ChangeLog(database, fleet=base.fleet)
         change_log.report_to(news_of_changes(base, registry))
-        inbox, looks_after = build_inbox(base), base.looks_after(registry)
+        inbox = build_inbox(base)
+        looks_after = base.looks_after(registry)
         tell = notes_to_chats(inbox.outbox, live.put)
         apps = Apps(
             settings, registry, change_log, admission.gate, publish=live.put, tell=tell, looks_after=looks_after
@@ -165,7 +171,8 @@ async def running_host(
         await agent.knowledge.memory.texts.refresh()
         conversations = agent.conversations
         await enter(conversations.answering())
-        device_tasks, runner = devices.links.parts.tasks, AgentTasks(inbox, admission.gate)
+        device_tasks = devices.links.parts.tasks
+        runner = AgentTasks(inbox, admission.gate)
         coded = DeviceCode(code, registry, settings.tasks.from_devices)
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
@@ -175,15 +182,20 @@ async def running_host(
             from microclaw.app.mqtt import open_mqtt  # only who has a broker needs it
 
             mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
-        jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
-        questions, job_service = Questions(admission.approvals, admission.people), JobService(jobs, waiting)
+        jobs = Jobs(group, settings.limits)
+        waiting = WaitingRequests()
+        questions = Questions(admission.approvals, admission.people)
+        job_service = JobService(jobs, waiting)
         if cluster is not None and authority is not None:
             hosts = cluster.hosts
             job_service = JobService(jobs, waiting, cluster.requests, lambda: [one.facts.name for one in hosts.ended()])
             questions = await cluster.join(authority, admission, inbox, stack)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         board_ids = settings.home / "virtual-boards.json"
-        prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
+        if cluster is None:
+            prefix = ""
+        else:
+            prefix = f"{cluster.name[:20].rstrip('-')}-"
         host = Host(
             settings=settings,
             admission=admission,
@@ -206,7 +218,8 @@ async def running_host(
         plans = partial(
             costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
         )
-        workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits
+        workshop = Workshop(apps, CompileQueue(apps.compile), trial_turns())
+        limits = settings.limits
         view = None if cluster is None else cluster.view
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
@@ -296,7 +309,8 @@ async def _open_store(
     settings: Settings, stack: AsyncExitStack, *, new_store: bool
 ) -> tuple[Database, HostCluster | None]:
     """The host's own, or the one that it shares with other hosts, and what comes with that."""
-    if (url := settings.cluster.database) is not None:
+    url = settings.cluster.database
+    if url is not None:
         from microclaw.app.cluster import open_cluster  # with other hosts alone
 
         cluster = await open_cluster(settings, url, stack)
@@ -309,7 +323,8 @@ async def _open_store(
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:
     """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
-    store, authority = settings.database, settings.identity / AUTHORITY_FILE
+    store = settings.database
+    authority = settings.identity / AUTHORITY_FILE
     if new_store and store.exists():
         raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
     if not new_store and authority.exists() and not store.exists():

@@ -62,11 +62,14 @@ async def open_mqtt(
     stack: AsyncExitStack,
 ) -> Callable[[], Mapping[str, Any]]:
     """Publish events from now on. Gives its part of the status."""
-    settings, people = base.settings.mqtt, base.admission.people
-    published, buffer = MqttPublishedTable(base.database), MqttBuffer(base.database)
+    settings = base.settings.mqtt
+    people = base.admission.people
+    published = MqttPublishedTable(base.database)
+    buffer = MqttBuffer(base.database)
     await buffer.open()
     host = await published.host_id(f"h-{secrets.token_hex(4)}")
-    feed, told = MqttFeed(buffer), HostDevices(devices, apps, offers.newest_for)
+    feed = MqttFeed(buffer)
+    told = HostDevices(devices, apps, offers.newest_for)
     commands = None
     if settings.commands:
         always_ask = base.settings.agent.approvals == "always"
@@ -89,7 +92,9 @@ async def open_mqtt(
         publisher.changed()
 
     reports = devices.links.parts.reports
-    reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.news.set, feed.take_telemetry
+    reports.keep_event = feed.keep_event
+    reports.pass_event = feed.news.set
+    reports.pass_telemetry = feed.take_telemetry
     live.listen(on_event)
     apps.change_log.report_to(lambda change, _state, _person_id: publisher.changed(change.device_id))
     tasks.start("mqtt buffer", feed.run)
@@ -110,7 +115,10 @@ class HostDevices:
     """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
     def __init__(self, devices: Devices, apps: Apps, latest: Callable[[Device], Awaitable[str | None]]) -> None:
-        self._devices, self._links, self._apps, self._latest = devices.registry, devices.links, apps, latest
+        self._devices = devices.registry
+        self._links = devices.links
+        self._apps = apps
+        self._latest = latest
         self._told: WeakKeyDictionary[Device, _Told] = WeakKeyDictionary()
 
     def ids(self) -> Collection[str]:
@@ -194,14 +202,16 @@ def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tup
 
 def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
     """The tool's call that the command is. Raises UnknownName for a pin that has no such name."""
-    name, is_on = command.name, command.switch == "on"
+    name = command.name
+    is_on = command.switch == "on"
     match command.target:
         case "pin":
             named = named_pins(device.board, device.labels)
             if name in named:
                 gpio, active = named[name]
             elif name.isascii() and name.isdecimal() and len(name) <= 3:
-                gpio, active = int(name), 1
+                gpio = int(name)
+                active = 1
             else:
                 raise UnknownName(
                     f"{device.name} has no pin named {name[:40]!r}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -52,25 +51,33 @@ async def open_people_plane(
     base: Base, listening: socket.socket, authority: Authority | None, tasks: SupervisedTasks
 ) -> PeoplePlane:
     """`authority` is there where its certificate is wanted. ConfigError for a bad one that was given."""
-    wanted, port = base.settings.host, listening.getsockname()[1]
+    wanted = base.settings.host
+    port = listening.getsockname()[1]
     host = wanted.http_host
     if wanted.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
-    names: Callable[[], HostNames]
+    holder: Authority | GivenCertificate
     if wanted.http_tls == "own" and authority is not None:
-        context, names, fingerprint = people_context(), lambda: authority.names, authority.fingerprint
+        context = people_context()
+        holder = authority
+        fingerprint = authority.fingerprint
         authority.serve(context)
     else:
         files = Path(wanted.http_cert or ""), Path(wanted.http_key or "")  # config.load says so
         given = await asyncio.to_thread(GivenCertificate, *files, now_ms)
-        context, names, fingerprint = given.context, lambda: given.names, None
+        context = given.context
+        holder = given
+        fingerprint = None
         tasks.start("renew the pages' certificate", given.refresh, every_s=RENEWAL_CHECK_S)
-    urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, names()))
-    allowed = AllowedHosts(host, lambda: names().names)
+    urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, holder.names))
+    allowed = AllowedHosts(host, lambda: holder.names.names)
     # The own certificate has 127.0.0.1; NAME.local is not known to every machine itself.
     is_everywhere = fingerprint is not None and host in _UNSPECIFIED
-    local_url = f"https://127.0.0.1:{port}" if is_everywhere else urls[0]
+    if is_everywhere:
+        local_url = f"https://127.0.0.1:{port}"
+    else:
+        local_url = urls[0]
     return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), context, fingerprint)
 
 
@@ -82,6 +89,8 @@ def _call_names(host: str, names: HostNames) -> list[str]:
     named = [name for name in names.names if name not in ("localhost", CONSTANT_NAME) and not name.startswith("*")]
     if host not in _UNSPECIFIED:
         is_named = host == "localhost" or ip_address(host) in names.addresses
-        return [host] if is_named or not named else named[:MAX_URLS]
+        if is_named or not named:
+            return [host]
+        return named[:MAX_URLS]
     near = [str(one) for one in names.addresses if isinstance(one, IPv4Address) and not one.is_loopback]
     return [*named[:1], *near, *named[1:]][:MAX_URLS] or ["127.0.0.1"]

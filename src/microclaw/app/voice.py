@@ -56,8 +56,12 @@ class HostVoice:
         self, inbox: Inbox, group: asyncio.TaskGroup, stack: AsyncExitStack, make: VoiceMaker | None
     ) -> None:
         """After the conversations, so that it ends before them. A part that fails is off."""
-        settings, link_parts = self._base.settings.voice, self._devices.links.parts
-        parts = make(inbox, self._base.admission.approvals) if make is not None else None
+        settings = self._base.settings.voice
+        link_parts = self._devices.links.parts
+        if make is not None:
+            parts = make(inbox, self._base.admission.approvals)
+        else:
+            parts = None
         if parts is None:
             with self._off_where_refused("voice"):
                 parts = self._chosen_parts(inbox)
@@ -65,10 +69,14 @@ class HostVoice:
             from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
             cluster = self._base.cluster
-            devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
+            if cluster is None:
+                devices = None
+            else:
+                devices = partial(cluster.spoken_to, self._devices.registry)
             service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
             await stack.enter_async_context(service.serving())
-            self.state.service, link_parts.open_audio = service, service.open_link
+            self.state.service = service
+            link_parts.open_audio = service.open_link
             if cluster is not None:
                 cluster.holding.moved.append(lambda _link_id: service.look_again())
         if settings.xiaozhi is not None:
@@ -96,14 +104,17 @@ class HostVoice:
         """The parts of sessions; None where no engine is looked for. ConfigError for one that cannot be had."""
         from microclaw.voice.engine_choice import off_problem
 
-        if (problem := off_problem(self._base.settings.voice)) is not None:
+        problem = off_problem(self._base.settings.voice)
+        if problem is not None:
             self.state.problems["voice"] = problem
             return None
         from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.silero_vad import SileroVoiceDetector
         from microclaw.voice.parts import EndpointLimits, VoiceParts
 
-        settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry
+        settings = self._base.settings.voice
+        proxy = self._base.settings.proxy
+        registry = self._devices.registry
         self._check_speaker(settings.person)
         names = lambda: [device.name for device in registry.list()]  # noqa: E731
         return VoiceParts(
@@ -134,7 +145,8 @@ class HostVoice:
         from microclaw.voice.parts import AgentParts
         from microclaw.voice.wyoming_server import WyomingServer
 
-        host, person_id = self._base.settings.voice.wyoming_host, self._base.settings.voice.person
+        host = self._base.settings.voice.wyoming_host
+        person_id = self._base.settings.voice.person
         self._check_speaker(person_id)
         parts = speech or AgentParts(inbox, self._base.admission.approvals, person_id=person_id)
         server = await stack.enter_async_context(WyomingServer.opened(parts, host, port))
@@ -169,7 +181,9 @@ class HostVoice:
 
     def _note_taker(self, device_id: str) -> DeviceLink | None:
         known = self._devices.registry.owner_of(f"{LINK_SCHEME}{device_id}")
-        return None if known is None else self._devices.links.link(device_id)
+        if known is None:
+            return None
+        return self._devices.links.link(device_id)
 
 
 def _reachable(bound_to: str) -> str:

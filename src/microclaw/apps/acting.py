@@ -144,7 +144,10 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
 
     device = apps.registry.get(request.device)
     # a program with a token reads the status and the events instead
-    place = Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
+    if call.channel != "api":
+        place = Place(call.person_id, call.channel, call.chat_id)
+    else:
+        place = None
     request = replace(request, device=device.device_id, begin=call.on_begin)
     if when_back:
         try:

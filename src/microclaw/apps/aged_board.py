@@ -51,7 +51,10 @@ def clock_of(image: ProgramImage) -> WrappingClock | None:
     imported = {one.name for one in image.imports}
     # Delays and time() import these as well, by our own code: the source says what the program itself reads.
     source = "millis micros" if image.source is None else image.source
-    exact = _EXACT_NAMES.findall(source) if _EXACT in imported else []
+    if _EXACT in imported:
+        exact = _EXACT_NAMES.findall(source)
+    else:
+        exact = []
     has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source) is not None)
     names = dict.fromkeys([*(["millis"] if has_tick else []), *exact])
     if not names:
@@ -73,7 +76,10 @@ def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> l
     """
     bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
     longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
-    moments = [] if longest is None else [longest.at_ms + longest.bounce_ms + 1.0]
+    if longest is None:
+        moments = []
+    else:
+        moments = [longest.at_ms + longest.bounce_ms + 1.0]
     waits: dict[int, tuple[float, float]] = {}
     for pin in {edge.pin for edge in record.edges}:
         own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]

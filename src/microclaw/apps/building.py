@@ -105,7 +105,8 @@ def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, 
 
     The defaults, which nobody asked for, shrink to that.
     """
-    limits, fitting = board.firmware, list[int]()
+    limits = board.firmware
+    fitting = list[int]()
     for what, asked, default, limit in (
         ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes),
         ("timers", timers, DEFAULT_TIMERS, limits.max_timers),
@@ -131,7 +132,9 @@ def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
 
 def program_language(file: str) -> ProgramLanguage | None:
     """By the suffix of a file's name; None where it has none that says it."""
-    return "python" if PurePath(file).suffix.lower() == ".py" else language_of_file(file)
+    if PurePath(file).suffix.lower() == ".py":
+        return "python"
+    return language_of_file(file)
 
 
 def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
@@ -143,7 +146,9 @@ def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) 
 
 def in_source_lines(image: ProgramImage, text: str) -> str:
     """A board's words about an error of this program, in the lines of its source."""
-    return image.source_traceback(text) if isinstance(image, PyImage) else image.marks.in_words(text)
+    if isinstance(image, PyImage):
+        return image.source_traceback(text)
+    return image.marks.in_words(text)
 
 
 def stored_facts(image: ProgramImage) -> str:

@@ -96,7 +96,10 @@ class Catalogue:
         if listing.sha256 is not None:
             image = await self._change_log.image(listing.sha256)
             row = await self._change_log.proof(target.device_id, listing.sha256)
-            proof = None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
+            if row is None:
+                proof = None
+            else:
+                proof = {"at_ms": row.at_ms, **json.loads(row.document)}
             before = await self._before(history, image)
             known = {"size_bytes": len(image.code), "source": image.source, "proof": proof, "before": before}
         known["change"] = filled(NewestChange, history[0]) if history else None
@@ -177,7 +180,12 @@ def _listing(
     absent: AppCondition,
 ) -> AppListing:
     """`absent`: the condition of one that the device does not list."""
-    error = state.error if state else left_off(ours) if ours and not there and absent != "stopped" else None
+    if state:
+        error = state.error
+    elif ours and not there and absent != "stopped":
+        error = left_off(ours)
+    else:
+        error = None
     return AppListing(
         device=device.name,
         name=name,

@@ -221,7 +221,10 @@ class Change(ChangeRow, frozen=True):
     def subject(self) -> str:
         """The app or pin of a device that it changes. Two changes of one subject must be undone in order."""
         action = self.forward
-        part = f"pin {action.pin}" if isinstance(action, SetLevel | SetPwm) else f"app {action.name}"
+        if isinstance(action, SetLevel | SetPwm):
+            part = f"pin {action.pin}"
+        else:
+            part = f"app {action.name}"
         return f"{self.device_id} {part}"
 
 
@@ -275,7 +278,8 @@ def no_answer_tells(error: MicroclawError) -> bool:
 class ChangeLog(AppTable[Change, DesiredApp]):
     """The changes in the store."""
 
-    _change, _desired = Change, DesiredApp
+    _change = Change
+    _desired = DesiredApp
 
     def __init__(
         self,
@@ -335,7 +339,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
     async def _settle(self, change_id: int, state: Literal["done", "failed", "unknown"]) -> Change:
         """Write the end of the change; return the change as it was before."""
         change = await self.change(change_id)
-        forward, put, without = change.forward, None, None
+        forward = change.forward
+        put = None
+        without = None
         if state == "done" and isinstance(forward, RemoveApp):
             without = (change.device_id, forward.name)
         elif state == "done" and isinstance(forward, PutApp | StartApp | StopApp) and change.kind != "app.restore":
@@ -393,7 +399,10 @@ _KINDS: Final[Mapping[ChangeKind, AuditKind]] = {
 
 def change_event(change: Change, state: ChangeState, device: str, by: str | None, approval: str | None) -> AuditEvent:
     """The security log's line: no source and no sentence. `device` and `by` are names; `by` None is the host itself."""
-    kind = _KINDS[change.kind] if change.undoes is None else AuditKind.CHANGE_UNDONE
+    if change.undoes is None:
+        kind = _KINDS[change.kind]
+    else:
+        kind = AuditKind.CHANGE_UNDONE
     told = f"change {change.change_id}: {change.summary}"
     if isinstance(change.forward, PutApp | StartApp | StopApp):
         told += f" {change.forward.version.sha256[:HASH_CHARS]}"

@@ -83,8 +83,12 @@ class ProgramChanges:
         read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
-        self._compile, self._read_module, self._try_image = compile, read_module, try_image
+        self._installer = installer
+        self._devices = installer.devices
+        self._change_log = installer.change_log
+        self._compile = compile
+        self._read_module = read_module
+        self._try_image = try_image
         self._sleep = sleep
 
     async def apply(self, request: ChangeRequest, report: Report) -> Made:
@@ -135,7 +139,10 @@ class ProgramChanges:
         """The program as it is wanted there. Raises what keeps it from being changed."""
         there = await standing(self._change_log, device, name, asks=False)
         if there.running is None:
-            there = there if there.stopped else await standing(self._change_log, device, name)
+            if there.stopped:
+                there = there
+            else:
+                there = await standing(self._change_log, device, name)
             raise there.refused("upgrade")
         return there.running
 
@@ -152,7 +159,10 @@ class ProgramChanges:
                     state = await state_of(device, name)
                     if state is None or state.state == "running":
                         text = f"{device.name} lists {name}, and tells no more"
-                        text = f"{name} runs on {device.name} already" if state else text
+                        if state:
+                            text = f"{name} runs on {device.name} already"
+                        else:
+                            text = text
                         raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")
                 return replace(request, act="restart", version=there.running)
             version = request.version or there.stopped
@@ -164,7 +174,8 @@ class ProgramChanges:
 
     async def _take_off(self, device: Device, request: ChangeRequest, report: Report) -> Made:
         """Off the device, as its own list confirms. A stop keeps the version that runs, or that an undo gives."""
-        name, stops = request.name, request.act == "stop"
+        name = request.name
+        stops = request.act == "stop"
         stage: Stage = "deploy"
         try:
             async with self._installer.holding(device):
@@ -174,22 +185,29 @@ class ProgramChanges:
                 text = await removal_text(device, name, self._sleep, next_step=_STILL_LISTED)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        how = f"stopped on {device.name}; its image is kept" if stops else f"removed from {device.name}"
+        if stops:
+            how = f"stopped on {device.name}; its image is kept"
+        else:
+            how = f"removed from {device.name}"
         hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
         report(Step("deploy", f"{name} {how}"))
         report(Step("verify", text, next_step=hint))
-        sha256, evidence = None if kept is None else kept.sha256, Evidence("reported", text)
+        sha256 = None if kept is None else kept.sha256
+        evidence = Evidence("reported", text)
         return Made(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
 
     async def build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         """Its source, its bytes or its stored version as an image that the device takes; the stages are reported."""
-        wasm, source, version = request.wasm, None, request.version
+        wasm = request.wasm
+        source = None
+        version = request.version
         if version is not None:
             stored = await self._change_log.image(version.sha256)
             check_kind(version.kind, device.kinds)
             if version.kind == "py":
                 return stored_program(stored.code, stored.source, stored.meta)
-            wasm, source = stored.code, stored.source
+            wasm = stored.code
+            source = stored.source
         if wasm is not None:
             check_kind("wasm", device.kinds)
             try:
@@ -197,7 +215,9 @@ class ProgramChanges:
             except MicroclawError as exc:
                 fail(report, "check", exc)
         assert request.source is not None
-        board, kinds, level = device.board, device.kinds, request.optimization
+        board = device.board
+        kinds = device.kinds
+        level = request.optimization
         return await built(
             self._compile(request.source, board, request.name, level, request.language, kinds), level, report
         )
@@ -209,10 +229,12 @@ class ProgramChanges:
 
         `later`: what will be wanted on a device that does not answer when it is back; it is not asked then.
         """
-        device, name = self._devices.get(request.device), request.name
+        device = self._devices.get(request.device)
+        name = request.name
         check_app_name(name)
         device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
-        image, board = await self.build(device, request, report), device.board
+        image = await self.build(device, request, report)
+        board = device.board
         is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
@@ -220,8 +242,15 @@ class ProgramChanges:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there = await standing(self._change_log, device, name, asks=later is None)
-            there = there if later is None else replace(there, wanted=later)
-            before, others = there.running, there.wanted if later is not None else await claiming(device, there.wanted)
+            if later is None:
+                there = there
+            else:
+                there = replace(there, wanted=later)
+            before = there.running
+            if later is not None:
+                others = there.wanted
+            else:
+                others = await claiming(device, there.wanted)
             await self._installer.check_place(there, take_over=request.replace)
             await check_named(device, name, image, others)
             report(Step("check", check_text(image, request.heap_bytes)))
@@ -238,7 +267,8 @@ class ProgramChanges:
             if request.approve is not None:
                 stage = "approve"
                 text = f"put {name} on {device.name}"
-                text += f", in place of the {name} that is there" if there.is_foreign or before is not None else ""
+                if there.is_foreign or before is not None:
+                    text += f", in place of the {name} that is there"
                 text += "" if later is None else ", when it is back"
                 shown = deployment_detail(device, name, image, version, trial, there)
                 program = await asked_program(self._change_log, device, name, image, trial, before)
@@ -264,7 +294,9 @@ class ProgramChanges:
 
     async def _install(self, prepared: PreparedChange, report: Report) -> Deployment:
         """Install it and watch it, while nobody else changes the device."""
-        device, request, image = prepared.device, prepared.request, prepared.image
+        device = prepared.device
+        request = prepared.request
+        image = prepared.image
         stage: Stage = "deploy"
         try:
             await self._change_log.keep_image(image)
@@ -303,11 +335,13 @@ class ProgramChanges:
 
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
-        device, name = prepared.device, prepared.request.name
+        device = prepared.device
+        name = prepared.request.name
         if device.board.firmware != prepared.board.firmware:
             raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
         there = await standing(self._change_log, device, name, asks=False)
-        version, request = prepared.version, prepared.request
+        version = prepared.version
+        request = prepared.request
         await check_free(device, name, version, await claiming(device, there.wanted))
         begins = request.act in ("start", "restart")  # the version that was there when it was asked for
         if not begins and request.approve is None:
@@ -320,7 +354,8 @@ class ProgramChanges:
 
     async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
-        device, name = prepared.device, prepared.request.name
+        device = prepared.device
+        name = prepared.request.name
         try:
             image = prepared.image
             watch = Watch(

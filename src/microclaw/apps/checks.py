@@ -46,7 +46,9 @@ class Check(Struct, frozen=True):
     @property
     def needed_ms(self) -> float:
         """The board time that it speaks of, with what is needed to see it."""
-        return self.moment_ms + 500.0 if self.moment_ms else 0.0
+        if self.moment_ms:
+            return self.moment_ms + 500.0
+        return 0.0
 
     @property
     def level_from_ms(self) -> float | None:
@@ -60,7 +62,8 @@ class Check(Struct, frozen=True):
 
     def judge(self, seen: Record, _program: Sequence[Check]) -> Finding:
         """The finding; `_program` are all of the program's checks."""
-        if (fault := self._unknown_level(seen)) is not None:
+        fault = self._unknown_level(seen)
+        if fault is not None:
             return Finding("not met", fault)
         if self.moment_ms > seen.board_ms:
             return Finding("untried", f"the trial ends at {time_text(seen.board_ms)}")
@@ -82,7 +85,10 @@ class Check(Struct, frozen=True):
         for pin in pins:
             if seen.opened_ms(pin) is None:
                 return f"the program never opens pin {pin}: nothing is known of its level"
-        opened_ms = (seen.opened_ms(pins[0]) or 0.0) if pins else 0.0
+        if pins:
+            opened_ms = seen.opened_ms(pins[0]) or 0.0
+        else:
+            opened_ms = 0.0
         if self.level_from_ms is None or opened_ms <= self.level_from_ms + JITTER_MS:
             return None
         return f"the program opens pin {pins[0]} at {time_text(opened_ms)}: nothing is known of its level before"
@@ -187,7 +193,9 @@ class Phase(Windowed, frozen=True):
         return 3 * self.length_ms + 2_000.0
 
     def compare(self, seen: Record) -> Finding:
-        until_ms, name, want_ms = seen.until(self.window), self.subject.text, self.length_ms
+        until_ms = seen.until(self.window)
+        name = self.subject.text
+        want_ms = self.length_ms
         spans = self.subject.spans(seen, until_ms)
         inside = [one for one in spans if one[0] > 0 and one[0] >= self.window.from_ms and one[1] < until_ms]
         whole = [(start, end - start) for start, end in inside]
@@ -222,7 +230,10 @@ class Period(Windowed, frozen=True):
         noun = self.subject.noun
         if len(times) <= MIN_CYCLES * self.count:
             return Finding("not met", f"{count_text(len(times), noun)} in {time_text(until_ms - from_ms)}")
-        what = "period" if self.count == 1 else f"{self.count} pulses within"
+        if self.count == 1:
+            what = "period"
+        else:
+            what = f"{self.count} pulses within"
         periods = [(before, after - before) for before, after in zip(times, times[self.count :], strict=False)]
         fault = _uneven(periods, want_ms, self.tolerance, what)
         if fault is not None:
@@ -245,11 +256,15 @@ class Count(Windowed, frozen=True):
 
     @property
     def moment_ms(self) -> float:
-        return self.window.until_ms or 0.0 if isinstance(self.subject, Lines) else 0.0
+        if isinstance(self.subject, Lines):
+            return self.window.until_ms or 0.0
+        return 0.0
 
     @property
     def level_from_ms(self) -> float | None:
-        return self.window.from_ms or START_MS if self.count == 0 and isinstance(self.subject, Edges) else None
+        if self.count == 0 and isinstance(self.subject, Edges):
+            return self.window.from_ms or START_MS
+        return None
 
     @property
     def is_never(self) -> bool:
@@ -257,10 +272,15 @@ class Count(Windowed, frozen=True):
 
     def compare(self, seen: Record) -> Finding:
         found = len(self.subject.times(seen, self.window))
-        right = found > 0 if self.count is None else found == self.count
+        if self.count is None:
+            right = found > 0
+        else:
+            right = found == self.count
         finding = met_if(right, count_text(found, self.subject.noun))
         is_sure = found > (self.count or 0)
-        return finding if is_sure else self.unsure_of_lines(finding, self.window, seen)
+        if is_sure:
+            return finding
+        return self.unsure_of_lines(finding, self.window, seen)
 
 
 class Duty(Windowed, frozen=True):
@@ -277,7 +297,8 @@ class Duty(Windowed, frozen=True):
             duties = {duty for _, duty in seen.duties(pin)}
             if len(duties) != 1:
                 return Finding("not met", f"pin {pin} has no whole period")
-            worst, slack = duties.pop(), self.points
+            worst = duties.pop()
+            slack = self.points
         else:
             falls = [*Edges(pin, 0).times(seen, self.window), seen.board_ms]
             pairs = [(start, end, falls[bisect_left(falls, start)]) for start, end in pairwise(rises)]
@@ -299,16 +320,21 @@ class Hold(Windowed, frozen=True):
 
     @property
     def level_from_ms(self) -> float | None:
-        return self.window.from_ms or START_MS if self.condition is None else None
+        if self.condition is None:
+            return self.window.from_ms or START_MS
+        return None
 
     @property
     def is_never(self) -> bool:
         return self.condition is None
 
     def compare(self, seen: Record) -> Finding:
-        until_ms, level, condition = seen.until(self.window), self.subject, self.condition
+        until_ms = seen.until(self.window)
+        level = self.subject
+        condition = self.condition
         unwanted = Level(level.pin, 1 - level.level)
-        wrong, bad = unwanted.spans(seen, until_ms), [(self.window.from_ms, until_ms)]
+        wrong = unwanted.spans(seen, until_ms)
+        bad = [(self.window.from_ms, until_ms)]
         if condition is not None:
             bad = _overlap(condition.spans(seen, until_ms), bad)
             if not bad:
@@ -319,7 +345,10 @@ class Hold(Windowed, frozen=True):
         bad = sorted(span for span in bad if span[1] - span[0] >= self.least_ms)
         if bad:
             start, end = bad[0]
-            length = f"for {time_text(end - start)}" if end - start >= _SHORT_MS else "for less than 0.1 ms"
+            if end - start >= _SHORT_MS:
+                length = f"for {time_text(end - start)}"
+            else:
+                length = "for less than 0.1 ms"
             both = "both " if condition is not None and condition.level == unwanted.level else ""
             step = _MOMENT if end - start < 1.0 else None
             return Finding("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}", step)
@@ -337,7 +366,8 @@ class Hold(Windowed, frozen=True):
         for edge in seen.all_edges:
             if edge.pin not in now:
                 continue
-            is_own, t_ms = edge.pin not in seen.bursts, edge.t_ms
+            is_own = edge.pin not in seen.bursts
+            t_ms = edge.t_ms
             if is_own and since_ms == t_ms and self.window.from_ms <= t_ms < seen.until(self.window):
                 found.append((t_ms, t_ms))
             now[edge.pin] = edge.level
@@ -359,23 +389,30 @@ class Ramp(Windowed, frozen=True):
 
     def compare(self, seen: Record) -> Finding:
         """Find the first way from the start duty to the end duty; it need not come again."""
-        until_ms, from_ms = seen.until(self.window), self.window.from_ms
+        until_ms = seen.until(self.window)
+        from_ms = self.window.from_ms
         if until_ms - from_ms < self.within_ms:
             return Finding("untried", f"the trial is shorter than {time_text(self.within_ms)}")
         changes = [(t, duty) for t, duty in self.subject.values(seen) if from_ms <= t <= until_ms]
-        start, end, slack = self.start, self.subject.percent, self.subject.points
+        start = self.start
+        end = self.subject.percent
+        slack = self.subject.points
         way = 1 if end > start else -1
         began = next((i for i, (_, duty) in enumerate(changes) if abs(duty - start) <= slack), None)
         if began is None:
             return Finding("not met", f"pin {self.subject.pin} never had {start:.0f} %")
         # The way starts at the last moment nearest to the start duty, and ends where the duty goes no further.
-        reached, ended = changes[began][1], began
+        reached = changes[began][1]
+        ended = began
         for index in range(began + 1, len(changes)):
             duty = changes[index][1]
             if (duty - reached) * way > 0:
-                reached, ended = duty, index
+                reached = duty
+                ended = index
             elif abs(reached - start) <= slack:
-                began, reached, ended = index, duty, index
+                began = index
+                reached = duty
+                ended = index
             elif duty != reached:
                 break
         if (end - reached) * way > slack:
@@ -416,7 +453,8 @@ def _overlap(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]])
     both: list[tuple[float, float]] = []
     i = j = 0
     while i < len(a) and j < len(b):
-        start, end = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        start = max(a[i][0], b[j][0])
+        end = min(a[i][1], b[j][1])
         if end > start:
             both.append((start, end))
         if a[i][1] < b[j][1]:

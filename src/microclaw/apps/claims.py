@@ -92,7 +92,8 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     """Every pin that this version has, and how."""
-    uses, reads = version.claims.uses, version.claims.reads
+    uses = version.claims.uses
+    reads = version.claims.reads
     return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
 
 
@@ -116,7 +117,8 @@ async def live_conflict(
     if not asks:
         return None
     for app in (await claiming(device, wanted))[len(wanted) :]:
-        if (role := pin_roles(app.version).get(pin)) is not None:
+        role = pin_roles(app.version).get(pin)
+        if role is not None:
             return _conflict(device, app.name, pin, role, ours=False)
     return None
 
@@ -178,7 +180,8 @@ async def check_free(device: Device, name: str, version: AppVersion, wanted: Seq
 
     Before the trial a program counts as a reader of the pins that its source names and does not open as outputs.
     """
-    own, claims = pin_roles(version), version.claims
+    own = pin_roles(version)
+    claims = version.claims
     _check_not_held(device, own, claims.nodes)
     for app in wanted:
         if app.name == name:
@@ -271,7 +274,10 @@ def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:
         for other in theirs:
             other_kind, _, other_number = other.partition("/")
             if kind == other_kind and (kind == "ledc" or number == other_number or not number or not other_number):
-                known = "" if kind == "ledc" else number or other_number
+                if kind == "ledc":
+                    known = ""
+                else:
+                    known = number or other_number
                 return f"{_KINDS[kind]} {known}".rstrip()
     return None
 

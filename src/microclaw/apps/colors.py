@@ -48,7 +48,9 @@ class Color(Struct, frozen=True):
 def color_text(rgb: Rgb) -> str:
     """ "red", or "red (64,0,0)" where it is no full red."""
     name = name_of(rgb)
-    return name if set(rgb) <= {0, 255} else f"{name} ({_numbers(rgb)})"
+    if set(rgb) <= {0, 255}:
+        return name
+    return f"{name} ({_numbers(rgb)})"
 
 
 def name_of(rgb: Rgb) -> str:

@@ -108,7 +108,10 @@ async def list_crashes(
     ] = 0,
 ) -> Crashes:
     """The kinds of crash that boards reported, the newest first."""
-    chosen = None if device is None else [service.devices.get(device).device_id]
+    if device is None:
+        chosen = None
+    else:
+        chosen = [service.devices.get(device).device_id]
     groups = await service.crashes.groups(since_ms=since, devices=chosen)
     return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
 
@@ -141,14 +144,22 @@ async def clear_crashes(
     device: Device = None,
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""
-    chosen = None if device is None else service.devices.get(device)
+    if device is None:
+        chosen = None
+    else:
+        chosen = service.devices.get(device)
     await call.approve(f"forget {_which(crashes, None if chosen is None else chosen.name)}", ())
     return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
 
 
 def _which(crashes: list[int] | None, device: str | None) -> str:
-    meant = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
-    return meant if device is None else f"{meant} of {device}"
+    if crashes is None:
+        meant = "all crashes"
+    else:
+        meant = f"crashes {', '.join(map(str, crashes[:20]))}"
+    if device is None:
+        return meant
+    return f"{meant} of {device}"
 
 
 def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:

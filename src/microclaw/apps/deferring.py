@@ -98,7 +98,8 @@ class Deferrals:
     """
 
     def __init__(self, installer: Installer, *, changes: ProgramChanges, gate: Gate, tell: Tell) -> None:
-        self._devices, self._change_log = installer.devices, installer.change_log
+        self._devices = installer.devices
+        self._change_log = installer.change_log
         self._changes = changes
         self._gate = gate
         self.log = DeferredLog(self._change_log.database, self._change_log.now_ms)
@@ -114,7 +115,10 @@ class Deferrals:
         Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
         for one in another state.
         """
-        device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
+        device = self._devices.get(request.device)
+        name = request.name
+        act = request.act
+        trial = None
         assert act != "restart"
         there = await standing(self._change_log, device, name, asks=False)
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
@@ -128,8 +132,10 @@ class Deferrals:
             prepared = await self._changes.prepare(request, report, later=later)
             await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
-            trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
-        made, at_ms = maker_now(), self._change_log.now_ms()
+            trial = prepared.trial
+            order = Order(act, prepared.version, request.replace, request.force, expect)
+        made = maker_now()
+        at_ms = self._change_log.now_ms()
         person_id = made.person_id or OWNER.person_id
         if place is not None:
             place = structs.replace(place, conversation=made.conversation)
@@ -189,7 +195,8 @@ class Deferrals:
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
         """False when the device is gone again."""
-        order, puts = act.order, act.order.act in ("install", "upgrade")
+        order = act.order
+        puts = act.order.act in ("install", "upgrade")
         try:
             self._gate.check(act.person_id, Permission.ACT, act.text(device.name))
             request = ChangeRequest(
@@ -212,7 +219,10 @@ class Deferrals:
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
         """It raised. What was planned of it says whether it may be done later, was done, or is over."""
         now = await self.log.get(act.deferred_id)
-        text = f"{error.message}; {error.next_step}" if error.next_step else error.message
+        if error.next_step:
+            text = f"{error.message}; {error.next_step}"
+        else:
+            text = error.message
         if now.state == "waiting" and isinstance(error, DeviceUnreachable | DeviceTimeout):
             return False
         if now.state == "started" and now.change_id is not None:

@@ -135,7 +135,10 @@ async def asked_program(
     log: ChangeLog, device: Device, name: str, image: ProgramImage, trial: Trial, before: AppVersion | None
 ) -> AskedProgram:
     """The program as a question shows it, with what changes against the version that it replaces."""
-    there = None if before is None else await log.image(before.sha256)
+    if before is None:
+        there = None
+    else:
+        there = await log.image(before.sha256)
     return AskedProgram(
         device=device.name,
         name=name,
@@ -184,7 +187,8 @@ async def source_diff(before: str | None, after: str | None) -> tuple[str, ...]:
     """Lines that begin with "+", "-", " " or "@@"; none only where a source is not kept, or both are the same."""
     if before is None or after is None or before == after:
         return ()
-    old, new = code_lines(before), code_lines(after)
+    old = code_lines(before)
+    new = code_lines(after)
     if max(len(old), len(new)) > MAX_DIFF_LINES or max(len(before), len(after)) > MAX_DIFF_CHARS:
         return (f"@@ not compared: {count_text(len(old), 'line')} before, {count_text(len(new), 'line')} now @@",)
     if old == new:

@@ -69,7 +69,9 @@ def _rows(value: Any) -> Iterator[tuple[str, str]]:
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return "  ".join(map(str, value.values()))
-    return (" ".join(map(str, value)) or "-") if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return str(value)
 
 
 async def _needed(
@@ -105,7 +107,9 @@ async def call_device(
     timeout_s: Annotated[float | None, Meta(gt=0, le=50)] = None,
 ) -> CallAnswer:
     """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has."""
-    found, asked, gate = service.registry.get(device), call_from(method, arguments), service.gate
+    found = service.registry.get(device)
+    asked = call_from(method, arguments)
+    gate = service.gate
     permission = call_permission(method)
     insisted: tuple[str, ...] = ()
     action = call_words(asked, found.name)
@@ -114,7 +118,8 @@ async def call_device(
     if conflict is not None:
         if not force or conflict.is_final:
             conflict.raise_refused(f"or insist: microclaw exec --force {found.name} {method} ...")
-        permission, insisted = Permission.RISKY, (conflict.text,)
+        permission = Permission.RISKY
+        insisted = (conflict.text,)
     detail = [f"{key}: {value!r:.200}" for key, value in arguments.items()]
     await call.approve(action, (*insisted, *detail), None, permission)
     if conflict is not None:
@@ -124,7 +129,8 @@ async def call_device(
     if isinstance(asked, GpioSet | PwmSet):  # a change, with a line of its own, that can be undone
         done = await service.apps.direct_io.act(device, asked, insist=insisted)
         evidence = convert(done.evidence, EvidenceObject, from_attributes=True)
-        value, number = result_value(done.state), done.change_id
+        value = result_value(done.state)
+        number = done.change_id
         return CallAnswer(method=method, result=value, evidence=evidence, change_id=number, warning=done.warning)
     if permission is not Permission.READ:
         gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)

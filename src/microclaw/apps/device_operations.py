@@ -39,7 +39,9 @@ class DeviceService(LinkService, frozen=True, kw_only=True):
     last: Callable[[str], list[LastValue]]
 
     async def revoked(self) -> frozenset[str]:
-        return frozenset() if self.link is None else await self.link.revoked()
+        if self.link is None:
+            return frozenset()
+        return await self.link.revoked()
 
     def facts(self, device: Device) -> DeviceFacts:
         return device_facts(device, self.link, DeviceFacts)
@@ -81,10 +83,17 @@ async def show_device(service: DeviceService, _: Call, device: DeviceName) -> On
     from microclaw.boards.today import family_of, today_object
 
     found = service.registry.get(device)
-    board, device_id = found.board, found.device_id
+    board = found.board
+    device_id = found.device_id
     facts = service.facts(found)
-    told = None if facts.link is None else facts.link.firmware or ""
-    family = None if facts.voice_only else family_of(board.board_id, board.chip, found.kinds, told)
+    if facts.link is None:
+        told = None
+    else:
+        told = facts.link.firmware or ""
+    if facts.voice_only:
+        family = None
+    else:
+        family = family_of(board.board_id, board.chip, found.kinds, told)
     checks = service.apps.reconciler.status()
     return device_facts(
         found,
@@ -126,9 +135,16 @@ async def add_device(
     from microclaw.boards.firmware import parse_firmware
     from microclaw.transports.serial_survey import only_board_port
 
-    registry, by = service.registry, service.by(call)
-    described = None if firmware is None else parse_firmware(firmware)
-    port = await asyncio.to_thread(only_board_port) if "console:auto" in transports else ""
+    registry = service.registry
+    by = service.by(call)
+    if firmware is None:
+        described = None
+    else:
+        described = parse_firmware(firmware)
+    if "console:auto" in transports:
+        port = await asyncio.to_thread(only_board_port)
+    else:
+        port = ""
     endpoints = [f"console:{port}" if one == "console:auto" else one for one in transports]
     await call.approve(f"add the device {name}", (*endpoints, *(firmware or ())))
     if board is None and not labels and any(one.name == name for one in registry.list()):
@@ -144,7 +160,10 @@ async def add_device(
         if board is None and not is_virtual:
             raise ConfigError(f"which board is {name}?", next_step=f"--board with one of {', '.join(board_ids())}")
         found = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
-    checked = await service.apps.reconciler.examine(found, service.link) if endpoints else None
+    if endpoints:
+        checked = await service.apps.reconciler.examine(found, service.link)
+    else:
+        checked = None
     return device_facts(registry.get(name), service.link, AddedDevice, check=checked)
 
 
@@ -181,7 +200,8 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
 )
 async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
     """Forget a device and cut it off; what runs on it goes on."""
-    found, by = service.registry.get(device), service.by(call)
+    found = service.registry.get(device)
+    by = service.by(call)
     await service.registry.remove(found.device_id, by=by)
     if service.link is not None:
         await service.link.forget(found, by=by)
@@ -214,7 +234,10 @@ class LabelledDevice(DeviceFacts, frozen=True, kw_only=True):
     @property
     def news(self) -> str:
         keep = "; keep them by naming them too" if self.labels else ""
-        away = f" (taken away: {', '.join(self.taken_away)}{keep})" if self.taken_away else ""
+        if self.taken_away:
+            away = f" (taken away: {', '.join(self.taken_away)}{keep})"
+        else:
+            away = ""
         return f"{self.labels_text or 'no labels'}{away}"
 
 

@@ -62,7 +62,9 @@ class DirectIo:
     """A device has one change at a time, live or not."""
 
     def __init__(self, installer: Installer) -> None:
-        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
+        self._installer = installer
+        self._devices = installer.devices
+        self._change_log = installer.change_log
 
     async def conflict(self, device: str, call: Call[Any], *, asks: bool = True) -> PinConflict | None:
         """Return the conflict of this call with a program; None when nothing is in its way.
@@ -87,7 +89,9 @@ class DirectIo:
                 return await live_conflict(target, pin, wanted, opens=opens, asks=asks)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, wanted, asks=asks)
-                return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
+                if found is not None and found.role == "drives":
+                    return replace(found, can_stop=False)
+                return None
             case _:
                 return None
 
@@ -121,14 +125,19 @@ class DirectIo:
         kind: ChangeKind
         inverse: DeviceAction | None = last
         if isinstance(call, GpioSet):
-            kind, forward = "gpio.set", SetLevel(call.pin, call.level)
+            kind = "gpio.set"
+            forward = SetLevel(call.pin, call.level)
             if not isinstance(last, SetPwm) or not last.duty:
                 before = last.level if isinstance(last, SetLevel) else None
                 if sees_pins(target):
                     before = (await target.call(GpioGet(call.pin))).level
-                inverse = None if before is None else SetLevel(call.pin, before)
+                if before is None:
+                    inverse = None
+                else:
+                    inverse = SetLevel(call.pin, before)
         else:
-            kind, forward = "pwm.set", SetPwm(call.pin, call.duty, call.frequency_hz)
+            kind = "pwm.set"
+            forward = SetPwm(call.pin, call.duty, call.frequency_hz)
             if not isinstance(last, SetPwm) and not (isinstance(last, SetLevel) and last.level):
                 inverse = SetPwm(call.pin, 0, call.frequency_hz)
         summary = call_words(call, target.name)

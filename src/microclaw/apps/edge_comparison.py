@@ -143,7 +143,9 @@ def compare_edges(
     if agrees and is_start:
         return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
-    return structs.replace(answer, next_step=_SET_FIRST) if INVERTED in text else answer
+    if INVERTED in text:
+        return structs.replace(answer, next_step=_SET_FIRST)
+    return answer
 
 
 def _is_start(expected: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]]) -> bool:
@@ -156,7 +158,10 @@ def pwm_states(changes: Sequence[PwmChange]) -> list[PwmChange]:
     """Return the changes without those that leave the signal as it is: off is off at any frequency."""
     states: list[PwmChange] = []
     for change in changes:
-        before = states[-1] if states else None
+        if states:
+            before = states[-1]
+        else:
+            before = None
         is_off = before is not None and before.duty == change.duty == 0
         if not is_off:
             states.append(change)
@@ -187,13 +192,18 @@ def compare_pwm(wanted: Sequence[PwmChange], seen: Sequence[PwmChange]) -> Verif
 
 
 def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
-    start = "first edge" if alone else f"pin {seen[0].pin}"
+    if alone:
+        start = "first edge"
+    else:
+        start = f"pin {seen[0].pin}"
     text = f"{start} after {seen[0].t_ms / 1000:.2f} s"
     if len(seen) > 1:
         text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
     elif len(expected) > 1:
         text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
-    return f"{text} ({difference})" if difference else text
+    if difference:
+        return f"{text} ({difference})"
+    return text
 
 
 def _short_gaps_text(expected: Sequence[Edge], seen: Sequence[Edge]) -> str | None:

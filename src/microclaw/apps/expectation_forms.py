@@ -85,7 +85,9 @@ def _number(what: str, least: float, most: float, *, whole: bool = False) -> Cal
             return None
         if not least <= float(value) <= most or (whole and float(value) % 1):
             raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
-        return int(float(value)) if whole else float(value)
+        if whole:
+            return int(float(value))
+        return float(value)
 
     return read
 
@@ -96,23 +98,35 @@ def _share(value: str | None) -> float:
 
 def _color(name: str | None, red: str, green: str, blue: str, slack: str | None) -> Color:
     part = _number("part of a color", 0, 255, whole=True)
-    return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
+    if name:
+        return Color(name)
+    return Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
 
 
 def _least(time: str | None) -> float:
-    return _length(time) if time else 0.0
+    if time:
+        return _length(time)
+    return 0.0
 
 
 def _window(begin: str | None, end: str | None) -> Window:
-    from_ms = _moment(begin) if begin else 0.0
-    until_ms = _length(end) if end else None
+    if begin:
+        from_ms = _moment(begin)
+    else:
+        from_ms = 0.0
+    if end:
+        until_ms = _length(end)
+    else:
+        until_ms = None
     if until_ms is not None and until_ms <= from_ms:
         raise ValueError("it ends before it begins")
     return Window(from_ms, until_ms)
 
 
 def _limit(time: str | None) -> Window:
-    return Window(0.0, _length(time)) if time else WHOLE
+    if time:
+        return Window(0.0, _length(time))
+    return WHOLE
 
 
 _length = _ms()

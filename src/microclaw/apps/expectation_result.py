@@ -44,7 +44,9 @@ class ExpectationResult(Struct, frozen=True):
         if self.board == "seen on the board":
             return self.board
         said = "met in the trial" if self.trial == "met" else self.trial
-        return said if self.board is None else f"{said}; {self.board}"
+        if self.board is None:
+            return said
+        return f"{said}; {self.board}"
 
     def line(self) -> str:
         """The answer with what the trial showed, which no board did: after an installation that is said."""

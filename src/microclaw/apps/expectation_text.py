@@ -48,7 +48,10 @@ def parse_expectations(text: str) -> Expectations:
         line = _Line(number, row)
         if line.first in settings:
             raise line.error(f"{line.first} is there twice")
-        found = line.read() if line.text else []
+        if line.text:
+            found = line.read()
+        else:
+            found = []
         match found:
             case [float() as ms]:
                 settings[line.first] = ms

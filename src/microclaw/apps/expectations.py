@@ -50,7 +50,9 @@ class State(Struct, frozen=True):
 
     def missing(self, seen: Record) -> str | None:
         """Why it has no values: there is no PWM, or no such LED."""
-        return None if len(self.values(seen)) > 1 else f"pin {self.pin} has no PWM"
+        if len(self.values(seen)) > 1:
+            return None
+        return f"pin {self.pin} has no PWM"
 
     def value_at(self, seen: Record, t_ms: float) -> Any:
         values = self.values(seen)
@@ -125,7 +127,10 @@ class LedColor(State, frozen=True):
     def describe(self, value: tuple[Rgb, ...]) -> str:
         """ "the LED on pin 48 is red", "... red, off, blue"; a long chain of one color is told once."""
         names = [color_text(color) for color in self._part(value)]
-        shown = names[0] if len(set(names)) == 1 else ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        if len(set(names)) == 1:
+            shown = names[0]
+        else:
+            shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return f"the LED on pin {self.pin} is {shown}"
 
     def missing(self, seen: Record) -> str | None:
@@ -163,7 +168,9 @@ class ServoPulse(State, frozen=True):
 
     def describe(self, value: tuple[float, int]) -> str:
         takes = "" if SERVO_HZ[0] <= value[1] <= SERVO_HZ[1] else " (a servo takes 50)"
-        return f"pulses of {value[0]:.0f} us {value[1]} times a second{takes}" if value[0] else "no pulses"
+        if value[0]:
+            return f"pulses of {value[0]:.0f} us {value[1]} times a second{takes}"
+        return "no pulses"
 
 
 class Edges(Struct, frozen=True):
@@ -174,7 +181,11 @@ class Edges(Struct, frozen=True):
 
     @property
     def noun(self) -> str:
-        return "edge" if self.level is None else "rise" if self.level else "fall"
+        if self.level is None:
+            return "edge"
+        if self.level:
+            return "rise"
+        return "fall"
 
     def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
         """The moments of the events in a window, both its ends included."""
@@ -210,7 +221,8 @@ Events: TypeAlias = Edges | Pwm | Lines
 
 
 def _within(values: list[tuple[float, V]], seen: Record, window: Window) -> list[tuple[float, V]]:
-    from_ms, until_ms = window.from_ms, seen.until(window)
+    from_ms = window.from_ms
+    until_ms = seen.until(window)
     return [(t, value) for t, value in values if from_ms <= t <= until_ms]
 
 

@@ -106,7 +106,8 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     """
     known = {device.device_id for device in devices}
     for request, ids in programs:
-        if unknown := set(ids) - known:
+        unknown = set(ids) - known
+        if unknown:
             text = f"{request.name} is for device {min(unknown)}, which is not among the devices of this fleet"
             raise ConfigError(text, next_step="name it in devices")
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
@@ -126,7 +127,8 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             there = {one.name: one for one in await apps.catalogue.list_apps(device.device_id)}
             absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
-            there, absent = {}, "unreachable"
+            there = {}
+            absent = "unreachable"
         wanted = await apps.change_log.desired(device.device_id)
         pruned = {app.name for app in wanted if prune and app.name not in meant[device]}
         names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
@@ -163,7 +165,8 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
             acts[row.device].append(row)
 
     async def on_device(device: Device) -> FleetResult:
-        done, ordered = FleetResult(device=device.name), sorted(acts[device], key=lambda row: row.request is not None)
+        done = FleetResult(device=device.name)
+        ordered = sorted(acts[device], key=lambda row: row.request is not None)
         for number, row in enumerate(ordered):
             name = row.difference.name
             try:
@@ -173,7 +176,10 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
                 if made.verified is not True and done.verified is not False:
                     done.verified = made.verified
                 (done.removed if row.request is None else done.installed).append(name)
-                said = " is off" if row.request is None else f": {Deployed.of(made).told}"
+                if row.request is None:
+                    said = " is off"
+                else:
+                    said = f": {Deployed.of(made).told}"
                 call.report(Step("deploy", f"{device.name}: {name}{said}"))
             except MicroclawError as exc:
                 call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))

@@ -103,7 +103,11 @@ class FleetApplied(Result, frozen=True, kw_only=True):
     @property
     def exit_code(self) -> int:
         failed = sum(not one.ok for one in self.results)
-        return 0 if not failed else 1 if failed == len(self.results) else 5
+        if not failed:
+            return 0
+        if failed == len(self.results):
+            return 1
+        return 5
 
     def lines(self) -> Iterable[str]:
         done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}"
@@ -151,7 +155,8 @@ async def apply(
     asked, meant = _read(apps, programs, devices)
     rows = await compare(apps, asked, meant, prune=prune)
     _check(rows, digest)
-    if detail := _act_texts(rows):
+    detail = _act_texts(rows)
+    if detail:
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
         if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
@@ -172,7 +177,8 @@ async def export(
     built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
     alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
     for app in await apps.change_log.desired():
-        if (device := known.get(app.device_id)) is None:
+        device = known.get(app.device_id)
+        if device is None:
             continue
         which = (app.name, app.version.sha256, device.board.board_id)
         if which not in built:
@@ -183,9 +189,11 @@ async def export(
     files: dict[str, bytes] = {}
     programs: list[dict[str, Any]] = []
     for (name, suffix, content, _), (terms, names) in sorted(alike.items(), key=lambda one: (one[0][0], one[1][1])):
-        file, number = f"{name}{suffix}", 2
+        file = f"{name}{suffix}"
+        number = 2
         while files.setdefault(file, content) != content:
-            file, number = f"{name}.{number}{suffix}", number + 1
+            file = f"{name}.{number}{suffix}"
+            number = number + 1
         programs.append({"file": file, "name": name, "devices": sorted(names), **terms})
     fleet = {"programs": programs}
     text = yaml.safe_dump(fleet, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
@@ -208,7 +216,8 @@ def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
             next_step="look again: microclaw fleet apply --dry-run -f FILE",
         )
     for row in rows:
-        if (why := row.difference.error) is not None:
+        why = row.difference.error
+        if why is not None:
             text = f"nothing was done, as {row.difference.name} cannot be installed on {row.device.name}: {why.message}"
             raise DeployRejected(text, next_step=why.next_step)
     acts = sum(row.difference.act in ACTS for row in rows)
@@ -230,7 +239,8 @@ def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
 
 def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]:
     """The unusual terms of an entry."""
-    version, times = app.version, app.version.times or RunTimes()
+    version = app.version
+    times = app.version.times or RunTimes()
     values = (
         ("heap_bytes", version.heap_bytes, usual_heap_bytes),
         ("timers", version.timers, DEFAULT_TIMERS),

@@ -99,7 +99,8 @@ class Installer:
     """One per host: it has the lock of each device, so that a device has one change at a time."""
 
     def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
-        self.devices, self.change_log = devices, change_log
+        self.devices = devices
+        self.change_log = change_log
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
@@ -115,11 +116,13 @@ class Installer:
         again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
         before anything is sent, DeployRejected, DeviceError.
         """
-        name, act = request.name, request.act
+        name = request.name
+        act = request.act
         there = await self._make_room(device, name, pin_roles(version), report)
         await self.check_place(there, take_over=request.replace)
         before = there.running
-        if warning := unknown_pins_text(device, there.foreign):
+        warning = unknown_pins_text(device, there.foreign)
+        if warning:
             report(Step("deploy", f"warning: {warning}"))
         kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
         change_id = await self.change_log.plan(
@@ -148,7 +151,8 @@ class Installer:
 
     async def check_place(self, there: Standing, *, take_over: bool) -> None:
         """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
-        device, name = there.device, there.name
+        device = there.device
+        name = there.name
         if there.is_listed:
             if there.running is None and not take_over:
                 raise name_taken(device, name)
@@ -173,14 +177,23 @@ class Installer:
         `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
         for a stop of a program without a version here.
         """
-        name, stops = request.name, request.act == "stop"
+        name = request.name
+        stops = request.act == "stop"
         there = await standing(self.change_log, device, name)
-        running, stopped, kept = there.running, there.stopped, (request.version or there.running) if stops else None
+        running = there.running
+        stopped = there.stopped
+        if stops:
+            kept = request.version or there.running
+        else:
+            kept = None
         if stops and kept is None:
             raise there.refused("stop")
         if not there.is_listed and running is None and stopped is None and kept is None:
             raise not_found(device, name, there.names)
-        forward: DeviceAction = RemoveApp(name) if kept is None else StopApp(name, kept)
+        if kept is None:
+            forward: DeviceAction = RemoveApp(name)
+        else:
+            forward = StopApp(name, kept)
         inverse: DeviceAction | None = None
         if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
             inverse = StopApp(name, there.desired.version)
@@ -204,7 +217,8 @@ class Installer:
 
     async def put_back(self, device: Device, app: DesiredApp) -> None:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
-        text, forward = f"put {app.name} back on {device.name}", PutApp(app.name, app.version)
+        text = f"put {app.name} back on {device.name}"
+        forward = PutApp(app.name, app.version)
         change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
         async with self.change_log.closing(change_id):
             await self._install_kept(device, app.name, app.version)
@@ -242,7 +256,9 @@ def _as_it_stands(there: Standing) -> DeviceAction:
     """The action that brings back what this host has there now."""
     if there.running is not None:
         return PutApp(there.name, there.running)
-    return RemoveApp(there.name) if there.stopped is None else StopApp(there.name, there.stopped)
+    if there.stopped is None:
+        return RemoveApp(there.name)
+    return StopApp(there.name, there.stopped)
 
 
 async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> ChangeRequest | None:
@@ -251,7 +267,8 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> Chan
     One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
     that is done is removed; one that crashed or was stopped is kept here, stopped.
     """
-    device, names = there.device, set(there.names)
+    device = there.device
+    names = set(there.names)
     is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
     if not (is_full or pins):
         return None

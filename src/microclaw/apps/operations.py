@@ -106,7 +106,9 @@ async def _install_needs(
 ) -> Permission:
     if force:
         return Permission.RISKY
-    return await removal_needs(programs, call, device, name, **more) if replace else Permission.ACT
+    if replace:
+        return await removal_needs(programs, call, device, name, **more)
+    return Permission.ACT
 
 
 @_on_boards(
@@ -329,7 +331,10 @@ async def undo(
     device_id = None if device is None else programs.apps.registry.get(device).device_id
     choice = UndoChoice(call.person_id, change_id, device_id)
     if call.asks:
-        text = "undo what was done last" if change_id is None else f"undo change {change_id}"
+        if change_id is None:
+            text = "undo what was done last"
+        else:
+            text = f"undo change {change_id}"
         shown = await programs.apps.undo.chosen(choice)
         await call.approve(text, [f"reverts: {change_text(change)}" for change in shown])
         if await programs.apps.undo.chosen(choice) != shown:

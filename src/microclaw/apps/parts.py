@@ -43,8 +43,10 @@ class Apps:
         tell: Tell,
         looks_after: Callable[[str], bool],
     ) -> None:
-        self.registry, self.change_log = devices, change_log
-        installer, cache = Installer(devices, change_log), BuildCache(settings.cache)
+        self.registry = devices
+        self.change_log = change_log
+        installer = Installer(devices, change_log)
+        cache = BuildCache(settings.cache)
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)

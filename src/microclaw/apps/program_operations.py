@@ -163,12 +163,14 @@ def _building(
     from microclaw.boards import load_board
 
     if device is None:
-        profile, kinds = load_board(board or VIRTUAL), PROGRAM_KINDS
+        profile = load_board(board or VIRTUAL)
+        kinds = PROGRAM_KINDS
     elif board is not None:
         raise ConfigError("the request has a device and a board", next_step="give one of the two")
     else:
         found = workshop.apps.registry.get(device)
-        profile, kinds = found.board, found.kinds
+        profile = found.board
+        kinds = found.kinds
     return profile, partial(workshop.compiling.compile, board=profile, kinds=kinds, person_id=call.person_id)
 
 

@@ -48,7 +48,8 @@ class Places:
     @contextmanager
     def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
         """Hold a place; Overloaded when there is none."""
-        theirs, others = self._held[name], self._held.total()
+        theirs = self._held[name]
+        others = self._held.total()
         if theirs >= self._each or others >= self._everybody:
             text = f"{others} {what} already, {theirs} of them from you"
             raise Overloaded(text, next_step="wait until one of them is done, then send it again")

@@ -79,7 +79,8 @@ class Reaction(Check, frozen=True):
 
     def triggers(self, seen: Record, rest_ms: float = 0.0) -> list[tuple[float, float]]:
         """First and last moment of each trigger after which the trial goes on for `rest_ms`."""
-        trigger, condition = self.trigger, self.condition
+        trigger = self.trigger
+        condition = self.condition
         found = [(first, last) for first, last, level in seen.bursts.get(trigger.pin, ()) if level == trigger.level]
         if trigger.pin not in seen.bursts:
             found = [(t, t) for t in Edges(trigger.pin, trigger.level).times(seen)]
@@ -102,13 +103,20 @@ class Reaction(Check, frozen=True):
 
     def _effect(self, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
         """The problem with one trigger's effect, else None; and if anything happened (it may have been so before)."""
-        effect, until = self.subject, last + self.within_ms
+        effect = self.subject
+        until = last + self.within_ms
         if isinstance(effect, Level):
             return self._goes(effect, seen, first, last)
         if isinstance(effect, Edges | Lines):
             times = effect.times(seen, Window(first, until))
-            on = "" if effect.pin is None else f" on pin {effect.pin}"
-            at = f", the first at {time_text(times[0])}" if times else ""
+            if effect.pin is None:
+                on = ""
+            else:
+                on = f" on pin {effect.pin}"
+            if times:
+                at = f", the first at {time_text(times[0])}"
+            else:
+                at = ""
             return (None if len(times) == self.count else f"{count_text(len(times), effect.noun)}{on}{at}"), True
         value = effect.value_at(seen, until)
         changed = any(first <= t <= until for t, _ in effect.values(seen)[1:])
@@ -116,7 +124,8 @@ class Reaction(Check, frozen=True):
 
     def _goes(self, effect: Level, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
         """The pin goes to the level, once; where it has that level already, it keeps it."""
-        pin, until = effect.pin, last + self.within_ms
+        pin = effect.pin
+        until = last + self.within_ms
         times = Edges(pin, effect.level).times(seen, Window(first, until))
         verb = "rise" if effect.level else "fall"
         if not times:
@@ -141,5 +150,8 @@ def _input_before(t_ms: float, seen: Record) -> str:
     if near is None:
         return ""
     first, last, pin, level = near
-    bounced = f", which bounced for {time_text(last - first)}" if last > first else ""
+    if last > first:
+        bounced = f", which bounced for {time_text(last - first)}"
+    else:
+        bounced = ""
     return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"

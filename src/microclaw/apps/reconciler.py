@@ -63,7 +63,9 @@ class Reconciler:
         monotonic_s: Callable[[], float] = time.monotonic,
         looks_after: Callable[[str], bool] = lambda _device_id: True,
     ) -> None:
-        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
+        self._installer = installer
+        self._devices = installer.devices
+        self._change_log = installer.change_log
         self._looks_after = looks_after
         self._deferrals = deferrals
         self._report = report
@@ -99,8 +101,12 @@ class Reconciler:
 
     async def examine(self, device: Device, link: LinkServer | None) -> Examination:
         """Reach the device now, with what the host knows of it: its credential, and why programs are not redeployed."""
-        paired = None if link is None else await link.credential_line(device)
-        found, kept = self._checks.get(device.device_id), None
+        if link is None:
+            paired = None
+        else:
+            paired = await link.credential_line(device)
+        found = self._checks.get(device.device_id)
+        kept = None
         if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # that is asked now
             kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
         return await examine(device, also=[line for line in (paired, kept) if line is not None])
@@ -144,7 +150,8 @@ class Reconciler:
 
     def _kept_off(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
         """Why a lost app is not redeployed; else count one more loss. The alarm of too many is told once."""
-        if (why := left_off(app)) is not None:
+        why = left_off(app)
+        if why is not None:
             return f"{app.name} is not redeployed on {device.name}: {why}"
         if len(listed) >= device.board.firmware.max_apps:
             return f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"

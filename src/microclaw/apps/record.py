@@ -80,10 +80,14 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     def opened_ms(self, pin: int) -> float | None:
         """The time when the program opened the pin first; None: never. Nothing is known of its level before."""
-        return 0.0 if self.opened is None else self.opened.get(pin)
+        if self.opened is None:
+            return 0.0
+        return self.opened.get(pin)
 
     def until(self, window: Window) -> float:
-        return self.board_ms if window.until_ms is None else min(window.until_ms, self.board_ms)
+        if window.until_ms is None:
+            return self.board_ms
+        return min(window.until_ms, self.board_ms)
 
     @cached_property
     def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:
@@ -95,8 +99,10 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
             if one.app is None:
                 continue
             count, text = lines_left_out(one.text)
-            gaps += [(last_ms, one.t_ms, count)] if count else []
-            kept += [] if text is None else [(one.t_ms, text)]
+            if count:
+                gaps += [(last_ms, one.t_ms, count)]
+            if text is not None:
+                kept += [(one.t_ms, text)]
             last_ms = one.t_ms
         return kept, gaps
 
@@ -131,4 +137,6 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 def lines_left_out(text: str) -> tuple[int, str | None]:
     """The number of lines missing where a board printed this, and the line that stands behind that; (0, text): none."""
     found = _LEFT_OUT.fullmatch(text)
-    return (0, text) if found is None else (int(found[1]), found[2])
+    if found is None:
+        return (0, text)
+    return (int(found[1]), found[2])

@@ -79,7 +79,8 @@ class AppRuns(Times, frozen=True, kw_only=True):
     @classmethod
     def seen(cls, times: RunTimes | None, on_board: calls.AppRuns | None) -> Self | None:
         """With what the board tells now of its runs, which tells how long ago, or in how long."""
-        found, at_ms = on_board or calls.AppRuns(0, 0, 0, 0), now_ms()
+        found = on_board or calls.AppRuns(0, 0, 0, 0)
+        at_ms = now_ms()
         return cls.of(
             times,
             next_ms=None if found.next_in_ms is None else at_ms + found.next_in_ms,
@@ -231,7 +232,9 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
         if self.proof is not None:
             shown["proof"] = self.proof["proof"]
         found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
-        return [*found, "", self.source] if self.source else found
+        if self.source:
+            return [*found, "", self.source]
+        return found
 
 
 class AppDraft(Result, frozen=True, kw_only=True):
@@ -254,7 +257,10 @@ class AppDraft(Result, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         head = f"{self.name} for {self.device}, {moment_text(self.at_ms)}: {self.problem}"
-        expected = ["", "expectations:", self.expect] if self.expect else []
+        if self.expect:
+            expected = ["", "expectations:", self.expect]
+        else:
+            expected = []
         return [head, *expected, "", self.source]
 
 
@@ -281,7 +287,9 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     def undo(self) -> str:
         if self.undone_by:
             return f"undone by {self.undone_by}"
-        return f"undoes {self.undoes}" if self.undoes else ""
+        if self.undoes:
+            return f"undoes {self.undoes}"
+        return ""
 
 
 class Changes(Listing, frozen=True, kw_only=True):
@@ -338,8 +346,15 @@ class AppAct(Result, frozen=True, kw_only=True):
 
     @classmethod
     def later(cls, device: str, why: str, act: DeferredAct, trial: Trial | None) -> Self:
-        version, more = act.order.version, dict[str, Any]() if trial is None else {"trial": trial.to_json()}
-        times = "" if version is None or version.times is None else f". {kept_text(version.times)}"
+        version = act.order.version
+        if trial is None:
+            more = dict[str, Any]()
+        else:
+            more = {"trial": trial.to_json()}
+        if version is None or version.times is None:
+            times = ""
+        else:
+            times = f". {kept_text(version.times)}"
         return cls(
             device=device,
             name=act.name,
@@ -378,7 +393,10 @@ class Deployed(AppAct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> str:
-        times = f"; {self.times.text}" if isinstance(self.times, Times) else ""
+        if isinstance(self.times, Times):
+            times = f"; {self.times.text}"
+        else:
+            times = ""
         verified = "not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
 

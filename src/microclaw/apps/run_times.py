@@ -30,7 +30,10 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
     def text(self) -> str:
         """ "every 10 min, stopped after 30 s"."""
-        parts = [] if self.every_ms is None else [f"every {time_text(self.every_ms)}"]
+        if self.every_ms is None:
+            parts = []
+        else:
+            parts = [f"every {time_text(self.every_ms)}"]
         if self.stop_after_ms is not None:
             parts.append(f"stopped after {time_text(self.stop_after_ms)}")
         return ", ".join(parts)
@@ -78,13 +81,17 @@ def parse_time_ms(text: str, most_ms: float = _LONGEST_MS) -> float:
 
 def time_or_off(text: str) -> int | None:
     """The time; None for "off"."""
-    return None if text.strip().lower() == "off" else round(parse_time_ms(text))
+    if text.strip().lower() == "off":
+        return None
+    return round(parse_time_ms(text))
 
 
 def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
     """The times of a program, as the host takes them; nothing where neither is given. Raises ConfigError."""
     times = run_times(*(None if text is None else round(parse_time_ms(text)) for text in (every, stop_after)))
-    return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
+    if times is None:
+        return {}
+    return {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
 
 def time_word(ms: int) -> str:
@@ -95,9 +102,14 @@ def time_word(ms: int) -> str:
 
 def how_text(how: str, took_ms: int | None) -> str:
     """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
-    took = None if took_ms is None else format_duration(took_ms, decimals=1)
+    if took_ms is None:
+        took = None
+    else:
+        took = format_duration(took_ms, decimals=1)
     said, link = {"stopped": ("stopped", "after"), "trapped": ("failed", "after")}.get(how, ("ended by itself", "in"))
-    return f"{said} {link} {took}" if took else said
+    if took:
+        return f"{said} {link} {took}"
+    return said
 
 
 def kept_text(times: RunTimes) -> str:
@@ -110,7 +122,9 @@ def first_run_ms(times: RunTimes, asked_ms: float) -> float:
     """The time to try it for: until just before the run is stopped, or the next one begins. A long run's beginning."""
     if times.stop_after_ms is None:
         return min(float(times.every_ms or asked_ms), LONGEST_TRIAL_MS) - 1.0
-    return times.stop_after_ms - 1.0 if times.stop_after_ms <= LONGEST_RUN_MS else asked_ms
+    if times.stop_after_ms <= LONGEST_RUN_MS:
+        return times.stop_after_ms - 1.0
+    return asked_ms
 
 
 def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:

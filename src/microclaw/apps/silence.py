@@ -84,7 +84,10 @@ def _explained(error: MicroclawError, device: Device, name: str, which: str, *, 
     text = f"{error.message}; the probable cause is {name}, after which {device.name} fell silent"
     survives = device.board.firmware.apps_survive_reset
     reset = way_to_reset(device)
-    kept = f" ({device.board.title} starts its programs again by itself: then flash it again)" if survives else ""
+    if survives:
+        kept = f" ({device.board.title} starts its programs again by itself: then flash it again)"
+    else:
+        kept = ""
     back = "redeployed once more" if again else "not redeployed"
     step = (
         f"{reset}{kept}; {which}{name} is {back}. Then deploy a corrected one, or drop it: "

@@ -46,7 +46,10 @@ class SourceLog:
                 if sha256 is not None and sha256 not in words:
                     words[sha256] = await self.words(sha256)
                 in_source = words[sha256]
-                text = in_source(line.text) if in_source is not None else line.text
+                if in_source is not None:
+                    text = in_source(line.text)
+                else:
+                    text = line.text
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
@@ -57,7 +60,10 @@ class SourceLog:
         None, and the text as it is, where that is not known.
         """
         sha256 = _version_at(await self._change_log.changes(device_id, _LOOK_BACK), app, at_ms)
-        words = None if sha256 is None else await self.words(sha256)
+        if sha256 is None:
+            words = None
+        else:
+            words = await self.words(sha256)
         return sha256, text if words is None else words(text) or text
 
     async def words(self, sha256: str) -> Callable[[str], str | None] | None:
@@ -81,4 +87,6 @@ def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str 
                 if at_ms is not None and change.at_ms <= at_ms and not is_gone:
                     return version.sha256
                 only.add(version.sha256)
-    return only.pop() if at_ms is None and len(only) == 1 else None
+    if at_ms is None and len(only) == 1:
+        return only.pop()
+    return None

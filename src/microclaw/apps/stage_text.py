@@ -35,7 +35,10 @@ def compile_text(image: ProgramImage, optimization: str) -> str:
     tool = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
     if isinstance(image, PyImage):
         return f"{tool} -> {image.size_bytes:,} B{' | cached' if image.cached else ''}"
-    how = f"{tool} -{optimization}" if tool else "wasm given"
+    if tool:
+        how = f"{tool} -{optimization}"
+    else:
+        how = "wasm given"
     if image.language != "c":
         how += f", {'taken as ' if image.language_guessed else ''}{TITLE[image.language]}"
     size = f"{image.size_bytes:,} B"
@@ -59,11 +62,20 @@ async def built(program: Awaitable[ProgramImage], optimization: str, report: Rep
 
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
     """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | uses pin 2"."""
-    pins = [f"uses pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)}"] if image.pins else []
+    if image.pins:
+        pins = [f"uses pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)}"]
+    else:
+        pins = []
     if isinstance(image, PyImage):
-        modules = f"imports {', '.join(image.imports)}, all in this firmware" if image.imports else "no imports"
+        if image.imports:
+            modules = f"imports {', '.join(image.imports)}, all in this firmware"
+        else:
+            modules = "no imports"
         return " | ".join(["MicroPython ok", modules, *pins])
-    imports = f"{count_text(len(image.imports), 'import')}, all in this firmware" if image.imports else "no imports"
+    if image.imports:
+        imports = f"{count_text(len(image.imports), 'import')}, all in this firmware"
+    else:
+        imports = "no imports"
     parts = ["module ok", imports]
     memory = f"heap {kilobytes(heap_bytes)}"
     if image.memory.stack_bytes:
@@ -91,13 +103,18 @@ def verification_step(found: Verification, device: Device, name: str, expected: 
     detail = tuple(result.line() for result in expected)
     if found.agrees:
         return Step("verify", found.evidence.text, detail=detail)
-    watch = f"watch it: microclaw logs {device.name}, or " if device.supports(LogsRead.method) else ""
+    if device.supports(LogsRead.method):
+        watch = f"watch it: microclaw logs {device.name}, or "
+    else:
+        watch = ""
     step = f"it is installed; {watch}take it off: microclaw app uninstall {name} -d {device.name}"
     return Step("verify", found.evidence.text, "failed", detail=detail, next_step=found.next_step or step)
 
 
 def kilobytes(size_bytes: int) -> str:
-    return f"{size_bytes // 1024} KB" if size_bytes % 1024 == 0 else f"{size_bytes:,} B"
+    if size_bytes % 1024 == 0:
+        return f"{size_bytes // 1024} KB"
+    return f"{size_bytes:,} B"
 
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
@@ -120,9 +137,13 @@ def deployment_detail(
     device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Standing
 ) -> tuple[str, ...]:
     """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
-    unknown_pins, lost = unknown_pins_text(device, there.foreign), there.is_foreign
+    unknown_pins = unknown_pins_text(device, there.foreign)
+    lost = there.is_foreign
     pins = sorted({*image.pins, *trial.pins})
-    driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
+    if trial.driven:
+        driven = f" (drives {_numbers(trial.driven)})"
+    else:
+        driven = ""
     lines = [
         f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
         f"board: {device.name}, {device.board.title}",

@@ -63,7 +63,8 @@ class Standing(Struct, frozen=True):
 
     def refused(self, act: Act) -> DeployRejected:
         """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
-        name, device = self.name, self.device.name
+        name = self.name
+        device = self.device.name
         if self.is_foreign and (self.stopped is None or act == "stop"):
             return DeployRejected(
                 f"{name} on {device} was not installed from here: this host has no copy, so it cannot be {_DONE[act]}",
@@ -87,7 +88,8 @@ async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = Tr
     listed: Sequence[AppEntry] | None = None
     if asks:
         listed = await device.call(AppList())
-    wanted, kept = await log.desired(device.device_id), await log.desired(device.device_id, stopped=True)
+    wanted = await log.desired(device.device_id)
+    kept = await log.desired(device.device_id, stopped=True)
     return Standing(device, name, listed, wanted, next((app.version for app in kept if app.name == name), None))
 
 
@@ -100,7 +102,10 @@ def name_taken(device: Device, name: str) -> AppExists:
 
 
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
-    listing = f"it lists {', '.join(map(program_name, sorted(there)))}" if there else "it lists none"
+    if there:
+        listing = f"it lists {', '.join(map(program_name, sorted(there)))}"
+    else:
+        listing = "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
 
 
@@ -130,5 +135,8 @@ async def removal_text(device: Device, name: str, sleep: Callable[[float], Await
     if name in left:
         text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"
         raise DeployRejected(text, next_step=next_step)
-    runs = f"{', '.join(map(program_name, left))} still on it" if left else "no app left on it"
+    if left:
+        runs = f"{', '.join(map(program_name, left))} still on it"
+    else:
+        runs = "no app left on it"
     return f"{device.name} no longer lists {name}; {runs}"

@@ -37,13 +37,18 @@ def trap_words(text: str) -> tuple[str, str]:
         return _exception_words(text)
     found = _EXCEPTION.fullmatch(text)
     assert found is not None
-    what, where = found["text"], found["where"]
+    what = found["text"]
+    where = found["where"]
     if where and where.startswith(STACK_FULL):
         return f"its stack is full: {where.removeprefix(STACK_FULL)}", _STACK
-    at = f" at {where}" if where else ""
+    if where:
+        at = f" at {where}"
+    else:
+        at = ""
     if what.startswith(NATIVE_FAILED):
         return f"it was ended{at}: {what}", _OURS
-    if missing := _UNLINKED.search(what):
+    missing = _UNLINKED.search(what)
+    if missing:
         step = "use only what microclaw.h and the firmware's headers declare"
         return f"it trapped{at}: the firmware has no function {missing[1]}", step
     for pattern, plain, step in _FAULTS["traps"]:
@@ -81,7 +86,11 @@ def _exception_words(text: str) -> tuple[str, str]:
     """The exception that ended a Python program, and its line in the source: the last of the traceback."""
     what = text.strip().rpartition("\n")[2]
     places = _PLACE.findall(text)
-    at = f" at line {places[-1][0]}" if places else ""
-    at += f", in {places[-1][1]}" if places and places[-1][1] != "<module>" else ""
+    if places:
+        at = f" at line {places[-1][0]}"
+    else:
+        at = ""
+    if places and places[-1][1] != "<module>":
+        at += f", in {places[-1][1]}"
     step = next((step for pattern, step in _FAULTS["python"] if re.match(pattern, what)), _ANY_PYTHON)
     return f"it ended{at}: {what}", step

@@ -117,12 +117,21 @@ class Trial(Record, frozen=True, kw_only=True):
         seen = describe(self.edges, self.pwm, self.leds)
         if self.log:
             lines = f"{count_text(len(self.log), 'line')} printed"
-            seen = f"{seen}; {lines}" if seen else lines
+            if seen:
+                seen = f"{seen}; {lines}"
+            else:
+                seen = lines
         if not seen:
             pins = ", ".join(map(str, self.pins))
-            seen = f"nothing moved; pins opened: {pins}" if pins else "nothing moved"
+            if pins:
+                seen = f"nothing moved; pins opened: {pins}"
+            else:
+                seen = "nothing moved"
         took = format_duration(max(self.took_ms, 10), decimals=2)
-        untried = "" if self.untried is None else f"untried: {self.untried}; "
+        if self.untried is None:
+            untried = ""
+        else:
+            untried = f"untried: {self.untried}; "
         return f"{untried}{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
     @property
@@ -175,7 +184,8 @@ async def try_image(
     options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
     started = time.perf_counter()
-    run, bench = plan(options, _uptime_ms(options, image)), _Bench(image, board, zone, cache)
+    run = plan(options, _uptime_ms(options, image))
+    bench = _Bench(image, board, zone, cache)
     record = await bench.record(run)
     verdict = judge(record, board, heap_bytes=run.heap_bytes)
     expected: tuple[ExpectationResult, ...] = ()
@@ -232,7 +242,8 @@ class _Bench(Struct, frozen=True):
 
     async def record(self, run: Run) -> Record:
         """Run it on a board of its own; where it traps, name the place."""
-        image, board = self.image, for_trial(self.board)
+        image = self.image
+        board = for_trial(self.board)
         async with trial_board(board, self.zone) as first:
             record = await BoardRun(first, image, run).record()
             if not isinstance(image, Image):  # the interpreter finds faults by itself
@@ -244,7 +255,9 @@ class _Bench(Struct, frozen=True):
             trap = await self._traced_trap(image, board, run)
         # The device's own bytes are what is judged; the traced build only adds the place.
         is_same = trap is not None and trap.partition(" (")[0] == record.trap
-        return structs.replace(record, trap=trap) if is_same else record
+        if is_same:
+            return structs.replace(record, trap=trap)
+        return record
 
     async def _traced_trap(self, image: Image, board: BoardProfile, run: Run) -> str | None:
         """The trap of a build that names the line, on another board and for a short time."""
@@ -269,22 +282,26 @@ class _Bench(Struct, frozen=True):
         A sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
         """
         assert run.expectations is not None
-        image, is_own = self.image, has_own_clocks(self.image)
+        image = self.image
+        is_own = has_own_clocks(self.image)
         if isinstance(image, Image) and image.source is not None and is_own:
             from microclaw.wasm.compile import compile_module
 
-            source, level = f"{_BOARD_CLOCKS}{image.source}", image.optimization or "O3"
+            source = f"{_BOARD_CLOCKS}{image.source}"
+            level = image.optimization or "O3"
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
             )
-        bench, asked = structs.replace(self, image=image), run.expectations
+        bench = structs.replace(self, image=image)
+        asked = run.expectations
 
         async def fault_at(uptime_ms: float) -> AgedFault | None:
             seen = await bench.record(structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0))
             return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
 
         for uptime_ms in uptimes_across_the_wrap(clock, run, record):
-            if (found := await fault_at(uptime_ms)) is not None:
+            found = await fault_at(uptime_ms)
+            if found is not None:
                 if is_own:
                     return None if await fault_at(run.uptime_ms) else found
                 (error, step), results = found
@@ -317,7 +334,10 @@ def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
 
 def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
     """An ADC hears nothing of a level: a trial that gives it one would tell nothing. Raises TrialFailed."""
-    analog = image.analog if isinstance(image, PyImage) else ()
+    if isinstance(image, PyImage):
+        analog = image.analog
+    else:
+        analog = ()
     for given in options.inputs:
         if isinstance(given, PinStimulus) and given.pin in analog:
             pin = given.pin

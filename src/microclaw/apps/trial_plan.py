@@ -55,7 +55,10 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
             next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
     pin, level, adc_pin, volts, time_text = found.groups()
-    at_ms = parse_time_ms(time_text, MAX_TRIAL_MS) if time_text else 0.0
+    if time_text:
+        at_ms = parse_time_ms(time_text, MAX_TRIAL_MS)
+    else:
+        at_ms = 0.0
     if volts is None:
         return PinStimulus(int(pin), int(level), at_ms)
     if float(volts) > MAX_ADC_V:
@@ -79,9 +82,15 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
         pin = given.pin
         first = pin not in now
         old = now.get(pin, 1 if given.level is None else 1 - given.level)
-        level = 1 - old if given.level is None else given.level
+        if given.level is None:
+            level = 1 - old
+        else:
+            level = given.level
         now[pin] = level
-        flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2)) if given.bounce_ms else 0
+        if given.bounce_ms:
+            flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2))
+        else:
+            flips = 0
         times = [given.at_ms + given.bounce_ms * share for share in _shares(flips, given.pattern)]
         edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
         found = bursts.setdefault(pin, [])
@@ -93,7 +102,10 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
 
 def _shares(flips: int, pattern: int) -> list[float]:
     """The flips of a bounce, as shares of it: unevenly, so that no polling period always misses them."""
-    moments = _PATTERNS[pattern] if flips else None
+    if flips:
+        moments = _PATTERNS[pattern]
+    else:
+        moments = None
     if moments is not None:
         return [moment / moments[-1] for moment in moments]
     gaps = [_GAPS[i % len(_GAPS)] for i in range(flips)]
@@ -135,10 +147,14 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
     Expectations add their stimuli, presses of each trigger pin that has none, with and without bounces, and a soak
     after the time that they need.
     """
-    asked, times, for_ms = options.expectations, options.times, options.for_ms
+    asked = options.expectations
+    times = options.times
+    for_ms = options.for_ms
     run = Run(**structs.asdict(options), stimuli=options.inputs, uptime_ms=uptime_ms)
     if asked is None:
-        return run if times is None else structs.replace(run, for_ms=first_run_ms(times, for_ms))
+        if times is None:
+            return run
+        return structs.replace(run, for_ms=first_run_ms(times, for_ms))
     given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
     reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
     driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
@@ -167,7 +183,9 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
         return structs.replace(run, for_ms=asked.for_ms)
     soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
     late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
-    return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms) if soak_ms else run
+    if soak_ms:
+        return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms)
+    return run
 
 
 def _levels_before(given: Sequence[Stimulus]) -> list[PinStimulus]:
@@ -193,7 +211,10 @@ def _presses(
         wanted = {one.pin: one.level ^ opposite for one in conditions}
         for bounce_ms, pattern in bounces:
             for pin in pins:
-                before = {**wanted, pin: idle[pin]} if conditions else {}
+                if conditions:
+                    before = {**wanted, pin: idle[pin]}
+                else:
+                    before = {}
                 changed = {other: level for other, level in before.items() if levels.get(other) != level}
                 made += [PinStimulus(other, level, t_ms) for other, level in changed.items()]
                 levels.update(changed)

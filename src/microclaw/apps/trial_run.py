@@ -67,8 +67,12 @@ class BoardRun:
     """A program's run on one trial board, and what was read of the board's rings, which hold less than a long trial."""
 
     def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
-        self._board, self._control, self._run, self._name = board, board.control, run, image.name
-        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, DEFAULT_WATCHDOG_MS, image.kind)
+        self._board = board
+        self._control = board.control
+        self._run = run
+        self._name = image.name
+        times = run.times or RunTimes()
+        terms = (run.heap_bytes, run.timers, DEFAULT_WATCHDOG_MS, image.kind)
         self._install = AppInstall(image.name, image.code, *terms, times.every_ms, times.stop_after_ms)
         self._events = BoardEvents(self._control)
         self._start_ms = self._passed_ms = 0.0
@@ -82,13 +86,15 @@ class BoardRun:
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
-        control, run = self._control, self._run
+        control = self._control
+        run = self._run
         left_ms = run.uptime_ms - (await control.request(wire.Info())).now_ms
         while left_ms > 0:
             await control.request(wire.Advance(min(left_ms, wire.MAX_ADVANCE_MS)), self._most_wall_s)
             left_ms -= wire.MAX_ADVANCE_MS
         info = await control.request(wire.Info())
-        self._start_ms, before = info.now_ms, info.boot
+        self._start_ms = info.now_ms
+        before = info.boot
         await self._events.begin()
         await self._give(run.stimuli)
         refused: str | None = None
@@ -123,10 +129,16 @@ class BoardRun:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""
         for edge in levels_over_time(stimuli).edges:
             if edge.t_ms > after_ms:
-                at_ms = self._start_ms + edge.t_ms if edge.t_ms else None
+                if edge.t_ms:
+                    at_ms = self._start_ms + edge.t_ms
+                else:
+                    at_ms = None
                 await self._control.request(wire.SetInput(edge.pin, edge.level, at_ms))
         for given in stimuli:
-            at_ms = self._start_ms + given.at_ms if given.at_ms else None
+            if given.at_ms:
+                at_ms = self._start_ms + given.at_ms
+            else:
+                at_ms = None
             match given:
                 case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
                     await self._control.request(wire.SetSensor(sensor, {quantity: value}, at_ms))
@@ -174,15 +186,20 @@ class BoardRun:
         False: the run is over, as the program got stuck or this takes too long.
         """
         await self._events.read()
-        first_ms, first_cpu_s = self._events.now_ms, self._cpu_s
-        passed_ms, safe_ms = 0.0, wire.MAX_ADVANCE_MS
-        since_ms, before = 0.0, self._events.recorded  # a storm is seen over several short parts, too
+        first_ms = self._events.now_ms
+        first_cpu_s = self._cpu_s
+        passed_ms = 0.0
+        safe_ms = wire.MAX_ADVANCE_MS
+        # a storm is seen over several short parts, too
+        since_ms = 0.0
+        before = self._events.recorded
         for part_ms in chain(_FIRST_PARTS_MS, repeat(wire.MAX_ADVANCE_MS)):
             part_ms = min(part_ms, safe_ms, for_ms - passed_ms)
             if part_ms <= 0:
                 break
             if passed_ms - since_ms >= _FIRST_PARTS_MS[-1]:
-                since_ms, before = passed_ms, self._events.recorded
+                since_ms = passed_ms
+                before = self._events.recorded
             moves_before = self._events.recorded[1]
             try:
                 await self._advance(part_ms)
@@ -202,7 +219,10 @@ class BoardRun:
             if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
                 return self._too_long(before, passed_ms, passed_ms - since_ms, for_ms)
             moved = self._events.recorded[1] - moves_before
-            safe_ms = _RING_EVENTS / moved * part_ms if moved else wire.MAX_ADVANCE_MS
+            if moved:
+                safe_ms = _RING_EVENTS / moved * part_ms
+            else:
+                safe_ms = wire.MAX_ADVANCE_MS
         self._passed_ms += for_ms
         return not self._stuck
 
@@ -211,8 +231,12 @@ class BoardRun:
         self._passed_ms += passed_ms
         lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
         if lines + moves > CALM_EVENTS * max(part_ms, _FIRST_PARTS_MS[-1]) / 1000:
-            what = [count_text(lines, "line")] if lines else []
-            what += [count_text(moves, "pin change")] if moves or not lines else []
+            if lines:
+                what = [count_text(lines, "line")]
+            else:
+                what = []
+            if moves or not lines:
+                what += [count_text(moves, "pin change")]
             self._storm = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
         else:
             of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(for_ms, decimals=2)}"
@@ -222,7 +246,8 @@ class BoardRun:
 
     async def _soak(self) -> None:
         """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
-        run, soak_ms = self._run, self._affordable_soak_ms()
+        run = self._run
+        soak_ms = self._affordable_soak_ms()
         samples: list[tuple[float, int]] = []
         for part_ms in (0.0, *([soak_ms / _HEAP_SAMPLES] * _HEAP_SAMPLES)):
             if not await self._let_pass(part_ms):
@@ -256,13 +281,21 @@ class BoardRun:
 
         A program that gets stuck or traps over it is judged by that.
         """
-        control, events, row = self._control, self._events, await self._row()
+        control = self._control
+        events = self._events
+        row = await self._row()
         given = {one.pin for one in self._run.stimuli if isinstance(one, PinStimulus)}
-        own = set(row.pins) if row and row.state == "running" else set()
+        if row and row.state == "running":
+            own = set(row.pins)
+        else:
+            own = set()
         pins = (await control.request(wire.Pins())).pins
         for pin in [pin for pin in pins if pin.role == "input" and pin.pin in own - given]:
             await events.read()
-            edges, lines, pwm, leds = len(events.edges), len(events.lines), len(events.pwm), len(events.leds)
+            edges = len(events.edges)
+            lines = len(events.lines)
+            pwm = len(events.pwm)
+            leds = len(events.leds)
             for after_ms, flip in _PROBE:
                 await control.request(wire.SetInput(pin.pin, pin.level ^ flip))
                 if not await self._advance(after_ms):
@@ -270,15 +303,22 @@ class BoardRun:
             await events.read()
             moved = [Edge(e.t_ms - self._start_ms, e.pin, e.level) for e in events.edges[edges:] if e.pin != pin.pin]
             printed = [line for line in events.lines[lines:] if line.app == self._name]
-            changes, shown = [PwmChange(*one) for one in events.pwm[pwm:]], led_changes(events.leds[leds:], 0.0)
-            seen = [describe(moved, changes, shown)] if moved or changes or shown else []
-            seen += [count_text(len(printed), "line") + " printed"] if printed else []
+            changes = [PwmChange(*one) for one in events.pwm[pwm:]]
+            shown = led_changes(events.leds[leds:], 0.0)
+            if moved or changes or shown:
+                seen = [describe(moved, changes, shown)]
+            else:
+                seen = []
+            if printed:
+                seen += [count_text(len(printed), "line") + " printed"]
             what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
             self._probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
 
     async def _read_record(self) -> Record:
         """Read the board's record since the installation, and its console."""
-        run, name, start_ms = self._run, self._name, self._start_ms
+        run = self._run
+        name = self._name
+        start_ms = self._start_ms
         row = await self._row()
         rows = (await self._control.request(wire.Pins())).pins
         await self._events.read()
@@ -360,8 +400,10 @@ class BoardEvents:
         self.leds += leds.rows
         self.lines += log.lines
         self.lost = self.lost or bool(edges.dropped or log.dropped or pwm.dropped or leds.dropped)
-        self._edge_cursor, self._pwm_cursor = edges.cursor, pwm.next
-        self._led_cursor, self._log_cursor = leds.next, log.cursor
+        self._edge_cursor = edges.cursor
+        self._pwm_cursor = pwm.next
+        self._led_cursor = leds.next
+        self._log_cursor = log.cursor
         self.now_ms = edges.now_ms
 
     def between(self, start_ms: float, end_ms: float, last_line_ms: float, outside: Collection[int]) -> dict[str, Any]:
@@ -400,5 +442,8 @@ def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[LogLine]
     What ends without a line feed stands on one line with what the shim says after it: that makes two.
     """
     text, said, end = line.text.partition(SHIM_SAYS)
-    texts = [text, said + end] if said and text and line.app is not None else [line.text]
+    if said and text and line.app is not None:
+        texts = [text, said + end]
+    else:
+        texts = [line.text]
     return [LogLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]

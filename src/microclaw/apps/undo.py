@@ -52,7 +52,10 @@ class UndoChoice(Struct, frozen=True):
     def covers(self, person: str, conversation: str | None) -> bool:
         """True for an act of which the newest is meant. A schedule's was told in its chat, and is meant there alone."""
         where = conversation or ""
-        is_here = not where.startswith(SCHEDULED) if self.conversation is None else chat_of(where) == self.conversation
+        if self.conversation is None:
+            is_here = not where.startswith(SCHEDULED)
+        else:
+            is_here = chat_of(where) == self.conversation
         return is_here and person == self.by
 
 
@@ -61,7 +64,8 @@ class Undo:
 
     def __init__(self, installer: Installer, *, changes: ProgramChanges, direct_io: DirectIo, gate: Gate) -> None:
         self._gate = gate
-        self._devices, self._change_log = installer.devices, installer.change_log
+        self._devices = installer.devices
+        self._change_log = installer.change_log
         self._deferred = DeferredLog(self._change_log.database, self._change_log.now_ms)
         self._changes = changes
         self._direct_io = direct_io
@@ -85,7 +89,8 @@ class Undo:
             silent: dict[str, MicroclawError] = {}  # by device: it is not waited for again
             for change in changes:
                 try:
-                    if (error := silent.get(change.device_id)) is not None:
+                    error = silent.get(change.device_id)
+                    if error is not None:
                         raise error
                     taken.append(await self._take_back(change, report))
                     undone.append(change)
@@ -95,7 +100,10 @@ class Undo:
                     if isinstance(exc, DeviceUnreachable | DeviceTimeout):
                         silent[change.device_id] = exc
                     left.append(f"{change_text(change)}: {exc.message}")
-                    steps |= {exc.next_step: None} if exc.next_step else {}
+                    if exc.next_step:
+                        steps |= {exc.next_step: None}
+                    else:
+                        steps |= {}
                     report(Step("undo", f"not undone: {left[-1]}", "failed", next_step=exc.next_step))
             if left:
                 text = f"{self._text(undone) if undone else 'nothing was undone'}; not undone: {'; '.join(left)}"
@@ -109,7 +117,9 @@ class Undo:
         known = {device.device_id for device in self._devices.list()}
         of_turn = await self._change_log.changes_of_turn(last.turn)
         gone = [one for one in of_turn if in_force(one) and one.undoes is None and one.device_id not in known]
-        return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}" if gone else ""
+        if gone:
+            return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}"
+        return ""
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
@@ -160,7 +170,10 @@ class Undo:
         here = [change for change in found if change.device_id in names]
         theirs = [change for change in here if change.person == choice.by]
         own = [change for change in here if choice.covers(change.person, change.conversation)]
-        last = own[0] if own else None
+        if own:
+            last = own[0]
+        else:
+            last = None
         for act in reversed(await self._deferred.waiting(choice.device_id)):
             is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation)
             if is_meant and (last is None or act.at_ms >= last.at_ms):
@@ -186,7 +199,9 @@ class Undo:
 
     async def _take_back(self, change: Change, report: Report) -> TakenBack:
         await self._check(change)
-        device, undoes, back = change.device_id, change.change_id, change.inverse
+        device = change.device_id
+        undoes = change.change_id
+        back = change.inverse
         assert back is not None
         made: Made | PinChange
         if isinstance(back, SetLevel | SetPwm):
@@ -226,7 +241,8 @@ class Undo:
         """A pin is told as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
         said = []
         for undone in changes:
-            text, back = undone.summary, undone.inverse
+            text = undone.summary
+            back = undone.inverse
             if isinstance(back, SetLevel | SetPwm):
                 now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
                 text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
@@ -267,7 +283,10 @@ def change_text(change: Change) -> str:
 
 def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
     """Of the newest act there is nothing to revert, and `last` is an older one."""
-    before = [] if last is None else [f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})"]
+    if last is None:
+        before = []
+    else:
+        before = [f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})"]
     return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join((*steps, *before)))
 
 
@@ -284,8 +303,14 @@ def _nothing_of_this(
             next_step=f"an owner may: microclaw app undo {here[0].change_id}",
         )
     undone = next((change.change_id for change in history if in_force(change) and change.person == choice.by), None)
-    again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
-    where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
+    if undone is None:
+        again = ""
+    else:
+        again = f"what was undone last comes back with: microclaw app undo {undone}; "
+    if choice.device_id is None:
+        where = "boards"
+    else:
+        where = names.get(choice.device_id, choice.device_id)
     return UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
 
 

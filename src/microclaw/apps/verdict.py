@@ -38,15 +38,27 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
     for change in pwm:
         duties.setdefault(change.pin, []).append(change.duty)
     for pin, seen in duties.items():
-        span = f"duty {seen[0]}" if len(set(seen)) == 1 else f"duty {min(seen)} to {max(seen)} of 255"
+        if len(set(seen)) == 1:
+            span = f"duty {seen[0]}"
+        else:
+            span = f"duty {min(seen)} to {max(seen)} of 255"
         tones = {change.frequency_hz for change in pwm if change.pin == pin and change.duty}
-        highest = f" to {max(tones):,}" if len(tones) > 1 else ""
-        notes = f"{min(tones):,}{highest} Hz, " if tones else ""
+        if len(tones) > 1:
+            highest = f" to {max(tones):,}"
+        else:
+            highest = ""
+        if tones:
+            notes = f"{min(tones):,}{highest} Hz, "
+        else:
+            notes = ""
         parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {notes}{span}")
     for pin in dict.fromkeys(change.pin for change in leds):
         chains = [change.colors for change in leds if change.pin == pin]
         names = list(dict.fromkeys(name_of(color) for chain in chains for color in chain))
-        more = f" and {len(names) - _COLORS_SHOWN} more" if len(names) > _COLORS_SHOWN else ""
+        if len(names) > _COLORS_SHOWN:
+            more = f" and {len(names) - _COLORS_SHOWN} more"
+        else:
+            more = ""
         parts.append(f"{count_text(len(chains), 'LED change')} on pin {pin}, {', '.join(names[:_COLORS_SHOWN])}{more}")
     return "; ".join(parts)
 
@@ -130,7 +142,10 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
         return Verdict(True, "trapped", warnings=warnings, untried=untried)
     if fault is not None:
         error, next_step = fault
-        step = _IN_PYTHON.get(next_step, next_step) if record.is_python else next_step
+        if record.is_python:
+            step = _IN_PYTHON.get(next_step, next_step)
+        else:
+            step = next_step
         return Verdict(False, ended, error, step, warnings)
     has_effect = record.moved or record.roles or any(line.app is not None for line in record.lines)
     return Verdict(True, ended, warnings=warnings if has_effect else (*warnings, NO_EFFECT))
@@ -206,7 +221,10 @@ def _ended(record: Record) -> Ended:
 
 
 def _fault(record: Record) -> tuple[str, str] | None:
-    after = f"after {format_duration(record.board_ms, decimals=2)} of board time" if record.board_ms else "at its start"
+    if record.board_ms:
+        after = f"after {format_duration(record.board_ms, decimals=2)} of board time"
+    else:
+        after = "at its start"
     lines = [line.text for line in record.lines]
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
@@ -219,7 +237,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.rebooted:  # the line before the firmware's "Rebooting..." gives the reason
         said = next((line for line, after in pairwise(lines) if after == "Rebooting..."), "it did not say why")
         return f"it crashed the whole board: {said}", _CRASH
-    if fault := _said(lines, "dead") or _said(lines, "ended_itself"):
+    fault = _said(lines, "dead") or _said(lines, "ended_itself")
+    if fault:
         return fault
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.trap):
@@ -231,13 +250,15 @@ def _fault(record: Record) -> tuple[str, str] | None:
             f"it ended itself with {record.trap or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
-    if fault := _said(lines, "without_effect"):
+    fault = _said(lines, "without_effect")
+    if fault:
         return fault
     longest_ms = max(record.longest_call_ms, record.longest_main_ms)
     if record.longest_call_ms > MAX_CALL_MS or record.longest_main_ms > MAX_MAIN_MS:
         took = format_duration(longest_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
-    if leak := _leak(record) or _heap_full(record):
+    leak = _leak(record) or _heap_full(record)
+    if leak:
         return leak
     if record.never_ends:
         return "it does not end by itself: with an interval it would be begun once and never again", _STOPS
@@ -288,7 +309,8 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
         yield f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak"
     refused = filter(None, (_NO_ROOM.fullmatch(line.text) for line in record.lines))
-    if first := next(refused, None):
+    first = next(refused, None)
+    if first:
         yield f"it asked for {int(first[1]):,} B and its heap of {heap_bytes:,} B had no room"
     if any(line.text == _SLEPT_OUTSIDE for line in record.lines):
         yield "a callback tried to sleep: only main can, so it went on at once"

@@ -91,9 +91,13 @@ async def take_baseline(device: Device) -> Baseline:
     """Read the present cursors of the board's records."""
 
     async def newest(reading: type[EdgesRead | LogsRead | PwmRead]) -> Any:
-        return await device.call(reading(cursor=NEWEST)) if device.supports(reading.method) else None
+        if device.supports(reading.method):
+            return await device.call(reading(cursor=NEWEST))
+        return None
 
-    edges, logs, changes = await newest(EdgesRead), await newest(LogsRead), await newest(PwmRead)
+    edges = await newest(EdgesRead)
+    logs = await newest(LogsRead)
+    changes = await newest(PwmRead)
     edge, pwm, log = (None if page is None else page.cursor for page in (edges, changes, logs))
     return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
@@ -129,9 +133,12 @@ class Watch(Struct, frozen=True):
         Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
         one that only prints.
         """
-        device, name, sha256 = self.device, self.name, self.sha256
+        device = self.device
+        name = self.name
+        sha256 = self.sha256
         try:
-            if dead := await self._dead():
+            dead = await self._dead()
+            if dead:
                 return _reported(dead[0], dead)
             found = await self._evidence()
             if dead := await self._dead():  # it may have trapped in its first timer
@@ -245,7 +252,10 @@ class Watch(Struct, frozen=True):
         if not any(seen.values()) and waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
         # where reading a pin does not turn off what drives it
-        silent = [pin for pin in seen if not seen[pin]] if self.device.evidence_of(GpioGet.method) == "counted" else []
+        if self.device.evidence_of(GpioGet.method) == "counted":
+            silent = [pin for pin in seen if not seen[pin]]
+        else:
+            silent = []
         levels = {pin: (await self._read(GpioGet(pin))).level for pin in silent}
         return compare_edges(on_pin, seen, waited_ms, levels)
 
@@ -330,7 +340,9 @@ def _edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
 def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
     """Without the edge that opening a pin makes: its output still holds the level that a former program left there."""
     quick = any(after.t_ms - edge.t_ms <= _OPENING_MS for edge, after in pairwise(expected))
-    return seen[1:] if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick else seen
+    if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick:
+        return seen[1:]
+    return seen
 
 
 def _by_pin(changes: Iterable[E]) -> dict[int, list[E]]:

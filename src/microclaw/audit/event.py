@@ -26,33 +26,59 @@ MAX_NAME_CHARS: Final = 80
 class AuditKind(StrEnum):
     """`group.what`, a line a group. Docs: docs/reference/security-log.md."""
 
-    PAIRING_ASKED, PAIRING_REFUSED, PAIRING_DONE = "pairing.asked", "pairing.refused", "pairing.done"
-    CODE_WRONG, CODE_LOCKED = "code.wrong", "code.locked"
-    SECRET_MADE, SECRET_WRONG, SECRET_LOCKED = "secret.made", "secret.wrong", "secret.locked"
+    PAIRING_ASKED = "pairing.asked"
+    PAIRING_REFUSED = "pairing.refused"
+    PAIRING_DONE = "pairing.done"
+    CODE_WRONG = "code.wrong"
+    CODE_LOCKED = "code.locked"
+    SECRET_MADE = "secret.made"
+    SECRET_WRONG = "secret.wrong"
+    SECRET_LOCKED = "secret.locked"
     CERTIFICATE_FOREIGN = "certificate.foreign"
-    CREDENTIAL_REFUSED, CREDENTIAL_SUPERSEDED = "credential.refused", "credential.superseded"
+    CREDENTIAL_REFUSED = "credential.refused"
+    CREDENTIAL_SUPERSEDED = "credential.superseded"
     CREDENTIAL_REVOKED = "credential.revoked"
-    TOKEN_MADE, TOKEN_REVOKED = "token.made", "token.revoked"
-    TOKEN_WRONG, TOKEN_LOCKED, TOKEN_MISUSED = "token.wrong", "token.locked", "token.misused"
-    SIGNIN_LINK, SIGNIN_OPENED, SIGNIN_ENDED = "signin.link", "signin.opened", "signin.ended"
-    SIGNIN_PASSWORD, SIGNIN_WRONG, SIGNIN_LOCKED = "signin.password", "signin.wrong", "signin.locked"
+    TOKEN_MADE = "token.made"
+    TOKEN_REVOKED = "token.revoked"
+    TOKEN_WRONG = "token.wrong"
+    TOKEN_LOCKED = "token.locked"
+    TOKEN_MISUSED = "token.misused"
+    SIGNIN_LINK = "signin.link"
+    SIGNIN_OPENED = "signin.opened"
+    SIGNIN_ENDED = "signin.ended"
+    SIGNIN_PASSWORD = "signin.password"
+    SIGNIN_WRONG = "signin.wrong"
+    SIGNIN_LOCKED = "signin.locked"
     SIGNIN_REFUSED = "signin.refused"
-    APPROVAL_ASKED, APPROVAL_EXPIRED, APPROVAL_REFUSED = "approval.asked", "approval.expired", "approval.refused"
+    APPROVAL_ASKED = "approval.asked"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_REFUSED = "approval.refused"
     APPROVAL_DECIDED = "approval.decided"
     ROLE_CHANGED = "role.changed"
-    DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED = "device.added", "device.changed", "device.removed"
+    DEVICE_ADDED = "device.added"
+    DEVICE_CHANGED = "device.changed"
+    DEVICE_REMOVED = "device.removed"
     CONFIG_CHANGED = "config.changed"
     FORCED = "exec.forced"
-    FIRMWARE_KEY, FIRMWARE_PUBLISHED, FIRMWARE_WITHDRAWN = "firmware.key", "firmware.published", "firmware.withdrawn"
+    FIRMWARE_KEY = "firmware.key"
+    FIRMWARE_PUBLISHED = "firmware.published"
+    FIRMWARE_WITHDRAWN = "firmware.withdrawn"
     FIRMWARE_OFFERED = "firmware.offered"
-    BACKUP_MADE, BACKUP_RESTORED = "backup.made", "backup.restored"
-    PROGRAM_INSTALLED, PROGRAM_REMOVED, PROGRAM_STARTED = "program.installed", "program.removed", "program.started"
-    PROGRAM_STOPPED, PROGRAM_RESTORED = "program.stopped", "program.restored"
+    BACKUP_MADE = "backup.made"
+    BACKUP_RESTORED = "backup.restored"
+    PROGRAM_INSTALLED = "program.installed"
+    PROGRAM_REMOVED = "program.removed"
+    PROGRAM_STARTED = "program.started"
+    PROGRAM_STOPPED = "program.stopped"
+    PROGRAM_RESTORED = "program.restored"
     CHANGE_UNDONE = "change.undone"
     CALL_ACTED = "call.acted"
     TOOL_ACTED = "tool.acted"
-    TASK_STARTED, TASK_ENDED, TASK_REFUSED = "task.started", "task.ended", "task.refused"
-    EGRESS_ALLOWED, EGRESS_REFUSED = "egress.allowed", "egress.refused"
+    TASK_STARTED = "task.started"
+    TASK_ENDED = "task.ended"
+    TASK_REFUSED = "task.refused"
+    EGRESS_ALLOWED = "egress.allowed"
+    EGRESS_REFUSED = "egress.refused"
 
 
 # Kinds that end so are acts of this host's people; any other may come from outside.
@@ -126,7 +152,8 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
         "text": _safe(event.text, MAX_TEXT_CHARS, event.known),
     }
     for name in ("about", "address", "by", "approval"):
-        if (value := getattr(event, name)) is not None:
+        value = getattr(event, name)
+        if value is not None:
             fields[name] = _safe(value, MAX_NAME_CHARS)
     if event.count != 1:
         fields["count"] = event.count
@@ -163,4 +190,6 @@ def _masked(found: re.Match[str]) -> str:
     """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
     chars = [(char.isdigit(), char.isupper()) for char in found[0] if char.isalnum()]
     changes = sum(before != after for before, after in pairwise(chars))
-    return "[masked]" if found[1] is None and (changes >= _MIXED * len(chars) or found[0].isupper()) else found[0]
+    if found[1] is None and (changes >= _MIXED * len(chars) or found[0].isupper()):
+        return "[masked]"
+    return found[0]

@@ -98,7 +98,11 @@ class AuditLog:
 
     def record(self, event: AuditEvent) -> None:
         """Write the event soon, unless there are too many like it. It neither waits nor raises."""
-        at_ms, about = self._now_ms(), None if event.about is None else self._mask(event.about)
+        at_ms = self._now_ms()
+        if event.about is None:
+            about = None
+        else:
+            about = self._mask(event.about)
         event = replace(event, text=self._mask(event.text), about=about)
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
@@ -122,7 +126,8 @@ class AuditLog:
         if all(self._written[key] < limit for key, limit in room.items()):
             self._written.update(list(room))
             return [event]
-        if (left_out := self._left_out.get(event.kind)) is None:
+        left_out = self._left_out.get(event.kind)
+        if left_out is None:
             self._left_out[event.kind] = Counter()
             return [replace(event, text=f"{event.text} (from here on some of this kind are only counted)")]
         source = _source(event)
@@ -175,7 +180,8 @@ class AuditLog:
             return False
         if self._lost:
             _log.warning("%d lines of the security log were lost while it could not be written", self._lost)
-        self._lost, self.problem = 0, None
+        self._lost = 0
+        self.problem = None
         return True
 
     def _fail(self, text: str) -> None:
@@ -186,7 +192,8 @@ class AuditLog:
 
 def _room(event: AuditEvent) -> dict[tuple[object, ...], int]:
     """Whatever must have room for the event's line, and how many lines each has in an hour."""
-    kind, by = event.kind, event.by
+    kind = event.kind
+    by = event.by
     if event.is_act and (by is None or kind not in BUSY):
         return {(kind, by): 300}
     if event.is_act:  # lines of the same person that nobody said yes to leave in those that somebody did

@@ -72,8 +72,11 @@ def hash_of(line: bytes) -> str:
 
 def named_by(fields: dict[str, Any] | None) -> Link | None:
     """The line before, as a line names it; None for a line without a place in the chain."""
-    n, prev = (fields or {}).get("n"), (fields or {}).get("prev")
-    return Link(n - 1, prev) if type(n) is int and n > 0 and isinstance(prev, str) else None
+    n = (fields or {}).get("n")
+    prev = (fields or {}).get("prev")
+    if type(n) is int and n > 0 and isinstance(prev, str):
+        return Link(n - 1, prev)
+    return None
 
 
 def end_of(data: bytes, last: Link, *, anywhere: bool = False) -> Link:
@@ -92,7 +95,8 @@ def append_events(home: Path, events: Collection[AuditEvent]) -> None:
     """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
     at_ms = time.time_ns() // 1_000_000
     for stem in STEMS:
-        if lines := [line_of(event, at_ms) for event in events if STEMS[event.is_act] == stem]:
+        lines = [line_of(event, at_ms) for event in events if STEMS[event.is_act] == stem]
+        if lines:
             append_lines(home / FOLDER, stem, lines)
 
 
@@ -100,16 +104,22 @@ def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     """Add lines of `line_of` to a set's chain. OSError leaves its file as it was, StoreError is for an open folder."""
     make_private_folder(folder)
     with locked(folder):
-        path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
+        path = set_paths(folder, stem)[-1]
+        kept = read_head(folder, stem)
+        begun = begun_sets(folder)
         size = path.stat().st_size if path.exists() else 0
-        head = Head(START, 0) if kept is None else kept
+        if kept is None:
+            head = Head(START, 0)
+        else:
+            head = kept
         rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
         last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
         is_torn = rest[-1:] not in (b"", b"\n")
         data, end = seal(lines, last)
         if size and size + len(data) > FILE_BYTES:
             head = _rotate(folder, stem, Head(last, size, head.anchor))
-            size, is_torn = 0, False
+            size = 0
+            is_torn = False
         if kept is None and stem in begun and not last.n:
             _keep(folder.with_name(BEGUN), begun | {stem: True})
         data = b"\n" * is_torn + data
@@ -194,18 +204,24 @@ def follow(
 ) -> ChainReport:
     """A set's lines, each with its file and number, oldest first. `begun_again` is None where no chain began."""
     report = ChainReport(stem, START if head is None else head.anchor)
-    anchor, place = report.anchor, (f"{stem}.jsonl", 0)
+    anchor = report.anchor
+    place = (f"{stem}.jsonl", 0)
 
     def broken(what: str, text: str) -> None:
         report.breaks.append(Break(what, text, *place))
 
     for file, number, line in lines:
         place = (file, number)
-        if (fields := fields_of(line)) is None:
+        fields = fields_of(line)
+        if fields is None:
             report.torn.append(place)
             continue
-        named, before = named_by(fields), report.last if report.lines else anchor
-        n = 0 if named is None else named.n + 1
+        named = named_by(fields)
+        before = report.last if report.lines else anchor
+        if named is None:
+            n = 0
+        else:
+            n = named.n + 1
         # A power cut between keeping the anchor and removing the oldest file leaves lines before the anchor.
         if named is None or (n <= before.n and report.lines):
             broken("inserted", f"line {n or 'without a place'} comes after line {before.n}")
@@ -214,7 +230,8 @@ def follow(
             broken("removed", f"lines {before.n + 1} to {n - 1} are missing before it")
         elif n > before.n and named != before:
             broken("changed", f"line {before.n} is not the one that line {n} names")
-        report.last, report.lines = Link(n, hash_of(line)), report.lines + 1
+        report.last = Link(n, hash_of(line))
+        report.lines = report.lines + 1
         if head is not None and any(kept.n == n and kept != report.last for kept in (head.last, anchor)):
             broken("changed", f"line {n} is not the one that the kept head names")
         report.found |= {report.last.hash} & set(noted)
@@ -293,7 +310,8 @@ def _write(path: Path, data: bytes, size: int) -> None:
 
 def _rotate(folder: Path, stem: str, head: Head) -> Head:
     """Make room for a new file. The anchor, the last line of what goes, is kept before it goes."""
-    paths, kept = set_paths(folder, stem), folder / f"{stem}.head"
+    paths = set_paths(folder, stem)
+    kept = folder / f"{stem}.head"
     head = replace(head, anchor=end_of(_content(paths[0]), head.anchor, anywhere=True))
     _keep(kept, head)
     paths[0].unlink(missing_ok=True)

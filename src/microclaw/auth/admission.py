@@ -37,7 +37,8 @@ async def open_admission(settings: Settings, database: Database, record: Record)
     people = await People.opened(database, record=record)
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)
-    always_ask, schedules = settings.agent.approvals == "always", ScheduleTable(database)
+    always_ask = settings.agent.approvals == "always"
+    schedules = ScheduleTable(database)
     gate = Gate(people, approvals, always_ask=always_ask, record=record, schedules=schedules)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record)
     sign_ins = SignIns(database, people, record=record)

@@ -208,7 +208,9 @@ class Approvals:
     def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
         waiting = self._waiting.get(pending.approval_id)
-        return 0.0 if waiting is None else max(0.1, waiting.until_s - asyncio.get_running_loop().time())
+        if waiting is None:
+            return 0.0
+        return max(0.1, waiting.until_s - asyncio.get_running_loop().time())
 
     def question(
         self, pending: PendingApproval, *, of: str | None = None, actions: tuple[Action, ...] = ()
@@ -235,7 +237,8 @@ class Approvals:
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        if (act := _act.get()) is not None:
+        act = _act.get()
+        if act is not None:
             act.yes = None  # a yes of before is not to this question
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         if self._closed:
@@ -255,7 +258,8 @@ class Approvals:
         loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
-        outcome, step = ApprovalOutcome(pending, "withdrawn", None), None
+        outcome = ApprovalOutcome(pending, "withdrawn", None)
+        step = None
         why = "it was stopped before somebody answered"
         self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
@@ -305,7 +309,8 @@ class Approvals:
         if asked is None or asked.decision.done():
             text = f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over"
             raise UnknownName(text, next_step="microclaw approval list")
-        pending, name = asked.pending, name_of(self._roles, by)
+        pending = asked.pending
+        name = name_of(self._roles, by)
         taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
             self._note(AuditKind.APPROVAL_REFUSED, pending, f"{'yes' if approved else 'no'} does not count: ", name)
@@ -335,11 +340,14 @@ class Approvals:
         if asked is None:
             return None
         done, _ = await asyncio.wait((asked.end,), timeout=timeout_s)
-        return asked.end.result() if done else None
+        if done:
+            return asked.end.result()
+        return None
 
     def withdraw(self, approval_id: str) -> None:
         """Drop it, as the asker has gone. Nothing happens when it waits no more."""
-        if (asked := self._waiting.get(approval_id)) is not None:
+        asked = self._waiting.get(approval_id)
+        if asked is not None:
             asked.settle("withdrawn")
 
     def close(self) -> None:
@@ -374,7 +382,8 @@ class Approvals:
 
     def _note(self, kind: AuditKind, pending: PendingApproval, text: str, by: str | None = None) -> None:
         """Of the act only its tool, or its first word, as the rest may be a person's words."""
-        asker, what = name_of(self._roles, pending.person_id), pending.tool or (pending.action.split() or ["?"])[0]
+        asker = name_of(self._roles, pending.person_id)
+        what = pending.tool or (pending.action.split() or ["?"])[0]
         told = f"{text}{what}{', risky' * pending.risky}, asked by {asker} {door_words(pending.door)}"
         self._record(AuditEvent(kind, told, about=pending.approval_id, by=by or asker))
 

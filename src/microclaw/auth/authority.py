@@ -128,9 +128,11 @@ class Authority:
         To be asked every RENEWAL_CHECK_S. Live contexts get the new one: connections stay, new ones get it. StoreError
         where the disk does not take it; it is tried again then.
         """
-        names, now = await asyncio.to_thread(self._look), from_ms(self._now_ms())
+        names = await asyncio.to_thread(self._look)
+        now = from_ms(self._now_ms())
         if self._server is not None and HostNames.of(self._server).covers(names):
-            begin, end = self._server.not_valid_before_utc, self._server.not_valid_after_utc
+            begin = self._server.not_valid_before_utc
+            end = self._server.not_valid_after_utc
             if begin <= now < begin + (end - begin) * 2 / 3:
                 return
         server = server_certificate(self.pair, names.names, names.addresses, now)
@@ -199,7 +201,8 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 def _remedy(folder: Path, *, shared: bool) -> str:
     """The step where the authority in `folder` is not the one that the store's devices trust."""
-    path, restored = folder / AUTHORITY_FILE, "microclaw backup restore FILE --replace"
+    path = folder / AUTHORITY_FILE
+    restored = "microclaw backup restore FILE --replace"
     if shared:
         return f"copy another host's identity/authority.pem to {path} (mode 600), or: {restored}; docs/cluster.md"
     again = f"echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"

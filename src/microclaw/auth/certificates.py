@@ -143,7 +143,8 @@ def server_certificate(
 
 def host_certificate(authority: KeyPair, host_id: str) -> KeyPair:
     """A new key and certificate by which a host asks others of the fleet, and answers them; for one run."""
-    key, whose = ec.generate_private_key(ec.SECP256R1()), [x509.DNSName(HOSTS_NAME)]
+    key = ec.generate_private_key(ec.SECP256R1())
+    whose = [x509.DNSName(HOSTS_NAME)]
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     now = since_release(datetime.now(UTC))
     return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), _early(now), now + DEVICE_LIFE))
@@ -155,7 +156,8 @@ def device_certificate(
     """A client certificate that says which device its holder is, and nothing else."""
     if not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"{device_id!r} is not a device id")
-    whose, usages = [x509.UniformResourceIdentifier(URN + device_id)], (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    whose = [x509.UniformResourceIdentifier(URN + device_id)]
+    usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
     return _leaf(authority, device_id, whose, usages, public_key, _early(now), now + DEVICE_LIFE)
 
 
@@ -168,7 +170,8 @@ def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
         raise ProtocolError(f"the certificate request has {len(der)} bytes, at most {MAX_CSR_BYTES} are read")
     try:
         request = x509.load_der_x509_csr(der)
-        key, is_proven = request.public_key(), request.is_signature_valid
+        key = request.public_key()
+        is_proven = request.is_signature_valid
     except _UNREADABLE as exc:
         raise ProtocolError(f"the certificate request cannot be read: {exc or type(exc).__name__}") from exc
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1) or not is_proven:

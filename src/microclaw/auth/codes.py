@@ -48,7 +48,10 @@ class CodeKind(Struct, frozen=True):
 
     def hash(self, code: str) -> bytes:
         """The hash that is kept of a code. A reader of it finds six digits by trying; typing them takes a person."""
-        plain = re.sub(r"[\s-]", "", code).upper() if self.is_typed else code
+        if self.is_typed:
+            plain = re.sub(r"[\s-]", "", code).upper()
+        else:
+            plain = code
         return digest_of(plain)
 
     def giving_way(
@@ -60,21 +63,27 @@ class CodeKind(Struct, frozen=True):
         taken, the place with the most. So a holder, and a place, has a share. A newcomer without a code also gets the
         place of the oldest that had `kept_s` to be typed: one machine can have a whole range of addresses.
         """
-        holders, places = Counter(row.holder for row in waiting), Counter(row.place for row in waiting)
+        holders = Counter(row.holder for row in waiting)
+        places = Counter(row.place for row in waiting)
         if holders[holder] >= self.of_holder:
             return None
         if places[place] >= self.of_place:
-            among, largest, own = [row for row in waiting if row.place == place], place, holders[holder]
+            among = [row for row in waiting if row.place == place]
+            largest = place
+            own = holders[holder]
             most = max(holders[row.holder] for row in among)
         elif len(waiting) >= self.in_all:
-            among, own = list(waiting), places[place]
+            among = list(waiting)
+            own = places[place]
             largest, most = places.most_common(1)[0]
         else:
             return ()
         if most > own + 1:  # its newest: an older code may be one that a person is just typing
             rivals = [row for row in reversed(among) if row.place == largest]
             return (max(rivals, key=lambda row: holders[row.holder]),)
-        return None if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
+        if own or among[0].made_ms + self.kept_s * 1000 > now_ms:
+            return None
+        return (among[0],)
 
 
 PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
@@ -142,9 +151,11 @@ class Codes:
         instead_of: Collection[CodeRow] = (),
     ) -> tuple[str, CodeRow]:
         """A new code that is kept, and its row: the only time that the host has it. Forgets those of `instead_of`."""
-        host, gone = self.table.host or "", [one.hash for one in instead_of]
+        host = self.table.host or ""
+        gone = [one.hash for one in instead_of]
         while True:  # until it is one that is not out already
-            code, now_ms = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars)), self.now_ms()
+            code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
+            now_ms = self.now_ms()
             until_ms = now_ms + int(kind.life_s * 1000)
             row = CodeRow(kind.name, kind.hash(code), host, holder, place, about, now_ms, until_ms)
             if await self.table.add(row, now_ms, instead_of=gone):

@@ -184,7 +184,8 @@ class DeviceCredentials:
         if identity.method != "token":
             return None
         live = {row.state: row for row in await self._table.tokens_of(identity.device_id)}
-        current, pending = live.get("current"), live.get("pending")
+        current = live.get("current")
+        pending = live.get("pending")
         now_ms = self._now_ms()
         if current is None or current.hash.hex() != identity.credential or now_ms - current.made_ms < ROTATE_AFTER_MS:
             return None
@@ -269,13 +270,18 @@ class DeviceCredentials:
     async def _by_token(self, authorization: str) -> Identity | Refusal:
         """Of `Bearer <token>` (RFC 6750; the scheme's case does not matter)."""
         scheme, _, text = authorization[: MAX_AUTHORIZATION_CHARS + 1].partition(" ")
-        token, now_ms = text.strip(), self._now_ms()
-        device_id = token_device(token) if scheme.lower() == "bearer" else None
+        token = text.strip()
+        now_ms = self._now_ms()
+        if scheme.lower() == "bearer":
+            device_id = token_device(token)
+        else:
+            device_id = None
         if device_id is None or len(authorization) > MAX_AUTHORIZATION_CHARS:
             return Refusal(Reason.MALFORMED_AUTHORIZATION)
         digest = digest_of(token)
         use = await self._table.use_token(device_id, digest, now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
-        if (refused := _REFUSED.get(use)) is not None:
+        refused = _REFUSED.get(use)
+        if refused is not None:
             return Refusal(refused, device_id)
         return Identity(device_id, "token", digest.hex(), now_ms)
 
@@ -310,4 +316,6 @@ def mint_token(device_id: str, secret: bytes) -> str:
 def token_device(token: str) -> str | None:
     """The device that a token names, or None when it is no token."""
     found = _TOKEN.fullmatch(token)
-    return found[1] if found else None
+    if found:
+        return found[1]
+    return None

@@ -99,7 +99,10 @@ class Gate:
         if self._schedules is not None and standing is not None and await self._schedules.allows(standing):
             return
         risky = permission is Permission.RISKY
-        shown = (*detail, TAINTED_NOTE) if tainted and not risky else tuple(detail)
+        if tainted and not risky:
+            shown = (*detail, TAINTED_NOTE)
+        else:
+            shown = tuple(detail)
         yes = await self._approvals.ask(
             person_id,
             action,

@@ -138,7 +138,10 @@ class HostIdentity:
         StoreError. Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
         try:
-            key = None if csr is None else read_csr(csr)
+            if csr is None:
+                key = None
+            else:
+                key = read_csr(csr)
         except ProtocolError:
             return self._refused(Reason.MALFORMED_REQUEST, address)
         if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
@@ -146,13 +149,16 @@ class HostIdentity:
         if secret is None:
             return await self.request_code(address, board, key=key)
         answer = await self._by_secret(address, board, key, secret)
-        return self._refused(answer, address) if isinstance(answer, Reason) else answer
+        if isinstance(answer, Reason):
+            return self._refused(answer, address)
+        return answer
 
     async def request_code(
         self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
     ) -> PendingPairing | Refusal:
         """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
-        holder, place = single_address(address), address_range(address)
+        holder = single_address(address)
+        place = address_range(address)
         try:
             async with asyncio.timeout(SHOW_S), self._one_code:  # one at a time: each sees the places that are taken
                 waiting = [one.row for one in self.pending]
@@ -166,7 +172,8 @@ class HostIdentity:
             text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
             raise StoreUnreachable(text, next_step="let the device ask again; microclaw status --cluster") from exc
         for one in gone:
-            if (rival := self._pending.pop(one.hash, None)) is not None:
+            rival = self._pending.pop(one.hash, None)
+            if rival is not None:
                 rival.outcome.set_result(Refusal(Reason.TOO_MANY_PENDING))
         known = (board,) if board in board_ids() else ()
         self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
@@ -194,7 +201,8 @@ class HostIdentity:
         will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile, or the host
         that it reached does not answer.
         """
-        if (locked_s := self._codes.locked_s(DEVICE)) > 0:
+        locked_s = self._codes.locked_s(DEVICE)
+        if locked_s > 0:
             self.record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
             step = f"wait {locked_s:.0f} s, then type the code the device shows now"
             raise Overloaded(f"pairing is locked after {DEVICE.wrong_tries} wrong codes", next_step=step)
@@ -204,7 +212,8 @@ class HostIdentity:
             return await self.pair_shown(digest, wish)
         row = await self._codes.table.find(DEVICE.name, digest, 0)  # its host says when it is over
         if row is not None and row.host != (self._codes.table.host or "") and self.ask_host is not None:
-            if (paired := await self.ask_host(row.host, digest, wish)) is not None:
+            paired = await self.ask_host(row.host, digest, wish)
+            if paired is not None:
                 return paired
             text = f"the host {host_called(row.host)}, which the device reached, does not answer"
             step = "it may be paired all the same: microclaw device list; else let it ask for a new code"
@@ -217,7 +226,8 @@ class HostIdentity:
     async def pair_shown(self, digest: bytes, wish: Wish) -> str:
         """As `confirm`, for the device that waits at this host with the code of this hash."""
         self._drop_expired()
-        if (pending := self._pending.pop(digest, None)) is None:
+        pending = self._pending.pop(digest, None)
+        if pending is None:
             raise DeviceUnreachable(_LEFT, next_step="let it ask for a new code")
         try:
             enrol = pending.enrol or self._enrol
@@ -262,7 +272,9 @@ class HostIdentity:
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
     ) -> IssuedCredential | Reason:
-        source, paired, is_profile = single_address(address), None, board in board_ids()
+        source = single_address(address)
+        paired = None
+        is_profile = board in board_ids()
         if self._codes.locked_s(PROVISION, source) > 0:
             return Reason.PAIRING_LOCKED
         async with self._one_secret:  # two requests with one secret must not enter two devices

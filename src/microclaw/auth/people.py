@@ -80,10 +80,13 @@ class WithAutomation:
     """People, and an automation that is nobody: it has a role, and no address, token or approval."""
 
     def __init__(self, people: Roles, automation: Person) -> None:
-        self._people, self._automation = people, automation
+        self._people = people
+        self._automation = automation
 
     def get(self, person_id: str) -> Person | None:
-        return self._automation if person_id == self._automation.person_id else self._people.get(person_id)
+        if person_id == self._automation.person_id:
+            return self._automation
+        return self._people.get(person_id)
 
 
 MAX_PEOPLE: Final = 256
@@ -134,7 +137,8 @@ class People:
 
     def named(self, reference: str) -> Person:
         """The person of this name or id; UnknownName."""
-        if (person := self._find(reference)) is None:
+        person = self._find(reference)
+        if person is None:
             names = ", ".join(known.name for known in self.list())
             raise UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
         return person
@@ -168,7 +172,8 @@ class People:
             self._told = {row.hash: self._told[row.hash] for row in rows if row.hash in self._told}
             here = [row for row in rows if row.place == channel]
             own = tuple(row for row in here if row.holder == external_id)
-            if told := next((self._told[row.hash] for row in own if row.hash in self._told), None):
+            told = next((self._told[row.hash] for row in own if row.hash in self._told), None)
+            if told:
                 return told
             gone = own or PERSON.giving_way(here, external_id, channel, self._codes.now_ms())
             if gone is None:
@@ -191,7 +196,8 @@ class People:
 
         Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
         """
-        if (wait_s := self._codes.locked_s(PERSON)) > 0:
+        wait_s = self._codes.locked_s(PERSON)
+        if wait_s > 0:
             self._record(AuditEvent(AuditKind.CODE_LOCKED, "people's codes, after too many wrong ones", by=OWNER.name))
             text = f"{PERSON.wrong_tries} wrong codes within a minute: no code is looked at for a while"
             raise PermissionRefused(text, next_step=f"wait {wait_s:.0f} s")
@@ -199,7 +205,8 @@ class People:
             "this code is wrong, was used, or its ten minutes are over",
             next_step="write to the bot again: it answers with a code",
         )
-        if (asked := await self._codes.find(PERSON, code)) is None:
+        asked = await self._codes.find(PERSON, code)
+        if asked is None:
             self._codes.wrong(PERSON)
             self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in", by=OWNER.name))
             raise gone
@@ -278,7 +285,8 @@ class People:
         if tidy is None:
             rule = f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first"
             raise ConfigError(f"{name[:MAX_PERSON_NAME]!r} is no name for a person", next_step=rule)
-        if (alike := self._alike(tidy)) is not None:
+        alike = self._alike(tidy)
+        if alike is not None:
             text = f"{tidy} would be taken for {alike.name}, who is here already"
             raise ConfigError(text, next_step="another name, or: microclaw person list")
         return tidy

@@ -46,13 +46,16 @@ class GivenCertificate:
     def _load(self) -> HostNames:
         """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""
         certificate, key = self._files
-        pem, now = read_given(certificate, MAX_PEM_BYTES), from_ms(self._now_ms())
+        pem = read_given(certificate, MAX_PEM_BYTES)
+        now = from_ms(self._now_ms())
         read_given(key, MAX_PEM_BYTES)
         if key.stat().st_mode & 0o007:
             raise ConfigError(f"everybody may read or change the key {key}", next_step=f"chmod o-rwx {key}")
         try:
             leaf = x509.load_pem_x509_certificates(pem)[0]
-            names, begin, end = HostNames.of(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            names = HostNames.of(leaf)
+            begin = leaf.not_valid_before_utc
+            end = leaf.not_valid_after_utc
             people_context().load_cert_chain(certificate, key, password="")
             if not begin <= now < end:
                 text = f"{certificate} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and today is {now:%Y-%m-%d}"

@@ -45,7 +45,9 @@ class Questions:
     async def find(self, approval_id: str) -> Question | None:
         """The question, or the act that was said yes to."""
         found = self._approvals.find(approval_id)
-        return None if found is None else self._here(found)
+        if found is None:
+            return None
+        return self._here(found)
 
     async def decide(
         self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
@@ -116,7 +118,8 @@ class Approval(WaitingApproval, frozen=True, kw_only=True, omit_defaults=True):
     def ended(self) -> str:
         if self.end is None:
             return ""
-        why, step = self.end.why and f": {self.end.why}", self.end.next_step and f"\nnext: {self.end.next_step}"
+        why = self.end.why and f": {self.end.why}"
+        step = self.end.next_step and f"\nnext: {self.end.next_step}"
         return f"\n{self.end.state.replace('_', ' ')}{why}{step or ''}"
 
     def lines(self) -> Iterable[str]:
@@ -174,7 +177,10 @@ async def decide(
     """Say yes or no; the first decision counts. A yes also tells how the act ended."""
     decided = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always, nobody=nobody)
     settled = replace(decided, left_s=0.0)
-    end = await _end(questions, settled, wait_s) if approved else None
+    if approved:
+        end = await _end(questions, settled, wait_s)
+    else:
+        end = None
     outcome = "approved" if approved else "declined"
     return _filled(Approval, questions, call, settled, outcome=outcome, end=end)
 
@@ -185,7 +191,9 @@ async def _end(questions: Questions, question: Question, wait_s: float) -> ActEn
 
 
 def _filled(kind: type[W], questions: Questions, call: Call, question: Question, **more: Any) -> W:
-    pending, own = question.pending, f"{call.chat_id}."  # of this token's requests
+    # of this token's requests
+    pending = question.pending
+    own = f"{call.chat_id}."
     is_own = pending.channel == call.channel and not call.direct and pending.chat_id.startswith(own)
     return filled(
         kind,

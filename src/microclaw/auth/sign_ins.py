@@ -100,11 +100,15 @@ class SignIns(Credentials[SignIn]):
     async def with_code(self, code: str, *, address: str, agent: str) -> OpenedSession | None:
         """Use a code up; None when it is wrong, over or used. TooManyTries after many such, never for a right one."""
         row = await self._codes.take(SIGN_IN, code)
-        person = None if row is None else await self._people.look_up(row.holder)
+        if row is None:
+            person = None
+        else:
+            person = await self._people.look_up(row.holder)
         if person is not None:
             return await self._open(person, "link", address, agent)
         source = single_address(address)
-        if (wait_s := self._codes.locked_s(SIGN_IN, source)) > 0:
+        wait_s = self._codes.locked_s(SIGN_IN, source)
+        if wait_s > 0:
             self.record(AuditEvent(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address=address))
             raise TooManyTries(wait_s)
         self._codes.wrong(SIGN_IN, source)
@@ -119,7 +123,8 @@ class SignIns(Credentials[SignIn]):
         """
         keys = (single_address(address), name.casefold()[:80], _EVERYBODY)
         counted = tuple(zip(self._tries, keys, strict=True))
-        if (wait_s := max(tries.wait_s(key) for tries, key in counted)) > 0:
+        wait_s = max(tries.wait_s(key) for tries, key in counted)
+        if wait_s > 0:
             self.record(AuditEvent(AuditKind.SIGNIN_LOCKED, "too many wrong passwords in a minute", address=address))
             raise TooManyTries(wait_s)
         for tries, key in counted:
@@ -128,7 +133,10 @@ class SignIns(Credentials[SignIn]):
             person: Person | None = self._people.named(name)
         except UnknownName:
             person = None
-        row = None if person is None else await self._passwords.get(person.person_id)
+        if person is None:
+            row = None
+        else:
+            row = await self._passwords.get(person.person_id)
         is_right = await self._in_turn(lambda: self._is_right(password, None if row is None else row.hash))
         if is_right and person is not None:
             for tries, key in counted:
@@ -142,7 +150,9 @@ class SignIns(Credentials[SignIn]):
     async def set_password(self, reference: str, password: str) -> Person:
         """Every session of the person ends with the old one. ConfigError for one that is too short or too long, or
         repeats itself."""
-        person, text, different = self._people.named(reference), _normal(password), len(set(_normal(password)))
+        person = self._people.named(reference)
+        text = _normal(password)
+        different = len(set(_normal(password)))
         if not MIN_CHARS <= len(text) <= MAX_CHARS or different < MIN_DIFFERENT:
             fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, {MIN_DIFFERENT} of them different"
             step = "take another one, for example four words"
@@ -181,7 +191,8 @@ class SignIns(Credentials[SignIn]):
 
     async def _open(self, person: Person, how: str, address: str, agent: str) -> OpenedSession:
         await self._make_room(person)
-        secret, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        now_ms = self._now_ms()
         shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
         sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
         one = SignIn(sign_in_id, person.person_id, digest_of(secret), how, address, shown, now_ms, now_ms, person)
@@ -191,7 +202,8 @@ class SignIns(Credentials[SignIn]):
 
     async def _make_room(self, person: Person) -> None:
         """Forget what is over for good, and the least used of too many."""
-        rows, begun_ms = await self._table.list(), self._now_ms() - LONGEST_MS
+        rows = await self._table.list()
+        begun_ms = self._now_ms() - LONGEST_MS
         for row in (row for row in rows if row.made_ms <= begun_ms):
             await self._table.delete(row.sign_in_id)
         known = [self._complete(row) for row in rows if row.made_ms > begun_ms and row.person_id == person.person_id]
@@ -202,7 +214,10 @@ class SignIns(Credentials[SignIn]):
         for one in sessions:
             await self._end_one(one.sign_in_id)
             whose = one.person.name
-            text = why if by in (None, whose) else f"{why}: {whose}'s session"
+            if by in (None, whose):
+                text = why
+            else:
+                text = f"{why}: {whose}'s session"
             self.record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
 
     def _is_right(self, password: str, hashed: str | None) -> bool:

@@ -97,10 +97,12 @@ class Credentials(Generic[C]):
 
     async def who(self, secret: str) -> C | None:
         """The one of this secret, which is a use of it; None when it lets nobody in."""
-        if (row := await self._row(secret)) is None:
+        row = await self._row(secret)
+        if row is None:
             return None
         await self._people.look_up(row.person_id)
-        one, now_ms = self._complete(row), self._now_ms()
+        one = self._complete(row)
+        now_ms = self._now_ms()
         if one is None or not self._lets_in(one):
             return None
         if one.used_ms is None or now_ms - one.used_ms >= NOTED_USE_MS:
@@ -110,7 +112,10 @@ class Credentials(Generic[C]):
 
     async def recheck(self) -> None:
         """End the connections whose token or session ended at another host, or whose person changed."""
-        good = {None, *(row.number for row in await self._table.list())} if self._watches else set[str | None]()
+        if self._watches:
+            good = {None, *(row.number for row in await self._table.list())}
+        else:
+            good = set[str | None]()
         for watch in self._watches:
             if watch.token_id not in good:
                 watch.end()
@@ -179,15 +184,25 @@ class PersonTokens(Credentials[Token]):
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         if len(await self._table.list()) >= MAX_TOKENS:
             raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person tokens --rm NAME")
-        secret, now_ms = PREFIX + secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
-        expires_ms = None if days is None else now_ms + days * DAY_MS
+        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        now_ms = self._now_ms()
+        if days is None:
+            expires_ms = None
+        else:
+            expires_ms = now_ms + days * DAY_MS
         token_id = f"t-{secrets.token_hex(4)}"
         token = Token(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
         if not await self._table.add_new(token):
             step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)
-        until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
-        less = "" if scope == "all" else f", scope {scope}"
+        if days is None:
+            until = "for good"
+        else:
+            until = f"for {days} day{'' if days == 1 else 's'}"
+        if scope == "all":
+            less = ""
+        else:
+            less = f", scope {scope}"
         text = f"acts as {person.name}{less}, {until}"
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name, by=OWNER.name))
         return secret
@@ -211,6 +226,9 @@ class PersonTokens(Credentials[Token]):
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw person tokens")
 
     def _person_of(self, row: Token) -> Person | None:
-        person, most = self._people.get(row.person_id), SCOPES[row.scope]
+        person = self._people.get(row.person_id)
+        most = SCOPES[row.scope]
         is_less = person is not None and RANK[most] < RANK[person.role]
-        return self._people.get(limited_id(row.person_id, most)) if is_less else person
+        if is_less:
+            return self._people.get(limited_id(row.person_id, most))
+        return person

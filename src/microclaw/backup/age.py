@@ -145,13 +145,15 @@ Key: TypeAlias = Password | PrivateKey
 
 def encrypted(plain: Iterable[bytes], lock: Lock) -> Iterator[bytes]:
     """The file's bytes, as `plain` comes."""
-    file_key, nonce = os.urandom(_SHORT_BYTES), os.urandom(_SHORT_BYTES)
+    file_key = os.urandom(_SHORT_BYTES)
+    nonce = os.urandom(_SHORT_BYTES)
     words, wrap_key = lock.new_stanza()
     wrapped = _to_base64(ChaCha20Poly1305(wrap_key).encrypt(bytes(12), file_key, None))
     text = _FIRST + f"-> {lock.kind} {' '.join(words)}\n{wrapped}\n---".encode()
     yield text + b" " + _mac(file_key, text) + b"\n" + nonce
     cipher = ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload"))
-    number, buffer = 0, bytearray()
+    number = 0
+    buffer = bytearray()
     for data in plain:
         buffer += data
         while len(buffer) > CHUNK_BYTES:  # not >=: the last chunk is told apart, and is empty in an empty file alone
@@ -179,7 +181,8 @@ def decrypted(file: BinaryIO, key: Key) -> Iterator[bytes]:
 
 def _chunks(file: BinaryIO, key: bytes) -> Iterator[bytes]:
     """Our own have full chunks only: the last one is cut off if it is short, or would be right in the middle."""
-    number, sealed = 0, file.read(_SEALED_BYTES)
+    number = 0
+    sealed = file.read(_SEALED_BYTES)
     while sealed or not number:
         after = file.read(_SEALED_BYTES)
         plain = _opened(key, _nonce(number, last=not after), sealed)
@@ -189,7 +192,8 @@ def _chunks(file: BinaryIO, key: bytes) -> Iterator[bytes]:
                 raise BackupCut("the backup is cut off: its end is missing")
             raise BackupDamaged(f"the backup was changed or is damaged at byte {number * CHUNK_BYTES:,} of its content")
         yield plain
-        number, sealed = number + 1, after
+        number = number + 1
+        sealed = after
 
 
 def _file_key(stanzas: bytes, key: Key) -> bytes:

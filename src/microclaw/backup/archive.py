@@ -109,7 +109,8 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
     if not store.is_file():
         step = "start a host in it once (microclaw up), or give --home DIR"
         raise ConfigError(f"there is nothing to back up: {home} has no store", next_step=step)
-    folder, audit = home / WORK, home / AUDIT
+    folder = home / WORK
+    audit = home / AUDIT
     try:
         shutil.rmtree(folder, ignore_errors=True)  # of a backup that a power cut ended
         make_private_folder(folder)
@@ -157,7 +158,9 @@ def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]
     written = len(head)
     for name, path, size_bytes in files:
         with _reading(path), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
-            found, left = os.fstat(opened.fileno()), size_bytes  # what was added since it was listed is not in it
+            # what was added since it was listed is not in it
+            found = os.fstat(opened.fileno())
+            left = size_bytes
             mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
             head = _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(found.st_mtime)), mode=mode)
             yield head
@@ -193,7 +196,9 @@ def _hold(home: Path, folder: Path, without: Path | None) -> tuple[list[HomeFile
     Each gets a second name in `folder` (a copy, where the disk has no hard links): the list of contents comes first in
     the archive, so that what a running host replaces, removes or makes longer from now on must not change it.
     """
-    files, odd, waiting = list[HomeFile](), list[str](), [home]
+    files = list[HomeFile]()
+    odd = list[str]()
+    waiting = [home]
     while waiting and len(files) <= MAX_FILES:
         at = waiting.pop()
         for path in at.iterdir() if at.is_dir() else ():
@@ -217,7 +222,10 @@ def _hold(home: Path, folder: Path, without: Path | None) -> tuple[list[HomeFile
         text = f"{home} has more than {MAX_FILES:,} files"
         raise StoreError(text, next_step="move what is not the host's out of it")
     shown = [ascii(name)[1:-1] for name in sorted(odd)[:NAMED_LEFT_OUT]]
-    more = [f"and {len(odd) - NAMED_LEFT_OUT} more"] if len(odd) > NAMED_LEFT_OUT else []
+    if len(odd) > NAMED_LEFT_OUT:
+        more = [f"and {len(odd) - NAMED_LEFT_OUT} more"]
+    else:
+        more = []
     return files, (*shown, *more)
 
 
@@ -232,5 +240,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _header(name: str, size_bytes: int, *, mtime: int, mode: int = 0o600) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size_bytes, mtime, mode
+    info.size = size_bytes
+    info.mtime = mtime
+    info.mode = mode
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")

@@ -53,7 +53,8 @@ class Restored(Struct, frozen=True):
 
 def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
     """The contents at the beginning of an archive, and the archive with them. As `read_archive`."""
-    stream, head = iter(chunks), b""
+    stream = iter(chunks)
+    head = b""
     while len(head) < 2 * MAX_HEADERS_BYTES and (data := next(stream, b"")):
         head += data
     return _begun(_Plain(iter([head])))[1], itertools.chain([head], stream)
@@ -63,7 +64,8 @@ def read_archive(chunks: Iterable[bytes], folder: Path | None = None) -> tuple[C
     """All of an archive: what it says of itself, and its files' names and sizes. They are written into `folder`, empty,
     for its owner alone, and are on the disk when this returns. NotABackup, BackupNewer, BackupDamaged, OSError.
     """
-    plain, found = _Plain(iter(chunks)), list[tuple[str, int]]()
+    plain = _Plain(iter(chunks))
+    found = list[tuple[str, int]]()
     tar, contents = _begun(plain)
     if folder is not None and contents.bytes > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, f"it needs {contents.bytes / 1e6:,.1f} MB")
@@ -104,7 +106,8 @@ def restore_home(chunks: Iterable[bytes], home: Path, *, replace: bool) -> Resto
         stack.callback(_remove_empty, folder)
         stack.enter_context(locked(folder))
         check_home(home, replace=replace)  # another restore may just have ended
-        if is_there := _has_files(home):
+        is_there = _has_files(home)
+        if is_there:
             stack.enter_context(take_lock(home / STORE))
         ready = folder / "ready"
         if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
@@ -113,7 +116,10 @@ def restore_home(chunks: Iterable[bytes], home: Path, *, replace: bool) -> Resto
         old = None
         try:
             if not is_there or not _exchange(ready, home):
-                old = _keep(home, home) if is_there else None
+                if is_there:
+                    old = _keep(home, home)
+                else:
+                    old = None
                 ready.rename(home)  # nothing is there, or an empty folder; one that is not empty any more stays
         except OSError as exc:
             text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
@@ -145,12 +151,15 @@ class _Plain:
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks, self.allowed, self._buffer = chunks, MAX_HEADERS_BYTES, b""
+        self.chunks = chunks
+        self.allowed = MAX_HEADERS_BYTES
+        self._buffer = b""
 
     def read(self, size_bytes: int) -> bytes:
         while len(self._buffer) < size_bytes and (data := next(self.chunks, None)) is not None:
             self._buffer += data
-        taken, self._buffer = self._buffer[:size_bytes], self._buffer[size_bytes:]
+        taken = self._buffer[:size_bytes]
+        self._buffer = self._buffer[size_bytes:]
         self.allowed -= len(taken)
         if self.allowed < 0:
             raise tarfile.ReadError("it has a header that is too long")
@@ -165,7 +174,10 @@ def _begun(plain: _Plain) -> tuple[tarfile.TarFile, Contents]:
         info = tar.next()
         source = info and info.name == NAME and info.size < MAX_HEADERS_BYTES and tar.extractfile(info)
         plain.allowed = 2 * MAX_HEADERS_BYTES
-        data = source.read() if source else b""
+        if source:
+            data = source.read()
+        else:
+            data = b""
     except (tarfile.TarError, ValueError):
         data = b""
     if not data:
@@ -202,7 +214,8 @@ def _write(path: Path | None, source: IO[bytes], info: tarfile.TarInfo) -> None:
         while source.read(1 << 16):
             pass
         return
-    mode, mtime = 0o700 if info.mode & 0o100 else 0o600, max(0, min(int(info.mtime), 1 << 33))
+    mode = 0o700 if info.mode & 0o100 else 0o600
+    mtime = max(0, min(int(info.mtime), 1 << 33))
     try:
         make_folders(path.parent)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

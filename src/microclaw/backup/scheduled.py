@@ -63,9 +63,11 @@ class ScheduledBackups:
 
     def text(self) -> str | None:
         """The state of scheduled backups; None where none are set up."""
-        if (settings := self._settings) is None:
+        settings = self._settings
+        if settings is None:
             return None
-        folder, plan = folder_of(settings), f"every {settings.every}, {settings.keep} are kept"
+        folder = folder_of(settings)
+        plan = f"every {settings.every}, {settings.keep} are kept"
         if self._made_ms is None:
             return f"{folder} was not read yet; {plan}"
         if not self._made_ms:
@@ -73,7 +75,8 @@ class ScheduledBackups:
         return f"last {moment_text(max(self._made_ms))}; {len(self._made_ms)} in {folder}, {plan}"
 
     def _run_due(self, settings: BackupSettings) -> None:
-        now_ms, folder = self._now_ms(), folder_of(settings)
+        now_ms = self._now_ms()
+        folder = folder_of(settings)
         pem = read_private(self._home / IDENTITY / AUTHORITY_FILE)
         prefix = f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
         self._made_ms = found = _own_backups(folder, prefix)
@@ -102,7 +105,10 @@ class ScheduledBackups:
     def _archive(self, now_ms: int) -> Iterator[tuple[Contents, Iterator[bytes]]]:
         if not self._one.acquire(blocking=False):
             raise Overloaded("a backup of this home is being made already", next_step="wait until it is done")
-        without = None if self._settings is None else folder_of(self._settings)
+        if self._settings is None:
+            without = None
+        else:
+            without = folder_of(self._settings)
         try:
             with home_archive(self._home, now_ms=now_ms, without=without) as made:
                 yield made

@@ -57,12 +57,22 @@ class FirmwareDescription(Struct, frozen=True):
     @property
     def words(self) -> tuple[str, ...]:
         """The description in its shortest form, which `parse_firmware` reads."""
-        found = [PLAIN] if self.plain else []
+        if self.plain:
+            found = [PLAIN]
+        else:
+            found = []
         for key in _KEYS:
             value = getattr(self, key)
-            text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-            text = ",".join(value) if isinstance(value, tuple) else text
-            found += [f"{key}={text}"] if text and value is not None else []
+            if isinstance(value, bool):
+                text = {True: "yes", False: "no"}[value]
+            else:
+                text = str(value)
+            if isinstance(value, tuple):
+                text = ",".join(value)
+            else:
+                text = text
+            if text and value is not None:
+                found += [f"{key}={text}"]
         return tuple(found)
 
     def applied(self, board: BoardProfile) -> BoardProfile:
@@ -123,7 +133,8 @@ def words_of_toml(text: str, name: str) -> tuple[str, ...]:
     words: list[str] = []
     for key, value in data.items():
         if key == PLAIN and isinstance(value, bool):
-            words += [PLAIN] if value else []
+            if value:
+                words += [PLAIN]
         elif isinstance(value, bool):
             words.append(f"{key}={'yes' if value else 'no'}")
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -156,7 +167,8 @@ def _names(valid: frozenset[str]) -> _Reader:
             if name not in valid and item != "none":
                 raise _wrong(key, f"{item!r} is unknown{_meant(name, valid)}")
             found.add(sign + name)
-        if both := {one[1:] for one in found if one[0] == "-"} & {one.removeprefix("+") for one in found}:
+        both = {one[1:] for one in found if one[0] == "-"} & {one.removeprefix("+") for one in found}
+        if both:
             raise _wrong(key, f"{min(both)} is there and not there")
         if any(one[0] not in "+-" for one in found - {"none"}):
             found.discard("none")
@@ -168,8 +180,14 @@ def _names(valid: frozenset[str]) -> _Reader:
 def _number(low: int, high: int) -> _Reader:
     def read(key: str, text: str, _: int | None) -> int:
         found = _SIZE.fullmatch(text)
-        factor = {"": 1, "b": 1, "k": 1024, "m": 1024 * 1024}[found[2].lower()[:1]] if found else 0
-        value = int(found[1]) * factor if found else -1
+        if found:
+            factor = {"": 1, "b": 1, "k": 1024, "m": 1024 * 1024}[found[2].lower()[:1]]
+        else:
+            factor = 0
+        if found:
+            value = int(found[1]) * factor
+        else:
+            value = -1
         if not low <= value <= high:
             raise _wrong(key, f"{text!r} is not from {low} to {high}")
         return value
@@ -192,7 +210,9 @@ def _wrong(key: str, text: str) -> ConfigError:
 
 def _meant(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, tuple(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    if near:
+        return f"; did you mean {near[0]}?"
+    return ""
 
 
 _Reader: TypeAlias = Callable[[str, str, Any], Any]

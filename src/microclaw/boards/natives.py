@@ -39,7 +39,8 @@ class Native(Struct, frozen=True):
 
 
 def _read_table() -> Mapping[str, Native]:
-    natives, group = {}, NativeGroup.LIBC_BUILTIN
+    natives = {}
+    group = NativeGroup.LIBC_BUILTIN
     table = resources.files(__package__).joinpath("natives.txt").read_text(encoding="ascii")
     for row in (line for line in table.splitlines() if not line.startswith("#")):
         if row.startswith("["):

@@ -29,7 +29,10 @@ def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     if reason is None:
         return
     near = nearest_free_pins(board, pin, use)
-    hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}" if near else None
+    if near:
+        hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}"
+    else:
+        hint = None
     raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
 
 

@@ -52,7 +52,10 @@ def load_board(board_id: str) -> BoardProfile:
     known = (*board_ids(), VOICE)
     if board_id not in known:
         near = difflib.get_close_matches(board_id, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        if near:
+            hint = f"did you mean {near[0]}? "
+        else:
+            hint = ""
         names = ", ".join(board_ids())
         raise UnknownName(f"no board profile named {board_id!r}", next_step=f"{hint}known boards: {names}")
     return parse_board(board_id, _text(*(["spoken"] if board_id == VOICE else []), board_id))
@@ -64,7 +67,10 @@ def parse_board(board_id: str, text: str) -> BoardProfile:
         data: dict[str, Any] = {"led": None, "i2c": None, **tomllib.loads(text)}
         chip = _shared("chips", data.get("chip_pins"))
         rows = [*chip.get("pins", ()), *data["pins"]]
-        wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]} if data["i2c"] is not None else {}
+        if data["i2c"] is not None:
+            wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]}
+        else:
+            wires = {}
         for header in data["layout"]["headers"] if "layout" in data else ():
             header["pins"] = [_header_pin(place) for place in header["pins"]]
         made = {
@@ -83,7 +89,9 @@ def _text(*path: str) -> str:
 
 def _shared(folder: str, name: str | None) -> dict[str, Any]:
     """Return a file of facts that several boards share, or nothing without a name."""
-    return {} if name is None else tomllib.loads(_text(folder, name))
+    if name is None:
+        return {}
+    return tomllib.loads(_text(folder, name))
 
 
 def _header_pin(place: str | int) -> HeaderPin:
@@ -116,7 +124,8 @@ def _numbers(spans: Sequence[str]) -> list[int]:
     numbers: list[int] = []
     for span in spans:
         first, _, last = span.partition("-")
-        low, high = int(first), int(last or first)
+        low = int(first)
+        high = int(last or first)
         if not 0 <= low <= high <= _HIGHEST_GPIO:
             raise ValueError(f"bad GPIO range {span!r}")
         numbers.extend(range(low, high + 1))

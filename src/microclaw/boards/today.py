@@ -86,10 +86,14 @@ def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: s
         name = link_firmware.rpartition(" ")[0]
         if name == OUR_FIRMWARE:
             return families().get(chip.lower())
-        return families()[VIRTUAL] if name == VIRTUAL_FIRMWARE else None
+        if name == VIRTUAL_FIRMWARE:
+            return families()[VIRTUAL]
+        return None
     if board_id == VIRTUAL:
         return families()[VIRTUAL_WASMACHINE]
-    return families()[WASMACHINE] if "wasm" in kinds else None
+    if "wasm" in kinds:
+        return families()[WASMACHINE]
+    return None
 
 
 def today_object(family: Family, capabilities: Collection[str]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class BuildCache:
             stored = path.read_bytes()
         except FileNotFoundError:
             return None
-        digest, blob = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+        digest = stored[:_DIGEST_BYTES]
+        blob = stored[_DIGEST_BYTES:]
         if hashlib.sha256(blob).digest() != digest:
             _log.warning("a damaged entry in the build cache was removed: %s", path.name)
             path.unlink(missing_ok=True)

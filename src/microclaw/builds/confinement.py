@@ -153,7 +153,8 @@ def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
 
 def holds_others_files(folder: Path) -> bool:
     """True if it is a folder for everybody, the home folder, or above one of them."""
-    home, temporary = Path("~").expanduser(), Path(tempfile.gettempdir())
+    home = Path("~").expanduser()
+    temporary = Path(tempfile.gettempdir())
     shared = (home, home.resolve(), temporary, temporary.resolve(), *_SHARED)
     return any(place.is_relative_to(folder) for place in shared)
 

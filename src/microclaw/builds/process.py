@@ -162,9 +162,10 @@ def build_failure(finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], 
         hint = "make the program's tables and macros smaller"
         return BuildError((Diagnostic("error", needed, file, hint=hint), *diagnostics), stage=stage)
     if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
-        why = (
-            f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
-        )
+        if finished.timed_out:
+            why = f"after {finished.took_ms / 1e3:.0f} s"
+        else:
+            why = "because it took too much memory or disk"
         stopped = Diagnostic("error", f"the compiler was stopped {why}", file, hint=_SIMPLER)
         return BuildError((stopped, *diagnostics), stage=stage)
     if "PLEASE submit a bug report" in finished.output or "diagnostic msg:" in finished.output:

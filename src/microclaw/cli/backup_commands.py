@@ -71,7 +71,10 @@ def make(
     target = _target(file, force=force)
     settings = options.settings()
     lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
-    without = None if settings.backup is None else folder_of(settings.backup)
+    if settings.backup is None:
+        without = None
+    else:
+        without = folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
     text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out(contents)}"
@@ -101,20 +104,28 @@ def restore(
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
     with opened:
-        pem = None if identity is None else read_given_text(identity, MAX_KEY_FILE_BYTES)
+        if identity is None:
+            pem = None
+        else:
+            pem = read_given_text(identity, MAX_KEY_FILE_BYTES)
         key = _password(password_file, is_new=False) if pem is None else PrivateKey.parse(pem)
         chunks = decrypted(opened, key)
         if show:
             _list(options, file, chunks)
             return
         restored = restore_home(chunks, home, replace=replace)
-    contents, old = restored.contents, None if restored.old_home is None else str(restored.old_home)
+    contents = restored.contents
+    if restored.old_home is None:
+        old = None
+    else:
+        old = str(restored.old_home)
     text = f"{restored.home}: {contents.text()}, as of {moment_text(contents.made_ms)}"
     if old is not None:
         text += f"\nthe home that was there is now {old}"
     if restored.unanswered:
         text += f"\njust being answered, and not done again: {count_text(restored.unanswered, 'message')}"
-    if count := contents.changing_tokens:
+    count = contents.changing_tokens
+    if count:
         text += f"\n{count_text(count, 'device')} with a token may have to be paired again (docs/backup.md)"
     text += f"\nstart it: {options.with_home('microclaw up')}; {ONE_HOST}"
     facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
@@ -140,7 +151,8 @@ def migrate(
     from microclaw.knowledge.texts import TextFiles
 
     how = {"replacing": replace or dry_run, "dry_run": dry_run}
-    home, name = settings.home, settings.cluster.host_name
+    home = settings.home
+    name = settings.cluster.host_name
     files = TextFiles(home, now=lambda: datetime.now(UTC))
     if back:
         moved = migrate_back(url, home, put_text=files.put, **how)

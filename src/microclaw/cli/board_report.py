@@ -79,7 +79,8 @@ def _by_host(host: Client, name: str, board: Facts, programs: Facts, checks: Fac
     device = host.call(show_device, device=name)
     board.setdefault("profile", device.board if device.board in board_ids() else "unknown")
     board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))
-    if (link := device.link) is not None:
+    link = device.link
+    if link is not None:
         board |= {"link": "connected" if link.online else "not connected", "firmware": plain_words(link.firmware)}
         board |= {"connections": link.connections, "rssi, dBm": shown_number(link.rssi, -200)}
         board |= {"round trip, ms": shown_number(link.rtt_ms), "refused events": shown_number(link.refused_events)}

@@ -100,7 +100,8 @@ def logs(
     options: GlobalOptions, target: str | None, follow: bool, tail: int | None, from_ms: int | None, console: bool
 ) -> None:
     """Show what a device's programs print."""
-    if (target := target or options.device) is None:
+    target = target or options.device
+    if target is None:
         raise click.BadParameter("name the DEVICE")
     device, _, app = (target, "", "") if is_address(target) else target.partition("/")
     with _log_source(options, device, console) as source:
@@ -148,7 +149,8 @@ def _show_lines(
     tail: int | None,
     from_ms: int | None,
 ) -> None:
-    cursor, problem = 0, None
+    cursor = 0
+    problem = None
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
     has_printed = is_new = False  # of what is there already the choice is made first
     while True:
@@ -156,7 +158,8 @@ def _show_lines(
         if page.console and app:
             text = f"the lines of {device}'s console do not say which program printed them"
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
-        is_still, cursor = page.cursor == cursor, page.cursor
+        is_still = page.cursor == cursor
+        cursor = page.cursor
         has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
@@ -173,7 +176,8 @@ def _show_lines(
                 raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             if not follow:
                 break
-            kept, is_new = deque(), True
+            kept = deque()
+            is_new = True
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")

@@ -154,7 +154,10 @@ class Conversation(Struct, frozen=True):
             try:
                 self.show_undelivered()
                 answer = self.say(text)
-                enter = _confirmation(answer) if answer.error_code == "confirm_reading" else ""
+                if answer.error_code == "confirm_reading":
+                    enter = _confirmation(answer)
+                else:
+                    enter = ""
             except KeyboardInterrupt:
                 self.terminal.line("interrupted")
             except NoHost:
@@ -168,7 +171,9 @@ def _confirmation(answer: Answer) -> str:
 
     A bare yes could confirm the question of another terminal in the same chat.
     """
-    return answer.text.removesuffix("?") if answer.error_code == "confirm_reading" else answer.next_step or "yes"
+    if answer.error_code == "confirm_reading":
+        return answer.text.removesuffix("?")
+    return answer.next_step or "yes"
 
 
 def cancel(host: Client, chat_id: str) -> bool:
@@ -199,5 +204,8 @@ def edit_memory(options: GlobalOptions, name: str) -> None:
                 file.write(edited)
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
-    said = f"changed: {found.file}" if text != found.text else "nothing was changed"
+    if text != found.text:
+        said = f"changed: {found.file}"
+    else:
+        said = "nothing was changed"
     options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)

@@ -100,7 +100,8 @@ class Child:
         with suppress(TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
         ending = f"it ended with code {self._process.poll()} without a message"
-        message, next_step = self._last_line("error: ") or ending, self._last_line("next: ")
+        message = self._last_line("error: ") or ending
+        next_step = self._last_line("next: ")
         self.stop()
         return ConfigError(f"the {self.name} did not start: {message}", next_step=next_step)
 

@@ -66,7 +66,10 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
     done = f"{key} is {'set' if value is not None else 'not set any more'} ({', '.join(files)})"
     options.say(f"{done}; the host reads it when it starts" if files else "nothing changed")
     for mistake in warnings:
-        step = "" if "(next: " in mistake.message else f" (next: {mistake.next_step})"
+        if "(next: " in mistake.message:
+            step = ""
+        else:
+            step = f" (next: {mistake.next_step})"
         sys.stderr.write(f"note: {mistake.message}{step}\n")
 
 
@@ -74,8 +77,10 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
 def check(options: GlobalOptions) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
     home = private_home(os.environ, options.home)
-    assembly, path = Assembly(home, os.environ), home / "config.toml"
-    mistakes, problems = assembly.mistakes, assembly.problems
+    assembly = Assembly(home, os.environ)
+    path = home / "config.toml"
+    mistakes = assembly.mistakes
+    problems = assembly.problems
     value = {"ok": not mistakes, "file": str(path), "mistakes": to_builtins(mistakes), "off": problems}
     if not options.wrote_json("config_check", value):
         for mistake in mistakes:

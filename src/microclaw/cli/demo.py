@@ -71,7 +71,10 @@ class Stage:
     """A form's home, hosts and boards. `children` are the processes by name: all are stopped at the end."""
 
     def __init__(self, home: Path, terminal: Terminal, running: ExitStack, count: int) -> None:
-        self.home, self.terminal, self.running, self.count = home, terminal, running, count
+        self.home = home
+        self.terminal = terminal
+        self.running = running
+        self.count = count
         self.environ = {**os.environ, "TMPDIR": str(home)}  # what a killed host leaves goes with the home
         self.children: dict[str, Child] = {}
         running.callback(self.stop)
@@ -119,13 +122,18 @@ class Stage:
 
     def transports(self, name: str) -> list[str]:
         facts, _ = self.children[name].wait_ready()
-        serial = [f"serial:tcp://127.0.0.1:{facts['serial']}"] if facts["serial"] else []
+        if facts["serial"]:
+            serial = [f"serial:tcp://127.0.0.1:{facts['serial']}"]
+        else:
+            serial = []
         return [f"wasmachine://127.0.0.1:{facts['wasmachine']}", *serial, f"virtual:{facts['control']}"]
 
     def watch_pin(self, board: BoardControl, cursor: int, plus: str = "") -> tuple[list[Edge], int]:
         """Draw the pin until it had EDGES edges since `cursor`, or patience ends; where the next look begins."""
         seen: list[Edge] = []
-        start_ms, give_up, final = board.edges(cursor).now_ms, time.monotonic() + 20, False
+        start_ms = board.edges(cursor).now_ms
+        give_up = time.monotonic() + 20
+        final = False
         while not final:
             time.sleep(0.1)
             page = board.edges(cursor)
@@ -133,7 +141,10 @@ class Stage:
             seen += [row for row in page.edges if row.pin == PIN and row.t_ms >= start_ms]
             enough = len(seen) >= EDGES and page.now_ms >= seen[EDGES - 1].t_ms + 350  # the last level is shown, too
             final = enough or time.monotonic() >= give_up
-            period = f"period {rhythms(seen)[0].period_s:.3f} s, " if len(seen) > 1 else ""
+            if len(seen) > 1:
+                period = f"period {rhythms(seen)[0].period_s:.3f} s, "
+            else:
+                period = ""
             self.terminal.track(
                 PIN, seen, start_ms=start_ms, end_ms=page.now_ms, window_ms=max(4200, page.now_ms - start_ms),
                 level=1 - seen[0].level if seen else 0, note=f"{period}{plus}{len(seen)} edges", final=final,
@@ -175,7 +186,8 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     profile = load_board(BOARD)
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {process.pid})"
     yield "board", f"{text} ready in {took_s:.1f} s"
-    client, board = stage.client(), stage.board(DEVICE)
+    client = stage.client()
+    board = stage.board(DEVICE)
     client.call(add_device, name=DEVICE, board=BOARD, transports=stage.transports(DEVICE))
     status = client.call(read_status)
     yield "model", status.model

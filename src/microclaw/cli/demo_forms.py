@@ -25,7 +25,8 @@ from microclaw.wire import board_control as control
 
 SPOKEN: Final = "blink pin two every half second"
 DATA_BYTES: Final = 750_000  # makes a download long enough to be cut: a board has room for 1 MiB
-GOOD, BAD = "90.1.0", "90.2.0"
+GOOD = "90.1.0"
+BAD = "90.2.0"
 
 
 def voice(stage: Stage) -> Rows:
@@ -68,7 +69,8 @@ async def _speech() -> bytes:
     from microclaw.voice.engines.wav import wav_of
     from microclaw.voice.resampling import Resampler
 
-    resampler, pcm = Resampler(RATE_HZ), b""
+    resampler = Resampler(RATE_HZ)
+    pcm = b""
     async for piece in Flite("rms").speak(SPOKEN):
         pcm += resampler.feed(piece.pcm, piece.rate_hz)
     return wav_of(pcm + resampler.rest(), RATE_HZ)
@@ -76,7 +78,9 @@ async def _speech() -> bytes:
 
 def fleet(stage: Stage) -> Rows:
     """A good update reaches every board, with a power cut and a killed host; a bad one stops at the first board."""
-    client, began_s, key = stage.client(), time.monotonic(), SigningKey.generate()
+    client = stage.client()
+    began_s = time.monotonic()
+    key = SigningKey.generate()
     ready, took_s = stage.start_host("--link", "127.0.0.1:0")
     host = stage.children["host"]
     yield "host", f"ready in {took_s:.1f} s (pid {host.pid})   link {ready['link']}"
@@ -148,7 +152,10 @@ def _stage_row(stage: Stage, number: int, part: int, state: str = "running") -> 
         return one if one.stage > part or one.state != "running" else None
 
     one = stage.until(look, f"rollout {number} goes on")
-    end = "" if state == "running" else f"; rollout {number} is {one.state}: {one.reason}"
+    if state == "running":
+        end = ""
+    else:
+        end = f"; rollout {number} is {one.state}: {one.reason}"
     if one.state != state:
         raise DemoFailed(f"rollout {number} is {one.state} in stage {part}: {one.reason}")
     return f"stage {part}", f"{one.counts['healthy']} of {one.count} boards have it{end}", "ok"

@@ -42,7 +42,10 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
-    network = None if subnet is None else parse_subnet(subnet)
+    if subnet is None:
+        network = None
+    else:
+        network = parse_subnet(subnet)
     known: dict[str, str] = {}
     with suppress(NoHost):  # of the running host
         known = {address: one.name for one in known_devices(options.host()) for address in one.transports}
@@ -59,7 +62,10 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     if not any(each.kind == "wasmachine" for each in found):
         step = "one that listens elsewhere: microclaw device add NAME --wasmachine HOST:PORT"
         at = f"ports {' and '.join(map(str, PORTS))}; {step}"
-        asked = f"at {network}, {at}" if network else "was asked for: --subnet 192.168.1.0/24"
+        if network:
+            asked = f"at {network}, {at}"
+        else:
+            asked = "was asked for: --subnet 192.168.1.0/24"
         options.say(f"no WASMachine board {asked}")
 
 
@@ -77,7 +83,10 @@ def add(options: GlobalOptions, name: str, board: str | None, firmware: tuple[st
     transports = [scheme + address for way, scheme in schemes.items() if (address := given[way])]
     if not transports and not firmware:
         raise click.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
-    words = list(firmware_words(firmware)) if firmware else None
+    if firmware:
+        words = list(firmware_words(firmware))
+    else:
+        words = None
     values = {"name": name, "board": board, "transports": transports, "firmware": words}
     perform(options, devices.add_device, values)
 
@@ -102,7 +111,8 @@ def wifi(
         return
     secret = None
     if not (is_open or forget):
-        question, remedy = f"Password of {ssid}", "give --password @FILE, or --open"
+        question = f"Password of {ssid}"
+        remedy = "give --password @FILE, or --open"
         secret = secret_value("--password" if password else question, password, remedy=remedy)
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
@@ -143,11 +153,17 @@ async def _search(
 
 def _endpoint(found: DiscoveredService) -> str:
     """As the host names it, where it has it."""
-    return found.name if found.kind == "serial" else f"{SCHEME}{_place(found)}" if found.kind == "wasmachine" else ""
+    if found.kind == "serial":
+        return found.name
+    if found.kind == "wasmachine":
+        return f"{SCHEME}{_place(found)}"
+    return ""
 
 
 def _place(found: DiscoveredService) -> str:
-    return found.address if found.kind == "serial" else f"{found.address}:{found.port}"
+    if found.kind == "serial":
+        return found.address
+    return f"{found.address}:{found.port}"
 
 
 def _facts(found: DiscoveredService) -> str:

@@ -72,9 +72,11 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    report, cache = stages(options, options.terminal()), BuildCache(options.settings().cache)
+    report = stages(options, options.terminal())
+    cache = BuildCache(options.settings().cache)
     async with _registry_of(options, request.device, board) as (registry, change_log):
-        installer, try_it = Installer(registry, change_log), partial(try_image, cache=cache)
+        installer = Installer(registry, change_log)
+        try_it = partial(try_image, cache=cache)
         changes = ProgramChanges(installer, compile=cached_compiler(cache), try_image=try_it)
         try:
             deployment = await changes.deploy(request, report)
@@ -93,7 +95,8 @@ async def _registry_of(
     locks = options.settings().cache / "locks"
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database:
-            table, change_log = DeviceTable(database), ChangeLog(database)
+            table = DeviceTable(database)
+            change_log = ChangeLog(database)
             await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
                 store=table,
@@ -123,7 +126,8 @@ def uninstall_directly(options: GlobalOptions, target: str, values: Mapping[str,
     """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
     name = values["name"]
     options.only_here(f"a removal from {target}")
-    look, call = f"microclaw exec {target} apps.list", AppUninstall(name)
+    look = f"microclaw exec {target} apps.list"
+    call = AppUninstall(name)
 
     async def take_off() -> str:
         async with board_at(target, call) as device:
@@ -165,7 +169,9 @@ def try_program(
 
 def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:
     """Compile what `program_values` has, or check its wasm, and show that. Raises BuildError, ConfigError."""
-    name, level, report = values["name"], values.get("optimization", "O3"), stages(options, options.terminal())
+    name = values["name"]
+    level = values.get("optimization", "O3")
+    report = stages(options, options.terminal())
     if "wasm" in values:
         image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
     else:
@@ -179,7 +185,8 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
 def _show_trial(terminal: Terminal, trial: Trial) -> None:
     terminal.step(trial_step(trial))
     for pin in trial.pins:
-        if edges := [edge for edge in trial.edges if edge.pin == pin]:
+        edges = [edge for edge in trial.edges if edge.pin == pin]
+        if edges:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
             terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=1 - edges[0].level, note=note)
     for line in trial.log[:MAX_LOG_LINES]:

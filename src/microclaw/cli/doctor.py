@@ -169,7 +169,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 def _unlocked(settings: Settings) -> Iterator[Finding]:
     """Listeners that the settings open without a lock."""
-    gateway, voice = settings.gateway, settings.voice
+    gateway = settings.gateway
+    voice = settings.voice
     if gateway is not None and gateway.enabled and gateway.open:
         yield _open_gateway("config.toml")
     if gateway is not None and gateway.enabled and not is_loopback(gateway.host):
@@ -227,11 +228,17 @@ def late_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Find
         return
     begun_ms = round(authority.stat().st_mtime * 1000)
     made = [found.at_ms for found in read_events(settings.home) if found.event.kind is AuditKind.BACKUP_MADE]
-    every_s = 0.0 if settings.backup is None else seconds_in(settings.backup.every) or 0.0
+    if settings.backup is None:
+        every_s = 0.0
+    else:
+        every_s = seconds_in(settings.backup.every) or 0.0
     since_ms = (now_ms() if at_ms is None else at_ms) - max([begun_ms, *made])
     if since_ms > max(LATE_DAYS * DAY_MS, 2000 * every_s if made else 0):
         days = count_text(since_ms // DAY_MS, "day")
-        text = f"the last backup was made {days} ago" if made else f"no backup was ever made of this home, {days} old"
+        if made:
+            text = f"the last backup was made {days} ago"
+        else:
+            text = f"no backup was ever made of this home, {days} old"
         step = "microclaw backup make FILE" if settings.backup is None else "microclaw status"
         yield warning("backup", text, step)
 
@@ -248,7 +255,10 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield Finding("host", True, f"{exc.message} (start it with: {step})")
         yield from _all(("alarm", _alarms), ("store", _store), of=(options.settings(),))
         return
-    where = f"pid {status.pid}" if address is None else f"{address}, microclaw {status.version}"
+    if address is None:
+        where = f"pid {status.pid}"
+    else:
+        where = f"{address}, microclaw {status.version}"
     yield Finding("host", True, f"running ({where}), {status.rss_mb:.0f} MB")
     if status.gateway_open:
         yield _open_gateway("this run")
@@ -259,7 +269,8 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     except HostError as exc:
         if exc.status != 403:  # a member's token: voice is the owner's
             raise
-    if address := status.wyoming.get("address"):
+    address = status.wyoming.get("address")
+    if address:
         yield Finding("wyoming", True, f"services for Home Assistant at {address}")
     elif text := status.wyoming.get("text"):
         yield problem("wyoming", f"voice.wyoming_port is set; {text}", "docs/voice.md")

@@ -70,7 +70,9 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _take_signer(given: dict[str, Any]) -> tuple[PublicKey, Callable[[bytes], bytes]]:
     """The public key, and what signs with it; takes these options out of `given`."""
-    key, password, command = given.pop("key"), given.pop("password"), given.pop("sign_command")
+    key = given.pop("key")
+    password = given.pop("password")
+    command = given.pop("sign_command")
     public_key = given.pop("public_key")
     if key is not None:
         remedy = "the key has a password: --password @FILE"
@@ -126,7 +128,10 @@ def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> 
 @click.option("--name", help="What people call it; its file's name otherwise.")
 def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | None) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
-    secret = None if password is None else secret_value("--password", password, is_new=True).strip()
+    if password is None:
+        secret = None
+    else:
+        secret = secret_value("--password", password, is_new=True).strip()
     public = out.with_suffix(".pub.pem")
     if public.exists():
         raise ConfigError(f"{public} is there already", next_step="give another --out")
@@ -179,7 +184,8 @@ def publish(options: GlobalOptions, board: str, version: str | None, image: Path
     else:
         payload = read_given(image, MAX_PAYLOAD_BYTES)
         found = read_application(payload, chip=board)
-        version, name = check_version(version or found.version), name or found.project
+        version = check_version(version or found.version)
+        name = name or found.project
     facts |= {"name": name, "board": board, "version": version, "security_version": security_version}
     facts |= {"kind": "files" if image is None else "image", "revisions": tuple(sorted(set(revisions))) or None}
     made = send_release(host, payload, public.key_id, sign, options.say, **facts)
@@ -197,7 +203,8 @@ def publish(options: GlobalOptions, board: str, version: str | None, image: Path
 def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, **signs: Any) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()
-    new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
+    new = [read_public_key(file) for file in add or ()]
+    gone = tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
     public, sign = _take_signer(signs)
@@ -206,7 +213,8 @@ def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, fo
     names = chosen_names(options, host)
     known = {one.key_id for one in host.call(firmware.list_keys).keys}
     runs = {one.device: one.runs for one in host.call(firmware.status).devices if one.device in names and one.runs}
-    if unknown := sorted(set(gone) - known.union(*(one.keys for one in runs.values()))):
+    unknown = sorted(set(gone) - known.union(*(one.keys for one in runs.values())))
+    if unknown:
         text = f"none of these devices trusts {', '.join(unknown)}"
         raise ConfigError(text, next_step="microclaw firmware status shows the keys of each")
     what = [*(f"trust {one.key_id}" for one in new), *(f"trust {one} no more" for one in gone)]
@@ -216,7 +224,8 @@ def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, fo
     kinds: dict[str, list[str]] = {}  # devices by the name of their firmware: each has a signed change of its own
     for device, facts in runs.items():
         kinds.setdefault(facts.name, []).append(device)
-    if left_out := sorted({*names} - runs.keys()):
+    left_out = sorted({*names} - runs.keys())
+    if left_out:
         options.say(f"left out, as they take no updates: {', '.join(left_out)}")
     if not kinds:
         raise ConfigError("none of these devices takes updates", next_step="microclaw firmware status")
@@ -262,7 +271,8 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
     if number is None:
         show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
         return
-    one, told = host.call(firmware.show_rollout, number=number), set[str]()
+    one = host.call(firmware.show_rollout, number=number)
+    told = set[str]()
     while follow and not one.is_over:
         _tell(options, told, [*one.lines()][:1])
         time.sleep(_POLL_S)
@@ -282,7 +292,8 @@ def send_release(
     manifest = new_manifest(Release, sha256=digest, size=len(payload), key_id=key_id, **facts)
     signature = sign(manifest)
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
-    if (wanted := made.wanted) is not None:
+    wanted = made.wanted
+    if wanted is not None:
         offset = wanted.offset
         while offset < len(payload):
             piece = payload[offset : offset + PIECE_BYTES]
@@ -295,14 +306,16 @@ def send_release(
 
 def _end_offers(options: GlobalOptions, host: Client, made: Offers, *, follow: bool) -> None:
     """Tell each change until every offer is over, or waits for a device that is absent; the exit code of all."""
-    told, until_s = set[str](), time.monotonic() + FOLLOW_S
+    told = set[str]()
+    until_s = time.monotonic() + FOLLOW_S
     while True:
         _tell(options, told, [one.text for one in made.results])
         if not follow or time.monotonic() > until_s:
             break
         time.sleep(_POLL_S)
         known = {one.device: one for one in host.call(firmware.status).devices}
-        results, follow = list(made.results), False
+        results = list(made.results)
+        follow = False
         for index, one in enumerate(results):
             if one.offer is not None and (status := known.get(one.device)) is not None:
                 now = status.now(one.offer)

@@ -70,7 +70,10 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password)
+    if wifi_password is None:
+        password = None
+    else:
+        password = secret_value("--wifi-password", wifi_password)
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host()
@@ -81,7 +84,8 @@ def flash(
         person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
         host = None
     wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
-    files, cache = firmware_folder(), cache_folder(os.environ)
+    files = firmware_folder()
+    cache = cache_folder(os.environ)
     shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download)
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
@@ -104,7 +108,8 @@ class TerminalPerson:
 
     def progress(self, what: str, percent: float) -> None:
         """Redrawn on a terminal; elsewhere a line at each new quarter."""
-        text, quarter = f"{clean_text(what, one_line=True)} {percent:.0f} %", (what, int(percent) // 25)
+        text = f"{clean_text(what, one_line=True)} {percent:.0f} %"
+        quarter = (what, int(percent) // 25)
         if self._options.quiet:
             return
         if percent < 100 and self._look.live:

@@ -42,7 +42,8 @@ _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
 @click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
 def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
-    host, asked = options.host(), {**_read(options, file), "prune": prune}
+    host = options.host()
+    asked = {**_read(options, file), "prune": prune}
     found = done(options, host, fleet.diff, asked)
     if dry_run:
         show(options, fleet.diff, found)
@@ -59,7 +60,8 @@ def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> Non
 @click.option("--out", type=Path, metavar="DIR", help="Write file and programs there; else the file is printed.")
 def export(options: GlobalOptions, out: Path | None) -> None:
     """Export the desired state of the devices, as a file for `apply`."""
-    host, many = options.host(), options.devices or options.labels or options.every
+    host = options.host()
+    many = options.devices or options.labels or options.every
     found = done(options, host, fleet.export, {"devices": chosen_names(options, host) if many else None})
     if out is not None:
         _write(out, found.files)
@@ -73,7 +75,8 @@ def export(options: GlobalOptions, out: Path | None) -> None:
 
 def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     """The file as the host takes it, for the devices that are meant. Raises FileMistakes with all that is wrong."""
-    found, host = FleetFile(file), options.host()
+    found = FleetFile(file)
+    host = options.host()
     try:
         known = known_devices(host)
     except MicroclawError:
@@ -153,7 +156,10 @@ class FleetFile(YamlFile):
         super().__init__(path)
         self.entries: list[FleetEntry] = []
         root = self.root(read_given(path, MAX_BYTES), _EMPTY)
-        fields = {} if root is None else self.fields(root, ("programs",), "a fleet")
+        if root is None:
+            fields = {}
+        else:
+            fields = self.fields(root, ("programs",), "a fleet")
         programs = fields.get("programs")
         if root is not None and programs is None:
             self.at(root, "programs is missing", _EMPTY)
@@ -167,7 +173,10 @@ class FleetFile(YamlFile):
         """Give each entry the ids of its devices, of those that the host knows."""
         taken: dict[tuple[str, str], int] = {}
         for entry in self.entries:
-            chosen = self._by_labels(entry, known) if entry.nodes is None else self._named(entry.nodes, known)
+            if entry.nodes is None:
+                chosen = self._by_labels(entry, known)
+            else:
+                chosen = self._named(entry.nodes, known)
             firsts = {taken.setdefault((entry.name, one.device_id), entry.line): one.name for one in chosen}
             for first, name in firsts.items():
                 if first != entry.line:
@@ -179,7 +188,10 @@ class FleetFile(YamlFile):
         found = [one for one in known if set(entry.labels).issubset(one.labels)]
         taking = [one for one in found if AppInstall.method in one.capabilities]
         if not taking:
-            what = f"no device has the label {' and '.join(entry.labels)}" if entry.labels else "the host has no device"
+            if entry.labels:
+                what = f"no device has the label {' and '.join(entry.labels)}"
+            else:
+                what = "the host has no device"
             none = f"none of these takes programs: {names_text([one.name for one in found])}"
             self.at(entry.choice, none if found else what, "microclaw device list")
         return taking

@@ -46,7 +46,8 @@ def up(
     options: GlobalOptions, port: int | None, link: str | None, open_gateway: bool, database: str | None, **how: Any
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    if (service := how.pop("service")) is not None:
+    service = how.pop("service")
+    if service is not None:
         manage_service(options, service)
         return
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
@@ -68,8 +69,14 @@ def up(
         if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
-        took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
-        how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
+        if facts["ready_s"] is None:
+            took = ""
+        else:
+            took = f" in {facts['ready_s']:.1f} s"
+        if facts["gateway_token"]:
+            how = f"token in {facts['gateway_token']}"
+        else:
+            how = "a person's token opens it"
         boards = (f"{one['name']} ({one['title']}, process {one['pid']}, off with the host)" for one in facts["boards"])
         authority = f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE"
         for about, text in (
@@ -112,7 +119,8 @@ def status(
     elif cluster:
         show(options, cluster_status, options.host().call(cluster_status))
     else:
-        address, found = options.address(), options.host().call(read_status)
+        address = options.address()
+        found = options.host().call(read_status)
         if address is not None and not options.json:
             options.terminal().row("at", str(address))
         show(options, read_status, found)
@@ -123,7 +131,10 @@ def link_text(address: str | None) -> str:
     if address is None:
         return ""
     parts = urlsplit(address)
-    place = f":{parts.port}" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc
+    if parts.hostname in ("127.0.0.1", "::1"):
+        place = f":{parts.port}"
+    else:
+        place = parts.netloc
     return f"   link {parts.scheme} {place}"
 
 
@@ -195,7 +206,8 @@ def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
         raise ConfigError(reason, next_step=f"{SHOW_FILE}, and put it there") from exc
     write_given(path.resolve(), [text.encode()], replace=True, next_step=f"{SHOW_FILE}, and put it there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines, start = [f"wrote {path}"], f"systemctl --user restart {UNIT_NAME}"
+    lines = [f"wrote {path}"]
+    start = f"systemctl --user restart {UNIT_NAME}"
     problem = systemctl("daemon-reload") or systemctl("enable", UNIT_NAME)
     running = None
     with suppress(MicroclawError):
@@ -233,7 +245,10 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
     known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
     here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
     names = ", ".join(sorted(here))
-    told = [f"note: {names}: set in this shell, not for the service; config set keeps a value"] if here else []
+    if here:
+        told = [f"note: {names}: set in this shell, not for the service; config set keeps a value"]
+    else:
+        told = []
     return missing + told
 
 

@@ -98,7 +98,9 @@ async def _first_link(host: Host) -> str | None:
 
 
 def _facts(host: Host) -> dict[str, Any]:
-    boards, title, model = host.boards.ready, load_board(BOARD).title, host.conversations.model.name
+    boards = host.boards.ready
+    title = load_board(BOARD).title
+    model = host.conversations.model.name
     return {
         "pid": os.getpid(),
         "ready_s": _seconds_since_start(),
@@ -180,17 +182,25 @@ class RefusalLimit:
             self._left_out[first] += 1
             return False
         self._lines.update(limits.keys())
-        if missing := self._left_out.pop(first, 0):
+        missing = self._left_out.pop(first, 0)
+        if missing:
             record.count = missing  # a fact of the line: so many were not written before it
         return True
 
 
 def _source_of(record: logging.LogRecord) -> str:
     """The range of the address that a door's line names, or nothing."""
-    values = record.args if isinstance(record.args, tuple) else ()
+    if isinstance(record.args, tuple):
+        values = record.args
+    else:
+        values = ()
     for value in (getattr(record, "address", None), *values):
-        text = str(value[0]) if isinstance(value, tuple) and value else str(value)
-        if (found := address_range(text)) != text:
+        if isinstance(value, tuple) and value:
+            text = str(value[0])
+        else:
+            text = str(value)
+        found = address_range(text)
+        if found != text:
             return found
     return ""
 
@@ -202,7 +212,8 @@ class LogLines(logging.Formatter):
     """
 
     converter = time.gmtime  # type: ignore[assignment]  # typeshed declares a method
-    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def __init__(self, mask: SecretMask | None = None) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -223,4 +234,6 @@ class LogLines(logging.Formatter):
 
 def _value(value: object) -> str:
     text = str(value)[:MAX_FACT_CHARS]
-    return text if _PLAIN.fullmatch(text) else escape_hidden(json.dumps(text, ensure_ascii=False))
+    if _PLAIN.fullmatch(text):
+        return text
+    return escape_hidden(json.dumps(text, ensure_ascii=False))

@@ -96,7 +96,10 @@ def load_command(name: str) -> click.Command:
     """A command of the table, imported."""
     place, about = COMMANDS[name]
     module, _, attribute = place.partition(":")
-    command: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute) if module else None
+    if module:
+        command: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute)
+    else:
+        command = None
     if name in MODULES:
         command = import_module("microclaw.cli.operation_commands").group(name, command)
     command.name = name
@@ -170,7 +173,9 @@ def _run(words: list[str]) -> int:
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
     """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
     options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]  # no --version
-    known, front, rest = {word: one for one in options for word in one.opts}, list[str](), list[str]()
+    known = {word: one for one in options for word in one.opts}
+    front = list[str]()
+    rest = list[str]()
     words = iter(arguments)
     for word in words:
         option = known.get(word.partition("=")[0])
@@ -247,7 +252,8 @@ def add_examples(name: str, command: Any) -> None:
     """Put the examples at the end of the help of a command, and of those below it."""
     for below, one in command.commands.items() if isinstance(command, click.Group) else ():
         add_examples(f"{name} {below}", one)
-    if lines := EXAMPLES.get(name):
+    lines = EXAMPLES.get(name)
+    if lines:
         title = "Example:" if len(lines) == 1 else "Examples:"
         command.epilog = "\n".join(
             ("\b", title, *(f"  {line}" for text in lines for line in f"microclaw {text}".splitlines()))

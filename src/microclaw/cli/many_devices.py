@@ -33,12 +33,17 @@ def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     selection.check()
     known = known_devices(host)
     named = {one.name: one.name for one in known} | {one.device_id: one.name for one in known}
-    if unknown := sorted(set(options.devices) - named.keys()):
+    unknown = sorted(set(options.devices) - named.keys())
+    if unknown:
         raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
     with_labels = (one.name for one in known if selection.means(one.labels))
-    if names := sorted({named[one] for one in options.devices} or set(with_labels)):
+    names = sorted({named[one] for one in options.devices} or set(with_labels))
+    if names:
         return names
-    what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"
+    if options.labels:
+        what = f"no device has the label {' and '.join(options.labels)}"
+    else:
+        what = "no device is known"
     raise ConfigError(what, next_step="microclaw device list")
 
 
@@ -65,7 +70,10 @@ def chosen_device(options: GlobalOptions, host: Client, program: str | None = No
         raise ConfigError(f"no device lists a program {program}", next_step=step)
     if not names:
         raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
-    which = f"{program} is on {len(names)}: {', '.join(names[:5])}" if having else f"there are {len(names)}"
+    if having:
+        which = f"{program} is on {len(names)}: {', '.join(names[:5])}"
+    else:
+        which = f"there are {len(names)}"
     raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")
 
 

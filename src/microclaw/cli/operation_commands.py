@@ -48,14 +48,18 @@ def _command(verb: str, first: Operation[..., Any], *others: Operation[..., Any]
     for act in (first, *others):
         for one in act.parameters:
             if not one.option.hidden and not _is_flag(one):
-                name = f"{act.verb}_{one.name}".replace("-", "_") if _needed(one) else one.name
+                if _needed(one):
+                    name = f"{act.verb}_{one.name}".replace("-", "_")
+                else:
+                    name = one.name
                 shown.setdefault(name, (one, []))[1].append(act)
 
     def run(**values: Any) -> None:
         ctx = click.get_current_context()
         given = [name for name in shown if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         act = next((acts[0] for one, acts in (shown[name] for name in given) if _needed(one)), first)
-        if stray := [one.name for one, acts in (shown[name] for name in given) if act not in acts]:
+        stray = [one.name for one, acts in (shown[name] for name in given) if act not in acts]
+        if stray:
             raise click.BadParameter(f"{stray[0]} is of another use of this command")
         own = {
             one.name: _value(one, values[name]) if name in given or one.default is msgspec.NODEFAULT else one.default
@@ -76,12 +80,15 @@ def _needed(one: Parameter) -> bool:
 def _value(one: Parameter, given: Any) -> Any:
     if one.option.rest and get_origin(_kind(one)) is not list:
         return " ".join(given).strip()
-    return list(given) if isinstance(given, tuple) else given
+    if isinstance(given, tuple):
+        return list(given)
+    return given
 
 
 def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
     """Do an act that needs no host: who sits at this machine is the owner."""
-    if (wrong := act.check(values)) is not None:
+    wrong = act.check(values)
+    if wrong is not None:
         raise click.BadParameter(wrong)
     if act.permission is not Permission.READ:
         options.only_here(f"microclaw {act.noun} {act.verb}")
@@ -108,19 +115,28 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     host = options.host()
     if act.many is not None and options.chooses_many:
         act = act.of_many
-    names, has_flag = None, any(map(_is_flag, act.parameters))
+    names = None
+    has_flag = any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
-        names = None if choice_body(options)["all"] else chosen_names(options, host)
+        if choice_body(options)["all"]:
+            names = None
+        else:
+            names = chosen_names(options, host)
     elif has_flag:
         is_meant = not options.device and "device" in act.in_path
-        name = values["name"] if "name" in act.in_path else None
+        if "name" in act.in_path:
+            name = values["name"]
+        else:
+            name = None
         values = values | {"device": chosen_device(options, host, name) if is_meant else options.device}
     chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
     if chooses:
         values = values | choice_body(options)
-    if (wrong := act.check(values)) is not None:
+    wrong = act.check(values)
+    if wrong is not None:
         raise click.BadParameter(wrong)
-    if (question := act.question(values)) is not None:
+    question = act.question(values)
+    if question is not None:
         options.agree(question)
     if chooses and act.permission is not Permission.READ:
         asked = act.asked({**values, "device": ""}).strip()
@@ -153,14 +169,23 @@ def _show_many(options: GlobalOptions, act: Operation[..., Any], made: Any) -> N
     """
     if not act.steps and not options.json:
         for row in made.results:
-            told = row.made.told if row.error is UNSET else row.error["message"]
+            if row.error is UNSET:
+                told = row.made.told
+            else:
+                told = row.error["message"]
             options.line(f"{row.device}: {told}")
     failed = sum(one.error is not UNSET or getattr(one.made, "verified", None) is False for one in made.results)
     (kind,) = get_args(act.result)
     if not options.wrote_json(kind.documents or f"{kind.document or act.noun}s", msgspec.to_builtins(made)):
-        left_out = f"; left out: {names_text(made.left_out)}" if made.left_out else ""
+        if made.left_out:
+            left_out = f"; left out: {names_text(made.left_out)}"
+        else:
+            left_out = ""
         waiting = sum(bool(getattr(one.made, "deferred", None)) for one in made.results)
-        later = f", {waiting} of them deferred until they are back" if waiting else ""
+        if waiting:
+            later = f", {waiting} of them deferred until they are back"
+        else:
+            later = ""
         options.say(f"{len(made.results) - failed} of {len(made.results)} devices{later}{left_out}")
     if failed:
         raise Exit(FAILED if failed == len(made.results) else SOME_FAILED)
@@ -168,7 +193,9 @@ def _show_many(options: GlobalOptions, act: Operation[..., Any], made: Any) -> N
 
 def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:
     """A parameter that must be given is an argument, another one an option. The act checks bounds."""
-    option, about, kind = one.option, one.meta.description, _kind(one)
+    option = one.option
+    about = one.meta.description
+    kind = _kind(one)
     is_many = get_origin(kind) is list
     what = option.reads or (_bare(get_args(kind)[0]) if is_many else str if option.rest else kind)
     if get_origin(kind) is Literal:
@@ -176,13 +203,20 @@ def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter
     has_none = _needed(one) or is_many or option.rest or option.reads is not None or one.default is UNSET
     default = None if has_none else one.default
     if option.rest or option.argument or (_needed(one) and not option.flag):
-        metavar, count = option.metavar or one.name.upper(), -1 if option.rest else 1
+        metavar = option.metavar or one.name.upper()
+        count = -1 if option.rest else 1
         is_needed = is_needed and not (option.rest and is_many)  # no words are an empty list
-        metavar = metavar if is_needed or metavar.startswith("[") else f"[{metavar}]"
+        if is_needed or metavar.startswith("["):
+            metavar = metavar
+        else:
+            metavar = f"[{metavar}]"
         given = {} if is_needed else {"default": default}  # click takes None for a value of what must be given
         return click.Argument([name], is_needed, about, metavar=metavar, type=what, nargs=count, **given)
     flags = (option.flag or f"--{one.name.replace('_', '-')}").split("/")
-    how: dict[str, Any] = {"is_flag": True} if what is bool else {"multiple": is_many, "metavar": option.metavar}
+    if what is bool:
+        how: dict[str, Any] = {"is_flag": True}
+    else:
+        how = {"multiple": is_many, "metavar": option.metavar}
     return click.Option([*flags, name], type=what, default=default, help=about, **how)
 
 
@@ -195,7 +229,9 @@ def _kind(one: Parameter) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    if hasattr(kind, "__metadata__"):
+        return get_args(kind)[0]
+    return kind
 
 
 def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
@@ -211,7 +247,8 @@ def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
     else:
         for line in result.lines():
             options.line(line) if isinstance(line, str) else options.terminal().row(*line)
-    if warning := getattr(result, "warning", None):
+    warning = getattr(result, "warning", None)
+    if warning:
         options.say(f"careful: {warning}")
     if result.exit_code:
         raise Exit(result.exit_code)
@@ -232,7 +269,8 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
     """
     if not act.steps:
         return host.call(act, **values)
-    terminal, number = options.terminal(), request_number()
+    terminal = options.terminal()
+    number = request_number()
 
     def stop() -> None:
         try:
@@ -283,5 +321,8 @@ def _told_by(failure: Failure, step: Step) -> Step:
     if not (wanted <= told and (failure.next_step or "").startswith(step.next_step or "")):
         return step
     line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
-    line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
+    if len(line) <= MAX_REASON_CHARS:
+        line = line
+    else:
+        line = f"{line[: MAX_REASON_CHARS - 1]}…"
     return structs.replace(step, text=line, detail=(), next_step=None)

@@ -62,7 +62,9 @@ class GlobalOptions(Struct, frozen=True):
             text = "this is about one device, given as -d NAME"
             step = "give one -d NAME; several take exec, run, fleet, device list, app list, most acts of app"
             raise ConfigError(text, next_step=step)
-        return self.devices[0] if self.devices else None
+        if self.devices:
+            return self.devices[0]
+        return None
 
     @property
     def chooses_many(self) -> bool:
@@ -87,7 +89,8 @@ class GlobalOptions(Struct, frozen=True):
         Without a keyboard a chat's question that is this person's own ends at once, as nobody can answer; for another
         one it prints the command that decides.
         """
-        terminal, approved = self.terminal(), self.yes
+        terminal = self.terminal()
+        approved = self.yes
         terminal.approval(asked)
         if not self.yes and sys.stdin.isatty():
             answer = _typed_line(terminal)
@@ -113,7 +116,8 @@ class GlobalOptions(Struct, frozen=True):
 
     def only_here(self, what: str) -> None:
         """Raise ConfigError when another host is named; `what` is about this machine only."""
-        if (address := self.address()) is not None:
+        address = self.address()
+        if address is not None:
             text = f"{what} is about this machine, and {address.said_by} names {address}"
             raise ConfigError(text, next_step="do it on that machine; or for this one, the same with --host local")
 
@@ -180,7 +184,10 @@ class GlobalOptions(Struct, frozen=True):
         if empty and not rows:
             self.say(empty)
             return
-        shown = [list(head)] if not self.quiet else []
+        if not self.quiet:
+            shown = [list(head)]
+        else:
+            shown = []
         shown += [[clean_text(str(cell), one_line=True) for cell in row] for row in rows]
         for line in table_lines(shown, columns_of(sys.stdout)):
             self.line(line)
@@ -188,7 +195,10 @@ class GlobalOptions(Struct, frozen=True):
 
 def command(group: click.Group | None = None, name: str | None = None) -> Callable[[Callable[..., None]], Any]:
     """Makes a command of a function that gets the global options first."""
-    made = click.command(name) if group is None else group.command(name)
+    if group is None:
+        made = click.command(name)
+    else:
+        made = group.command(name)
     return lambda run: made(click.pass_obj(run))
 
 

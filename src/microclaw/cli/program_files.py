@@ -53,7 +53,8 @@ def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
 
     Its text has the files beside it that it includes in quotes (wasm/source_files.py).
     """
-    content, values = read_given(file, MAX_FILE_BYTES), dict[str, Any]()
+    content = read_given(file, MAX_FILE_BYTES)
+    values = dict[str, Any]()
     if not content:
         raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")
     if content.startswith(WASM_MAGIC):
@@ -108,7 +109,10 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
         tabs = (one.name for one in folder.iterdir() if one.suffix in (".ino", ".pde", ".cpp"))
         wanted += [(PurePosixPath(), tab) for tab in sorted(tabs)]
     found: dict[str, str] = {}
-    names = [path.name for path in folder.iterdir()] if "_binary_" in text else []
+    if "_binary_" in text:
+        names = [path.name for path in folder.iterdir()]
+    else:
+        names = []
     for symbol in embedded_symbols(text):
         embedded = find_embedded(symbol, names)
         if embedded is not None and _is_in(folder, PurePosixPath(embedded)):
@@ -143,7 +147,10 @@ def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:
     words: list[str] = []
     for one in arguments or ():
         is_word = "=" in one or one in (PLAIN, STOCK)
-        words += [one] if is_word else words_of_toml(read_given_text(Path(one), 64 << 10), one)
+        if is_word:
+            words += [one]
+        else:
+            words += words_of_toml(read_given_text(Path(one), 64 << 10), one)
     return parse_firmware(words).words
 
 

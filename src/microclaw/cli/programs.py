@@ -85,14 +85,21 @@ def run(
     options: GlobalOptions, file: Path, name: str | None, expect: Path | None, watches: bool, tries: bool, **terms: Any
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
-    ctx, address = click.get_current_context(), board_address(options)
-    way = "--try" if tries else "-d HOST:PORT" if address else "a host"
+    ctx = click.get_current_context()
+    address = board_address(options)
+    if tries:
+        way = "--try"
+    elif address:
+        way = "-d HOST:PORT"
+    else:
+        way = "a host"
     for one in ctx.command.params:
         if one.name in _MEANINGLESS[way] and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
             raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
     check_app_name(name := name_of_file(file) if name is None else name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
-    duration, inputs = terms.pop("duration"), terms.pop("inputs")
+    duration = terms.pop("duration")
+    inputs = terms.pop("inputs")
     board = described_board(terms.pop("board"), terms.pop("firmware"))
 
     def once() -> None:
@@ -173,7 +180,8 @@ def build(
     target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
     write_given(target, [image.code], replace=True, next_step="give another path with -o")
     facts = {name: getattr(image, name) for name in ("size_bytes", "sha256", "compiler", "cached", "kind", "pins")}
-    compile_ms, warnings = round(image.compile_ms, 1), [one.to_json() for one in image.warnings]
+    compile_ms = round(image.compile_ms, 1)
+    warnings = [one.to_json() for one in image.warnings]
     document = {"file": str(target), **facts, "compile_ms": compile_ms, "warnings": warnings}
     if not options.wrote_json("build", document) and not options.quiet:
         options.terminal().row("file", str(target))
@@ -222,7 +230,10 @@ def install(
 def _kinds_taken(options: GlobalOptions) -> list[set[ProgramKind]]:
     """Return the kinds of programs that each chosen device takes."""
     host = options.host()
-    names = {*chosen_names(options, host)} if options.chooses_many else {chosen_device(options, host)}
+    if options.chooses_many:
+        names = {*chosen_names(options, host)}
+    else:
+        names = {chosen_device(options, host)}
     boards = [one for one in known_devices(host) if {one.name, one.device_id} & names]
     return [{*one.kinds} for one in boards if AppInstall.method in one.capabilities]
 
@@ -255,17 +266,24 @@ def upgrade(
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
     if (file is None and expect) or (file is not None and sets):
         raise click.BadParameter("--expect is of a FILE, --set of a catalogue's program")
-    program = _newer_values(options, name, sets) if file is None else program_values(file, expect)
+    if file is None:
+        program = _newer_values(options, name, sets)
+    else:
+        program = program_values(file, expect)
     perform(options, programs.upgrade, {"name": name, **terms, **program})
 
 
 def _newer_values(options: GlobalOptions, name: str, sets: Sequence[str]) -> dict[str, Any]:
     """The newer version of a program in the catalogue that it came from, with its values. UnknownName, ConfigError."""
-    host, catalog = options.host(), Catalog(folders_of(options.settings()))
+    host = options.host()
+    catalog = Catalog(folders_of(options.settings()))
     device = chosen_device(options, host, name)
     app = next((one for one in host.call(programs.list_apps, device=device).apps if one.name == name), None)
     origin = None if app is None else app.origin
-    entry = None if origin is None else catalog.newest(origin.entry, origin.catalog)
+    if origin is None:
+        entry = None
+    else:
+        entry = catalog.newest(origin.entry, origin.catalog)
     if app is None or origin is None or entry is None:
         text = f"no program {name[:63]!r} came from a catalogue that is there"
         raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")

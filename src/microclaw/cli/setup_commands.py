@@ -93,21 +93,33 @@ def ask_all(options: GlobalOptions, home: Path) -> Changes:
 
 def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Changes:
     provider_now = values.get("model.provider")
-    if now := shown.get("model.api_key") or shown.get("model.base_url"):
+    now = shown.get("model.api_key") or shown.get("model.base_url")
+    if now:
         options.say(f"model: {provider_now}, {now}")
-    local = None if provider_now else asyncio.run(_local_model())
+    if provider_now:
+        local = None
+    else:
+        local = asyncio.run(_local_model())
     if local is not None:
         options.say(f"a model server runs here: {local}")
     choices = [*PROVIDERS, "none"]
     if provider_now:
         choices.append("keep")
-    before = "keep" if provider_now else "compatible" if local else "none"
+    if provider_now:
+        before = "keep"
+    elif local:
+        before = "compatible"
+    else:
+        before = "none"
     choice = click.prompt("Which models answer?", default=before, type=click.Choice(choices))
     if choice == "none":
         options.say("Without a model the offline intents answer.")
-        return dict.fromkeys(MODEL) if provider_now else {}
+        if provider_now:
+            return dict.fromkeys(MODEL)
+        return {}
     if choice == "keep":
-        key, url = values.get("model.api_key"), values.get("model.base_url")
+        key = values.get("model.api_key")
+        url = values.get("model.base_url")
         options.say(f"  {_probe(values, provider_now or '', key, url).line}")
         current = options.settings().model.main
         if current is not None:
@@ -238,9 +250,13 @@ SERVICES: Final = {
 
 
 def _probe(values: Values, name: str, key: str | None, url: str | None = None) -> ProbeResult:
-    one, in_path = SERVICES[name], quote(key or "", safe=":")
+    one = SERVICES[name]
+    in_path = quote(key or "", safe=":")
     url = (url or values.get(one.setting) or one.address).rstrip("/") + one.path.format(in_path)
-    headers = {header: text.format(key) for header, text in one.headers.items()} if key else {}
+    if key:
+        headers = {header: text.format(key) for header, text in one.headers.items()}
+    else:
+        headers = {}
     found = asyncio.run(_ask(one, url, headers, values.get("proxy.url")))
     text = found.text  # a server may say the key back, an address may have it
     for said in filter(None, (key, in_path)):

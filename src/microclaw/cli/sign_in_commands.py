@@ -37,7 +37,8 @@ def open_page(options: GlobalOptions, person: str) -> None:
     found = host.call(read_status)
     if found.http is None:
         raise NoHost("this host has no address for browsers", next_step="microclaw up --port 8080")
-    made, ca_sha256 = host.call(people.link, person=person), found.https.ca_sha256
+    made = host.call(people.link, person=person)
+    ca_sha256 = found.https.ca_sha256
     links = [url + made.path for url in found.https.urls]
     if not options.wrote_json("open", {**to_builtins(made), "url": links[0], "urls": links, "ca_sha256": ca_sha256}):
         options.line(links[0])
@@ -54,7 +55,10 @@ def open_page(options: GlobalOptions, person: str) -> None:
 def password(options: GlobalOptions, name: str, remove: bool) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
     question = f"A password for {name}, at least 12 characters"
-    text = None if remove else secret_value(question, "-", is_new=True)
+    if remove:
+        text = None
+    else:
+        text = secret_value(question, "-", is_new=True)
     perform(options, people.set_password, {"name": name, "password": text})
 
 
@@ -108,7 +112,9 @@ def audit(
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options.only_here("the security log")
-    home, wanted = options.settings().home, (since or 0, _kinds(kind))  # wanted: since when, and which kinds
+    # wanted: since when, and which kinds
+    home = options.settings().home
+    wanted = (since or 0, _kinds(kind))
     try:
         if verify or head:
             _verify(options, home, [_noted(text) for text in head])
@@ -154,7 +160,8 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
 
 def _noted(text: str) -> re.Match[str]:
     """A head as somebody noted it: whole, or its hash alone."""
-    if (found := _HEAD.fullmatch(text.strip().lower())) is None:
+    found = _HEAD.fullmatch(text.strip().lower())
+    if found is None:
         text = f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
         raise click.BadParameter(text)
     return found

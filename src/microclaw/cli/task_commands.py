@@ -50,7 +50,8 @@ def run(
     if language is None:
         step = "--language python, shell (it is run by sh) or javascript"
         raise ConfigError(f"{file} does not say which language it is in", next_step=step)
-    files, host = _files(given), options.host()
+    files = _files(given)
+    host = options.host()
     began = host.call(tasks.run, code=code, language=language, files=files, **terms)
     printed: list[str] = []
     with on_interrupt(lambda: host.call(tasks.cancel, number=began.number), once=True):
@@ -94,12 +95,15 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
     """Yield its output, page by page as it comes; with `wait_s` until it has ended."""
-    after, last, goes_on = 0, "\n", True
+    after = 0
+    last = "\n"
+    goes_on = True
     while goes_on:
         page = host.call(tasks.show, number=number, after=after, wait_s=wait_s)
         goes_on = page.output_more or bool(wait_s and page.is_open)
         missing = page.output_begins - after
-        after, last = page.output_ends, page.output or last
+        after = page.output_ends
+        last = page.output or last
         if not goes_on and not page.is_open:
             missing += page.output_bytes - after
         if missing > 0:
@@ -134,7 +138,10 @@ def _files(given: Sequence[str]) -> dict[str, bytes]:
         file = Path(path if is_named else one)
         name = normalize("NFC", name if is_named else file.name)
         if not name or name in found:
-            text = f"two files would be {name} in the task's folder" if name else f"{one!r} is not NAME=FILE"
+            if name:
+                text = f"two files would be {name} in the task's folder"
+            else:
+                text = f"{one!r} is not NAME=FILE"
             raise ConfigError(text, next_step="give each a name: --with data.csv=measured/monday.csv")
         found[name] = read_given(file, MAX_FILE_BYTES)
     return found
@@ -157,7 +164,8 @@ def egress(options: GlobalOptions) -> None:
     found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
     value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
     if not options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
-        rows, none = [_row(one) for one in allowlist.entries], f"nothing is allowed: tasks have no network ({path})"
+        rows = [_row(one) for one in allowlist.entries]
+        none = f"nothing is allowed: tasks have no network ({path})"
         options.table(rows, head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"), empty=none)
         for one in missing.values():
             options.line(f"{one.text}\n  next: {one.next_step}")
@@ -167,9 +175,12 @@ def egress(options: GlobalOptions) -> None:
 
 def _row(entry: AllowEntry) -> tuple[str, ...]:
     def words(values: Iterable[object] | None, every: str = "") -> str:
-        return every if values is None else " ".join(sorted(map(str, values)))
+        if values is None:
+            return every
+        return " ".join(sorted(map(str, values)))
 
-    tls, secret = "the proxy's" if entry.tls else "the task's own", entry.secret or ""
+    tls = "the proxy's" if entry.tls else "the task's own"
+    secret = entry.secret or ""
     ports = " ".join(map(str, sorted(entry.ports)))
     return entry.host, ports, words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
 

@@ -50,17 +50,24 @@ def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | 
     name = name or ("board-1" if join else "virtual-1")
     words = [f"--{one}={passed[one]}" for one in ("board", "serial", "clock")]
     words += [f"--firmware={word}" for word in firmware_words(passed["firmware"])]
-    link, secret = None, ""
+    link = None
+    secret = ""
     if join:
-        devices, boards, is_ours = known_devices(options.host()), options.settings().home / "virtual", flash is None
-        folders = [boards / check_name(name), *boards.glob("*")] if flash is None else [flash]
+        devices = known_devices(options.host())
+        boards = options.settings().home / "virtual"
+        is_ours = flash is None
+        if flash is None:
+            folders = [boards / check_name(name), *boards.glob("*")]
+        else:
+            folders = [flash]
         of_link = {link: one for one in devices for link in one.transports}
         found = [(folder, of_link.get(_credential_of(folder) or "")) for folder in folders]  # with the names of today
         flash, known = next((one for one in found if one[1] is not None and one[1].name == name), found[0])
         known = known or next((one for one in devices if one.name == name), None)
         name = known.name if known else name
         made = _join(options, known, name, passed["board"], flash, is_ours=is_ours)
-        link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
+        link = f"wss://{made.host}:{made.port}/link"
+        secret = made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
         words += _published_keys(options.host(), flash)
     if passed["wasmachine"] is not None or join:  # the host has it over the link: no port of its own is needed
@@ -69,7 +76,8 @@ def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | 
         words.append("--network")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
-    if code := _run_board(options, ["--name", name, *words], link, secret):
+    code = _run_board(options, ["--name", name, *words], link, secret)
+    if code:
         raise Exit(code)
 
 
@@ -87,7 +95,8 @@ def _join(
 
     The credential of a device that the host does not know any more is removed, where the folder `is_ours`.
     """
-    client, credential = options.host(), folder / "link"
+    client = options.host()
+    credential = folder / "link"
     if known is not None and (known.link is None or known.voice_only):
         again = f"microclaw virtual --join --name {name}-2"
         raise ConfigError(f"{name} is another kind of device: {known.title}", next_step=again)
@@ -101,7 +110,8 @@ def _join(
 
 def _published_keys(client: Client, folder: Path) -> list[str]:
     """The option with the host's public keys for updates, as `flash` gives them to a real board; none without keys."""
-    if not (keys := client.call(list_keys).keys):
+    keys = client.call(list_keys).keys
+    if not keys:
         return []
     file = (folder / "update-keys.pem").absolute()
     replace_file(file, "".join(key.public for key in keys[:MAX_KEYS]).encode())
@@ -129,12 +139,15 @@ def _run_board(options: GlobalOptions, words: list[str], link: str | None, secre
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     assert process.stdout is not None
-    if line := process.stdout.readline():
+    line = process.stdout.readline()
+    if line:
         facts = json.loads(line)
         if not options.wrote_json("virtual", facts):
             _show_board(options, facts, link)
     code = process.wait()
-    return 0 if stopped and code in (0, -signal.SIGTERM) else abs(code)
+    if stopped and code in (0, -signal.SIGTERM):
+        return 0
+    return abs(code)
 
 
 def _show_board(options: GlobalOptions, facts: dict[str, Any], link: str | None) -> None:
@@ -147,7 +160,8 @@ def _show_board(options: GlobalOptions, facts: dict[str, Any], link: str | None)
     terminal.row("control", str(facts["control"]))
     if link is None:
         ways = f"--wasmachine 127.0.0.1:{facts['wasmachine']} --virtual {facts['control']}"
-        ways += f" --serial {serial}" if serial else ""
+        if serial:
+            ways += f" --serial {serial}"
         terminal.line(f"next     microclaw device add {facts['name']} --board {facts['board']} {ways}")
         return
     with BoardControl(Path(facts["control"])) as board:  # a code that somebody has to type is on its console, too

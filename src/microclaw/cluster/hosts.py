@@ -92,7 +92,9 @@ class Hosts:
     @property
     def work_left_s(self) -> float:
         """The time that this host may still do what is its own alone."""
-        return 0.0 if self.lost else self._renewed_at + WORK_S - monotonic()
+        if self.lost:
+            return 0.0
+        return self._renewed_at + WORK_S - monotonic()
 
     def now_ms(self) -> int:
         """The database's time of day, the same for all hosts."""

@@ -53,7 +53,10 @@ def migrate_to(
             raise StoreError(f"{own} is not there: this home has no store", next_step="name the home with --home")
         with closing(open_store(own)) as source, _shared(url) as target:
             there = _counted(target, [name for name in _tables(source) if name not in _SEEDED])
-            replaced = f"{sum(there.values()):,} rows in the database" if there else None
+            if there:
+                replaced = f"{sum(there.values()):,} rows in the database"
+            else:
+                replaced = None
             if replaced is not None and not replacing:
                 raise ConfigError(f"this replaces {replaced}", next_step="if it is to be: the same with --replace")
             rows = _copy(source, target)
@@ -79,7 +82,10 @@ def migrate_back(
     """
     own = home / STORE
     with take_lock(own), _shared(url) as source:
-        replaced = f"{own}, which is kept as {kept_as(own).name}" if own.exists() else None
+        if own.exists():
+            replaced = f"{own}, which is kept as {kept_as(own).name}"
+        else:
+            replaced = None
         if replaced is not None and not replacing:
             raise ConfigError(f"this replaces {replaced}", next_step="if it is to be: the same with --replace")
         building = own.with_name(own.name + ".back")

@@ -77,7 +77,9 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
             return f"{how}, {format_duration(one.seen_s * 1000)} ago"
         if one.host_id == self.host:
             return "this host" if self.member else "this host, no lease"
-        return f"{one.seen_s:.0f} s ago" if self.connected else f"not known for {one.seen_s:.0f} s"
+        if self.connected:
+            return f"{one.seen_s:.0f} s ago"
+        return f"not known for {one.seen_s:.0f} s"
 
 
 class ClusterAnswer(Listing, frozen=True, kw_only=True):
@@ -90,7 +92,8 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
     cluster: ClusterFacts | None
 
     def table(self) -> list[tuple[str, ...]]:
-        if (facts := self.cluster) is None:
+        facts = self.cluster
+        if facts is None:
             return []
         hosts = facts.hosts + facts.ended
         names = Counter(one.facts.name for one in hosts)
@@ -107,7 +110,8 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        if (facts := self.cluster) is None:
+        facts = self.cluster
+        if facts is None:
             return ""
         away = "" if facts.connected else ", which does not answer"
         lines = [f"database {facts.database}{away}, seen by {host_called(facts.host)}"]

@@ -45,7 +45,8 @@ class ClusterQuestions(Questions):
         return [*here, *(one for one in (await self._asked(_ALL))[0] if one.left_s > 0)]
 
     async def find(self, approval_id: str) -> Question | None:
-        if (here := await super().find(approval_id)) is not None:
+        here = await super().find(approval_id)
+        if here is not None:
             return here
         found, _ = await self._asked(approval_id)
         return next((one for one in found if one.pending.approval_id == approval_id), None)
@@ -104,5 +105,6 @@ class ClusterQuestions(Questions):
 
     async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:
         approval_id, wait_s = asked
-        if (end := await self._approvals.end(approval_id, min(wait_s, MAX_WAIT_S))) is not None:
+        end = await self._approvals.end(approval_id, min(wait_s, MAX_WAIT_S))
+        if end is not None:
             yield end

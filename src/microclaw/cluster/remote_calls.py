@@ -68,7 +68,10 @@ class RemoteCalls:
                 raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
             left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
             request = (endpoint, call.method, left_s, msgspec.structs.asdict(call))
-            kind = _Reply if isinstance(call, AppRequest) else call.answer_type()
+            if isinstance(call, AppRequest):
+                kind = _Reply
+            else:
+                kind = call.answer_type()
             async with (
                 asyncio.timeout(timeout_s),
                 aclosing(self._requests.ask(host, "device", request, kind)) as answers,
@@ -108,7 +111,8 @@ class DeviceCalls:
         yield await asyncio.shield(task)  # what has begun ends, though nobody waits for it any more
 
     async def _done(self, request: CallRequest) -> Any:
-        call, device = request.call(), self._owner_of(request.endpoint)
+        call = request.call()
+        device = self._owner_of(request.endpoint)
         if device is None:
             raise DeviceMoved(f"the host {host_called(self._host_id)} does not know the device {request.endpoint}")
         check_call(device.board, call)

@@ -37,7 +37,9 @@ LOOK_S: Final = 0.5
 ANSWER_S: Final = 5.0  # a host that has not answered a short request by then counts as away
 CONNECT_S: Final = 2.0
 VERSION_STEP: Final = "give all hosts of the cluster the same version: microclaw status --cluster"
-_VALUE, _ERROR, _END = b"v", b"e", b"z"
+_VALUE = b"v"
+_ERROR = b"e"
+_END = b"z"
 
 _log = logging.getLogger(__name__)
 
@@ -219,7 +221,8 @@ def _contexts(authority: KeyPair, host_id: str, folder: Path) -> tuple[ssl.SSLCo
     """TLS for both ends: who asks and who answers is a host of this authority."""
     pem = authority.certificate.public_bytes(Encoding.PEM).decode("ascii")
     own = folder / f"{host_id}.pem"
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         write_private(own, host_certificate(authority, host_id).to_pem())
         for context in (server, client):

@@ -72,7 +72,10 @@ class ClusterView(Struct, frozen=True):
         for one in hosts:
             if abs(one.clock_ahead_s) > CLOCK_OFF_S:
                 here = one.host_id == self.hosts.host_id
-                whose = "this machine's clock" if here else f"the clock of {one.facts.name}"
+                if here:
+                    whose = "this machine's clock"
+                else:
+                    whose = f"the clock of {one.facts.name}"
                 side = "ahead of" if one.clock_ahead_s > 0 else "behind"
                 off = f"{abs(one.clock_ahead_s) / 60:.0f} min"
                 yield f"{whose} is {off} {side} the database's", "set it: timedatectl set-ntp true"

@@ -39,7 +39,8 @@ def write_changes(
         texts = {name: document.as_string() for name, document in documents.items()}
         known = {(m.key, m.message) for m in find_mistakes(environ, home)}
         new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
-        if fatal := [m for m in new if m.fatal]:
+        fatal = [m for m in new if m.fatal]
+        if fatal:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = [name for name, text in texts.items() if text != before[name]]
         if changed:  # the security log's lines have no values; without them nothing is changed
@@ -60,7 +61,10 @@ def write_changes(
 def read_key(text: str) -> tuple[Path, Node]:
     """`model.fallback.second.name` as a path and its setting; ConfigError names the nearest one."""
     path = tuple(text.split("."))
-    setting = find(path) if all(path) else None
+    if all(path):
+        setting = find(path)
+    else:
+        setting = None
     if setting is None or (setting.inside and not setting.about):
         hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
@@ -96,7 +100,10 @@ def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) ->
 
 def _below(node: Any, part: str) -> Any:
     """The value of this name in a table, or of this number in rows, `[[model.fallback]]`. LookupError, TypeError."""
-    named = {str(number): row for number, row in enumerate(node, 1)} if isinstance(node, list) else node
+    if isinstance(node, list):
+        named = {str(number): row for number, row in enumerate(node, 1)}
+    else:
+        named = node
     return named[part]
 
 

@@ -49,7 +49,9 @@ def form_of(kind: Any) -> Form:
 def seconds_in(text: str) -> int | None:
     """Of 30m, 12h or 1d; None for another text."""
     found = _DURATION.fullmatch(text)
-    return None if found is None else int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]]
+    if found is None:
+        return None
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]]
 
 
 def _is_address(text: str, *schemes: str, bare: bool = False) -> bool:

@@ -37,8 +37,12 @@ def load_settings(
     """
     folder = private_home(environ, home)
     assembly = Assembly(folder, environ)
-    if fatal := [mistake for mistake in assembly.mistakes if mistake.fatal]:
-        more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
+    fatal = [mistake for mistake in assembly.mistakes if mistake.fatal]
+    if fatal:
+        if len(fatal) > 1:
+            more = f" (and {len(fatal) - 1} more)"
+        else:
+            more = ""
         raise ConfigError(f"{fatal[0]}{more}", next_step="microclaw config check" if more else fatal[0].next_step)
     sections = {field.name: getattr(assembly.file, field.name) for field in fields(settings.Sections)}
     return Settings(
@@ -95,7 +99,9 @@ class Assembly:
         self._mistakes: list[Mistake] = []
         self._own = {provider: self._variables_of(names, environ) for provider, names in VARIABLES.items()}
         self.sources.secrets.update(key for key, _ in self._own.values() if key)
-        telegram, search, backup = file.telegram, file.search, file.backup
+        telegram = file.telegram
+        search = file.search
+        backup = file.backup
         model = self._model(file.model)
         wants_bot = telegram is not None and telegram.enabled
         has_bot = wants_bot and self._has("telegram", "telegram", "token")
@@ -151,7 +157,10 @@ class Assembly:
             if getattr(section, key) is not None:
                 step = "microclaw config set model.provider anthropic (or openai, google)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
-        main = None if provider is None else self._choice(("model",), section, provider)
+        if provider is None:
+            main = None
+        else:
+            main = self._choice(("model",), section, provider)
         rows = [self._row(("model", "fallback", name), row) for name, row in section.fallback.items()]
         tasks = {task: self._row(("model", "tasks", task), row) for task, row in section.tasks.items()}
         return settings.ModelSettings(
@@ -162,7 +171,8 @@ class Assembly:
         )
 
     def _row(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
-        if provider := row.provider or self.file.model.provider:
+        provider = row.provider or self.file.model.provider
+        if provider:
             return self._choice(path, row, provider)
         self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
         return None
@@ -182,7 +192,8 @@ class Assembly:
         elif own["base_url"] or not found["base_url"]:
             for key, variable in zip(found, VARIABLES[provider], strict=True):
                 place = (*path, key)
-                if (text := own[key]) and self.sources.places.get(place, (CONFIG, None))[0] in (CONFIG, SECRETS):
+                text = own[key]
+                if text and self.sources.places.get(place, (CONFIG, None))[0] in (CONFIG, SECRETS):
                     found[key] = text
                     self.sources.take(place, text, variable)
         if _is_usable(provider, **found):
@@ -192,7 +203,8 @@ class Assembly:
 
     def _variables_of(self, names: tuple[str, str], environ: Mapping[str, str]) -> tuple[str | None, str | None]:
         key, url = names
-        address, form = text_of(environ, url), form_of(Url)
+        address = text_of(environ, url)
+        form = form_of(Url)
         if address is not None and not form.has(address):
             self._mistakes.append(Mistake(url, None, url, f"{url} is not {form.words}", f"correct or unset {url}"))
         return text_of(environ, key), address
@@ -201,8 +213,12 @@ class Assembly:
         """The setting is there; else the part is off, which is a problem."""
         if path in self.sources.values:
             return True
-        variable, key = self.sources.unset(path), dotted(path)
-        why = f"the environment has no {variable}" if variable else f"no {key} (next: microclaw config set {key} VALUE)"
+        variable = self.sources.unset(path)
+        key = dotted(path)
+        if variable:
+            why = f"the environment has no {variable}"
+        else:
+            why = f"no {key} (next: microclaw config set {key} VALUE)"
         self.problems.append(f"{part} is off: {why}")
         return False
 

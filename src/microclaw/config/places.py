@@ -16,7 +16,8 @@ MAX_SOCKET_PATH_BYTES = 103
 
 def home_folder(environ: Mapping[str, str]) -> Path:
     """The folder of the host's data: MICROCLAW_HOME or the platform's user data folder."""
-    if named := text_of(environ, "MICROCLAW_HOME"):
+    named = text_of(environ, "MICROCLAW_HOME")
+    if named:
         return Path(named)
     from platformdirs import user_data_path
 
@@ -25,7 +26,8 @@ def home_folder(environ: Mapping[str, str]) -> Path:
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """The folder for what can be made again (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
-    if named := text_of(environ, "MICROCLAW_CACHE"):
+    named = text_of(environ, "MICROCLAW_CACHE")
+    if named:
         return Path(named).expanduser().absolute()
     from platformdirs import user_cache_path
 

@@ -38,17 +38,34 @@ class Node:
     def __init__(
         self, kind: Any, about: str = "", low: Any = None, high: Any = None, secret: bool = False, default: Any = None
     ) -> None:
-        self.kind, self.about, self.low, self.high, self.secret = kind, about, low, high, secret
+        self.kind = kind
+        self.about = about
+        self.low = low
+        self.high = high
+        self.secret = secret
         self.default = None if default in (MISSING, (), "") else default
         self.inside, self.names = _inside(kind, secret)
         self.is_list = get_origin(kind) is tuple
-        item = get_args(kind)[0] if self.is_list else kind
+        if self.is_list:
+            item = get_args(kind)[0]
+        else:
+            item = kind
         self.form: Form | None = item.__metadata__[0] if get_origin(item) is Annotated else None
         self.choices: tuple[Any, ...] = get_args(item) if get_origin(item) is Literal else ()
-        words = self.form.words if self.form else _WORDS.get(item, "a table of texts")
-        words = f"one of {', '.join(map(str, self.choices))}" if self.choices else words
-        words += "" if low is None else f" of {low:.15g} to {high:.15g}"
-        self.words = f"a list, each {words}{', none twice' if self.choices else ''}" if self.is_list else words
+        if self.form:
+            words = self.form.words
+        else:
+            words = _WORDS.get(item, "a table of texts")
+        if self.choices:
+            words = f"one of {', '.join(map(str, self.choices))}"
+        else:
+            words = words
+        if low is not None:
+            words += f" of {low:.15g} to {high:.15g}"
+        if self.is_list:
+            self.words = f"a list, each {words}{', none twice' if self.choices else ''}"
+        else:
+            self.words = words
 
     def child(self, part: str) -> Node | None:
         return self.inside.get(NAME if NAME in self.inside and (not self.names or part in self.names) else part)
@@ -59,7 +76,10 @@ class Node:
             value = value.strip()
         try:
             found = msgspec.convert(value, self.kind)
-            texts = found if self.is_list else (found,)
+            if self.is_list:
+                texts = found
+            else:
+                texts = (found,)
             is_right = self.form is None or all(map(self.form.has, texts))
             is_right = is_right and (self.low is None or self.low <= found <= self.high)
             if is_right and texts and not (self.choices and len(texts) > len(set(texts))):
@@ -67,7 +87,10 @@ class Node:
         except msgspec.ValidationError:
             pass
         wrong = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
-        near = did_you_mean(str(wrong[0]), map(str, self.choices)) if wrong else ""
+        if wrong:
+            near = did_you_mean(str(wrong[0]), map(str, self.choices))
+        else:
+            near = ""
         raise ValueError(f" is {'' if self.secret else f'{_brief(value)}, '}not {self.words}{near}")
 
 
@@ -80,7 +103,10 @@ def find(path: Path) -> Node | None:
     """The node at a path such as ("mcp", "servers", "git", "url")."""
     node: Node | None = root()
     for part in path:
-        node = node.child(part) if node is not None else None
+        if node is not None:
+            node = node.child(part)
+        else:
+            node = None
     return node
 
 
@@ -107,7 +133,9 @@ def value_in(text: str, node: Node | None) -> object:
         found: dict[str, object] = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # an open quote, no TOML, a number or nesting without end
         return text
-    return found["value"] if len(found) == 1 else text
+    if len(found) == 1:
+        return found["value"]
+    return text
 
 
 def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
@@ -115,7 +143,9 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     from rapidfuzz import fuzz, process
 
     near = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
-    return f": did you mean {before}{near[0]}?" if near else ""
+    if near:
+        return f": did you mean {before}{near[0]}?"
+    return ""
 
 
 def _brief(value: object) -> str:

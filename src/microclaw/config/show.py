@@ -38,7 +38,9 @@ def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
 
 def masked(secret: str) -> str:
     """Enough of a key to tell it from another, not enough to use it."""
-    return f"{secret[:7]}...({len(secret)} characters)" if len(secret) > 20 else "...(short)"
+    if len(secret) > 20:
+        return f"{secret[:7]}...({len(secret)} characters)"
+    return "...(short)"
 
 
 def secret_texts(settings: Settings) -> set[str]:
@@ -70,12 +72,16 @@ def value_text(value: object) -> str:
 
 
 def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:
-    key, values = dotted(path), assembly.sources.values
+    key = dotted(path)
+    values = assembly.sources.values
     value: Any = values.get(path)
     if path not in values:
         return SettingView(key, setting.default, "" if setting.default is None else DEFAULT, setting.about)
     place, line = assembly.sources.places[path]
-    origin = place if line is None else f"{place}:{line}"
+    if line is None:
+        origin = place
+    else:
+        origin = f"{place}:{line}"
     if setting.inside:
         value = {p[-1]: SET if path == TASK_SECRETS else text for p, text in values.items() if p[:-1] == path}
     hide = without_password if not setting.secret or path == TASK_SECRETS else masked

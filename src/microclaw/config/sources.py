@@ -55,7 +55,9 @@ class Mistake(msgspec.Struct, frozen=True, rename={"place": "file", "next_step":
     fatal: bool = True
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.line is None else f"{self.place}:{self.line}: {self.message}"
+        if self.line is None:
+            return f"{self.place}: {self.message}"
+        return f"{self.place}:{self.line}: {self.message}"
 
 
 class Sources:
@@ -75,7 +77,10 @@ class Sources:
         self._lines: Mapping[Path, int] = {}
         for name in (CONFIG, SECRETS):
             self._read_file(home / name, (texts or {}).get(name))
-        self._environ, self._exposed, self._lines = None, "", {}  # the text of a variable names no other
+        # the text of a variable names no other
+        self._environ = None
+        self._exposed = ""
+        self._lines = {}
         self._read_environment(environ)
 
     @cached_property
@@ -89,7 +94,8 @@ class Sources:
 
     def take(self, path: Path, text: str, variable: str) -> None:
         """Let the text of a variable count."""
-        self._source, self._lines = variable, {}
+        self._source = variable
+        self._lines = {}
         self._put(path, text)
 
     def unset(self, path: Path) -> str | None:
@@ -97,17 +103,26 @@ class Sources:
         return next((name for place, name in self._unset.items() if place[: len(path)] == path), None)
 
     def _read_file(self, path: FilePath, text: str | None) -> None:
-        self._source, self._exposed, self._lines = path.name, "", {}
+        self._source = path.name
+        self._exposed = ""
+        self._lines = {}
         try:
             if text is None:
                 text, is_exposed = text_of_file(path, closed=path.name == SECRETS)
-                self._exposed = str(path) if is_exposed else ""
-            values, self._lines = tomllib.loads(text), _lines_of(text)
+                if is_exposed:
+                    self._exposed = str(path)
+                else:
+                    self._exposed = ""
+            values = tomllib.loads(text)
+            self._lines = _lines_of(text)
         except ConfigError as exc:
             self._wrong((), exc.message, exc.next_step or "")
         except (ValueError, RecursionError) as exc:  # also a number of thousands of digits, and nesting without end
             place = _PLACE.search(str(exc))
-            line = int(place[1]) if place is not None and place[1] else (text or "").count("\n") + 1
+            if place is not None and place[1]:
+                line = int(place[1])
+            else:
+                line = (text or "").count("\n") + 1
             message = f"this is not TOML: {_PLACE.sub('', str(exc))}"
             self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
         else:
@@ -133,7 +148,8 @@ class Sources:
             return
         self._put(path, {})
         for part, inner in value.items():
-            below, node = (*path, part), section.child(part)
+            below = (*path, part)
+            node = section.child(part)
             if node is None:
                 near = did_you_mean(part, section.names or section.inside, f"{dotted(path)}." if path else "")
                 text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
@@ -173,7 +189,8 @@ class Sources:
                 return "${"
             if not _VARIABLE.fullmatch(found[0]):
                 raise ValueError(": after ${ is no NAME; $${ is a plain ${")
-            if (text := text_of(self._environ or {}, found[1])) is None:
+            text = text_of(self._environ or {}, found[1])
+            if text is None:
                 raise _UnsetVariable(found[1])
             return text
 

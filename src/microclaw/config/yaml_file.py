@@ -18,7 +18,10 @@ class FileMistakes(ConfigError):
 
     def __init__(self, diagnostics: Sequence[Diagnostic], page: str) -> None:
         first = diagnostics[0]
-        text = f"{first.file}: {len(diagnostics)} mistakes" if len(diagnostics) > 1 else first.render().splitlines()[0]
+        if len(diagnostics) > 1:
+            text = f"{first.file}: {len(diagnostics)} mistakes"
+        else:
+            text = first.render().splitlines()[0]
         super().__init__(text, next_step=f"correct {first.file}; {page} has its form")
         self.diagnostics = tuple(diagnostics)
 

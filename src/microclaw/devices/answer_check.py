@@ -57,7 +57,10 @@ def check_answer(name: str, call: Call[Any], answer: object) -> None:
     """Raise DeviceLied, in words with what was asked and what came, for an answer about something else."""
     fault = _fault(call, answer)
     if fault is not None:
-        shown = asdict(call) if isinstance(call, GpioSet | GpioGet | AdcRead | PwmSet | I2cRead) else {}
+        if isinstance(call, GpioSet | GpioGet | AdcRead | PwmSet | I2cRead):
+            shown = asdict(call)
+        else:
+            shown = {}
         asked = " ".join((call.method, *(f"{word} {value}" for word, value in shown.items())))
         raise lied(name, asked, fault)
 
@@ -73,9 +76,12 @@ def lied(name: str, asked: str, fault: str) -> DeviceLied:
 def _fault(call: Call[Any], answer: object) -> str | None:
     """The fault of the answer, as the end of "and answered ..."; None when there is none."""
     for subject in ("pin", "sensor", "ssid"):
-        asked, answered = getattr(call, subject, None), getattr(answer, subject, None)
+        asked = getattr(call, subject, None)
+        answered = getattr(answer, subject, None)
         if None not in (asked, answered) and answered != asked:
-            return f"about {subject} {answered}" if isinstance(answered, int) else f"about another {subject}"
+            if isinstance(answered, int):
+                return f"about {subject} {answered}"
+            return f"about another {subject}"
     match call, answer:
         case (GpioSet() | GpioGet(), PinLevel(level=level)):
             if level not in (0, 1) or (isinstance(call, GpioSet) and level != call.level):
@@ -90,7 +96,9 @@ def _fault(call: Call[Any], answer: object) -> str | None:
             return _values_fault(values)
         case (I2cScan(), I2cAddresses(addresses=addresses)):
             wrong_address = next((a for a in addresses if not 0 <= a <= _HIGHEST_I2C), None)
-            return None if wrong_address is None else f"the address {wrong_address}, which I2C has not"
+            if wrong_address is None:
+                return None
+            return f"the address {wrong_address}, which I2C has not"
         case (DeviceInfo() | DeviceStatus(), DeviceFacts(values=facts)):
             if len(facts) > _MAX_FACTS:
                 return f"{len(facts)} facts, more than {_MAX_FACTS}"

@@ -44,7 +44,10 @@ def call_words(call: Call[Any], device: str = "") -> str:
         case GpioSet(pin=pin, level=level):
             return f"set pin {pin}{of} {'high' if level else 'low'}"
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            at = "" if frequency_hz == DEFAULT_PWM_HZ else f" at {frequency_hz:,} Hz"
+            if frequency_hz == DEFAULT_PWM_HZ:
+                at = ""
+            else:
+                at = f" at {frequency_hz:,} Hz"
             return f"set PWM on pin {pin}{of} to {duty_words(duty)}{at} (duty {duty} of {MAX_DUTY})"
         case GpioGet(pin=pin):
             return f"read pin {pin}{of}"
@@ -70,7 +73,8 @@ def duty_words(duty: int) -> str:
 def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
     """The typed call; ConfigError names the argument that is missing, unknown or of a wrong type."""
     call_type = _call_type(method)
-    if unknown := sorted(set(arguments) - set(argument_names(method))):
+    unknown = sorted(set(arguments) - set(argument_names(method)))
+    if unknown:
         raise ConfigError(f"{method} has no argument {unknown[0]}", next_step=_form(method))
     try:
         call: Call[Any] = msgspec.convert(dict(arguments), call_type)
@@ -90,7 +94,8 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
         if not separator:
             if index >= len(names):
                 raise ConfigError(f"{method} takes {len(names)} arguments, got {len(words)}", next_step=_form(method))
-            name, text = names[index], word
+            name = names[index]
+            text = word
         arguments[name] = _typed(method, name, text, hints.get(name, str))
     return arguments
 
@@ -98,7 +103,9 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
 def argument_names(method: str) -> tuple[str, ...]:
     """The names of a call's arguments in its own order; none for an unknown method."""
     call_type = CALLS.get(method)
-    return () if call_type is None else call_type.__struct_fields__
+    if call_type is None:
+        return ()
+    return call_type.__struct_fields__
 
 
 def result_value(result: object) -> Any:
@@ -127,7 +134,9 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
     try:
         if hint is int:
             return int(text, 0)
-        return text if hint is str else msgspec.json.decode(text, type=hint)
+        if hint is str:
+            return text
+        return msgspec.json.decode(text, type=hint)
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         kind = {int: "a whole number", float: "a number"}.get(hint, "a JSON object")
         raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc

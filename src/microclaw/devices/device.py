@@ -100,7 +100,8 @@ class Device:
         """`note_reached` is called at its first answer, where the row says that it was never reached."""
         self.become(row, board, transports)
         self._explain = explain
-        self._reached, self._note_reached = row.reached, note_reached
+        self._reached = row.reached
+        self._note_reached = note_reached
         self._queue = RequestQueue(row.device_id)
         self._console_queue = RequestQueue(f"{row.device_id}.console")  # read while the board does not answer
         self._answered: bool | None = None
@@ -111,7 +112,10 @@ class Device:
     def become(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> None:
         """Take over its row, profile and transports; no other way changes them."""
         self.row, self._board, self._with_micropython = row, board, with_micropython(board)
-        self.device_id, self.name, self.labels, self.host = row.device_id, row.name, row.labels, row.host
+        self.device_id = row.device_id
+        self.name = row.name
+        self.labels = row.labels
+        self.host = row.host
         self.transports: tuple[Transport, ...] = tuple(transports)
         for transport in self.transports:
             transport.describe(board)
@@ -170,7 +174,9 @@ class Device:
     def kinds(self) -> tuple[ProgramKind, ...]:
         """The kinds of programs that it takes, the one it is made for first; none without `apps.install`."""
         transports = self._transports_for(AppInstall.method)
-        return transports[0].kinds if transports else ()
+        if transports:
+            return transports[0].kinds
+        return ()
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
         """The best evidence that an answer to this method is; None when nothing offers it. Only pins are counted."""
@@ -223,7 +229,9 @@ class Device:
             if explained is exc:
                 raise
             raise explained from exc
-        return cast("R", _single_lines(answer)) if isinstance(answer, LogPage) else answer
+        if isinstance(answer, LogPage):
+            return cast("R", _single_lines(answer))
+        return answer
 
     async def ask(self, endpoint: str, call: Call[R], timeout_s: float, *, here: bool = False) -> R:
         """As `call`, of one of its transports alone, and without waiting for a device that is away.
@@ -286,7 +294,10 @@ class Device:
         failures: list[MicroclawError] = []
         for asked, transport in enumerate(transports):
             answered = len(failures) < asked
-            limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S) if answered else deadline
+            if answered:
+                limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S)
+            else:
+                limit = deadline
             try:
                 facts = await self._first_answer(call, (transport,), limit)
             except MicroclawError as exc:
@@ -330,7 +341,10 @@ class Device:
 
     def check_present(self, call: Call[Any], transports: Sequence[Transport] | None = None) -> None:
         """DeviceUnreachable when the device is not connected by these transports, or by those of the call."""
-        transports = self._transports_for(call.method) if transports is None else transports
+        if transports is None:
+            transports = self._transports_for(call.method)
+        else:
+            transports = transports
         if transports and not transports[0].online:
             if transports[0].revoked:
                 raise revoked_error(self.name)

@@ -38,7 +38,8 @@ def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
 def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """Each once: a word, or a word and its value ("room=kitchen"). ConfigError for another one, and for too many."""
     kept = tuple(dict.fromkeys(labels))
-    if wrong := [label for label in kept if not _LABEL.fullmatch(label)]:
+    wrong = [label for label in kept if not _LABEL.fullmatch(label)]
+    if wrong:
         text = f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {wrong[0][:80]!r}"
         raise ConfigError(text, next_step="microclaw device label NAME indoor room=kitchen")
     if len(kept) > MAX_LABELS:

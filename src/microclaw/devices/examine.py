@@ -193,11 +193,18 @@ def _facts_lines(device: Device, chip: object, found: Examination, *, knows_boar
             if same
             else CheckLine("chip", False, f"it says {has}, its profile is for {device.board.chip}", step)
         )
-    if (programs := found.programs) is not None:
+    programs = found.programs
+    if programs is not None:
         shown = ", ".join(programs[:_SHOWN_PROGRAMS]) or "none"
         lines.append(CheckLine("programs", True, f"{shown} ({len(programs)} of {device.board.firmware.max_apps})"))
-    free = "it does not say" if found.free_bytes is None else f"{found.free_bytes:,} bytes free"
-    up = "it does not say" if found.uptime_ms is None else f"up {format_duration(found.uptime_ms)}"
+    if found.free_bytes is None:
+        free = "it does not say"
+    else:
+        free = f"{found.free_bytes:,} bytes free"
+    if found.uptime_ms is None:
+        up = "it does not say"
+    else:
+        up = f"up {format_duration(found.uptime_ms)}"
     lines += [CheckLine("memory", True, free), CheckLine("uptime", True, up)]
     lines += [CheckLine("protocol", True, _protocol(device, endpoint)) for endpoint in device.endpoints]
     lines.append(CheckLine("can", True, ", ".join(sorted(device.capabilities)) or "only be spoken to"))
@@ -225,7 +232,9 @@ def _free_bytes(values: Mapping[str, str | int | float | bool]) -> int | None:
 
 def _uptime_ms(values: Mapping[str, str | int | float | bool]) -> int | None:
     found = _whole(values.get("uptime_ms"), 1)
-    return found if found is not None else _whole(values.get("uptime_s"), 1000)
+    if found is not None:
+        return found
+    return _whole(values.get("uptime_s"), 1000)
 
 
 def _whole(value: object, factor: int) -> int | None:
@@ -239,4 +248,6 @@ def _family(chip: str) -> str:
     """ "ESP32-S3 (QFN56)" and "esp32s3" are one."""
     plain = "".join(each for each in chip.lower() if each.isalnum())
     match = _ESPRESSIF.match(plain)
-    return match[0] if match else plain
+    if match:
+        return match[0]
+    return plain

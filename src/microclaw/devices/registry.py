@@ -136,10 +136,14 @@ class Registry:
             kept_labels = entry.check_labels(labels)
             endpoints = self._new_endpoints(transports, board, None)
             host = self._machine.host_of_new(name, None, endpoints)
-            key, made_ms = device_id or self.mint_id(), self._now_ms()
+            key = device_id or self.mint_id()
+            made_ms = self._now_ms()
             row = DeviceRow(key, name, board_id, kept_labels, made_ms, firmware.words, reached, endpoints, host)
             await self._store_new(row)
-            at = f", at {' '.join(endpoints)}" if endpoints else ""
+            if endpoints:
+                at = f", at {' '.join(endpoints)}"
+            else:
+                at = ""
             self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))
             return self._load(row)
 
@@ -181,7 +185,8 @@ class Registry:
 
     def check_merge(self, reference: str, other: str) -> tuple[Device, Device]:
         """The two; ConfigError when they cannot be one board."""
-        device, gone = self.get(reference), self.get(other)
+        device = self.get(reference)
+        gone = self.get(other)
         if device is gone:
             raise ConfigError(f"{device.name} cannot be merged with itself", next_step="microclaw device list")
         if device.board.board_id != gone.board.board_id:
@@ -242,7 +247,8 @@ class Registry:
 
     async def _change(self, device: Device, row: DeviceRow, by: str | None) -> Device:
         """Store the device as it is going to be; memory and the security log follow only when that succeeded."""
-        before, board = device.row, self._board_of(row)
+        before = device.row
+        board = self._board_of(row)
         try:
             is_stored = await self._store.replace(before, row)
         except StoreError:
@@ -334,9 +340,12 @@ class Registry:
                 return error
             text = f"{error.message}; {device.name} is on one machine of the cluster, and maybe not on this one"
             step = f"there: microclaw device remove {device.name}, then add it"
-            step += f"; or: {error.next_step}" if error.next_step else ""
+            if error.next_step:
+                step += f"; or: {error.next_step}"
             return DeviceUnreachable(text, next_step=step, foreign=error.foreign)
-        return error if self.explain_silence is None else await self.explain_silence(device, call, error)
+        if self.explain_silence is None:
+            return error
+        return await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
         was_there = await self._store.delete(device.device_id, heir=heir)

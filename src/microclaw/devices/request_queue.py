@@ -73,7 +73,8 @@ class RequestQueue:
             task.exception()  # is raised to who asked; asyncio need not tell it again
 
     def _not_served(self) -> DeviceUnreachable:
-        text, step = f"the device {self._name} is not served", "see the known ones: microclaw device list"
+        text = f"the device {self._name} is not served"
+        step = "see the known ones: microclaw device list"
         return DeviceUnreachable(text, next_step=step)
 
     def _timed_out(self, timeout_s: float, *, started: bool) -> DeviceTimeout:

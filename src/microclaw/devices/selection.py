@@ -55,7 +55,10 @@ def select(devices: Registry, selection: Selection, method: str) -> Selected:
     known = devices.list()
     found = [one for one in known if selection.means(one.labels)]
     if not found:
-        text = f"no device has the label {' and '.join(selection.labels)}" if known else "this host knows no device"
+        if known:
+            text = f"no device has the label {' and '.join(selection.labels)}"
+        else:
+            text = "this host knows no device"
         raise UnknownName(text, next_step="microclaw device list")
     offering = tuple(one for one in found if method in one.capabilities)
     left_out = tuple(one.name for one in found if method not in one.capabilities)

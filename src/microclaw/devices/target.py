@@ -44,7 +44,10 @@ def find_device(
     known = devices.list()
     if address:
         return _at_address(devices, known, address)
-    boards = known if is_spoken_to else tuple(device for device in known if device.board.pins) or known
+    if is_spoken_to:
+        boards = known
+    else:
+        boards = tuple(device for device in known if device.board.pins) or known
     if context.device and ((chats := devices.get(context.device)) in boards):
         return chats
     known = boards

@@ -90,7 +90,10 @@ class AllowEntry(Allowance, frozen=True, kw_only=True):
 
     def fits(self, host: str, task: str) -> bool:
         """True if it is about this host, for this task."""
-        named = host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
+        if self.host.startswith("*."):
+            named = host.endswith(self.host[1:])
+        else:
+            named = host == self.host
         return named and self.counts_for(task)
 
     @property
@@ -105,14 +108,22 @@ class AllowEntry(Allowance, frozen=True, kw_only=True):
     def header_parts(self) -> tuple[str, str]:
         """The header's name, and its text with a place for the secret; empty where it is none."""
         found = _HEADER.fullmatch(self.header or "")
-        return ("", "") if found is None else (found[1], (found[2] or PLACE).strip())
+        if found is None:
+            return ("", "")
+        return (found[1], (found[2] or PLACE).strip())
 
     @property
     def words(self) -> str:
         """The entry as text, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
         ports = ", ".join(map(str, sorted(self.ports)))
-        methods = "any method" if self.methods is None else " ".join(sorted(self.methods))
-        secret = "" if self.secret is None else f", with the secret {self.secret}"
+        if self.methods is None:
+            methods = "any method"
+        else:
+            methods = " ".join(sorted(self.methods))
+        if self.secret is None:
+            secret = ""
+        else:
+            secret = f", with the secret {self.secret}"
         return f"{self.host}, port {ports}, {methods}{secret}"
 
 
@@ -164,9 +175,16 @@ class AllowFile(YamlFile):
     def allowlist(self, content: bytes) -> Allowlist:
         """Raises FileMistakes."""
         root = self.root(content, _FORM)
-        fields = {} if root is None else self.fields(root, ("allow", "limits"), "the allowlist")
-        limits = self._values(fields["limits"], Limits, "limits") if "limits" in fields else {}
-        allow, entries = fields.get("allow"), list[AllowEntry]()
+        if root is None:
+            fields = {}
+        else:
+            fields = self.fields(root, ("allow", "limits"), "the allowlist")
+        if "limits" in fields:
+            limits = self._values(fields["limits"], Limits, "limits")
+        else:
+            limits = {}
+        allow = fields.get("allow")
+        entries = list[AllowEntry]()
         if isinstance(allow, yaml.SequenceNode) and len(allow.value) <= MAX_ENTRIES:
             entries = list(map(self._entry, allow.value))
         elif root is not None:
@@ -187,19 +205,27 @@ class AllowFile(YamlFile):
     def _entry(self, node: yaml.Node) -> AllowEntry:
         before = len(self.mistakes)
         values = self._values(node, AllowEntry, "an entry")
-        is_right, host = len(self.mistakes) == before, values.pop("host", "").lower().rstrip(".")
+        is_right = len(self.mistakes) == before
+        host = values.pop("host", "").lower().rstrip(".")
         values["tls"] = values.get("tls", False) or "secret" in values
         entry = AllowEntry(line=node.start_mark.line + 1, host=host, **values)
-        wrong = _wrong_host(host) if host or is_right else None
-        if (wrong := wrong or (_wrong_secret(entry) if is_right else None)) is not None:
+        if host or is_right:
+            wrong = _wrong_host(host)
+        else:
+            wrong = None
+        wrong = wrong or (_wrong_secret(entry) if is_right else None)
+        if wrong is not None:
             self.at(node, wrong, f"{self.page} shows the form")
-        return entry if host.isascii() or wrong else replace(entry, host=host.encode("idna").decode())
+        if host.isascii() or wrong:
+            return entry
+        return replace(entry, host=host.encode("idna").decode())
 
 
 def _wrong_host(host: str) -> str | None:
     name = host.removeprefix("*.")
     labels = name.split(".")
-    if (wrong := host_mistake(name)) is not None:
+    wrong = host_mistake(name)
+    if wrong is not None:
         return f"{host[:80]!r} is no host: {wrong}"
     if len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
         return f"{host:.80} is a private name, or everybody's; tasks reach public addresses alone"

@@ -120,7 +120,8 @@ class Egress:
         if not found:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
         if purpose is Purpose.CONFIGURED:  # a name of this network often has a link-local address too: left out
-            if good := [str(address) for address in found if not is_in(address, _METADATA)]:
+            good = [str(address) for address in found if not is_in(address, _METADATA)]
+            if good:
                 return good
             raise PermissionRefused(
                 f"{host} is at {found[0]}, which is link-local or a cloud's metadata",
@@ -128,7 +129,8 @@ class Egress:
             )
         own = self.own()
         for address in found:  # all of them: a name that also leads inside is no public name
-            if (is_own := is_in(address, own)) or not self.is_public(address):
+            is_own = is_in(address, own)
+            if is_own or not self.is_public(address):
                 what = "in a network of this host" if is_own else "not public"
                 text = f"{host} is at {address}, which is {what}"
                 raise PermissionRefused(text, next_step="name a host of the public Internet")
@@ -138,7 +140,10 @@ class Egress:
 def host_mistake(name: str) -> str | None:
     """The reason why this name may not stand in an allowlist; None when it may."""
     try:
-        host = name if name.isascii() else name.encode("idna").decode()
+        if name.isascii():
+            host = name
+        else:
+            host = name.encode("idna").decode()
         if _literal(host) is not None:
             return "it is an address; names alone are allowed"
     except (UnicodeError, ToolRetry):

@@ -139,7 +139,8 @@ class Exchange:
 
     async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
-        masked, answer = MaskedStream(mask), partial(self._send, self.client, self.connection)
+        masked = MaskedStream(mask)
+        answer = partial(self._send, self.client, self.connection)
         while isinstance(event := await upstream.next_event(server), h11.InformationalResponse):
             pass
         if not isinstance(event, h11.Response):

@@ -46,7 +46,10 @@ def http_client(
     settings, for the places that need one (`proxy_for`). `options` are httpx2's.
     """
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-    first = None if first_url is None else _place(httpx2.URL(first_url))
+    if first_url is None:
+        first = None
+    else:
+        first = _place(httpx2.URL(first_url))
     transport = _Transport(purpose, first, egress or Egress(), proxy, verify)
     return httpx2.AsyncClient(transport=transport, trust_env=False, **options)
 

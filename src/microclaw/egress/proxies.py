@@ -46,7 +46,10 @@ def _variable(scheme: str) -> str | None:
 
 def _checked(name: str, value: str) -> str:
     """Return the address of an HTTP proxy; HOST:PORT is one, too. Raises ConfigError."""
-    address = value if "://" in value else f"http://{value}"
+    if "://" in value:
+        address = value
+    else:
+        address = f"http://{value}"
     scheme = urlsplit(address).scheme
     if scheme not in _SCHEMES:
         raise ConfigError(

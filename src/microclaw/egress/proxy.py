@@ -134,22 +134,29 @@ class _TaskProxy:
             await client.close()
 
     async def _one_request(self, exchange: Exchange) -> None:
-        status, why = 0, "broken off"
+        status = 0
+        why = "broken off"
         try:
             await self._carry_out(exchange)
             why = ""
         except RequestRefused as exc:
-            status, why = exc.status, exc.why
+            status = exc.status
+            why = exc.why
         except TimeoutError:
-            status, why = 504, "nothing came, or was taken, in time"
+            status = 504
+            why = "nothing came, or was taken, in time"
         except h11.ProtocolError:  # its own words may quote what came
-            status, why = BAD_GATEWAY, "the server's answer is not HTTP/1.1"
+            status = BAD_GATEWAY
+            why = "the server's answer is not HTTP/1.1"
         except ConfigError:
-            status, why = 403, "the allowlist has mistakes: microclaw task egress"
+            status = 403
+            why = "the allowlist has mistakes: microclaw task egress"
         except MicroclawError as exc:
-            status, why = 403 if isinstance(exc, PermissionRefused) else BAD_GATEWAY, exc.message
+            status = 403 if isinstance(exc, PermissionRefused) else BAD_GATEWAY
+            why = exc.message
         except OSError as exc:
-            status, why = BAD_GATEWAY, exc.strerror or str(exc) or why
+            status = BAD_GATEWAY
+            why = exc.strerror or str(exc) or why
         finally:
             if status or exchange.count is not None:  # bytes may have gone out
                 was_allowed = exchange.has_answered or status in (0, *FAILURES)
@@ -159,7 +166,8 @@ class _TaskProxy:
 
     async def _carry_out(self, exchange: Exchange) -> None:
         """Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
-        if not (head := await self._head(exchange.client.reader)):
+        head = await self._head(exchange.client.reader)
+        if not head:
             return  # a connection without a request
         exchange.request = read_head(head, exchange.connection)
         allowlist = await asyncio.to_thread(read_allowlist, self.proxy.home / FILE_NAME)
@@ -178,7 +186,8 @@ class _TaskProxy:
 
     def _take(self, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
         """Count bytes before they pass, and a request that `begins`. Raises RequestRefused for too much."""
-        minute, day = int(self.proxy.now_s() // MINUTE_S), int(time.time() // DAY_S)
+        minute = int(self.proxy.now_s() // MINUTE_S)
+        day = int(time.time() // DAY_S)
         rows = []
         for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
             rows += [
@@ -206,11 +215,15 @@ class _TaskProxy:
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, entry: AllowEntry) -> None:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy, secret = self.proxy, None
+        proxy = self.proxy
+        secret = None
         if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
             raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
         addresses = await proxy.egress.addresses(Purpose.TASK, request.host, request.port)
-        context = await asyncio.to_thread(proxy.tls) if entry.tls and not request.tunnel else None
+        if entry.tls and not request.tunnel:
+            context = await asyncio.to_thread(proxy.tls)
+        else:
+            context = None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
                 pair = await open_streams(addresses, request.port, context, request.host)
@@ -232,12 +245,14 @@ class _TaskProxy:
         """The security log's line: no path, no content."""
         text = "a request that is none"
         known: tuple[str, ...] = ()
-        if (request := exchange.request) is not None:
+        request = exchange.request
+        if request is not None:
             text = f"{request.method[:16]} {request.host}:{request.port}"
             known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
-        text += f": {why}" if why else ""
+        if why:
+            text += f": {why}"
         self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
 
 
@@ -250,14 +265,17 @@ def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[Allow
         if entry.specificity == narrowest:
             is_secured = entry.tls and request.port == 80 and not request.tunnel
             asked = replace(request, port=443) if is_secured else request  # the task asks http://HOST/PATH
-            if not (why := _obstacle(entry, asked)):
+            why = _obstacle(entry, asked)
+            if not why:
                 return entry, asked
             reasons.append(why)
     raise RequestRefused(403, reasons[0] if reasons else f"{request.host} is not on the allowlist for this task")
 
 
 def _obstacle(entry: AllowEntry, request: ProxyRequest) -> str:
-    host, tunnel, method = request.host, request.tunnel, request.method
+    host = request.host
+    tunnel = request.tunnel
+    method = request.method
     if tunnel and (entry.methods is not None or entry.secret is not None):
         return f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
     if not tunnel and not entry.tls and request.scheme == "https":

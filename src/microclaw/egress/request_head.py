@@ -47,7 +47,8 @@ class RequestRefused(Exception):
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
-        self.status, self.why = status, why
+        self.status = status
+        self.why = why
 
 
 class ProxyRequest(Struct, frozen=True):
@@ -105,7 +106,8 @@ def named_place(method: str, target: str) -> ProxyRequest:
     elif found is None or not found["scheme"]:
         raise RequestRefused(400, "the proxy takes whole addresses without a user name: http://HOST/PATH")
     host = found["host"].lower().rstrip(".")
-    if (wrong := host_mistake(host)) is not None:
+    wrong = host_mistake(host)
+    if wrong is not None:
         raise RequestRefused(403, f"{host[:80]} is no host's name: {wrong}")
     scheme = (found["scheme"] or "https").lower()
     port = int(found["port"] or (443 if scheme == "https" else 80))

@@ -62,9 +62,11 @@ class SecretValues:
 
 def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, Finding]:
     """The secrets that entries name and this home has not. Blocking."""
-    known, found = SecretValues(home, environ).names(), dict[str, Finding]()
+    known = SecretValues(home, environ).names()
+    found = dict[str, Finding]()
     for entry in allowlist.entries:
-        if (name := entry.secret) is not None and name not in known:
+        name = entry.secret
+        if name is not None and name not in known:
             text = f"there is no secret {name}, which line {entry.line} of {FILE_NAME} names: what needs it is refused"
             found.setdefault(name, problem("egress", text, f"microclaw task secrets {name} @FILE"))
     return found
@@ -72,7 +74,8 @@ def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist
 
 def egress_findings(home: Path) -> Iterator[Finding]:
     """Of the allowlist, where there is one: with a mistake in it tasks have no network. Blocking."""
-    if (wrong := allowlist_problem(home / FILE_NAME)) is not None:
+    wrong = allowlist_problem(home / FILE_NAME)
+    if wrong is not None:
         yield problem("egress", wrong, "microclaw task egress")
     elif (allowlist := read_allowlist(home / FILE_NAME)).entries:
         allowed = count_text(len(allowlist.entries), "host")

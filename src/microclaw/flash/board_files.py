@@ -175,7 +175,9 @@ class Survey(Struct, frozen=True):
     def foreign(self) -> tuple[str, ...]:
         """The files of somebody else, main.py included when it is not ours; nothing on a board that we set up."""
         names = {path.strip("/").split("/")[0] for path in self.files} - (OURS - {"main.py"})
-        return () if self.facts.ours else tuple(sorted(name for name in names if not name.endswith(".new")))
+        if self.facts.ours:
+            return ()
+        return tuple(sorted(name for name in names if not name.endswith(".new")))
 
     @property
     def has_psram(self) -> bool:
@@ -192,7 +194,10 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
 
 
 def _build(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
-    left_out = (_SMALL_ONLY,) if with_psram else _PSRAM_ONLY
+    if with_psram:
+        left_out = (_SMALL_ONLY,)
+    else:
+        left_out = _PSRAM_ONLY
     found = (path for path in sorted((folder / "fw").glob("*.py")) if path.name not in left_out)
     sources = {path.stem: path.read_text(encoding="utf-8") for path in found}
     main = (folder / "main.py").read_text(encoding="utf-8")

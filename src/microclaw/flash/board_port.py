@@ -79,7 +79,9 @@ class BoardPort(Struct, frozen=True):
         return cls(parse_port_address(text))
 
     def __str__(self) -> str:
-        return f"{SOCKET_SCHEME}{self.address}" if isinstance(self.address, HostPort) else str(self.address)
+        if isinstance(self.address, HostPort):
+            return f"{SOCKET_SCHEME}{self.address}"
+        return str(self.address)
 
     async def path(self) -> str:
         """As esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
@@ -141,7 +143,9 @@ def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
     """
     ids = {port.usb for port in ports if port.usb is not None and port.usb.vid == usb.vid == _ESPRESSIF}
     same = [one for one in ids if usb.serial and _plain(one) == _plain(usb)]
-    return usb if usb in ids or len(same) != 1 else same[0]
+    if usb in ids or len(same) != 1:
+        return usb
+    return same[0]
 
 
 def _plain(usb: UsbId) -> str:

@@ -70,7 +70,10 @@ class ToldSettings(Struct, frozen=True):
     @property
     def board_id(self) -> str | None:
         board = self.values.get("board")
-        name = board.get("name") if isinstance(board, dict) else None
+        if isinstance(board, dict):
+            name = board.get("name")
+        else:
+            name = None
         return name if name in board_ids() else None
 
     def trusts(self, host: HostFacts) -> bool:
@@ -86,11 +89,17 @@ async def read_settings(repl: RawRepl) -> ToldSettings:
         raw = read_json(text)
     except ValueError:
         raw = None
-    given = raw if isinstance(raw, dict) else {}
+    if isinstance(raw, dict):
+        given = raw
+    else:
+        given = {}
     values = {key: value for key, value in given.items() if _is(value, _FORMS.get(key, Any))}
     if "wifi" in values:
         values["wifi"] = _networks(values["wifi"])
-    known = link_id.strip() if _is(link_id.strip(), _LinkId) else None
+    if _is(link_id.strip(), _LinkId):
+        known = link_id.strip()
+    else:
+        known = None
     return ToldSettings(values, credential.strip() == "True", values != raw, known)
 
 

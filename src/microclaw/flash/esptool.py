@@ -56,7 +56,9 @@ class ChipFacts(Struct, frozen=True):
     def revision(self) -> str | None:
         """Of the chip, such as `v0.2`; None where esptool named none."""
         found = re.search(r"\brevision (v\d{1,2}\.\d{1,2})\b", self.description)
-        return None if found is None else found[1]
+        if found is None:
+            return None
+        return found[1]
 
 
 class Esptool(Struct, frozen=True):
@@ -161,7 +163,8 @@ def parse_facts(output: str) -> ChipFacts:
     chip, mac, size = (line[1] if line is not None else "" for line in found)
     if not (chip and mac and size):
         raise ValueError("no line with its chip, its MAC or the size of its flash")
-    kind, psram = re.search(_TYPE, output, re.MULTILINE), re.search(_PSRAM, output, re.MULTILINE)
+    kind = re.search(_TYPE, output, re.MULTILINE)
+    psram = re.search(_PSRAM, output, re.MULTILINE)
     psram_mb = 0 if psram is None else int(psram[1] or 2)  # without a size: ESP32-PICO-V3-02, which has 2 MB
     description = clean_text(chip if kind is None else kind[1], one_line=True)
     return ChipFacts(chip, description, mac, int(size[:-2]) * (MB if size[-2:] == "MB" else 1024), psram_mb * MB)

@@ -99,7 +99,8 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
     """The image for this board, its checksum compared where one is known; ConfigError says which file to get."""
     if named is not None:
         return _compared(named)
-    if (cached := cached_image(chip, psram_bytes, cache)) is not None:
+    cached = cached_image(chip, psram_bytes, cache)
+    if cached is not None:
         return cached
     name = chip.stock_image(psram_bytes)
     folder = cache / FOLDER
@@ -118,13 +119,16 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
 
 def cached_image(chip: Chip, psram_bytes: int, cache: Path) -> FlashImage | None:
     """The image in the cache folder for this board: the file itself, else the newest of the same build."""
-    folder, name = cache / FOLDER, chip.stock_image(psram_bytes)
+    folder = cache / FOLDER
+    name = chip.stock_image(psram_bytes)
     if (folder / name).exists():
         return _compared(folder / name)
     build = _DATED.sub("", name)
     same = [path for path in folder.glob("*.bin") if _DATED.sub("", path.name) == build and _DATED.search(path.name)]
     found = max(same, key=lambda path: path.name, default=None)
-    return None if found is None else _compared(found)
+    if found is None:
+        return None
+    return _compared(found)
 
 
 def download(address: str) -> bytes:
@@ -254,7 +258,10 @@ def _parse(path: Path, data: bytes) -> FlashImage:
     merged = data[:1] == b"\xff"  # from address 0 on, for a chip whose bootloader is at 0x1000
     chip_id, _ = image_end(data, 0x1000 if merged else 0, "its bootloader")
     known = (chip.image_start for chip in CHIPS.values() if chip.image_id == chip_id)
-    start = 0 if merged else next(known, 0)
+    if merged:
+        start = 0
+    else:
+        start = next(known, 0)
     table = data[TABLE_AT - start : TABLE_AT - start + TABLE_BYTES]
     if table[:2] != _ENTRY_MAGIC:
         raise Damage("has no partition table: it is a program alone, or an update")
@@ -270,5 +277,8 @@ def _parse(path: Path, data: bytes) -> FlashImage:
                 raise Damage(f"mixes chips: {chip_of_image(chip_id)} and {chip_of_image(app_chip)}")
     needs = max([start + len(data), *(partition.end for partition in partitions)])
     found = _MICROPYTHON.search(data)
-    version = (int(found[1]), int(found[2]), int(found[3])) if found else None
+    if found:
+        version = (int(found[1]), int(found[2]), int(found[3]))
+    else:
+        version = None
     return FlashImage(path, data, chip_id, start, needs, version)

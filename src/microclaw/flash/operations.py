@@ -132,7 +132,9 @@ class InstallParts:
                 self._files[has_psram] = await our_files(firmware_folder(), with_psram=has_psram)
             files = first_files(self._files[has_psram], board, await self._host(), await self._known())
             pieces = await asyncio.to_thread(first_pieces, image, flash_bytes, files)
-            parts, name, official = [self._keep(piece) for piece in pieces], image.path.name, is_known(image)
+            parts = [self._keep(piece) for piece in pieces]
+            name = image.path.name
+            official = is_known(image)
         return InstallBuild(chipFamily=chip.name, board=board, image=name, official=official, parts=parts)
 
     def _keep(self, piece: FirstPiece) -> InstallPart:
@@ -155,7 +157,8 @@ class InstallParts:
 async def choices(made: InstallParts, _: Call) -> InstallChoices:
     """The chips and boards that a browser can set up."""
     chips = [await asyncio.to_thread(_chip, chip, made.settings.cache) for chip in CHIPS.values()]
-    problem, step = None, f"first start it with: microclaw up --link {LAN}"
+    problem = None
+    step = f"first start it with: microclaw up --link {LAN}"
     if made.link is None:
         problem = "this host lets in no boards: its link is off"
     elif made.link.is_local:

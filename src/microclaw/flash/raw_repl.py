@@ -158,7 +158,8 @@ class RawRepl:
 
     def _no_micropython(self) -> DeviceTimeout:
         """An error that says what came in its place."""
-        said, what = bytes(self._heard.data), f"no MicroPython answers on {self._port}"
+        said = bytes(self._heard.data)
+        what = f"no MicroPython answers on {self._port}"
         if not said.strip():
             step = "press the board's RESET once and run it again, or try its other USB socket"
             return DeviceTimeout(f"{what}: it says nothing", next_step=step)

@@ -89,13 +89,20 @@ async def report_by_cable(port: BoardPort, esptool: Esptool, files: Path, *, loo
 def masked_mac(mac: object) -> str:
     """Its maker's half alone."""
     text = str(mac).replace(":", "")
-    return f"{text[:2]}:{text[2:4]}:{text[4:6]}:xx:xx:xx" if _MAC.fullmatch(str(mac)) else "unknown"
+    if _MAC.fullmatch(str(mac)):
+        return f"{text[:2]}:{text[2:4]}:{text[4:6]}:xx:xx:xx"
+    return "unknown"
 
 
 def plain_words(value: object) -> str:
     """A short text of plain words, or a whole number that a board may have; anything else is not shown."""
     number = shown_number(value)
-    text = value if isinstance(value, str) else "" if number is None else str(number)
+    if isinstance(value, str):
+        text = value
+    elif number is None:
+        text = ""
+    else:
+        text = str(number)
     return text if _WORDS.fullmatch(text) else "(not shown)"
 
 
@@ -114,7 +121,8 @@ async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, f
             answers = True
             try:
                 seen = await survey(repl)
-                ours, told = await our_files(files, with_psram=seen.has_psram), await read_settings(repl)
+                ours = await our_files(files, with_psram=seen.has_psram)
+                told = await read_settings(repl)
                 await _note_facts(repl, seen, ours, told, found)
                 _note_files(seen, ours, found.notes)
                 await _note_network(repl, told, found.notes)
@@ -180,7 +188,9 @@ def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) 
 
 
 async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]) -> None:
-    host, port = told.values.get("host"), told.values.get("port")  # of the right form, or not there
+    # of the right form, or not there
+    host = told.values.get("host")
+    port = told.values.get("port")
     if host is None or port is None:
         raise _Problem("host", "it was told of no host", f"microclaw up, then {_FLASH_IT}")
     state = "paired" if told.has_credential else "not paired yet"

@@ -32,11 +32,18 @@ _CHIP_IN_MACHINE: Final = re.compile(r" with ESP32-?([A-Z]\d)?")
 
 async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
     """From whatever is on the board to a board that is online at the host."""
-    done, say = Outcome(str(shop.port)), shop.person.say
-    found = None if wishes.erase else await _look(shop)
+    done = Outcome(str(shop.port))
+    say = shop.person.say
+    if wishes.erase:
+        found = None
+    else:
+        found = await _look(shop)
     if found is None or not _may_stay(shop.person, wishes, found):
         if wishes.adopt:
-            text = "no MicroPython answers" if found is None else f"it runs MicroPython {found.micropython}"
+            if found is None:
+                text = "no MicroPython answers"
+            else:
+                text = f"it runs MicroPython {found.micropython}"
             raise ConfigError(f"{text}: nothing to adopt", next_step="microclaw flash without --adopt erases the board")
         await _write_micropython(shop, wishes, done, erases=wishes.erase or found is not None)
     for tries_left in reversed(range(_TRIES)):
@@ -54,8 +61,12 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
     if shop.host is not None and done.device is not None:
         say(f"waiting for {done.device} to connect")
         await pairing.wait_online(shop.host.calls, done.device, done.link, shop.online_s)
-        board, done.online = load_board(done.board or ""), True
-        pin = "the LED" if board.led is not None else f"pin {board.free_pins('output')[0]}"
+        board = load_board(done.board or "")
+        done.online = True
+        if board.led is not None:
+            pin = "the LED"
+        else:
+            pin = f"pin {board.free_pins('output')[0]}"
         done.say_next = f'microclaw chat "blink {pin} twice a second on {done.device}"'
     return done
 
@@ -106,10 +117,14 @@ def _may_stay(person: Person, wishes: Wishes, found: Survey) -> bool:
 
 
 async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, erases: bool) -> None:
-    person, esptool = shop.person, shop.esptool
+    person = shop.person
+    esptool = shop.esptool
     facts = await esptool.facts()
     chip = chip_named(facts.chip)
-    psram = f", {facts.psram_bytes >> 20} MB PSRAM" if facts.psram_bytes else ""
+    if facts.psram_bytes:
+        psram = f", {facts.psram_bytes >> 20} MB PSRAM"
+    else:
+        psram = ""
     person.say(f"found {facts.description}, {facts.flash_bytes >> 20} MB flash{psram}, MAC {facts.mac}")
     image = await asyncio.to_thread(find_image, wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
     check_image(image, chip, facts.flash_bytes)
@@ -125,7 +140,9 @@ async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, e
     what = f"writing {image.path.name}"
     person.say(what)
     await esptool.write(image.start, image.data, lambda percent: person.progress(what, percent), erases=erases)
-    done.chip, done.mac, done.image = facts.chip, facts.mac, image.path.name
+    done.chip = facts.chip
+    done.mac = facts.mac
+    done.image = image.path.name
     if esptool.stays:
         person.say("restart the board into its program now: let BOOT go, press RESET (EN) once")
 
@@ -150,14 +167,18 @@ async def tell(
     shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome, seen: dict[str, wifi.Network] | None
 ) -> None:
     """Host, secret and Wi-Fi, the last only when the rest is settled. `seen`: the networks around, if it was asked."""
-    told, say = await read_settings(repl), shop.person.say
+    told = await read_settings(repl)
+    say = shop.person.say
     values = {key: value for key, value in told.values.items() if not wishes.forgets or key in OF_HOST}
     host: pairing.HostFacts | None = None
     if shop.host is not None:
         values, host = await _belong(shop.host, shop.person, repl, wishes, done, told, values)
     known = networks_of(values)
     if wishes.ssid is not None or not (known or wishes.keeps_wifi):
-        seen = await wifi.scan(repl) if seen is None else seen
+        if seen is None:
+            seen = await wifi.scan(repl)
+        else:
+            seen = seen
         values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes, seen)
         if host is not None:
             await wifi.check_host(repl, host.host, host.port)
@@ -178,7 +199,8 @@ async def give_keys(shop: Workshop, repl: RawRepl, wishes: Wishes, found: Survey
 
     A board keeps the keys that it has when nobody names others: they may have been changed over the link meanwhile.
     """
-    keys, said = dict(wishes.update_keys), shop.person.say
+    keys = dict(wishes.update_keys)
+    said = shop.person.say
     if not keys and KEYS_PATH in found.files and wishes.channel is None:
         said("it keeps its keys for updates")
         return
@@ -239,13 +261,16 @@ def _ask_board(person: Person, chip: str) -> str:
     profiles = chip_named(chip).profiles()
     if not profiles:
         raise ConfigError(f"no board profile has an {chip}", next_step="microclaw flash --board PROFILE")
-    return profiles[0] if len(profiles) == 1 else person.choose("Which board is it?", profiles, profiles[0])
+    if len(profiles) == 1:
+        return profiles[0]
+    return person.choose("Which board is it?", profiles, profiles[0])
 
 
 async def _ask_wifi(
     person: Person, repl: RawRepl, values: dict[str, Any], wishes: Wishes, seen: dict[str, wifi.Network]
 ) -> tuple[dict[str, Any], str]:
-    ssid, password = wishes.ssid, wishes.password
+    ssid = wishes.ssid
+    password = wishes.password
     if ssid is None:
         if person.asks_nothing:
             raise ConfigError("no Wi-Fi was named", next_step="add --wifi SSID --wifi-password @FILE, or --keep-wifi")

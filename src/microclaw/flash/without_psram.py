@@ -46,7 +46,8 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
 
 def outlined(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
     """The sources, the resident ones without their texts, and the file of the texts."""
-    made, texts = dict(modules), _Texts()
+    made = dict(modules)
+    texts = _Texts()
     for name in sorted((HOME.keys() - {TEXTS}) & modules.keys()) if TEXTS in modules else ():
         tree = ast.parse(modules[name])
         before = texts.asked
@@ -93,7 +94,8 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
     kept |= {name for found in nodes.values() for node in found for name in _kept(node)}
     # `_x` too: the host refuses such names in programs, others it lets through
     kept |= {name for module in FOR_PROGRAMS & trees.keys() for name in _defined_in(trees[module])}
-    image, in_flash = stock_image(), _IN_FLASH.read_text(encoding="ascii").split()
+    image = stock_image()
+    in_flash = _IN_FLASH.read_text(encoding="ascii").split()
     fixed = kept.union(in_flash, image.builtins, *image.modules.values(), *image.members.values())
     asked = {name for found in nodes.values() for node in found for name in _asked(node)}
     defined = {
@@ -114,7 +116,8 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
         new_names = names | dict(zip(private.get(module, ()), free, strict=False))
         for node in found:
             for field in _FIELDS:
-                if old := getattr(node, field, None):
+                old = getattr(node, field, None)
+                if old:
                     many = isinstance(old, list)
                     setattr(node, field, [new_names.get(one, one) for one in old] if many else new_names.get(old, old))
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
@@ -150,10 +153,12 @@ def merged(modules: Mapping[str, str]) -> dict[str, str]:
             for node in trees[member].body:
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     what = ast.unparse(node)
-                    names, owner = {alias.asname or alias.name for alias in node.names}, what
+                    names = {alias.asname or alias.name for alias in node.names}
+                    owner = what
                     imports[what] = node
                 else:
-                    names, owner = {*_bound_by(node)}, member
+                    names = {*_bound_by(node)}
+                    owner = member
                     body.append(node)
                 for name in names:
                     if bound.setdefault(name, owner) != owner:
@@ -175,17 +180,22 @@ class _Imports(ast.NodeTransformer):
         kept = [alias for alias in node.names if alias.name not in self._here]
         for alias in kept:
             if alias.name in HOME:
-                alias.asname, alias.name = alias.asname or alias.name, HOME[alias.name]
+                alias.asname = alias.asname or alias.name
+                alias.name = HOME[alias.name]
         return [ast.Import([alias]) for alias in kept]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.ImportFrom]:
         home = HOME.get(node.module or "", node.module)
-        return [] if home == self._group else [ast.ImportFrom(home, [alias], 0) for alias in node.names]
+        if home == self._group:
+            return []
+        return [ast.ImportFrom(home, [alias], 0) for alias in node.names]
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         self.generic_visit(node)
         of_here = isinstance(node.value, ast.Name) and node.value.id in self._here
-        return ast.Name(node.attr, node.ctx) if of_here else node
+        if of_here:
+            return ast.Name(node.attr, node.ctx)
+        return node
 
 
 def _bound_by(node: ast.stmt) -> Iterator[str]:

@@ -57,7 +57,8 @@ async def consolidate(memory: Memory, model: Model) -> None:
 
 
 async def _consolidate(memory: Memory, model: Model, person: str) -> None:
-    name, state = memory_name(person), f"{person_folder(person)}/{STATE}"
+    name = memory_name(person)
+    state = f"{person_folder(person)}/{STATE}"
     notes, marks = await asyncio.to_thread(_new_notes, memory, person, state)
     if not notes:
         return
@@ -74,7 +75,8 @@ async def _consolidate(memory: Memory, model: Model, person: str) -> None:
 
 def _new_notes(memory: Memory, person: str, state: str) -> tuple[dict[date, str], dict[str, str]]:
     """The notes before today that changed since the last run, and the digests of all notes then. Blocking."""
-    notes, today = dict[date, str](), memory.now().date()
+    notes = dict[date, str]()
+    today = memory.now().date()
     try:
         marks = msgspec.json.decode(memory.texts.content(state) or b"{}", type=dict[str, str])
     except (msgspec.DecodeError, RecursionError):
@@ -120,4 +122,6 @@ def _applied(memory: str, add: list[str], drop: list[str]) -> str:
     if add:
         at = lines.index(_HEADING) + 1
         lines[at:at] = [f"- {fact}" for fact in add]
-    return "\n".join(lines).strip("\n") + "\n" if lines else memory
+    if lines:
+        return "\n".join(lines).strip("\n") + "\n"
+    return memory

@@ -30,7 +30,8 @@ class Knowledge(Struct, frozen=True):
 
 def open_knowledge(settings: Settings, index: Database, *, shared: Database | None = None) -> Knowledge:
     """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`."""
-    now, sessions = local_clock(settings.agent.timezone), Sessions(shared or index, now_ms)
+    now = local_clock(settings.agent.timezone)
+    sessions = Sessions(shared or index, now_ms)
     texts = TextFiles(settings.home, now=now) if shared is None else TextTable(shared, now_ms)
     search = Search(NoteTable(index), texts=texts, sessions=sessions)
     sessions.follow(search.refresh_now)

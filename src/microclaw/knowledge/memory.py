@@ -36,7 +36,9 @@ RECENT_DAYS: Final = 2
 
 def person_folder(person: str) -> str:
     """The owner's folder is `memory` itself (MimiClaw's layout); every other person has one below it."""
-    return ROOT if person == OWNER_ID else f"{ROOT}/{PEOPLE}/{file_stem(person)}"
+    if person == OWNER_ID:
+        return ROOT
+    return f"{ROOT}/{PEOPLE}/{file_stem(person)}"
 
 
 def memory_name(person: str) -> str:
@@ -49,7 +51,9 @@ def note_name(person: str, day: date) -> str:
 
 def user_name(person: str) -> str:
     """The owner's USER.md is beside SOUL.md; another person's is in that person's memory folder."""
-    return f"{CONFIG}/{USER}" if person == OWNER_ID else f"{person_folder(person)}/{USER}"
+    if person == OWNER_ID:
+        return f"{CONFIG}/{USER}"
+    return f"{person_folder(person)}/{USER}"
 
 
 @cache
@@ -65,7 +69,9 @@ def file_stem(name: str) -> str:
 
 
 def name_of_stem(stem: str) -> str:
-    return "" if stem == "%" else unquote(stem, errors="replace")
+    if stem == "%":
+        return ""
+    return unquote(stem, errors="replace")
 
 
 def day_of(name: str) -> date | None:
@@ -162,7 +168,10 @@ class Memory(Struct, frozen=True):
 
     async def write(self, name: str, text: str, *, was: str | None = None) -> None:
         """Replace a whole text, as MEMORY.md. ConfigError when `was` is given and is no longer its `digest`."""
-        whole = text if not text or text.endswith("\n") else text + "\n"
+        if not text or text.endswith("\n"):
+            whole = text
+        else:
+            whole = text + "\n"
 
         def replaced(there: str) -> tuple[str, None]:
             if was is not None and was != digest(there):
@@ -180,7 +189,8 @@ class Memory(Struct, frozen=True):
             for line in there.splitlines():
                 if same_fact(line) == same_fact(fact):
                     return there, MemoryLine(name, line.strip())
-            line, before = f"- {prefix}{fact}", there or f"{head}\n"
+            line = f"- {prefix}{fact}"
+            before = there or f"{head}\n"
             if not before.endswith("\n"):
                 before += "\n"
             return f"{before}{line}\n", MemoryLine(name, line, new=True)
@@ -190,7 +200,8 @@ class Memory(Struct, frozen=True):
         return kept
 
     def _to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
-        key, wanted = same_fact(words), {same_fact(word) for word in significant(words)}
+        key = same_fact(words)
+        wanted = {same_fact(word) for word in significant(words)}
         if not key:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
         names = [memory_name(person), *(note_name(person, day) for day in reversed(self.days(person)))]

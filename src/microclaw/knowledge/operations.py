@@ -98,9 +98,13 @@ TextName: TypeAlias = Annotated[
 @operation("memory.show", http="GET /v1/memory")
 async def show_memory(service: KnowledgeService, call: Call, name: TextName = MEMORY) -> MemoryText:
     """MEMORY.md and the notes of today and yesterday, or the text of that name."""
-    memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
+    memory = service.knowledge.memory
+    chosen = _chosen(service.gate, call, name)
     text = await asyncio.to_thread(memory.texts.read, chosen)
-    notes = await asyncio.to_thread(memory.recent_notes, call.person_id) if name == MEMORY else ()
+    if name == MEMORY:
+        notes = await asyncio.to_thread(memory.recent_notes, call.person_id)
+    else:
+        notes = ()
     return MemoryText(
         text=text,
         digest=digest(text),
@@ -125,7 +129,8 @@ async def edit_memory(
     name: TextName = MEMORY,
 ) -> EditedMemory:
     """Put an edited text in place."""
-    memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
+    memory = service.knowledge.memory
+    chosen = _chosen(service.gate, call, name)
     await memory.write(chosen, text, was=was)
     kept = digest(await asyncio.to_thread(memory.texts.read, chosen))
     return EditedMemory(file=_place(memory.texts.place(chosen), call), digest=kept)
@@ -153,7 +158,8 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
         return memory_name(call.person_id)
     if name == USER:
         return user_name(call.person_id)
-    if (day := day_of(name)) is not None:
+    day = day_of(name)
+    if day is not None:
         return note_name(call.person_id, day)
     step = f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md"
     raise UnknownName(f"there is no text {name[:80]!r}", next_step=step)
@@ -314,7 +320,8 @@ SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill'
 async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     """Skills that can be used, and folders that cannot."""
     skills = service.knowledge.skills
-    usable, broken = await asyncio.to_thread(skills.all), await asyncio.to_thread(skills.broken)
+    usable = await asyncio.to_thread(skills.all)
+    broken = await asyncio.to_thread(skills.broken)
     return SkillList(
         folder=_place(skills.folder, call),
         skills=[filled(SkillFacts, skill, folder=_place(skill.folder, call)) for skill in usable],
@@ -358,4 +365,6 @@ def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
 
 def _place(path: Path | str, call: Call) -> str:
     """The place on this machine, for somebody at it; to others its name says enough."""
-    return str(path) if call.direct else str(path).rpartition("/")[2]
+    if call.direct:
+        return str(path)
+    return str(path).rpartition("/")[2]

@@ -157,13 +157,19 @@ class Search:
         """Index the rows that are not known yet. No row changes, and none is removed without all."""
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
         first = await self.sessions.lines_after(session, 0, most=1)
-        begun = str(first[0][0]).encode() if first else b""
+        if first:
+            begun = str(first[0][0]).encode()
+        else:
+            begun = b""
         again = known is None or known.tail != begun  # another conversation of that name was removed
         last = 0 if known is None or again else known.read_bytes
         is_whole = False
         while not is_whole:
             lines = await self.sessions.lines_after(session, last, most=_ROWS_A_WRITE)
-            last = lines[-1][0] if lines else last
+            if lines:
+                last = lines[-1][0]
+            else:
+                last = last
             is_whole = len(lines) < _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
             rows = [row for _, line in lines if (row := _message(line)) is not None]
@@ -185,7 +191,10 @@ class Search:
         now_s = self.now_s()
         found: dict[str, NoteHit] = {}
         for hit in hits:
-            worth = hit.score / top if top > 0 else 1.0
+            if top > 0:
+                worth = hit.score / top
+            else:
+                worth = 1.0
             recent = math.exp(-math.log(2) * max(0.0, now_s - hit.at_s) / _HALF_LIFE_S)
             score = worth * (1 - _RECENCY) + worth * recent * _RECENCY
             if hit.text not in found or found[hit.text].score < score:  # the same text twice is one match
@@ -217,13 +226,16 @@ def _stamps(texts: Texts) -> dict[str, Stamp]:
 
 def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
     """A row for each list item or paragraph. Blocking; StoreError."""
-    folder, at_s, person = name.rpartition("/")[0], stamp[0] // 10**9, OWNER_ID
+    folder = name.rpartition("/")[0]
+    at_s = stamp[0] // 10**9
+    person = OWNER_ID
     kind: NoteKind = "memory" if name.endswith(f"/{MEMORY}") else "note"
     if folder == f"{ROOT}/{DEVICES}":
         kind = "device"
     elif folder != ROOT:
         person = name_of_stem(folder.rpartition("/")[2])
-    if (day := day_of(name)) is not None:
+    day = day_of(name)
+    if day is not None:
         at_s = max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
     return [NewNote(person, kind, at_s, text) for text in _paragraphs(texts.content(name).decode(errors="replace"))]
 
@@ -237,7 +249,10 @@ def _paragraphs(text: str) -> Iterator[str]:
         if begins and waiting:
             yield " ".join(waiting)[:_MAX_ROW_CHARS]
             waiting = []
-        words = stripped.lstrip("#-*+> ").strip() if begins else stripped
+        if begins:
+            words = stripped.lstrip("#-*+> ").strip()
+        else:
+            words = stripped
         if words and not stripped.startswith("#"):
             waiting.append(words)
 
@@ -245,7 +260,10 @@ def _paragraphs(text: str) -> Iterator[str]:
 def _message(line: str) -> NewNote | None:
     """The row of a conversation's line; None for a line that is no message or has no text."""
     message = parse_message(line)
-    text = "" if message is None else encodable(message.content.strip()[:_MAX_ROW_CHARS])
+    if message is None:
+        text = ""
+    else:
+        text = encodable(message.content.strip()[:_MAX_ROW_CHARS])
     if message is None or not text:
         return None
     own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer

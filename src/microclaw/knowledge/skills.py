@@ -53,7 +53,10 @@ class Skills:
 
     def __init__(self, folder: Path, *, shipped: Path | None = None) -> None:
         self.folder = folder
-        self._shipped = shipped_skills() if shipped is None else shipped
+        if shipped is None:
+            self._shipped = shipped_skills()
+        else:
+            self._shipped = shipped
 
     def all(self) -> tuple[Skill, ...]:
         """Every usable skill, by name. Blocking, cached."""
@@ -75,7 +78,10 @@ class Skills:
         """A part of a skill's text, or of a file in its folder, from a position on; and the next position where there
         is more. ToolFailed for a file that may not be read."""
         skill = self.get(name)
-        text = skill.body if file is None or file == SKILL else self._file(skill, file)
+        if file is None or file == SKILL:
+            text = skill.body
+        else:
+            text = self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
         return text[offset:end], end if end < len(text) else None
 

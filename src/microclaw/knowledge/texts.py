@@ -143,7 +143,8 @@ class TextFiles(Texts):
         self._replace(name, lambda _old: (text, None), keep=True, max_bytes=MAX_INDEXED_BYTES)
 
     def _replace(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
-        path, old = self.home / name, self.content(name, max_bytes + 1)
+        path = self.home / name
+        old = self.content(name, max_bytes + 1)
         new, result = self._changed(name, old, work, max_bytes)
         try:
             if new is not None:
@@ -157,7 +158,8 @@ class TextFiles(Texts):
 
     def _keep_version(self, path: Path, old: bytes) -> None:
         """The oldest beyond VERSIONS_KEPT are removed."""
-        folder, stamp = path.parent / VERSIONS, self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+        folder = path.parent / VERSIONS
+        stamp = self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         make_folders(folder)
         replace_file(folder / f"{path.stem}.{stamp}{path.suffix}", old)
         for oldest in sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))[:-VERSIONS_KEPT]:
@@ -198,7 +200,9 @@ class TextTable(Texts):
             self._texts = {row.name: row for row in rows}
 
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
-        return self._texts[name].text.encode()[:most] if name in self._texts else b""
+        if name in self._texts:
+            return self._texts[name].text.encode()[:most]
+        return b""
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         return {
@@ -223,7 +227,10 @@ class TextTable(Texts):
             row = first(sql, TextRow, "texts WHERE name = ?", (name,))
             new, result = self._changed(name, row.text.encode() if row else b"", work, max_bytes)
             if new is not None:
-                version = row.version + 1 if row else 1
+                if row:
+                    version = row.version + 1
+                else:
+                    version = 1
                 changed = TextRow(name, new.decode(), len(new), self._now_ms(), version)
                 insert(sql, "texts", changed, over=("name",))
             return result

@@ -67,7 +67,8 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         lines = [{"file": one.name, "line": one.line} for one in removed]
         matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
-        if spoken := sum(one.kind in ("said", "answered") for one in matches):
+        spoken = sum(one.kind in ("said", "answered") for one in matches)
+        if spoken:
             fields["still_in_conversations"] = spoken
             fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
         if not removed:
@@ -139,11 +140,16 @@ def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
         if not of_chat:  # it was removed
             return text
         boards = of_chat if of_chat[0] in boards else boards
-    return f"{text.rstrip(' .')} (on {boards[0].name})" if len(boards) == 1 else text
+    if len(boards) == 1:
+        return f"{text.rstrip(' .')} (on {boards[0].name})"
+    return text
 
 
 def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:
-    about = "" if asked.device is None else f" of {asked.device}"
+    if asked.device is None:
+        about = ""
+    else:
+        about = f" of {asked.device}"
     return f"remember{about}{' for today' if asked.where == 'today' else ''}: {asked.text}"
 
 

@@ -68,7 +68,10 @@ def _digits(match: re.Match[str]) -> str:
     """ "two hundred and fifty" -> "250"."""
     number = 0
     for word in re.split(r"[ -]", match[0]):
-        number = number * 100 if word == "hundred" else number + ONES.get(word, TENS.get(word, 0))
+        if word == "hundred":
+            number = number * 100
+        else:
+            number = number + ONES.get(word, TENS.get(word, 0))
     return str(number)
 
 
@@ -79,7 +82,8 @@ def _pin_list(match: re.Match[str]) -> str:
 
 def _clock(match: re.Match[str]) -> str:
     """ "6:45 pm" -> "clock 1845"; what is no time of day stays as it is."""
-    hour, minute = int(match[1] or match[4]), int(match[2] or 0)
+    hour = int(match[1] or match[4])
+    minute = int(match[2] or 0)
     half = match[3] or match[5]
     if hour > 24 or minute > 59 or (match[2] and "." in match[0][:3] and not half):
         return match[0]
@@ -91,26 +95,38 @@ def _clock(match: re.Match[str]) -> str:
 def _rate(match: re.Match[str]) -> str:
     """ "twice a minute" or "1/2 times a second" as a period."""
     word, number, below, unit = match.groups()
-    count = _ratio(number, below) if number else Fraction(_TABLE["times"][word])
+    if number:
+        count = _ratio(number, below)
+    else:
+        count = Fraction(_TABLE["times"][word])
     return _period(count * Fraction(1000, _TIME_MS[unit]))
 
 
 def _period(hertz: Fraction) -> str:
     """The period of a rate, in whole milliseconds or else in nanoseconds."""
-    time_ms = 1000 / hertz if hertz > 0 else Fraction(0)
-    return f"period {time_ms} ms" if time_ms.denominator == 1 else f"period {round(time_ms * 1_000_000)} ns"
+    if hertz > 0:
+        time_ms = 1000 / hertz
+    else:
+        time_ms = Fraction(0)
+    if time_ms.denominator == 1:
+        return f"period {time_ms} ms"
+    return f"period {round(time_ms * 1_000_000)} ns"
 
 
 def _whole_ms(match: re.Match[str]) -> str:
     """A time in milliseconds; one that is not whole fits no template."""
     time_ms = _ratio(match[1], match[2]) * (_TIME_MS.get(match[3]) or _TIME_MS[match[3][:-1]])
-    return f"{time_ms} ms" if time_ms.denominator == 1 else "uneven ms"
+    if time_ms.denominator == 1:
+        return f"{time_ms} ms"
+    return "uneven ms"
 
 
 def _ratio(number: str, below: str | None) -> Fraction:
     """ "1/2" or "3"; 0, which is no rate and no time, for what is divided by 0."""
     divisor = Fraction(below or 1)
-    return Fraction(number) / divisor if divisor else Fraction(0)
+    if divisor:
+        return Fraction(number) / divisor
+    return Fraction(0)
 
 
 def _milli(number: str) -> str:
@@ -118,7 +134,8 @@ def _milli(number: str) -> str:
 
 
 def _amount(match: re.Match[str]) -> str:
-    number, name = Fraction(match[1]), match[2]
+    number = Fraction(match[1])
+    name = match[2]
     if re.fullmatch(_FAHRENHEIT, name):
         number = (number - 32) * 5 / 9
     unit, milli = _UNITS.get(name) or _UNITS.get(name[:-1]) or ("degrees", 1000)

@@ -67,7 +67,10 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     _, part = _taken(_PART, said)
     rest, spoken = _SPOKEN_HOUR.subn(" ", said)
     rest, clock = _taken(_CLOCK, rest)
-    clock = re.sub(r"clock (\d\d)", r"\1:", clock) if clock else None
+    if clock:
+        clock = re.sub(r"clock (\d\d)", r"\1:", clock)
+    else:
+        clock = None
     rest, repeat = _taken(_REPEAT, rest)
     rest, date = _taken(_DATE, rest)
     rest, delay = _taken(_DELAY, rest)
@@ -97,7 +100,8 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
     """The text without the first match of the pattern, and the word or number in the match."""
-    if (found := pattern.search(text)) is None:
+    found = pattern.search(text)
+    if found is None:
         return text, None
     word = next(group for group in found.groups() if group is not None)
     return f"{text[: found.start()]} {text[found.end() :]}".strip(), word
@@ -131,7 +135,10 @@ def when_text(when: When) -> str:
     if when.delay_ms is not None:
         return f"in {spoken(when.delay_ms)}"
     every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
-    words = [every.get(when.repeat, f"every {when.repeat}")] if when.repeat else []
+    if when.repeat:
+        words = [every.get(when.repeat, f"every {when.repeat}")]
+    else:
+        words = []
     if when.date is not None:
         words.append(when.date if when.date in _NO_ON or when.date.startswith("next ") else f"on {when.date}")
     if when.clock is not None:
@@ -145,4 +152,6 @@ def spoken(ms: int | Fraction) -> str:
     for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
         if whole >= least and whole % size == 0:
             return f"{whole // size} {unit}"
-    return f"{whole / 1000:.15g} s" if whole >= 1000 else f"{whole} ms"
+    if whole >= 1000:
+        return f"{whole / 1000:.15g} s"
+    return f"{whole} ms"

@@ -242,8 +242,10 @@ class LinkClient:
 
     def _after(self, socket: LinkSocket, was_paired: bool) -> float:
         if self._then is not None:
-            then, self._then = self._then, None
-            if away_s := then():
+            then = self._then
+            self._then = None
+            away_s = then()
+            if away_s:
                 return away_s
         close = socket.close_received
         if was_paired and close is not None and close.code in _REFUSED:
@@ -262,7 +264,8 @@ class LinkClient:
         return self._pairing
 
     def _session(self, opening: Hello | PairRequest, config: LinkConfig | None = None) -> LinkSession:
-        outbox, inbox = self.outbox.cursor(), self.inbox.cursor()
+        outbox = self.outbox.cursor()
+        inbox = self.inbox.cursor()
         return LinkSession(opening, outbox=outbox, inbox=inbox, clock=self.clock, new_id=new_message_id, config=config)
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
@@ -286,7 +289,10 @@ class LinkClient:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
-        due_s = self._telemetry_due_s - time.monotonic() if session.phase is Phase.READY else TELEMETRY_S
+        if session.phase is Phase.READY:
+            due_s = self._telemetry_due_s - time.monotonic()
+        else:
+            due_s = TELEMETRY_S
         tick_ms = session.next_tick_ms()
         if tick_ms is not None:
             due_s = min(due_s, (tick_ms - self.clock.now_ms()) / 1000)

@@ -99,8 +99,12 @@ class LinkIdentity:
         """The host's id of this board, if the credential names it."""
         if self.token is not None:
             found = _TOKEN.fullmatch(self.token)
-            return found[1] if found else None
-        return named_device(self._credential) if self._credential.exists() else None
+            if found:
+                return found[1]
+            return None
+        if self._credential.exists():
+            return named_device(self._credential)
+        return None
 
     def tls(self) -> ssl.SSLContext:
         """For the next connection; fetches the authority when it is not in flash."""

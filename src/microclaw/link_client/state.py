@@ -41,4 +41,5 @@ class LinkState(Struct):
     ui: dict[str, Value] = field(default_factory=dict)
 
     def enter(self, name: str, error: str | None = None) -> None:
-        self.name, self.error = name, error
+        self.name = name
+        self.error = error

@@ -82,11 +82,12 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._meter = meter
         now_s = clock.now_ms() / 1000
-        self._rate = (
-            RateLimit(limits.unauthenticated_messages_a_second, limits.unauthenticated_messages_at_once, now_s)
-            if store is None
-            else RateLimit(limits.messages_a_second, limits.messages_at_once, now_s)
-        )
+        if store is None:
+            self._rate = RateLimit(
+                limits.unauthenticated_messages_a_second, limits.unauthenticated_messages_at_once, now_s
+            )
+        else:
+            self._rate = RateLimit(limits.messages_a_second, limits.messages_at_once, now_s)
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: deque[actions.Action] = deque()
         self._is_working = self._is_counted = False
@@ -211,7 +212,8 @@ class Connection(asyncio.Protocol):
 
     def _take_messages(self) -> None:
         """Take the messages that have come, until the device must read first or this connection's turn is over."""
-        reader, left = self._reader, MESSAGES_A_TURN
+        reader = self._reader
+        left = MESSAGES_A_TURN
         self._is_taking = True
         try:
             while reader.has_more and not self._is_paused and left:

@@ -96,7 +96,9 @@ class ListedDevice(DeviceFacts, frozen=True, kw_only=True):
         if link is None:
             return "-"
         if link.online:
-            return "connected" if link.host is None else f"connected to {host_called(link.host)}"
+            if link.host is None:
+                return "connected"
+            return f"connected to {host_called(link.host)}"
         if link.last_seen_ms is None:
             return "never seen"
         ago_s = max(0, int(time.time() - link.last_seen_ms / 1000))
@@ -209,8 +211,12 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
             yield from (("link", self.connection), ("address", link.address or "-"), ("version", told or "-"))
             yield "no link", None if link.handshake_end is None else _handshake_text(link.handshake_end)
             yield "round trip", None if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
-            if (facts := link.updates) is not None:
-                board = f"{facts.board} of revision {facts.revision}" if facts.revision else facts.board
+            facts = link.updates
+            if facts is not None:
+                if facts.revision:
+                    board = f"{facts.board} of revision {facts.revision}"
+                else:
+                    board = facts.board
                 how = f"over the link ({', '.join(facts.kinds)}), channel {facts.channel}, for {board}"
                 yield "updates", f"{how}, signed by {', '.join(facts.keys)}"
             elif self.kinds == ["py"]:
@@ -234,7 +240,10 @@ def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]
     has = device.firmware
     kb = has["max_module_bytes"] // 1024
     if device.voice_only:
-        whose = "xiaozhi's" if device.link is None else one_line(told or "not seen yet")
+        if device.link is None:
+            whose = "xiaozhi's"
+        else:
+            whose = one_line(told or "not seen yet")
         yield "firmware", f"{whose}: it is spoken to, and runs no programs"
     elif device.kinds == ["py"]:
         is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
@@ -243,7 +252,10 @@ def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]
     else:
         yield "firmware", described_text(has["described"])
         yield "device files", ", ".join(has["nodes"]) or "-"
-        lacking = f", without {', '.join(has['natives_lacking'])}" if has["natives_lacking"] else ""
+        if has["natives_lacking"]:
+            lacking = f", without {', '.join(has['natives_lacking'])}"
+        else:
+            lacking = ""
         yield "natives", f"{', '.join([*has['native_groups'], *has['natives_added']]) or '-'}{lacking}"
         limits = (
             count_text(has["max_apps"], "app"),
@@ -260,7 +272,8 @@ def _today(name: str, family: str, hardware: list[str], findings: list[dict[str,
     """Yield the features that work on such a board, by state; docs/boards.md has the evidence of each."""
     yield f"today        {family} (docs/boards.md)"
     for text in STATES.values():
-        if found := [one["feature"].replace("`", "") for one in findings if one["text"] == text]:
+        found = [one["feature"].replace("`", "") for one in findings if one["text"] == text]
+        if found:
             yield f"  {text}: {'; '.join(found)}"
     if hardware:
         yield f"  on hardware: {'; '.join(hardware)}"
@@ -275,7 +288,10 @@ class AddedDevice(DeviceFacts, frozen=True, kw_only=True):
 
     def lines(self) -> Iterable[str]:
         described = self.firmware["described"]
-        about = f"; its firmware is {described_text(described)}" if described else ""
+        if described:
+            about = f"; its firmware is {described_text(described)}"
+        else:
+            about = ""
         yield f"{self.name} ({self.title}): {self.transports_text}{about}"
         if self.never_reached:
             yield f"it is kept, and was {NEVER_REACHED}"
@@ -314,7 +330,10 @@ def is_voice_only(device: Device) -> bool:
 
 def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
     """Each pin of the board with what it can do."""
-    named = {} if board.led is None else {board.led.pin: "LED"}
+    if board.led is None:
+        named = {}
+    else:
+        named = {board.led.pin: "LED"}
     if board.i2c is not None:
         named |= {board.i2c.sda: "SDA", board.i2c.scl: "SCL"}
     labelled = labelled_pins(board, labels)
@@ -334,6 +353,6 @@ def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
 
 async def pending_pairings(server: LinkServer | None) -> list[PendingPairing]:
     """The devices that wait to be paired, the oldest first."""
-    return (
-        [] if server is None else convert(await server.identity.waiting(), list[PendingPairing], from_attributes=True)
-    )
+    if server is None:
+        return []
+    return convert(await server.identity.waiting(), list[PendingPairing], from_attributes=True)

@@ -132,7 +132,9 @@ class DeviceLink:
     def other_host(self) -> str | None:
         """The host of the cluster that has its connection, where that is not this one."""
         holding = self.parts.holding
-        return None if holding is None else holding.host_of(self.link_id)
+        if holding is None:
+            return None
+        return holding.host_of(self.link_id)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -207,17 +209,22 @@ class DeviceLink:
                 self._audio = None
             if self.boots.left() is not None:
                 code, reason = connection.end
-                reason = reason if self._bye is None else f"bye: {self._bye}"
+                if self._bye is None:
+                    reason = reason
+                else:
+                    reason = f"bye: {self._bye}"
                 reason = clean_text(reason, one_line=True)
                 self.parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
             if self.parts.holding is not None and self._fence is not None:
-                fence, self._fence = self._fence, None
+                fence = self._fence
+                self._fence = None
                 await self.parts.holding.leave(self.link_id, fence)
 
     def moved(self) -> None:
         """It is connected to another host now: what waits for it ends here, and may go on there."""
-        if (host := self.other_host) is not None:
+        host = self.other_host
+        if host is not None:
             self.is_revoked = False  # it was paired again there
             self.calls.moved(host)
             self.boots.moved()
@@ -264,7 +271,8 @@ class DeviceLink:
             case messages.BlobRead() as wanted:
                 self.parts.updates.serve(self, connection, wanted, envelope.id)
             case messages.PairRequest() as request if connection.on_renewal is not None:
-                renewal, connection.on_renewal = connection.on_renewal(connection, envelope.id, request), None
+                renewal = connection.on_renewal(connection, envelope.id, request)
+                connection.on_renewal = None
                 connection.start(renewal, "renewal")
             case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
                 self.calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
@@ -275,7 +283,8 @@ class DeviceLink:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
-        if (offer := await self._links.refused(self.link_id, message_id, error)) is not None:
+        offer = await self._links.refused(self.link_id, message_id, error)
+        if offer is not None:
             self.parts.updates.changed(offer)
 
     def left(self) -> None:

@@ -28,7 +28,9 @@ class Downloads:
     def named(self, request: web.BaseRequest) -> str | None:
         """The SHA-256 that the request asks for; None for another request."""
         found = _PATH.fullmatch(request.path)
-        return None if found is None or request.method != hdrs.METH_GET else found[1]
+        if found is None or request.method != hdrs.METH_GET:
+            return None
+        return found[1]
 
     async def answer(self, request: web.BaseRequest, link_id: str, sha256: str) -> web.StreamResponse:
         """The file, or the part that Range names: 200, 206, 416; 404 and 410 as on the link."""

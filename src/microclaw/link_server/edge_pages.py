@@ -56,7 +56,8 @@ class EdgePages:
             self._refuse(f"{what} with the cursor {page.cursor}, which does not go on from {self.cursor}")
         if dropped:
             self._gaps.add(len(self._edges))
-        self._page, self.cursor = page, page.cursor
+        self._page = page
+        self.cursor = page.cursor
         self._edges += [Edge(t_ms, int(pin), int(level)) for t_ms, pin, level in page.edges]
         self._dropped += dropped
 
@@ -81,13 +82,16 @@ class EdgePages:
 
     def _proved(self, pin: int, rows: int) -> int:
         """The number of the pin's last rows that are every change of its level: those since it was claimed last."""
-        page, key = self._page, str(pin)
+        page = self._page
+        key = str(pin)
         assert page is not None
         if page.evidence is not None and page.evidence.get(key) in _NOT_ALL:
             return 0
         if page.counts is None:
             return rows
-        return 0 if page.more else max(0, min(rows, page.counts.get(key, 0)))
+        if page.more:
+            return 0
+        return max(0, min(rows, page.counts.get(key, 0)))
 
     def _refuse(self, fault: str) -> None:
         raise lied(self._name, "edges.read", fault)

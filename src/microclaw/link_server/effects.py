@@ -99,7 +99,10 @@ class Effect:
 
     def apply(self, connection: Sql) -> None:
         """In that transaction; it may run again after one that failed."""
-        self.seq, self.payload, self.task, self.offer = None, b"", None, None
+        self.seq = None
+        self.payload = b""
+        self.task = None
+        self.offer = None
         body = self.envelope.body
         if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
@@ -147,12 +150,16 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
     data = event.data
     events: list[LiveEvent] = [DeviceEvent(device, at_ms, _words(event.name, MAX_NAME_CHARS))]
     if event.name in ("app.exit", "app.crash"):
-        why = "trapped" if event.name == "app.crash" else _words(data.get("kind", "returned"), MAX_NAME_CHARS)
+        if event.name == "app.crash":
+            why = "trapped"
+        else:
+            why = _words(data.get("kind", "returned"), MAX_NAME_CHARS)
         events.append(AppEnded(device, at_ms, _words(data.get("app", ""), MAX_NAME_CHARS), why))
     if event.name in ("crash", "app.crash"):
         events.append(Alarm(device, at_ms, event.name, _words(data.get("reason", ""), MAX_REASON_CHARS)))
     if event.name == "mqtt.publish":
-        app, topic = _words(data.get("app", ""), MAX_NAME_CHARS), _words(data.get("topic", ""), MAX_TOPIC)
+        app = _words(data.get("app", ""), MAX_NAME_CHARS)
+        topic = _words(data.get("topic", ""), MAX_TOPIC)
         events.append(Published(device, at_ms, app, topic, str(data.get("text", ""))[:MAX_PUBLISHED]))
     return tuple(events)
 

@@ -72,8 +72,10 @@ class LinkHolding:
         Of hosts that were gone at the last call, too: just after a host's death the others have much to write.
         """
         gone = frozenset(host for host in await self._table.hosts() if not self._is_live(host))
-        twice, self._gone = gone & self._gone, gone
-        if cleared := sum([await self._table.leave_host(host) for host in sorted(twice)]):
+        twice = gone & self._gone
+        self._gone = gone
+        cleared = sum([await self._table.leave_host(host) for host in sorted(twice)])
+        if cleared:
             _log.info("%d devices of hosts that are gone are connected nowhere", cleared)
 
     async def refresh(self) -> None:

@@ -53,7 +53,10 @@ class RateLimit:
         self._at_s = now_s
         if left > self._most:
             left = self._most
-        self._left = left - 1 if left >= 1 else left
+        if left >= 1:
+            self._left = left - 1
+        else:
+            self._left = left
         return left >= 1
 
 

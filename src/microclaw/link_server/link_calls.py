@@ -55,9 +55,11 @@ class LinkCalls:
         """
         if self._link.is_revoked and not self._link.anywhere:
             raise revoked_error(self._link.name)
-        if (host := self._link.other_host) is not None:
+        host = self._link.other_host
+        if host is not None:
             raise self._moved_to(host, method)
-        loop, message_id = asyncio.get_running_loop(), self._link.parts.new_id()
+        loop = asyncio.get_running_loop()
+        message_id = self._link.parts.new_id()
         call = Call(method, params, idempotent)
         waiting = _Waiting(call=call, answer=loop.create_future(), due_s=loop.time() + timeout_s)
         if len(self._pending) >= MAX_CALLS:
@@ -102,7 +104,11 @@ class LinkCalls:
         """
         had = self._take_those(lambda waiting: waiting.sent_in_boot is not None)
         for waiting in had:
-            call, others = waiting.call, f", or to one of {len(had) - 1} other calls" if len(had) > 1 else ""
+            call = waiting.call
+            if len(had) > 1:
+                others = f", or to one of {len(had) - 1} other calls"
+            else:
+                others = ""
             text = f"{self._link.name} answered {call.method}{others} with what the link does not allow"
             text = f"{text}: {violation.message}"
             waiting.fail(ProtocolError(text, next_step=_FIRMWARE) if call.idempotent else self._unknown(text))
@@ -112,7 +118,8 @@ class LinkCalls:
         return [self._pending.pop(message_id) for message_id in over]
 
     def _send(self, message_id: bytes, waiting: _Waiting) -> None:
-        connection, boot_id = self._link.connection, self._link.boots.current
+        connection = self._link.connection
+        boot_id = self._link.boots.current
         assert connection is not None
         assert boot_id is not None
         left_ms = int(1000 * max(0.0, waiting.due_s - asyncio.get_running_loop().time()))
@@ -133,7 +140,8 @@ class LinkCalls:
         )
 
     def _unanswered(self, waiting: _Waiting, timeout_s: float) -> Exception:
-        name, call = self._link.name, waiting.call
+        name = self._link.name
+        call = waiting.call
         if waiting.sent_in_boot is None:
             return DeviceUnreachable(
                 f"{name} was not connected within {timeout_s:g} s; {call.method} was not sent",
@@ -169,7 +177,8 @@ class Boots:
 
     def left(self) -> bytes | None:
         """The boot that was here until now."""
-        was_here, self.current = self.current, None
+        was_here = self.current
+        self.current = None
         return was_here
 
     def moved(self) -> None:

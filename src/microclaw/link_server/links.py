@@ -41,18 +41,21 @@ class LinkRegistry:
 
     def revoked(self, link_id: str) -> None:
         """End the live connection of a device whose credentials ended, and what waits for it."""
-        if (link := self._links.get(link_id)) is not None:
+        link = self._links.get(link_id)
+        if link is not None:
             link.revoke()
             link.close(CloseCode.REVOKED, "revoked")
 
     def replaced(self, link_id: str) -> None:
         """The device has a newer connection, to another host."""
-        if (link := self._links.get(link_id)) is not None:
+        link = self._links.get(link_id)
+        if link is not None:
             link.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
 
     def moved(self, link_id: str) -> None:
         """The device is connected to another host than before."""
-        if (link := self._links.get(link_id)) is not None:
+        link = self._links.get(link_id)
+        if link is not None:
             link.moved()
 
     def all(self) -> tuple[DeviceLink, ...]:
@@ -60,7 +63,8 @@ class LinkRegistry:
 
     def drop(self, link_id: str) -> None:
         """The device was removed: its connection ends, and nothing of it is in memory."""
-        if (link := self._links.pop(link_id, None)) is not None:
+        link = self._links.pop(link_id, None)
+        if link is not None:
             link.close(CloseCode.REVOKED, "removed")
             link.forget()
 

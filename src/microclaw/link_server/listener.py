@@ -198,7 +198,8 @@ class Listener:
             response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
             response.force_close()
             return response
-        if (sha256 := self._downloads.named(request)) is not None:
+        sha256 = self._downloads.named(request)
+        if sha256 is not None:
             return await self._download(request, http, sha256)
         if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
             self._meter.refused("not_a_link")
@@ -241,7 +242,10 @@ class Listener:
         if transport is None:
             raise ConnectionResetError("the connection went away")
         tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        if tls is not None:
+            certificate = tls.getpeercert(binary_form=True)
+        else:
+            certificate = None
         return await self._identity.credentials.authenticate(certificate, request.headers.get("Authorization"))
 
     async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -289,7 +293,8 @@ class Listener:
             await self._turn_away(arrival, CloseCode.REVOKED, "this device was removed")
             return
         async with link.arriving:
-            if (older := link.connection) is not None:
+            older = link.connection
+            if older is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
                 await older.gone.wait()  # bounded: it is aborted when it does not close in time
                 await link.detach(older)

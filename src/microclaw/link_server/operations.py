@@ -240,9 +240,11 @@ async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNe
     """The networks that the board knows, and how the trial of a new one ended."""
     board = service.registry.get(device)
     board.transport_for(WifiList.method)
-    online, found = False, calls.WifiNetworks(())
+    online = False
+    found = calls.WifiNetworks(())
     with suppress(DeviceUnreachable, DeviceTimeout):
-        online, found = True, await board.call(WifiList(), _LIST_S, wait=False)
+        online = True
+        found = await board.call(WifiList(), _LIST_S, wait=False)
     return WifiNetworks(
         device=board.name,
         online=online,
@@ -276,7 +278,8 @@ async def set_wifi(
 
     `forget`: a network less; never the one that the board is in.
     """
-    board, shown = service.registry.get(device), _shown(ssid)
+    board = service.registry.get(device)
+    shown = _shown(ssid)
     board.transport_for(WifiForget.method if forget else WifiSet.method)  # first: nobody is asked for what cannot be
     await call.approve(
         f"have {board.name} forget the Wi-Fi {shown}" if forget else f"give {board.name} the Wi-Fi {shown}", ()
@@ -286,7 +289,10 @@ async def set_wifi(
         trial = WifiTrial(ssid, "forgotten")
     else:
         trial = await board.call(WifiSet(ssid, password, later), wait=False)
-    note = f"Wi-Fi {shown} forgotten" if forget else f"Wi-Fi {shown}"
+    if forget:
+        note = f"Wi-Fi {shown} forgotten"
+    else:
+        note = f"Wi-Fi {shown}"
     service.gate.note(AuditKind.DEVICE_CHANGED, note, call.person_id, about=board.name)
     if trial.state == "trying":
         call.report(Step("try", f"{board.name} tries {shown}, for {trial.seconds or 0} s at most", "running"))
@@ -313,7 +319,10 @@ async def _ended(board: Device, began: WifiTrial) -> WifiTrial:
 
 
 def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:
-    why = None if trial.why is None else clean_text(trial.why, one_line=True, limit=200)
+    if trial.why is None:
+        why = None
+    else:
+        why = clean_text(trial.why, one_line=True, limit=200)
     return WifiTrialFacts(
         device=device.name, ssid=_shown(trial.ssid), state=trial.state, why=why, seconds=trial.seconds
     )

@@ -42,7 +42,8 @@ class OtherHosts:
         self._news.set()
 
     def changed(self, tables: frozenset[str]) -> None:
-        if found := tables & _TABLES:
+        found = tables & _TABLES
+        if found:
             self._tables |= found
             self._news.set()
 
@@ -58,7 +59,8 @@ class OtherHosts:
         while True:
             await self._news.wait()
             self._news.clear()
-            tables, self._tables = self._tables, set()
+            tables = self._tables
+            self._tables = set()
             try:
                 await self._look(tables)
             except StoreError as exc:

@@ -67,7 +67,9 @@ class LinkServer:
         self._devices = devices
         devices.removed_elsewhere = self._drop
         self._host, self.port = listening.getsockname()[:2]
-        self._record, self._publish, self._now_ms = record, publish, now_ms
+        self._record = record
+        self._publish = publish
+        self._now_ms = now_ms
         self._alarmed_ms: dict[str, int] = {}
         self.identity = HostIdentity(
             authority,
@@ -143,7 +145,10 @@ class LinkServer:
     ) -> Provision:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
-        link_id = None if known is None else known.link_id or known.device_id
+        if known is None:
+            link_id = None
+        else:
+            link_id = known.link_id or known.device_id
         return await self.identity.provision(
             device_id=link_id,
             name=name,
@@ -165,8 +170,14 @@ class LinkServer:
 
         `board` is the profile of a device that calls its board by a name of its own, `by` the name of who let it in.
         """
-        known = self._devices.get(device) if device is not None else None
-        link_id = known.link_id or known.device_id if known is not None else None
+        if device is not None:
+            known = self._devices.get(device)
+        else:
+            known = None
+        if known is not None:
+            link_id = known.link_id or known.device_id
+        else:
+            link_id = None
         paired = await self.identity.confirm(code, Wish(name, link_id, board, by))
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
@@ -211,7 +222,10 @@ class LinkServer:
             revoked, step = revoked_text(device.name)
             raise NotSupported(revoked, next_step=step)
         link = self._link_of(device)
-        expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
+        if expires_s is None:
+            expires_ms = None
+        else:
+            expires_ms = int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
         note = await link.send(Notify(text, speak, expires_ms))
         return "delivered" if link.anywhere and await link.has(note, AT_ONCE_S) else "waiting"
 
@@ -262,7 +276,8 @@ class LinkServer:
         link_id = device.link_id
         if link_id is None:
             return None
-        table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
+        table = self.identity.table
+        now_ms = self.links.parts.clock.unix_us() / 1000
         good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
         good = good or any(
             row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)
@@ -286,7 +301,10 @@ class LinkServer:
 
     def _note(self, event: AuditEvent) -> None:
         """Give a device's lines of the security log its name, and tell an alarm to who listens now."""
-        device = self._devices.owner_of(endpoint_of(event.about)) if event.about is not None else None
+        if event.about is not None:
+            device = self._devices.owner_of(endpoint_of(event.about))
+        else:
+            device = None
         if device is None:
             self._record(event)
             return

@@ -88,11 +88,15 @@ class DeviceTasks:
         await self.take_up(at_start=True)
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._runners = {"agent": runner} if code is None else {"agent": runner, "sandbox": code}
+            if code is None:
+                self._runners = {"agent": runner}
+            else:
+                self._runners = {"agent": runner, "sandbox": code}
             try:
                 yield
             finally:
-                self._group, self._runners = None, {}
+                self._group = None
+                self._runners = {}
                 for running in self._running.values():
                     running.cancel()
 
@@ -124,7 +128,8 @@ class DeviceTasks:
         runner = self._runners.get(request.kind)
         if self._group is None or runner is None:
             return
-        key, work = (device.link_id, request.task), self._run(runner, device, request, open_task)
+        key = (device.link_id, request.task)
+        work = self._run(runner, device, request, open_task)
         running = self._running[key] = self._group.create_task(work, name=f"task of {device.link_id}")
         running.add_done_callback(lambda ended: self._forget_one(key, ended))
 
@@ -166,7 +171,8 @@ class DeviceTasks:
         try:
             async with asyncio.timeout(timeout_s):
                 end = await runner.run(device.name, request.input, tell, waits)
-            state, text = "done" if end.is_done else "failed", end.text
+            state = "done" if end.is_done else "failed"
+            text = end.text
         except TimeoutError:
             text = f"timed_out: the task was not done within {timeout_s} s; next: ask for less, or allow more time"
             if waiting is not None:
@@ -176,7 +182,8 @@ class DeviceTasks:
             if me is None or me not in self._cancelled:
                 raise  # the host stops, or the device was removed
             me.uncancel()
-            state, text = "cancelled", _CANCELLED[request.kind]
+            state = "cancelled"
+            text = _CANCELLED[request.kind]
             if waiting is not None:
                 text = f"{text}; it waited for {waiting}"
         except MicroclawError as exc:

@@ -60,8 +60,12 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
         return result.value
     told = result.error.code if result.error is not None else "failed"
     code = told if told in _CODES else "failed"
-    text = result.error.message[:300] if result.error is not None else "no reason given"
-    error, foreign = _ERRORS.get(code, CallRejected), result.error is not None and bool(text)
+    if result.error is not None:
+        text = result.error.message[:300]
+    else:
+        text = "no reason given"
+    error = _ERRORS.get(code, CallRejected)
+    foreign = result.error is not None and bool(text)
     raise error(f"{method}: {text or code}", next_step=_next_step(code, method), foreign=foreign)
 
 
@@ -139,7 +143,10 @@ class _State(_App, kw_only=True, rename=_NAMES):
     def runs(self) -> calls.AppRuns | None:
         if not self.every_ms and not self.stop_after_ms:
             return None
-        last = () if self.last is None else structs.astuple(self.last)
+        if self.last is None:
+            last = ()
+        else:
+            last = structs.astuple(self.last)
         now = (self.missed, self.next_in_ms, self.running_ms)
         return calls.AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
 
@@ -254,9 +261,11 @@ class LinkTransport(Transport):
         return type(uptime_ms) in (int, float) and 0 <= float(uptime_ms or 0) / 1000 < now_s() - began_s
 
     async def _wherever_it_is(self, call: Call[Any], deadline: float) -> Any:
-        now_s, wait_s = asyncio.get_running_loop().time, _FIRST_WAIT_S
+        now_s = asyncio.get_running_loop().time
+        wait_s = _FIRST_WAIT_S
         while True:
-            host, left_s = self.link.other_host, deadline - now_s()
+            host = self.link.other_host
+            left_s = deadline - now_s()
             try:
                 if host is None or self._remote is None:
                     return await self._do(call, left_s)
@@ -270,7 +279,9 @@ class LinkTransport(Transport):
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
         if isinstance(call, calls.LogsRead):
             ring = self.link.log
-            return ring.page(call.cursor) if call.cursor < MAX_CURSOR else ring.end()
+            if call.cursor < MAX_CURSOR:
+                return ring.page(call.cursor)
+            return ring.end()
         if isinstance(call, AppInstall):
             await install(self.link, call, timeout_s)
             return None
@@ -286,7 +297,8 @@ class LinkTransport(Transport):
     async def _restart(self, call: DeviceRestart, timeout_s: float) -> Restart:
         """Its answer proves nothing: it comes before the restart, or is lost with it. Another boot does."""
         now_s = asyncio.get_running_loop().time
-        boots, began_s = self.link.boots, now_s()
+        boots = self.link.boots
+        began_s = now_s()
         count = boots.count
         try:
             await ask(self.link, call.method, {}, idempotent=False, timeout_s=timeout_s)
@@ -295,11 +307,10 @@ class LinkTransport(Transport):
                 raise
         if not await boots.another(count, timeout_s - (now_s() - began_s)):
             host = self.link.other_host
-            since = (
-                f"was not seen back within {timeout_s:.0f} s"
-                if host is None
-                else f"is connected to the host {host_called(host)}"
-            )
+            if host is None:
+                since = f"was not seen back within {timeout_s:.0f} s"
+            else:
+                since = f"is connected to the host {host_called(host)}"
             raise OutcomeUnknown(
                 f"{self.link.name} was asked to restart and took it, and {since}",
                 next_step=f"see whether it is back: microclaw device show {self.link.name}",
@@ -375,7 +386,10 @@ def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) ->
 
 
 def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
-    offset = value.get("offset") if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        offset = value.get("offset")
+    else:
+        offset = value
     if type(offset) is not int or not least <= offset <= most:
         raise ProtocolError(
             f"{link.endpoint} answered an upload with the offset {offset!r:.40}, expected {least} to {most}",

@@ -42,26 +42,34 @@ class MessageReader:
         self._opcode: int | None = None  # of the message that is in fragments
 
     def receive(self, data: bytes) -> None:
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        if self._at < len(self._data):
+            self._data = self._data[self._at :] + data
+        else:
+            self._data = data
         self._at = 0
         self.has_more = True
 
     def next_message(self) -> Message | None:
         self.has_more = False
-        data, at = self._data, self._at
+        data = self._data
+        at = self._at
         here = len(data) - at
         if here < 2:
             return None
-        first, second = data[at], data[at + 1]
-        size, payload_at = second & 0x7F, at + 6
+        first = data[at]
+        second = data[at + 1]
+        size = second & 0x7F
+        payload_at = at + 6
         if size == 126:
             if here < 4:
                 return None
-            size, payload_at = data[at + 2] << 8 | data[at + 3], at + 8
+            size = data[at + 2] << 8 | data[at + 3]
+            payload_at = at + 8
         elif size == 127:
             if here < 10:
                 return None
-            size, payload_at = int.from_bytes(data[at + 2 : at + 10], "big"), at + 14
+            size = int.from_bytes(data[at + 2 : at + 10], "big")
+            payload_at = at + 14
         if first != _WHOLE_BINARY or second < 0x80 or size > self._max_bytes or self._opcode is not None:
             self._check(first, second, size)
         end = payload_at + size
@@ -76,7 +84,8 @@ class MessageReader:
 
     def _check(self, first: int, second: int, size: int) -> None:
         """Refuse a header that may not be, before its payload is there."""
-        opcode, is_whole = first & 0x0F, first >= 0x80
+        opcode = first & 0x0F
+        is_whole = first >= 0x80
         if first & 0x70 or opcode not in _OPCODES:
             _malformed(f"a frame that starts with {first:#04x}")
         if second < 0x80:
@@ -105,7 +114,8 @@ class MessageReader:
         if not is_whole:
             return Opcode.CONT, b""
         assert self._opcode is not None
-        opcode, self._opcode = self._opcode, None
+        opcode = self._opcode
+        self._opcode = None
         payload = bytes(self._fragments)
         self._fragments.clear()
         return opcode, payload

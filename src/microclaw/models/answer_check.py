@@ -49,10 +49,15 @@ def _parsed(body: bytes) -> Any:
 
 
 def _status_of(error: object) -> int:
-    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(error, dict):
+        code = error.get("code")
+    else:
+        code = None
     digits = str(code)
     is_status = digits.isascii() and digits.isdigit() and 400 <= int(digits) < 600
-    return int(digits) if is_status else _NO_CODE
+    if is_status:
+        return int(digits)
+    return _NO_CODE
 
 
 def _described(body: bytes) -> str:

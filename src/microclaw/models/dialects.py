@@ -95,7 +95,10 @@ class _CompatibleStream(OpenAIStreamedResponse):
     def _number_call(self, delta: chat_completion_chunk.ChoiceDeltaToolCall) -> None:
         """Give the piece the number of its call, in place of the server's index."""
         function = delta.function
-        name = "" if function is None else function.name or ""
+        if function is None:
+            name = ""
+        else:
+            name = function.name or ""
         call = self._calls.get(delta.index)
         if call is None or _begins_call(call, delta.id, name):
             call = _StreamedCall(self._call_count, delta.id, name)

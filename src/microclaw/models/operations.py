@@ -68,12 +68,16 @@ class Usage(Listing, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> Sequence[UsageRow]:
-        return [*self.groups, self.total] if len(self.groups) > 1 else self.groups
+        if len(self.groups) > 1:
+            return [*self.groups, self.total]
+        return self.groups
 
     @property
     def note(self) -> str:
         """A line for what the numbers leave out, and how much of today's budget is left."""
-        total, today, budget = self.total, self.today, self.budget
+        total = self.total
+        today = self.today
+        budget = self.budget
         tokens = today.input_tokens + today.output_tokens
         lines = {
             f"{total.failed:,} requests failed": total.failed,
@@ -98,11 +102,17 @@ async def usage(
     report = await service.log.report(by, days, person=None if everybody else person_behind(call.person_id))
 
     def named(name: str) -> str:
-        person = service.person(name) if by == "person" else None
+        if by == "person":
+            person = service.person(name)
+        else:
+            person = None
         return name if person is None else person.name
 
     limits = service.log.limits
-    day = (limits.day_usd, limits.day_tokens) if everybody else (limits.person_day_usd, limits.person_day_tokens)
+    if everybody:
+        day = (limits.day_usd, limits.day_tokens)
+    else:
+        day = (limits.person_day_usd, limits.person_day_tokens)
     return Usage(
         by=by,
         days=days,

@@ -109,7 +109,10 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     if "Streamed response ended without" in str(exc):  # its finish_reason, or any event; the connection ended in order
         return cut_off(name, provider)
     body = getattr(exc, "body", None)
-    text = str(exc) if body is None else error_words(body)
+    if body is None:
+        text = str(exc)
+    else:
+        text = error_words(body)
     words = cleaned(text, key)
     failure = _failure_of(exc, words)
     if failure is None:
@@ -119,7 +122,10 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     if wait_s is not None and failure.fault != "auth":
         step = f"wait {wait_s:.0f} s, then ask again"
     status = getattr(exc, "status_code", None)
-    what = failure.text if status is None else f"{failure.text} ({status})"
+    if status is None:
+        what = failure.text
+    else:
+        what = f"{failure.text} ({status})"
     message = ": ".join(filter(None, (name, what, words)))
     return ModelError(message, next_step=step, fault=failure.fault, retry_after_s=wait_s)
 
@@ -152,18 +158,28 @@ def error_words(body: object) -> str:
     error = reported_error(body) or body
     if isinstance(error, dict):
         metadata = error.get("metadata")  # OpenRouter's; `raw` is what the provider behind it said
-        raw = metadata.get("raw") if isinstance(metadata, dict) else None
+        if isinstance(metadata, dict):
+            raw = metadata.get("raw")
+        else:
+            raw = None
         messages = (error.get("message"), error.get("detail"), raw)
         return ": ".join(message for message in messages if isinstance(message, str))
     text = error if isinstance(error, str) else ""
     title = _TITLE.search(text[:_MAX_HEAD_CHARS])
-    return text if title is None else unescape(title[1])
+    if title is None:
+        return text
+    return unescape(title[1])
 
 
 def reported_error(body: object) -> Any:
     """Return what stands under "error" in a body, also in a list of one as Google sends it; None without it."""
-    document = body[0] if isinstance(body, list) and body else body
-    return document.get("error") or None if isinstance(document, dict) else None
+    if isinstance(body, list) and body:
+        document = body[0]
+    else:
+        document = body
+    if isinstance(document, dict):
+        return document.get("error") or None
+    return None
 
 
 def _unreadable(name: str, why: str, provider: Provider) -> ModelError:
@@ -206,4 +222,6 @@ def _wait_s(exc: Exception) -> float | None:
         wait_s = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _DURATION.findall(wait[1]))
     elif wait_s is None and reset is not None:
         wait_s = (int(reset[1]) - now_ms()) / 1000
-    return None if wait_s is None else min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+    if wait_s is None:
+        return None
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)

@@ -61,7 +61,10 @@ def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessa
             case AssistantReply():
                 history.append(_response_of(message, origin))
                 continue
-        last = history[-1] if history else None
+        if history:
+            last = history[-1]
+        else:
+            last = None
         if isinstance(last, wire.ModelRequest):
             last.parts = [*last.parts, *parts]
         else:
@@ -159,7 +162,10 @@ def _response_of(message: AssistantReply, origin: str) -> wire.ModelResponse:
             taken = iter(calls)
             parts = [_with_call(part, taken) for part in response.parts]
             return replace(response, parts=parts)
-    texts = [wire.TextPart(message.text)] if message.text else []
+    if message.text:
+        texts = [wire.TextPart(message.text)]
+    else:
+        texts = []
     return wire.ModelResponse([*texts, *calls])
 
 
@@ -199,7 +205,9 @@ def _content(message: UserText) -> Any:
         words = "(no words, only the picture)"
     if message.note:
         words = f"{message.note}\n\n{words}"
-    return [*map(_picture, message.images), words] if message.images else words
+    if message.images:
+        return [*map(_picture, message.images), words]
+    return words
 
 
 def _picture(image: Image) -> Any:
@@ -237,12 +245,20 @@ def _arguments(part: wire.ToolCallPart) -> str:
 def _cost(response: wire.ModelResponse) -> float | None:
     """Dollars by pydantic-ai's price list, cached tokens at their own price; None for an unknown model."""
     try:
-        return float(response.cost().total_price) if response.model_name else None
+        if response.model_name:
+            return float(response.cost().total_price)
+        return None
     except (LookupError, ValueError):
         return None
 
 
 def _note(usage: Usage, took_s: float) -> str:
-    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
-    cost = "" if usage.cost_usd is None else f", ${usage.cost_usd:.3f}"
+    if usage.cached_tokens:
+        cached = f" ({usage.cached_tokens} cached)"
+    else:
+        cached = ""
+    if usage.cost_usd is None:
+        cost = ""
+    else:
+        cost = f", ${usage.cost_usd:.3f}"
     return f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens{cached}{cost}"

@@ -168,7 +168,9 @@ class _DirectModel:
         from pydantic_ai.messages import InstructionPart
 
         text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
-        return [InstructionPart(text)] if text else []
+        if text:
+            return [InstructionPart(text)]
+        return []
 
     async def _ready(self) -> ProviderModel:
         """The provider's model, made at the first request."""
@@ -219,8 +221,13 @@ class AnthropicProviderModel(_DirectModel):
         """A block each; what is dynamic stays outside the cached ones."""
         from pydantic_ai.messages import InstructionPart
 
-        parts = [InstructionPart(request.system)] if request.system else []
-        return [*parts, InstructionPart(request.dynamic_context, dynamic=True)] if request.dynamic_context else parts
+        if request.system:
+            parts = [InstructionPart(request.system)]
+        else:
+            parts = []
+        if request.dynamic_context:
+            return [*parts, InstructionPart(request.dynamic_context, dynamic=True)]
+        return parts
 
 
 class OpenAIProviderModel(_DirectModel):

@@ -72,7 +72,9 @@ def _words_of_call(begin: str) -> list[str]:
     if _JSON_START.match(begin) is None:
         return _NAME.findall(begin)
     json_name = _JSON_NAME.search(begin)
-    return [] if json_name is None else [json_name[1]]
+    if json_name is None:
+        return []
+    return [json_name[1]]
 
 
 class VisiblePieces:
@@ -104,7 +106,10 @@ class VisiblePieces:
             shown.append(self._show_tag(tag[0]))
             start = tag.end()
         tag_start = _TAG_START.search(text, start)
-        end = len(text) if tag_start is None else tag_start.start()
+        if tag_start is None:
+            end = len(text)
+        else:
+            end = tag_start.start()
         shown.append(self._show(text[start:end]))
         self._tail = text[end:]
         return "".join(shown)
@@ -126,7 +131,9 @@ class VisiblePieces:
             return ""
         is_mention = self._last in _BEFORE_MENTION and not self._is_at_start
         if is_end:
-            return self._show(tag) if is_mention else self._show_lone_end(tag)
+            if is_mention:
+                return self._show(tag)
+            return self._show_lone_end(tag)
         self._may_begin_in_thought = False
         self._is_withheld = False
         if is_mention or (self._last == "\n" and not self._is_at_start):
@@ -159,7 +166,9 @@ class VisiblePieces:
         self._is_at_start = self._is_at_start and text.isspace()
         self._last = text[-1]
         self._withheld.append(text)
-        return "" if self._is_withheld else self._release()
+        if self._is_withheld:
+            return ""
+        return self._release()
 
     def _release(self) -> str:
         shown = "".join(self._withheld)

@@ -52,7 +52,9 @@ class Outage(Struct, frozen=True):
     @property
     def again(self) -> str:
         """The time when the model is asked again, in words."""
-        return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
+        if self.retry_in_s > 0:
+            return f"asked again in {max(1, round(self.retry_in_s))} s"
+        return "asked again next time"
 
 
 class Router:
@@ -84,7 +86,8 @@ class Router:
         """The first models whose last request failed because of their service, the one for chats first; each once."""
         found: dict[str, Outage] = {}
         for chain in (self._chain("chat"), self._default, *self._by_task.values()):
-            if (outage := self._outage(chain)) is not None:
+            outage = self._outage(chain)
+            if outage is not None:
                 found.setdefault(outage.model, outage)
         return tuple(found.values())
 
@@ -103,12 +106,16 @@ class Router:
             return replace(await self._offline.respond(request, on_text), model=self._offline.name)
         chain = self._chain(request.task)
         failures: list[ModelError] = []
-        seen, broke_off = TextCounter(on_text), ""
+        seen = TextCounter(on_text)
+        broke_off = ""
         for model, breaker in _ready(chain):
             if seen.chars:
                 seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
             try:
-                ask = model.respond if self._log is None else partial(self._log.respond, model)
+                if self._log is None:
+                    ask = model.respond
+                else:
+                    ask = partial(self._log.respond, model)
                 reply = await ask(request, seen.add if on_text is not None else None)
             except ModelError as exc:
                 breaker.failed(exc)
@@ -130,7 +137,8 @@ class Router:
     def _outage(self, chain: Chain) -> Outage | None:
         """The chain's first model, while its last request failed because of its service."""
         model, breaker = chain[0]
-        last, other = breaker.last, self._answered_last.get(model)
+        last = breaker.last
+        other = self._answered_last.get(model)
         if last is None:
             return None
         instead = None if other is None or other is model else other.name
@@ -147,13 +155,18 @@ class Router:
         if not out:
             return replace(reply, model=who)
         first = self._outage(chain)
-        again = "" if first is None else f"; {first.model} is {first.again}"
+        if first is None:
+            again = ""
+        else:
+            again = f"; {first.model} is {first.again}"
         return replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
 
 def outages_of(model: Model) -> tuple[Outage, ...]:
     """The models that are out now, the one for chats first; one model alone reports no outage."""
-    return model.outages() if isinstance(model, Router) else ()
+    if isinstance(model, Router):
+        return model.outages()
+    return ()
 
 
 def _ready(chain: Chain) -> Chain:
@@ -170,12 +183,14 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
     if len(failures) == 1:
         return failures[0]
     if failures:
-        first, more = failures[0], f"then {'; '.join(error.message for error in failures[1:])}"
+        first = failures[0]
+        more = f"then {'; '.join(error.message for error in failures[1:])}"
         wait_s = first.retry_after_s
     else:
         last = chain[0][1].last
         assert last is not None  # its breaker is open
-        first, wait_s = last, min(breaker.wait_s for _, breaker in chain)
+        first = last
+        wait_s = min(breaker.wait_s for _, breaker in chain)
         more = f"no request is sent to it for {max(1, round(wait_s))} s"
     return ModelError(f"{first.message}; {more}", next_step=first.next_step, fault=first.fault, retry_after_s=wait_s)
 
@@ -236,7 +251,9 @@ def turn_limit_s(setting_s: float | None, model: ModelSettings) -> float:
         return setting_s
     choices = (model.main, *model.fallbacks, *model.tasks.values())
     silence_s = max((silence_limit_s(choice) for choice in choices if choice is not None), default=0.0)
-    return TURN_S if silence_s <= TURN_S else 2 * silence_s
+    if silence_s <= TURN_S:
+        return TURN_S
+    return 2 * silence_s
 
 
 def provider_model(choice: ModelChoice, proxy: str | None, silence_s: float) -> Model:

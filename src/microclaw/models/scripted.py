@@ -37,7 +37,10 @@ class ScriptedModel:
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        answer = reply(request) if callable(reply) else reply
+        if callable(reply):
+            answer = reply(request)
+        else:
+            answer = reply
         if on_text is not None and answer.text:
             for piece in re.findall(r"\S*\s*", answer.text):
                 on_text(piece)

@@ -89,7 +89,10 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
 
     parts = urlsplit(base_url)
     root = f"{parts.scheme}://{parts.netloc}"
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    if api_key:
+        headers = {"Authorization": f"Bearer {api_key}"}
+    else:
+        headers = {}
     async with bounded_client(_MAX_BYTES, base_url=base_url) as client:
 
         async def ask(method: str, url: str, body: Any = None) -> dict[str, Any]:
@@ -104,12 +107,19 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
             name = model or first_chat_model(model_rows(models))
             for place, key in _TOLD:
-                if (window := _whole(await ask("GET", f"{root}{place}"), key, name)) is not None:
+                window = _whole(await ask("GET", f"{root}{place}"), key, name)
+                if window is not None:
                     return ServedModel(name, window)
-            shown = await ask("POST", f"{root}/api/show", {"model": name}) if name else {}
+            if name:
+                shown = await ask("POST", f"{root}/api/show", {"model": name})
+            else:
+                shown = {}
             # What Ollama's file sets. The most that a model could take says nothing: it is loaded with less.
             found = _OLLAMA_SET.search(str(shown.get("parameters")))
-            window = int(found[1]) if found else _whole(models, "max_model_len", name)
+            if found:
+                window = int(found[1])
+            else:
+                window = _whole(models, "max_model_len", name)
             return ServedModel(name, window)
         except httpx2.HTTPError as exc:
             raise ModelError(
@@ -140,4 +150,6 @@ def _whole(document: dict[str, Any], key: str, name: str | None) -> int | None:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}

@@ -95,7 +95,10 @@ class UsageLog:
             reply = await model.respond(request, counter.add if on_text is not None else None)
         except ModelError as exc:
             worked = counter.chars > 0 or exc.fault in ("timeout", "unreadable")
-            used = await self._partial_usage(model, request, counter.chars) if worked else UsageCount()
+            if worked:
+                used = await self._partial_usage(model, request, counter.chars)
+            else:
+                used = UsageCount()
             await self._count(model, request, used, failed=1)
             raise
         except asyncio.CancelledError:
@@ -112,7 +115,9 @@ class UsageLog:
         if model.name in self._unpriced or (self.limits.day_usd is None and self.limits.person_day_usd is None):
             return used
         nano_usd = await asyncio.to_thread(price, model.name, used.input_tokens, used.output_tokens)
-        return used if nano_usd is None else structs.replace(used, unpriced=0, cost_nano_usd=nano_usd)
+        if nano_usd is None:
+            return used
+        return structs.replace(used, unpriced=0, cost_nano_usd=nano_usd)
 
     async def _count(self, model: Model, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = structs.replace(count, requests=1, failed=failed)
@@ -123,7 +128,10 @@ def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
     usage = reply.usage
     if usage.input_tokens <= 0:  # local servers often report none
         return _estimated(request, len(reply.text) + sum(len(call.arguments) for call in reply.calls))
-    nano = 0 if usage.cost_usd is None else round(usage.cost_usd * 1e9)
+    if usage.cost_usd is None:
+        nano = 0
+    else:
+        nano = round(usage.cost_usd * 1e9)
     return UsageCount(
         unpriced=int(usage.cost_usd is None),
         input_tokens=usage.input_tokens,

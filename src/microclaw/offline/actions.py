@@ -28,7 +28,10 @@ _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program th
 
 def _set_pin(at: Context) -> Decision:
     """Set one pin or several in order, two of them each to its level. All are checked before the first is set."""
-    number, pins, each, sets = at.parse.number, list[str](), list[str](), dict[int, int]()
+    number = at.parse.number
+    pins = list[str]()
+    each = list[str]()
+    sets = dict[int, int]()
     first = level = number("level") or 0
     for slot in PIN_SLOTS:
         if slot != "pin" and number(slot) is None:
@@ -41,14 +44,21 @@ def _set_pin(at: Context) -> Decision:
         sets[target.pin] = level if target.active_level else 1 - level
         pins.append(target.words)
         each.append(f"{target.words} {_ON[level]}")
-    words = " and ".join(each) if level != first else f"{_ON[level]} {' and '.join(pins)}"
+    if level != first:
+        words = " and ".join(each)
+    else:
+        words = f"{_ON[level]} {' and '.join(pins)}"
     calls = [{"pin": pin, "level": level} for pin, level in sets.items()]
-    if (call := _next_set(at, "gpio-set", calls, f"turn {words}")) is not None:
+    call = _next_set(at, "gpio-set", calls, f"turn {words}")
+    if call is not None:
         return call
     if len(pins) == 1:
         return Say(f"{_state(at, target, sets[target.pin])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
-    proof = f" ({proofs})" if proofs else _proof(at.results[-1])
+    if proofs:
+        proof = f" ({proofs})"
+    else:
+        proof = _proof(at.results[-1])
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
@@ -56,7 +66,9 @@ def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: 
     """The next call that sets these pins, None after the last. A correction is one, with what it reverts before."""
     done = len(at.results)
     if not at.parse.undoes or done:
-        return Act(tool, at.on_device(**sets[done]), "" if done else words) if done < len(sets) else None
+        if done < len(sets):
+            return Act(tool, at.on_device(**sets[done]), "" if done else words)
+        return None
     for one in sets:
         try:
             check_pin(board_of(at), one["pin"], "output" if tool == "gpio-set" else "pwm")
@@ -76,7 +88,8 @@ def _toggle_pin(at: Context) -> Decision:
 
 
 def _dim_pin(at: Context) -> Decision:
-    target, milli = pin_target(at), at.parse.number("milli")
+    target = pin_target(at)
+    milli = at.parse.number("milli")
     example = f"dim {target.words} to 30%"
     if milli is None:
         raise ask("How bright?", example, "milli")
@@ -87,7 +100,8 @@ def _dim_pin(at: Context) -> Decision:
         raise ask(f"PWM has 255 steps, and {percent} is none of them. How bright?", "0.4% to 99.6%", "milli")
     duty = round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
     sets = [{"pin": target.pin, "duty": duty}]
-    if (call := _next_set(at, "pwm-set", sets, f"dim {target.words} to {percent}")) is not None:
+    call = _next_set(at, "pwm-set", sets, f"dim {target.words} to {percent}")
+    if call is not None:
         return call
     last = at.results[-1]
     return Say(f"Pin {target.pin} of {last.device} is at {percent} (duty {duty}/255){_proof(last)}.")
@@ -95,7 +109,8 @@ def _dim_pin(at: Context) -> Decision:
 
 def _look(at: Context) -> Decision:
     """One call that looks, or restarts the board, then its answer."""
-    kind, arguments = at.parse.kind, dict[str, Any]()
+    kind = at.parse.kind
+    arguments = dict[str, Any]()
     if kind not in ("list_devices", "clock"):
         board_of(at)  # asks which device
     if kind in ("read_pin", "read_adc"):
@@ -106,7 +121,8 @@ def _look(at: Context) -> Decision:
         arguments["sensor"] = quantity.sensor
     if not at.results:
         return Act(_LOOKS[kind], at.on_device(**arguments), "restart the board" if kind == "restart_device" else "")
-    found, fields = at.results[-1], at.results[-1].fields
+    found = at.results[-1]
+    fields = at.results[-1].fields
     match kind:
         case "scan_i2c":
             each = [
@@ -114,7 +130,8 @@ def _look(at: Context) -> Decision:
             ]
             return Say(f"On the I2C bus of {found.device}: {', '.join(each) or 'no device answers'}.")
         case "read_sensor":
-            sensor, value = quantity.sensor.upper(), fields.get("values", {}).get(quantity.field)
+            sensor = quantity.sensor.upper()
+            value = fields.get("values", {}).get(quantity.field)
             if value is None:
                 return Say(f"The {sensor} of {found.device} reports no {name}.", "tool_failed")
             shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
@@ -132,7 +149,9 @@ def _look(at: Context) -> Decision:
     known = fields.get("devices", [])
     devices = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     shown = f"{count_text(len(known), 'device')}: {'; '.join(devices)}."
-    return Say(shown) if known else replace(NO_DEVICE, code=None)
+    if known:
+        return Say(shown)
+    return replace(NO_DEVICE, code=None)
 
 
 def _device_fact(at: Context) -> Decision:
@@ -157,9 +176,12 @@ def _device_fact(at: Context) -> Decision:
 
 def _undo(at: Context) -> Decision:
     """Undo the last change, or those that the parse names."""
-    if not (undone := [one for one in at.results if one.tool == "undo"]):
+    undone = [one for one in at.results if one.tool == "undo"]
+    if not undone:
         undoes = list(at.parse.undoes)
-        return Act(CORRECT, {"undo": undoes}, "undo") if undoes else Act("undo", at.on_device(), "undo")
+        if undoes:
+            return Act(CORRECT, {"undo": undoes}, "undo")
+        return Act("undo", at.on_device(), "undo")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
     proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
     known = "; ".join(dict.fromkeys(proofs))
@@ -167,10 +189,14 @@ def _undo(at: Context) -> Decision:
 
 
 def _pin_facts(at: Context) -> Decision:
-    board, pin = board_of(at), at.parse.number("pin")
+    board = board_of(at)
+    pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
         return Say(f"The LED of {board.title} is on pin {pin_target(at).pin}.")
-    known = None if pin is None else board.pins[pin_target(at).pin]
+    if pin is None:
+        known = None
+    else:
+        known = board.pins[pin_target(at).pin]
     if known is not None and known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     if not at.results:
@@ -181,7 +207,10 @@ def _pin_facts(at: Context) -> Decision:
         busy = "".join(f" Pin {pin} is {user}." for pin, user in sorted(users.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
-    caution = f" Careful: {known.caution}." if known.caution else ""
+    if known.caution:
+        caution = f" Careful: {known.caution}."
+    else:
+        caution = ""
     used = users.get(known.number, "free")
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
@@ -217,8 +246,14 @@ def _of_schedules(at: Context) -> Decision:
         goes_on = " What had begun goes on." if any(found.fields.get("under_way") for found in at.results) else ""
         return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.{goes_on}")
     if not meant:
-        there = f"There is: {'; '.join(map(_line, listed))}" if listed else "Nothing is scheduled"
-        step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
+        if listed:
+            there = f"There is: {'; '.join(map(_line, listed))}"
+        else:
+            there = "Nothing is scheduled"
+        if listed:
+            step = f"cancel schedule {listed[0]['schedule']}"
+        else:
+            step = "undo reverts the last change of a board"
         return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
     shown = "; ".join(map(_line, meant))
     if not at.parse.values.get("all") and (number is None or at.parse.when):
@@ -258,14 +293,26 @@ def _proof(found: Result) -> str:
     """Return the evidence in brackets, what was stopped for it, and what to know of the pin."""
     kind, text = found.proof
     warning = found.fields.get("warning")
-    careful = f". Careful: {warning}" if warning else ""
+    if warning:
+        careful = f". Careful: {warning}"
+    else:
+        careful = ""
     if kind == "accepted":
         return f", as far as the board accepted it: it offers no read-back{careful}"
-    stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
-    proof = f" ({text})" if text else ""
+    if found.fields.get("stopped"):
+        stopped = f", and {found.fields['stopped']} is stopped"
+    else:
+        stopped = ""
+    if text:
+        proof = f" ({text})"
+    else:
+        proof = ""
     return f"{proof}{stopped}{careful}"
 
 
 def _line(one: Mapping[str, Any]) -> str:
-    then = f"next {one['next']}" if one.get("next") else str(one.get("state"))
+    if one.get("next"):
+        then = f"next {one['next']}"
+    else:
+        then = str(one.get("state"))
     return f"{one['schedule']}: {one.get('when')}: {one.get('what')} ({then})"

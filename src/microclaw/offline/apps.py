@@ -36,38 +36,55 @@ class Listing(Struct, frozen=True):
     def __str__(self) -> str:
         """The programs as one clause."""
         shown = f"On {self.device}: {', '.join(map(_shown, self.apps.values())) or 'no program'}"
-        shown += f"; missing there, to be redeployed: {', '.join(self.missing)}" if self.missing else ""
+        if self.missing:
+            shown += f"; missing there, to be redeployed: {', '.join(self.missing)}"
         return shown + (f"; stopped: {', '.join(self.stopped)}" if self.stopped else "")
 
 
 def _shown(app: App) -> str:
     pins = app.get("pins") or []
-    facts = [str(app["state"])] if app.get("state") else []
+    if app.get("state"):
+        facts = [str(app["state"])]
+    else:
+        facts = []
     facts += ["had a fault"] if app.get("error") and app.get("state") == "running" else []
-    facts += [f"pin{'s' * (len(pins) > 1)} {', '.join(map(str, pins))}"] if pins else []
-    return f"{app['name']} ({', '.join(facts)})" if facts else str(app["name"])
+    if pins:
+        facts += [f"pin{'s' * (len(pins) > 1)} {', '.join(map(str, pins))}"]
+    if facts:
+        return f"{app['name']} ({', '.join(facts)})"
+    return str(app["name"])
 
 
 def _app_status(at: Context, there: Listing) -> Say:
-    named, device = _meant(at, there.apps), there.device
+    named = _meant(at, there.apps)
+    device = there.device
     if at.parse.kind == "list_apps" or (at.parse.word("app") in IT and len(there.apps) != 1):
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
     app = there.apps[named[0]]
-    state, fault = app.get("state") or "listed", f", but {app['error']}" if app.get("error") else ""
+    state = app.get("state") or "listed"
+    if app.get("error"):
+        fault = f", but {app['error']}"
+    else:
+        fault = ""
     told = {
         "running": f"runs on {device} ({_proof(at.results[0])}){fault}",
         "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
         "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
     }
-    error = f": {app['error']}" if app.get("error") else ""
+    if app.get("error"):
+        error = f": {app['error']}"
+    else:
+        error = ""
     return Say(f"{named[0]} {told.get(state, f'is on {device} but {state}{error}')}.")
 
 
 def _remove(at: Context, there: Listing) -> Decision:
     """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
-    kind, said, listed = at.parse.kind, at.parse.word("app"), [*there.apps, *there.missing]
+    kind = at.parse.kind
+    said = at.parse.word("app")
+    listed = [*there.apps, *there.missing]
     verb = "remove" if _TAKES_OFF.search(at.said) else "stop"
     step = "what is running"
     if kind == "remove_on_pin":
@@ -77,7 +94,8 @@ def _remove(at: Context, there: Listing) -> Decision:
     elif kind == "remove_all":
         # What has ended is not stopped: undo would begin it once more.
         over = [name for name, app in there.apps.items() if verb == "stop" and app.get("state") == "ended"]
-        if not (meant := [name for name in listed if name not in over]):
+        meant = [name for name in listed if name not in over]
+        if not meant:
             return Say(f"{there}: there is nothing to {verb}.")
     else:
         kept = () if said in IT else there.stopped
@@ -85,8 +103,14 @@ def _remove(at: Context, there: Listing) -> Decision:
         if not meant and said is not None and (stopped := matching(kept, said)):
             step = f"start {stopped[0]}; or: remove {stopped[0]}"
             return Say(f"{stopped[0]} is stopped already on {there.device}.", next_step=step)
-        none = "There is nothing to stop" if said in IT else f"There is no program {said!r}"
-        step = f"name one that is there: {listed[0]}" if there.apps else "make one, as in: blink pin 2"
+        if said in IT:
+            none = "There is nothing to stop"
+        else:
+            none = f"There is no program {said!r}"
+        if there.apps:
+            step = f"name one that is there: {listed[0]}"
+        else:
+            step = "make one, as in: blink pin 2"
         if len(meant) > 1:
             return Say(f"Which one: {', '.join(meant)}?", "ambiguous", f"stop {meant[0]}")
     if not meant:
@@ -99,10 +123,13 @@ def _remove(at: Context, there: Listing) -> Decision:
 
 def _switch_app(at: Context, there: Listing) -> Decision:
     """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
-    last, said, switch = at.results[-1], at.parse.word("app") or "", at.parse.word("switch") or "restart"
+    last = at.results[-1]
+    said = at.parse.word("app") or ""
+    switch = at.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
-    if not (named := matching([*there.apps, *there.stopped, *there.missing], said)):
+    named = matching([*there.apps, *there.stopped, *there.missing], said)
+    if not named:
         return Say(f"There is no program {said!r}. {there}.", "app_not_found", "what is running")
     name = named[0]
     if name not in there.apps and name in there.stopped:
@@ -117,14 +144,19 @@ def _switch_app(at: Context, there: Listing) -> Decision:
 def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
-    if name := next((one for one in meant if one not in gone), None):
+    name = next((one for one in meant if one not in gone), None)
+    if name:
         # What is not this host's cannot be kept.
         if _TAKES_OFF.search(at.said) or there.apps.get(name, {}).get("foreign"):
             return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
         return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
-    last, names = at.results[-1], ", ".join(gone)
+    last = at.results[-1]
+    names = ", ".join(gone)
     if last.tool == _SWITCH:
-        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
+        if len(gone) == 1:
+            back = f"start {gone[0]}"
+        else:
+            back = "start and a name"
         return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
     is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
     return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
@@ -144,11 +176,17 @@ def _decide(at: Context) -> Decision:
         lines = [f"{board.name}: {', '.join(app.name for app in board.apps) or 'nothing'}" for board in boards]
         return Say("\n".join(("What this host put there:", *lines)), next_step=f"what is running on {boards[0].name}")
     said = at.parse.word("app") or ""
-    asked = boards if at.device is None else [at.device]
+    if at.device is None:
+        asked = boards
+    else:
+        asked = [at.device]
     named = matching([name for board in asked for name in known_apps(board)], said) if said else ()
     having = [board for board in asked if not {*known_apps(board)}.isdisjoint(named)]
     if at.parse.kind == "switch_app" and not having:
-        text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."
+        if said in IT | {"again"}:
+            text = "Start which program?"
+        else:
+            text = f"There is no program {said!r} of this host."
         return Say(text, "app_not_found", "undo brings back one that was just removed; what is running")
     if at.device is None and len(having) == 1:
         at = replace(at, named=having[0])
@@ -184,8 +222,12 @@ def matching(names: Collection[str], said: str) -> list[str]:
     """Those that are exactly this, else its bare word ("the blinker", "traffic light" for "traffic-light")."""
     bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
     for form in (str, _plain, _stem):
-        wanted = {form(said), form(bare)} if form is _stem else {form(said)}
-        if found := [name for name in names if form(name) in wanted]:
+        if form is _stem:
+            wanted = {form(said), form(bare)}
+        else:
+            wanted = {form(said)}
+        found = [name for name in names if form(name) in wanted]
+        if found:
             return found
     return []
 

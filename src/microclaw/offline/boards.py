@@ -59,13 +59,16 @@ class PinTarget(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        return "the LED" if self.is_led else f"pin {self.pin}"
+        if self.is_led:
+            return "the LED"
+        return f"pin {self.pin}"
 
 
 def with_written_names(said: str, known: DeviceContext) -> str:
     """The sentence with "on board 1" or "on board one" as "on board-1" where a device has that name."""
     for device in known.devices:
-        if (name := _ENDS_IN_NUMBER.fullmatch(device.name)) is not None:
+        name = _ENDS_IN_NUMBER.fullmatch(device.name)
+        if name is not None:
             number = int(name["number"])
             spoken = "|".join((rf"0*{number}", *(word for word, value in ONES.items() if value == number)))
             lead = r"(^\W*|\b(?:on|at|of|from|for|in|to|is|and|than|restart|reboot|reset|,) (?:the |my |our )?)"
@@ -77,10 +80,13 @@ def with_written_names(said: str, known: DeviceContext) -> str:
 def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
     """The sentence without its board, and the board that it names; None if it names none, a question if several."""
     boards = tuple(one for one in known.devices if one.board.pins)
-    if (every := _EVERY.search(said)) is not None:
+    every = _EVERY.search(said)
+    if every is not None:
         # "All" may mean all pins, or a question be about all boards anyway.
         parse = english().parse(said)
-        return None if parse and parse.kind in _OF_ALL else _the_one(_without(said, every), boards)
+        if parse and parse.kind in _OF_ALL:
+            return None
+        return _the_one(_without(said, every), boards)
     own = {device.name.lower(): device for device in known.devices}
     restart = _RESTART.fullmatch(said)
     if restart is not None and (name := restart["name"].lower()) in own:
@@ -104,12 +110,15 @@ def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | S
 def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
     """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
     found = chosen_board(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
-    return found[1] if isinstance(found, tuple) and found[0].strip(" .?!,") == "it" else None
+    if isinstance(found, tuple) and found[0].strip(" .?!,") == "it":
+        return found[1]
+    return None
 
 
 def unknown_device(said: str, known: DeviceContext) -> Say | None:
     """The answer to "turn on pin 2 on kitchen" where no device is called so: understood without its end."""
-    if (found := _AT_NAME.search(said)) is None or not known.devices or english().parse(_without(said, found)) is None:
+    found = _AT_NAME.search(said)
+    if found is None or not known.devices or english().parse(_without(said, found)) is None:
         return None
     names = [device.name for device in known.devices]
     text = f"There is no device {found['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
@@ -146,7 +155,10 @@ def _without(said: str, found: re.Match[str]) -> str:
 
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:
     """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
-    pads = board.arduino_pins if board else {}
+    if board:
+        pads = board.arduino_pins
+    else:
+        pads = {}
     if "D0" not in pads:
         return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
     return _PAD.sub(lambda m: f"pin {pads[f'D{int(m[1])}']}" if f"D{int(m[1])}" in pads else m[0], said)
@@ -169,7 +181,8 @@ def board_of(at: Context) -> BoardProfile:
 
 def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
-    board, pin = board_of(at), at.parse.number(slot)
+    board = board_of(at)
+    pin = at.parse.number(slot)
     led = board.led
     if slot == "pin" and at.parse.word("thing") == "led" and pin in (None, led.pin if led else None):
         if led is not None and (led.kind == "simple" or at.parse.kind == "remove_on_pin"):
@@ -177,7 +190,10 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         if led is not None and addressable_led(at) is not None:
             text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
             raise ask(text, "as in: make the LED red")
-        why = board.no_led or "its profile knows none" if led is None else "its firmware cannot drive the WS2812"
+        if led is None:
+            why = board.no_led or "its profile knows none"
+        else:
+            why = "its firmware cannot drive the WS2812"
         text = f"{board.title} has no LED that a program can switch: {why}. Which pin is yours on?"
         step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
         raise ask(text, step, "pin")
@@ -191,8 +207,12 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
 
 def sensor_of(at: Context) -> tuple[str, Quantity, int]:
     """The quantity that a sentence means, and the I2C address of its sensor on this board."""
-    board, quantity = board_of(at), at.parse.word("quantity") or "temperature"
-    sensors = board.i2c.sensors if board.i2c else {}
+    board = board_of(at)
+    quantity = at.parse.word("quantity") or "temperature"
+    if board.i2c:
+        sensors = board.i2c.sensors
+    else:
+        sensors = {}
     wanted = english().quantities.get(quantity)
     if wanted is not None and wanted.sensor in sensors:
         return quantity, wanted, sensors[wanted.sensor]
@@ -204,7 +224,9 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
 
 def addressable_led(at: Context) -> int | None:
     """The pin of the board's addressable LED, where the sentence means that and the board takes programs for it."""
-    device, pin, thing = at.device, at.parse.number("pin"), at.parse.word("thing") or "led"
+    device = at.device
+    pin = at.parse.number("pin")
+    thing = at.parse.word("thing") or "led"
     led = device.board.led if device is not None and "py" in device.kinds else None
     is_meant = led is not None and led.kind == "addressable" and pin in (None, led.pin) and thing == "led"
     return led.pin if led is not None and is_meant else None

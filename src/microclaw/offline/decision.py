@@ -140,7 +140,9 @@ class Context(Struct, frozen=True):
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
-        return {**arguments, "device": self.named.name} if self.named else arguments
+        if self.named:
+            return {**arguments, "device": self.named.name}
+        return arguments
 
 
 Decider: TypeAlias = Callable[[Context], Decision]
@@ -168,7 +170,9 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple
     for message in messages[start:]:
         if not isinstance(message, ToolReturn):
             continue
-        tool, content, ok = message.name, message.content, not message.failed
+        tool = message.name
+        content = message.content
+        ok = not message.failed
         try:
             if "<untrusted-" in content:
                 content = _STRING.sub(lambda string: json.dumps(without_fences(json.loads(string[0]))), content)

@@ -63,7 +63,10 @@ def understand(request: ModelRequest) -> Understanding:
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
-    completed = None if question is None else _completed(said, question, known)
+    if question is None:
+        completed = None
+    else:
+        completed = _completed(said, question, known)
     found = completed or _read(chosen or said, known, state)
     at: Context | None = None
     if isinstance(found, Context):
@@ -74,11 +77,15 @@ def understand(request: ModelRequest) -> Understanding:
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
-        act = state.act if found.refers and at is None else act_after(at, decision, state.act)
+        if found.refers and at is None:
+            act = state.act
+        else:
+            act = act_after(at, decision, state.act)
         undoable = undoable_after(at, results, state.undoable)
         question = None
         if at is not None and decision.asks is not None:
-            device, reading = at.named.name if at.named else None, (decision.next_step or "").removeprefix("yes, ")
+            device = at.named.name if at.named else None
+            reading = (decision.next_step or "").removeprefix("yes, ")
             question = Question(decision.asks, at.parse, at.said, device, reading)
         kept = DialogueState(question, act, undoable, decision.suggested)
     confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
@@ -87,8 +94,15 @@ def understand(request: ModelRequest) -> Understanding:
 
 def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
     """The sentence of the open question with the value that was asked for; None if this does not answer it."""
-    parse, named, text, values = question.parse, _device(known, question.device), plain(said), dict[str, Any]()
-    percent, numbers = _PERCENT.fullmatch(text), re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+    parse = question.parse
+    named = _device(known, question.device)
+    text = plain(said)
+    values = dict[str, Any]()
+    percent = _PERCENT.fullmatch(text)
+    if _PINS.fullmatch(text):
+        numbers = re.findall(r"\d+", text)
+    else:
+        numbers = []
     match question.slot:
         case "device" if device := boards.answered_device(said, known):
             named = device
@@ -107,7 +121,10 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
 
 def _asking_undo(at: Context) -> Context:
     """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
-    last = at.results[-1] if at.results else None
+    if at.results:
+        last = at.results[-1]
+    else:
+        last = None
     if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
         return at
     question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
@@ -122,7 +139,9 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
         return suggested[int(text) - 1]
     if not said_yes(said):
         return None
-    return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
+    if len(suggested) == 1:
+        return suggested[0]
+    return Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -130,10 +149,12 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
     Say, with a question or the reason, if the sentence cannot be done.
     """
-    if (reminder := _REMIND.fullmatch(text.strip())) is not None:
+    reminder = _REMIND.fullmatch(text.strip())
+    if reminder is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
     found = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
-    parse, decision = found.parse, found.decision
+    parse = found.parse
+    decision = found.decision
     if isinstance(decision, Say):
         return decision
     is_program = decision.tool == "deploy-wasm-app"
@@ -147,18 +168,25 @@ def _decide(at: Context) -> Decision:
 
     A tool that failed ends it, with its own message. The answer to a correction begins with what was reverted.
     """
-    last = at.results[-1] if at.results else None
+    if at.results:
+        last = at.results[-1]
+    else:
+        last = None
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
-        text, code = str(last.fields.get("message", "it failed")), str(last.fields.get("error", "tool_failed"))
-        if done := ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set"):
+        text = str(last.fields.get("message", "it failed"))
+        code = str(last.fields.get("error", "tool_failed"))
+        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set")
+        if done:
             text = f"{text}. Set before that: pin {done}"
         return Say(text, code, last.fields.get("next"))
-    if (question := at.parse.word("asks")) is not None and not at.parse.confirmed:
+    question = at.parse.word("asks")
+    if question is not None and not at.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
     try:
         parse = as_light(at.parse, at)
-        if (answer := english().answers.get(parse.word("reason") or parse.kind)) is not None:
+        answer = english().answers.get(parse.word("reason") or parse.kind)
+        if answer is not None:
             return answer  # it is understood, and not done
         is_correction = bool(parse.undoes) and parse.kind != "undo"
         if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
@@ -178,19 +206,23 @@ def _schedule(at: Context) -> Decision:
         made = at.results[-1].fields
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
         return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
-    when, what = at.parse.when or When(), at.parse.word("what") or ""
+    when = at.parse.when or When()
+    what = at.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
         return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
     typed = {word.lower(): word for word in at.said.split()}
     doing = " ".join(typed.get(word, word) for word in what.split())  # a reminder's names keep their capitals
-    if (question := open_question(when)) is not None:
+    question = open_question(when)
+    if question is not None:
         code = "not_possible" if when.clock in SUN else "ambiguous"
         return Say(question[0], code, f"{doing} {question[1]}")
-    if (reminder := REMINDER.match(what)) is not None:
+    reminder = REMINDER.match(what)
+    if reminder is not None:
         doing = doing if what != reminder[0] else "remind me: it is time"
     else:
-        if (meant := english().parse(what)) is None:
+        meant = english().parse(what)
+        if meant is None:
             return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
         meant = replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
         is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
@@ -225,7 +257,8 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
     """Read a sentence as it is meant in its chat."""
     if len(said) > MAX_SENTENCE_CHARS:
         return _not_understood(said[:MAX_SENTENCE_CHARS], known, None)
-    parse, memory = english().parse(said), parse_memory(said)
+    parse = english().parse(said)
+    memory = parse_memory(said)
     if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
         return Context(parse, said, known)
     if memory is not None and (parse is None or parse.kind not in _NO_FACT):
@@ -236,25 +269,35 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
     text, named = chosen or (text, None)
     device = named or known.meant
     text, named = names_to_pins(boards.pads_to_pins(text, device.board if device else None), known, named)
-    there = _device(known, state.act.device) if state.act is not None else None
+    if state.act is not None:
+        there = _device(known, state.act.device)
+    else:
+        there = None
     # "It" is nothing on a device that is gone.
     act = state.act if state.act is not None and (there is not None or state.act.device is None) else None
     if act is not None:
         try:
             meant = last_act.about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
-            found = last_act.with_target(text, act) if meant is None else (meant, text)
+            if meant is None:
+                found = last_act.with_target(text, act)
+            else:
+                found = (meant, text)
         except CannotDo as exc:
             return replace(exc.args[0], refers=True)
         if found is not None:
             return Context(*found, known, named or there or known.meant, refers=True)
-    if (is_yes := said_yes(said)) or said_no(said):
+    is_yes = said_yes(said)
+    if is_yes or said_no(said):
         return Say(f"Nothing waits for a {'yes' if is_yes else 'no'} in this chat.", NOTHING_WAITS, refers=True)
     parse = english().parse(text)
     if parse is None and act is None and english().reference(plain(text)):
         return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
     if parse is None:
         return boards.unknown_device(text, known) or _not_understood(text, known, named)
-    newest = state.undoable[-1] if state.undoable else None
+    if state.undoable:
+        newest = state.undoable[-1]
+    else:
+        newest = None
     if parse.kind == "undo" and newest is not None and named is None:
         parse = replace(newest, values=newest.values | {"undo": True})
     return Context(parse, text, known, named)
@@ -266,14 +309,24 @@ def _device(known: DeviceContext, name: str | None) -> KnownDevice | None:
 
 def _not_understood(text: str, known: DeviceContext, named: KnownDevice | None) -> Say:
     """Ask for the nearest sentences. What speaks of nothing that is known leaves the last act as it is."""
-    near, device = english().nearest(text), named or known.meant
+    near = english().nearest(text)
+    device = named or known.meant
     examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
     if near.is_same:
-        where = f" on {device.name}" if device is not None else ""
+        if device is not None:
+            where = f" on {device.name}"
+        else:
+            where = ""
         question = f"{capital(near.sentences[0])}{where}?"
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-    shown = numbered(examples) if len(examples) > 1 else "".join(examples)
-    meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
+    if len(examples) > 1:
+        shown = numbered(examples)
+    else:
+        shown = "".join(examples)
+    if examples:
+        meant = f"Did you mean: {shown}?"
+    else:
+        meant = "Ask: what can you do."
     refers = near.is_remote and re.search(r"\d", text) is None
     text = f"I did not understand that, so I did nothing. {meant}"
     return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

@@ -115,14 +115,18 @@ def state_after(message: Message | None) -> DialogueState:
         state = msgspec.json.decode(message.question, type=DialogueState)
     except msgspec.MsgspecError:
         return DialogueState()
-    return DialogueState(undoable=state.undoable) if message.question_expired else state
+    if message.question_expired:
+        return DialogueState(undoable=state.undoable)
+    return state
 
 
 def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
     """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
     if at is None:
         return None
-    parse, results, kind = at.parse, at.results, at.parse.kind
+    parse = at.parse
+    results = at.results
+    kind = at.parse.kind
     made = {result.tool: result.fields for result in results if result.ok}
     changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     deployed = made.get("deploy-wasm-app")
@@ -135,7 +139,10 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     if kind not in _KINDS or (done and not results):
         return None
     here = at.device.name if at.device else None
-    device = results[-1].fields.get("device") if results else here
+    if results:
+        device = results[-1].fields.get("device")
+    else:
+        device = here
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
         name = made.get("switch-program", made.get("uninstall-wasm-app", {})).get("appName")
@@ -143,7 +150,10 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
         old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
-        replaced = old.replaced if old is not None else bool(deployed.get("replaced"))
+        if old is not None:
+            replaced = old.replaced
+        else:
+            replaced = bool(deployed.get("replaced"))
         return replace(act, app=str(deployed.get("appName")), replaced=replaced)
     return replace(act, schedule=made.get("schedule-add", {}).get("schedule"))
 
@@ -160,7 +170,9 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
     changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
     if "undo" in changed:
-        return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
+        if changed != {"undo"} or before[-1:] != (None,):
+            return before
+        return before[:-1]
     made: Parse | None = None
     if "schedule-add" in done:
         made = Parse("cancel_schedule", {"number": done["schedule-add"]["schedule"]})
@@ -178,7 +190,9 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
 
     `elsewhere`: it names another device.
     """
-    said, parse, kind = plain(text), act.parse, act.parse.kind
+    said = plain(text)
+    parse = act.parse
+    kind = act.parse.kind
     found = english().reference(said)
     if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
         found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
@@ -189,12 +203,16 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
         case "no" if elsewhere:
             return _instead(act, parse, elsewhere=True)
         case "no":
-            return _offered(act) if act.done and kind not in _READS else None
+            if act.done and kind not in _READS:
+                return _offered(act)
+            return None
         case "same":
             return parse if elsewhere else None
         case "correct":
             is_of_it = found.number("wrong") in (None, *parse.pins)
-            return _instead(act, _changed(act, found), elsewhere=elsewhere) if is_of_it else None
+            if is_of_it:
+                return _instead(act, _changed(act, found), elsewhere=elsewhere)
+            return None
         case "remove" | "stop" if act.app is not None:
             return Parse("remove_app", {"app": act.app})
         case "remove" | "stop":
@@ -228,11 +246,14 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
 def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
     if _STOP.search(text):
-        if (words := _stop_words(act)) is None:
+        words = _stop_words(act)
+        if words is None:
             return None
         said = _STOP.sub(words, text, count=1)
         stopped = english().parse(said)
-        return None if stopped is None else (stopped, said)
+        if stopped is None:
+            return None
+        return (stopped, said)
     said = _EXTRA.sub("", text)
     it = _IT.search(said)
     has_none = act.target == "it" or act.parse.kind == "traffic_light" or act.schedule is not None
@@ -269,8 +290,11 @@ def _offered(act: LastAct) -> Parse:
 
 def _changed(act: LastAct, found: Parse) -> Parse:
     """The act's parse with the pin, level or number that the person says."""
-    said, pins, kind = dict(found.values), found.pins, act.parse.kind
-    number, unit = found.number("number"), found.word("unit")
+    said = dict(found.values)
+    pins = found.pins
+    kind = act.parse.kind
+    number = found.number("number")
+    unit = found.word("unit")
     if number is not None:
         is_amount = kind in _WITH_AMOUNT
         if (is_amount and found.kind == "correct") or (kind == "set_pin" and number in (0, 1)):
@@ -288,20 +312,31 @@ def _changed(act: LastAct, found: Parse) -> Parse:
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
         raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
-    kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
+    if change.keys() & {"ms", "period_ms"}:
+        kept = without_pace(act.parse.values)
+    else:
+        kept = act.parse.values
     gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
     return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
 def _adjusted(act: LastAct, found: Parse) -> Parse:
     """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
-    parse, milli, is_more = act.parse, act.parse.number("milli"), found.word("way") != "less"
+    parse = act.parse
+    milli = act.parse.number("milli")
+    is_more = found.word("way") != "less"
     if found.kind == "pace" and parse.kind in english().paces:
         times = found.number("times")
         many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
-        factor = Fraction(1000, many) if is_more else Fraction(many, 1000)
+        if is_more:
+            factor = Fraction(1000, many)
+        else:
+            factor = Fraction(many, 1000)
         time_ms = pace_ms(parse) * factor
-        exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * NS)}
+        if time_ms.denominator == 1:
+            exact = {"ms": round(time_ms)}
+        else:
+            exact = {"ms_ns": round(time_ms * NS)}
         return replace(parse, values=without_pace(parse.values) | exact)
     if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:
         step = found.number("milli") or found.number("step") or _STEP_MILLI
@@ -326,7 +361,9 @@ def _renewed(act: LastAct, meant: Parse) -> Parse:
     """The same act with another number: its program takes the place of the old one."""
     if act.stopped:
         raise ask(f"{act.named} was stopped.", "start it again, or say the whole sentence")
-    return replace(meant, replaces=act.app) if act.runs else meant
+    if act.runs:
+        return replace(meant, replaces=act.app)
+    return meant
 
 
 def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse:
@@ -340,7 +377,10 @@ def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse:
 def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse:
     """The same on other pins, in addition."""
     number = found.number("number")
-    pins = found.pins if number is None else (number,)
+    if number is None:
+        pins = found.pins
+    else:
+        pins = (number,)
     if act.stopped or act.schedule is not None:
         raise _unclear(act)
     if act.parse.kind == "dim_pin" and number is not None:  # or a brightness
@@ -359,4 +399,6 @@ def _stop_words(act: LastAct) -> str | None:
     if act.done and act.parse.kind == "dim_pin":
         return f"dim {act.target} to 0%"
     is_on = act.done and act.parse.kind == "set_pin" and act.parse.number("level") == 1
-    return f"turn off {act.target}" if is_on and "level_2" not in act.parse.values else None
+    if is_on and "level_2" not in act.parse.values:
+        return f"turn off {act.target}"
+    return None

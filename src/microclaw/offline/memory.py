@@ -63,15 +63,20 @@ _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin 
 def parse_memory(said: str) -> Parse | None:
     """The parse of a sentence about memory, or None; "remember to ..." is not one."""
     text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
-    if (keep := _KEEP.fullmatch(text)) is not None and (fact := keep[1].strip(" .:,")):
+    keep = _KEEP.fullmatch(text)
+    if keep is not None and (fact := keep[1].strip(" .:,")):
         return Parse("remember", {"reason": "no_fact"} if fact.lower() in _NOTHING else {"text": fact})
     if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
         return Parse("remember", {"text": told})
     text = text.rstrip(". ")
-    if (tell := _TELL.fullmatch(text)) is not None:
+    tell = _TELL.fullmatch(text)
+    if tell is not None:
         about = (tell[1] or "").strip().lower()
-        return None if _ABLE.match(about) else Parse("recall", {} if about in _ALL | {""} else {"about": about})
-    if (lose := _LOSE.fullmatch(text)) is None:
+        if _ABLE.match(about):
+            return None
+        return Parse("recall", {} if about in _ALL | {""} else {"about": about})
+    lose = _LOSE.fullmatch(text)
+    if lose is None:
         return None
     words = (lose[1] or "").strip()
     if words.lower() in _ALL | _NOTHING:
@@ -82,7 +87,8 @@ def parse_memory(said: str) -> Parse | None:
 def _remember(at: Context) -> Decision:
     if not at.results:
         return Act("remember", {"text": at.parse.word("text")})
-    kept, line = at.results[-1].fields, plain_line(at.results[-1].fields.get("line"))
+    kept = at.results[-1].fields
+    line = plain_line(at.results[-1].fields.get("line"))
     is_new = kept.get("new", True)
     return Say(f"Remembered: {line} ({kept.get('file')})." if is_new else f"I knew that already: {line}.")
 
@@ -105,11 +111,15 @@ def _forget(at: Context) -> Decision:
     if not at.results:
         return Act("forget", {"text": words})
     found = at.results[-1].fields
-    if not (removed := found.get("removed") or ()):
+    removed = found.get("removed") or ()
+    if not removed:
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
     gone = "; ".join(plain_line(one.get("line")) for one in removed)
     spoken = found.get("still_in_conversations")
-    still = f" It is still said in {spoken} messages of your conversations." if spoken else ""
+    if spoken:
+        still = f" It is still said in {spoken} messages of your conversations."
+    else:
+        still = ""
     step = "remove a conversation: microclaw memory sessions --rm NAME" if spoken else None
     return Say(f"Forgotten: {gone}.{still}", next_step=step)
 
@@ -124,10 +134,16 @@ def told_name(said: str) -> NamedPin | None:
     board = _BOARD.search(said)
     text = normalize_quantities(_BOARD.sub("", said).lstrip("- "))
     found = next((match for pattern in _TOLD if (match := pattern.fullmatch(text)) is not None), None)
-    name = (found.groupdict().get("name") or found["word"]) if found is not None else ""
+    if found is not None:
+        name = found.groupdict().get("name") or found["word"]
+    else:
+        name = ""
     if found is None or not _NO_NAME.isdisjoint(name.split()):
         return None
-    device = found["device"] if board is None else board["device"].lower()
+    if board is None:
+        device = found["device"]
+    else:
+        device = board["device"].lower()
     return NamedPin(name, int(found["pin"]), device)
 
 
@@ -141,7 +157,10 @@ def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) ->
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
     device = named or known.meant
     # Of one name what was told last; rather of this device, and rather of none than of another.
-    here = device.name.lower() if device is not None else ""
+    if device is not None:
+        here = device.name.lower()
+    else:
+        here = ""
     rank = {here: 2, None: 1}
     meant = {one.name: one for one in sorted(known.names, key=lambda one: rank.get(one.device, 0))}
     for one in sorted(meant.values(), key=lambda one: -len(one.name)):
@@ -156,11 +175,15 @@ def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) ->
         pattern = re.compile(rf"(?i)(?<![\w-])((?:the|my|our) )?{re.escape(one.name)}(?![\w-]){_HAS_PIN}")
         pinned = pattern.sub(lambda match, one=one: _pinned(match, one), text)  # type: ignore[misc]
         if pinned != text:
-            text, named, device = pinned, there if one.device else named, there
+            text = pinned
+            named = there if one.device else named
+            device = there
     return text, named
 
 
 def _pinned(match: re.Match[str], one: NamedPin) -> str:
     before = match.string[: match.start()]
     keeps = _APPENDED.search(one.name) or (_WITH.search(before) and not before.rstrip().lower().endswith("and"))
-    return f"{match[0]} on pin {one.pin}" if keeps else f"pin {one.pin}"
+    if keeps:
+        return f"{match[0]} on pin {one.pin}"
+    return f"pin {one.pin}"

@@ -37,15 +37,21 @@ class OfflineModel:
         from microclaw.offline.memory import MEMORY
 
         text, _, before = turn_of(request.messages)
-        last, turn = before[-1] if before else AssistantReply(""), request.messages[len(before) :]
+        if before:
+            last = before[-1]
+        else:
+            last = AssistantReply("")
+        turn = request.messages[len(before) :]
         if request.task != "chat" or not turn or not isinstance(asked := turn[0], UserText):
             return False
-        if calls := [call for m in turn if isinstance(m, AssistantReply) for call in m.calls]:
+        calls = [call for m in turn if isinstance(m, AssistantReply) for call in m.calls]
+        if calls:
             return all(call.call_id.startswith(_CALL) for call in calls)
         if asked.images or not isinstance(last, AssistantReply) or last.calls:
             return False  # a picture, or a call of this chat that has no answer yet
         found = understand(request)
-        parse, decision = found.parse, found.decision
+        parse = found.parse
+        decision = found.decision
         if parse is None or parse.kind in ("help", "greeting", *MEMORY):
             return False  # or a model has more to say
         if isinstance(decision, Say) and decision.code is not None:
@@ -55,7 +61,10 @@ class OfflineModel:
         goes_on = before and parse.kind != "undo" and _REFERS.search(text)
         if found.refers or goes_on or last.text.rstrip().endswith("?"):
             return False
-        devices = request.device_context.devices if request.device_context else ()
+        if request.device_context:
+            devices = request.device_context.devices
+        else:
+            devices = ()
         is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)
         return is_known or parse.kind not in ("remove_app", "app_status", "switch_app")  # "stop the music" may be other
 
@@ -66,16 +75,23 @@ class OfflineModel:
 
         began = time.perf_counter()
         found = understand(request)
-        decision, took_ms = found.decision, max(1.0, (time.perf_counter() - began) * 1000)
+        decision = found.decision
+        took_ms = max(1.0, (time.perf_counter() - began) * 1000)
         note = f"offline, {took_ms:.0f} ms, cost 0"
         if isinstance(decision, Act):
             call = ToolCall(f"{_CALL}{len(request.messages)}", decision.tool, json.dumps(decision.arguments))
             last = request.messages[-1]
             said = last.text if isinstance(last, UserText) else None
-            intent, origin = said and (decision.words or said), decision.code_origin
+            intent = said and (decision.words or said)
+            origin = decision.code_origin
             return ModelReply("", (call,), note=note if said else "", intent=intent, code_origin=origin, literal=True)
-        text, code, step = decision.text, decision.code, decision.next_step
-        kept = None if found.state == DialogueState() else msgspec.json.encode(found.state).decode()
+        text = decision.text
+        code = decision.code
+        step = decision.next_step
+        if found.state == DialogueState():
+            kept = None
+        else:
+            kept = msgspec.json.encode(found.state).decode()
         if on_text is not None:
             on_text(text)
         return ModelReply(text, note=note, failed_code=code, next_step=step, question=kept, from_results=True)

@@ -62,10 +62,16 @@ def pace_ms(parse: Parse) -> Fraction:
     Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
     """
     for slot in ("ms", "period_ms"):
-        whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
+        whole = parse.number(slot)
+        exact_ns = parse.number(f"{slot}_ns")
         if whole is not None or exact_ns is not None:
-            time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, NS)
-            return time_ms / 2 if slot == "period_ms" and parse.kind in _BLINKS else time_ms
+            if exact_ns is None:
+                time_ms = Fraction(whole or 0)
+            else:
+                time_ms = Fraction(exact_ns, NS)
+            if slot == "period_ms" and parse.kind in _BLINKS:
+                return time_ms / 2
+            return time_ms
     return Fraction(english().paces.get(parse.kind, _PULSE_MS)[("", "slow", "fast").index(parse.word("speed") or "")])
 
 
@@ -78,7 +84,9 @@ def _blink(at: Context) -> Filled:
 
 
 def _blink_times(at: Context) -> Filled:
-    target, times, for_ms = pin_target(at), at.parse.number("times"), at.parse.number("for_ms")
+    target = pin_target(at)
+    times = at.parse.number("times")
+    for_ms = at.parse.number("for_ms")
     half_ms, _ = _square_wave(at, pwm=False)
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
@@ -87,8 +95,14 @@ def _blink_times(at: Context) -> Filled:
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
         raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
     if times is None:
-        times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
-    rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
+        if half_ms:
+            times = max(1, round((for_ms or 0) / (2 * half_ms)))
+        else:
+            times = 1
+    if half_ms > 0:
+        rate = f" at {float(500 / half_ms):.5g} Hz"
+    else:
+        rate = ""
     values = _pin(target) | {"HALF_PERIOD_MS": half_ms, "TIMES": times}
     return "blink_times", values, f"blink {target.words} {times} times{rate}"
 
@@ -119,8 +133,11 @@ def _is_kept(wanted: Fraction) -> bool:
 
 def _on_pin(at: Context) -> Filled:
     """A program for one pin: its light, its servo, or a pulse."""
-    target, kind, time_ms = pin_target(at), at.parse.kind, pace_ms(at.parse)
-    servo, span = f"the servo on pin {target.pin}", spoken(time_ms)
+    target = pin_target(at)
+    kind = at.parse.kind
+    time_ms = pace_ms(at.parse)
+    servo = f"the servo on pin {target.pin}"
+    span = spoken(time_ms)
     match kind:
         case "fade":
             return kind, _pin(target) | {"PERIOD_MS": time_ms}, f"fade {target.words} every {span}"
@@ -128,15 +145,20 @@ def _on_pin(at: Context) -> Filled:
             return kind, _pin(target) | {"FOR_MS": time_ms}, f"turn on {target.words} for {span}"
         case "servo_sweep":
             return kind, {"PIN": target.pin, "PERIOD_MS": time_ms}, f"sweep {servo} every {span}"
-    angle, milli = at.parse.number("angle"), at.parse.number("milli") or 0
+    angle = at.parse.number("angle")
+    milli = at.parse.number("milli") or 0
     if angle is None and milli % 1000:
         raise ask("Which angle?", f"in whole degrees: move {servo} to 90 degrees")
-    angle = milli // 1000 if angle is None else angle
+    if angle is None:
+        angle = milli // 1000
+    else:
+        angle = angle
     return kind, {"PIN": target.pin, "ANGLE": angle}, f"move {servo} to {angle} degrees"
 
 
 def _button(at: Context) -> Filled:
-    button, light = pin_target(at, "button_pin"), pin_target(at)
+    button = pin_target(at, "button_pin")
+    light = pin_target(at)
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
@@ -169,7 +191,8 @@ def _rule(at: Context) -> Filled:
         span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
         text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
         raise ask(text, f"say it with its number, as in: when the {name} is above 28")
-    target, value = pin_target(at), f"{milli / 1000:g} {quantity.shown_unit}"
+    target = pin_target(at)
+    value = f"{milli / 1000:g} {quantity.shown_unit}"
     values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
     if parse.kind == "thermostat":
         driven = parse.word("heats") or parse.word("usual") or ""
@@ -205,8 +228,13 @@ def as_light(parse: Parse, at: Context) -> Parse:
 
 def _led(at: Context) -> Filled:
     """Colors on addressable LEDs: steady, blinking, or all of them."""
-    target, kind, color = _chain(at), at.parse.kind, at.parse.word("color") or "white"
-    light = target.words if target.is_led else f"the LED on pin {target.pin}"
+    target = _chain(at)
+    kind = at.parse.kind
+    color = at.parse.word("color") or "white"
+    if target.is_led:
+        light = target.words
+    else:
+        light = f"the LED on pin {target.pin}"
     time_ms = pace_ms(at.parse)
     values: PatternValues = {"PIN": target.pin}
     if kind == "rainbow":
@@ -223,7 +251,8 @@ def _chain(at: Context) -> PinTarget:
     if at.device is None or "py" not in at.device.kinds:
         text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
         raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
-    if (own := addressable_led(at)) is not None:
+    own = addressable_led(at)
+    if own is not None:
         return PinTarget(own, is_led=True)
     if at.parse.number("pin") is None:
         step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
@@ -253,7 +282,10 @@ def _decide(at: Context) -> Decision:
     if at.results:
         return _deployed(at.results[-1], once=pattern in _ENDING)
     board_of(at)
-    kinds = at.device.kinds if at.device else ("wasm",)
+    if at.device:
+        kinds = at.device.kinds
+    else:
+        kinds = ("wasm",)
     kind = next((one for one in kinds if one in pattern_kinds(pattern)), kinds[0])
     asked = {name: value for name, value in wanted.items() if isinstance(value, Fraction)}
     values = {name: round(value) if isinstance(value, Fraction) else value for name, value in wanted.items()}
@@ -261,9 +293,15 @@ def _decide(at: Context) -> Decision:
         program = fill(pattern, values, kind=kind, asked=asked)
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    stem = str(values["QUANTITY"]) if pattern == "read_sensor" else program.app_name
+    if pattern == "read_sensor":
+        stem = str(values["QUANTITY"])
+    else:
+        stem = program.app_name
     pin = values.get("PIN", values.get("LED_PIN"))
-    there = next((app for app in at.device.apps if app.name == stem), None) if at.device else None
+    if at.device:
+        there = next((app for app in at.device.apps if app.name == stem), None)
+    else:
+        there = None
     is_taken = pin is not None and there is not None and pin not in there.pins  # it works on another pin
     name = at.parse.replaces or (f"{stem}-{pin}" if is_taken else stem)
     arguments = at.on_device(appName=name, sourceCode=program.source)
@@ -277,10 +315,14 @@ PROGRAMS: Final = dict.fromkeys(_FILLED, _decide)
 
 def _deployed(result: Result, *, once: bool) -> Say:
     """The answer after the deployment: never more than its evidence says."""
-    name, device = result.fields.get("appName", "the program"), result.device
+    name = result.fields.get("appName", "the program")
+    device = result.device
     (kind, proof), ends = result.proof, " It ends by itself, and runs again when the board restarts." if once else ""
     if result.fields.get("verified", False) is False:
-        step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
+        if kind == "accepted":
+            step = f"ask again: is {name} running"
+        else:
+            step = f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     if kind != "accepted":
         return Say(f"{name} runs on {device}{'' if once else ' by itself'}. {capital(proof)}.{ends}")

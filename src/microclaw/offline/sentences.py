@@ -38,7 +38,10 @@ _NUMBER = re.compile(
 )
 _NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")  # no numbers, though with digits
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_SURE, _ALIKE, _REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
+# percent: it may be meant; it may be suggested; it speaks of such things
+_SURE = 70
+_ALIKE = 55
+_REMOTE = 45
 
 
 class Nearest(NamedTuple):
@@ -58,7 +61,8 @@ class Sentences:
     def __init__(self) -> None:
         from hassil import Intents
 
-        merged, about_last_act = _data(_TEMPLATES), _data(("words", "references"))
+        merged = _data(_TEMPLATES)
+        about_last_act = _data(("words", "references"))
         intents = merged["intents"]
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
@@ -83,10 +87,14 @@ class Sentences:
 
         A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
         """
-        said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
+        if len(text) <= MAX_SENTENCE_CHARS:
+            said = normalize_quantities(text)
+        else:
+            said = ""
         if not said:
             return None
-        if (found := self._timed(said)) is not None and found.kind not in _WITH_ANY_NAME:
+        found = self._timed(said)
+        if found is not None and found.kind not in _WITH_ANY_NAME:
             return found
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
@@ -99,10 +107,14 @@ class Sentences:
         if timed is None:
             whole = self._recognize(said)
             is_clear = whole is not None and whole.kind not in _WITH_ANY_NAME
-            timed = None if is_clear else split_when(said, bare_hour=True)
+            if is_clear:
+                timed = None
+            else:
+                timed = split_when(said, bare_hour=True)
             if timed is None:
                 return whole
-        what, when = _POLITE.sub("", timed[0]), timed[1]
+        what = _POLITE.sub("", timed[0])
+        when = timed[1]
         schedule = Parse("schedule", {"what": what}, when=when)
         if REMINDER.match(what):
             return schedule
@@ -112,7 +124,9 @@ class Sentences:
         if meant.kind == "remove_app" and what not in said:
             return None  # "stop the 7 o'clock alarm"
         if meant.kind in _NEVER_LATER:
-            return replace(meant, when=when) if when.hour is None else None
+            if when.hour is None:
+                return replace(meant, when=when)
+            return None
         return None if meant.kind in _WITH_ANY_NAME and _NOT.search(what) else schedule
 
     def reference(self, said: str) -> Parse | None:
@@ -124,7 +138,10 @@ class Sentences:
         from hassil import recognize_best
 
         plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
-        found = recognize_best(plain, intents or self._intents) if plain else None
+        if plain:
+            found = recognize_best(plain, intents or self._intents)
+        else:
+            found = None
         if found is None and plain != said:
             found = recognize_best(said, intents or self._intents)
         if found is None:
@@ -174,7 +191,8 @@ class _TaggedText(Struct, frozen=True):
 
     def with_numbers(self, other: _TaggedText) -> str:
         """The sentence with the numbers of another; its own where that has none of the unit."""
-        left, own = list(other.numbers), iter(self.numbers)
+        left = list(other.numbers)
+        own = iter(self.numbers)
 
         def number(_: re.Match[str]) -> str:
             mine = next(own)
@@ -214,7 +232,8 @@ def english() -> Sentences:
 def _data(names: Iterable[str]) -> dict[str, Any]:
     from hassil import merge_dict
 
-    folder, merged = resources.files(__package__) / "intents" / "en", dict[str, Any]()
+    folder = resources.files(__package__) / "intents" / "en"
+    merged = dict[str, Any]()
     for name in names:
         merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
     return merged

@@ -77,7 +77,8 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         if not tasks or not tasks[0].cancel():
             jobs.put(None)
 
-    loop, before = _loop(), _JOBS.set(jobs)
+    loop = _loop()
+    before = _JOBS.set(jobs)
     try:
         loop.call_soon_threadsafe(begin)
         while (job := jobs.get()) is not None:

@@ -88,8 +88,14 @@ class _Host:
         timeout_s: float = REQUEST_TIMEOUT_S,
         ask: Callable[[Any, ApprovalAsked], Any] | None = None,
     ) -> None:
-        host = Endpoint(host) if isinstance(host, Path) else host
-        self._endpoint = host if isinstance(host, Endpoint) else endpoint_of(host, home, token=token, ca_file=ca_file)
+        if isinstance(host, Path):
+            host = Endpoint(host)
+        else:
+            host = host
+        if isinstance(host, Endpoint):
+            self._endpoint = host
+        else:
+            self._endpoint = endpoint_of(host, home, token=token, ca_file=ca_file)
         self._timeout_s = timeout_s
         self._ask = ask
         self._watch: Watch | None = None
@@ -100,7 +106,9 @@ class _Host:
         """This client, whose calls of acts with steps give `watch` each event, and end `within_s`; `number` as of
         `stream`."""
         other = copy(self)
-        other._watch, other._within_s, other._number = watch, within_s, number
+        other._watch = watch
+        other._within_s = within_s
+        other._number = number
         return other
 
     async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
@@ -161,8 +169,14 @@ class _Host:
 
         `number`: what `cancel` takes, from `request_number`. After `within_s` it raises HostError `not_in_time`.
         """
-        headers = {REQUEST_HEADER: number} if number else {}
-        until = None if within_s is None else time.monotonic() + within_s
+        if number:
+            headers = {REQUEST_HEADER: number}
+        else:
+            headers = {}
+        if within_s is None:
+            until = None
+        else:
+            until = time.monotonic() + within_s
         async with aclosing(self._lines(HostRequest(method, path, body, query, headers))) as lines:
             async for line in lines:
                 event = decode_event(line)
@@ -185,17 +199,20 @@ class _Host:
         are told when it is back.
         """
         query: Query = {"kind": list(kinds), "device": device, "edges": list(edges)}
-        backoff, lost_since = Backoff(max_s=10.0), time.monotonic() - reconnect_s
+        backoff = Backoff(max_s=10.0)
+        lost_since = time.monotonic() - reconnect_s
         last_id: str | None = None
         while True:
             headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
-            decoder, is_there = EventDecoder(), False
+            decoder = EventDecoder()
+            is_there = False
             try:
                 async with aclosing(self._lines(HostRequest("GET", "/v1/events", None, query, headers))) as lines:
                     async for line in lines:
                         backoff.succeeded()
                         is_there = True
-                        if (event := decoder.receive(line)) is not None:
+                        event = decoder.receive(line)
+                        if event is not None:
                             last_id = event.event_id or last_id
                             yield event
             except NoHost:
@@ -277,7 +294,8 @@ class _Host:
         until = time.monotonic() + self._timeout_s
         try:
             while not (await asyncio.wait({work}, timeout=LOOK_S))[0]:
-                before, asked = asked, await self._question(number)
+                before = asked
+                asked = await self._question(number)
                 if asked is not None:
                     if before is None or before.approval_id != asked.approval_id:
                         yield asked
@@ -385,8 +403,14 @@ def endpoint_of(
         folder = (home or home_folder(os.environ)).expanduser().absolute()
         return Endpoint(control_socket(folder, os.environ))
     environ = {**os.environ, **({} if ca_file is None else {CA_VARIABLE: str(ca_file)})}
-    authorities = trusted_authorities(home, environ) if address.scheme == "https" else ""
-    held = token_for(address, home, environ) if token is None else checked_token(token, "token=")
+    if address.scheme == "https":
+        authorities = trusted_authorities(home, environ)
+    else:
+        authorities = ""
+    if token is None:
+        held = token_for(address, home, environ)
+    else:
+        held = checked_token(token, "token=")
     return Endpoint(None, address, held, authorities)
 
 

@@ -48,12 +48,18 @@ class HostError(MicroclawError):
     """
 
     def __init__(self, failure: Failure, status: int = 200) -> None:
-        code, message = clean_text(failure.code, one_line=True), clean_text(failure.message)
-        step = None if failure.next_step is None else clean_text(failure.next_step)
+        code = clean_text(failure.code, one_line=True)
+        message = clean_text(failure.message)
+        if failure.next_step is None:
+            step = None
+        else:
+            step = clean_text(failure.next_step)
         exit_code = failure.exit_code if 1 <= failure.exit_code <= 255 else 1  # an error is no success
         self.failure = Failure(code, message, step, tuple(map(_cleaned, failure.diagnostics)), exit_code)
         super().__init__(message, next_step=step)
-        self.code, self.exit_code, self.status = code, exit_code, status
+        self.code = code
+        self.exit_code = exit_code
+        self.status = status
 
 
 def _cleaned(value: Any, levels: int = _DIAGNOSTIC_LEVELS) -> Any:
@@ -80,7 +86,9 @@ class HostRequest(Struct, frozen=True):
     def target(self) -> str:
         query = {name: value for name, value in (self.query or {}).items() if value is not None}
         given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
-        return f"{self.path}?{urlencode(given, doseq=True)}" if given else self.path
+        if given:
+            return f"{self.path}?{urlencode(given, doseq=True)}"
+        return self.path
 
 
 def segment(name: str, see: str = "the list command of the same group shows the names") -> str:
@@ -163,13 +171,19 @@ class Endpoint(Struct, frozen=True):
             async with asyncio.timeout(timeout_s):
                 if self.address is None:
                     return await asyncio.open_unix_connection(self.path)
-                tls = verifying_context(self.authorities) if self.address.scheme == "https" else None
+                if self.address.scheme == "https":
+                    tls = verifying_context(self.authorities)
+                else:
+                    tls = None
                 return await asyncio.open_connection(self.address.name, self.address.port, ssl=tls)
         except (OSError, UnicodeError) as exc:
             raise self._unreachable(exc) from exc
 
     def _encoded(self, http: h11.Connection, request: HostRequest) -> bytes:
-        payload = None if request.body is None else json.dumps(request.body).encode()
+        if request.body is None:
+            payload = None
+        else:
+            payload = json.dumps(request.body).encode()
         place = self.address.netloc if self.address else "localhost"
         headers = {"Host": place, "Accept-Encoding": "identity", "Connection": "close", **request.headers}
         if self.token is not None:
@@ -180,7 +194,10 @@ class Endpoint(Struct, frozen=True):
             headers["Content-Type"] = "application/json"
         target = f"{self.address.prefix if self.address else ''}{request.target}"
         events = [h11.Request(method=request.method, target=target, headers=list(headers.items()))]
-        more = [h11.Data(data=payload)] if payload is not None else []
+        if payload is not None:
+            more = [h11.Data(data=payload)]
+        else:
+            more = []
         return b"".join(http.send(event) or b"" for event in (*events, *more, h11.EndOfMessage()))
 
     async def _pieces(
@@ -230,7 +247,10 @@ class Endpoint(Struct, frozen=True):
         if isinstance(error, ssl.SSLError):
             reason = (error.reason or str(error)).replace("_", " ").lower()
             return NoHost(f"{self.address} does not speak TLS there ({reason})", next_step="is the port right?")
-        reason = "" if isinstance(error, TimeoutError) else f": {os.strerror(error.errno) if error.errno else error}"
+        if isinstance(error, TimeoutError):
+            reason = ""
+        else:
+            reason = f": {os.strerror(error.errno) if error.errno else error}"
         return NoHost(f"nobody answers at {self.address}{reason}", next_step=self._look())
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
@@ -239,7 +259,9 @@ class Endpoint(Struct, frozen=True):
         with suppress(KeyError, DecodeError, ValueError, RecursionError):  # else it is not the host's answer
             failure = failure_from(_read_object(content)["error"])
         if self.address is None:
-            return ProtocolError(f"the host answered {status}") if failure is None else HostError(failure, status)
+            if failure is None:
+                return ProtocolError(f"the host answered {status}")
+            return HostError(failure, status)
         if 300 <= status < 400:
             place = clean_text(location, one_line=True, limit=200)
             return ProtocolError(
@@ -255,7 +277,8 @@ class Endpoint(Struct, frozen=True):
                 return self._not_a_host()
             text = f"{self.address} answers {status}: the host behind it is away, or busy"
             return NoHost(text, next_step="microclaw up on that machine, or a little later")
-        text, next_step = failure.message, failure.next_step
+        text = failure.message
+        next_step = failure.next_step
         if status == 401 and self.token is not None and self.token.found_in:
             text = f"the token in {self.token.found_in} is not valid at {self.address}: wrong, over, or removed"
             next_step = how_to_get_one()
@@ -263,7 +286,8 @@ class Endpoint(Struct, frozen=True):
             text = f"{self.address} passes its own name on to the host, which does not know that name"
             next_step = "microclaw config set host.http_names NAME there, with host.http_tls own"
         elif failure.code in _UNKNOWN_HERE and (other := await self._other_version(request)) is not None:
-            text, next_step = f"{other}: it does not know {request.method} {request.path}", SAME_VERSION
+            text = f"{other}: it does not know {request.method} {request.path}"
+            next_step = SAME_VERSION
         else:
             return HostError(failure, status)
         return HostError(Failure(failure.code, text, next_step), status)
@@ -277,7 +301,9 @@ class Endpoint(Struct, frozen=True):
             version = clean_text(str(found["version"]), one_line=True, limit=40)
         except (MicroclawError, KeyError):
             return None  # it is asked only to explain another error, which is reported in any case
-        return None if version == __version__ else f"{self.address} runs microclaw {version}, and this is {__version__}"
+        if version == __version__:
+            return None
+        return f"{self.address} runs microclaw {version}, and this is {__version__}"
 
     def _look(self) -> str:
         if self.address is None:
@@ -329,8 +355,12 @@ class EventDecoder:
                 if len(self._data) > MAX_EVENT_BYTES:
                     raise ProtocolError(f"the host sent an event of more than {MAX_EVENT_BYTES:,} bytes")
             case b"" if not line:
-                kind, event_id, data = self._kind, self._id, self._data
-                self._kind, self._id, self._data = "", None, b""
+                kind = self._kind
+                event_id = self._id
+                data = self._data
+                self._kind = ""
+                self._id = None
+                self._data = b""
                 if not data:
                     return None
                 try:

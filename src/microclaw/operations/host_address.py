@@ -61,16 +61,21 @@ def named_host(option: str | None, environ: Mapping[str, str], said_by: str = OP
     if option is not None and option.strip():
         text = option.strip()
     else:
-        text, said_by = text_of(environ, VARIABLE) or HERE, VARIABLE
-    return None if text == HERE else _read_address(text, said_by)
+        text = text_of(environ, VARIABLE) or HERE
+        said_by = VARIABLE
+    if text == HERE:
+        return None
+    return _read_address(text, said_by)
 
 
 def token_for(address: HostAddress, home: Path | None, environ: Mapping[str, str]) -> HostToken:
     """MICROCLAW_TOKEN, else this very host's line of hosts.toml. ConfigError says where one is made and put."""
     path = (home or home_folder(environ)).expanduser().absolute() / TOKEN_FILE
-    secret, found_in = text_of(environ, TOKEN_VARIABLE), TOKEN_VARIABLE
+    secret = text_of(environ, TOKEN_VARIABLE)
+    found_in = TOKEN_VARIABLE
     if secret is None:
-        secret, found_in = _token_of_file(path, address), str(path)
+        secret = _token_of_file(path, address)
+        found_in = str(path)
     if secret is None:
         raise ConfigError(f"no token for {address}", next_step=how_to_get_one(path))
     return checked_token(secret, found_in, path)
@@ -117,7 +122,9 @@ def _read_address(text: str, said_by: str) -> HostAddress:
     wrong = ConfigError(f"{said_by}: {text[:80]!r} is no host's address", next_step=form)
     try:
         parts = urlsplit(text)
-        name, port, prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        name = parts.hostname
+        port = parts.port
+        prefix = parts.path.rstrip("/")
     except ValueError as exc:
         raise wrong from exc
     is_plain = text.isprintable() and _IN_FILE.fullmatch(prefix) and not set(text) & set("?# \\")

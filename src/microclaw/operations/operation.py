@@ -144,7 +144,9 @@ class Parameter(Struct, frozen=True):
     @property
     def kind(self) -> Any:
         """Its type, without what is said of it."""
-        return get_args(self.annotation)[0] if hasattr(self.annotation, "__metadata__") else self.annotation
+        if hasattr(self.annotation, "__metadata__"):
+            return get_args(self.annotation)[0]
+        return self.annotation
 
     @property
     def meta(self) -> Meta:
@@ -235,7 +237,9 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def least(self) -> Access:
-        return _ACCESS[self.permission] if self.access is None else self.access
+        if self.access is None:
+            return _ACCESS[self.permission]
+        return self.access
 
     @cached_property
     def noun(self) -> str:
@@ -268,12 +272,17 @@ class Operation(operation, Generic[P, R]):
             Parameter(one.name, self._hints[one.name], msgspec.NODEFAULT if one.default is one.empty else one.default)
             for one in given
         )
-        return (*(one for one in found if one.name != "device"), *_CHOICE) if self.on_many else tuple(found)
+        if self.on_many:
+            return (*(one for one in found if one.name != "device"), *_CHOICE)
+        return tuple(found)
 
     @cached_property
     def result(self) -> Any:
-        made, many = self._hints["return"], cast("Any", OnMany)
-        return many[made] if self.on_many else made
+        made = self._hints["return"]
+        many = cast("Any", OnMany)
+        if self.on_many:
+            return many[made]
+        return made
 
     @cached_property
     def of_many(self) -> Operation[..., Any]:
@@ -334,7 +343,8 @@ class Operation(operation, Generic[P, R]):
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
         """The path, the query and the body of a request with these values; defaults are left out. ConfigError."""
-        if (wrong := self.check(values)) is not None:
+        wrong = self.check(values)
+        if wrong is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
         left_out = {one.name: one.default for one in self.parameters}
         given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not left_out[name]}
@@ -349,7 +359,9 @@ class Operation(operation, Generic[P, R]):
     def question(self, values: Mapping[str, Any]) -> str | None:
         """The question that the command asks first, if any."""
         ask = self.confirm
-        return ask.format_map(values) if isinstance(ask, str) else ask and ask(values)
+        if isinstance(ask, str):
+            return ask.format_map(values)
+        return ask and ask(values)
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """The text that a person is asked, or refused: "pause schedule 3"."""

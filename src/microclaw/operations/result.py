@@ -130,4 +130,6 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:,} B"
     if name.endswith("_ms"):
         return moment_text(value)
-    return moment_text(value * 1000) if name.endswith("_s") else f"{value:,}"
+    if name.endswith("_s"):
+        return moment_text(value * 1000)
+    return f"{value:,}"

@@ -135,17 +135,21 @@ class Tool(Struct, Generic[P], frozen=True):
 
 def schema_of(tool: Tool[Any]) -> Mapping[str, Any]:
     """A tool's arguments as a JSON schema."""
-    return object_schema(tool.told or tool.parameters) if tool.schema is None else tool.schema
+    if tool.schema is None:
+        return object_schema(tool.told or tool.parameters)
+    return tool.schema
 
 
 def object_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Without titles and docstrings."""
     shared = msgspec.json.schema(kind)["$defs"]
-    schema = shared.pop(kind.__name__)
+    schema: dict[str, Any] = shared.pop(kind.__name__)
     for one in (schema, *shared.values()):
         one.pop("title", None)
         one.pop("description", None)
-    return {**schema, "$defs": shared} if shared else schema
+    if shared:
+        return {**schema, "$defs": shared}
+    return schema
 
 
 def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
@@ -231,7 +235,10 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
     """
     quotes = bool(error.foreign or device_texts)
     foreign = quotes or (may_quote and error.foreign is None)
-    message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if quotes else error.message
+    if quotes:
+        message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE)
+    else:
+        message = error.message
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
@@ -248,7 +255,8 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:
     """Valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
-    room, shown = MAX_RESULT_BYTES, fields
+    room = MAX_RESULT_BYTES
+    shown = fields
     while True:
         text = escape_hidden(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
         if len(text.encode()) <= MAX_RESULT_BYTES or room <= 32:
@@ -259,11 +267,18 @@ def bounded_json(fields: Mapping[str, Any]) -> str:
 
 def _cut(value: Any, room: int) -> Any:
     if isinstance(value, str) and len(value) > room:
-        end = value.rpartition("\n")[2] if value.startswith(_FENCE) else ""
-        return f"{value[:room]}...\n{end}" if end else f"{value[:room]}..."
+        if value.startswith(_FENCE):
+            end = value.rpartition("\n")[2]
+        else:
+            end = ""
+        if end:
+            return f"{value[:room]}...\n{end}"
+        return f"{value[:room]}..."
     if isinstance(value, list | tuple):
         kept = [_cut(item, room) for item in value[: max(1, room // 64)]]
-        return kept if len(kept) == len(value) else [*kept, f"... {len(value) - len(kept)} more"]
+        if len(kept) == len(value):
+            return kept
+        return [*kept, f"... {len(value) - len(kept)} more"]
     if isinstance(value, dict):
         return {key: _cut(item, room) for key, item in list(value.items())[: max(1, room // 32)]}
     return value

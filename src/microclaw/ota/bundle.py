@@ -52,7 +52,8 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     parts: list[bytes] = []
     for name in sorted(files):
         info = tarfile.TarInfo(name)
-        info.size, info.mode = len(files[name]), 0o644
+        info.size = len(files[name])
+        info.mode = 0o644
         try:
             parts.append(info.tobuf(tarfile.USTAR_FORMAT))
         except ValueError as exc:

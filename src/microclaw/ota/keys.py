@@ -99,7 +99,10 @@ class SigningKey:
 def public_key(data: bytes) -> PublicKey:
     """A public key in PEM or DER form; ConfigError for another kind of key than updates are signed with."""
     try:
-        key = load_pem_public_key(data) if data.lstrip().startswith(b"-----") else load_der_public_key(data)
+        if data.lstrip().startswith(b"-----"):
+            key = load_pem_public_key(data)
+        else:
+            key = load_der_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise ConfigError("that is no public key in PEM form", next_step=_MAKE) from exc
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != KEY_BITS or key.public_numbers().e != EXPONENT:
@@ -123,9 +126,13 @@ def read_signing_key(path: Path, password: Callable[[], str] = str) -> SigningKe
 
     Raises ConfigError; StoreError for a file that is open to others.
     """
-    if (pem := read_private(path)) is None:
+    pem = read_private(path)
+    if pem is None:
         raise ConfigError(f"there is no key {path}", next_step=_MAKE)
-    secret = password().encode() if b"ENCRYPTED" in pem else None
+    if b"ENCRYPTED" in pem:
+        secret = password().encode()
+    else:
+        secret = None
     try:
         key = load_pem_private_key(pem, secret or None)
     except (TypeError, ValueError, UnsupportedAlgorithm):

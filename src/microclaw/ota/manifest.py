@@ -96,7 +96,10 @@ def read_manifest(data: bytes) -> Manifest:
     if values["kind"] == "keys":
         return convert(values, KeyChange)
     release = convert(values, Release)
-    chip = release.board.removesuffix(SMALL) if release.kind == "files" else release.board
+    if release.kind == "files":
+        chip = release.board.removesuffix(SMALL)
+    else:
+        chip = release.board
     if chip not in CHIPS:
         raise ManifestError("malformed", f"the board {release.board} is none for the kind {release.kind}")
     return release

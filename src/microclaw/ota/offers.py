@@ -77,7 +77,9 @@ class Offers:
         rows = [row for row in await self.table.list() if row.kind != "keys" and _fit(row, device) == ""]
         takes = [row for row in rows if not row.allow_downgrade and obstacle(row, device, self._now_ms()) is None]
         versions = [facts.version, *(row.version for row in takes)]
-        return max(versions, key=lambda version: version_numbers(version) or ()) if rows else None
+        if rows:
+            return max(versions, key=lambda version: version_numbers(version) or ())
+        return None
 
     async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
         """Offer it, now or when the device is back. A device that was offered it before is asked nothing.
@@ -90,7 +92,8 @@ class Offers:
         before = await self.table.offers(link.link_id, release.release_id)
         if before and not (again and before[0].is_over):
             return before[0]
-        if (error := obstacle(release, device, self._now_ms())) is not None:
+        error = obstacle(release, device, self._now_ms())
+        if error is not None:
             raise error
         made: list[OfferRow] = []
 
@@ -186,16 +189,22 @@ class Offers:
     def fitting(self, rows: Sequence[ReleaseRow], device: Device) -> ReleaseRow:
         """The release of a version that the device gets. Raises MicroclawError with why it takes none."""
         release = release_for(rows, device)
-        if (error := obstacle(release, device, self._now_ms())) is not None:
+        error = obstacle(release, device, self._now_ms())
+        if error is not None:
             raise error
         return release
 
     async def start_update(self, rollout: Rollout, device: RolloutDevice) -> End | None:
         """Offer it the update, once; its end where that is known already. Raises MicroclawError."""
-        if (given := await self._given(rollout, device)) is not None:
+        given = await self._given(rollout, device)
+        if given is not None:
             return _end_of(given)
-        row, back = rollout.row, rollout.plan.back or rollout.row.undoes is not None
-        rows = await self.releases_back(row.version) if back else await self.find(row.version)
+        row = rollout.row
+        back = rollout.plan.back or rollout.row.undoes is not None
+        if back:
+            rows = await self.releases_back(row.version)
+        else:
+            rows = await self.find(row.version)
         release = release_for(rows, self.devices.get(device.device_id), back=back)
         try:
             return _end_of(await self.offer(device.device_id, release, by=row.person_id, again=True))
@@ -213,13 +222,19 @@ class Offers:
 
     async def update_end(self, rollout: Rollout, device: RolloutDevice) -> End | None:
         """The end of its update, None where it has none yet."""
-        given = await self._given(rollout, device) if self.is_known(device.device_id) else None
-        return None if given is None else _end_of(given)
+        if self.is_known(device.device_id):
+            given = await self._given(rollout, device)
+        else:
+            given = None
+        if given is None:
+            return None
+        return _end_of(given)
 
     async def releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
         """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
         with contextlib.suppress(UnknownName):
-            if rows := tuple(row for row in await self.find(version) if row.allow_downgrade):
+            rows = tuple(row for row in await self.find(version) if row.allow_downgrade)
+            if rows:
                 return rows
         step = f"by the installation of {version}: microclaw firmware publish --version {version} --allow-downgrade ..."
         raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
@@ -263,7 +278,8 @@ def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = Fals
 
 def obstacle(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError | None:
     """Why the device would refuse it, by its last hello; None where the host knows no reason."""
-    if (facts := facts_of(device)) is None:
+    facts = facts_of(device)
+    if facts is None:
         text = f"{device.name} takes no updates: it never connected, or its firmware did not say so"
         return NotSupported(text, next_step="microclaw flash --update-key FILE.pub.pem; start a virtual one again")
     if release.withdrawn_ms is not None:
@@ -293,7 +309,8 @@ def _fit(release: ReleaseRow, device: Device) -> str:
 
 def _refusal(check: Callable[..., None], release: ReleaseRow, device: Device) -> str:
     """The code and words with which the device's own check would refuse it, "" where it would not."""
-    facts, link = facts_of(device), link_of(device)
+    facts = facts_of(device)
+    link = link_of(device)
     if facts is None:
         return _FITS[0]
     values = {name: value for name in _CHECKED if (value := getattr(release, name)) not in ("", ())}
@@ -320,4 +337,6 @@ def running_version(device: Device) -> str:
 def _end_of(row: OfferRow) -> End | None:
     """An offer that was cancelled, or superseded by another one, has failed."""
     state: DeviceState = next((end for end in _ENDS if end == row.state), "failed")
-    return (state, row.error or "") if row.is_over else None
+    if row.is_over:
+        return (state, row.error or "")
+    return None

@@ -155,7 +155,8 @@ async def publish(
     """Publish a signed manifest; the answer says what of the payload is missing."""
 
     read = await service.publisher.verified(manifest, signature)
-    if (wanted := await service.publisher.missing(read)) is not None:
+    wanted = await service.publisher.missing(read)
+    if wanted is not None:
         return Publication(wanted=wanted)
     await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
     return Publication(release=await service.publisher.publish(manifest, signature, by=service.by(call)))

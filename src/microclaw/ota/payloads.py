@@ -79,7 +79,10 @@ class Payloads(Struct, frozen=True):
         """
         path = self.path(sha256)
         try:
-            data = path.read_bytes() if sent is None else sent
+            if sent is None:
+                data = path.read_bytes()
+            else:
+                data = sent
         except OSError as exc:
             raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
         if hashlib.sha256(data).hexdigest() != sha256:

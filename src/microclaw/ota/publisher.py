@@ -91,7 +91,10 @@ class Publisher:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
                 _, pieces = self._expected.pop(read.sha256, (0, None))
-                sent = None if pieces is None else bytes(pieces)
+                if pieces is None:
+                    sent = None
+                else:
+                    sent = bytes(pieces)
                 await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, sent, check)
                 await self.payloads.share(read.sha256)
             row = await self.table.publish(release_row(read, manifest, signature, self._now_ms(), by))
@@ -141,7 +144,9 @@ class Publisher:
                 return None
             _, sent = self._expected.pop(read.sha256, (0, bytearray()))
             self._expected[read.sha256] = read.size, sent
-        return PayloadWanted(read.sha256, read.size, len(sent)) if len(sent) < read.size else None
+        if len(sent) < read.size:
+            return PayloadWanted(read.sha256, read.size, len(sent))
+        return None
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
         self._record(AuditEvent(kind, text, about=about, by=by))

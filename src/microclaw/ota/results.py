@@ -118,7 +118,10 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         if self.error is not None:
-            step = f"; next: {self.error.next_step}" if self.error.next_step else ""
+            if self.error.next_step:
+                step = f"; next: {self.error.next_step}"
+            else:
+                step = ""
             return f"{self.device}: not offered: {self.error.message}{step}"
         if self.offer is None:
             return f"{self.device}: runs {self.already} already"
@@ -136,12 +139,20 @@ class Offers(Result, frozen=True, kw_only=True):
     @property
     def exit_code(self) -> int:
         failed = sum(one.has_failed for one in self.results)
-        return 0 if failed == 0 else 1 if failed == len(self.results) else 5
+        if failed == 0:
+            return 0
+        if failed == len(self.results):
+            return 1
+        return 5
 
     def lines(self) -> Iterable[str]:
-        done, failed = sum(one.is_done for one in self.results), sum(one.has_failed for one in self.results)
+        done = sum(one.is_done for one in self.results)
+        failed = sum(one.has_failed for one in self.results)
         going_on = len(self.results) - failed - done
-        rest = f", {going_on} under way: microclaw firmware status" if going_on else ""
+        if going_on:
+            rest = f", {going_on} under way: microclaw firmware status"
+        else:
+            rest = ""
         yield f"{self.version}: healthy on {done} of {len(self.results)}, {failed} not updated{rest}"
 
 
@@ -162,14 +173,16 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        runs, theirs = self.runs, self.not_ours
+        runs = self.runs
+        theirs = self.not_ours
         if runs is None:
             return self.device, "", "", "", "", "takes no updates"
         offers = [offer for offer in (self.offer, self.keys_offer) if offer is not None]
         told = [_offer_text(offer, online=self.online) for offer in offers]
         if self.offer is None and theirs is not None:
             told.append(f"{theirs.version} {theirs.state}, which is not ours")
-        board, keys = f"{runs.board} {runs.revision}", ", ".join(runs.keys)
+        board = f"{runs.board} {runs.revision}"
+        keys = ", ".join(runs.keys)
         return self.device, f"{runs.name} {runs.version}", board, runs.channel, keys, "; ".join(told)
 
     def step(self, version: str) -> str:
@@ -240,14 +253,23 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
 
     @property
     def standing(self) -> str:
-        undoes = f", reverts {self.undoes}" if self.undoes else ""
-        stage = "" if self.is_over else f", stage {self.stage} of {len(self.stages)}"
+        if self.undoes:
+            undoes = f", reverts {self.undoes}"
+        else:
+            undoes = ""
+        if self.is_over:
+            stage = ""
+        else:
+            stage = f", stage {self.stage} of {len(self.stages)}"
         soaking = ", soaking" if self.soaking_since_ms is not None and self.state == "running" else ""
         return f"{self.state}{undoes}{stage}{soaking}"
 
     @property
     def boards_text(self) -> str:
-        under_way = f", {self.counts['offered']} under way" if self.counts["offered"] else ""
+        if self.counts["offered"]:
+            under_way = f", {self.counts['offered']} under way"
+        else:
+            under_way = ""
         return f"{self.counts['healthy']} of {self.count} healthy{under_way}"
 
     def lines(self) -> Iterable[str]:
@@ -262,7 +284,10 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
             yield f"next: microclaw firmware rollouts {self.rollout} -f"
         if self.state == "halted":
             has_it = any(self.counts[state] for state in ("healthy", "late", "offered"))
-            undo = f"microclaw firmware rollouts {self.rollout} --do undo, or " if has_it else ""
+            if has_it:
+                undo = f"microclaw firmware rollouts {self.rollout} --do undo, or "
+            else:
+                undo = ""
             yield f"next: {undo}publish a mended version"
 
 
@@ -281,7 +306,10 @@ class RolloutList(Listing, frozen=True, kw_only=True):
 
 
 def _offer_text(offer: OfferRow, *, online: bool) -> str:
-    why = f": {offer.error}" if offer.error else ""
+    if offer.error:
+        why = f": {offer.error}"
+    else:
+        why = ""
     return f"{offer.version} {_step_text(offer, online=online)}{why}"
 
 

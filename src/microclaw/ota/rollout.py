@@ -58,7 +58,10 @@ def read_stages(text: str, count: int) -> tuple[int, ...]:
         if match is None or int(match[1]) == 0 or (match[2] and int(match[1]) > 100):
             raise _bad_stages(text, f"{part!r} is no number of devices and no percentage")
         # At least one device, and never a larger part than was said.
-        wanted = max(1, count * int(match[1]) // 100) if match[2] else int(match[1])
+        if match[2]:
+            wanted = max(1, count * int(match[1]) // 100)
+        else:
+            wanted = int(match[1])
         if not stages or min(wanted, count) > stages[-1]:
             stages.append(min(wanted, count))
         elif wanted < stages[-1]:
@@ -171,7 +174,8 @@ class Rollout:
 
     def _next(self, now_ms: int) -> RolloutRow:
         now = self.row
-        if (why := self._gate()) is not None:
+        why = self._gate()
+        if why is not None:
             return replace(now, state="halted", reason=why)
         if now.state == "paused" or not self._is_through(now_ms):
             return now
@@ -187,7 +191,8 @@ class Rollout:
 
     def _gate(self) -> str | None:
         """Why the rollout has to stop."""
-        bad, borne = self.count(*BAD), math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
+        bad = self.count(*BAD)
+        borne = math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
         if bad > borne:
             of = f"{self._size} in stage {self.row.stage + 1}"
             return f"{count_text(bad, 'board')} did not become healthy, {borne} of {of} may fail: {self._failures()}"

@@ -132,7 +132,8 @@ class Rollouts:
                 if busy and number != undoes:  # who is under way there has the end of it first (`_can_take`)
                     text = f"{busy} of these boards are in rollout {number}, which is not over"
                     raise ConfigError(text, next_step=f"microclaw firmware rollouts {number}")
-            plan_json, now_ms = msgspec.json.encode(plan).decode(), self.now_ms()
+            plan_json = msgspec.json.encode(plan).decode()
+            now_ms = self.now_ms()
             new = RolloutRow(0, version, channel, plan_json, person_id, undoes, now_ms, now_ms)
             number = await self.table.begin(new, devices)
             rollout = self._going_on[number] = await self.get(number)
@@ -187,7 +188,8 @@ class Rollouts:
 
     async def get(self, number: int) -> Rollout:
         """Raises UnknownName."""
-        if (rollout := self._going_on.get(number)) is not None:
+        rollout = self._going_on.get(number)
+        if rollout is not None:
             return rollout
         found = await self.table.get(number)
         if found is None:
@@ -248,7 +250,8 @@ class Rollouts:
     async def _advance(self, rollout: Rollout) -> None:
         """Keep what is decided now, then act on it."""
         async with self._lock:
-            now_ms, before = self.now_ms(), rollout.kept
+            now_ms = self.now_ms()
+            before = rollout.kept
             if rollout.is_open and (offered := rollout.offered):
                 rollout.count_crashes(await self.crashes(offered))
             gone = [one for one in (*rollout.under_way, *rollout.waiting) if not self.offers.is_known(one)]
@@ -278,7 +281,8 @@ class Rollouts:
 
         A device that cannot get the offer has failed, with the reason.
         """
-        device, is_open = rollout.devices[device_id], rollout.is_open
+        device = rollout.devices[device_id]
+        is_open = rollout.is_open
         if device.state != "offered":
             return
         try:
@@ -287,7 +291,10 @@ class Rollouts:
                 ended = await self.offers.stop_update(rollout, device)
         except MicroclawError as exc:
             _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
-            ended = ("failed", exc.message) if is_open else None
+            if is_open:
+                ended = ("failed", exc.message)
+            else:
+                ended = None
         await self.note(rollout, device_id, ended)
 
     async def _change(self, number: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]) -> Rollout:
@@ -321,7 +328,8 @@ class Rollouts:
             rollout = opened[row.rollout_id] = self._going_on.get(row.rollout_id) or await self._read(row)
             rollout.load(row, await self.table.devices(row.rollout_id))
         for number in self._going_on.keys() - opened.keys():
-            if (found := await self.table.get(number)) is not None:
+            found = await self.table.get(number)
+            if found is not None:
                 self._going_on[number].load(found, await self.table.devices(number))
         self._going_on = opened
 
@@ -329,7 +337,8 @@ class Rollouts:
         return Rollout(row, await self.table.devices(row.rollout_id))
 
     def _tell(self, rollout: Rollout) -> None:
-        now, number = rollout.row, rollout.row.rollout_id
+        now = rollout.row
+        number = rollout.row.rollout_id
         _log.info("rollout %d: %s, stage %d %s", number, now.state, now.stage + 1, now.reason)
         said = (number, now.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
         self.publish(RolloutChanged("", self.now_ms(), *said))

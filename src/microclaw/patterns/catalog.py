@@ -99,7 +99,11 @@ class Entry(Struct, frozen=True):
 
         Raises ConfigError for a kind that there is not, and for a wrong value.
         """
-        form, description = can_block() if blocking is None else blocking, self.files[f"{self.name}.toml"].decode()
+        if blocking is None:
+            form = can_block()
+        else:
+            form = blocking
+        description = self.files[f"{self.name}.toml"].decode()
         pattern = pattern_of(self.name, description, lambda file: self.files[file].decode(), blocking=form, kind=kind)
         return fill_pattern(pattern, params)
 
@@ -116,7 +120,10 @@ class Catalog:
     """
 
     def __init__(self, folders: Sequence[Path] = (), *, only: str | None = None) -> None:
-        self.entries = list(shipped()) if only in (None, SHIPPED) else []
+        if only in (None, SHIPPED):
+            self.entries = list(shipped())
+        else:
+            self.entries = []
         self.mistakes: list[ConfigError] = []
         for folder in folders if only is None else [Path(only)] if only != SHIPPED else []:
             try:
@@ -131,7 +138,8 @@ class Catalog:
 
         Every folder in it that is no entry is a mistake with its reason, hidden ones apart.
         """
-        rows, mistakes = _rows_in(folder, MAX_ENTRIES), list[ConfigError]()
+        rows = _rows_in(folder, MAX_ENTRIES)
+        mistakes = list[ConfigError]()
         for row in rows:
             try:
                 if not (row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)):
@@ -191,7 +199,8 @@ def _newest(folder: Path, shelf: str) -> Entry:
     if not versions:
         raise EntryMistake(str(folder), _NO_ENTRY)
     version = max(versions, key=parse_version)
-    place, shown = folder / version, str(folder / version / f"{folder.name}.toml")
+    place = folder / version
+    shown = str(folder / version / f"{folder.name}.toml")
     entry = _entry(folder.name, lambda file: _read_file(place / file), shown, shelf)
     if entry.version_text != version:
         raise EntryMistake(shown, f"version is {entry.version_text}, its folder says {version}")
@@ -214,7 +223,10 @@ def _rows_in(folder: Path, most: int) -> list[os.DirEntry[str]]:
 
 
 def _read_file(path: Path) -> bytes:
-    most = MAX_DESCRIPTION_BYTES if path.suffix == ".toml" else 4 * MAX_PROGRAM_CHARS
+    if path.suffix == ".toml":
+        most = MAX_DESCRIPTION_BYTES
+    else:
+        most = 4 * MAX_PROGRAM_CHARS
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             content = file.read(most + 1)
@@ -233,7 +245,8 @@ def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> E
     text, data = parsed(content, shown)
     try:
         form = convert(data, Description)
-        files, parameters = {f"{name}.toml": content}, dict[str, Parameter]()
+        files = {f"{name}.toml": content}
+        parameters = dict[str, Parameter]()
         for file in form.files(name):
             files[file] = read(file)
             check_source(files[file])
@@ -245,9 +258,13 @@ def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> E
     except EntryMistake:
         raise
     except (ConfigError, ValueError, ValidationError) as exc:
-        why = exc.message if isinstance(exc, ConfigError) else str(exc)
+        if isinstance(exc, ConfigError):
+            why = exc.message
+        else:
+            why = str(exc)
         raise EntryMistake(shown, why, line_of(text, why)) from exc
-    version, texts = parse_version(form.version), (form.title, form.about, form.missing or "")
+    version = parse_version(form.version)
+    texts = (form.title, form.about, form.missing or "")
     title, about, missing = (clean_text(" ".join(one.split()), one_line=True) for one in texts)
     return Entry(name, version, title, about, form.app, form.kinds, missing, parameters, wiring, files, shelf)
 

@@ -32,7 +32,10 @@ class EntryMistake(ConfigError):
     """A mistake in an entry, with its file and line."""
 
     def __init__(self, file: str, text: str, line: int | None = None) -> None:
-        place = file if line is None else f"{file}:{line}"
+        if line is None:
+            place = file
+        else:
+            place = f"{file}:{line}"
         super().__init__(clean_text(f"{place}: {text}", one_line=True), next_step="docs/catalog.md has the form")
 
 
@@ -80,8 +83,14 @@ def parsed(content: bytes, shown: str) -> tuple[str, dict[str, Any]]:
         raise EntryMistake(shown, "this line is not UTF-8", content.count(b"\n", 0, exc.start) + 1) from exc
     except (ValueError, RecursionError) as exc:
         found = _AT_LINE.fullmatch(str(exc))
-        why = found[1] if found else str(exc)
-        line = int(found[2] or content.count(b"\n") + 1) if found else None
+        if found:
+            why = found[1]
+        else:
+            why = str(exc)
+        if found:
+            line = int(found[2] or content.count(b"\n") + 1)
+        else:
+            line = None
         raise EntryMistake(shown, f"this is not TOML: {why[:200]}", line) from exc
 
 

@@ -74,7 +74,9 @@ def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction
                     lines.append(filled)
     except (KeyError, ValueError, OverflowError) as exc:
         raise ConfigError(f"pattern {pattern}: its expectations name {exc}, which is no parameter") from exc
-    return "".join(lines) if any(not _STIMULUS.match(line) for line in lines) else ""
+    if any(not _STIMULUS.match(line) for line in lines):
+        return "".join(lines)
+    return ""
 
 
 def _light_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | Fraction]:
@@ -113,7 +115,10 @@ def _sensor_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | F
 
     beyond = told(limit + side * (swing * both_ways + _MARGIN_MILLI))
     within = told(limit - side * (swing + _MARGIN_MILLI))
-    between = limit if both_ways else limit - side * swing // 2
+    if both_ways:
+        between = limit
+    else:
+        between = limit - side * swing // 2
     took_ms = 10 * int(values.get("EVERY_MS", 0)) + 4 * int(values.get("FOR_MS", 0))
     is_reached = (
         took_ms <= MAX_EXPECTED_MS

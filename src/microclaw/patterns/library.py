@@ -55,8 +55,12 @@ class Parameter(Struct, frozen=True, forbid_unknown_fields=True):
 def _with_unit(value: float | None, unit: str | None) -> str:
     """3_600_000 ms -> "1 h", 500 ms -> "500 ms", 3 -> "3"."""
     if value is None or unit != "ms" or value < 1000:
-        return f"{value} {unit}" if unit else f"{value}"
-    return f"{value / 3_600_000:g} h" if value % 3_600_000 == 0 else f"{value / 1000:g} s"
+        if unit:
+            return f"{value} {unit}"
+        return f"{value}"
+    if value % 3_600_000 == 0:
+        return f"{value / 3_600_000:g} h"
+    return f"{value / 1000:g} s"
 
 
 class Pattern(Struct, frozen=True):
@@ -116,7 +120,9 @@ def load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
 
 
 def _shipped(file: str) -> str:
-    return f"micropython/{file}" if file.endswith(".py") else file
+    if file.endswith(".py"):
+        return f"micropython/{file}"
+    return file
 
 
 def pattern_of(
@@ -132,15 +138,22 @@ def pattern_of(
             reason = clean_text(data.get("missing", "these boards cannot do it"), one_line=True)
             why = f"{name} has no program in {LANGUAGES[kind]}: {reason}"
             raise ConfigError(why, next_step="give a board our firmware: microclaw flash" if kind == "wasm" else None)
-        main = f"{name}.py" if kind == "py" else data.get("source", f"{name}.c")
-        file = main if kind == "py" or blocking else data.get("events", main)
+        if kind == "py":
+            main = f"{name}.py"
+        else:
+            main = data.get("source", f"{name}.c")
+        if kind == "py" or blocking:
+            file = main
+        else:
+            file = data.get("events", main)
         note = "" if file == main else "event-driven: no Binaryen here"
         parameters = {key: _parameter(key, row) for key, row in data.get("parameters", {}).items()}
         pattern = Pattern(name, data["app"], kind, parameters, data.get("expect", ""), read(file), file, note)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
     defined = {match[2] for match in _LINES[kind].finditer(pattern.source)}
-    if missing := sorted(set(parameters) - defined):
+    missing = sorted(set(parameters) - defined)
+    if missing:
         raise ConfigError(f"pattern {name}: its program has no line for {', '.join(missing)}")
     return pattern
 
@@ -162,8 +175,10 @@ def fill_pattern(pattern: Pattern, params: Mapping[str, Value], asked: Mapping[s
 
     `asked`: what a value was before it was rounded; the expectations are held against that.
     """
-    name, rows = pattern.name, pattern.parameters
-    if unknown := sorted(set(params) - set(rows)):
+    name = pattern.name
+    rows = pattern.parameters
+    unknown = sorted(set(params) - set(rows))
+    if unknown:
         raise ConfigError(
             f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {', '.join(rows)}"
         )
@@ -183,7 +198,10 @@ def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
     if line[2] not in values:
         return line[0]
     value = values[line[2]]
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        shown = f'"{value}"'
+    else:
+        shown = str(value)
     if isinstance(value, int) and line[4].startswith("0x"):
         shown = f"0x{value:02x}"
     return f"{line[1]}{line[2]}{line[3]}{shown}{line[5]}"
@@ -191,7 +209,8 @@ def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
 
 def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
     """A parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
-    kind, use = row.get("type"), row.get("use")
+    kind = row.get("type")
+    use = row.get("use")
     fields = {key: value for key, value in row.items() if key not in ("type", "use", "pin_use")}
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
@@ -216,9 +235,11 @@ def _checked(parameter: Parameter, value: Value) -> Value:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{title} must be a whole number, not {value!r}")
-    low, high = parameter.min, parameter.max
+    low = parameter.min
+    high = parameter.max
     if (low is not None and value < low) or (high is not None and value > high):
-        unit, step = parameter.unit, "a pin of the board: microclaw device show NAME"
+        unit = parameter.unit
+        step = "a pin of the board: microclaw device show NAME"
         if parameter.pin_use is None:
             step = f"between {_with_unit(low, unit)} and {_with_unit(high, unit)}"
         raise ConfigError(f"{title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}", next_step=step)

@@ -156,7 +156,10 @@ async def look(
     known = await asyncio.to_thread(Catalog, folders)
     if name is not None:
         entry = known.find(name)
-        kind = entry.kinds[0] if language is None else KIND_OF[language]
+        if language is None:
+            kind = entry.kinds[0]
+        else:
+            kind = KIND_OF[language]
         shown = _shown(entry, (), (kind,), blocking=None)
         return FoundEntries(entries=[], entry=shown, catalogs=(entry.folder,))
     found = known.search((words or "").split())
@@ -171,7 +174,8 @@ def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, b
     values = entry.values(sets)
     programs = [entry.fill(values, kind, blocking=blocking) for kind in kinds or entry.kinds[:1]]
     sources = {one.file: one.source for one in programs if kinds}
-    diagram, expect = entry.diagram(values), programs[0].expect
+    diagram = entry.diagram(values)
+    expect = programs[0].expect
     return filled(OneEntry, entry, values=values, diagram=diagram, expect=expect, sources=sources)
 
 
@@ -180,6 +184,14 @@ def parameter_rows(
 ) -> Iterable[tuple[str, str, str, str]]:
     """Name, value, range and meaning of each, with the unit."""
     for one in parameters.values():
-        unit = f" {one.unit}" if one.unit else ""
-        may_be = ", ".join(one.choices) if one.choices else "a pin" if one.pin_use else f"{one.min} to {one.max}{unit}"
+        if one.unit:
+            unit = f" {one.unit}"
+        else:
+            unit = ""
+        if one.choices:
+            may_be = ", ".join(one.choices)
+        elif one.pin_use:
+            may_be = "a pin"
+        else:
+            may_be = f"{one.min} to {one.max}{unit}"
         yield one.name.lower(), f"{values.get(one.name, one.default)}{unit}", may_be, one.title

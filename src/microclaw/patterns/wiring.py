@@ -45,9 +45,11 @@ def read_wiring(rows: Sequence[PartForm], pins: Collection[str]) -> tuple[Part, 
     """
     parts = tuple(Part(row.part, tuple(Wire(*wire) for wire in row.wires)) for row in rows)
     wired = {wire.pin for wire in _wires(parts)}
-    if unknown := sorted(wired - {*pins, *FIXED}):
+    unknown = sorted(wired - {*pins, *FIXED})
+    if unknown:
         raise ValueError(f"wiring names {unknown[0]}, which is no pin; pins: {', '.join((*pins, *FIXED))}")
-    if bare := sorted(set(pins) - wired):
+    bare = sorted(set(pins) - wired)
+    if bare:
         raise ValueError(f"wiring says nothing of {', '.join(bare)}")
     return parts
 
@@ -63,7 +65,10 @@ def draw(parts: tuple[Part, ...], values: Mapping[str, Value]) -> str:
         right = max(len(part.name), *(len(wire.terminal) for wire in part.wires))
         beside = f"│{' ' * (left + 2)}│{gap}"
         top = f"┌{f' {part.name} '.ljust(right + 2, '─')}┐"
-        lines = [f"{lines[0]}{gap}{top}"] if number == 0 else [*lines, beside.rstrip(), f"{beside}{top}"]
+        if number == 0:
+            lines = [f"{lines[0]}{gap}{top}"]
+        else:
+            lines = [*lines, beside.rstrip(), f"{beside}{top}"]
         for wire in part.wires:
             between = f"──{_through(wire)}".ljust(run, "─")
             lines.append(f"│ {labels[wire.pin]:>{left}} ├{between}┤ {wire.terminal:<{right}} │")
@@ -77,4 +82,6 @@ def _wires(parts: tuple[Part, ...]) -> list[Wire]:
 
 
 def _through(wire: Wire) -> str:
-    return f"[ {wire.through} ]" if wire.through else ""
+    if wire.through:
+        return f"[ {wire.through} ]"
+    return ""

@@ -72,7 +72,8 @@ class Reach(Struct):
     def add(self, other: Reach) -> None:
         self.functions.extend(f for f in other.functions if f not in self.functions)
         self.made = self.made or other.made
-        self.native, self.unknown = self.native or other.native, self.unknown or other.unknown
+        self.native = self.native or other.native
+        self.unknown = self.unknown or other.unknown
 
 
 class CallGraph:
@@ -95,7 +96,9 @@ class CallGraph:
         """The dotted name of native code that an expression stands for: "time.sleep", "machine.Pin", "builtins.len"."""
         if isinstance(node, ast.Attribute):
             base = self.origin(node.value, depth)
-            return f"{base}.{node.attr}" if base is not None and not base.startswith(f"{BUILTIN}.") else None
+            if base is not None and not base.startswith(f"{BUILTIN}."):
+                return f"{base}.{node.attr}"
+            return None
         if not isinstance(node, ast.Name) or depth > _FOLLOW:
             return None
         bindings = self.scopes.bindings(node)
@@ -116,8 +119,13 @@ class CallGraph:
         """The text that an expression stands for, or a name that is given this alone; None where none is known."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else None
-        bindings = self.scopes.bindings(node) if node is not None and depth <= _FOLLOW else []
-        return self.text(bindings[0].value, depth + 1) if [b.kind for b in bindings] == ["value"] else None
+        if node is not None and depth <= _FOLLOW:
+            bindings = self.scopes.bindings(node)
+        else:
+            bindings = []
+        if [b.kind for b in bindings] == ["value"]:
+            return self.text(bindings[0].value, depth + 1)
+        return None
 
     def reach(self, func: ast.expr) -> Reach:
         """Return what a call of this expression may reach."""
@@ -127,21 +135,31 @@ class CallGraph:
 
     def receiver(self, node: ast.expr) -> list[Class] | None:
         """The classes that an attribute is looked up in: of `self`, `super()`, a class's name, an object just made."""
-        if (known := self._class_of(node)) is not None:
+        known = self._class_of(node)
+        if known is not None:
             return known.with_ancestors()
         owner = next((f.owner for f in self._around(node) if f.owner is not None), None)
         bindings = self.scopes.bindings(node)
-        bound = bindings[0] if len(bindings) == 1 else None
+        if len(bindings) == 1:
+            bound = bindings[0]
+        else:
+            bound = None
         if isinstance(node, ast.Call) and self.origin(node.func) == "builtins.super":
-            return owner.with_ancestors()[1:] if owner is not None else None
+            if owner is not None:
+                return owner.with_ancestors()[1:]
+            return None
         made = bound.value if bound is not None and bound.kind == "value" else node
         if isinstance(made, ast.Call):
             known = self._class_of(made.func)
-            return known.with_ancestors() if known is not None and not known.node.decorator_list else None
+            if known is not None and not known.node.decorator_list:
+                return known.with_ancestors()
+            return None
         if owner is None or bound is None or bound.kind != "param":
             return None
         is_self = any(_first_arg(m) is bound.node for methods in owner.methods.values() for m in methods)
-        return owner.with_ancestors(heirs=True) if is_self else None
+        if is_self:
+            return owner.with_ancestors(heirs=True)
+        return None
 
     def by_owner(self, node: ast.AST) -> Callable | None:
         """The function whose code a node belongs to; None for the module's (and class bodies at its level)."""
@@ -150,7 +168,8 @@ class CallGraph:
     def _around(self, node: ast.AST) -> Iterator[Callable]:
         scope: Scope | None = self.scopes.of.get(node)
         while scope is not None:
-            if (found := self.functions.get(scope.node)) is not None:
+            found = self.functions.get(scope.node)
+            if found is not None:
                 yield found
             scope = scope.parent
 
@@ -187,14 +206,16 @@ class CallGraph:
                 found.is_compiled = True
             elif origin not in _PLAIN_DECORATORS:
                 found.is_wrapped = found.escapes = True
-        if (owner := self.classes.get(self.scopes.of[node].node)) is not None:
+        owner = self.classes.get(self.scopes.of[node].node)
+        if owner is not None:
             found.owner = owner
             for methods in (owner.methods, self.methods):
                 methods.setdefault(node.name, []).append(found)
 
     def _join(self, found: Class) -> None:
         for base in found.node.bases:
-            if (known := self._class_of(base)) is not None:
+            known = self._class_of(base)
+            if known is not None:
                 found.bases.append(known)
                 known.heirs.append(found)
             elif self.origin(base) != "builtins.object":
@@ -202,7 +223,9 @@ class CallGraph:
 
     def _class_of(self, node: ast.expr) -> Class | None:
         found = self.scopes.bindings(node)
-        return self.classes.get(found[0].node) if len(found) == 1 else None
+        if len(found) == 1:
+            return self.classes.get(found[0].node)
+        return None
 
     def _name_origin(self, node: ast.Name, depth: int) -> str | None:
         scope = self.scopes.of.get(node)
@@ -210,7 +233,9 @@ class CallGraph:
             return f"{BUILTIN}.{node.id}"
         known = [b for b in self.scopes.bindings(node) if not is_none(b.value)]
         origins = {self._binding_origin(b, depth) for b in known}
-        return origins.pop() if len(origins) == 1 else None
+        if len(origins) == 1:
+            return origins.pop()
+        return None
 
     def _binding_origin(self, binding: Binding, depth: int) -> str | None:
         if binding.kind == "value" and isinstance(binding.value, ast.Name | ast.Attribute):
@@ -234,9 +259,11 @@ class CallGraph:
                 return self._anything()
 
     def _reach_name(self, name: ast.Name, depth: int) -> Reach:
-        reach, bindings = Reach(), self.scopes.bindings(name)
+        reach = Reach()
+        bindings = self.scopes.bindings(name)
         for binding in bindings:
-            function, made = self.functions.get(binding.node), self.classes.get(binding.node)
+            function = self.functions.get(binding.node)
+            made = self.classes.get(binding.node)
             if function is not None and not function.is_wrapped:
                 reach.add(Reach([function]))
             elif made is not None and not made.node.decorator_list:
@@ -252,7 +279,8 @@ class CallGraph:
         return reach
 
     def _reach_attribute(self, func: ast.Attribute) -> Reach:
-        name, classes = func.attr, self.receiver(func.value)
+        name = func.attr
+        classes = self.receiver(func.value)
         if classes is not None:
             reach = Reach([m for c in classes for m in c.methods.get(name, ())])
             reach.native = not reach.functions or any(c.native_bases for c in classes)
@@ -262,7 +290,8 @@ class CallGraph:
             reach.add(self._anything())
         for found in self.classes.values():  # a class kept in a class: Outer.Inner()
             if found.node.name == name and isinstance(self.scopes.of[found.node].node, ast.ClassDef):
-                reach.made, reach.unknown = found, True
+                reach.made = found
+                reach.unknown = True
         return reach
 
     def _maybe(self, value: ast.expr) -> bool:
@@ -282,7 +311,10 @@ class CallGraph:
 
 def run_by(node: Function | Loop) -> Iterator[ast.AST]:
     """Yield what runs when a function, or a loop's body, runs: not what its nested functions do."""
-    waiting: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
+    if isinstance(node, ast.Lambda):
+        waiting: list[ast.AST] = [node.body]
+    else:
+        waiting = [*node.body]
     while waiting:
         one = waiting.pop()
         yield one
@@ -294,9 +326,12 @@ def run_by(node: Function | Loop) -> Iterator[ast.AST]:
 
 
 def _first_arg(function: Callable) -> ast.arg | None:
-    args, decorators = function.node.args, getattr(function.node, "decorator_list", ())
+    args = function.node.args
+    decorators = getattr(function.node, "decorator_list", ())
     static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in decorators)
-    return next(iter((*args.posonlyargs, *args.args)), None) if not static else None
+    if not static:
+        return next(iter((*args.posonlyargs, *args.args)), None)
+    return None
 
 
 def is_none(value: ast.expr | None) -> bool:

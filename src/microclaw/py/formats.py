@@ -33,10 +33,15 @@ class Simplifier(ast.NodeTransformer):
         return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        known = stock_image().modules.get(canonical(node.module or "")) if node.names[0].name == "*" else None
+        if node.names[0].name == "*":
+            known = stock_image().modules.get(canonical(node.module or ""))
+        else:
+            known = None
         if known is not None:
             node.names = [ast.copy_location(ast.alias(n), node.names[0]) for n in sorted(known & self._used)]
-            return node if node.names else ast.copy_location(ast.Pass(), node)
+            if node.names:
+                return node
+            return ast.copy_location(ast.Pass(), node)
         return node
 
 
@@ -55,7 +60,10 @@ def _template(node: ast.JoinedStr, values: list[ast.expr]) -> str:
         if isinstance(part, ast.FormattedValue):
             values.append(part.value)
             spec = part.format_spec
-            inner = f":{_template(spec, values)}" if isinstance(spec, ast.JoinedStr) else ""
+            if isinstance(spec, ast.JoinedStr):
+                inner = f":{_template(spec, values)}"
+            else:
+                inner = ""
             parts.append("{" + _CONVERSIONS.get(part.conversion, "") + inner + "}")
         elif isinstance(part, ast.Constant):
             parts.append(str(part.value).replace("{", "{{").replace("}", "}}"))

@@ -66,7 +66,8 @@ def _check_from(node: ast.ImportFrom, graph: CallGraph, findings: Findings) -> s
 
 
 def _check_module(name: str, node: ast.AST, graph: CallGraph, findings: Findings) -> set[str]:
-    module, stock = canonical(name), stock_image()
+    module = canonical(name)
+    stock = stock_image()
     refused = stock.refused.get(module) or stock.refused.get(module.partition(".")[0])
     if module in DROPPED_MODULES:
         return set()
@@ -85,7 +86,8 @@ def _hint(module: str) -> str:
 
 def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: CallGraph, findings: Findings) -> None:
     """A name of a module that is not there or not for programs, or that nothing defines."""
-    stock, origin = stock_image(), graph.origin(node)
+    stock = stock_image()
+    origin = graph.origin(node)
     if origin is None:
         return
     module, _, name = origin.partition(".")
@@ -114,7 +116,8 @@ def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | N
     """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
-    if (other := stock_image().other_names.get(name)) is not None:
+    other = stock_image().other_names.get(name)
+    if other is not None:
         return f"MicroPython has no {name}", f"use {other}"
     if name in stock_image().modules:
         return f"{name} is not imported", f"put import {name} at the top"
@@ -128,7 +131,9 @@ def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | N
 def meant(name: str, known: Iterable[str], before: str = "") -> str | None:
     """The hint for a name that is none of these."""
     near = nearest(name, known)
-    return f"did you mean {before}{near}?" if near else None
+    if near:
+        return f"did you mean {before}{near}?"
+    return None
 
 
 def nearest(name: str, *known: Iterable[str]) -> str | None:
@@ -164,7 +169,8 @@ def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> No
     others = [b for b in bindings if b.kind != "import" and not is_none(b.value)]
     if imports and (others or len({b.origin for b in imports}) > 1):
         line = getattr(imports[0].node, "lineno", 0)
-        message, hint = f"{name} means something else in line {line}", f"use another name than {name} for one of them"
+        message = f"{name} means something else in line {line}"
+        hint = f"use another name than {name} for one of them"
         findings.error((others or imports[1:])[0].node, message, hint)
 
 
@@ -201,4 +207,6 @@ def _class_of(node: ast.expr | None, graph: CallGraph, depth: int = 0) -> str | 
         case _:
             return None
     found = {_class_of(value, graph, depth + 1) for value in given if value is None or not is_none(value)}
-    return found.pop() if len(found) == 1 else None
+    if len(found) == 1:
+        return found.pop()
+    return None

@@ -33,7 +33,8 @@ def check_pins(
     for call in graph.calls:
         named = list(_pin_arguments(call, graph))
         for value, _, _ in named:
-            if (name := graph.text(value)) is not None:
+            name = graph.text(value)
+            if name is not None:
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
         found = [(value, pin, use, role) for value, use, role in named for pin in sorted(_numbers(graph, value) or ())]
         found += [(call, pin, use, role) for pin, use, role in _default_pins(call, graph, board, findings)]
@@ -67,7 +68,10 @@ def _is_own_light(call: ast.Call, pin: int, graph: CallGraph, board: BoardProfil
 
 def _is_pulled(call: ast.Call, graph: CallGraph) -> bool:
     """Return True if the call asks for a pull-up or pull-down of the chip's."""
-    pull = _argument(call, 2, ("pull",)) if graph.origin(call.func) in _PINS else None
+    if graph.origin(call.func) in _PINS:
+        pull = _argument(call, 2, ("pull",))
+    else:
+        pull = None
     return pull is not None and not is_none(pull)
 
 
@@ -79,7 +83,10 @@ def _default_pins(
     if origin not in _BUSES or any(k.arg is None for k in call.keywords):
         return
     number = _argument(call, 0, ("id",))
-    numbers = _numbers(graph, number) if number is not None else None
+    if number is not None:
+        numbers = _numbers(graph, number)
+    else:
+        numbers = None
     if origin == "machine.UART" and 0 in (numbers or ()):
         hint = "use UART(1) with its pins: UART(1, 9600, tx=17, rx=16)"
         findings.error(call, "a program cannot have UART(0)", hint, "it is the cable's, and the firmware's console")
@@ -87,7 +94,10 @@ def _default_pins(
     slots = stock_image().pin_arguments[origin]
     missing = [slot for slot in slots if _argument(call, slot.place, slot.names) is None]
     known = stock_image().default_pins.get(board.chip.upper(), {})
-    tables = [known.get(f"{origin}({n})") for n in sorted(numbers)] if numbers else [None]
+    if numbers:
+        tables = [known.get(f"{origin}({n})") for n in sorted(numbers)]
+    else:
+        tables = [None]
     yield from ((table[slot.names[0]], slot.use, slot.role) for table in tables if table for slot in missing)
     if len(missing) == len(slots) and None in tables:
         names = ", ".join(f"{slot.names[0]}=..." for slot in missing)
@@ -114,15 +124,21 @@ def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr,
     elif not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":  # of a bus, with other pins
         slots = stock_image().pin_arguments["init"]
     for slot in slots:
-        if (value := _argument(call, slot.place, slot.names)) is not None:
+        value = _argument(call, slot.place, slot.names)
+        if value is not None:
             yield value, slot.use, slot.role
 
 
 def _pin_use(mode: ast.expr | None, graph: CallGraph, *, plain: bool) -> tuple[PinUse, PinRole]:
     """The use of a pin by Pin(number, mode); one without a mode is given to something else, or read."""
     if mode is None:
-        return ("input", "uses") if plain else ("output", "drives")
-    name = mode.value if isinstance(mode, ast.Constant) else (graph.origin(mode) or "").rpartition(".")[2]
+        if plain:
+            return ("input", "uses")
+        return ("output", "drives")
+    if isinstance(mode, ast.Constant):
+        name = mode.value
+    else:
+        name = (graph.origin(mode) or "").rpartition(".")[2]
     if name in ("OUT", "OPEN_DRAIN", "out"):
         return "output", "drives"
     return "input", "reads" if name in ("IN", "in") else "uses"
@@ -133,7 +149,9 @@ def _argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | 
     if named is not None or not 0 <= place < len(call.args):  # -1: `self`, or an argument by its name alone
         return named
     before = call.args[: place + 1]
-    return before[-1] if not any(isinstance(a, ast.Starred) for a in before) else None
+    if not any(isinstance(a, ast.Starred) for a in before):
+        return before[-1]
+    return None
 
 
 def _numbers(graph: CallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
@@ -151,7 +169,9 @@ def _numbers(graph: CallGraph, node: ast.expr | None, depth: int = 0) -> set[int
             return _numbers(graph, first, depth + 1)
         case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
             base = _numbers(graph, left, depth + 1)
-            return {n + added for n in base} if base is not None else None
+            if base is not None:
+                return {n + added for n in base}
+            return None
         case ast.Subscript(value=table):
             return _items(graph, table, depth + 1)
         case _:
@@ -175,8 +195,13 @@ def _items(graph: CallGraph, node: ast.expr | None, depth: int) -> set[int] | No
             return _union(_items(graph, b.value, depth + 1) for b in graph.scopes.bindings(node))
         case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
             known = [n for a in args if isinstance(n := getattr(a, "value", None), int)]
-            made = range(*known) if len(known) == len(args) else range(0)
-            return set(made) if 0 < len(made) <= _MOST else None
+            if len(known) == len(args):
+                made = range(*known)
+            else:
+                made = range(0)
+            if 0 < len(made) <= _MOST:
+                return set(made)
+            return None
         case _:
             return None
 

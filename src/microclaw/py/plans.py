@@ -46,16 +46,23 @@ TAKES_COROUTINES: Final = frozenset(
 
 class LibraryCalls:
     def __init__(self, graph: CallGraph, findings: Findings) -> None:
-        self._graph, self._findings = graph, findings
+        self._graph = graph
+        self._findings = findings
 
     def plan(self, call: ast.Call) -> Plan | None:
         """The plan of the call; None if the library does not fix it."""
         origin = self._graph.origin(call.func) or ""
-        if (unit_us := _UNITS_US.get(origin)) is not None:
-            value = _number(call.args[0]) if len(call.args) == 1 else None
+        unit_us = _UNITS_US.get(origin)
+        if unit_us is not None:
+            if len(call.args) == 1:
+                value = _number(call.args[0])
+            else:
+                value = None
             short = value is not None and 0 < value * unit_us < SHORT_US + (unit_us == 1)
             is_busy = short and not origin.startswith("microclaw")
-            return None if is_busy else Plan("environment", RENAMED[origin], waits=True)
+            if is_busy:
+                return None
+            return Plan("environment", RENAMED[origin], waits=True)
         if origin in RENAMED:
             return Plan("environment", RENAMED[origin], waits=origin == "asyncio.run")
         if origin == "machine.idle":
@@ -64,11 +71,14 @@ class LibraryCalls:
             return Plan("nothing")
         if origin == "machine.Timer" and _has_callback(call):
             return Plan("timer")
-        return self._method_plan(call, call.func) if isinstance(call.func, ast.Attribute) else None
+        if isinstance(call.func, ast.Attribute):
+            return self._method_plan(call, call.func)
+        return None
 
     def handlers(self, call: ast.Call) -> Iterator[ast.expr]:
         """The arguments that the call keeps as a callback that may wait."""
-        plan, origin = self.plan(call), self._graph.origin(call.func)
+        plan = self.plan(call)
+        origin = self._graph.origin(call.func)
         if plan is not None and plan.kind == "irq":
             yield from [*call.args[:1], *(k.value for k in call.keywords if k.arg == "handler")]
         elif plan is not None and plan.kind == "timer":
@@ -100,7 +110,9 @@ class LibraryCalls:
         if self._graph.made_by(func.value, frozenset({"machine.UART"})):
             hint = "look at uart.any() in a loop with time.sleep_ms"
             self._findings.error(call, "a program cannot have the interrupt of a UART", hint)
-        return None if reach.functions else Plan("irq" if name == "irq" else "timer")
+        if reach.functions:
+            return None
+        return Plan("irq" if name == "irq" else "timer")
 
 
 def _has_callback(call: ast.Call) -> bool:
@@ -114,7 +126,10 @@ def _number(node: ast.expr) -> float | None:
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            a, b = _number(left), _number(right)
-            return a / b if a is not None and b else None
+            a = _number(left)
+            b = _number(right)
+            if a is not None and b:
+                return a / b
+            return None
         case _:
             return None

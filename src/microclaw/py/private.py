@@ -235,8 +235,13 @@ class OwnNames:
     def in_class(self, node: ast.AST, name: str) -> str:
         """The form of a plain name: in a class's body it is an attribute."""
         scope = self._graph.scopes.of.get(node)
-        found = scope.find(name) if scope is not None and self.of(name) != name else None
-        return self.of(name) if found is not None and isinstance(found[0].node, ast.ClassDef) else name
+        if scope is not None and self.of(name) != name:
+            found = scope.find(name)
+        else:
+            found = None
+        if found is not None and isinstance(found[0].node, ast.ClassDef):
+            return self.of(name)
+        return name
 
     def asks(self, call: ast.Call) -> bool:
         """True if this call has an attribute's name as an argument."""

@@ -102,7 +102,10 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
                 told.append(line)
             elif frame[2] == f"{self.name}.py":
                 number = int(frame[4])
-                mapped = self.lines[number - 1] if 0 < number <= len(self.lines) and self.lines[number - 1] else number
+                if 0 < number <= len(self.lines) and self.lines[number - 1]:
+                    mapped = self.lines[number - 1]
+                else:
+                    mapped = number
                 told.append(f"{frame[1]}{frame[2]}{frame[3]}{mapped}{_NAMES.get(frame[5], frame[5])}")
         return "\n".join(told)
 

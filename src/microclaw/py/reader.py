@@ -76,7 +76,10 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         findings.raise_errors("check")
         named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
         is_native = any(f.is_compiled for f in graph.functions.values())
-        arch = ARCHITECTURES.get(board.chip.upper(), "xtensawin") if is_native else None
+        if is_native:
+            arch = ARCHITECTURES.get(board.chip.upper(), "xtensawin")
+        else:
+            arch = None
         rewritten = Rewriter(waits).program(tree)
         text = ast.unparse(rewritten) + "\n"
         return Rewritten(

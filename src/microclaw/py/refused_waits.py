@@ -17,9 +17,13 @@ _CALLS_KEY: Final = frozenset({"builtins.sorted", "builtins.min", "builtins.max"
 
 def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None:
     for function, place in waits.waiting.items():
-        if (refused := _cannot_wait(function)) is not None:
+        refused = _cannot_wait(function)
+        if refused is not None:
             what, hint = refused
-            why = ast.unparse(place.func) if isinstance(place, ast.Call) else "a loop that waits for something outside"
+            if isinstance(place, ast.Call):
+                why = ast.unparse(place.func)
+            else:
+                why = "a loop that waits for something outside"
             findings.error(place, f"{what} {function.name} waits here: {why}", hint)
     inits = [function for function in waits.waiting if function.name == "__init__"]
     owners = [init.owner for init in inits if init.owner is not None]
@@ -81,13 +85,22 @@ def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
 
 def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findings: Findings) -> None:
     """Refuse giving a function that waits to a library that would call it."""
-    reach, origin, stock = waits.graph.reach(call.func), waits.graph.origin(call.func) or "", stock_image()
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else origin.removeprefix("builtins.")
+    reach = waits.graph.reach(call.func)
+    origin = waits.graph.origin(call.func) or ""
+    stock = stock_image()
+    if isinstance(call.func, ast.Attribute):
+        name = call.func.attr
+    else:
+        name = origin.removeprefix("builtins.")
     calls_key = origin in _CALLS_KEY or (name == "sort" and not reach.functions)
     given = [*call.args, *(k.value for k in call.keywords)]
     hint = "give it a function that does not wait"
-    if calls_back := calls_key or origin in _CALLS_FIRST:
-        given = [k.value for k in call.keywords if k.arg == "key"] if calls_key else call.args[:1]
+    calls_back = calls_key or origin in _CALLS_FIRST
+    if calls_back:
+        if calls_key:
+            given = [k.value for k in call.keywords if k.arg == "key"]
+        else:
+            given = call.args[:1]
         hint = "call it before, and give the result"
     elif reach.functions or reach.made or not reach.native:
         return

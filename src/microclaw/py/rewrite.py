@@ -23,7 +23,8 @@ class Rewriter(ast.NodeTransformer):
     """Turns the tree into the program's coroutine; every new node has the line of what it came from."""
 
     def __init__(self, waits: Waits) -> None:
-        self._waits, self._graph = waits, waits.graph
+        self._waits = waits
+        self._graph = waits.graph
         self._module_scope = self._graph.scopes.module
         used = {n.id for n in self._graph.scopes.of if isinstance(n, ast.Name)} | set(self._module_scope.bindings)
         used |= {a.arg for f in self._graph.functions for a in ast.walk(f) if isinstance(a, ast.arg)} | {"main"}
@@ -39,7 +40,8 @@ class Rewriter(ast.NodeTransformer):
         of_module = self._module_scope.bindings.items()
         origins = {name: {(b.origin or "").partition(".")[0] for b in bindings} for name, bindings in of_module}
         bound = [name for name, found in origins.items() if not found <= DROPPED_MODULES]
-        if names := sorted(self._main if name == "main" else name for name in bound):
+        names = sorted(self._main if name == "main" else name for name in bound)
+        if names:
             body.insert(0, ast.Global(names))
         main = ast.AsyncFunctionDef("main", _parameters(self.environment), body or [ast.Pass()], [])
         return ast.fix_missing_locations(ast.Module([main], []))
@@ -64,7 +66,8 @@ class Rewriter(ast.NodeTransformer):
     def _block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         done: list[ast.stmt] = []
         for statement in statements:
-            outer, self._hoisted = self._hoisted, []
+            outer = self._hoisted
+            self._hoisted = []
             new = self.visit(statement)
             done += self._hoisted
             self._hoisted = outer
@@ -87,7 +90,8 @@ class Rewriter(ast.NodeTransformer):
             node.name = self._renamed(node, node.name)
             node.decorator_list = [self.visit(d) for d in node.decorator_list]
         node.args = self.visit(node.args)
-        outer, self._owner = self._owner, function
+        outer = self._owner
+        self._owner = function
         if isinstance(node, ast.Lambda):
             node.body = self.visit(node.body)
         else:
@@ -111,7 +115,11 @@ class Rewriter(ast.NodeTransformer):
         return [self._assign(node, a.asname or a.name, self._module(a.name)) for a in kept]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
-        module, names = node.module or "", node.names if node.module not in DROPPED_MODULES else []
+        module = node.module or ""
+        if node.module not in DROPPED_MODULES:
+            names = node.names
+        else:
+            names = []
         found = [(a, ast.Attribute(self._module(module), a.name, ast.Load())) for a in names]
         return [self._assign(node, a.asname or a.name, value) for a, value in found]
 
@@ -132,7 +140,12 @@ class Rewriter(ast.NodeTransformer):
     def _with_cancel(self, handler: ast.ExceptHandler) -> list[ast.ExceptHandler]:
         """Handlers that let the runner's cancelling through; one for Ctrl-C gets it, because it cleans up."""
         cancelled = self._env("Cancelled")
-        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type] if handler.type else []
+        if isinstance(handler.type, ast.Tuple):
+            kinds = handler.type.elts
+        elif handler.type:
+            kinds = [handler.type]
+        else:
+            kinds = []
         names = {k.id for k in kinds if isinstance(k, ast.Name)}
         if handler.type is None or "BaseException" in names:
             return [ast.copy_location(ast.ExceptHandler(cancelled, None, [ast.Raise()]), handler), handler]
@@ -143,7 +156,10 @@ class Rewriter(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant):
             return None  # a docstring: the board need not hold it
-        plan = self._waits.plans.get(node.value) if isinstance(node.value, ast.Call) else None
+        if isinstance(node.value, ast.Call):
+            plan = self._waits.plans.get(node.value)
+        else:
+            plan = None
         if plan is not None and plan.kind == "forever":
             hour = ast.Await(self._call("sleep", ast.Constant(3600)))
             return ast.While(ast.Constant(True), [ast.Expr(hour)], [])
@@ -155,7 +171,10 @@ class Rewriter(ast.NodeTransformer):
     # Expressions
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        origin = self._graph.origin(node) if isinstance(node.ctx, ast.Load) else None
+        if isinstance(node.ctx, ast.Load):
+            origin = self._graph.origin(node)
+        else:
+            origin = None
         if origin == "builtins.__name__":
             return ast.Constant("__main__")
         if origin == "builtins.open":  # that of programs' files: firmware/fw/modules.py
@@ -166,7 +185,10 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        origin = self._graph.origin(node) if isinstance(node.ctx, ast.Load) else None
+        if isinstance(node.ctx, ast.Load):
+            origin = self._graph.origin(node)
+        else:
+            origin = None
         if origin in RENAMED:
             return self._env(RENAMED[origin])
         is_marked = self._names.needs_mark(node)
@@ -193,7 +215,8 @@ class Rewriter(ast.NodeTransformer):
     def _native_call(self, node: ast.Call) -> ast.AST:
         """A call as it stands; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
-        asks, is_marked = self._names.asks(node), self._names.needs_mark(node)
+        asks = self._names.asks(node)
+        is_marked = self._names.needs_mark(node)
         if origin not in RENAMED:
             self.generic_visit(node)
         else:
@@ -209,7 +232,8 @@ class Rewriter(ast.NodeTransformer):
     def _planned(self, node: ast.Call, plan: Plan) -> ast.expr:
         keywords = [self.visit(k) for k in node.keywords]
         args = [self.visit(a) for a in node.args]
-        function, call = node.func, self._graph.origin(node.func)
+        function = node.func
+        call = self._graph.origin(node.func)
         match plan.kind:
             case "environment":
                 if not args and plan.name == "sleep_ms":  # machine.idle()
@@ -232,15 +256,23 @@ class Rewriter(ast.NodeTransformer):
     def _comprehension(self, node: Comprehension) -> ast.AST:
         self._count += 1
         name = f"{_INNER}{self._count}"
-        result, iterated = ast.Name(f"{name}r", ast.Load()), self.visit(node.generators[0].iter)
-        outer, self._hoisted = self._hoisted, []
+        result = ast.Name(f"{name}r", ast.Load())
+        iterated = self.visit(node.generators[0].iter)
+        outer = self._hoisted
+        self._hoisted = []
         body, start, end = self._collecting(node, result)
         for number, generator in reversed([*enumerate(node.generators)]):
             for condition in reversed(generator.ifs):
                 body = [ast.If(self.visit(condition), body, [])]
-            iter_ = self.visit(generator.iter) if number else ast.Name(f"{name}i", ast.Load())
+            if number:
+                iter_ = self.visit(generator.iter)
+            else:
+                iter_ = ast.Name(f"{name}i", ast.Load())
             body = [ast.For(self.visit(generator.target), iter_, [ast.Expr(ast.Await(self._call("y"))), *body], [])]
-        first = [ast.Assign([ast.Name(result.id, ast.Store())], start)] if start is not None else []
+        if start is not None:
+            first = [ast.Assign([ast.Name(result.id, ast.Store())], start)]
+        else:
+            first = []
         inner = [*self._hoisted, *first, *body, ast.Return(end)]
         made = ast.AsyncFunctionDef(name, _parameters(f"{name}i"), inner, [])
         self._hoisted = [*outer, ast.copy_location(made, node)]
@@ -252,11 +284,18 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(node, ast.DictComp):
             target = ast.Subscript(result, self.visit(node.key), ast.Store())
             return [ast.Assign([target], self.visit(node.value))], ast.Dict([], []), result
-        value, parent = self.visit(node.elt), self._graph.scopes.parents.get(node)
-        consumer = self._graph.origin(parent.func) if isinstance(parent, ast.Call) else None
+        value = self.visit(node.elt)
+        parent = self._graph.scopes.parents.get(node)
+        if isinstance(parent, ast.Call):
+            consumer = self._graph.origin(parent.func)
+        else:
+            consumer = None
         if isinstance(node, ast.GeneratorExp) and consumer in ("builtins.any", "builtins.all"):
             is_any = consumer == "builtins.any"
-            test = value if is_any else ast.UnaryOp(ast.Not(), value)
+            if is_any:
+                test = value
+            else:
+                test = ast.UnaryOp(ast.Not(), value)
             return [ast.If(test, [ast.Return(ast.Constant(is_any))], [])], None, ast.Constant(not is_any)
         is_set = isinstance(node, ast.SetComp)
         add = ast.Call(ast.Attribute(result, "add" if is_set else "append", ast.Load()), [value], [])
@@ -268,7 +307,10 @@ class Rewriter(ast.NodeTransformer):
     def _renamed(self, node: ast.AST, name: str) -> str:
         """The program's own `main` has another name: the runner finds the whole program under this one."""
         name = self._names.in_class(node, name)
-        found = self._graph.scopes.of[node].find(name) if name == "main" and node in self._graph.scopes.of else None
+        if name == "main" and node in self._graph.scopes.of:
+            found = self._graph.scopes.of[node].find(name)
+        else:
+            found = None
         return self._main if found is not None and found[0] is self._module_scope else name
 
     def _module(self, name: str) -> ast.expr:

@@ -49,7 +49,9 @@ class Scope(Struct, eq=False):
                 return scope, scope.bindings[name]
             scope = scope.parent
         module = scope.module
-        return (module, module.bindings[name]) if name in module.bindings else None
+        if name in module.bindings:
+            return (module, module.bindings[name])
+        return None
 
 
 class Scopes(ast.NodeVisitor):
@@ -66,12 +68,18 @@ class Scopes(ast.NodeVisitor):
     def bindings(self, node: ast.AST) -> list[Binding]:
         """The bindings that give a plain name its meaning; none for a builtin, and for what is no name."""
         scope = self.of.get(node)
-        found = scope.find(node.id) if scope is not None and isinstance(node, ast.Name) else None
-        return found[1] if found is not None else []
+        if scope is not None and isinstance(node, ast.Name):
+            found = scope.find(node.id)
+        else:
+            found = None
+        if found is not None:
+            return found[1]
+        return []
 
     def visible(self, node: ast.AST) -> list[str]:
         """The program's own names that a place sees."""
-        scope, found = self.of.get(node), list[str]()
+        scope = self.of.get(node)
+        found = list[str]()
         while scope is not None:
             found += scope.bindings if not isinstance(scope.node, ast.ClassDef) else ()
             scope = scope.parent
@@ -118,7 +126,10 @@ class Scopes(ast.NodeVisitor):
                 self._scope.nonlocals.update(names)
             case ast.Import(names=aliases):
                 for alias in aliases:
-                    whole = alias.name if alias.asname else alias.name.partition(".")[0]
+                    if alias.asname:
+                        whole = alias.name
+                    else:
+                        whole = alias.name.partition(".")[0]
                     self._bind(alias.asname or whole, Binding("import", node, origin=canonical(whole)))
             case ast.ImportFrom(names=aliases):
                 for alias in aliases:
@@ -138,7 +149,8 @@ class Scopes(ast.NodeVisitor):
         self._inside(node, body, [arg for arg in parameters if arg is not None])
 
     def _inside(self, node: ScopeNode, body: Iterable[ast.AST], parameters: Iterable[ast.arg] = ()) -> None:
-        outer, self._scope = self._scope, Scope(node, self._scope)
+        outer = self._scope
+        self._scope = Scope(node, self._scope)
         self.by_node[node] = self._scope
         for arg in parameters:
             self._bind(arg.arg, Binding("param", arg))
@@ -154,7 +166,10 @@ class Scopes(ast.NodeVisitor):
         owner = scope.module if name in scope.globals else scope
         if name in scope.nonlocals and scope.parent is not None:
             found = scope.parent.find(name)
-            owner = found[0] if found is not None else owner
+            if found is not None:
+                owner = found[0]
+            else:
+                owner = owner
         owner.bindings.setdefault(name, []).append(binding)
 
     def assigned(self, target: ast.expr) -> Binding:

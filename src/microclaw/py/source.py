@@ -28,7 +28,9 @@ class PythonSource(Struct, frozen=True):
     tree: ast.Module
 
     def line(self, number: int | None) -> str | None:
-        return self.lines[number - 1] if number is not None and 0 < number <= len(self.lines) else None
+        if number is not None and 0 < number <= len(self.lines):
+            return self.lines[number - 1]
+        return None
 
 
 class Findings:
@@ -64,14 +66,18 @@ def read_python(text: str, name: str) -> PythonSource:
     except SyntaxError as exc:
         line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
         column = exc.offset if line is not None and exc.offset else None
-        shown = lines[line - 1] if line else None
+        if line:
+            shown = lines[line - 1]
+        else:
+            shown = None
         hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
         found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
         raise BuildError((found,), stage="source") from exc
     except (RecursionError, MemoryError) as exc:
         raise BuildError((Diagnostic("error", "too nested", file, hint=SIMPLER),), stage="source") from exc
     read = PythonSource(file, text, lines, tree)
-    if (deep := _too_deep(tree)) is not None:
+    deep = _too_deep(tree)
+    if deep is not None:
         raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", SIMPLER),), stage="source")
     return read
 
@@ -88,7 +94,10 @@ def at(
     line: int | None = getattr(node, "lineno", None)
     text = source.line(line)
     before = text.encode()[: getattr(node, "col_offset", 0)] if text is not None else b""  # the offset counts bytes
-    column = len(before.decode(errors="replace")) + 1 if text is not None else None
+    if text is not None:
+        column = len(before.decode(errors="replace")) + 1
+    else:
+        column = None
     return Diagnostic(severity, message, source.file, line, column, text, hint, why)
 
 

@@ -23,7 +23,8 @@ _WHY: Final = "the firmware counts what its pins do"
 
 def check_syntax(graph: CallGraph, findings: Findings) -> None:
     for node in graph.scopes.of:
-        if (new := _NEW.get(type(node).__name__)) is not None:
+        new = _NEW.get(type(node).__name__)
+        if new is not None:
             findings.error(node, f"MicroPython has no {new[0]}", new[1])
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
@@ -68,7 +69,15 @@ def _check_function(node: Function, findings: Findings) -> None:
 def _check_pointers(node: Function, findings: Findings) -> None:
     """In viper code these names are types, whatever else the program calls so; annotations are in no scope."""
     for each in ast.walk(node):
-        name = each.id if isinstance(each, ast.Name) else each.arg if isinstance(each, ast.arg) else ""
-        refusal = stock_image().refused.get(f"builtins.{name}") if name.startswith("ptr") else None
+        if isinstance(each, ast.Name):
+            name = each.id
+        elif isinstance(each, ast.arg):
+            name = each.arg
+        else:
+            name = ""
+        if name.startswith("ptr"):
+            refusal = stock_image().refused.get(f"builtins.{name}")
+        else:
+            refusal = None
         if refusal is not None:
             findings.error(each, f"a program cannot use {name}", refusal.instead, refusal.why)

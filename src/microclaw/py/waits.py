@@ -27,7 +27,8 @@ _NO_LAMBDA: Final = "write a function with def instead of the lambda"
 
 class Waits:
     def __init__(self, graph: CallGraph, library: LibraryCalls, findings: Findings) -> None:
-        self.graph, self._findings = graph, findings
+        self.graph = graph
+        self._findings = findings
         self.waiting: dict[Callable, ast.AST] = {}  # and the place in it that is why
         self.plans: dict[ast.Call, Plan] = {}
         self.guards: dict[Loop, str] = {}
@@ -81,7 +82,10 @@ class Waits:
     def _mark_reflection(self) -> None:
         """Mark all that a program may find by its name at run time: with getattr, globals() or __dict__."""
         for node in self.graph.scopes.of:
-            called = self.graph.origin(node.func) if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call):
+                called = self.graph.origin(node.func)
+            else:
+                called = None
             if isinstance(node, ast.Call) and called == "builtins.getattr" and len(node.args) > 1:
                 name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
                 for function in self.graph.functions.values():
@@ -127,7 +131,8 @@ class Waits:
     def _plan(self, call: ast.Call) -> Plan | None:
         """The plan of a call, as far as is known now; None: there is none."""
         is_awaited = self._is_awaited(call)
-        if (fixed := self._fixed.get(call)) is not None:
+        fixed = self._fixed.get(call)
+        if fixed is not None:
             return Plan(fixed.kind, fixed.name, fixed.waits and not is_awaited)
         reach = self.graph.reach(call.func)
         if reach.made is not None and self.init_waits(reach.made):
@@ -137,7 +142,9 @@ class Waits:
             return None
         others = reach.native or reach.unknown or reach.made is not None or len(waiting) < len(reach.functions)
         if others:
-            return Plan("maybe", waits=True) if not is_awaited else None
+            if not is_awaited:
+                return Plan("maybe", waits=True)
+            return None
         # A lambda may pass on what may wait.
         return Plan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
 
@@ -159,12 +166,14 @@ class Waits:
     # What becomes of each call
 
     def _plan_call(self, call: ast.Call) -> None:
-        if (plan := self._plan(call)) is None:
+        plan = self._plan(call)
+        if plan is None:
             return
         self.plans[call] = plan
         if not plan.waits:
             return
-        owner, scope = self.graph.by_owner(call), self.graph.scopes.of[call].function
+        owner = self.graph.by_owner(call)
+        scope = self.graph.scopes.of[call].function
         if isinstance(scope.node, ast.ClassDef):
             hint = "move the call out of the class body, or into __init__"
             self._findings.error(call, f"{ast.unparse(call.func)} waits in the body of a class", hint)
@@ -214,14 +223,18 @@ class Waits:
         if node in self.comprehensions:
             return
         self.comprehensions.add(node)
-        owner, parent = self.graph.by_owner(node), self._parents.get(node)
+        owner = self.graph.by_owner(node)
+        parent = self._parents.get(node)
         if owner is not None and isinstance(owner.node, ast.Lambda):
             self._findings.error(node, "a lambda's comprehension waits", _NO_LAMBDA)
         if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
             self._findings.error(node, "a comprehension that waits cannot use :=", "write it as a loop")
         func = parent.func if isinstance(parent, ast.Call) else None
         joins = isinstance(func, ast.Attribute) and func.attr == "join"
-        consumer = (self.graph.origin(func) or "").removeprefix("builtins.") if func is not None else ""
+        if func is not None:
+            consumer = (self.graph.origin(func) or "").removeprefix("builtins.")
+        else:
+            consumer = ""
         if isinstance(node, ast.GeneratorExp) and not joins and consumer not in _CONSUMERS:
             hint = "make it a list: [ ... ] instead of ( ... )"
             self._findings.error(node, "a generator expression that waits", hint)
@@ -291,7 +304,8 @@ def _is_endless(loop: ast.While) -> bool:
 
 
 def _is_pure(call: ast.Call, graph: CallGraph) -> bool:
-    stock, origin = stock_image(), graph.origin(call.func)
+    stock = stock_image()
+    origin = graph.origin(call.func)
     if origin is not None:
         top, _, name = origin.partition(".")
         return top in ("math", "struct") or (top == "builtins" and name in stock.computing)

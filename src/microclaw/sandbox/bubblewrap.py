@@ -104,7 +104,8 @@ def waiting(
     with control:  # its end lets the process go on, too
         process = in_session([*before, *words], environment, pass_fds=opened.numbers, **more)
         opened.close()
-        if (pid := read_number(control)) is None:
+        pid = read_number(control)
+        if pid is None:
             raise why_it_ended(process)
         try:
             yield process, pid
@@ -132,7 +133,9 @@ def read_number(control: socket.socket) -> int | None:
         while b"}" not in words and (more := control.recv(1024)):
             words += more
     found = re.search(rb'"child-pid": (\d+)', words)
-    return None if found is None else int(found[1])
+    if found is None:
+        return None
+    return int(found[1])
 
 
 def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:

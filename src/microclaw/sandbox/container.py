@@ -107,14 +107,16 @@ def container_engine(image: str) -> str:
 
 def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> Container:
     """Start it with a folder inside of `folder`, with the job's files in it. Blocks. Raises NoSandbox."""
-    place, name = folder / "job", f"microclaw-job-{secrets.token_hex(8)}"
+    place = folder / "job"
+    name = f"microclaw-job-{secrets.token_hex(8)}"
     words = engine_words(engine, image, name, job, place)
     try:
         place.mkdir(parents=True, mode=0o700)
         for file, content in job.files.items():
             (place / file).parent.mkdir(parents=True, exist_ok=True)
             (place / file).write_bytes(content)
-        if (user := job_user()) is not None:
+        user = job_user()
+        if user is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
         held = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -129,7 +131,9 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
     """The command that starts the container and stays until it ends. NoSandbox for a path that no engine takes."""
-    command, most, seconds = job.command, job.limits, int(job.limits.cpu_s) + 1
+    command = job.command
+    most = job.limits
+    seconds = int(job.limits.cpu_s) + 1
     words = ["--name", name, "--workdir", HOME, *mount(place, HOME)]
     if job.proxy_socket is not None:
         words += [*mount(job.proxy_socket, _PROXY), *mount(RELAY_SOURCE, _RELAY, read_only=True)]
@@ -149,7 +153,10 @@ def run_words(
 ) -> list[str]:
     """The words of every container here: no network, a read-only image, no rights, and never root's user unless this
     host is. `user` None is the host's own; `options` are the engine's further words."""
-    ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
+    if user is None:
+        ids = f"{os.getuid()}:{os.getgid()}"
+    else:
+        ids = f"{user}:{user}"
     words = [engine, "run", "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
     words += ["--security-opt", "no-new-privileges", "--user", ids, *options]
     if user is None and Path(engine).name == "podman":
@@ -174,7 +181,8 @@ def engine_environment() -> dict[str, str]:
 def engine_does(*command: str) -> bool:
     """Run an engine, or what removes its leavings: False where it fails, or does not answer in time."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        quiet, environment = subprocess.DEVNULL, engine_environment()
+        quiet = subprocess.DEVNULL
+        environment = engine_environment()
         done = subprocess.run(command, env=environment, stdin=quiet, capture_output=True, timeout=PROBE_S, check=False)
         return done.returncode == 0
     return False
@@ -183,14 +191,17 @@ def engine_does(*command: str) -> bool:
 def _size_of(place: Path) -> tuple[int, int]:
     """Bytes on the disk and the number of names in it, counted until there are too many. What vanishes meanwhile has no
     size, and what cannot be looked at (it shuts others out, or lies below 4,096 bytes of folders) is too many names."""
-    size, files, left = 0, -1, [place]
+    size = 0
+    files = -1
+    left = [place]
     while left and files <= MOST_FILES:
         path = left.pop()
         try:
             found = path.lstat()
             if stat.S_ISDIR(found.st_mode):
                 left += path.iterdir()
-            size, files = size + found.st_blocks * 512, files + 1
+            size = size + found.st_blocks * 512
+            files = files + 1
         except OSError as problem:
             files += 0 if isinstance(problem, FileNotFoundError | NotADirectoryError) else MOST_FILES + 1
     return size, files

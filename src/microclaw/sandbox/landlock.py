@@ -23,16 +23,24 @@ if TYPE_CHECKING:
 
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # linux/landlock.h; the calls have the same numbers on every architecture
-_CREATE, _ADD, _RESTRICT = 444, 445, 446
-_VERSION_FLAG, _PATH_BENEATH = 1, 1
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_CREATE = 444
+_ADD = 445
+_RESTRICT = 446
+_VERSION_FLAG = 1
+_PATH_BENEATH = 1
+_EXECUTE = 1
+_WRITE_FILE = 2
+_READ_FILE = 4
+_READ_DIR = 8
 _READ: Final = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE
 _ALL_FILES: Final = (1 << 13) - 1
 _SINCE: Final = ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15))  # refer, truncate, ioctl of devices
 _NETWORK: Final = 0b11  # TCP: bind, connect
 _SCOPES: Final = 0b11  # abstract sockets and signals
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
+_PR_SET_SECCOMP = 22
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_MODE_FILTER = 2
 
 
 def landlock_version() -> int:
@@ -62,7 +70,8 @@ def libc() -> Any:
 
 def _restrict(readable: Sequence[str], directory: str | None, filtered: str | None) -> None:
     """Forever, for this thread and what it starts."""
-    version, every = landlock_version(), _ALL_FILES
+    version = landlock_version()
+    every = _ALL_FILES
     for since, bit in _SINCE:
         every |= bit if version >= since else 0
     rules = [*((path, _READ) for path in readable), *((path, _READ_FILE | _WRITE_FILE) for path in DEVICES)]
@@ -73,7 +82,10 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: str | No
     for path, allowed in rules:
         if os.access(path, os.F_OK):
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            possible = allowed if stat.S_ISDIR(os.fstat(place).st_mode) else allowed & _OF_FILES
+            if stat.S_ISDIR(os.fstat(place).st_mode):
+                possible = allowed
+            else:
+                possible = allowed & _OF_FILES
             called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", possible, place), 0))
             os.close(place)
     called(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

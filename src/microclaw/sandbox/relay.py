@@ -16,7 +16,11 @@ import sys
 
 def main(port: str, proxy: str, command: list[str]) -> None:
     """Errors end the job."""
-    path, family = f"/proc/self/fd/{proxy}" if proxy.isdigit() else proxy, socket.AF_UNIX
+    if proxy.isdigit():
+        path = f"/proc/self/fd/{proxy}"
+    else:
+        path = proxy
+    family = socket.AF_UNIX
     with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(family, socket.SOCK_DGRAM) as link:
         link.connect(path)
         socket.send_fds(link, [b"listening"], [listening.fileno()])

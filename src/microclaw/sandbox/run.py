@@ -121,7 +121,8 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
     if proxy is None:
         yield job
         return
-    loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+    loop = asyncio.get_running_loop()
+    serving = list[asyncio.Task[None]]()
 
     def take_socket() -> None:
         loop.remove_reader(listener)
@@ -140,7 +141,8 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
     ):
         path = Path(folder, "proxy.sock")  # as short as the kernel wants it
         listener.bind(str(path))
-        if (user := job_user()) is not None:
+        user = job_user()
+        if user is not None:
             os.chown(path, user, -1)
         loop.add_reader(listener, take_socket)
         try:
@@ -197,10 +199,15 @@ class _Run:
 
     def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
-        code, limits, end = self.started.process.wait(), self.job.limits, self.end
+        code = self.started.process.wait()
+        limits = self.job.limits
+        end = self.end
         end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
         # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
-        number = code - 128 if 128 < code < 128 + 32 else max(0, -code)
+        if 128 < code < 128 + 32:
+            number = code - 128
+        else:
+            number = max(0, -code)
         if end.ending != "ended":
             number = number or signal.SIGKILL
         elif number == signal.SIGXCPU:
@@ -254,5 +261,6 @@ class _Run:
 
     def _stop(self, why: Ending, reason: str = "") -> None:
         if self.end.ending == "ended":
-            self.end.ending, self.end.reason = why, reason
+            self.end.ending = why
+            self.end.reason = reason
         self.started.kill()

@@ -19,10 +19,24 @@ from typing import Final
 from msgspec import Struct
 
 # linux/bpf_common.h, linux/seccomp.h, linux/audit.h
-_LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x54, 0x06
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
-_EPERM, _ENOTTY, _ENOSYS, _ENOTSUP, _EAFNOSUPPORT = 1, 25, 38, 95, 97
+_LOAD = 0x20
+_JUMP = 0x05
+_JUMP_EQUAL = 0x15
+_JUMP_AT_LEAST = 0x35
+_AND = 0x54
+_RETURN = 0x06
+_ALLOW = 0x7FFF0000
+_KILL = 0x80000000
+_ERRNO = 0x00050000
+# in struct seccomp_data, little-endian
+_NUMBER_AT = 0
+_ARCHITECTURE_AT = 4
+_ARGUMENTS_AT = 16
+_EPERM = 1
+_ENOTTY = 25
+_ENOSYS = 38
+_ENOTSUP = 95
+_EAFNOSUPPORT = 97
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32: Final = 0x40000000
 _NEWER: Final = 450
@@ -96,7 +110,8 @@ _TERMINAL: Final = (0x5401, 0x802C542A, 0x5413, 0x540F, 0x5410, 0x541B, 0x5421, 
 """TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP, TIOCSPGRP, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, TIOCLINUX."""
 _PRCTL: Final = (1, 2, 3, 15, 16, 23, 29, 30, 36, 37, 38, 39, 41, 42, 0x53564D41)
 """Names, a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides."""
-_STREAM, _DATAGRAM = 1, 2
+_STREAM = 1
+_DATAGRAM = 2
 _NODE: Final = (0, 0x1000, 0x8000)  # plain files and pipes
 _RULES: Final[Mapping[str, Sequence[_Check]]] = {
     "clone": [_Check(_EPERM, 0, _CLONE_NEW, [0])],

@@ -140,8 +140,10 @@ class Wrapped(Struct):
 
 def start(job: SandboxJob) -> Wrapped:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
-    user, machine = job_user(), platform.machine()
-    if (filtered := job_filter(machine, network=job.proxy_socket is not None)) is None:
+    user = job_user()
+    machine = platform.machine()
+    filtered = job_filter(machine, network=job.proxy_socket is not None)
+    if filtered is None:
         step = "microclaw config set sandbox.backend container"
         raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
@@ -151,7 +153,10 @@ def start(job: SandboxJob) -> Wrapped:
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        more = {} if scoped or user is None else {"user": user, "group": user, "extra_groups": []}
+        if scoped or user is None:
+            more = {}
+        else:
+            more = {"user": user, "group": user, "extra_groups": []}
         held = waiting(words, command, filtered, opened, before=before, environment=environment, cwd="/", **more)
         with held as (process, pid):
             return _reached(process, pid, mark)
@@ -187,7 +192,8 @@ def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     """bubblewrap's words but its last ones, and the command."""
-    size, command = str(job.limits.disk_bytes), list(job.command)
+    size = str(job.limits.disk_bytes)
+    command = list(job.command)
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]

@@ -142,7 +142,9 @@ class ScheduleBook:
         person = self.roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
-        return None if Permission.ACT in MAY[person.role] else f"{person.name} is {role_words(person.role)} now"
+        if Permission.ACT in MAY[person.role]:
+            return None
+        return f"{person.name} is {role_words(person.role)} now"
 
 
 def _unknown(schedule_id: int) -> UnknownName:

@@ -22,7 +22,8 @@ _NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name 
 
 def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
     """Note the ids of the devices that it names. UnknownName when `device` is not a device."""
-    deed, named = schedule.deed, _named_in(schedule)
+    deed = schedule.deed
+    named = _named_in(schedule)
     if schedule.device is not None:
         named.append(devices.get(schedule.device).name)
     words = deed.text if isinstance(deed, Prompt) else schedule.what
@@ -36,15 +37,19 @@ def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
-    deed, device, then = schedule.deed, schedule.device, schedule.deed.devices
+    deed = schedule.deed
+    device = schedule.device
+    then = schedule.deed.devices
     now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
     # To be called, a device that is gone has its id: its name may be another device's by now.
     called = {reference: now.get(number, number) for number, name in then.items() for reference in (number, name)}
     shown = {reference: now.get(number, name) for number, name in then.items() for reference in (number, name)}
     if isinstance(deed, Prompt):
-        needed, deed = list(then), structs.replace(deed, text=_renamed(deed.text, shown), devices={})
+        needed = list(then)
+        deed = structs.replace(deed, text=_renamed(deed.text, shown), devices={})
     else:
-        needed, deed = _named_in(schedule), _with_devices(deed, called)
+        needed = _named_in(schedule)
+        deed = _with_devices(deed, called)
     if device is not None and not any(reference in called for reference in needed):
         needed = [device]
     gone = (name for number, name in then.items() if number not in now and (number in needed or name in needed))
@@ -59,7 +64,9 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
 
 def device_of(schedule: Schedule) -> str | None:
     """The name of the device it is about; None when that is gone, or when it names none."""
-    return None if schedule.lost is not None else next(iter(_named_in(schedule)), schedule.device)
+    if schedule.lost is not None:
+        return None
+    return next(iter(_named_in(schedule)), schedule.device)
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
@@ -73,7 +80,10 @@ def lost_device(schedule: Schedule) -> UnknownName:
 
 def _named_in(schedule: Schedule) -> list[str]:
     """The devices that the arguments of its call name."""
-    arguments = _object(schedule.deed.arguments) if isinstance(schedule.deed, ToolAct) else {}
+    if isinstance(schedule.deed, ToolAct):
+        arguments = _object(schedule.deed.arguments)
+    else:
+        arguments = {}
     return [value for key in _NAMING if isinstance(value := arguments.get(key), str)]
 
 
@@ -92,7 +102,9 @@ def _object(arguments: str) -> Mapping[str, object]:
         value = json.loads(arguments)
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _is_named(name: str, words: str) -> bool:

@@ -35,7 +35,10 @@ def is_due_more_often(timing: Timing, limit: int, first_ms: int | None) -> bool:
     """True if it is due more than `limit` times in the hour that begins with its first time."""
     due_ms = first_ms
     for _ in range(limit):
-        due_ms = None if due_ms is None else next_due(timing, due_ms)
+        if due_ms is None:
+            due_ms = None
+        else:
+            due_ms = next_due(timing, due_ms)
     return first_ms is not None and due_ms is not None and due_ms < first_ms + HOUR_MS
 
 
@@ -49,7 +52,8 @@ def check_cron(expression: str, zone: str) -> Cron:
 
 def zone_of(name: str) -> ZoneInfo:
     """The zone of this name. ScheduleRefused when there is none."""
-    if (zone := find_zone(name)) is None:
+    zone = find_zone(name)
+    if zone is None:
         raise ScheduleRefused(f"there is no time zone {name[:80]!r}", next_step="name one as in Europe/Berlin")
     return zone
 

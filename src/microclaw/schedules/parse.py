@@ -40,11 +40,16 @@ def parse_when(when: str | When, now: datetime) -> Timing:
 
     The zone of `now` is an IANA one.
     """
-    text = when if isinstance(when, str) else when_text(when)
+    if isinstance(when, str):
+        text = when
+    else:
+        text = when_text(when)
     if len(text) > MAX_CHARS:
         raise ScheduleRefused(f"a time has at most {MAX_CHARS} characters, this has {len(text)}", next_step=FORMS)
     try:
-        return _read(when, now) if isinstance(when, str) else _timing(when, now, text)
+        if isinstance(when, str):
+            return _read(when, now)
+        return _timing(when, now, text)
     except (ValueError, OverflowError) as exc:
         # 25 o'clock, the 30th of February, a day beyond the calendar's end.
         raise ScheduleRefused(f"{text[:60]!r} is not in the calendar", next_step=FORMS) from exc
@@ -52,9 +57,11 @@ def parse_when(when: str | When, now: datetime) -> Timing:
 
 def _read(text: str, now: datetime) -> Timing:
     plain = " ".join(text.split())
-    if (cron := _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))) is not None:
+    cron = _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))
+    if cron is not None:
         return check_cron(cron[1], _zone(now).key)
-    if (two := _TWO_CLOCKS.fullmatch(plain)) is not None:
+    two = _TWO_CLOCKS.fullmatch(plain)
+    if two is not None:
         days, first, half, second, other_half = two.groups(default="")
         if bool(half) != bool(other_half):
             # "at 7 and 9 pm" may mean 7 in the morning.
@@ -62,13 +69,17 @@ def _read(text: str, now: datetime) -> Timing:
             raise ScheduleRefused(text, next_step='say it of both: "every day at 7 am and 9 pm"')
         return _twice(_read(f"{days}at {first}{half}", now), _read(f"{days}at {second}{other_half}", now))
     said = re.sub(r"^hourly$", "every 3600000 ms", normalize_quantities(text))
-    if (repeated := _EVERY.fullmatch(said)) is not None:
+    repeated = _EVERY.fullmatch(said)
+    if repeated is not None:
         return _every(int(repeated[1]), now)
     if _SOME_DAYS.fullmatch(said):
         raise ScheduleRefused(
             f"{text!r}: days and weeks are counted by the calendar", next_step='name the days: "every monday at 7:00"'
         )
-    said = f"on {said}" if _ON_DAYS.match(said) else said
+    if _ON_DAYS.match(said):
+        said = f"on {said}"
+    else:
+        said = said
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
         raise ScheduleRefused(f"{text[:60]!r} is no time that I understand", next_step=FORMS)

@@ -50,7 +50,10 @@ class Clock:
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         """Return at `until_ms`, when `news` is set, or after a minute, as somebody may set the clock."""
-        wait_ms = _LONGEST_WAIT_MS if until_ms is None else min(_LONGEST_WAIT_MS, until_ms - self.now_ms())
+        if until_ms is None:
+            wait_ms = _LONGEST_WAIT_MS
+        else:
+            wait_ms = min(_LONGEST_WAIT_MS, until_ms - self.now_ms())
         try:
             async with asyncio.timeout(max(0.001, wait_ms / 1000)):
                 await news.wait()
@@ -118,7 +121,8 @@ class Runner:
                 await _log_failure(self.take_up(at_start=True))
                 while True:
                     self._news.clear()
-                    next_ms, failure = None, None
+                    next_ms = None
+                    failure = None
                     try:
                         next_ms = await self._look()
                     except Exception as exc:  # tried again within a minute
@@ -153,7 +157,8 @@ class Runner:
     async def _look(self) -> int | None:
         """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
         now_ms = self.clock.now_ms()
-        is_set_back, self._looked_ms = now_ms < self._looked_ms, now_ms
+        is_set_back = now_ms < self._looked_ms
+        self._looked_ms = now_ms
         failure: Exception | None = None
         for schedule, due_ms in await self._waiting():
             try:
@@ -174,7 +179,10 @@ class Runner:
 
     async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
         """After the clock was set back, give a schedule that is far ahead its next time again."""
-        nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
+        if isinstance(schedule.timing, Once):
+            nearer_ms = None
+        else:
+            nearer_ms = next_due(schedule.timing, now_ms)
         if nearer_ms is not None and due_ms > nearer_ms + HOUR_MS:  # less may be a wait for a model
             await self.book.table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
 
@@ -184,7 +192,8 @@ class Runner:
             _log.warning("%s is paused: %s", _name(schedule), refusal)
             await self.book.hold(schedule.schedule_id, refusal)
             return
-        next_ms, note = next_due(schedule.timing, now_ms), ""
+        next_ms = next_due(schedule.timing, now_ms)
+        note = ""
         if now_ms - due_ms > LATE_MS:
             note = f"this was due at {self.book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
         if await self.is_running(schedule.schedule_id):
@@ -231,14 +240,19 @@ class Runner:
             asked = f"schedules asked a model {len(wakes)} times within an hour"
             await self._pause(frequent, f"{asked}, {self.wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
-            room_ms = wakes[0].claimed_ms + HOUR_MS if wakes else now_ms + HOUR_MS
+            if wakes:
+                room_ms = wakes[0].claimed_ms + HOUR_MS
+            else:
+                room_ms = now_ms + HOUR_MS
             await self.book.table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 
     async def _begin(
         self, schedule: Schedule, due_ms: int, next_ms: int | None, note: str = "", *, paused_too: bool = False
     ) -> None:
-        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self.clock.now_ms()
+        number = schedule.schedule_id
+        woke = isinstance(schedule.deed, Prompt)
+        now_ms = self.clock.now_ms()
         claim = self.book.table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too)
         if await claim:
             self._start(schedule, due_ms, note)
@@ -258,7 +272,10 @@ class Runner:
             started = partial(self.book.table.started, number, due_ms)
             outcome = await self.perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
-            then = f" (next: {exc.next_step})" if exc.next_step else ""
+            if exc.next_step:
+                then = f" (next: {exc.next_step})"
+            else:
+                then = ""
             state: RunEnd = "unknown" if exc.code == OutcomeUnknown.code else "failed"
             outcome = Outcome(state, f"{exc.message}{then}")
         except Exception:
@@ -268,7 +285,11 @@ class Runner:
             self.running.discard(number)
         await _log_failure(self._keep_end(schedule, due_ms, outcome), f"the end of {_name(schedule)}")
         if not outcome.told:
-            failed, late = "failed: " if outcome.state == "failed" else "", f"; {note}" if note else ""
+            failed = "failed: " if outcome.state == "failed" else ""
+            if note:
+                late = f"; {note}"
+            else:
+                late = ""
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
         if outcome.state == "failed":
             await _log_failure(self._pause_failing(schedule), _name(schedule))
@@ -346,7 +367,8 @@ async def run_at(
     timing: Timing, work: Callable[[], Awaitable[object]], clock: Clock, *, at_start: bool = False
 ) -> None:
     """Do `work` at each of these times, and at the start if it is told to, until it fails or is cancelled."""
-    never, due_ms = asyncio.Event(), 0 if at_start else None
+    never = asyncio.Event()
+    due_ms = 0 if at_start else None
     while True:
         if due_ms is not None and clock.now_ms() >= due_ms:
             await work()

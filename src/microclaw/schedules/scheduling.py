@@ -79,10 +79,16 @@ class Scheduling(Struct, frozen=True):
 
         Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused.
         """
-        timing, said = self.book.timing(when, timezone), when if isinstance(when, str) else when_text(when)
+        timing = self.book.timing(when, timezone)
+        if isinstance(when, str):
+            said = when
+        else:
+            said = when_text(when)
         await self.book.check_room()
         deed, what, device = await self._deed(call, do, tool, arguments or {}, device)
-        permission, words, lines = Permission.ACT, what, [what]
+        permission = Permission.ACT
+        words = what
+        lines = [what]
         warning = None
         if isinstance(deed, ToolAct):
             there = call if device is None else replace(call, device=device)  # as it will be when it is due
@@ -99,7 +105,10 @@ class Scheduling(Struct, frozen=True):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if isinstance(deed, Prompt) and self.reads_others(deed.text):
             waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
-            warning = waits if warning is None else f"{warning}; {waits}"
+            if warning is None:
+                warning = waits
+            else:
+                warning = f"{warning}; {waits}"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
         new = Schedule(
@@ -123,7 +132,9 @@ class Scheduling(Struct, frozen=True):
         for device in self.book.devices.list():
             if reference in (device.name, device.device_id) and device.is_away:
                 away = f"{device.name} is away now"
-                return away if warning is None else f"{warning}; {away}"
+                if warning is None:
+                    return away
+                return f"{warning}; {away}"
         return warning
 
     async def tried(self, call: Call, plan: Plan) -> Plan:
@@ -137,13 +148,17 @@ class Scheduling(Struct, frozen=True):
         untried = await self.try_planned(deed.tool, deed.arguments, replace(call, device=plan.new.device))
         if untried is None:
             return plan
-        warning = untried if plan.warning is None else f"{plan.warning}; {untried}"
+        if plan.warning is None:
+            warning = untried
+        else:
+            warning = f"{plan.warning}; {untried}"
         return replace(plan, warning=warning)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
         now_ms = self.book.now_ms()
-        moment, today = self.book.moment(at_ms, zone), self.book.moment(now_ms, zone).date()
+        moment = self.book.moment(at_ms, zone)
+        today = self.book.moment(now_ms, zone).date()
         day = {0: "today", 1: "tomorrow"}.get((moment.date() - today).days, f"{moment:%A}")
         clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
         return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"

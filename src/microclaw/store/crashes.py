@@ -55,11 +55,15 @@ class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
 
     @property
     def what(self) -> str:
-        return f"program {self.program}" if self.kind == "program" else self.kind
+        if self.kind == "program":
+            return f"program {self.program}"
+        return self.kind
 
     @property
     def boards(self) -> str:
-        return ", ".join(self.devices) if len(self.devices) <= 3 else f"{len(self.devices)} boards"
+        if len(self.devices) <= 3:
+            return ", ".join(self.devices)
+        return f"{len(self.devices)} boards"
 
 
 class StoredCrash(Struct, frozen=True):

@@ -297,7 +297,9 @@ def _rewrite(connection: Connection, job: Job[Any]) -> None:
 
 
 def _in_our_words(connection: Connection, exc: Exception) -> Exception:
-    return connection.store_error(exc) if isinstance(exc, connection.errors) else exc
+    if isinstance(exc, connection.errors):
+        return connection.store_error(exc)
+    return exc
 
 
 def _write_something(sql: Sql) -> None:

@@ -56,7 +56,10 @@ def _open_minutes(sql: Sql, now_ms: int) -> tuple[int, int, int, int]:
     closed_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS)
     minutes_ms, hours_ms = sql.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
     first_ms = scalar(sql, "SELECT min(at_ms) FROM telemetry_raw WHERE at_ms >= ?", (minutes_ms,))
-    begin_ms = closed_ms if first_ms is None else min(floor_ms(first_ms, MINUTE_MS), closed_ms)
+    if first_ms is None:
+        begin_ms = closed_ms
+    else:
+        begin_ms = min(floor_ms(first_ms, MINUTE_MS), closed_ms)
     return max(begin_ms, minutes_ms), closed_ms, minutes_ms, hours_ms
 
 
@@ -97,7 +100,10 @@ def _make_buckets(
 ) -> None:
     """Of each series, made again of what they are made of; one that is there stays where some of that is deleted."""
     news = ", ".join(f"{column} = excluded.{column}" for column in ("low", "high", "mean", "count"))
-    over = "DO NOTHING" if begin_ms < gone_ms else f"(series_id, at_ms) DO UPDATE SET {news}"
+    if begin_ms < gone_ms:
+        over = "DO NOTHING"
+    else:
+        over = f"(series_id, at_ms) DO UPDATE SET {news}"
     sql.execute(
         f"""INSERT INTO {table} (series_id, at_ms, low, high, mean, count)
         SELECT series_id, at_ms / {step_ms} * {step_ms} AS bucket, {values} FROM {source}
@@ -117,7 +123,9 @@ def _end_of_rows(sql: Sql, begin_ms: int, end_ms: int, count: int) -> int:
     """The end of whole minutes from `begin_ms` on, of one at least, that have about so many values."""
     query = "SELECT at_ms FROM telemetry_raw WHERE at_ms >= ? ORDER BY at_ms LIMIT 1 OFFSET ?"
     row_ms = scalar(sql, query, (begin_ms, count))
-    return end_ms if row_ms is None else min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
+    if row_ms is None:
+        return end_ms
+    return min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
 
 
 def _delete_buckets(sql: Sql, table: str, series: Sequence[int], cut_ms: int, most: int) -> int:

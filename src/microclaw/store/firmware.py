@@ -129,13 +129,19 @@ class ForeignRow(Struct, frozen=True):
 
 
 class FirmwareKeyTable(RowTable[KeyRow]):
-    _kind, _name, _key, _order = KeyRow, "firmware_keys", "key_id", "added_ms, key_id"
+    _kind = KeyRow
+    _name = "firmware_keys"
+    _key = "key_id"
+    _order = "added_ms, key_id"
 
 
 class FirmwareTable(RowTable[ReleaseRow]):
     """Releases, the newest first, and their offers. News of other hosts are those of offers."""
 
-    _kind, _name, _key, _order = ReleaseRow, "firmware_releases", "release_id", "release_id DESC"
+    _kind = ReleaseRow
+    _name = "firmware_releases"
+    _key = "release_id"
+    _order = "release_id DESC"
     followed = frozenset({"firmware_offers"})
 
     def __init__(self, database: Database) -> None:
@@ -154,7 +160,8 @@ class FirmwareTable(RowTable[ReleaseRow]):
         key = (new.name, new.board, new.channel, new.device, new.version, new.allow_downgrade)
         where = """firmware_releases WHERE name = ? AND board = ? AND channel = ? AND device = ? AND version = ?
             AND allow_downgrade = ? AND withdrawn_ms IS NULL"""
-        if there := [row for row in select(sql, ReleaseRow, where, key) if _share(row.revisions, new.revisions)]:
+        there = [row for row in select(sql, ReleaseRow, where, key) if _share(row.revisions, new.revisions)]
+        if there:
             raise ConfigError(
                 f"{new.name} {new.version} for {new.board or 'every board'} is published already, as release "
                 f"{there[0].release_id}",
@@ -167,7 +174,8 @@ class FirmwareTable(RowTable[ReleaseRow]):
 
     async def release(self, release_id: int) -> ReleaseRow:
         """Raises UnknownName."""
-        if (found := await self.get(release_id)) is None:
+        found = await self.get(release_id)
+        if found is None:
             raise UnknownName(f"there is no release {release_id}", next_step="microclaw firmware list")
         return found
 
@@ -247,21 +255,27 @@ def status_in(sql: Sql, device_id: str, status: OtaStatus, running: str | None, 
     hello: only a board that runs the version of its new files is healthy on them.
     """
     version = clean_text(status.version, one_line=True, limit=MAX_VERSION_CHARS)
-    error = None if status.error is None else clean_text(status.error, one_line=True, limit=MAX_ERROR_CHARS)
+    if status.error is None:
+        error = None
+    else:
+        error = clean_text(status.error, one_line=True, limit=MAX_ERROR_CHARS)
     offer = _newest(sql, "device_id = ? AND version = ?", device_id, version)
     if offer is None or offer.is_over:
         if offer is None or offer.state != status.state:
             row = ForeignRow(device_id, version, status.state, float(status.progress), error, now_ms)
             insert(sql, "firmware_foreign", row, over=("device_id",))
         return None
-    state, release = status.state, _release_of(sql, offer)
+    state = status.state
+    release = _release_of(sql, offer)
     gave_up = (state, error) == ("idle", "cancelled") or (
         state == "failed" and (error or "").startswith("download_failed")
     )
     if state == "healthy" and not _shows_it(release, offer, running):
-        state, error = "failed", f"unproved: it says healthy, and runs {running or 'what it does not say'}"
+        state = "failed"
+        error = f"unproved: it says healthy, and runs {running or 'what it does not say'}"
     elif gave_up and release.withdrawn_ms is not None:  # it ended for what the host said
-        state, error = "idle", WITHDRAWN
+        state = "idle"
+        error = WITHDRAWN
     return _changed(sql, replace(offer, progress=float(status.progress)), state, error, now_ms)
 
 

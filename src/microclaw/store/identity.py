@@ -91,7 +91,8 @@ class IdentityTable(Table):
     def pin_authority(self, sql: Sql, fingerprint: str, at_ms: int) -> None:
         """Remember the authority; StoreError when another one is remembered."""
         sql.execute("INSERT INTO authority VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (fingerprint, at_ms))
-        if (known := pinned_authority(sql)) != fingerprint:
+        known = pinned_authority(sql)
+        if known != fingerprint:
             raise StoreError(
                 f"the store's devices trust the authority {known}, not {fingerprint}",
                 next_step="start the host again: it says what to do",
@@ -208,7 +209,10 @@ class IdentityTable(Table):
 class XiaozhiClientTable(RowTable[XiaozhiClientRow]):
     """The installation of each device that was paired last; none once its credentials were revoked."""
 
-    _kind, _name, _key, _order = XiaozhiClientRow, "xiaozhi_clients", "device_id", "device_id"
+    _kind = XiaozhiClientRow
+    _name = "xiaozhi_clients"
+    _key = "device_id"
+    _order = "device_id"
 
 
 def pinned_authority(sql: Sql) -> str | None:

@@ -60,7 +60,8 @@ class InboxTable(TimedTable):
         if inbound.key is not None:
             for known in _rows(sql, "channel = ? AND key = ?", (inbound.channel, inbound.key)):
                 return known, True
-        now_ms, host = self._now_ms(), self.host
+        now_ms = self._now_ms()
+        host = self.host
         if begun and host is not None:  # the new message would be the newest of all
             begun = scalar(sql, _OLDER_ELSEWHERE, (inbound.channel, inbound.chat_id, 2**62, host)) is None
         more: dict[str, Any] = {"received_ms": now_ms, "starts": int(begun), "state": "waiting", "host": host}
@@ -96,7 +97,8 @@ class InboxTable(TimedTable):
         """Make what these hosts have this one's: messages without an answer, effects without an end. What another host
         took first is not in the answer."""
         assert self.host is not None, "a store of one host has nothing of others"
-        waiting, effects = list[int](), list[EffectKey]()
+        waiting = list[int]()
+        effects = list[EffectKey]()
         for host in hosts:
             moved = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id, state"
             rows = sql.execute(moved, (self.host, host)).fetchall()

@@ -120,7 +120,8 @@ class Journal(TimedTable):
 
     def ending(self, key: EffectKey, result: str, *, ok: bool) -> Work:
         """The end of an effect that started."""
-        now_ms, state = self._now_ms(), "done" if ok else "failed"
+        now_ms = self._now_ms()
+        state = "done" if ok else "failed"
         where = {"turn_id": key.turn, "iteration": key.iteration, "position": key.position}
 
         def end(sql: Sql) -> None:
@@ -129,7 +130,10 @@ class Journal(TimedTable):
             if self.host is not None and found is not None and found[1] != self.host:
                 raise taken_over(f"effect {tuple(key)}", found[1])
             if found is None or found[0] not in ("planned", "started"):
-                there = "is not in the journal" if found is None else f"is {found[0]}"
+                if found is None:
+                    there = "is not in the journal"
+                else:
+                    there = f"is {found[0]}"
                 raise StoreError(f"effect {tuple(key)} {there}: it cannot become {state}")
             update(sql, "effects", where, state=state, result=result, finished_ms=now_ms)
 

@@ -49,7 +49,10 @@ class EventRow(Struct, frozen=True):
 class LinkEventTable(RowTable[Presence]):
     """Presence of every device that ever connected, and events."""
 
-    _kind, _name, _key, _order = Presence, "link_presence", "device_id", "device_id"
+    _kind = Presence
+    _name = "link_presence"
+    _key = "device_id"
+    _order = "device_id"
 
     followed = frozenset({"link_events"})
 
@@ -92,7 +95,9 @@ class LinkTaskTable(Table):
     def take(self, sql: Sql, task: OpenTask) -> OpenTask | None:
         """Make it this host's; None where another host took it, or it has its end."""
         taken = update(sql, "link_tasks", asdict(task), host=self.host).rowcount
-        return replace(task, host=self.host) if taken else None
+        if taken:
+            return replace(task, host=self.host)
+        return None
 
 
 def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:

@@ -93,7 +93,10 @@ class MqttBuffer(Table):
 class MqttPublishedTable(RowTable[PublishedDevice]):
     """The devices at the broker, so that they can be removed when a device goes while nobody is connected."""
 
-    _kind, _name, _key, _order = PublishedDevice, "mqtt_published", "device_id", "device_id"
+    _kind = PublishedDevice
+    _name = "mqtt_published"
+    _key = "device_id"
+    _order = "device_id"
 
     @writes
     def host_id(self, sql: Sql, new_id: str) -> str:
@@ -114,7 +117,8 @@ def _make_room(sql: Sql, wanted_bytes: int) -> None:
         last = 0
         for number, size in sql.execute(query, (kind, max(wanted_bytes, 0) // ROW_BYTES + 1)).fetchall():
             if wanted_bytes > 0:
-                last, wanted_bytes = number, wanted_bytes - size
+                last = number
+                wanted_bytes = wanted_bytes - size
         lost = _delete(sql, "kind = ? AND number <= ?", (kind, last))
         sql.execute("UPDATE mqtt_sizes SET lost = lost + ? WHERE kind = ?", (lost, kind))
 

@@ -125,7 +125,8 @@ class NoteTable(Table):
         long = [term for count, term in found if count == 0 and len(term) >= 6 and not is_unspaced(term)]
         found += counted(f"{term} *" for term in long)  # of four letters, with the quotes
         found = sorted(one for one in found if one[0])
-        rare, total = list[str](), 0
+        rare = list[str]()
+        total = 0
         for count, term in found:
             if count <= _COMMON and total + count <= _RANKED:
                 rare.append(term)

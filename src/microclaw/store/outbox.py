@@ -70,7 +70,8 @@ class OutboxTable(TimedTable):
     def delivered_soon(self, outbound_id: int) -> None:
         """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
         that no other host reads."""
-        one, now_ms = {"outbound_id": outbound_id, "delivered_ms": None}, self._now_ms()
+        one = {"outbound_id": outbound_id, "delivered_ms": None}
+        now_ms = self._now_ms()
         self.database.write_later(lambda sql: update(sql, "outbox", one, delivered_ms=now_ms))
 
     @writes
@@ -84,7 +85,10 @@ class OutboxTable(TimedTable):
         self, sql: Sql, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        only = "" if chats is None else f"AND chat_id {one_of(chats)}"
+        if chats is None:
+            only = ""
+        else:
+            only = f"AND chat_id {one_of(chats)}"
         where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
         return select(sql, OutboxRow, where, (channel, *(chats or ()), limit))
 

@@ -144,5 +144,7 @@ class CredentialTable(RowTable[C]):
 
 
 class PersonTokenTable(CredentialTable[Token]):
-    _kind, _name, _key = Token, "person_tokens", "token_id"
+    _kind = Token
+    _name = "person_tokens"
+    _key = "token_id"
     followed = frozenset({"people", "person_tokens"})

@@ -190,7 +190,9 @@ class SharedDatabase(Database):
         if self._aside is None or self._aside.closed:
             return "127.0.0.1"
         with socket.socket(fileno=os.dup(self._aside.fileno())) as end:
-            return str(end.getsockname()[0]) if end.family != socket.AF_UNIX else "127.0.0.1"
+            if end.family != socket.AF_UNIX:
+                return str(end.getsockname()[0])
+            return "127.0.0.1"
 
     async def aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """One statement of PostgreSQL's beside the writes, which waits for no lock and no disk: for what is of seconds.
@@ -219,7 +221,9 @@ class SharedDatabase(Database):
             self._aside = await self._connected()
             await self._aside.execute("SET synchronous_commit = off")
         cursor = await self._aside.execute(sql.replace("?", "%s"), values)
-        return await cursor.fetchall() if cursor.description else []
+        if cursor.description:
+            return await cursor.fetchall()
+        return []
 
     async def _connected(self) -> psycopg.AsyncConnection:
         place = parameters(self.url, f"microclaw {self.host}")

@@ -119,7 +119,8 @@ class PostgresConnection:
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
-                connection, self._waiting = self._open(), []
+                connection = self._open()
+                self._waiting = []
                 mark = f"SELECT mark FROM last_commits WHERE host = '{self._host}'"  # noqa: S608 - an id
                 found = self._send(*_LOCKED, mark).fetchone()
                 self._send("COMMIT")
@@ -170,7 +171,9 @@ class PostgresConnection:
         if sql in _SAVEPOINTS:
             return self._savepoint(sql)
         one = self._statement(sql, values)
-        return self._send() if one.table is None or "RETURNING" in sql else one
+        if one.table is None or "RETURNING" in sql:
+            return self._send()
+        return one
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         rows = [self._statement(sql, row) for row in values]
@@ -190,12 +193,16 @@ class PostgresConnection:
         if sql == "ROLLBACK TO job":
             while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
                 self._waiting.pop()
-            return self._waiting[-1] if self._waiting else self._send(sql)
+            if self._waiting:
+                return self._waiting[-1]
+            return self._send(sql)
         if self._connection.info.transaction_status == TransactionStatus.INERROR:
             raise StoreError("a statement failed, and the job went on")
         has_changes = bool(self._waiting) and self._waiting[-1].table is not None
         self._wait(sql)
-        return self._send() if sql == "RELEASE job" and has_changes else self._waiting[-1]
+        if sql == "RELEASE job" and has_changes:
+            return self._send()
+        return self._waiting[-1]
 
     def _wait(self, *texts: str, table: str | None = None) -> None:
         self._waiting += [Waiting(self, text, table) for text in texts]
@@ -204,7 +211,8 @@ class PostgresConnection:
         """Send what waits, and these; the cursor is at the last of their answers."""
         assert self._connection is not None
         self._wait(*texts)
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting
+        self._waiting = []
         cursor = psycopg.ClientCursor(self._connection)
         self._asked_at = time.monotonic()
         try:

@@ -32,7 +32,9 @@ class _Number(psycopg.adapt.Loader):
 
     def load(self, data: Any) -> int | float:
         text = bytes(data).decode()
-        return int(text) if text.lstrip("-").isdigit() else float(text)
+        if text.lstrip("-").isdigit():
+            return int(text)
+        return float(text)
 
 
 @lru_cache(maxsize=2048)
@@ -73,7 +75,9 @@ def tables_in_its_words(text: str) -> list[str]:
 @lru_cache(maxsize=2048)
 def changed_table(sql: str) -> str | None:
     found = _CHANGES.match(sql)
-    return None if found is None else found[1].lower()
+    if found is None:
+        return None
+    return found[1].lower()
 
 
 def adapt(connection: psycopg.Connection) -> None:

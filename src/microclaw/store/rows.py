@@ -149,7 +149,9 @@ def values_of(row: object) -> dict[str, Any]:
 def scalar(sql: Sql, query: str, values: Values = ()) -> Any:
     """The first value of the first row; None without a row."""
     row = sql.execute(query, values).fetchone()
-    return None if row is None else row[0]
+    if row is None:
+        return None
+    return row[0]
 
 
 def exists(sql: Sql, table: str, **where: object) -> bool:
@@ -184,9 +186,15 @@ def keep_newest(sql: Sql, table: str, most: int, number: str, also: str = "", **
 
 def matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
     """A condition and its values; None is NULL, and a tuple has all the values that are meant."""
-    parts, values = list[str](), list[object]()
+    parts = list[str]()
+    values = list[object]()
     for column, value in where.items():
-        some = value if isinstance(value, tuple) else () if value is None else (value,)
+        if isinstance(value, tuple):
+            some = value
+        elif value is None:
+            some = ()
+        else:
+            some = (value,)
         parts.append(f"{column} IS NULL" if value is None else f"{column} {one_of(some)}")
         values += some
     return " AND ".join(parts) or "true", tuple(values)
@@ -211,7 +219,10 @@ def insert(
     query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
     if over is not None:
         news = ", ".join(f"{column} = excluded.{column}" for column in values if column not in over)
-        query += f" ON CONFLICT ({', '.join(over)}) DO UPDATE SET {news}" if over else " ON CONFLICT DO NOTHING"
+        if over:
+            query += f" ON CONFLICT ({', '.join(over)}) DO UPDATE SET {news}"
+        else:
+            query += " ON CONFLICT DO NOTHING"
     if number is None:
         return connection.execute(query, tuple(values.values())).rowcount
     (given,) = connection.execute(f"{query} RETURNING {number}", tuple(values.values())).fetchone()
@@ -225,7 +236,8 @@ def _plan(kind: type[Any]) -> tuple[tuple[str, str, Any, Any], ...]:
 
 @cache
 def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
-    types, beside = typing.get_type_hints(kind), getattr(kind, "beside", ())
+    types = typing.get_type_hints(kind)
+    beside = getattr(kind, "beside", ())
     return tuple(
         (name, column, *stored_form(types[name], f"{kind.__name__}.{name}"))
         for name, column in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
@@ -235,7 +247,10 @@ def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
 
 def stored_form(kind: Any, what: str) -> tuple[Any, Any]:
     """The functions that read and write a type, each None where values stay as they are; StoreError for any other."""
-    parts = typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
+    if typing.get_origin(kind) in (Union, UnionType):
+        parts = typing.get_args(kind)
+    else:
+        parts = (kind,)
     if kind is bool or all(part in _PLAIN or typing.get_origin(part) is Literal for part in parts):
         return bool if kind is bool else None, None
     if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -243,7 +258,9 @@ def stored_form(kind: Any, what: str) -> tuple[Any, Any]:
 
     def read(text: str | None) -> Any:
         try:
-            return None if text is None else convert(json.loads(text), kind)
+            if text is None:
+                return None
+            return convert(json.loads(text), kind)
         except (ValueError, ValidationError) as exc:
             step = "restore the home directory from a backup"
             raise StoreError(f"the stored {what} cannot be read: {exc}", next_step=step) from exc

@@ -135,7 +135,10 @@ class RunRow(Struct, frozen=True):
 class ScheduleTable(RowTable[Schedule]):
     """Every write is on the disk when it returns."""
 
-    _kind, _name, _key, _order = Schedule, "schedules", "schedule_id", "schedule_id"
+    _kind = Schedule
+    _name = "schedules"
+    _key = "schedule_id"
+    _order = "schedule_id"
     followed = frozenset({"schedules"})
 
     @reads

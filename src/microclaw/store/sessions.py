@@ -86,7 +86,8 @@ class Sessions(TimedTable):
 
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """The work that adds them inside a transaction."""
-        name, now_ms = session_name(channel, chat_id), self._now_ms()
+        name = session_name(channel, chat_id)
+        now_ms = self._now_ms()
         return lambda sql: append_messages(sql, name, messages, now_ms)
 
     @reads
@@ -180,7 +181,10 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     if found:
         raise UnknownName(f"{len(found)} conversations are {name[:80]!r}", next_step=f"name one of {', '.join(found)}")
     near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.3))
-    hint = f"did you mean {near}? " if near else ""
+    if near:
+        hint = f"did you mean {near}? "
+    else:
+        hint = ""
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw memory sessions")
 
 
@@ -211,7 +215,10 @@ def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now
     at_s = scalar(sql, "SELECT max(at_s) FROM session_messages WHERE name = ?", (name,))
     for message, line in zip(messages, lines, strict=True):
         ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
-        at_s = ts if at_s is None else max(at_s, ts)
+        if at_s is None:
+            at_s = ts
+        else:
+            at_s = max(at_s, ts)
         insert(sql, "session_messages", None, name=name, at_s=at_s, adopted=0, line=line)
 
 
@@ -232,7 +239,8 @@ def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
         size += len(line) + 1
         if found and size > TAIL_BYTES:
             break
-        if (message := parse_message(line)) is not None:
+        message = parse_message(line)
+        if message is not None:
             found.append(message)
     return tuple(found[::-1])
 

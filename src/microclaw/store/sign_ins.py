@@ -47,7 +47,9 @@ class SignIn(Struct, frozen=True):
 
 
 class SignInTable(CredentialTable[SignIn]):
-    _kind, _name, _key = SignIn, "sign_ins", "sign_in_id"
+    _kind = SignIn
+    _name = "sign_ins"
+    _key = "sign_in_id"
     followed = frozenset({"people", "sign_ins"})
 
 
@@ -63,4 +65,7 @@ class PasswordRow(Struct, frozen=True):
 
 
 class PasswordTable(RowTable[PasswordRow]):
-    _kind, _name, _key, _order = PasswordRow, "person_passwords", "person_id", "person_id"
+    _kind = PasswordRow
+    _name = "person_passwords"
+    _key = "person_id"
+    _order = "person_id"

@@ -210,7 +210,8 @@ def _told(path: Path, done: str = "used") -> Iterator[None]:
     try:
         yield
     except ERRORS as exc:
-        disk, step = os.statvfs(path.parent), RESTORE
+        disk = os.statvfs(path.parent)
+        step = RESTORE
         if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
             step = f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
         raise StoreError(f"the store {path} cannot be {done}: {exc}", next_step=step) from exc

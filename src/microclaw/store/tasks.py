@@ -73,7 +73,10 @@ class TaskRow(Struct, frozen=True):
 class TaskTable(RowTable[TaskRow]):
     """Tasks of one database, by number."""
 
-    _kind, _name, _key, _order = TaskRow, "code_tasks", "task_number", "task_number"
+    _kind = TaskRow
+    _name = "code_tasks"
+    _key = "task_number"
+    _order = "task_number"
 
     @writes
     def take(self, sql: Sql, row: TaskRow) -> bool:

@@ -79,8 +79,12 @@ class TelemetryTable(Table):
         wanted = {number: key for number, key in sql.execute(of, (device_id,)) if key in keys}
         minutes_ms, hours_ms = sql.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
         minutes_end = 0 if source == "raw" else minutes_ms
-        hours_end = min(hours_ms, minutes_ms) if source == "hours" else 0
-        parts, values = [], []
+        if source == "hours":
+            hours_end = min(hours_ms, minutes_ms)
+        else:
+            hours_end = 0
+        parts = []
+        values = []
         for table, buckets, begin, end in (
             ("telemetry_hours", "low, high, mean, count", since_ms, min(until_ms, hours_end)),
             ("telemetry_minutes", "low, high, mean, count", max(since_ms, hours_end), min(until_ms, minutes_end)),

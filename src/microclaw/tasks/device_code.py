@@ -55,7 +55,10 @@ class DeviceCode(msgspec.Struct, frozen=True):
         def told(lines: Sequence[str]) -> None:
             nonlocal progress
             shares = [float(found[1]) for line in lines if (found := _PROGRESS.fullmatch(line)) is not None]
-            progress = shares[-1] if shares else progress
+            if shares:
+                progress = shares[-1]
+            else:
+                progress = progress
             tell(clean_text(lines[-1], one_line=True, limit=200), progress)
 
         return _end(await self.tasks.follow(await self.tasks.submit(order), told))
@@ -87,8 +90,13 @@ def _end(row: TaskRow) -> TaskEnd:
     if row.state == "done":
         return TaskEnd(is_done=True, text=printed)
     if row.ending == "ended":
-        code, why = "code_failed", f"it ended with exit code {row.exit_code}"
+        code = "code_failed"
+        why = f"it ended with exit code {row.exit_code}"
     else:
-        code, why = row.ending, row.reason or f"task {row.number} ended early"
-    said = f"; it printed: {clean_text(printed[-1_000:], one_line=True)}" if printed.strip() else ""
+        code = row.ending
+        why = row.reason or f"task {row.number} ended early"
+    if printed.strip():
+        said = f"; it printed: {clean_text(printed[-1_000:], one_line=True)}"
+    else:
+        said = ""
     return TaskEnd(is_done=False, text=failure_text(code, f"{why}{said}", "correct the code, or ask for less"))

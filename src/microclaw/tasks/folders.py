@@ -17,7 +17,8 @@ from microclaw.store.tasks import FileRow
 
 _log = logging.getLogger(__name__)
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_KEPT, _OUTPUT = "files", "output"
+_KEPT = "files"
+_OUTPUT = "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _SUFFIXES: Final = {
     ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",

@@ -29,7 +29,10 @@ def check_may_run(roles: Roles, person_id: str) -> Person:
     """The person. Raises PermissionRefused."""
     person = roles.get(person_id)
     if person is None or person.role not in MAY_RUN:
-        who = "this person" if person is None else f"{person.name} ({person.role})"
+        if person is None:
+            who = "this person"
+        else:
+            who = f"{person.name} ({person.role})"
         raise PermissionRefused(f"{who} may not run code on this host", next_step="ask the owner of this host")
     return person
 
@@ -84,8 +87,14 @@ class TaskFacts(
     @property
     def summary(self) -> str:
         """The state in one line."""
-        how = f"exit code {self.exited}" if self.ending == "ended" else (self.ending or "").replace("_", " ")
-        took = format_duration(self.ended_ms - self.started_ms) if self.ended_ms and self.started_ms else ""
+        if self.ending == "ended":
+            how = f"exit code {self.exited}"
+        else:
+            how = (self.ending or "").replace("_", " ")
+        if self.ended_ms and self.started_ms:
+            took = format_duration(self.ended_ms - self.started_ms)
+        else:
+            took = ""
         facts = dict.fromkeys(filter(None, (self.state, how, took)))
         return f"task {self.number}: {', '.join(facts)}{f': {self.reason}' if self.reason else ''}"
 
@@ -188,7 +197,10 @@ async def run(
         chat_id=call.chat_id,
     )
     detail = () if call.direct else await tasks.question(order)
-    network = "" if allow is None else f" with the network of {allow}"
+    if allow is None:
+        network = ""
+    else:
+        network = f" with the network of {allow}"
     # with a network, what it reads may leave this host
     needs = Permission.ACT if allow is None else Permission.RISKY
     await call.approve(f"run {len(code):,} characters of {order.language} in the sandbox{network}", detail, None, needs)

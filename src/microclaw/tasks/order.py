@@ -71,7 +71,8 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    command, code = COMMANDS[order.language], order.code.encode(errors="replace")
+    command = COMMANDS[order.language]
+    code = order.code.encode(errors="replace")
     names = max(len(order.files), len(order.keep))
     wall_s = settings.wall_s if order.seconds is None else order.seconds
     memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
@@ -123,8 +124,13 @@ def _check_names(order: TaskOrder, own: str) -> None:
 def _module(name: str) -> str | None:
     """The module that Python imports from it, before its own: the task's folder comes first."""
     first, _, rest = name.partition("/")
-    is_module = rest.startswith("__init__.") if rest else first.endswith((".py", ".pyc", ".so"))
-    return first.partition(".")[0] if is_module else None
+    if rest:
+        is_module = rest.startswith("__init__.")
+    else:
+        is_module = first.endswith((".py", ".pyc", ".so"))
+    if is_module:
+        return first.partition(".")[0]
+    return None
 
 
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
@@ -158,7 +164,9 @@ def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, pe
     One asker has at most half of both, and all devices together three quarters, so that somebody else can come in.
     `waiting` are their ids, and the bytes that their files hold.
     """
-    asker, taken, held = person_behind(person_id), Counter[str](), Counter[str]()
+    asker = person_behind(person_id)
+    taken = Counter[str]()
+    held = Counter[str]()
     for one, size_bytes in waiting:
         taken[person_behind(one)] += 1
         held[person_behind(one)] += size_bytes
@@ -176,7 +184,8 @@ def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, pe
 
 
 def changed(row: TaskRow) -> TaskChanged:
-    device, at_ms = row.asked_by if row.device_id else "", row.ended_ms or row.started_ms or row.created_ms
+    device = row.asked_by if row.device_id else ""
+    at_ms = row.ended_ms or row.started_ms or row.created_ms
     return TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by, row.person_id)
 
 
@@ -189,14 +198,23 @@ def refused_event(order: TaskOrder, why: str) -> AuditEvent:
 def started_event(row: TaskRow, yes: ApprovalOutcome | None, approval: str) -> AuditEvent:
     """`approval` says how it was allowed where nobody gave a `yes`."""
     memory_mb = int(row.limits["memory_bytes"]) >> 20
-    network = "no network" if row.allow is None else f"network: {row.allow}"
-    allowed = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
+    if row.allow is None:
+        network = "no network"
+    else:
+        network = f"network: {row.allow}"
+    if yes is None:
+        allowed = approval
+    else:
+        allowed = f"{yes.pending.approval_id}, by {yes.by}"
     text = f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {row.limits['wall_s']:g} s, "
     return _event(AuditKind.TASK_STARTED, f"{text}{memory_mb} MB, {network}, approval: {allowed}", row, yes)
 
 
 def ended_event(row: TaskRow, yes: ApprovalOutcome | None = None) -> AuditEvent:
-    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
+    if row.exit_code is None:
+        code = ""
+    else:
+        code = f", exit code {row.exit_code}"
     text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
     return _event(AuditKind.TASK_ENDED, text, row, yes)
 

@@ -214,7 +214,9 @@ class TaskService:
                 return _stopped(live.row, "cancelled")
             await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
             self.record(started_event(live.row, live.yes, live.approval))
-            row, folder, network = live.row, self.root / str(live.row.number), None
+            row = live.row
+            folder = self.root / str(live.row.number)
+            network = None
             if self.proxy is not None and row.allow is not None:
                 network = self.proxy.for_task(f"task {row.number}", row.allow, row.asked_by)
             end = await run_sandboxed(live.job, folder, live.printed, self.sandbox, network)
@@ -236,7 +238,8 @@ class TaskService:
 
     async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
         """The end of what it printed goes into the row, and all of it into a file where that is more."""
-        output, kept = bytes(live.output), ended.kept_bytes
+        output = bytes(live.output)
+        kept = ended.kept_bytes
         if len(output) >= TAIL_BYTES:
             try:
                 await asyncio.to_thread(folders.keep_output, self.root / str(ended.number), output)
@@ -259,7 +262,8 @@ class TaskService:
 
         What has ended, or runs at another host, stays as it is.
         """
-        if (live := self._live.get(number)) is None:
+        live = self._live.get(number)
+        if live is None:
             return await self.row(number)
         await self._stop([live], "cancelled")
         return live.row
@@ -285,13 +289,15 @@ class TaskService:
 
         It is ended when whoever follows it is cancelled.
         """
-        if (live := self._live.get(row.number)) is None:
+        live = self._live.get(row.number)
+        if live is None:
             return await self.row(row.number)
         seen = 0
         try:
             while not live.whole.done():
                 await asyncio.wait([live.whole], timeout=STEP_S)
-                if lines := live.output[seen:].decode(errors="replace").splitlines():
+                lines = live.output[seen:].decode(errors="replace").splitlines()
+                if lines:
                     tell(lines)
                 seen = len(live.output)
         except asyncio.CancelledError:
@@ -304,20 +310,26 @@ class TaskService:
 
         Of a task of another host the end alone, once it has ended.
         """
-        if (live := self._live.get(number)) is not None:
+        live = self._live.get(number)
+        if live is not None:
             state = live.row.state
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     while len(live.output) <= after and live.row.state == state and live.row.is_open:
                         await live.news.wait()
-            row, first, size = live.row, 0, len(live.output)
+            row = live.row
+            first = 0
+            size = len(live.output)
             kept: bytes | bytearray = live.output
         else:
             row = await self.row(number)
-            kept, first, size = row.output, 0, len(row.output)
+            kept = row.output
+            first = 0
+            size = len(row.output)
             if size >= TAIL_BYTES:  # only the end is here
                 found = await asyncio.to_thread(folders.kept_output, self.root / str(number), after, PAGE_BYTES)
-                first, size = row.output_bytes - size, row.output_bytes
+                first = row.output_bytes - size
+                size = row.output_bytes
                 kept, first, size = (kept, first, size) if found is None else (found[0], after, found[1])
         begins = max(after, first)
         output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
@@ -343,7 +355,10 @@ class TaskService:
     async def row(self, number: int, person_id: str | None = None) -> TaskRow:
         """As it is now. Raises UnknownName, to this person for a task of somebody else too."""
         live = self._live.get(number)
-        row = await self.table.get(number) if live is None else live.row
+        if live is None:
+            row = await self.table.get(number)
+        else:
+            row = live.row
         if row is None or not (person_id is None or may_see(self.roles, row.person_id, person_id)):
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row

@@ -116,7 +116,8 @@ class TelemetryHistory:
 
     def took(self, endpoint: str, message: Telemetry) -> None:
         """A device's `telemetry`."""
-        device, at_ms = self.devices.owner_of(endpoint), self._now_ms()
+        device = self.devices.owner_of(endpoint)
+        at_ms = self._now_ms()
         if device is None:
             return
         values = ((name, getattr(message, name)) for name in _FIELDS)
@@ -145,7 +146,8 @@ class TelemetryHistory:
     async def flush(self) -> None:
         """Write what came into the store. StoreError leaves it waiting."""
         async with self._flushing:
-            if points := self._waiting[:]:
+            points = self._waiting[:]
+            if points:
                 refused = await self._table.append(points)
                 del self._waiting[: len(points)]
                 self.no_room(refused)
@@ -175,7 +177,10 @@ class TelemetryHistory:
         if key is None:
             return known
         if key not in known:
-            there = f"{device.name} has {', '.join(known)}" if known else f"{device.name} sent no telemetry yet"
+            if known:
+                there = f"{device.name} has {', '.join(known)}"
+            else:
+                there = f"{device.name} sent no telemetry yet"
             raise UnknownName(f"there is no series {key!r:.80}", next_step=there)
         return (key,)
 

@@ -48,7 +48,9 @@ class Command(Struct, frozen=True):
     switch: Switch | None = None
 
     def __str__(self) -> str:
-        return self.target if self.switch is None else f"{self.target} {self.name} {self.switch}"
+        if self.switch is None:
+            return self.target
+        return f"{self.target} {self.name} {self.switch}"
 
 
 class CommandOutcome(Struct, frozen=True):
@@ -71,7 +73,10 @@ class MqttCommands:
         is_known: Callable[[str], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._feed, self._act, self._is_known, self._monotonic_s = feed, act, is_known, monotonic_s
+        self._feed = feed
+        self._act = act
+        self._is_known = is_known
+        self._monotonic_s = monotonic_s
         self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
         self._waiting: dict[str, deque[Command]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -111,7 +116,8 @@ class MqttCommands:
 
     def _queue(self, command: Command) -> None:
         """Queue a command behind the others of its device; the oldest of them makes room."""
-        group, waiting = self._group, self._waiting.get(command.device)
+        group = self._group
+        waiting = self._waiting.get(command.device)
         if group is None:
             self._drop()
         elif waiting is not None:
@@ -156,7 +162,8 @@ class MqttCommands:
         self.dropped += 1
 
     def _tell_dropped(self) -> None:
-        count, self._untold = self._untold, 0
+        count = self._untold
+        self._untold = 0
         text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
         self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())
 

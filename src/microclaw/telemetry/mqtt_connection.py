@@ -80,10 +80,14 @@ class BrokerConnection:
     """Made by `opened`. `read` has to run beside the rest: it ends with the connection, by a BrokerError."""
 
     def __init__(self, streams: Streams, status: BrokerStatus, client_id: str, on_message: OnMessage) -> None:
-        self._streams, self._status, self._on_message = streams, status, on_message
+        self._streams = streams
+        self._status = status
+        self._on_message = on_message
         self._client = client = _Client(client_id, streams.writer)
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_received
         self._is_accepted = False
         self.keepalive_s = KEEPALIVE_S  # the broker ends a connection that is silent for longer
@@ -101,7 +105,8 @@ class BrokerConnection:
         """Inside, it is connected; after it the broker publishes the last will. Raises BrokerError, ConfigError."""
         tls, password = await asyncio.to_thread(_read_files, settings)
         url = urlsplit(settings.url or "")
-        host, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        host = url.hostname or ""
+        port = url.port or _PORTS[url.scheme]
         address = status.address = f"{url.scheme}://{bracketed(host)}:{port}"
         async with AsyncExitStack() as stack:
             try:
@@ -292,7 +297,8 @@ class _Stream:
 
 def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | None]:
     """TLS and the password, as their files are now. Raises ConfigError."""
-    tls, password = None, None
+    tls = None
+    password = None
     if urlsplit(settings.url or "").scheme == "mqtts":
         try:
             tls = ssl.create_default_context(cafile=settings.ca_file and Path(settings.ca_file).expanduser())

@@ -82,7 +82,10 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
     documents |= {f"program/{part}": program for part, program in programs.items()}
     documents |= {f"sensor/{topic_part(sensor)}": values for sensor, values in view.readings.items()}
     if firmware is not None:
-        latest = {} if firmware.latest is None else {"latest_version": firmware.latest}
+        if firmware.latest is None:
+            latest = {}
+        else:
+            latest = {"latest_version": firmware.latest}
         documents["firmware"] = {"title": firmware.title, "installed_version": firmware.installed, **latest}
     root = device_topic(view.name)
     availability = {f"{root}/availability": ONLINE if view.is_online else OFFLINE}
@@ -100,7 +103,12 @@ def shown(text: str) -> str:
 
 
 def _pin(pin: NamedPin) -> dict[str, Any]:
-    switch = None if pin.is_on is None else "ON" if pin.is_on else "OFF"
+    if pin.is_on is None:
+        switch = None
+    elif pin.is_on:
+        switch = "ON"
+    else:
+        switch = "OFF"
     return {"state": switch, "gpio": pin.gpio, "program": pin.program}
 
 

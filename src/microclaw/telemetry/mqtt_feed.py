@@ -66,7 +66,10 @@ class MqttFeed:
 
     def add_event(self, device: str | None, name: str, data: Mapping[str, Any], at_ms: int) -> None:
         """An event of a device, or with None of the host."""
-        topic = "event" if device is None else device_topic(device, "event")
+        if device is None:
+            topic = "event"
+        else:
+            topic = device_topic(device, "event")
         body = {"name": name, "data": data, "at_ms": at_ms}
         self._put(BufferedMessage("event", topic, json_bytes(body)))
 
@@ -113,4 +116,6 @@ def _board_name(name: str) -> str:
     """The name under which a board's event is published: never one of the host's own, nor one that looks like it."""
     shown = clean_text(name, one_line=True)
     is_plain = shown.isascii() and "".join(shown.split()).lower() not in HOST_EVENTS
-    return shown if is_plain else f"board.{shown}"
+    if is_plain:
+        return shown
+    return f"board.{shown}"

@@ -65,9 +65,13 @@ class MqttPublisher:
         self._discovery = None
         if settings.home_assistant:
             self._discovery = Discovery(settings.discovery_prefix, self._topics, settings.commands)
-        self._devices, self._feed, self._published, self._commands = devices, feed, published, commands
+        self._devices = devices
+        self._feed = feed
+        self._published = published
+        self._commands = commands
         self._backoff = backoff or Backoff(random.random)
-        self._sleep, self._watch_s = sleep, watch_s
+        self._sleep = sleep
+        self._watch_s = watch_s
         self._changed: set[str] | None = None  # None: all
         self._some_changed = asyncio.Event()
         self._acknowledged: list[int] = []  # numbers of the buffer
@@ -98,7 +102,8 @@ class MqttPublisher:
 
     async def run(self) -> None:
         """Until it is cancelled: then the broker tells that this host is offline."""
-        loop, status = asyncio.get_running_loop(), self.status
+        loop = asyncio.get_running_loop()
+        status = self.status
         while True:
             began_s = loop.time()
             error: BaseException | None = None
@@ -107,14 +112,16 @@ class MqttPublisher:
             except* MicroclawError as failed:  # the broker's, the settings', or the store's: a full disk
                 error = failed.exceptions[0]
             finally:
-                was_on, status.state = status.state == "on", "disturbed"
+                was_on = status.state == "on"
+                status.state = "disturbed"
             assert isinstance(error, MicroclawError)
             if was_on and loop.time() - began_s >= WELL_AFTER_S:
                 self._backoff.succeeded()
             wait_s = self._backoff.next_wait_s()
             if status.text != error.message:  # one that goes on is not logged again
                 _log.warning("MQTT: %s; tried again, the first time in %.1f s", error.message, wait_s)
-            status.text, status.next = error.message, error.next_step
+            status.text = error.message
+            status.next = error.next_step
             await self._sleep(wait_s)
 
     # One connection.
@@ -129,7 +136,9 @@ class MqttPublisher:
             self._told.clear()
             self._acknowledged.clear()
             self._known = {row.device_id: row for row in await self._published.list()}
-            self.status.state, self.status.text, self.status.next = "on", None, None
+            self.status.state = "on"
+            self.status.text = None
+            self.status.next = None
             self.status.connections += 1
             _log.info("MQTT: connected to %s", self.status.address)
             self.changed()
@@ -170,7 +179,8 @@ class MqttPublisher:
         while True:
             await self._some_acknowledged.wait()
             self._some_acknowledged.clear()
-            numbers, self._acknowledged = self._acknowledged, []
+            numbers = self._acknowledged
+            self._acknowledged = []
             await self._feed.buffer.remove(numbers)
 
     async def _watch(self) -> None:
@@ -188,7 +198,8 @@ class MqttPublisher:
         while True:
             await self._some_changed.wait()
             self._some_changed.clear()
-            changed, self._changed = self._changed, set()
+            changed = self._changed
+            self._changed = set()
             await self._say(self._topics.of_host("status"), ONLINE)
             ids = set(self._devices.ids())
             for gone in self._known.keys() - ids:

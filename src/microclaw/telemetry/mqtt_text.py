@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:
     """The connection, what waits for it, and what is wrong."""
-    buffer, parts = mqtt["buffer"], [_trouble(mqtt)]
+    buffer = mqtt["buffer"]
+    parts = [_trouble(mqtt)]
     if mqtt["state"] == "on":
         parts = [f"{mqtt['address']}   {mqtt['publishes']}", mqtt["text"] or ""]
     if buffer["events"] + buffer["telemetry"]:
@@ -43,15 +44,21 @@ def connection_finding(mqtt: Mapping[str, Any]) -> Finding:
         return problem("mqtt", _trouble(mqtt), mqtt["next"] or "the broker's log says more")
     if mqtt["text"]:
         return problem("mqtt", mqtt["text"], "look in the broker's settings what this host may write and read")
-    if lost := _lost(mqtt["buffer"]):
+    lost = _lost(mqtt["buffer"])
+    if lost:
         return warning("mqtt", f"the buffer was full once: {lost}", "see why the broker was away so long")
     return Finding("mqtt", True, mqtt_line(mqtt))
 
 
 def _trouble(mqtt: Mapping[str, Any]) -> str:
-    return f"not connected: {mqtt['text']}" if mqtt["text"] else "connecting"
+    if mqtt["text"]:
+        return f"not connected: {mqtt['text']}"
+    return "connecting"
 
 
 def _lost(buffer: Mapping[str, int]) -> str:
-    events, telemetry = buffer["lost_events"] + buffer["lost_unwritten"], buffer["lost_telemetry"]
-    return f"lost: {events} events, {telemetry} of telemetry" if events + telemetry else ""
+    events = buffer["lost_events"] + buffer["lost_unwritten"]
+    telemetry = buffer["lost_telemetry"]
+    if events + telemetry:
+        return f"lost: {events} events, {telemetry} of telemetry"
+    return ""

@@ -52,7 +52,8 @@ class Telemetry(Result, frozen=True, kw_only=True):
         for one in self.series:
             values = "no values"
             if one.points:
-                low, high = min(point.low for point in one.points), max(point.high for point in one.points)
+                low = min(point.low for point in one.points)
+                high = max(point.high for point in one.points)
                 values = f"{one.points[-1].mean:,.10g} {one.unit}".rstrip() + f", {low:,.10g} to {high:,.10g}"
             yield f"{one.key}: {values} since {moment_text(self.since_ms)}"
         yield from (one.text for one in self.refused)
@@ -71,8 +72,14 @@ async def show(
     """Show what a device measured in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)
     keys = await history.keys(device, key)
-    until_ms = now_ms() + 1 if until is None else until
-    since_ms = until_ms - DEFAULT_SPAN_MS if since is None else since
+    if until is None:
+        until_ms = now_ms() + 1
+    else:
+        until_ms = until
+    if since is None:
+        since_ms = until_ms - DEFAULT_SPAN_MS
+    else:
+        since_ms = since
     if since_ms >= until_ms:
         raise ConfigError("a time ends after it began", next_step="give an earlier `since`, or a later `until`")
     found = await history.read(device.device_id, keys, since_ms, until_ms, points)

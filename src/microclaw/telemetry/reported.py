@@ -109,7 +109,8 @@ class ReportedEvents:
         rows = await self._events.after(self._number, PAGE)
         if not rows:
             return False
-        number, found = rows[-1].number, [await self._read(row) for row in rows]
+        number = rows[-1].number
+        found = [await self._read(row) for row in rows]
         points = [one for one in found if isinstance(one, Point)]
         crashes = [one for one in found if isinstance(one, CrashReport)]
         is_kept = not (points or crashes) or await self._keep(number, points, crashes)
@@ -148,11 +149,16 @@ class ReportedEvents:
             return None
         assert isinstance(body, Event)
         if body.name == READING:
-            topic, text = str(body.data.get("topic", "")), str(body.data.get("text", ""))
+            topic = str(body.data.get("topic", ""))
+            text = str(body.data.get("text", ""))
             is_number = any(char.isdigit() for char in text)  # words are no reading that is refused
-            return self._history.reading(device.device_id, topic, text, row.received_ms) if is_number else None
+            if is_number:
+                return self._history.reading(device.device_id, topic, text, row.received_ms)
+            return None
         crash = crash_of(body.name, body.data)
-        return None if crash is None else await self._report(row, device.device_id, crash)
+        if crash is None:
+            return None
+        return await self._report(row, device.device_id, crash)
 
     async def _report(self, row: EventRow, device_id: str, crash: Crash) -> CrashReport:
         link = self._links.link(row.device_id)
@@ -187,8 +193,13 @@ def said_before(log: LogRing, program: str) -> tuple[str, ...]:
     """The line that a check in a C program printed just before it trapped, with its place; nothing where none did."""
     own = [line.text for line in _newest(log) if line.app == program]
     trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line
-    before = own[trapped - 1] if trapped else ""
-    return (_shown(before),) if LINE_SAID.fullmatch(before) else ()
+    if trapped:
+        before = own[trapped - 1]
+    else:
+        before = ""
+    if LINE_SAID.fullmatch(before):
+        return (_shown(before),)
+    return ()
 
 
 def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
@@ -201,7 +212,10 @@ def last_lines(log: LogRing, program: str | None, before_ms: float | None = None
         is_its_own = program is None or line.app in (program, None)
         is_late = before_ms is not None and line.at_ms is not None and line.at_ms >= before_ms
         if is_its_own and not is_late and not line.text.startswith(_FRAMES):
-            source = f"{clean_text(line.app, one_line=True, limit=64)}: " if line.app else ""
+            if line.app:
+                source = f"{clean_text(line.app, one_line=True, limit=64)}: "
+            else:
+                source = ""
             lines.append(source + _shown(line.text))
     return tuple(lines[-LOG_LINES:])
 
@@ -239,7 +253,10 @@ def crash_of(name: str, data: ValueMap) -> Crash | None:
     if name == "crash":
         return Crash("firmware", None, reason)
     if name == "reboot":
-        stays = clean_trace(str(data["not_started"])) if data.get("not_started") else ""
+        if data.get("not_started"):
+            stays = clean_trace(str(data["not_started"]))
+        else:
+            stays = ""
         if stays or any(word in reason.lower() for word in _BAD_RESETS):
             return Crash("reset", None, f"{reason}\nno program was started: {stays}" if stays else reason)
     return None
@@ -259,7 +276,10 @@ def title_of(crash: Crash) -> str:
         title = f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"
     elif frames := _FRAME.findall(crash.trace):
         file, line, function = frames[-1]
-        inside = f" in {function}" if function and function != "<module>" else ""
+        if function and function != "<module>":
+            inside = f" in {function}"
+        else:
+            inside = ""
         title = f"{lines[-1].strip()} at {file} line {line}{inside}"
     else:
         title = lines[-1 if crash.is_trap else 0].strip()

@@ -27,7 +27,10 @@ GAP: Final = "  "
 MIN_CELL: Final = 8
 """No column is made narrower; a table with many of them is wider than the terminal then."""
 
-_GREEN, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_GREEN = "\x1b[32m"
+_RED = "\x1b[31m"
+_CYAN = "\x1b[36m"
+_RESET = "\x1b[0m"
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -55,7 +58,9 @@ def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | No
         columns = os.get_terminal_size(out.fileno()).columns if out.isatty() else 0
     except (OSError, ValueError):  # a stream without a file behind it
         columns = 0
-    return max(columns, MIN_WIDTH) if columns else None
+    if columns:
+        return max(columns, MIN_WIDTH)
+    return None
 
 
 def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
@@ -169,9 +174,18 @@ class Terminal:
             lines.append("")
         for index, line in enumerate(lines):
             end = right if index == len(lines) - 1 else ""
-            gap = " " * ((self._text_columns if index else columns) - len(line) - len(end)) if end else ""
-            body = self._paint(line, _RED) if bad and index == 0 else line
-            painted = self._paint(end, _GREEN) if end == "ok" else end
+            if end:
+                gap = " " * ((self._text_columns if index else columns) - len(line) - len(end))
+            else:
+                gap = ""
+            if bad and index == 0:
+                body = self._paint(line, _RED)
+            else:
+                body = line
+            if end == "ok":
+                painted = self._paint(end, _GREEN)
+            else:
+                painted = end
             self.line(_columns(stage if index == 0 else "", body + gap + painted))
 
     def passing(self, stage: str, text: str) -> None:
@@ -209,7 +223,10 @@ class Terminal:
         if not final and not self._look.live:
             return
         full = max(CELLS - (WIDTH - self._look.columns), MIN_CELLS)
-        cells = full if window_ms is None else min(full, round(full * (end_ms - start_ms) / window_ms))
+        if window_ms is None:
+            cells = full
+        else:
+            cells = min(full, round(full * (end_ms - start_ms) / window_ms))
         drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
         text = f"{self._paint(drawn, _CYAN)}{' ' * (full - len(drawn))}   {clean_text(note, one_line=True)}"
         if self._redrawing:
@@ -222,7 +239,9 @@ class Terminal:
             return ""
         if step.stage in PROVEN_STAGES and not step.text.startswith("accepted"):
             return "ok"
-        return "" if step.took_ms is None else format_duration(step.took_ms)
+        if step.took_ms is None:
+            return ""
+        return format_duration(step.took_ms)
 
     def _stream(self, text: str) -> None:
         """A piece of an answer on a live terminal, wrapped as it comes; another prints the whole answer at its end."""
@@ -251,7 +270,9 @@ class Terminal:
             self._write(_CLEAR_LINE)
 
     def _paint(self, text: str, colour: str) -> str:
-        return f"{colour}{text}{_RESET}" if self._look.colour and text else text
+        if self._look.colour and text:
+            return f"{colour}{text}{_RESET}"
+        return text
 
     def _write(self, text: str) -> None:
         self._out.write(text)
@@ -267,7 +288,9 @@ def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
 
 
 def _columns(stage: str, text: str) -> str:
-    return f"{stage:<{STAGE_COLUMNS - 1}} {text}" if stage else f"{'':<{STAGE_COLUMNS}}{text}"
+    if stage:
+        return f"{stage:<{STAGE_COLUMNS - 1}} {text}"
+    return f"{'':<{STAGE_COLUMNS}}{text}"
 
 
 def _narrowed(widths: list[int], columns: int) -> list[int]:

@@ -42,7 +42,8 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
     if not 0 < port <= 65535:
         raise ConfigError(f"{text[:_SHOWN_CHARS]!r} is not HOST:PORT: a port is 1 to 65535", next_step=step)
     host: str = match["v6"] or match["host"]
-    if why := _impossible(host, is_v6=match["v6"] is not None):
+    why = _impossible(host, is_v6=match["v6"] is not None)
+    if why:
         raise ConfigError(f"no board can be at {host[:_SHOWN_CHARS]!r}: {why}", next_step=step)
     return HostPort(host, port)
 

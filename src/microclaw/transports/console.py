@@ -65,7 +65,8 @@ class ConsoleTransport(Transport):
             raise DeviceTimeout(text, next_step="try again, or unplug the board") from exc
 
     async def close(self) -> None:
-        task, self._listening = self._listening, None
+        task = self._listening
+        self._listening = None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -81,7 +82,10 @@ class ConsoleTransport(Transport):
         if self._listening is None or self._listening.done():
             await self._open(now_s)
         page = self._ring.since(cursor if cursor <= self._ring.added else 0, MAX_PAGE)
-        opened_ms = 0 if self._problem else round((asyncio.get_running_loop().time() - self._opened_s) * 1000)
+        if self._problem:
+            opened_ms = 0
+        else:
+            opened_ms = round((asyncio.get_running_loop().time() - self._opened_s) * 1000)
         return ConsolePage(page.records, page.next, page.dropped, opened_ms, self._problem)
 
     async def _open(self, now_s: float) -> None:
@@ -121,7 +125,8 @@ class ConsoleTransport(Transport):
             await self._let_go()
 
     async def _let_go(self) -> None:
-        port, self._port = self._port, None
+        port = self._port
+        self._port = None
         if port is not None:
             await port.close()
 

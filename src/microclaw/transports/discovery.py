@@ -68,7 +68,10 @@ def announcement_of(
     address = ipaddress.ip_address(listening)
     if address.is_loopback:
         return None
-    reachable = names.addresses if address.is_unspecified else (address,)
+    if address.is_unspecified:
+        reachable = names.addresses
+    else:
+        reachable = (address,)
     shown = tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
     return Announcement(service, names.names[0].removesuffix(".local"), port, facts, shown)
 

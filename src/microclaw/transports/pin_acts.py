@@ -61,12 +61,19 @@ class PinAnswer(Struct, frozen=True):
 def pin_methods(board: BoardProfile) -> frozenset[str]:
     """The methods that the program has with this board's firmware."""
     nodes = board.firmware.device_nodes
-    offered = {"gpio.set", "gpio.get"} if "gpio" in nodes else set[str]()
-    offered |= {"pwm.set"} if "ledc" in nodes else set()
-    offered |= {"i2c.scan", "i2c.read"} if "i2c" in nodes and board.i2c is not None else set()
+    if "gpio" in nodes:
+        offered = {"gpio.set", "gpio.get"}
+    else:
+        offered = set[str]()
+    if "ledc" in nodes:
+        offered |= {"pwm.set"}
+    if "i2c" in nodes and board.i2c is not None:
+        offered |= {"i2c.scan", "i2c.read"}
     needed = ("wasm_register_resource", "wasm_response_send")
     has_requests = all(board.firmware.has_native(name, "app_framework") for name in needed)
-    return frozenset(offered) if has_requests else frozenset()
+    if has_requests:
+        return frozenset(offered)
+    return frozenset()
 
 
 def pin_url(board: BoardProfile, call: Call[Any]) -> str:
@@ -114,7 +121,8 @@ def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
 
 def pin_source(board: BoardProfile) -> str:
     """The program in C, with the parts that this firmware has."""
-    methods, source = pin_methods(board), Path(__file__).with_name("pin_program.c").read_text(encoding="utf-8")
+    methods = pin_methods(board)
+    source = Path(__file__).with_name("pin_program.c").read_text(encoding="utf-8")
     return f"#define HAS_PWM {int('pwm.set' in methods)}\n#define HAS_I2C {int('i2c.scan' in methods)}\n{source}"
 
 
@@ -131,14 +139,17 @@ class PinActs:
         ask: Callable[[str, str], Awaitable[bytes | None]],
     ) -> None:
         """`ask` gives the body of a program's answer to a url, None for silence."""
-        self._install_app, self._uninstall_app, self._ask_app = install, uninstall, ask
+        self._install_app = install
+        self._uninstall_app = uninstall
+        self._ask_app = ask
         self.held: Mapping[int, HeldAs] = {}
         self._is_known = False  # what it holds, and whether it is there
 
     async def tidy(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The board's list, without a program of ours that a host left behind and that holds nothing."""
         if PIN_PROGRAM not in names:
-            self.held, self._is_known = {}, True
+            self.held = {}
+            self._is_known = True
             return names
         if self._is_known:
             return names
@@ -179,7 +190,8 @@ class PinActs:
         from microclaw.wasm.compile import compile_module  # only a board that has such a program needs it
 
         image = await compile_module(pin_source(board), board, name=PIN_PROGRAM, optimization="Os")
-        self.held, self._is_known = {}, False
+        self.held = {}
+        self._is_known = False
         await self._install_app(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES, TIMERS))
         self._is_known = True
 
@@ -199,4 +211,5 @@ class PinActs:
     async def _take_off(self) -> None:
         with suppress(AppNotFound):
             await self._uninstall_app(PIN_PROGRAM)
-        self.held, self._is_known = {}, True
+        self.held = {}
+        self._is_known = True

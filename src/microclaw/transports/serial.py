@@ -100,7 +100,8 @@ class SerialTransport(Transport):
             raise ProtocolError(f"{self.endpoint}: {exc.message}", next_step=step) from exc
 
     async def close(self) -> None:
-        port, self._port = self._port, None
+        port = self._port
+        self._port = None
         self._in_step = False
         if port is not None:
             await port.close()
@@ -168,7 +169,8 @@ class SerialTransport(Transport):
 
     async def _get_in_step(self) -> BytePort:
         """Open the port and let boot lines pass; after a lost answer, ask until the device answers what was asked."""
-        port, opened = self._port, self._port is None
+        port = self._port
+        opened = self._port is None
         if port is not None and self._in_step:
             return port
         if port is None:

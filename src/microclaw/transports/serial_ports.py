@@ -40,7 +40,9 @@ class UsbId(Struct, frozen=True):
 
     def __str__(self) -> str:
         ids = f"usb-{self.vid:04x}:{self.pid:04x}"
-        return f"{ids}:{self.serial}" if self.serial is not None else ids
+        if self.serial is not None:
+            return f"{ids}:{self.serial}"
+        return ids
 
 
 class PortInfo(Struct, frozen=True):
@@ -59,7 +61,8 @@ def parse_port_address(address: str) -> PortAddress:
     rest = address.removeprefix(SCHEME)
     if rest.startswith(TCP_SCHEME):
         return parse_host_port(rest.removeprefix(TCP_SCHEME))
-    if usb := _USB.fullmatch(rest):
+    usb = _USB.fullmatch(rest)
+    if usb:
         return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
     if not rest.startswith("/") or "\0" in rest:
         step = "write serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT"
@@ -96,8 +99,13 @@ def find_usb_port(wanted: UsbId, ports: Iterable[PortInfo]) -> str:
 def shown_ports(ports: Iterable[PortInfo]) -> str:
     """ "ports here: /dev/ttyACM0 (usb-303a:1001:...), /dev/ttyS0"."""
     names = [f"{p.device} ({p.usb})" if p.usb is not None else p.device for p in ports]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"ports here: {', '.join(names[:_SHOWN])}{more}" if names else "this machine shows no serial port"
+    if len(names) > _SHOWN:
+        more = f" and {len(names) - _SHOWN} more"
+    else:
+        more = ""
+    if names:
+        return f"ports here: {', '.join(names[:_SHOWN])}{more}"
+    return "this machine shows no serial port"
 
 
 def _is(usb: UsbId, wanted: UsbId) -> bool:
@@ -164,7 +172,10 @@ class PortOpener:
     ) -> None:
         """`tcp_step`: what to do when an address of TCP does not answer."""
         self.address = address
-        self._shown = f"{TCP_SCHEME}{address}" if isinstance(address, HostPort) else str(address)
+        if isinstance(address, HostPort):
+            self._shown = f"{TCP_SCHEME}{address}"
+        else:
+            self._shown = str(address)
         self.endpoint = f"{scheme}{self._shown}"
         self._lock_folder = lock_folder
         self._list_ports = list_ports
@@ -174,7 +185,9 @@ class PortOpener:
     @property
     def where(self) -> str:
         """The address as typed, and the path that a USB id stands for."""
-        return f"{self.endpoint} ({self._found_at})" if self._found_at is not None else self.endpoint
+        if self._found_at is not None:
+            return f"{self.endpoint} ({self._found_at})"
+        return self.endpoint
 
     async def open(self, open_s: float = OPEN_S) -> BytePort:
         """DeviceUnreachable with why: it is not there, another program has it, this user may not."""

@@ -14,7 +14,8 @@ from microclaw.errors import ProtocolError
 from microclaw.wire import jsonline
 
 _MAX_STARTS: Final = 8
-_FIRST_PRINTABLE, _LAST_PRINTABLE = 0x20, 0x7E
+_FIRST_PRINTABLE = 0x20
+_LAST_PRINTABLE = 0x7E
 
 # What an ok answer to an action has, in at least one dialect: one of the members, or a msg that begins so.
 _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
@@ -94,7 +95,8 @@ class BootWatch:
         if _DOWNLOAD in line:
             self.in_download_mode = True
         for pattern, words in _CRASH:
-            if crash := pattern.search(line):
+            crash = pattern.search(line)
+            if crash:
                 self._crash = words + crash[1].decode("ascii")
         reset = _RESET.search(line)
         if reset is None:
@@ -112,4 +114,6 @@ class BootWatch:
     def why(self) -> str:
         """The last reason in brackets, " (RTCWDT_RTC_RST; it crashed: LoadProhibited)", or nothing."""
         known = "; ".join(part for part in (self._reason, self._crash) if part)
-        return f" ({known})" if known else ""
+        if known:
+            return f" ({known})"
+        return ""

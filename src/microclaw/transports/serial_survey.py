@@ -52,7 +52,10 @@ async def survey_ports(lock_folder: Path, *, ask: bool, ports: ListPorts = list_
     found: list[DiscoveredService] = []
     known = tuple(await asyncio.to_thread(ports))
     for port in known[:_MAX_PORTS]:
-        facts = {} if port.usb is None else {"usb": str(port.usb), "looks like": suggestion(port)}
+        if port.usb is None:
+            facts = {}
+        else:
+            facts = {"usb": str(port.usb), "looks like": suggestion(port)}
         if ask:
             facts["answers"] = await _ask(port, lock_folder)
         found.append(DiscoveredService("serial", SCHEME + port_name(port, known), port.device, 0, facts))
@@ -79,7 +82,9 @@ def board_ports(ports: Iterable[PortInfo]) -> list[PortInfo]:
 def port_name(port: PortInfo, ports: Iterable[PortInfo]) -> str:
     """Its USB id where that says which of the ports it is, else its path."""
     is_one = port.usb is not None and bool(port.usb.serial) and [p.usb for p in ports].count(port.usb) == 1
-    return str(port.usb) if is_one else port.device
+    if is_one:
+        return str(port.usb)
+    return port.device
 
 
 def suggestion(port: PortInfo) -> str:
@@ -110,7 +115,8 @@ async def _who(port: BytePort) -> str:
     heard = await _listen(port, _LISTEN_S)
     if heard.rstrip().endswith(b">>>"):
         return "MicroPython (its prompt)"
-    if prompt := _PROMPT.search(heard.rstrip()):
+    prompt = _PROMPT.search(heard.rstrip())
+    if prompt:
         return f"a console with the prompt {prompt[1].decode()!r}"
     await port.write(jsonline.GET_INFO)
     for line in (await _listen(port, _ANSWER_S)).split(b"\n"):

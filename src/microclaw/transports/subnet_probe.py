@@ -57,7 +57,8 @@ async def probe_subnet(
     hosts = dict.fromkeys(map(str, network.hosts()))
     wanted = dict.fromkeys(HostPort(host, port) for host in hosts for port in ports)
     wanted |= dict.fromkeys(place for place in also if place.host in hosts)
-    gate, board = asyncio.Semaphore(_AT_ONCE), load_board("virtual")
+    gate = asyncio.Semaphore(_AT_ONCE)
+    board = load_board("virtual")
 
     async def look(place: HostPort) -> None:
         async with gate:

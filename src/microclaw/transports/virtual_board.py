@@ -97,7 +97,8 @@ class VirtualBoardTransport(Transport):
             page = await self.request(ask(since))
             rows += page.rows
             dropped += page.dropped
-            stuck, since = page.next <= since, page.next
+            stuck = page.next <= since
+            since = page.next
             if stuck or not page.more:
                 break
         return replace(page, rows=tuple(rows), dropped=dropped)
@@ -129,7 +130,8 @@ class VirtualBoardTransport(Transport):
         await self.request(wire.Py("commit"), timeout_s)
 
     async def close(self) -> None:
-        streams, self._streams = self._streams, None
+        streams = self._streams
+        self._streams = None
         if streams is not None:
             await close_stream(streams[1])
 
@@ -160,7 +162,8 @@ class VirtualBoardTransport(Transport):
 
     async def _status(self) -> DeviceFacts:
         info = await self.request(wire.Info())
-        pins, apps = (await self.request(wire.Pins())).pins, (await self.request(wire.Apps())).apps
+        pins = (await self.request(wire.Pins())).pins
+        apps = (await self.request(wire.Apps())).apps
         used = {f"gpio{row.pin}": _pin_text(row) for row in pins if row.role != "idle"}
         states = {f"app {row.name}": row.state for row in apps}
         return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **states, **used})
@@ -179,7 +182,8 @@ class VirtualBoardTransport(Transport):
             await writer.drain()
             while True:
                 line = await reader.readuntil(b"\n")
-                if (reply := wire.read_reply(line, self._last_id, request)) is not None:
+                reply = wire.read_reply(line, self._last_id, request)
+                if reply is not None:
                     return reply
         except CallRejected:
             raise
@@ -216,5 +220,10 @@ def _facts(info: replies.BoardInfo) -> DeviceFacts:
 
 
 def _pin_text(row: replies.PinRow) -> str:
-    level = f"pwm duty {row.duty} at {row.frequency_hz} Hz" if row.role == "pwm" else f"{row.role} {row.level}"
-    return f"{level} ({row.app})" if row.app else level
+    if row.role == "pwm":
+        level = f"pwm duty {row.duty} at {row.frequency_hz} Hz"
+    else:
+        level = f"{row.role} {row.level}"
+    if row.app:
+        return f"{level} ({row.app})"
+    return level

@@ -110,7 +110,10 @@ class WasmachineTransport(Transport):
         self._logs = ProgramLogs()
         self._pins = PinActs(self._install, self._uninstall, self._ask_pins)
         # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
-        self._mid = secrets.randbits(31) if first_mid is None else first_mid
+        if first_mid is None:
+            self._mid = secrets.randbits(31)
+        else:
+            self._mid = first_mid
         self._interrupted: InterruptedInstall | None = None
         self._is_silent = False  # the last exchange had no answer
 
@@ -217,7 +220,10 @@ class WasmachineTransport(Transport):
         """
         if self._interrupted is None and self._mark.is_there:
             await self._connection.open()  # waits for a process that is sending just now; its mark is gone then
-            self._interrupted = self._mark.read() if self._mark.is_there else None
+            if self._mark.is_there:
+                self._interrupted = self._mark.read()
+            else:
+                self._interrupted = None
         interrupted = self._interrupted
         if interrupted is None:
             return frozenset()
@@ -321,7 +327,10 @@ class WasmachineTransport(Transport):
     async def _request(self, call: AppRequest) -> AppReply:
         await self._mend()
         generation = Generation(self.board.firmware.attribute_generation)
-        body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
+        if call.values:
+            body = AttributeContainer.of("", call.values).encode(generation)
+        else:
+            body = b""
         try:
             ask = partial(app_request, name=call.name, url=call.url, body=body)
             response = await self._exchange(ask, self.timeouts.answer_s)
@@ -332,7 +341,10 @@ class WasmachineTransport(Transport):
                 next_step=f"does {call.name} register that url and run? microclaw app list",
             ) from exc
         raise_for_status(response, call.name)
-        values = AttributeContainer.decode(response.body).as_mapping() if response.body else {}
+        if response.body:
+            values = AttributeContainer.decode(response.body).as_mapping()
+        else:
+            values = {}
         return AppReply(response.status, values)
 
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:

@@ -110,7 +110,10 @@ class WasmachineConnection:
             self._lock.release()
             if not isinstance(exc, OSError):
                 raise
-            why = "no answer" if isinstance(exc, TimeoutError) else _why(exc)
+            if isinstance(exc, TimeoutError):
+                why = "no answer"
+            else:
+                why = _why(exc)
             step = "is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?"
             raise DeviceUnreachable(f"cannot reach {self.address}: {why}", next_step=step) from exc
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
@@ -129,7 +132,9 @@ class WasmachineConnection:
     async def close(self) -> None:
         """Drop the connection; whatever was not sent is not sent any more."""
         self._keep()
-        writer, self._writer, self._reader = self._writer, None, None
+        writer = self._writer
+        self._writer = None
+        self._reader = None
         self._lock.release()
         if writer is not None:
             if writer.transport.get_write_buffer_size():
@@ -151,7 +156,8 @@ class WasmachineConnection:
                 if response.mid == mid:
                     return response
             assert self._reader is not None
-            if not (data := await self._reader.read(_READ_BYTES)):
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
                 raise EOFError("the device closed it" + self._skipped_note())
             self._decoder.receive(data)
 
@@ -170,7 +176,9 @@ class WasmachineConnection:
 
     def _skipped_note(self) -> str:
         skipped = self._decoder.skipped_bytes
-        return f" ({skipped} bytes that are no WASMachine frame came instead)" if skipped else ""
+        if skipped:
+            return f" ({skipped} bytes that are no WASMachine frame came instead)"
+        return ""
 
     def _keep(self) -> None:
         if self._idle is not None:

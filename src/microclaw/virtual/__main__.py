@@ -89,7 +89,10 @@ class BoardProcess:
             folder = Path(self._temporary.name)
         self.control_path = (options.control or folder / "control.sock").absolute()
         self.control_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._flash_lock = None if options.flash is None else _hold_flash(options.flash)
+        if options.flash is None:
+            self._flash_lock = None
+        else:
+            self._flash_lock = _hold_flash(options.flash)
         control = listen_unix(self.control_path)
         flash = options.flash or folder
 
@@ -97,7 +100,8 @@ class BoardProcess:
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network)
-        machine, addresses = self.machine, self.machine.addresses
+        machine = self.machine
+        addresses = self.machine.addresses
         port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
         machine.ports.append(port)
@@ -143,7 +147,10 @@ class BoardProcess:
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
-        trust = None if options.update_keys is None else read_trust(options.update_keys, options.update_channel)
+        if options.update_keys is None:
+            trust = None
+        else:
+            trust = read_trust(options.update_keys, options.update_channel)
         return LinkPort(self.machine, flash / "link", address, trust)
 
 
@@ -223,7 +230,9 @@ def _name(text: str) -> str:
 
 
 def _serial(text: str) -> str:
-    return text if text in ("pty", "none") else str(_port(text))
+    if text in ("pty", "none"):
+        return text
+    return str(_port(text))
 
 
 def _port(text: str) -> int:
@@ -241,7 +250,10 @@ def _secret(place: str) -> str:
             with Path(place).open("rb") as file:
                 content = file.read(MAX_SECRET_FILE_BYTES)
         text = content.decode().strip()
-        secret = json.loads(text)["secret"] if text.startswith("{") else text
+        if text.startswith("{"):
+            secret = json.loads(text)["secret"]
+        else:
+            secret = text
     except OSError as exc:
         raise argparse.ArgumentTypeError(f"cannot read {place}: {exc.strerror}") from exc
     except (ValueError, KeyError):

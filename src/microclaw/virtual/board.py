@@ -131,7 +131,10 @@ class Board:
         """Drive a pin from outside; None lets go of it."""
         with self._lock:
             state = self._pin(pin)
-            state.external = None if level is None else int(bool(level))
+            if level is None:
+                state.external = None
+            else:
+                state.external = int(bool(level))
             self._update(state)
 
     # Pins, as the chip drives them.
@@ -147,8 +150,15 @@ class Board:
                 self.print_line(f"{GPIO_ERROR}pin {pin}: {no_pull}")
                 pull = 0
             self._stop_pwm(state)
-            state.role = "output" if drives else "input" if reads else "idle"
-            state.reads, state.pull, state.open_drain = reads, pull, open_drain
+            if drives:
+                state.role = "output"
+            elif reads:
+                state.role = "input"
+            else:
+                state.role = "idle"
+            state.reads = reads
+            state.pull = pull
+            state.open_drain = open_drain
             state.app = app if state.role != "idle" else None
             if drives and app is not None:
                 state.driver = app
@@ -171,7 +181,8 @@ class Board:
         """gpio_set_level: the output latch; seen at the pin while it is an output. Whether it is another level."""
         with self._lock:
             state = self._pin(pin)
-            before, state.out = state.out, int(bool(level))
+            before = state.out
+            state.out = int(bool(level))
             self._update(state)
             return state.out != before
 
@@ -193,13 +204,17 @@ class Board:
         self, pin: int, duty: int, frequency_hz: int, app: str | None = None, *, pulse_us: float | None = None
     ) -> None:
         """Drive the pin with PWM of duty 0-255, or high for `pulse_us` a period; a change goes into the PWM history."""
-        high_us = duty / 255 * 1_000_000 / max(frequency_hz, 1) if pulse_us is None else pulse_us
+        if pulse_us is None:
+            high_us = duty / 255 * 1_000_000 / max(frequency_hz, 1)
+        else:
+            high_us = pulse_us
         signal = (duty, frequency_hz, round(high_us, 3))
         with self._lock:
             state = self._pin(pin)
             if (state.role, state.app, state.duty, state.frequency_hz, state.pulse_us) == ("pwm", app, *signal):
                 return
-            state.role, state.app = "pwm", app
+            state.role = "pwm"
+            state.app = app
             state.driver = app or state.driver
             self._note_opener(state)
             state.duty, state.frequency_hz, state.pulse_us = signal
@@ -281,7 +296,9 @@ class Board:
         """None: no device acknowledges that address."""
         with self._lock:
             device = self._i2c_device(address)
-            return None if device is None else device.read(size)
+            if device is None:
+                return None
+            return device.read(size)
 
     # Histories.
     def edges(self, since: int = 0, limit: int | None = None) -> FairPage[EdgeRow]:
@@ -419,7 +436,10 @@ class Board:
         known = self.profile.pins.get(pin)
         if known is None or "adc" not in known.uses:
             able = [n for n, p in self.profile.pins.items() if "adc" in p.uses]
-            why = "it has no ADC" if known is None else known.lacks.get("adc", "it has no ADC")
+            if known is None:
+                why = "it has no ADC"
+            else:
+                why = known.lacks.get("adc", "it has no ADC")
             raise PinRefused(f"GPIO {pin}: {why}", next_step=f"ADC pins: {', '.join(map(str, sorted(able)))}")
 
     def _i2c_device(self, address: int) -> I2cSensor | None:

@@ -54,12 +54,16 @@ class Alarms:
         """The next alarm that was not cancelled; it stays."""
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
-        return self._heap[0][2] if self._heap else None
+        if self._heap:
+            return self._heap[0][2]
+        return None
 
     def take_due(self, until_ms: float) -> Alarm | None:
         """Take the next alarm out if its time has come by then."""
         alarm = self.next()
-        return heapq.heappop(self._heap)[2] if alarm is not None and alarm.t_ms <= until_ms else None
+        if alarm is not None and alarm.t_ms <= until_ms:
+            return heapq.heappop(self._heap)[2]
+        return None
 
     def clear(self) -> None:
         self._heap.clear()
@@ -210,7 +214,8 @@ class Clock:
         """Wait for the next alarm; None once the process ends."""
         with self._lock:
             while not self._closed:
-                if (alarm := self._alarms.take_due(self.now_ms())) is not None:
+                alarm = self._alarms.take_due(self.now_ms())
+                if alarm is not None:
                     return alarm
                 first = self._alarms.next()
                 self._changed.wait(None if first is None else (first.t_ms - self.now_ms()) / 1000.0)

@@ -100,7 +100,10 @@ class File(OpenFile):
     def write(self, data: bytes) -> int:
         fd = self._regular(Errno.EBADF)
         before = os.fstat(fd).st_size
-        at = before if fcntl(fd, F_GETFL) & os.O_APPEND else os.lseek(fd, 0, os.SEEK_CUR)
+        if fcntl(fd, F_GETFL) & os.O_APPEND:
+            at = before
+        else:
+            at = os.lseek(fd, 0, os.SEEK_CUR)
         self._files.check_room(_blocks(max(before, at + len(data))) - _blocks(before))
         return _try(lambda: os.write(fd, data))
 
@@ -199,7 +202,8 @@ class FileSystem:
         _try(self._writable(path).unlink)
 
     def rename(self, path: str, to: str) -> None:
-        place, target = self._writable(path), self._writable(to)
+        place = self._writable(path)
+        target = self._writable(to)
         _try(lambda: place.rename(target))
 
     def check_room(self, size: int) -> None:
@@ -219,7 +223,10 @@ class FileSystem:
             raise PosixError(Errno.EPERM)
         if any(len(name.encode("utf-8", "surrogateescape")) > self.name_bytes for name in names):
             raise PosixError(Errno.ENAMETOOLONG)
-        mount = self.mounts.get(f"/{names[0]}") if names else None
+        if names:
+            mount = self.mounts.get(f"/{names[0]}")
+        else:
+            mount = None
         place = mount if mount is not None else self.flash
         for name in names[1:] if mount is not None else names:
             place /= name

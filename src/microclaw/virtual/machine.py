@@ -130,9 +130,13 @@ class Machine:
 
     def _is_safe_to_start_apps(self) -> bool:
         """False at the fifth boot in a row that followed a panic within ten seconds, whatever crashed each of them."""
-        booted_s, self._booted_s = self._booted_s, time.monotonic()
+        booted_s = self._booted_s
+        self._booted_s = time.monotonic()
         in_a_row = self.board.is_after_panic and self._booted_s - booted_s < LOOP_S
-        self._boots_in_a_row = self._boots_in_a_row + 1 if in_a_row else 1
+        if in_a_row:
+            self._boots_in_a_row = self._boots_in_a_row + 1
+        else:
+            self._boots_in_a_row = 1
         return self._boots_in_a_row < LOOP_BOOTS
 
     def _on_power(self, event: PowerEvent) -> None:

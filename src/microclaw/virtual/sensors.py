@@ -99,7 +99,8 @@ class Bme280(I2cSensor):
 
     def _measure(self) -> None:
         """Sample into 0xF7..0xFE; a quantity whose oversampling is 0 is skipped and reads 0x80000 (0x8000)."""
-        control, humidity = self._registers[0xF4], self._registers[0xF2] & 7
+        control = self._registers[0xF4]
+        humidity = self._registers[0xF2] & 7
         wanted_t = round(self._values["temperature_c"] * 100)
         raw_t = bisect_left(_RAW_20, wanted_t, key=lambda raw: self._temperature(raw)[0])
         fine = self._temperature(raw_t)[1]
@@ -181,11 +182,14 @@ class Ina219(I2cSensor):
         current = _clamp16(_divide(shunt * self._calibration, 4096))
         power = min(_divide(abs(current) * bus, 5000), 0xFFFF)
         values = (self._config, shunt, bus << 3 | 2, power, current, self._calibration)
-        return values[self._pointer] if self._pointer < len(values) else 0
+        if self._pointer < len(values):
+            return values[self._pointer]
+        return 0
 
 
 MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
-_RAW_20, _RAW_16 = range((1 << 20) - 1), range((1 << 16) - 1)
+_RAW_20 = range((1 << 20) - 1)
+_RAW_16 = range((1 << 16) - 1)
 USUAL: Final = {"bme280": 0x76, "ina219": 0x40}
 """The addresses that their makers give them."""
 

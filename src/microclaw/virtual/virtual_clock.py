@@ -179,7 +179,10 @@ class VirtualClock(Clock):
         with self._lock:
             task.check()
             is_reading = ms < READ_COST_MS  # `while (1) usleep(0);` must not stop board time
-            task.reads = task.reads + is_reading if ms < SHORT_SLEEP_MS else 0
+            if ms < SHORT_SLEEP_MS:
+                task.reads = task.reads + is_reading
+            else:
+                task.reads = 0
             end_ms = self._now_ms + (_read_cost_ms(task) if is_reading else ms)
             if ms < SHORT_SLEEP_MS and (self._may_run_until(end_ms) or self._must_go_on(task)):
                 task.cpu_mark_s = 0.0
@@ -269,7 +272,8 @@ class VirtualClock(Clock):
                     return True
 
     def _resume_paused(self) -> None:
-        paused, self._paused = self._paused, []
+        paused = self._paused
+        self._paused = []
         for task in paused:
             self._make_ready(task)
 

@@ -106,7 +106,8 @@ class VirtualBoards:
         finally:
             for board in self._boards:
                 await board.process.stop()
-            self._boards, self._tasks = [], None
+            self._boards = []
+            self._tasks = None
 
     async def _register(self, name: str, ready: BoardReady, ours: Set[str]) -> Device:
         """Add the board as a device, or give the known device the new ports; `ours` are the ids of earlier ones.

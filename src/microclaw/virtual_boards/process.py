@@ -166,7 +166,10 @@ class VirtualBoardProcess:
         if self._draining is not None:
             await asyncio.wait({self._draining}, timeout=STOP_TIMEOUT_S)  # cancelled, it leaves that task alone
         try:
-            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+            if code >= 0:
+                how = f"exit code {code}"
+            else:
+                how = signal.Signals(-code).name
         except ValueError:  # a real-time signal has no name
             how = f"signal {-code}"
         return f"{how}{self._stderr_text()}"[:_MAX_ENDING_CHARS]
@@ -199,7 +202,9 @@ class VirtualBoardProcess:
 
     def _stderr_text(self) -> str:
         text = self._told("error: ") or "; ".join(list(self._stderr)[-3:])
-        return f": {text}" if text else ""
+        if text:
+            return f": {text}"
+        return ""
 
     def _told(self, head: str) -> str | None:
         return next((line.removeprefix(head) for line in self._stderr if line.startswith(head)), None)

@@ -27,7 +27,9 @@ def off_problem(settings: VoiceSettings) -> str | None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if not settings.enabled:
         return "it is switched off (next: microclaw config set voice.enabled true)"
-    return f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})" if missing else None
+    if missing:
+        return f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})"
+    return None
 
 
 def chosen_recognizer(

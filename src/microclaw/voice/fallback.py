@@ -44,7 +44,8 @@ class Chain(Engine, Generic[E]):
         await self.in_order()[0].warm_up()
 
     async def check(self) -> None:
-        if (fault := common_fault([await engine.health() for engine in self.engines])) is not None:
+        fault = common_fault([await engine.health() for engine in self.engines])
+        if fault is not None:
             raise VoiceError(fault)
 
     async def close(self) -> None:
@@ -54,12 +55,16 @@ class Chain(Engine, Generic[E]):
 
 def common_fault(faults: Sequence[str | None]) -> str | None:
     """Of engines of one role, by the health of each: the first one that works is enough."""
-    return None if None in faults else "; ".join(f for f in faults if f is not None)
+    if None in faults:
+        return None
+    return "; ".join(f for f in faults if f is not None)
 
 
 def engines_in(one: Engine) -> Sequence[Engine]:
     """Those that a chain tries, in its order; of an engine, itself."""
-    return one.engines if isinstance(one, Chain) else (one,)
+    if isinstance(one, Chain):
+        return one.engines
+    return (one,)
 
 
 class RecognizerChain(Chain[Recognizer], Recognizer):

@@ -47,7 +47,10 @@ class LinkVoice:
         self.session = VoiceSession(self, parts)
         self.rate_hz = audio.rate if RATES_HZ[0] <= audio.rate <= RATES_HZ[1] else RATE_HZ
         fits = audio.frame_ms * self.rate_hz // 1000 * 2 <= MAX_AUDIO_BYTES
-        self.frame_ms = audio.frame_ms if audio.frame_ms in FRAME_MS and fits else FRAME_MS[0]
+        if audio.frame_ms in FRAME_MS and fits:
+            self.frame_ms = audio.frame_ms
+        else:
+            self.frame_ms = FRAME_MS[0]
         self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
         self._link = link
         self._connection = connection
@@ -103,7 +106,10 @@ class LinkVoice:
             self._refuse(start.stream, "bad_audio", text)
         else:
             self._last_heard = start.stream
-            self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
+            if start.codec == "opus":
+                self._decoder = OpusDecoder(RATE_HZ)
+            else:
+                self._decoder = None
             self.session.opened(start.trigger, start.stream)
 
     def _refuse(self, stream: int, code: str, text: str) -> None:
@@ -136,7 +142,8 @@ class LinkVoice:
 
     def begin_speech(self) -> None:
         self._last_stream += 2
-        self._speaking, self._chunk = self._last_stream, 0
+        self._speaking = self._last_stream
+        self._chunk = 0
         if self.codec == "opus":
             self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
         self._send(TtsStart(self._speaking, self.codec, self.rate_hz))
@@ -161,7 +168,8 @@ class LinkVoice:
 
     def _end_speech(self, reason: StreamEnd) -> None:
         if self._speaking is not None:
-            stream, self._speaking = self._speaking, None
+            stream = self._speaking
+            self._speaking = None
             self._send(TtsEnd(stream, reason))
 
     def _send(self, body: AnyMessage) -> None:

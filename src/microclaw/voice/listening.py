@@ -123,7 +123,8 @@ class Listener:
             yield await self._utterance(stream)
 
     async def _utterance(self, stream: _Stream) -> Utterance:
-        trace, recognizer = stream.trace, self._parts.recognizer
+        trace = stream.trace
+        recognizer = self._parts.recognizer
 
         def partial(text: str) -> None:
             trace.mark("first partial")
@@ -154,10 +155,12 @@ class Listener:
 
     async def _hear_out(self, stream: _Stream, recognition: Recognition) -> bool:
         """Give the utterance to the engine as it comes; whether there was speech in it."""
-        trace, limits = stream.trace, self._parts.endpoints
+        trace = stream.trace
+        limits = self._parts.endpoints
         if trace.trigger == HELD:
             limits = replace(limits, silence_ms=limits.longest_ms, nothing_ms=limits.longest_ms)
-        endpointer, detector = Endpointer(limits), self._parts.new_detector()
+        endpointer = Endpointer(limits)
+        detector = self._parts.new_detector()
         while (frame := await stream.next_frame()) is not None:
             moment = endpointer.frame(detector.is_speech(frame))
             if moment not in (None, "began"):
@@ -220,7 +223,8 @@ class Recognition:
     """
 
     def __init__(self, recognizer: Recognizer, on_partial: Callable[[str], None]) -> None:
-        self._recognizer, self._on_partial = recognizer, on_partial
+        self._recognizer = recognizer
+        self._on_partial = on_partial
         self._pcm = bytearray()
         self._pauses = 0
         self._paused_bytes: int | None = None  # of the audio before the silence that lasts
@@ -233,18 +237,23 @@ class Recognition:
         if not endpointer.has_begun:
             del self._pcm[:-MAX_BEFORE_BYTES]
             return
-        is_silent, paused_bytes = endpointer.quiet_ms >= PAUSE_MS, self._paused_bytes
+        is_silent = endpointer.quiet_ms >= PAUSE_MS
+        paused_bytes = self._paused_bytes
         if paused_bytes is not None:
             if not is_silent or len(self._pcm) - paused_bytes > MAX_HELD_BYTES:
                 self._paused_bytes = None
         elif is_silent and self._pauses < MAX_PAUSES:
-            self._paused_bytes, self._pauses = len(self._pcm), self._pauses + 1
+            self._paused_bytes = len(self._pcm)
+            self._pauses = self._pauses + 1
             if self._recognizer.hears_at_pauses() and len(self._pcm) <= MAX_PAUSED_BYTES:
                 self._hear(len(self._pcm))
 
     async def finish(self) -> Transcript:
         """The utterance has ended. Raises VoiceError when the engine fails."""
-        size = len(self._pcm) if self._paused_bytes is None else self._paused_bytes
+        if self._paused_bytes is None:
+            size = len(self._pcm)
+        else:
+            size = self._paused_bytes
         if not self._hearing or self._hearing[-1][0] != size:
             self._on_partial = lambda _text: None
             self._hear(size)

@@ -42,7 +42,8 @@ class VoiceState:
     problems: dict[str, str] = field(default_factory=dict)
 
     def xiaozhi_object(self) -> dict[str, Any]:
-        server, text = self.xiaozhi, self.problems.get("xiaozhi")
+        server = self.xiaozhi
+        text = self.problems.get("xiaozhi")
         state, connected = ("off", 0) if server is None else ("on", server.connected)
         return {"state": state, "text": text, "ota": self.ota, "connected": connected}
 
@@ -171,7 +172,8 @@ async def fetch(
     from microclaw.config.edit import write_changes
     from microclaw.voice.engines.whisper_models import fetch_model
 
-    home, proxy = settings.home, settings.proxy
+    home = settings.home
+    proxy = settings.proxy
     folder = await fetch_model(model, home, lambda line: call.report(Step("model", line)), proxy=proxy)
     write_changes(settings.home, os.environ, {"voice.whisper_model": model})
     return FetchedModel(model=model, folder=str(folder))
@@ -180,7 +182,9 @@ async def fetch(
 async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: str) -> EngineTrial:
     """A sentence said by one engine and heard by another. Raises VoiceError when one of them fails."""
     began_s = time.monotonic()
-    pcm, first_s, resampler = b"", 0.0, Resampler(RATE_HZ)
+    pcm = b""
+    first_s = 0.0
+    resampler = Resampler(RATE_HZ)
     async with aclosing(synthesizer.speak(text)) as pieces:
         async for piece in pieces:
             first_s = first_s or time.monotonic() - began_s

@@ -81,7 +81,8 @@ class Reply:
 
     async def turn(self, text: str) -> None:
         """The agent's turn, spoken as it comes."""
-        session, person_id = self._session, self._parts.person_id
+        session = self._session
+        person_id = self._parts.person_id
         if not self._is_hushed:
             session.show("thinking")
         device = session.device
@@ -92,7 +93,8 @@ class Reply:
             self._message_id = accepted.message_id
             if self.trace.is_cancelled:  # meanwhile
                 self.cancel()
-            cutter, streamed = SentenceCutter(), ""
+            cutter = SentenceCutter()
+            streamed = ""
             async for event in accepted.events:
                 if isinstance(event, Delta):
                     streamed += event.text
@@ -123,7 +125,10 @@ class Reply:
                 self._is_hushed = self._is_hushed or self._session.hearing is not None
             case Answer(text):
                 self.trace.mark("first token")
-                rest = text[len(streamed) :] if text.startswith(streamed) else f"\n{text}"
+                if text.startswith(streamed):
+                    rest = text[len(streamed) :]
+                else:
+                    rest = f"\n{text}"
                 self._say_all([*cutter.feed(rest), *cutter.rest()])
 
     def speak(self, text: str) -> int | None:

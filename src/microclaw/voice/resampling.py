@@ -20,7 +20,8 @@ class Resampler:
         """The same audio in this stream's rate; some of it comes with the next piece."""
         before = b""
         if rate_hz != self._from_hz:
-            before, self._from_hz = self.rest(), rate_hz
+            before = self.rest()
+            self._from_hz = rate_hz
         data = self._odd + pcm
         self._odd = data[len(data) & ~1 :]
         data = data[: len(data) & ~1]
@@ -30,8 +31,12 @@ class Resampler:
 
     def rest(self) -> bytes:
         """The rest inside; call it at the end."""
-        graph, self._graph, self._odd = self._graph, None, b""
-        return b"" if graph is None else _joined(graph.resample(None))
+        graph = self._graph
+        self._graph = None
+        self._odd = b""
+        if graph is None:
+            return b""
+        return _joined(graph.resample(None))
 
     def _resampled(self, data: bytes) -> bytes:
         import av

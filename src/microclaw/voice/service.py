@@ -78,7 +78,8 @@ class VoiceService:
             session.left()
             return
         device_id = session.device.device_id
-        if (before := self._sessions.get(device_id)) is not None:
+        before = self._sessions.get(device_id)
+        if before is not None:
             before.left()
         if not self._sessions:
             self._tasks.start(self._warm_up(), "voice: warm up")
@@ -111,7 +112,7 @@ class VoiceService:
     async def _deliver(self) -> None:
         """Say schedules and notes to devices that are here and keep them for those that are away."""
         devices = self._devices
-        chats = None if devices is None else lambda: {*self._sessions, *devices()}
+        chats = None if devices is None else (lambda: {*self._sessions, *devices()})
         async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):
             self._tasks.start(self._say(outbound), "voice: say")
 

@@ -155,7 +155,8 @@ class VoiceSession:
 
     def _understood(self, trace: VoiceTrace, text: str, utterance: Utterance) -> None:
         assert utterance.transcript is not None
-        question, self.question = self.question, None
+        question = self.question
+        self.question = None
         if question is not None and not question.is_heard:
             question = None  # a yes to one that nobody heard is meant for another
         approval = None if question is None else question.approval_id

@@ -45,7 +45,9 @@ class Pace:
         if self._due_s is None:
             return 0.0
         lead_s = self._due_s - self._now_s()
-        return 0.0 if lead_s <= self._room_s else lead_s - self._room_s + self._burst_s
+        if lead_s <= self._room_s:
+            return 0.0
+        return lead_s - self._room_s + self._burst_s
 
     def sent(self) -> None:
         now_s = self._now_s()
@@ -59,12 +61,16 @@ class Pace:
     @property
     def next_plays_at_s(self) -> float:
         """The time when the device begins to play the next frame, if it is sent now."""
-        return self._now_s() if self._due_s is None else max(self._due_s, self._now_s())
+        if self._due_s is None:
+            return self._now_s()
+        return max(self._due_s, self._now_s())
 
     @property
     def left_s(self) -> float:
         """The seconds until everything sent is played."""
-        return 0.0 if self._due_s is None else max(0.0, self._due_s - self._now_s())
+        if self._due_s is None:
+            return 0.0
+        return max(0.0, self._due_s - self._now_s())
 
 
 class SpokenAnswer:
@@ -102,14 +108,19 @@ class SpokenAnswer:
         self._is_full = self._chars > MAX_SPOKEN_CHARS or self._sentences.qsize() >= MAX_WAITING_SENTENCES
         self._sentences.put_nowait(MORE if self._is_full else sentence)
         self._taken += 1
-        return None if self._is_full else self._taken - 1
+        if self._is_full:
+            return None
+        return self._taken - 1
 
     def has_played(self, number: int) -> bool:
         """True if the device has begun to play that sentence, before it was silenced.
 
         What is shorter than a frame is sent with the sentence after it.
         """
-        until_s = self._now_s() if self._silenced_s is None else self._silenced_s
+        if self._silenced_s is None:
+            until_s = self._now_s()
+        else:
+            until_s = self._silenced_s
         return number not in self._failed and any(
             number <= other and begins_s < until_s for other, begins_s in self._plays_at_s.items()
         )
@@ -153,9 +164,11 @@ class SpokenAnswer:
         await self._pieces.put(None)
 
     async def _play(self) -> None:
-        device, resampler = self._device, Resampler(self._device.rate_hz)
+        device = self._device
+        resampler = Resampler(self._device.rate_hz)
         frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
-        left, number = b"", 0
+        left = b""
+        number = 0
         while (item := await self._pieces.get()) is not None:
             if self.is_silenced:  # `run` is cancelled a moment later
                 return
@@ -182,7 +195,8 @@ class SpokenAnswer:
         """Send the whole frames, which are of that sentence; the rest of the audio."""
         at = 0
         while len(pcm) - at >= frame_bytes:
-            if (wait_s := self._pace.next_wait_s()) > 0:
+            wait_s = self._pace.next_wait_s()
+            if wait_s > 0:
                 await asyncio.sleep(wait_s)
             if self.is_silenced:
                 return b""

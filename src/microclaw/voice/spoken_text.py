@@ -39,7 +39,9 @@ _FOR_THE_EYE: Final = re.compile(
 def _date_words(found: re.Match[str]) -> str:
     """ "2026-11-22" as "November 22"."""
     month = int(found[1])
-    return f"{month_name[month]} {int(found[2])}" if 1 <= month <= 12 else found[0]
+    if 1 <= month <= 12:
+        return f"{month_name[month]} {int(found[2])}"
+    return found[0]
 
 
 def _in_words(found: re.Match[str]) -> str:
@@ -74,7 +76,9 @@ def for_the_ear(text: str) -> str:
     """The text without code, tables, marks and addresses, units in words; "" if nothing is left."""
     for pattern, spoken in _RULES:
         text = pattern.sub(spoken, text)
-    return text.strip() if any(c.isalnum() for c in text) else ""
+    if any(c.isalnum() for c in text):
+        return text.strip()
+    return ""
 
 
 SHALL_I: Final = "Shall I? Say yes or no."
@@ -84,7 +88,10 @@ OWNER_DECIDES: Final = "An owner has to decide."
 def spoken_question(action: str, *, may_decide: bool, before: str = "") -> str:
     """The question aloud before an act; `before` leads to it."""
     words = _FOR_THE_EYE.sub("", action).strip()  # the rest is cleaned where it is cut into sentences
-    words = words if before else f"{words[:1].upper()}{words[1:]}"
+    if before:
+        words = words
+    else:
+        words = f"{words[:1].upper()}{words[1:]}"
     return f"{before}{words}. {SHALL_I if may_decide else OWNER_DECIDES}"
 
 
@@ -103,27 +110,40 @@ class SentenceCutter:
         self._text += piece
         sentences: list[str] = []
         while (end := self._end()) is not None:
-            sentence, self._text = self._text[:end], self._text[end:]
-            if said := self._said(sentence):
+            sentence = self._text[:end]
+            self._text = self._text[end:]
+            said = self._said(sentence)
+            if said:
                 sentences.append(said)
         return sentences
 
     def rest(self) -> list[str]:
         """The rest when the text is complete."""
-        text, self._text = self._text, ""
+        text = self._text
+        self._text = ""
         said = self._said(text)
-        return [said] if said else []
+        if said:
+            return [said]
+        return []
 
     def _said(self, sentence: str) -> str:
         self._is_in_record = self._is_in_record or sentence.lstrip().startswith(HEADING)
-        return "" if self._is_in_record else for_the_ear(sentence)
+        if self._is_in_record:
+            return ""
+        return for_the_ear(sentence)
 
     def _end(self) -> int | None:
         """The end of the first sentence. A program's text is passed over whole."""
-        if (fence := self._text.find("```")) >= 0 and not self._text[:fence].strip():
+        fence = self._text.find("```")
+        if fence >= 0 and not self._text[:fence].strip():
             close = self._text.find("```", fence + 3)
-            return close + 3 if close >= 0 else None
-        limit = fence if fence >= 0 else len(self._text)
+            if close >= 0:
+                return close + 3
+            return None
+        if fence >= 0:
+            limit = fence
+        else:
+            limit = len(self._text)
         for found in _END.finditer(self._text, 0, limit):
             sentence = self._text[: found.end()]
             is_end = found[0].startswith("\n") or not _NOT_AN_END.search(sentence.rstrip("\"')]"))
@@ -134,7 +154,11 @@ class SentenceCutter:
         if len(self._text) > MAX_SENTENCE_CHARS:
             softs = [found.end() for found in _SOFT_END.finditer(self._text, 0, MAX_SENTENCE_CHARS)]
             space = self._text.rfind(" ", 1, MAX_SENTENCE_CHARS)
-            return softs[-1] if softs else space if space > 0 else MAX_SENTENCE_CHARS
+            if softs:
+                return softs[-1]
+            if space > 0:
+                return space
+            return MAX_SENTENCE_CHARS
         return None
 
 

@@ -163,7 +163,8 @@ class _Client:
             raise ProtocolError("an utterance of more than a minute")
 
     async def _transcribe(self) -> None:
-        utterance, self._utterance = self._utterance, None
+        utterance = self._utterance
+        self._utterance = None
         if utterance is None:
             raise ProtocolError("audio-stop without audio-start")
         pcm = bytes(utterance + self._resampler.rest())
@@ -182,12 +183,14 @@ class _Client:
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
             raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
-        rate_hz, resampler = 0, Resampler(RATE_HZ)
+        rate_hz = 0
+        resampler = Resampler(RATE_HZ)
         for sentence in sentences_of(text):
             async with aclosing(self._speech().synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
                     if not rate_hz:  # that of the first one, whichever engines speak the others
-                        rate_hz, resampler = piece.rate_hz, Resampler(piece.rate_hz)
+                        rate_hz = piece.rate_hz
+                        resampler = Resampler(piece.rate_hz)
                         await self._send("audio-start", audio_format(rate_hz))
                     await self._stream.send_audio(rate_hz, resampler.feed(piece.pcm, piece.rate_hz))
         if not rate_hz:
@@ -201,7 +204,10 @@ class _Client:
         if len(text) > MAX_SENTENCE_CHARS:
             raise ProtocolError(f"a sentence of {len(text):,} characters: at most {MAX_SENTENCE_CHARS:,} are taken")
         context = event.data.get("context")
-        found = context.get("conversation_id") if isinstance(context, dict) else None
+        if isinstance(context, dict):
+            found = context.get("conversation_id")
+        else:
+            found = None
         conversation = found if isinstance(found, str) else ""
         # Words that this host did not hear have no doubt that is known.
         transcript = self._server.transcripts.take(self._key_of(text)) or Transcript(text)

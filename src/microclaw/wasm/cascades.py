@@ -88,7 +88,9 @@ def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
     if not is_header and not UNKNOWN.match(diagnostic.message):
         return None
     match = _NAMED.match(diagnostic.message)
-    return match[1] if match is not None else None
+    if match is not None:
+        return match[1]
+    return None
 
 
 def _declared_with(source: SourceText, types: set[str]) -> set[str]:

@@ -48,19 +48,29 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
             yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
             continue
-        if (problem := _import_problem(wanted, board)) is None:
+        problem = _import_problem(wanted, board)
+        if problem is None:
             continue
         (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
         callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
         place = _first_place(source, wanted.name, *callers)
-        native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
-        beginnings = words_of(f"beginnings.{native.group.value}") if native is not None else ()
+        if wanted.module == NATIVE_MODULE:
+            native = NATIVES.get(wanted.name)
+        else:
+            native = None
+        if native is not None:
+            beginnings = words_of(f"beginnings.{native.group.value}")
+        else:
+            beginnings = ()
         if native is not None and not _offers(board, native) and (beginnings or advice is None):
             place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
             lacking.setdefault((place, native.group), []).append(wanted.name)
         elif computing not in computed:
             computed.add(computing or "")
-            place = place if computing is None else next(source.places("long", "double"), None)
+            if computing is None:
+                place = place
+            else:
+                place = next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
@@ -94,7 +104,10 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
         if signature != Signature(params, ()):
             place = source.find_name(name)
             parts = ", ".join(_C_TYPES[p] for p in params) or "void"
-            found = _prototype(name, signature) if signature is not None else "nothing"
+            if signature is not None:
+                found = _prototype(name, signature)
+            else:
+                found = "nothing"
             yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}")
     if "memory" not in {export.name for export in module.exports if export.kind == "memory"}:
         yield at(source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build")
@@ -113,7 +126,10 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
     for name in _in_data(_FILE, module, {"gpio"} if source.has_llmos_pins or not source.text else ()):
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
-        hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
+        if name in board.firmware.device_nodes:
+            hint = f"open /dev/{name}/N, with its number"
+        else:
+            hint = f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
     opens = any(wanted.name == "open" for wanted in module.imports)
     for path in _in_data(_STORED, module) if opens and not board.firmware.has_files else ():
@@ -139,7 +155,9 @@ def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
 def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
     """The step to take where a description is wrong, or nobody described a firmware that lacks a group."""
     if not board.firmware.described:
-        return "" if group is None else f" (where yours was, say so: --firmware natives=+{group.value})"
+        if group is None:
+            return ""
+        return f" (where yours was, say so: --firmware natives=+{group.value})"
     words = " ".join(board.firmware.described)
     return f"; it is described as {words}: if that is wrong, give --firmware again"
 
@@ -210,7 +228,8 @@ def check_size(
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
         yield at(source, None, message, "make tables smaller, or compile with -Os")
     # What WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages.
-    initial, heap_base = (module.memory_pages or 0) * PAGE_BYTES, module.global_value("__heap_base")
+    initial = (module.memory_pages or 0) * PAGE_BYTES
+    heap_base = module.global_value("__heap_base")
     end = (initial if heap_base is None else heap_base) + heap_bytes
     needed = max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
     if needed > firmware.max_memory_bytes:
@@ -228,14 +247,19 @@ def check_size(
 
 
 def kilobytes(size_bytes: int) -> str:
-    return f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
 
 
 def memory_use(module: Module) -> MemoryUse:
     """Initial memory, static data and stack, as far as the module tells."""
     initial = (module.memory_pages or 0) * PAGE_BYTES
     pointers = [g.value for g in module.globals if g.mutable and g.type == "i32" and g.value is not None]
-    stack_top = pointers[0] if pointers else 0
+    if pointers:
+        stack_top = pointers[0]
+    else:
+        stack_top = 0
     data_end = module.global_value("__data_end") or max(
         ((s.offset or 0) + len(s.data) for s in module.data), default=stack_top
     )
@@ -271,7 +295,10 @@ def _offers(board: BoardProfile, native: Native) -> bool:
 
 def _prototype(name: str, signature: Signature) -> str:
     params = ", ".join(_C_TYPES[p] for p in signature.params) or "void"
-    result = _C_TYPES[signature.results[0]] if signature.results else "void"
+    if signature.results:
+        result = _C_TYPES[signature.results[0]]
+    else:
+        result = "void"
     return f"{result} {name}({params})"
 
 

@@ -117,7 +117,9 @@ async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache
     if image.source is None or image.optimization is None:
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
     text = await asyncio.to_thread(read_source, image.source, image.name, image.language)
-    toolchain, cache, stack_bytes = find_toolchain(), cache or default_cache(), image.memory.stack_bytes
+    toolchain = find_toolchain()
+    cache = cache or default_cache()
+    stack_bytes = image.memory.stack_bytes
     return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True)).wasm
 
 
@@ -135,7 +137,10 @@ async def _cached_build(
     link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
     parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
-    blob = None if text.missing else cache.get(key)
+    if text.missing:
+        blob = None
+    else:
+        blob = cache.get(key)
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     libraries = await build_glue(toolchain, cache.directory)
@@ -146,7 +151,10 @@ async def _cached_build(
 
 def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
-    text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
+    if source is not None:
+        text = read_source(source, name)
+    else:
+        text = SourceText(f"{name}.wasm", "", (), ())
     _check_function_count(_parse(wasm, text.file), text)
     build = _Build(with_main_called(wasm, text.file), (), ())
     return _checked_image(build, board, text, name, "none")
@@ -207,7 +215,8 @@ def _build(
             message = "the compiler has too many findings to read them all"
             found = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
             raise BuildError((found, *report.errors), stage="compile")
-        if missing := (*text.missing, *(text.unsure[number] for number in report.reached)):
+        missing = (*text.missing, *(text.unsure[number] for number in report.reached))
+        if missing:
             findings = folded(missing, report.errors, text)
             raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
@@ -228,7 +237,10 @@ def _build(
         wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
         is_logged = _logged(board) and keeps_prints(symbols)
         # Code put in behind the linker would move the lines of a build for trials.
-        guards = Guards() if traced else plan_guards(loops, text)
+        if traced:
+            guards = Guards()
+        else:
+            guards = plan_guards(loops, text)
         parts = (toolchain, libraries, stack_bytes, text, directory, processes, symbols, guards)
         linked = Linker(*parts, wanted, traced, is_logged).link()
     large = (parse_module(linked.wasm).memory_pages or 0) > 1

@@ -48,25 +48,35 @@ def _token_before(source: SourceText, line: int | None, column: int | None) -> s
     """The last token before a place, as a person sees it."""
     behind = bisect.bisect_left(source.tokens, (line or 0, column or 0), key=lambda token: token.place)
     before = source.tokens[max(0, behind - 1) : behind]
-    return f'"{before[0].text}" in line {before[0].line}' if before else "the beginning"
+    if before:
+        return f'"{before[0].text}" in line {before[0].line}'
+    return "the beginning"
 
 
 def _conversion(message: str, match: re.Match[str]) -> str:
     """The way to print a value of the type that a message names."""
     alias = _ALIAS.search(message)
-    kind = alias[1] if alias is not None else next(iter(match.groups()), None) or ""
-    spec = "%s" if _TEXT.fullmatch(kind) else read_table(__package__, "lessons")["specs"].get(kind)
+    if alias is not None:
+        kind = alias[1]
+    else:
+        kind = next(iter(match.groups()), None) or ""
+    if _TEXT.fullmatch(kind):
+        spec = "%s"
+    else:
+        spec = read_table(__package__, "lessons")["specs"].get(kind)
     if spec is not None:
         return f"print {'a text' if spec == '%s' else kind} with {spec}"
-    return (
-        "use %p for an address, or print the value that it points at" if "*" in kind else "print its parts one by one"
-    )
+    if "*" in kind:
+        return "use %p for an address, or print the value that it points at"
+    return "print its parts one by one"
 
 
 def _member(name: str) -> str:
     """The replacement for a member that an object does not have."""
     near = difflib.get_close_matches(name, [one for one in _methods() if one != name], n=1, cutoff=NEAR)
-    return f"did you mean {near[0]}?" if near else "use a member of its definition, or add this one there"
+    if near:
+        return f"did you mean {near[0]}?"
+    return "use a member of its definition, or add this one there"
 
 
 @functools.cache
@@ -162,7 +172,8 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
             reached.add(int(text.removeprefix(NOT_HERE).split()[0]))
             continue
         place = (int(match["line"]), int(match["column"]))
-        if (mark := _MARK.match(text)) is not None:
+        mark = _MARK.match(text)
+        if mark is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
         elif match["file"] == source.file and match["severity"] != "warning" and place[0] in assembly:
             # Whatever the compiler finds there, and however often.
@@ -175,7 +186,10 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
-    found = list(folded((), found, source)) if not (source.missing or reached) else found
+    if not (source.missing or reached):
+        found = list(folded((), found, source))
+    else:
+        found = found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks, tuple(sorted(reached)))
@@ -224,7 +238,10 @@ def at(
 ) -> Diagnostic:
     """A finding at a place of the source, with that line's text; without a line if the place is not known."""
     line, column = place or (None, None)
-    text = source.line(line) if line is not None else None
+    if line is not None:
+        text = source.line(line)
+    else:
+        text = None
     return Diagnostic(severity, message, source.file, line, column, text, hint, explanation)
 
 
@@ -267,7 +284,10 @@ def declared_names() -> Mapping[str, str]:
 def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) -> PinMark:
     """A pin from the bits that pin_marks.h printed. clang points behind the call, this points at its name."""
     line, column, what = key
-    pin = -1 if "outside" in facts else sum(int(fact) for fact in facts if fact.isdecimal())
+    if "outside" in facts:
+        pin = -1
+    else:
+        pin = sum(int(fact) for fact in facts if fact.isdecimal())
     text = source.line(line) or ""
     begin = max(text.rfind(name, 0, column) for name in _OPENING.get(what, ("i2c_open",)))
     return PinMark(
@@ -294,7 +314,10 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     text = _NOISE.sub("", text)
     file = source.file if own else PurePosixPath(match["file"]).name
-    file = f"<{file}>" if _is_standard(match["file"]) else file
+    if _is_standard(match["file"]):
+        file = f"<{file}>"
+    else:
+        file = file
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
     if quoted is None or not (UNKNOWN.match(text) or _IN_STD.match(text)):
@@ -302,14 +325,19 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
     if source.find_definition(quoted[1]) is not None and source.language == "c":
         return with_advice(found, Advice(f"put {quoted[1]} above its first use, or its prototype", _BELOW))
     if _MEANT.search(text) is None:
-        name = "std" if "'std'" in text else quoted[1]
+        if "'std'" in text:
+            name = "std"
+        else:
+            name = quoted[1]
         includes_it = source.find_string("Arduino.h") is not None or "<Arduino.h>" in source.text
         has_arduino = source.language == "sketch" or includes_it
         return with_advice(found, advice_on(name, with_arduino=has_arduino))
     refusal = refused_name(quoted[1])  # Serial2 is not a slip of the pen
     if refusal is None or refusal.by_pattern:
         meant = _QUOTED.search(text, text.index("did you mean"))
-        return replace(found, hint=f"write {meant[1]}") if meant is not None else found
+        if meant is not None:
+            return replace(found, hint=f"write {meant[1]}")
+        return found
     return with_advice(replace(found, message=_MEANT.sub("", text)), refusal)
 
 
@@ -321,7 +349,10 @@ def _is_standard(path: str) -> bool:
 
 def _is_int_for_long(text: str) -> bool:
     """True if it is only that a format says int and the argument is a long, or the other way round."""
-    match = _FORMAT_TYPES.match(text) if text.endswith(_FORMAT) else None
+    if text.endswith(_FORMAT):
+        match = _FORMAT_TYPES.match(text)
+    else:
+        match = None
     if match is None:
         return False
     wanted, given = (_INT_OR_LONG.fullmatch(alias or name) for name, alias in (match.group(1, 2), match.group(3, 4)))
@@ -344,13 +375,18 @@ def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: Sourc
         note = f"{text} (line {line}: {(source.line(line) or '').strip()})"
     elif match["file"].startswith(f"{HEADERS}/"):
         name = _QUOTED.search(text)
-        header = declared_names().get(name[1]) if name is not None else None
+        if name is not None:
+            header = declared_names().get(name[1])
+        else:
+            header = None
         if header is None or name is None:
             return found
         note = f"{header} has {_declaration(header, name[1])}"
     else:
         return found
-    return found if found.explanation else replace(found, explanation=note)
+    if found.explanation:
+        return found
+    return replace(found, explanation=note)
 
 
 def _declaration(header: str, name: str) -> str:

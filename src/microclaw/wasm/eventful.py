@@ -31,7 +31,8 @@ from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
 from microclaw.wire.wasm_binary import HEADER, ModuleError, read_sections
 
 _CUSTOM: Final = 0
-_CALL, _CONST = 0x10, 0x41
+_CALL = 0x10
+_CONST = 0x41
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
@@ -68,7 +69,8 @@ class Linker(Struct, frozen=True):
         if self.symbols.has_constructors and not has_main and not self.traced:
             raise BuildError((self._constructors_before_on_init(),), stage="check")
         ends = "exit" in self.symbols.missing and find_binaryen() is not None
-        polls, waits = self.guards.polls, bool(self.symbols.missing & WAITING)
+        polls = self.guards.polls
+        waits = bool(self.symbols.missing & WAITING)
         if not has_main or not (waits or ends or polls):
             entry: Entry = "plain" if has_main else "none"
             return self._finished(self._linked(entry, *self._run(entry)))
@@ -94,8 +96,12 @@ class Linker(Struct, frozen=True):
         """Link the program once for each of these callers of its main, side by side."""
         commands = []
         for entry in entries:
-            exported = [WATCH] if self.guards and (entry != "blocking" or self.guards.watches) else []
-            exported += [BREATHE] if self.guards and entry == "blocking" else []
+            if self.guards and (entry != "blocking" or self.guards.watches):
+                exported = [WATCH]
+            else:
+                exported = []
+            if self.guards and entry == "blocking":
+                exported += [BREATHE]
             command = self.toolchain.link_command(
                 self.libraries,
                 self.stack_bytes,
@@ -119,7 +125,9 @@ class Linker(Struct, frozen=True):
     def _stripped(self, wasm: bytes) -> bytes:
         """The module without names and notes, which no runtime needs."""
         kept = (whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
-        return wasm if self.traced else wasm[: len(HEADER)] + b"".join(kept)
+        if self.traced:
+            return wasm
+        return wasm[: len(HEADER)] + b"".join(kept)
 
     def _guarded(self, wasm: bytes) -> bytes:
         if not self.guards:
@@ -153,7 +161,9 @@ class Linker(Struct, frozen=True):
         may_sleep = {graph.index(name) for name in MAY_SLEEP}
 
         def certain(function: int) -> Iterable[int]:
-            return () if function in may_sleep or function not in graph.calls else graph.calls[function].direct
+            if function in may_sleep or function not in graph.calls:
+                return ()
+            return graph.calls[function].direct
 
         for start in _callbacks(graph):
             path = graph.path(start, sleeps - may_sleep, certain)
@@ -203,7 +213,10 @@ class Linker(Struct, frozen=True):
     def _without_binaryen(self) -> Diagnostic:
         names = sorted(map(source_name, self.symbols.missing & WAITING))
         place = next(filter(None, map(self.text.find_name, names)), None)
-        what = f"{names[0]} in main" if names else "a loop of main that never sleeps"
+        if names:
+            what = f"{names[0]} in main"
+        else:
+            what = "a loop of main that never sleeps"
         message = f"{what} needs wasm-opt of Binaryen, which makes a program event-driven"
         return at(self.text, place, message, INSTALL_BINARYEN)
 
@@ -211,7 +224,9 @@ class Linker(Struct, frozen=True):
 def find_binaryen() -> Path | None:
     """Binaryen's wasm-opt, or None."""
     found = shutil.which("wasm-opt")
-    return Path(found).resolve() if found is not None else None
+    if found is not None:
+        return Path(found).resolve()
+    return None
 
 
 def binaryen_identity() -> tuple[str, ...]:
@@ -245,6 +260,9 @@ def _callbacks(graph: CallGraph) -> Iterator[int]:
         if not timers & graph.calls[function].direct:
             continue
         for (_, _, before, constant), (_, _, opcode, called) in pairwise(instructions(body)):
-            task = graph.module.elements.get(constant[0]) if before == _CONST else None
+            if before == _CONST:
+                task = graph.module.elements.get(constant[0])
+            else:
+                task = None
             if task is not None and opcode == _CALL and called[0] in timers:
                 yield task

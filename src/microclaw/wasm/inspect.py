@@ -65,7 +65,9 @@ class Module(Struct):
         if function_index < len(self.imports):
             return self.imports[function_index].signature
         own = function_index - len(self.imports)
-        return self.types[self.functions[own]] if own < len(self.functions) else None
+        if own < len(self.functions):
+            return self.types[self.functions[own]]
+        return None
 
     def global_value(self, name: str) -> int | None:
         """The constant that an exported global holds, such as __heap_base."""
@@ -112,7 +114,8 @@ def value_type(reader: Reader) -> str:
 
 def _types(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
-        if (form := reader.byte()) != 0x60:
+        form = reader.byte()
+        if form != 0x60:
             raise ModuleError(f"type form 0x{form:02x}")
         params = tuple(value_type(reader) for _ in range(reader.count()))
         results = tuple(value_type(reader) for _ in range(reader.count()))
@@ -123,7 +126,9 @@ def _types(reader: Reader, module: Module) -> None:
 
 def _imports(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
-        space, name, kind = reader.name(), reader.name(), _kind(reader, "import")
+        space = reader.name()
+        name = reader.name()
+        kind = _kind(reader, "import")
         if kind == "function":
             module.imports.append(Import(space, name, module.types[_type_index(reader, module)]))
             continue
@@ -172,7 +177,8 @@ def _export(reader: Reader) -> Export:
 
 
 def _kind(reader: Reader, what: str) -> str:
-    if (kind := reader.byte()) >= len(KINDS):
+    kind = reader.byte()
+    if kind >= len(KINDS):
         raise ModuleError(f"{what} kind {kind}")
     return KINDS[kind]
 
@@ -201,7 +207,8 @@ def _table_type(reader: Reader) -> None:
 
 
 def _global(reader: Reader, *, has_value: bool) -> Global:
-    kind, mutable = value_type(reader), reader.byte()
+    kind = value_type(reader)
+    mutable = reader.byte()
     if mutable > 1:
         raise ModuleError(f"global mutability {mutable}")
     return Global(kind, bool(mutable), _constant(reader) if has_value else None)
@@ -221,7 +228,8 @@ def _constant(reader: Reader) -> int | None:
         reader.u32()
     else:
         raise ModuleError(f"initializer 0x{opcode:02x}")
-    if (end := reader.byte()) != 0x0B:
+    end = reader.byte()
+    if end != 0x0B:
         raise ModuleError(f"initializer ends with 0x{end:02x}")
     return value
 

@@ -19,7 +19,10 @@ _FILE_CALLS: Final = ("open", "close", "ioctl")
 
 def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
     """Other names for the calls that a layer takes over, as NAME=value."""
-    defines = [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS] if text.has_llmos_pins else []
+    if text.has_llmos_pins:
+        defines = [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS]
+    else:
+        defines = []
     if _has_mqtt(text):
         defines.append("wasm_mqtt_init=microclaw_llmos_mqtt_init")
     sensor = _thermometer(text, board)
@@ -39,7 +42,8 @@ def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
         message = "wasm_mqtt_init(broker, name) is LLMos's way to MQTT: it runs by a layer on esp_mqtt_client_init"
         hint = "esp_mqtt_client_init of mqtt_client.h needs no layer, and tells events"
         yield at(text, text.find_name("wasm_mqtt_init"), message, hint, severity="warning")
-    if (sensor := _thermometer(text, board)) is not None:
+    sensor = _thermometer(text, board)
+    if sensor is not None:
         message = f"read_temperature is not in the program: it reads the board's BME280 at {sensor:#x}"
         hint = "write it yourself where another sensor is meant"
         yield at(text, text.find_name("read_temperature"), message, hint, severity="warning")

@@ -96,7 +96,10 @@ class _Plan:
             turn = self._turn(loop, inner)
             is_tight = loop.number not in inner
             is_tight &= self._loops.functions.keys() >= set(loop.called)  # asking the firmware costs more than a guard
-            copies = max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, loop.size)))) if is_tight else 1
+            if is_tight:
+                copies = max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, loop.size))))
+            else:
+                copies = 1
             told = self._told(index, loop.number, _MAIN_AFTER_MS)
             yield loop.number, Guard(min(turn, CHECKED_AFTER), copies, told)
 
@@ -124,12 +127,15 @@ class _Plan:
         name = source_name(self._loops.symbols.names[index])
         lines = self._loop_lines(name)
         if len(lines) == len(self._loops.functions[index].loops):
-            line, exact = lines[number], _EXACT
+            line = lines[number]
+            exact = _EXACT
         elif len(every := self._loop_lines(None)) == 1:
-            line, exact = every[0], _EXACT
+            line = every[0]
+            exact = _EXACT
         else:
             place = self._text.find_definition(name) or self._text.find_definition("loop") or (1, 1)
-            line, exact = place[0], 0
+            line = place[0]
+            exact = 0
         return line << LINE_BITS | exact | after_ms
 
     def _loop_lines(self, function: str | None) -> list[int]:

@@ -17,9 +17,25 @@ Code: TypeAlias = Sequence[tuple[int, tuple[int, ...]]]
 """A body's instructions: opcodes with their operands."""
 
 ANYTHING: Final = -1  # stands for what a call through a pointer reaches
-_BLOCK, _LOOP, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _CALL = 2, 3, 11, 12, 13, 14, 15, 16
-_UNREACHABLE, _GET, _SET, _TEE, _GLOBAL_SET, _GROW, _CONST, _ADD = 0, 0x20, 0x21, 0x22, 0x24, 0x40, 0x41, 0x6A
-_EQ, _NE, _LAST_COMPARE = 0x46, 0x47, 0x4F
+_BLOCK = 2
+_LOOP = 3
+_END = 11
+_BR = 12
+_BR_IF = 13
+_BR_TABLE = 14
+_RETURN = 15
+_CALL = 16
+_UNREACHABLE = 0
+_GET = 0x20
+_SET = 0x21
+_TEE = 0x22
+_GLOBAL_SET = 0x24
+_GROW = 0x40
+_CONST = 0x41
+_ADD = 0x6A
+_EQ = 0x46
+_NE = 0x47
+_LAST_COMPARE = 0x4F
 _LOADS: Final = range(0x28, 0x36)
 _STORES: Final = range(0x36, 0x3F)
 _CHECKING: Final = frozenset((_CONST, _TEE, 0x71, *range(0x45, 0x50)))  # a constant, and, comparisons
@@ -121,7 +137,8 @@ class _Walk:
                 for loop in self._open:
                     loop.changes = True
         if opcode in _NEVER_GO_ON:
-            self._awake, self._reachable = 0, False
+            self._awake = 0
+            self._reachable = False
 
     def _begin(self, opcode: int) -> None:
         loop = None
@@ -197,7 +214,9 @@ class _Block(Struct):
 
 def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
     """The beginnings of the blocks behind whose end nothing comes but the call of a handler."""
-    found, ends, is_handled = set[int](), list[bool](), False
+    found = set[int]()
+    ends = list[bool]()
+    is_handled = False
     for at in range(len(code) - 1, -1, -1):
         opcode, operands = code[at]
         if opcode == _END:
@@ -224,7 +243,8 @@ def _count_turns(code: Code, loop: Loop) -> None:
         opcodes, operands = zip(*code[last - 3 : last + 1], strict=True)
         if opcodes != (_GET, _CONST, _ADD, _TEE) or operands[0] != operands[3] or written.count(operands[3]) != 1:
             continue
-        first, step = _at_begin(code, loop.begin, operands[3]), operands[1][0]
+        first = _at_begin(code, loop.begin, operands[3])
+        step = operands[1][0]
         if first is not None and (limit - first) * step > 0:
             turns, rest = divmod(limit - first, step)
             is_signed = is_compared and compare > _NE and compare % 2 == 0
@@ -239,5 +259,7 @@ def _at_begin(code: Code, begin: int, local: tuple[int, ...]) -> int | None:
         if opcode in (_LOOP, _END):
             break
         if opcode in (_SET, _TEE) and operands == local:
-            return code[at - 1][1][0] if code[at - 1][0] == _CONST else None
+            if code[at - 1][0] == _CONST:
+                return code[at - 1][1][0]
+            return None
     return None

@@ -36,7 +36,9 @@ _WRITES: Final = frozenset(words_of("writing"))
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
-_NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
+_NAPPING_MS = 20
+_OUTER_MS = 100
+_INNER_MS = 150
 # These may take longer than asked.
 _NAPS: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short"))
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
@@ -49,7 +51,8 @@ class Loops:
         self.symbols = symbols
         self.functions = functions
         self._calls = {index: function.calls for index, function in functions.items()}
-        names, every = symbols.names, set(functions)
+        names = symbols.names
+        every = set(functions)
         # What main reaches, itself included; nothing where the firmware does not call it.
         starts = every if "on_init" not in symbols.functions else ()
         self._main = self.reached(i for i in starts if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
@@ -57,9 +60,15 @@ class Loops:
         others = functions.keys() - self._main
         self._entries = [i for i in others if names[i] in _CALLED or i in symbols.module.table_functions]
         from_entries = self.reached(self._entries)
-        self.in_main = every if ANYTHING in self._main else self._main & every
+        if ANYTHING in self._main:
+            self.in_main = every
+        else:
+            self.in_main = self._main & every
         """The functions that main may reach."""
-        self.in_callbacks = every if ANYTHING in from_entries else from_entries & every
+        if ANYTHING in from_entries:
+            self.in_callbacks = every
+        else:
+            self.in_callbacks = from_entries & every
         """The functions that the firmware may reach in another way than through main."""
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
@@ -150,7 +159,10 @@ def _endless_loop(name: str, text: SourceText) -> Diagnostic:
 
 
 def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:
-    inside = "" if entry == name else f": {name} loops forever"
+    if entry == name:
+        inside = ""
+    else:
+        inside = f": {name} loops forever"
     why = "the firmware calls it and waits for it; until it returns the app cannot be removed"
     hint = "let main loop, which may wait, or leave the loop out and use every(ms, task)"
     return at(text, _loop_in(name, text), f"{entry} never returns{inside}", hint, explanation=why)

@@ -13,7 +13,10 @@ from microclaw.wasm.pause_points import with_elements
 from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasm_binary import ModuleError, write_u32
 
-_TYPES, _FUNCTIONS, _EXPORTS, _CODE = 1, 3, 7, 10
+_TYPES = 1
+_FUNCTIONS = 3
+_EXPORTS = 7
+_CODE = 10
 _NAMES: Final = ("main", "__main_argc_argv", "__main_void")
 _MAIN: Final = (Signature((), ("i32",)), Signature(("i32", "i32"), ("i32",)), Signature((), ()))
 _SLEEPS: Final = ("sleep", "usleep")
@@ -30,7 +33,10 @@ def with_main_called(wasm: bytes, file: str) -> bytes:
         return wasm  # the checks that follow say what is wrong with it
     functions = {export.name: export.index for export in graph.module.exports if export.kind == "function"}
     main = next((functions[name] for name in _NAMES if name in functions), None)
-    signature = None if main is None else graph.module.signature_of(main)
+    if main is None:
+        signature = None
+    else:
+        signature = graph.module.signature_of(main)
     if "on_init" in functions or main is None or signature not in _MAIN:
         return wasm
     for name in _SLEEPS:
@@ -40,7 +46,8 @@ def with_main_called(wasm: bytes, file: str) -> bytes:
             message = f"its main waits ({name}): {why}"
             hint = "give its source instead, which is made event-driven; or build it with on_init and timers"
             raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")
-    arguments, dropped = b"\x41\0" * len(signature.params), b"\x1a" * len(signature.results)
+    arguments = b"\x41\0" * len(signature.params)
+    dropped = b"\x1a" * len(signature.results)
     code = b"\0" + arguments + b"\x10" + write_u32(main) + dropped + b"\x0b"
     added = {
         _TYPES: b"\x60\0\0",

@@ -15,9 +15,18 @@ from microclaw.wire.wasm_binary import HEADER, Reader, read_sections, write_i32,
 BREATHE: Final = "__microclaw_breathe"
 WATCH: Final = "__microclaw_watch"
 _ENTERED: Final = "__microclaw_entered"
-_GLOBALS, _EXPORTS, _CODE = 6, 7, 10
-_BLOCK, _LOOP, _IF, _END, _BR, _BR_IF, _BR_TABLE = 2, 3, 4, 11, 12, 13, 14
-_VOID, _I32 = 0x40, 0x7F
+_GLOBALS = 6
+_EXPORTS = 7
+_CODE = 10
+_BLOCK = 2
+_LOOP = 3
+_IF = 4
+_END = 11
+_BR = 12
+_BR_IF = 13
+_BR_TABLE = 14
+_VOID = 0x40
+_I32 = 0x7F
 _GET, _SET, _TEE, _CALL, _CONST, _SUB, _GREATER, _GLOBAL_GET, _GLOBAL_SET = (
     bytes((code,)) for code in (0x20, 0x21, 0x22, 0x10, 0x41, 0x6B, 0x4A, 0x23, 0x24)
 )
@@ -47,7 +56,10 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
             check = _asked_at_zero(guards.recursions[name], count, put, _CALL + write_u32(by_name[WATCH]))
             body = body[:start] + check + body[start:]
         bodies.append(body)
-    wasm = with_elements(wasm, {_GLOBALS: _COUNTER}) if guards.recursions else wasm
+    if guards.recursions:
+        wasm = with_elements(wasm, {_GLOBALS: _COUNTER})
+    else:
+        wasm = wasm
     return _with_bodies(wasm, bodies)
 
 
@@ -97,7 +109,8 @@ def insert_in_loops(
     copied_bytes: int = _MAX_COPIED_BYTES,
 ) -> bytes:
     """The function body with guards in some loops, by the loop's number."""
-    head, counter = body[: after_locals(body)], 0
+    head = body[: after_locals(body)]
+    counter = 0
     if any(map(_counts, guards.values())):
         head, counter = _with_a_local(head, params)
         head += _CONST + write_i32(CHECKED_AFTER) + _SET + write_u32(counter)
@@ -105,7 +118,10 @@ def insert_in_loops(
     blocks: list[tuple[int, bytes] | None] = []  # what is open: a loop's number and its instruction, or another block
     number = 0
     for start, end, opcode, _ in instructions(body):
-        closed = blocks.pop() if opcode == _END and blocks else None
+        if opcode == _END and blocks:
+            closed = blocks.pop()
+        else:
+            closed = None
         if opcode in (_BLOCK, _IF):
             blocks.append(None)
         if opcode == _LOOP:
@@ -144,7 +160,8 @@ def _check(guard: Guard, counter: int, call: bytes, copies: int = 1) -> bytes:
 
 def _with_outer_blocks(inside: bytes) -> bytes:
     """The contents of a loop, for a block within two more: jumps out of the loop have farther to go."""
-    parts, depth = [], 0
+    parts = []
+    depth = 0
     reader_body = b"\0" + inside
     for start, end, opcode, operands in instructions(reader_body):
         if opcode in (_BLOCK, _LOOP, _IF):
@@ -153,7 +170,10 @@ def _with_outer_blocks(inside: bytes) -> bytes:
             depth -= 1
         if opcode in (_BR, _BR_IF, _BR_TABLE):
             targets = [target + 2 if target > depth else target for target in operands]
-            count = write_u32(len(targets) - 1) if opcode == _BR_TABLE else b""
+            if opcode == _BR_TABLE:
+                count = write_u32(len(targets) - 1)
+            else:
+                count = b""
             parts.append(bytes((opcode,)) + count + b"".join(map(write_u32, targets)))
         else:
             parts.append(reader_body[start:end])
@@ -174,7 +194,8 @@ def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:
 
 def with_elements(wasm: bytes, added: Mapping[int, bytes]) -> bytes:
     """The module with one more element, the last, in each of these sections, by their numbers."""
-    parts, left = [wasm[: len(HEADER)]], dict(sorted(added.items()))
+    parts = [wasm[: len(HEADER)]]
+    left = dict(sorted(added.items()))
     for number, content, whole in read_sections(wasm):
         parts += [write_section(each, write_u32(1) + left.pop(each)) for each in [*left] if each < number]
         if number in left:

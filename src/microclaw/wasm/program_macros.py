@@ -43,7 +43,9 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
         return ()
     called: set[str] = reached(bodies, bodies["main" if "main" in bodies else "on_init"])
     if "main" in bodies:
-        return ("on_init=program_on_init",) if "on_init" in called else ()
+        if "on_init" in called:
+            return ("on_init=program_on_init",)
+        return ()
     if "on_timer_callback" in bodies or not _WAITING & called or find_binaryen() is None:
         return ()
     return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
@@ -57,7 +59,12 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     if not has_setup_and_loop(text.functions):
         return ()
     names = {token.text for token in text.tokens}
-    rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
+    if not names & _SHORT_TIMES:
+        rest_ms = 0
+    elif "attachInterrupt" in names:
+        rest_ms = 5
+    else:
+        rest_ms = 50
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
 
 
@@ -71,7 +78,9 @@ def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) 
     names = board.arduino_pins.keys() & {token.text for token in text.tokens}
     names -= {*_own(text.tokens, ends, names), *_listed(text.tokens)}
     pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
-    return (f"MICROCLAW_PINS={pins}",) if pins else ()
+    if pins:
+        return (f"MICROCLAW_PINS={pins}",)
+    return ()
 
 
 def _listed(tokens: Sequence[Token]) -> Iterator[str]:
@@ -89,7 +98,8 @@ def _own(tokens: Sequence[Token], ends: Mapping[int, int], names: Set[str]) -> I
         depth += (token.text in "({") - (token.text in ")}")
         if depth == 0 and token.kind == "name" and token.text in names:
             declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
-            behind, brace = tokens[at + 1].text, ends.get(at + 1, len(tokens)) + 1
+            behind = tokens[at + 1].text
+            brace = ends.get(at + 1, len(tokens)) + 1
             has_body = behind == "(" and brace < len(tokens) and tokens[brace].text == "{"
             if declared and (behind in _BEHIND_A_VARIABLE or has_body):
                 yield token.text
@@ -119,7 +129,9 @@ def format_defines(tokens: Sequence[Token], ends: Mapping[int, int]) -> tuple[st
 
 def _is_plain(tokens: Sequence[Token], at: int, ends: Mapping[int, int]) -> bool:
     """True if the firmware's printf can do the format of a call."""
-    literal, commas, place = list[str](), 0, at + 2
+    literal = list[str]()
+    commas = 0
+    place = at + 2
     while place < ends.get(at + 1, 0) and commas <= FORMAT_AT[tokens[at].text]:
         token = tokens[place]
         if token.text == ",":

@@ -25,7 +25,9 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
     """About a function, type, constant or object that nothing declares; with `headers` about a header not ours."""
     exact, patterns = _table(headers)
     advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
-    return None if advice is None else replace(advice, hint=advice.hint.replace("{name}", wanted))
+    if advice is None:
+        return None
+    return replace(advice, hint=advice.hint.replace("{name}", wanted))
 
 
 @functools.cache

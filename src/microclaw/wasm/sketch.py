@@ -44,7 +44,9 @@ def prepare_sketch(text: str, code: Sequence[Token], directives: Sequence[Sequen
     """
     ends = bracket_ends(code)
     edits = sorted((*_halts(code, ends), *_prototypes(code, ends, directives)), key=lambda edit: edit.begin)
-    starts, parts, at = [0, *(found.end() for found in re.finditer("\n", text))], list[str](), 0
+    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    parts = list[str]()
+    at = 0
     for edit in edits:
         begin, end = (starts[line - 1] + column - 1 for line, column in (edit.begin, edit.end or edit.begin))
         back = f"{edit.inserted}\n#line {edit.begin[0]}\n{' ' * min(edit.begin[1] - 1, _MAX_COLUMN)}"
@@ -57,15 +59,19 @@ def _prototypes(
     code: Sequence[Token], ends: Mapping[int, int], directives: Sequence[Sequence[Token]]
 ) -> Iterator[_Edit]:
     """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
-    conditional, first = _conditional(code, directives), None
+    conditional = _conditional(code, directives)
+    first = None
     macros = {
         name.text
         for _, word, name, behind in (each[:4] for each in directives if len(each) > 3)
         if word.text == "define" and behind.text == "(" and behind.place == name.end
     }
-    functions, known, written = list[tuple[Sequence[Token], int]](), dict[str, _Place](), set[str]()
+    functions = list[tuple[Sequence[Token], int]]()
+    known = dict[str, _Place]()
+    written = set[str]()
     for begin, stop in _statements(code, ends):
-        head, opening = code[begin:stop], _opening(code, ends, begin, stop)
+        head = code[begin:stop]
+        opening = _opening(code, ends, begin, stop)
         if opening is not None and code[opening - 1].text not in macros:
             if stop not in ends:
                 written.add(_one_line(head))
@@ -95,7 +101,9 @@ def _prototypes(
 
 def _statements(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """Yield where each statement of the outermost level begins, and its `;`, or the brace of its block."""
-    begin, at, seen = 0, 0, set[str]()
+    begin = 0
+    at = 0
+    seen = set[str]()
     while at < len(code):
         text = code[at].text
         end = ends.get(at, len(code) if text == "{" else at)
@@ -103,7 +111,8 @@ def _statements(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[tupl
         is_function = "(" in seen and is_body and code[begin].text != "typedef"
         if text in (";", "}") or (text == "{" and (is_function or code[begin].text in ("namespace", "extern"))):
             yield begin, at
-            begin, seen = end + 1, set()
+            begin = end + 1
+            seen = set()
         else:
             seen.add(text)
         at = end + 1
@@ -140,23 +149,35 @@ def _declared(outer: Sequence[Token]) -> Iterator[str]:
         if word in _CLASSES and name not in _CLASSES and before not in ("<", ","):  # of a template
             yield name
     if _has_class(outer) or texts[:1] in (["typedef"], ["using"]):
-        begin = texts.index("{") if "{" in texts else 0
-        end = texts.index("=") if "=" in texts else len(texts)
+        if "{" in texts:
+            begin = texts.index("{")
+        else:
+            begin = 0
+        if "=" in texts:
+            end = texts.index("=")
+        else:
+            end = len(texts)
         yield from [token.text for token in outer[begin:end] if token.kind == "name"][-1:]
 
 
 def _defaults(code: Sequence[Token], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
     """Blanks over each default argument, which the prototype has; not where < may be a comparison: clang tells it."""
-    depth, equal, crossed = 0, None, False
+    depth = 0
+    equal = None
+    crossed = False
     for at in _outside_brackets(ends, opening + 1, ends[opening] + 1):
         token = code[at]
         depth += (token.text == "<") - (token.text == ">" and code[at - 1].text != "-")
         equal = equal or (token.place if token.text == "=" else None)
         crossed = crossed or (equal is not None and token.text == "," and depth > 0)
-        is_end = not (crossed and depth) if at == ends[opening] else token.text == "," and depth == 0
+        if at == ends[opening]:
+            is_end = not (crossed and depth)
+        else:
+            is_end = token.text == "," and depth == 0
         if equal is not None and is_end:
             yield _Edit(equal, end=token.place)
-            equal, crossed = None, False
+            equal = None
+            crossed = False
 
 
 def _one_line(tokens: Sequence[Token]) -> str:
@@ -174,7 +195,9 @@ def _conditional(code: Sequence[Token], directives: Sequence[Sequence[Token]]) -
     The lines' own begins may be in a comment, which what is put in there could end.
     """
     places = sorted(token.place for token in (*code, *(each[0] for each in directives)))
-    spans, depth, begin = list[_Span](), 0, (1, 1)
+    spans = list[_Span]()
+    depth = 0
+    begin = (1, 1)
     for sign, word in (each[:2] for each in directives if len(each) > 1):
         if word.text in ("if", "ifdef", "ifndef"):
             begin = begin if depth else sign.place

@@ -108,7 +108,10 @@ class _Joined(Struct):
         wanted = _included_lines(text)
         self._line(f'#line 1 "{file}"')
         for number, line in enumerate(text.split("\n")):
-            name = _resolved(wanted[number], file, self.files) if number in wanted else None
+            if number in wanted:
+                name = _resolved(wanted[number], file, self.files)
+            else:
+                name = None
             if name is None:
                 self._line(line)
                 continue
@@ -198,7 +201,10 @@ class LineMarks(Struct, frozen=True):
         """The finding at its place in its own file."""
         if not self.marks:
             return found
-        place = None if found.line is None else self.place(found.line)
+        if found.line is None:
+            place = None
+        else:
+            place = self.place(found.line)
         file, line = place or (found.file, found.line)
         hint, explanation = (text and self.in_words(text) for text in (found.hint, found.explanation))
         message = self.in_words(found.message)
@@ -210,20 +216,26 @@ class LineMarks(Struct, frozen=True):
 
     def in_words(self, text: str) -> str:
         """A text that names lines, with the file of each."""
-        return _LINE.sub(self._in_words, UNIT_NUMBER.sub("", text)) if self.marks else text
+        if self.marks:
+            return _LINE.sub(self._in_words, UNIT_NUMBER.sub("", text))
+        return text
 
     def _in_words(self, found: re.Match[str]) -> str:
         place = self.place(int(found[1] or found[3]))
         if place is None:
             return found[0]
-        return f"line {place[1]}{found[2] or ''} of {place[0]}" if found[1] else f"{place[0]}:{place[1]}"
+        if found[1]:
+            return f"line {place[1]}{found[2] or ''} of {place[0]}"
+        return f"{place[0]}:{place[1]}"
 
 
 def without_marks(text: str) -> tuple[str, LineMarks]:
     """The text with its marks made empty lines, and what they said."""
     if "line" not in text or "#" not in text:
         return text, LineMarks()
-    found, begin, line = list[tuple[int, int, str]](), 0, 2
+    found = list[tuple[int, int, str]]()
+    begin = 0
+    line = 2
     for mark in _MARK.finditer(text):
         line += text.count("\n", begin, mark.start())
         begin = mark.start()

@@ -84,16 +84,21 @@ class Scanner(Struct):
         line_begins = True
         position = 0
         while (match := _TOKEN.match(self.text, position)) is not None:
-            kind, text, start, position = match.lastgroup or "", match[0], match.start(), match.end()
+            kind = match.lastgroup or ""
+            text = match[0]
+            start = match.start()
+            position = match.end()
             if text in _RAW_PREFIXES and self.text.startswith('"', position):
                 position = self._raw_string(start, position, in_directive=directive is not None)
-                kind, text = "string", self.text[start:position]
+                kind = "string"
+                text = self.text[start:position]
             token = Token(kind, text, self.line, start - self.line_start + 1)
             if kind == "newline":
                 if directive is not None:
                     self.directives.append(directive)
                     self._check_directive(directive[1:])
-                directive, line_begins = None, True
+                directive = None
+                line_begins = True
             if kind in ("newline", "comment", "string") and (newlines := text.count("\n")):
                 self.line += newlines
                 self.line_start = start + text.rindex("\n") + 1
@@ -115,7 +120,10 @@ class Scanner(Struct):
         return tuple(tokens)
 
     def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
-        line = self.lines[token.line - 1] if token.line <= len(self.lines) else None
+        if token.line <= len(self.lines):
+            line = self.lines[token.line - 1]
+        else:
+            line = None
         return Diagnostic("error", message, self.file, token.line, token.column, line, hint)
 
     def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
@@ -183,12 +191,18 @@ class Scanner(Struct):
 
     def _note_missing(self, keyword: Token, name: str) -> None:
         message = f"there is no header {name!r} for programs"
-        refusal = None if ".." in name else refused_name(name, headers=True)
+        if ".." in name:
+            refusal = None
+        else:
+            refusal = refused_name(name, headers=True)
         if refusal is not None:
             found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:
             near = difflib.get_close_matches(name, header_names(), n=1, cutoff=NEAR_HEADER)
-            hint = f"did you mean <{near[0]}>? " if near else f"{_THERE_ARE}; "
+            if near:
+                hint = f"did you mean <{near[0]}>? "
+            else:
+                hint = f"{_THERE_ARE}; "
             own = "a file of your own goes into the program's text, or lies beside its file"
             found = self._at(keyword, message, hint + own)
         if self.conditions:
@@ -201,7 +215,8 @@ class Scanner(Struct):
     def _check_directive(self, tokens: list[Token]) -> None:
         if not tokens:
             return
-        keyword, rest = tokens[0], [token.text for token in tokens[1:]]
+        keyword = tokens[0]
+        rest = [token.text for token in tokens[1:]]
         self.conditions += keyword.text in ("if", "ifdef", "ifndef")
         self.conditions -= keyword.text == "endif" and self.conditions > 0
         if keyword.text in ("define", "undef") and rest[:1] and rest[0] in ASSEMBLY:

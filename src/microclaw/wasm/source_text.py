@@ -57,7 +57,8 @@ class SourceText(Struct, frozen=True, dict=True):
         """The texts to compile: `text`, or each source's own lines, and empty ones for the others'."""
         lines = self.text.split("\n")
         more = len(lines) - 1 - len(self.lines)  # what a sketch got for its prototypes, all before the second source
-        begins, ends = (0, *self.units), (*(unit + more for unit in self.units), len(lines))
+        begins = (0, *self.units)
+        ends = (*(unit + more for unit in self.units), len(lines))
         return tuple(
             "\n" * begin + "\n".join(lines[begin + more * (begin > 0) : end]) + "\n" * (len(lines) - end > 0)
             for begin, end in zip(begins, ends, strict=True)
@@ -65,7 +66,9 @@ class SourceText(Struct, frozen=True, dict=True):
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
-        return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
+        if 1 <= number <= len(self.lines):
+            return self.lines[number - 1]
+        return None
 
     def find_name(self, name: str) -> tuple[int, int] | None:
         """Return the first call of an identifier (a name before it makes it a declaration), else its first place."""
@@ -92,8 +95,13 @@ class SourceText(Struct, frozen=True, dict=True):
 
     def loop_lines(self, function: str | None) -> list[int]:
         """The lines of the loops of a function, or of the whole program, in the order of the source."""
-        begin = 0 if function is None else self.bodies.get(function, len(self.tokens))
-        depth, lines, closes = 0, list[int](), list[int]()
+        if function is None:
+            begin = 0
+        else:
+            begin = self.bodies.get(function, len(self.tokens))
+        depth = 0
+        lines = list[int]()
+        closes = list[int]()
         for number in range(begin, len(self.tokens)):
             token = self.tokens[number]
             depth += (token.text == "{") - (token.text == "}")
@@ -104,7 +112,8 @@ class SourceText(Struct, frozen=True, dict=True):
                 closes.pop()  # of a do
             elif token.text in ("for", "while", "do"):
                 lines.append(token.line)
-                closes += [depth] if token.text == "do" else []
+                if token.text == "do":
+                    closes += [depth]
         return lines
 
     def places(self, *words: str) -> Iterator[tuple[int, int]]:
@@ -136,7 +145,8 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     lines = tuple(text.split("\n")[:-1])
     joined = _join_lines(text)
     scanner = Scanner(file, lines, joined, None if _LOOP.search(text) else language)
-    tokens, code = scanner.scan(), scanner.code
+    tokens = scanner.scan()
+    code = scanner.code
     functions = function_bodies(code)
     language, guessed = language_of_code(language, code, functions, scanner.headers)
     if scanner.has_raw_string and language == "c":
@@ -150,7 +160,10 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
         text = _without_includes(text.split("\n")[:-1], missing, unsure)
     units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     if language == "sketch":
-        tabs = units[0] if units else len(lines)
+        if units:
+            tabs = units[0]
+        else:
+            tabs = len(lines)
         directives = (directive for directive in scanner.directives if directive and directive[0].line <= tabs)
         text = prepare_sketch(text, [token for token in code if token.line <= tabs], [*directives])
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
@@ -161,7 +174,8 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
 
 def _check_text(text: str, file: str) -> None:
     found = odd_character(text, file)
-    if (lone := _SURROGATE.search(text)) is not None:
+    lone = _SURROGATE.search(text)
+    if lone is not None:
         message = f"the source is not valid UTF-8 at character {lone.start()}"
         found = Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")
     elif (size := len(text.encode())) > MAX_SOURCE_BYTES:

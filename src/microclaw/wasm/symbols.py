@@ -19,7 +19,8 @@ MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", 
 CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
 """How the names of functions begin that construct global objects."""
 _DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
-_INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
+_INIT_FUNCTIONS = 6
+_SYMBOL_TABLE = 8
 _FUNCTION, _DATA, _, _SECTION, _, _TABLE = range(6)
 _DATA_COUNT: Final = 12  # LLVM writes this section into objects, also for WebAssembly 1.0
 _LOCAL: Final = 0x02
@@ -46,7 +47,10 @@ class Symbols(Struct):
         name = max(self.variables, key=self.variables.__getitem__, default=None)
         if name is None:
             return None
-        title = "the longest text" if name.startswith(".L") else name.rpartition(".")[2] or name
+        if name.startswith(".L"):
+            title = "the longest text"
+        else:
+            title = name.rpartition(".")[2] or name
         return title, self.variables[name]
 
 
@@ -81,17 +85,25 @@ def read_symbols(object_file: bytes) -> Symbols:
 
 def _read_table(table: Reader, symbols: Symbols) -> None:
     for _ in range(table.count()):
-        kind, flags = table.byte(), table.u32()
+        kind = table.byte()
+        flags = table.u32()
         is_here = not flags & _UNDEFINED
         if kind == _SECTION:
             table.u32()
             continue
         if kind > _TABLE:
             raise ModuleError(f"symbol kind {kind}")
-        index = table.u32() if kind != _DATA else 0
-        name = table.name() if kind == _DATA or is_here or flags & _EXPLICIT_NAME else ""
+        if kind != _DATA:
+            index = table.u32()
+        else:
+            index = 0
+        if kind == _DATA or is_here or flags & _EXPLICIT_NAME:
+            name = table.name()
+        else:
+            name = ""
         if kind == _DATA and is_here:
-            _segment, _offset = table.u32(), table.u32()
+            _segment = table.u32()
+            _offset = table.u32()
             symbols.variables[name] = table.u32()
         elif kind == _FUNCTION and is_here:
             symbols.names[index] = name
@@ -124,7 +136,8 @@ def source_name(symbol: str) -> str:
         return "a global object's constructor"
     if not symbol.startswith("_Z"):
         return symbol
-    name, at = "", 2
+    name = ""
+    at = 2
     while (part := _DECORATED.match(symbol, at)) is not None:
         at = part.end() + int(part[1])
         name = symbol[part.end() : at]

@@ -28,7 +28,8 @@ class Token(Struct, frozen=True):
 
 def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
     """The place of the bracket that closes each one that is closed; a brace also closes what is open within."""
-    opened, ends = list[int](), dict[int, int]()
+    opened = list[int]()
+    ends = dict[int, int]()
     for place, token in enumerate(tokens):
         if token.text in _OPENING.values():
             opened.append(place)
@@ -42,11 +43,17 @@ def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
 
 def function_bodies(code: Sequence[Token]) -> dict[str, set[str]]:
     """The functions that each function calls, by its name: those of one name together, a method's too."""
-    ends, bodies, at = bracket_ends(code), dict[str, set[str]](), 1
+    ends = bracket_ends(code)
+    bodies = dict[str, set[str]]()
+    at = 1
     while at < len(code):
-        brace = ends.get(at, len(code)) + 1 if code[at].text == "(" and code[at - 1].kind == "name" else len(code)
+        if code[at].text == "(" and code[at - 1].kind == "name":
+            brace = ends.get(at, len(code)) + 1
+        else:
+            brace = len(code)
         if brace < len(code) and code[brace].text == "{":
-            name, at = code[at - 1].text, ends.get(brace, len(code))
+            name = code[at - 1].text
+            at = ends.get(brace, len(code))
             calls = {a.text for a, b in pairwise(code[brace:at]) if a.kind == "name" and b.text == "("}
             bodies.setdefault(name, set()).update(calls)
         at += 1
@@ -55,14 +62,17 @@ def function_bodies(code: Sequence[Token]) -> dict[str, set[str]]:
 
 def outer_functions(tokens: Sequence[Token]) -> dict[str, int]:
     """The place of the brace of each function of the outermost level: of those of one name the first."""
-    found, heads, depth = dict[str, int](), list[str](), 0
+    found = dict[str, int]()
+    heads = list[str]()
+    depth = 0
     for place, (token, behind) in enumerate(pairwise(tokens)):
         if token.text == "{":
             for name in heads if depth == 0 else ():
                 found.setdefault(name, place)
             depth += 1
         elif token.text == "}":
-            depth, heads = max(0, depth - 1), []
+            depth = max(0, depth - 1)
+            heads = []
         elif depth == 0 and token.text == ";":
             heads = []
         elif depth == 0 and token.kind == "name" and behind.text == "(":

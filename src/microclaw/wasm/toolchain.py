@@ -89,7 +89,10 @@ class Toolchain(Struct, frozen=True):
         lines of a trap.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
-        walls = self._standard(standard_headers) if standard_headers else words_of("forbidden", "options")
+        if standard_headers:
+            walls = self._standard(standard_headers)
+        else:
+            walls = words_of("forbidden", "options")
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
         if file.endswith(".ino"):
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
@@ -227,7 +230,10 @@ def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: s
         return _find_zig()
     if wanted in ("docker", "podman"):
         return _in_image(wanted, shutil.which(wanted), image)
-    folder = str(Path(wasi_sdk or _WASI_SDK) / "bin") if wanted == "wasi-sdk" else None
+    if wanted == "wasi-sdk":
+        folder = str(Path(wasi_sdk or _WASI_SDK) / "bin")
+    else:
+        folder = None
     return _clang(wanted, shutil.which("clang", path=folder), shutil.which("wasm-ld", path=folder))
 
 
@@ -257,7 +263,10 @@ def _find_libcxx() -> Path | None:
 def _in_image(engine: str, path: str | None, image: str | None) -> Toolchain:
     """The clang and wasm-ld of a wasi-sdk image that this engine has already; none is fetched."""
     if path is None or not image:
-        missing = f"there is no {engine}" if path is None else "no image is named"
+        if path is None:
+            missing = f"there is no {engine}"
+        else:
+            missing = "no image is named"
         raise ConfigError(f"{engine}: {missing}", next_step=_GET[engine])
     if not _IMAGE.fullmatch(image):
         raise ConfigError(f"{image[:100]!r} is no name of an image", next_step=_GET[engine])
@@ -291,5 +300,8 @@ def _clang(compiler: str, clang: str | None, linker: str | None) -> Toolchain:
         raise ConfigError(f"{compiler}: there is no {missing}", next_step=step)
     output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
     version = re.search(r"version ((\d+)\S*)", output)
-    libcxx = _find_libcxx() if version is not None and int(version[2]) >= LIBCXX_CLANG else None
+    if version is not None and int(version[2]) >= LIBCXX_CLANG:
+        libcxx = _find_libcxx()
+    else:
+        libcxx = None
     return Toolchain(f"{compiler} {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)

@@ -93,7 +93,8 @@ class UnitCompiler(Struct, frozen=True):
         if joined.returncode != 0:
             found = re.search(r"(function signature mismatch|duplicate symbol): (\S+)", joined.output)
             if found is not None:
-                is_twice, name = found[1] == "duplicate symbol", source_name(found[2])
+                is_twice = found[1] == "duplicate symbol"
+                name = source_name(found[2])
                 what = "is defined in two files" if is_twice else "is declared otherwise than it is defined"
                 places = (number for number, unit in enumerate(units) if found[2] in unit.visible)
                 raise self._refused(f"{name} {what}", name, max((1, *places)))
@@ -102,7 +103,9 @@ class UnitCompiler(Struct, frozen=True):
     @property
     def _folders(self) -> tuple[Path, ...]:
         units = len(self.text.units)
-        return tuple(self.directory / f"unit{n}" for n in range(units + 1)) if units else (self.directory,)
+        if units:
+            return tuple(self.directory / f"unit{n}" for n in range(units + 1))
+        return (self.directory,)
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
         *begin, file = self.command

@@ -195,7 +195,10 @@ def decode_request(line: bytes) -> tuple[int, AnyRequest]:
         text = "id must be a whole number from 0"
         raise RequestRefused(0, "bad_request", text, "number the requests from 1") from exc
     op = members.get("op")
-    cls = _REQUESTS.get(op) if isinstance(op, str) else None
+    if isinstance(op, str):
+        cls = _REQUESTS.get(op)
+    else:
+        cls = None
     if cls is None:
         raise RequestRefused(request_id, "unknown_op", f"unknown op {op!r}"[:200], f"ops: {', '.join(OPS)}")
     try:
@@ -222,7 +225,9 @@ def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | N
     try:
         if members.get("ok") is True:
             is_ours = convert(members.get("id"), replies.Whole) == request_id
-            return cast("R_co", convert(members, _REPLIES[type(request)])) if is_ours else None
+            if is_ours:
+                return cast("R_co", convert(members, _REPLIES[type(request)]))
+            return None
         failure = convert(members, Failure)
     except ValidationError as exc:
         raise ProtocolError(f"a reply to {request.op} that cannot be read: {exc}"[:300]) from exc

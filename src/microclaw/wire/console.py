@@ -35,23 +35,36 @@ class ConsoleDecoder:
         *whole, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > MAX_LINE_BYTES:
             whole.append(self._partial)
-            self._partial, self._is_cut = b"", True
+            self._partial = b""
+            self._is_cut = True
         left_out = max(0, len(whole) - MAX_LINES_AT_ONCE)
-        said = [f"({left_out} {'line was' if left_out == 1 else 'lines were'} left out)"] if left_out else []
+        if left_out:
+            said = [f"({left_out} {'line was' if left_out == 1 else 'lines were'} left out)"]
+        else:
+            said = []
         return said + [text for line in whole[left_out:] if (text := self._text(line))]
 
     def quiet(self) -> list[str]:
         """End the line that is under way: a program may print without ends."""
-        line, self._partial, self._is_cut = self._partial, b"", False
+        line = self._partial
+        self._partial = b""
+        self._is_cut = False
         text = self._text(line)
-        return [text] if text else []
+        if text:
+            return [text]
+        return []
 
     def _text(self, line: bytes) -> str:
         raw = line[:MAX_LINE_BYTES].decode("utf-8", "replace")
         is_noise = 2 * len(_CONTROL.findall(raw)) > len(raw)
         if is_noise and self._was_noise:
             return ""
-        text = NO_TEXT if is_noise else _PROMPT.sub("", clean_text(raw, one_line=True))
+        if is_noise:
+            text = NO_TEXT
+        else:
+            text = _PROMPT.sub("", clean_text(raw, one_line=True))
         if text:
             self._was_noise = is_noise
-        return f"{text}…" if len(line) > MAX_LINE_BYTES and not is_noise else text
+        if len(line) > MAX_LINE_BYTES and not is_noise:
+            return f"{text}…"
+        return text

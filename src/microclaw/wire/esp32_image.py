@@ -40,7 +40,8 @@ def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
     if len(data) < at + _HEADER_BYTES or data[at + 1] > _MAX_SEGMENTS:
         raise Damage(f"is damaged: {what} has no header")
     chip_id = int(struct.unpack_from("<H", data, at + 12)[0])
-    checksum, position = 0xEF, at + _HEADER_BYTES
+    checksum = 0xEF
+    position = at + _HEADER_BYTES
     for _ in range(data[at + 1]):
         if len(data) < position + 8:
             raise Damage(f"ends within {what}: it was not copied whole")
@@ -73,7 +74,8 @@ def app_description(data: bytes) -> Description | None:
 
 def _xor(data: bytes) -> int:
     """All bytes by exclusive or, folded in halves as one large number."""
-    value, bits = int.from_bytes(data, "little"), 8 * (1 << max(0, len(data) - 1).bit_length())
+    value = int.from_bytes(data, "little")
+    bits = 8 * (1 << max(0, len(data) - 1).bit_length())
     while bits > 8:
         bits //= 2
         value = (value >> bits) ^ (value & ((1 << bits) - 1))

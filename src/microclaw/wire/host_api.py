@@ -178,7 +178,10 @@ def action_object(action: Action) -> JsonObject:
 
 def _shown(action: JsonObject) -> JsonObject:
     arguments = clean_text(action["args"])
-    cut = f"{arguments[:MAX_SHOWN_ARGUMENTS]}..." if len(arguments) > MAX_SHOWN_ARGUMENTS else arguments
+    if len(arguments) > MAX_SHOWN_ARGUMENTS:
+        cut = f"{arguments[:MAX_SHOWN_ARGUMENTS]}..."
+    else:
+        cut = arguments
     return {**action, "tool": clean_text(action["tool"], one_line=True, limit=80), "args": cut}
 
 
@@ -209,7 +212,10 @@ def decode_event(line: bytes) -> StreamEvent:
         if isinstance(found, _ErrorLine):
             return _checked(found.error)
         event = _EVENTS.get(type(found))
-        value: StreamEvent = found if event is None else msgspec.convert(found, event, from_attributes=True)
+        if event is None:
+            value: StreamEvent = found
+        else:
+            value = msgspec.convert(found, event, from_attributes=True)
         return value
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         text = f"the host sent a line this version does not know: {line[:80]!r}"

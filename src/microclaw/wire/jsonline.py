@@ -72,7 +72,10 @@ class LineDecoder:
 
     def take_partial(self) -> bytes:
         """Return an unfinished line, for a reader that does not wait for its end; empties the decoder."""
-        partial = b"" if self._discarding else bytes(self.buffer)
+        if self._discarding:
+            partial = b""
+        else:
+            partial = bytes(self.buffer)
         self.buffer.clear()
         self._searched = 0
         self._discarding = False
@@ -110,7 +113,8 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
         raise ProtocolError(f"a reply with the status {status!r}, expected 'ok' or 'error'")
     text = reply.get("msg", reply.get("message", reply.get("error")))
     message = text if isinstance(text, str) and text else "no reason given"
-    foreign, shown = message not in _NEXT_STEPS, message[:MAX_MESSAGE_CHARS]
+    foreign = message not in _NEXT_STEPS
+    shown = message[:MAX_MESSAGE_CHARS]
     if message.startswith("Unknown action"):
         step = "use a board or firmware that offers it"
         raise NotSupported(f"the firmware answered: {shown}", next_step=step, foreign=foreign)
@@ -125,7 +129,10 @@ def values_reply(reply: Mapping[str, object], asked: Mapping[str, object], form:
     for name, own in _NAMES.items():
         if name in reply and own in form.__struct_fields__:
             told = reply[name]
-            is_whole = told.is_integer() if isinstance(told, float) else own == "level" and isinstance(told, bool)
+            if isinstance(told, float):
+                is_whole = told.is_integer()
+            else:
+                is_whole = own == "level" and isinstance(told, bool)
             values[own] = int(cast("float", told)) if is_whole else told
     if any(isinstance(value, int) and abs(value) > 2**53 for value in values.values()):
         raise ProtocolError("a reply with a number that is too large")
@@ -139,7 +146,10 @@ def sensor_reply(reply: Mapping[str, object]) -> Mapping[str, float]:
     """The numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
     raise_for_error(reply)
     data = reply.get("data", reply)
-    values = _numbers(data) if isinstance(data, Mapping) else {}
+    if isinstance(data, Mapping):
+        values = _numbers(data)
+    else:
+        values = {}
     if not values:
         raise ProtocolError("a reply about a sensor without a number in it")
     return values
@@ -166,7 +176,8 @@ def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
     if isinstance(heap, int) and heap < _MAX_NUMBER and "free_heap_kb" not in facts:
         del facts["free_heap"]
         facts["free_heap_kb"] = round(heap / 1024, 1)
-    active, states = reply.get("sensors_active"), reply.get("gpio_states")
+    active = reply.get("sensors_active")
+    states = reply.get("gpio_states")
     if isinstance(active, list):
         facts["sensors_active"] = ", ".join(map(str, active))
     if isinstance(states, Mapping):

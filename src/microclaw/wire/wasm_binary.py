@@ -24,7 +24,10 @@ class Reader:
     def __init__(self, data: bytes, position: int = 0, end: int | None = None) -> None:
         self._data = data
         self.position = position
-        self._end = len(data) if end is None else end
+        if end is None:
+            self._end = len(data)
+        else:
+            self._end = end
 
     @property
     def at_end(self) -> bool:
@@ -63,7 +66,9 @@ class Reader:
     def signed(self, bits: int) -> int:
         """A signed LEB128 of at most `bits` bits."""
         value, width = self._leb128(bits)
-        return value - (1 << width) if value >> (width - 1) else value
+        if value >> (width - 1):
+            return value - (1 << width)
+        return value
 
     def _leb128(self, bits: int) -> tuple[int, int]:
         """The value, and how many bits its bytes have."""

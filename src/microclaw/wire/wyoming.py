@@ -52,7 +52,10 @@ class WyomingEvent(Struct, frozen=True):
 def encode_event(event: WyomingEvent) -> bytes:
     """The event with its data behind its line, as the reference implementation writes it."""
     head: dict[str, object] = {"type": event.type, "version": VERSION}
-    data = dumps(event.data).encode() if event.data else b""
+    if event.data:
+        data = dumps(event.data).encode()
+    else:
+        data = b""
     if data:
         head["data_length"] = len(data)
     if event.payload:
@@ -79,7 +82,8 @@ class WyomingDecoder:
                 return None
             self._head = _read(_HEAD, bytes(self._bytes[:end]))
             del self._bytes[: end + 1]
-        head, data_bytes = self._head, self._head.data_length or 0
+        head = self._head
+        data_bytes = self._head.data_length or 0
         whole = data_bytes + (head.payload_length or 0)
         if len(self._bytes) < whole:
             return None

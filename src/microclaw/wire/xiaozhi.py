@@ -119,17 +119,22 @@ def read_binary(data: bytes, version: int) -> bytes | None:
     if len(data) < head.size:
         raise ProtocolError(f"a frame of {len(data)} bytes in version {version}")
     values = head.unpack_from(data)
-    kind, size = values[1 if version == 2 else 0], values[-1]
+    kind = values[1 if version == 2 else 0]
+    size = values[-1]
     if size != len(data) - head.size:
         raise ProtocolError(f"a frame says {size} bytes and has {len(data) - head.size}")
-    return data[head.size :] if kind == AUDIO else None
+    if kind == AUDIO:
+        return data[head.size :]
+    return None
 
 
 def write_binary(packet: bytes, version: int) -> bytes:
     """The packet as this version of the protocol carries it."""
     if version == 2:
         return _V2.pack(2, AUDIO, 0, 0, len(packet)) + packet
-    return _V3.pack(AUDIO, 0, len(packet)) + packet if version == 3 else packet
+    if version == 3:
+        return _V3.pack(AUDIO, 0, len(packet)) + packet
+    return packet
 
 
 def read_mac(text: str | None) -> str:
@@ -155,7 +160,9 @@ def endpoint_of(credential: str) -> str | None:
     """The device's address; None for a credential that is none of xiaozhi's."""
     digits = credential.removeprefix(_CREDENTIAL)
     mac = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
-    return f"{SCHEME}{mac}" if digits != credential and _MAC.fullmatch(mac) else None
+    if digits != credential and _MAC.fullmatch(mac):
+        return f"{SCHEME}{mac}"
+    return None
 
 
 class BoardInfo(msgspec.Struct, frozen=True):

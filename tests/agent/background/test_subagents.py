@@ -67,7 +67,9 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
     async def make(
         replies: Iterable[Scripted] = (), *, model: ScriptedModel | None = None, limits: SubagentLimits | None = None
     ) -> AsyncIterator[Crew]:
-        used, shop, approvals = model or ScriptedModel(replies), Workshop(), Approvals(timeout_s=60)
+        used = model or ScriptedModel(replies)
+        shop = Workshop()
+        approvals = Approvals(timeout_s=60)
         async with make_agent() as agent:
             subagents = Subagents(
                 model=used,
@@ -134,7 +136,8 @@ async def test_its_time_and_tokens_are_bounded(crew_of: MakeCrew) -> None:
 async def test_each_sees_and_cancels_their_own_and_the_hosts_end_cuts_off_the_rest(crew_of: MakeCrew) -> None:
     model = Held([say("too late")])
     async with crew_of(model=model) as crew:
-        mine, hers = await crew.start("mine"), await crew.start("hers", who="p-ada")
+        mine = await crew.start("mine")
+        hers = await crew.start("hers", who="p-ada")
         assert crew.subagents.of_person("p-ada") == [hers]
         assert crew.subagents.of_person("owner") == [mine, hers]
         with pytest.raises(PermissionRefused):

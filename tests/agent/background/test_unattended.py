@@ -29,7 +29,9 @@ from microclaw.models.scripted import call
 from microclaw.schedules import runner
 from microclaw.store.schedules import Deed, Every, Once, Prompt, Schedule, ToolAct
 
-START_MS, HALF_HOUR_MS, YEAR_MS = 1_700_000_000_000, 30 * 60_000, 366 * 86_400_000
+START_MS = 1_700_000_000_000
+HALF_HOUR_MS = 30 * 60_000
+YEAR_MS = 366 * 86_400_000
 DUE = 1_700_000_100_000
 IDLE = [
     "",
@@ -47,7 +49,9 @@ class Clock(runner.Clock):
 
     def __init__(self, waits: int = 0, back_ms: int = 0) -> None:
         super().__init__(lambda: self.at_ms)
-        self.at_ms, self.left, self.back_ms = START_MS, waits, back_ms
+        self.at_ms = START_MS
+        self.left = waits
+        self.back_ms = back_ms
         self.over = asyncio.Event()
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
@@ -56,7 +60,11 @@ class Clock(runner.Clock):
             self.over.set()
             await news.wait()
         self.left -= 1
-        self.at_ms, self.back_ms = (self.at_ms - self.back_ms if self.back_ms else until_ms), 0
+        if self.back_ms:
+            self.at_ms = self.at_ms - self.back_ms
+        else:
+            self.at_ms = until_ms
+        self.back_ms = 0
 
 
 def heartbeat(agent: Agent, file: Path, text: str) -> Callable[[], Awaitable[Answer | None]]:
@@ -72,7 +80,8 @@ async def said(agent: Agent, chat: str = "home") -> list[str]:
 async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_says_nothing(
     make_agent: MakeAgent, tmp_path: Path
 ) -> None:
-    file, nothing = tmp_path / "HEARTBEAT.md", ["NOTHING", "Nothing.", "nothing to report", "HEARTBEAT_OK"]
+    file = tmp_path / "HEARTBEAT.md"
+    nothing = ["NOTHING", "Nothing.", "nothing to report", "HEARTBEAT_OK"]
     async with make_agent([*map(ModelReply, nothing), ModelReply("It is 31 degrees in there.")]) as agent:
         for text in IDLE:
             assert await heartbeat(agent, file, text)() is None, text
@@ -178,7 +187,8 @@ async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_a
 
 async def test_a_schedule_of_who_may_not_act_or_of_a_lost_device_does_nothing(make_agent: MakeAgent) -> None:
     async with make_agent() as agent:
-        words, act = schedule(Prompt("blink pin 2")), schedule(ToolAct("gpio-set", '{"pin": 4}'))
+        words = schedule(Prompt("blink pin 2"))
+        act = schedule(ToolAct("gpio-set", '{"pin": 4}'))
         with pytest.raises(PermissionRefused):
             await hands(agent).run(replace(words, person_id="mallory"), DUE, started, "")
         assert (await hands(agent).run(replace(act, person_id="mallory"), DUE, started, "")).state == "failed"
@@ -210,7 +220,9 @@ class TurnThatAsks:
 
 
 async def test_a_device_hears_whose_yes_its_task_waits_for_and_that_it_goes_on() -> None:
-    inbox, told, waited = TurnThatAsks(), list[str](), list[str | None]()
+    inbox = TurnThatAsks()
+    told = list[str]()
+    waited = list[str | None]()
     tasks = AgentTasks(cast("Inbox", cast("Any", inbox)), Gate())
     end = await tasks.run("lamp", "restart yourself", told.append, waited.append)
     assert end == TaskEnd(is_done=True, text="it restarts")

@@ -129,10 +129,13 @@ class PaperApps:
         return Deployment("d-1", request.device, request.name, proof, 7, image=IMAGE, trial=TRIAL, replaced=False)
 
     async def apply(self, request: ChangeRequest, report: Report) -> Made:
-        device, name, act = request.device, request.name, request.act
+        device = request.device
+        name = request.name
+        act = request.act
         if name == "nobody":
             raise AppNotFound("no app 'nobody'", next_step="apps: none")
-        off, on = Evidence("reported", "no longer listed"), Evidence("counted", "2 on pin 2")
+        off = Evidence("reported", "no longer listed")
+        on = Evidence("counted", "2 on pin 2")
         if act == "uninstall":
             self.asked.append(("remove", device, name))
             return Made("d-1", device, name, off, 8)
@@ -165,7 +168,8 @@ class PaperApps:
             state = PwmState(call.pin, call.duty, call.frequency_hz)
             return PinChange(device, state, Evidence("accepted", "accepted only"), 10)
         self.asked.append(("set", device, call.pin, call.level, *insist))
-        level, evidence = PinLevel(call.pin, call.level), Evidence("counted", "read back")
+        level = PinLevel(call.pin, call.level)
+        evidence = Evidence("counted", "read back")
         return PinChange(device, level, evidence, 9, "strapping pin")
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
@@ -208,7 +212,10 @@ class Bench:
     async def call(
         self, name: str, arguments: dict[str, Any] | str | None = None, device: str | None = None
     ) -> tuple[ToolResult, dict[str, Any]]:
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        if isinstance(arguments, str):
+            text = arguments
+        else:
+            text = json.dumps(arguments or {})
         result = await self.tools.call(name, text, ToolContext("owner", self.steps.append, device))
         return result, cast(dict[str, Any], json.loads(result.content))
 
@@ -217,7 +224,8 @@ class Bench:
 async def bench() -> AsyncIterator[Bench]:
     """One device, virtual-1 at 192.168.1.100:18080."""
     async with AsyncExitStack() as stack:
-        apps, registry = PaperApps(), PaperRegistry()
+        apps = PaperApps()
+        registry = PaperRegistry()
         names = ("changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
         tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
         made = Bench(tools, apps, registry, stack)

@@ -66,7 +66,9 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    approvals, people, boards = Approvals(timeout_s=60), People(), Boards()
+    approvals = Approvals(timeout_s=60)
+    people = People()
+    boards = Boards()
     boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
     kept: dict[str, Any] = {"permission": Permission.ACT, "effect": Effect.IDEMPOTENT, "run": ran}
     set_pin = Tool("gpio-set", "Set.", PinParameters, **kept)

@@ -18,7 +18,8 @@ from microclaw.operations.tool import ToolContext, ToolResult, declared_tools
 from microclaw.patterns.catalog import shipped
 from microclaw.store.sessions import SessionMessage
 
-ADA, EVE = Person("p-ada", "Ada", "member", 0, (("telegram", "42"),)), Person("p-eve", "Eve", "guest")
+ADA = Person("p-ada", "Ada", "member", 0, (("telegram", "42"),))
+EVE = Person("p-eve", "Eve", "guest")
 
 
 async def call(tools: Any, name: str, /, gate: Gate | None = None, **arguments: Any) -> tuple[ToolResult, Any]:

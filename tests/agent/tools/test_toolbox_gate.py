@@ -17,7 +17,8 @@ from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import PinRefused, ToolFailed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 
-RISKY, REFUSED = Permission.RISKY, "permission_refused"
+RISKY = Permission.RISKY
+REFUSED = "permission_refused"
 
 
 class Note(Parameters):
@@ -30,7 +31,10 @@ def gives(*values: Any) -> Any:
     coming = list(values)
 
     async def hook(_parameters: Note, _context: ToolContext) -> Any:
-        value = coming.pop(0) if len(coming) > 1 else coming[0]
+        if len(coming) > 1:
+            value = coming.pop(0)
+        else:
+            value = coming[0]
         if isinstance(value, Exception):
             raise value
         return value
@@ -104,7 +108,10 @@ async def test_an_owners_act_is_not_asked_for_and_its_check_not_made() -> None:
 async def test_a_yes_comes_before_the_begin_and_the_act_and_a_no_leaves_nothing_behind(
     kind: dict[str, Any], foreign: bool
 ) -> None:
-    looked = ["look"] if "has_preview" in kind else []
+    if "has_preview" in kind:
+        looked = ["look"]
+    else:
+        looked = []
     for yes, order in ((True, [*looked, "begin", "act"]), (False, looked)):
         asks = bench(**kind)
         _, result = await asks.question(yes=yes, foreign=foreign)

@@ -64,7 +64,8 @@ def test_a_path_that_could_leave_is_no_path(workspace: Workspace, path: str) -> 
 
 def test_a_link_is_never_followed_and_what_is_no_file_is_not_waited_for(workspace: Workspace, tmp_path: Path) -> None:
     workspace.write("own.txt", "own")
-    work, outside = tmp_path / "work", tmp_path / "outside"
+    work = tmp_path / "work"
+    outside = tmp_path / "outside"
     outside.mkdir()
     (work / "link").symlink_to(tmp_path / "secret")
     (work / "folder").symlink_to(outside)
@@ -113,7 +114,8 @@ async def test_what_a_file_says_is_foreign_and_fenced_and_so_is_a_strangers_name
 def test_each_person_has_a_workspace_that_counts_alone(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ada, other = workspace.of("ada"), workspace.of("a/../da")
+    ada = workspace.of("ada")
+    other = workspace.of("a/../da")
     ada.write("x", "ada's")
     other.write("x", "other")
     assert workspace.of("owner").listing("") == []

@@ -53,8 +53,13 @@ class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
-        self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
-        self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
+        self.folder = folder
+        self.clock = clock
+        self.devices = devices
+        self.table = identity.table
+        self.authority = identity.authority
+        self.credentials = identity.credentials
+        self.identity = identity
 
     async def comes_with(self, token: str) -> Identity | Refusal:
         return await self.credentials.authenticate(None, f"Bearer {token}")
@@ -114,7 +119,8 @@ def handshake(
     server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost", session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """Both ends of a TLS connection in memory, the client's first."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    up = ssl.MemoryBIO()
+    down = ssl.MemoryBIO()
     here = client.wrap_bio(down, up, server_hostname=name, session=session)
     there = server.wrap_bio(up, down, server_side=True)
     for end in (here, there) * 3:

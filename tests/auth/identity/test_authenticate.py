@@ -44,11 +44,15 @@ async def test_malformed_authorization_is_refused(host: Host) -> None:
 
 async def test_no_token_and_no_secret_is_ever_on_the_disk(host: Host) -> None:
     _, token = await host.pair_token()
-    new, secret = await host.rotated(token), (await host.identity.provision()).secret
+    new = await host.rotated(token)
+    secret = (await host.identity.provision()).secret
     assert secret is not None
     random_part = base64.urlsafe_b64decode(token[-43:] + "=")
     for file in host.folder.parent.rglob("*"):
-        content = file.read_bytes() if file.is_file() else b""
+        if file.is_file():
+            content = file.read_bytes()
+        else:
+            content = b""
         assert not any(one in content for one in (token.encode(), new.encode(), random_part, secret.encode())), file
 
 

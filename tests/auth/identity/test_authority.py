@@ -77,7 +77,8 @@ async def test_an_authority_that_devices_trust_is_private_and_never_replaced_by_
         SERVER_FILE: 0o600,
     }
     file = folder / AUTHORITY_FILE
-    whole, server = file.read_bytes(), (folder / SERVER_FILE).read_bytes()
+    whole = file.read_bytes()
+    server = (folder / SERVER_FILE).read_bytes()
     begin = b"-----BEGIN CERTIFICATE"
     match fault:
         case "missing":

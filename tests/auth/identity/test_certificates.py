@@ -48,7 +48,8 @@ def made_at(now: datetime, *names: str) -> KeyPair:
 
 
 def write_pair(folder: Path, pair: KeyPair) -> tuple[Path, Path]:
-    certificate, key = folder / "cert.pem", folder / "key.pem"
+    certificate = folder / "cert.pem"
+    key = folder / "key.pem"
     certificate.write_bytes(pair.certificate.public_bytes(serialization.Encoding.PEM))
     key.write_bytes(key_pem(pair.key))
     key.chmod(0o600)
@@ -64,9 +65,11 @@ def served(context: ssl.SSLContext, trusted: x509.Certificate, name: str = "loca
 
 
 async def test_the_own_certificate_is_renewed_and_goes_into_the_live_contexts(tmp_path: Path) -> None:
-    now_ms, names = [to_ms(datetime.now(UTC))], [host_names("box", ("192.0.2.7",))]
+    now_ms = [to_ms(datetime.now(UTC))]
+    names = [host_names("box", ("192.0.2.7",))]
     async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        table, folder = IdentityTable(database), tmp_path / "identity"
+        table = IdentityTable(database)
+        folder = tmp_path / "identity"
         authority = await Authority.open(folder, table, lambda: names[0], now_ms=lambda: now_ms[0])
         contexts = people_context(), authority.server_context()
         authority.serve(contexts[0])
@@ -136,7 +139,8 @@ SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
 @pytest.mark.parametrize("kind", ["p384", "rsa", "another's", "too long"])
 def test_a_request_that_proves_no_key_of_our_kind_is_refused(kind: str) -> None:
     if kind == "another's":
-        mine, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        mine = ec.generate_private_key(ec.SECP256R1())
+        theirs = ec.generate_private_key(ec.SECP256R1())
         form = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
         der = make_csr(mine).replace(mine.public_key().public_bytes(*form), theirs.public_key().public_bytes(*form))
     elif kind == "too long":
@@ -177,7 +181,8 @@ def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:
         assert host_names(hostname, ()).names == ("localhost", CONSTANT_NAME)
     many = tuple(f"10.0.{n >> 8}.{n & 255}" for n in range(500))
     assert len(host_names("lab", many + many).addresses) == MAX_ADDRESSES
-    here, fewer = host_names("lab", ("192.0.2.7",)), host_names("lab", ())
+    here = host_names("lab", ("192.0.2.7",))
+    fewer = host_names("lab", ())
     assert (here.covers(fewer), fewer.covers(here), here.covers(HostNames(("other",), ()))) == (True, False, False)
 
 

@@ -62,7 +62,8 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
 
 
 async def test_device_that_went_away_cannot_be_confirmed_and_the_person_is_told(host: Host) -> None:
-    pending, leaving = await waiting(host), await waiting(host)
+    pending = await waiting(host)
+    leaving = await waiting(host)
     connection = asyncio.create_task(host.identity.outcome(pending))
     await asyncio.sleep(0)
     connection.cancel()
@@ -135,7 +136,8 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
 
 
 async def test_five_wrong_codes_in_a_minute_lock_pairing_and_wrong_secrets_their_address(host: Host) -> None:
-    pending, secret = await waiting(host), await provisioned(host)
+    pending = await waiting(host)
+    secret = await provisioned(host)
     for _ in range(DEVICE.wrong_tries):
         with pytest.raises(UnknownName):
             await host.identity.confirm("wrong")
@@ -162,7 +164,8 @@ async def test_a_device_that_leaves_while_it_is_entered_gets_its_own_name_at_the
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = await provisioned(host, name="lamp")
-    forever, reached = asyncio.Event(), asyncio.Event()
+    forever = asyncio.Event()
+    reached = asyncio.Event()
 
     async def leaves() -> None:
         reached.set()

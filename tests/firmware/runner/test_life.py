@@ -42,8 +42,13 @@ def test_a_program_runs_is_stopped_and_starts_at_boot_unless_a_person_holds_the_
         assert lines == ([] if level else ["BOOT is held: no program is started"])
 
 
-POWER, HARD, WATCHDOG, SOFT = 1, 2, 3, 5  # causes of a reset
-RUNS, STANDS = "running", "stopped"
+# causes of a reset
+POWER = 1
+HARD = 2
+WATCHDOG = 3
+SOFT = 5
+RUNS = "running"
+STANDS = "stopped"
 STARTS = {
     "three resets": [
         *((POWER, 1, RUNS), (HARD, 1, RUNS), (HARD, 30, RUNS), (HARD, 1, STANDS), (HARD, 1, STANDS)),

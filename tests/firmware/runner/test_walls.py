@@ -183,9 +183,11 @@ async def test_tricks_around_the_hosts_checks_end_on_the_board(micropython: Micr
 def test_host_and_firmware_agree_on_what_is_refused() -> None:
     text = (ROOT / "firmware/fw/modules.py").read_text(encoding="utf-8")
     space: dict[str, object] = {}
-    start, end = text.index("NAMES ="), text.index("_OF_OS")
+    start = text.index("NAMES =")
+    end = text.index("_OF_OS")
     exec(text[start:end], space)  # plain constants
-    names, refused = space["NAMES"], space["REFUSED"]
+    names = space["NAMES"]
+    refused = space["REFUSED"]
     assert isinstance(names, str)
     assert isinstance(refused, dict)
     assert {*names.split(), "machine"} == set(stock_image().modules)

@@ -18,7 +18,10 @@ _POLL = const(3)
 class I2S(io.IOBase):
     """The socket's first bytes say which it is: "in" or "out", and the rate."""
 
-    RX, TX, MONO, STEREO = 0, 1, 0, 1
+    RX = 0
+    TX = 1
+    MONO = 0
+    STEREO = 1
 
     def __init__(self, id, *, sck, ws, sd, mode, bits, format, rate, ibuf):
         if (bits, format) != (16, I2S.MONO):
@@ -38,7 +41,9 @@ class I2S(io.IOBase):
 
     def ioctl(self, request, argument):
         if request == _POLL:
-            return self._poller.poll(0)[0][1] & argument if self._poller.poll(0) else 0
+            if self._poller.poll(0):
+                return self._poller.poll(0)[0][1] & argument
+            return 0
         return 0
 
     def deinit(self):
@@ -53,5 +58,6 @@ class Pin(machine.Pin):
         return super().value(level)
 
 
-machine.I2S, machine.Pin = I2S, Pin
+machine.I2S = I2S
+machine.Pin = Pin
 start.main(sys.argv[1])

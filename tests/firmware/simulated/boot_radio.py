@@ -13,7 +13,8 @@ import wifi
 
 wifi.JOIN_S = 1
 wifi.MAX_WAIT_S = 1
-_connect, _close = websocket.connect, websocket.WebSocket.close
+_connect = websocket.connect
+_close = websocket.WebSocket.close
 
 
 async def connect(*where):

@@ -27,7 +27,8 @@ async def never(*_):
 
 esp32.HEAP_DATA = 4
 esp32.idf_heap_info = idf_heap_info
-firmware.LOOK_S, firmware.BACK_MS = 0.1, 2000
+firmware.LOOK_S = 0.1
+firmware.BACK_MS = 2000
 if "stuck" in os.listdir(FOLDER):
     import dial
 

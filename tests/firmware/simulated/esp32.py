@@ -15,7 +15,10 @@ class NVS:
         _handles += 1
         if _handles > 4:
             raise OSError(12)  # ENOMEM
-        self._path = sys.argv[1] + "/nvs.json" if len(sys.argv) > 1 else None
+        if len(sys.argv) > 1:
+            self._path = sys.argv[1] + "/nvs.json"
+        else:
+            self._path = None
 
     def get_i32(self, name):
         kept = self._kept()

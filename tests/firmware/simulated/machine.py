@@ -5,12 +5,16 @@ MICROCLAW_PINS is a file for each change of a level."""
 import os
 import time
 
-PWRON_RESET, HARD_RESET, WDT_RESET = 1, 2, 3
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
 _levels = {}
 
 
 class Pin:
-    IN, OUT, PULL_UP = 0, 1, 2
+    IN = 0
+    OUT = 1
+    PULL_UP = 2
 
     def __init__(self, number, mode=IN, pull=None, value=None):
         if not 0 <= number < 49:

@@ -11,7 +11,8 @@ import sys
 from binascii import a2b_base64
 
 sys.path[:0] = ["firmware", "firmware/fw", "tests/firmware/simulated"]
-BLOCK, BLOCKS = 4096, 64
+BLOCK = 4096
+BLOCKS = 64
 ROOT = "/flash/"
 
 
@@ -23,8 +24,11 @@ class Flash:
     """Blocks and numbers; `left` changes go well, then one is cut: nothing of it, half of it, or all is there."""
 
     def __init__(self):
-        self.data, self.numbers = bytearray(b"\xff" * (BLOCK * BLOCKS)), {}
-        self.left, self.how, self.changes = None, 0, 0
+        self.data = bytearray(b"\xff" * (BLOCK * BLOCKS))
+        self.numbers = {}
+        self.left = None
+        self.how = 0
+        self.changes = 0
 
     def snapshot(self):
         return bytes(self.data), dict(self.numbers)
@@ -67,7 +71,8 @@ class Flash:
         if what == 5:
             return BLOCK
         if what == 6:
-            begin, size = number * BLOCK, BLOCK
+            begin = number * BLOCK
+            size = BLOCK
 
             def make(part):
                 self.data[begin : begin + size * part // 2] = b"\xff" * (size * part // 2)
@@ -140,7 +145,8 @@ class Host:
     """The host's state: the messages by their ids, and if its offer was acked."""
 
     def __init__(self):
-        self.heard, self.acked = {}, False
+        self.heard = {}
+        self.acked = False
 
     def hear(self, box):
         for seq in range(box.acked + 1, box.last + 1):
@@ -158,15 +164,21 @@ class Link:
         self._calls = Calls()
         self._calls.runner = Runner()
         self.outbox = outbox.Outbox(ROOT + "outbox")
-        self.version, self.reset_reason, self.phase = version, "watchdog", "down"
-        self._news, self._work, self.ota, self.ws = asyncio.Event(), [], None, self
+        self.version = version
+        self.reset_reason = "watchdog"
+        self.phase = "down"
+        self._news = asyncio.Event()
+        self._work = []
+        self.ota = None
+        self.ws = self
         self._host = host
 
     async def _say(self, kind, body, re=None):
         if kind == "error":
             raise ValueError(body)
         if kind == "blob_read":
-            at, end = body["offset"], body["offset"] + body["length"]
+            at = body["offset"]
+            end = body["offset"] + body["length"]
             while at < end:
                 size = min(1008, end - at)
                 self.ota.piece(memoryview(body["sha256"][:8] + at.to_bytes(4, "big") + PAYLOAD[at : at + size]))
@@ -259,7 +271,9 @@ def start(host):
 def run(cut, how):
     """An update from its offer to its end; `cut`: the change of flash at which the power goes."""
     host = Host()
-    flash.left, flash.how, flash.changes = cut, how, 0
+    flash.left = cut
+    flash.how = how
+    flash.changes = 0
     ways = []
     for _ in range(40):
         way = start(host)
@@ -274,7 +288,10 @@ def run(cut, how):
     assert ways[-1] == again, (ways, again)
     heard = sorted(host.heard.values())
     os.mount(os.VfsLfs2(flash), "/flash")
-    left = sorted(os.listdir("/flash/ota")) if "ota" in os.listdir("/flash") else []
+    if "ota" in os.listdir("/flash"):
+        left = sorted(os.listdir("/flash/ota"))
+    else:
+        left = []
     import storage
 
     keys = sorted(storage.read_sealed(ROOT + "keys.json")["keys"])

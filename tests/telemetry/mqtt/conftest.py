@@ -109,7 +109,10 @@ async def publishing(
         buffer = MqttBuffer(database)
         await buffer.open()
         feed = MqttFeed(buffer)
-        commands = None if make_commands is None else make_commands(feed)
+        if make_commands is None:
+            commands = None
+        else:
+            commands = make_commands(feed)
         publisher = MqttPublisher(
             settings,
             "h-test",

@@ -73,7 +73,8 @@ class Acts:
 async def test_flood_of_commands_is_bounded_and_told_once_a_second(
     broker: Broker, listen: Callable[..., Listener], tmp_path: Path
 ) -> None:
-    acts, settings = Acts(), MqttSettings(url=broker.url, topic="flood", commands=True)
+    acts = Acts()
+    settings = MqttSettings(url=broker.url, topic="flood", commands=True)
     heard = listen(broker.port, "flood/#")
     async with publishing(tmp_path, settings, make_commands=acts.make) as running:
         await running.connected()

@@ -116,7 +116,10 @@ def test_home_assistant_takes_every_message(view: DeviceView, takes_commands: bo
     found = check_discovery(made.topic(view.device_id), message)
     platforms = {component["platform"] for key, component in found.items() if not key.endswith("_gone")}
     if view is FULL:
-        wanted = {"switch", "button"} if takes_commands else {"binary_sensor"}
+        if takes_commands:
+            wanted = {"switch", "button"}
+        else:
+            wanted = {"binary_sensor"}
         assert platforms == wanted | {"sensor", "update"}
         assert len(found) == 2 + 3 + len(SENSORS) + 1 + takes_commands + 2
     else:
@@ -136,12 +139,16 @@ async def test_entities_follow_what_there_is_and_nothing_is_left_at_the_broker(
     broker: Broker, listen: Callable[..., Listener], tmp_path: Path
 ) -> None:
     settings = MqttSettings(url=broker.url, topic="house", home_assistant=True, commands=True, discovery_prefix="ha")
-    config, blink = "ha/device/microclaw_h-test_d-01/config", "switch_program_blink"
-    heard, boards = listen(broker.port, "ha/#", "house/#"), Boards(FULL)
+    config = "ha/device/microclaw_h-test_d-01/config"
+    blink = "switch_program_blink"
+    heard = listen(broker.port, "ha/#", "house/#")
+    boards = Boards(FULL)
 
     def entities() -> dict[str, dict[str, Any]]:
         last = heard.last(config)
-        return check_discovery(config, last.payload) if last is not None and last.payload else {}
+        if last is not None and last.payload:
+            return check_discovery(config, last.payload)
+        return {}
 
     async with publishing(tmp_path, settings, boards) as running:
         await until(lambda: blink in entities(), "not discovered")

@@ -37,7 +37,8 @@ DESK = DeviceView(
 async def test_states_are_retained_and_a_renamed_device_has_them_under_the_new_name_alone(
     broker: Broker, listen: Listen, tmp_path: Path
 ) -> None:
-    settings, boards = MqttSettings(url=broker.url, topic="rename"), Boards(DESK)
+    settings = MqttSettings(url=broker.url, topic="rename")
+    boards = Boards(DESK)
     async with publishing(tmp_path, settings, boards) as running:
         await running.connected()
         heard = listen(broker.port, "rename/#")
@@ -61,7 +62,8 @@ async def test_what_a_killed_broker_did_not_acknowledge_is_sent_again_also_by_th
     own_broker: Broker, listen: Listen, tmp_path: Path
 ) -> None:
     own_broker.start()
-    settings, may_go_on = MqttSettings(url=own_broker.url), asyncio.Event()
+    settings = MqttSettings(url=own_broker.url)
+    may_go_on = asyncio.Event()
     may_go_on.set()
 
     async def sleep(_: float) -> None:

@@ -236,7 +236,10 @@ class ScriptedHost:
         certificate = socket.getpeercert(binary_form=True)
         assert connection.request is not None
         header = connection.request.headers.get("Authorization")
-        token = header.removeprefix("Bearer ") if header else None
+        if header:
+            token = header.removeprefix("Bearer ")
+        else:
+            token = None
         with self._changed:
             self.certificates.append(certificate)
             self.used_tokens.append(token)

@@ -145,7 +145,8 @@ def test_a_host_with_tls_before_1_2_is_refused(start_board: StartBoard, host: Sc
     host.wait(lambda: host.is_connected)
     host.speak_tls(old=True)
     host.drop()
-    bench, deadline_s = board.control(), time.monotonic() + TIMEOUT_S
+    bench = board.control()
+    deadline_s = time.monotonic() + TIMEOUT_S
     while "protocol" not in (error := bench.ask(control.Link()).error or "").lower():
         assert time.monotonic() < deadline_s, error
     assert len(host.hellos) == 1
@@ -157,7 +158,8 @@ def test_a_host_with_tls_before_1_2_is_refused(start_board: StartBoard, host: Sc
 def test_an_old_certificate_is_renewed_or_works_on(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path, host_does: str
 ) -> None:
-    host.renews, host.drops_renewals = host_does == "renews", host_does == "drops"
+    host.renews = host_does == "renews"
+    host.drops_renewals = host_does == "drops"
     host.issued_ago = timedelta(days=8 * 365)
     host.on_credential = lambda: setattr(host, "issued_ago", timedelta(0))
     start(start_board, tmp_path, *host.options)

@@ -78,7 +78,8 @@ def test_an_upload_in_pieces_goes_on_after_a_power_cut_and_runs_until_it_is_repl
     value = install(host, "hello", program("two")).value
     assert isinstance(value, dict)
     assert value["replaced"]
-    bench, deadline_s = board.control(), time.monotonic() + TIMEOUT_S
+    bench = board.control()
+    deadline_s = time.monotonic() + TIMEOUT_S
     while [line.text for line in bench.ask(control.Log()).rows if line.app is not None] != ["one", "two"]:
         assert time.monotonic() < deadline_s
     assert host.call("apps.remove", {"name": "hello"}, idempotent=False).ok

@@ -39,7 +39,8 @@ class CompileC:
         return self._done[source]
 
     def _compile(self, text: str) -> bytes:
-        program, image = self._directory / "program.c", self._directory / "program.wasm"
+        program = self._directory / "program.c"
+        image = self._directory / "program.wasm"
         program.write_text(text)
         exports = [f"--export={name}" for name in ("__heap_base", "__data_end", *(e for e in ENTRIES if e in text))]
         linker = ["--no-entry", "--import-symbols", "--strip-all", "-z,stack-size=4096", *exports]

@@ -62,7 +62,8 @@ void on_timer_callback(int id) { u8 b; for (int i = 0; i < 200; i++) { b = ++lev
 
 
 def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(make_bench: MakeBench) -> None:
-    bench, seen = make_bench(Clock()), threading.Event()
+    bench = make_bench(Clock())
+    seen = threading.Event()
     board = bench.board
     board.watch_edges(lambda _: seen.set())
     for _ in range(10):

@@ -9,7 +9,8 @@ from tests.virtual.network.conftest import MakeBench
 from tests.virtual.network.test_mqtt import listening
 
 SOURCE = (Path(__file__).parents[3] / "examples/mqtt_c/mqtt_c.c").read_text(encoding="utf-8")
-LAMP, BUTTON = 4, 5
+LAMP = 4
+BUTTON = 5
 
 
 async def test_the_example_switches_its_lamp_and_tells_of_its_button(make_bench: MakeBench, broker: Broker) -> None:

@@ -74,7 +74,8 @@ def test_garbage_and_what_cannot_be_is_refused_and_the_board_goes_on(board: Boar
 
 
 def test_every_op_has_an_example_on_the_page_and_each_is_true(board: BoardUnderTest) -> None:
-    bench, ops = board.control(), set()
+    bench = board.control()
+    ops = set()
     for match in EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
         wanted = json.loads(match["reply"])
         got = bench.raw(match["request"].encode())

@@ -26,7 +26,8 @@ class PyBench(Bench):
 
     def install(self, name: str, source: str, *, autostart: bool = True, heap: int = 4096) -> None:
         data = image(self.folder, "p", source)
-        digest, facts = hashlib.sha256(data).hexdigest(), {"autostart": autostart, "heap": heap}
+        digest = hashlib.sha256(data).hexdigest()
+        facts = {"autostart": autostart, "heap": heap}
         self.programs.call("begin", {"name": name, "kind": "py", "size": len(data), "sha256": digest, **facts})
         for offset in range(0, len(data), 1000):
             piece = b64encode(data[offset : offset + 1000]).decode()

@@ -164,7 +164,8 @@ def test_power_cut_kills_every_app_without_on_destroy(bench: Bench) -> None:
 
 def test_apps_do_not_disturb_each_other_s_exceptions(make_bench: MakeBench) -> None:
     """Many trap in a native at the same time, each with its own text."""
-    bench, done = make_bench(Clock()), threading.Event()
+    bench = make_bench(Clock())
+    done = threading.Event()
     source = """(module (import "env" "exit" (func $exit (param i32))) (import "env" "wasm_create_timer"
       (func $timer (param i32 i32 i32) (result i32)))
       (func (export "on_init") (drop (call $timer (i32.const 1) (i32.const 1) (i32.const 1))))

@@ -61,7 +61,10 @@ def test_heap_goes_to_heap_base_or_behind_the_last_page_and_memory_is_exported(
 def test_stack_lies_behind_the_data_or_below_it(
     stack_top: int, data_end: int | None, data: str, area: tuple[int, int] | None
 ) -> None:
-    end = "" if data_end is None else f'(global (export "__data_end") i32 (i32.const {data_end}))'
+    if data_end is None:
+        end = ""
+    else:
+        end = f'(global (export "__data_end") i32 (i32.const {data_end}))'
     module = f'(module (memory (export "memory") 1) (global (mut i32) (i32.const {stack_top})) {end} {data})'
     assert prepare(wat(module), 8192).stack_area == area
 

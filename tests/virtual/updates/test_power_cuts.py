@@ -58,7 +58,9 @@ def test_a_cut_in_any_operation_leaves_old_or_new(
 def test_a_cut_in_a_change_of_keys_leaves_the_old_or_the_new_ones(tmp_path: Path) -> None:
     change = packed(keys_manifest(name=NAME))
     signature = signer().sign(change)
-    at, old, new = 0, (signer().key_id,), (signer(1).key_id,)
+    at = 0
+    old = (signer().key_id,)
+    new = (signer(1).key_id,)
     Board(tmp_path / "prepared").boot()
     while True:
         at += 1

@@ -76,7 +76,8 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
 
 def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     """Another payload's, another offset's, too long ones, and all those after the last."""
-    offered, other = release("1.2.0"), release("1.3.0")
+    offered = release("1.2.0")
+    other = release("1.3.0")
     updater = offer(board, offered)
     good = pieces(offered)
     for strange in (

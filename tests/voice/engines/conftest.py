@@ -29,7 +29,8 @@ Make = Callable[..., WhisperRecognizer]
 class AnyProgram(SpeechProgram):
     """Runs a command, without being an engine."""
 
-    name, install = "engine", ""
+    name = "engine"
+    install = ""
 
     async def say(self, text: str) -> tuple[bytes, int]:
         raise NotImplementedError

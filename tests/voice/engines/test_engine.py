@@ -33,11 +33,13 @@ class Counts(Recognizer):
 
 async def test_the_next_engine_hears_what_one_could_not_and_that_one_is_asked_last_for_a_while() -> None:
     now_s = 0.0
-    first, second = Counts("first"), Counts("second")
+    first = Counts("first")
+    second = Counts("second")
     chain = RecognizerChain([first, second], lambda: now_s)
     first.broken = True
     assert await chain.hear(b"abcd") == Transcript("second 4")
-    first.broken, now_s = False, REST_S - 1
+    first.broken = False
+    now_s = REST_S - 1
     assert await chain.hear(b"ab") == Transcript("second 2")
     now_s = REST_S
     assert await chain.hear(b"ab") == Transcript("first 2")

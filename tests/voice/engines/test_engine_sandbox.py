@@ -163,7 +163,8 @@ def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process(way: str) -> 
 
 
 def test_a_virtual_environment_and_its_python_are_seen_and_no_home(tmp_path: Path) -> None:
-    base, own = tmp_path / "base", tmp_path / "own"
+    base = tmp_path / "base"
+    own = tmp_path / "own"
     for folder in (base / "bin", base / "lib", own / "bin", own / "lib"):
         folder.mkdir(parents=True)
     (base / "bin" / "python3").touch()

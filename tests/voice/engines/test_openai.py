@@ -90,7 +90,8 @@ async def test_speech_is_played_while_it_comes_and_closing_the_generator_ends_th
             ended.set()
 
     async with serving(speak) as url, asyncio.timeout(20):
-        engine, pcm = synthesizer(url), b""
+        engine = synthesizer(url)
+        pcm = b""
         async with aclosing(engine.speak("The lamp is on.")) as pieces:
             async for piece in pieces:
                 assert (len(piece.pcm) % 2, piece.rate_hz) == (0, 24_000)

@@ -44,7 +44,8 @@ async def test_text_is_no_option_of_the_program_and_without_words_silence(
     monkeypatch.setattr(program_module, "PLACE_S", 60.0)  # four of eight wait for a place
     engine = make()
     for text in ("-v hello", "--help", "-o /dev/null", "/etc/hostname", "a; b `c` $(d)", "-lv"):
-        as_words, pieces = await spoken(engine, f"say {text}"), await spoken(engine, text)
+        as_words = await spoken(engine, f"say {text}")
+        pieces = await spoken(engine, text)
         assert 0.3 < seconds(pieces) < seconds(as_words) + 0.5  # the pause between words differs
         assert loudness(pieces) > 100
     for text in ("", "  ", "...", "\x00\x1b[31m", "— – !"):
@@ -108,7 +109,8 @@ def test_a_wav_is_read_to_its_end_whatever_its_head_promises_and_what_is_none_re
     assert read_wav(wav) == (b"\x01\x02\x03\x04", 16_000)
     assert read_wav(wav.replace(b"data\x04\0\0\0", b"data\0\0\xff\x7f")) == (b"\x01\x02\x03\x04", 16_000)
     stereo = wav_of(b"", 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00")
-    endless, headless = b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f", b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd"
+    endless = b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f"
+    headless = b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd"
     for data in (b"", b"OggS" + bytes(20), wav_of(b"", 96_000), stereo, endless, endless + bytes(64), headless):
         with pytest.raises(VoiceError):
             read_wav(data)

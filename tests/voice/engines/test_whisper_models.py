@@ -98,7 +98,8 @@ def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: H
     faults = [(CONTENT | more, hub.list) for more in sent] + [(CONTENT, text) for text in said]
     gone = {name: data for name, data in CONTENT.items() if name != "tokenizer.json"}
     for files, told in [*faults, (gone, hub.list)]:
-        hub.send, hub.list = files, told
+        hub.send = files
+        hub.list = told
         with pytest.raises((ConfigError, VoiceError)):
             asyncio.run(fetch_model("tiny.en", tmp_path, print, hub=hub.address))
         assert (before / "model.bin").read_bytes() == model

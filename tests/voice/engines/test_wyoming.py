@@ -27,7 +27,8 @@ class Server:
     """It answers a question with `events`, and closes the connection then unless it `waits`."""
 
     def __init__(self, *events: Event, waits: bool = False) -> None:
-        self.events, self.waits = events, waits
+        self.events = events
+        self.waits = waits
         self.heard: list[Event] = []
         self._clients: set[asyncio.Task[Any] | None] = set()
 

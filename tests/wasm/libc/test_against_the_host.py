@@ -34,7 +34,10 @@ def same_each_time(request: pytest.FixtureRequest) -> None:
 
 def c_text(data: bytes | str) -> str:
     """A string literal; every byte is escaped, so that none joins its neighbour."""
-    data = data.encode() if isinstance(data, str) else data
+    if isinstance(data, str):
+        data = data.encode()
+    else:
+        data = data
     return '"' + "".join(f"\\{byte:03o}" for byte in data) + '"'
 
 
@@ -109,7 +112,9 @@ MORE = (
 def ordered(x: float) -> int:
     """Neighbouring doubles have neighbouring numbers."""
     bits = int(struct.unpack("<q", struct.pack("<d", x))[0])
-    return bits if bits >= 0 else -(bits & (1 << 63) - 1)
+    if bits >= 0:
+        return bits
+    return -(bits & (1 << 63) - 1)
 
 
 def rows(lines: list[str], count: int) -> Iterator[list[float]]:
@@ -136,7 +141,10 @@ async def test_mathematics_is_exact_or_within_two_units_in_the_last_place(run_c:
     wrong = []
     for x, ours, theirs in zip(xs, rows(device, len(names)), rows(host, len(names)), strict=True):
         for name, a, b in zip(names, ours, theirs, strict=True):
-            ulps = 2**29 if name in floats else (ONE | TWO).get(name, 0)
+            if name in floats:
+                ulps = 2**29
+            else:
+                ulps = (ONE | TWO).get(name, 0)
             sign = name not in ONE or ulps or math.isnan(a) or math.copysign(1, a) == math.copysign(1, b)
             if not (sign and close(a, b, ulps)):
                 wrong.append((name, x, a, b))
@@ -202,7 +210,9 @@ def midway() -> str:
     with localcontext() as context:
         context.prec = 1200
         middle = (Decimal(low) + Decimal(math.nextafter(low, math.inf))) / 2
-        return format(middle, "f" if 1e-5 < low < 1e20 else "e") if middle.is_finite() else "1"
+        if middle.is_finite():
+            return format(middle, "f" if 1e-5 < low < 1e20 else "e")
+        return "1"
 
 
 def number() -> str:
@@ -272,7 +282,10 @@ def scan() -> tuple[str, str]:
     for _ in range(CHANCE.randint(1, 4)):
         letter = CHANCE.choice((*WHOLE_KINDS, *TEXT_KINDS))
         skips = "" if letter == "n" or CHANCE.randrange(6) else "*"
-        width = CHANCE.choice(("", "", "1", "2", "5", "9")) if letter in WHOLE_KINDS else ""
+        if letter in WHOLE_KINDS:
+            width = CHANCE.choice(("", "", "1", "2", "5", "9"))
+        else:
+            width = ""
         form += CHANCE.choice(("", "", " ", ",", "=", "x", "%%", "pin")) + f"%{skips}{width}{letter}"
     if CHANCE.randrange(2):
         return form, "".join(CHANCE.choices("012345678abc.,=+-e% ]pin\n", k=CHANCE.randrange(9)))

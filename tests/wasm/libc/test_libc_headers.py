@@ -34,10 +34,17 @@ def test_headers_stand_alone_and_twice_and_together_in_both_orders(
     """A file of each, so that one header's declarations cannot stand in for what another forgot."""
     if standard == "c++":
         names = header_names() - STANDARD_HEADERS - {"stdatomic.h"}  # which is <atomic> in C++
-        options, suffix, behind = [], "cpp", "#include <microclaw.h>\n"
+        options = []
+        suffix = "cpp"
+        behind = "#include <microclaw.h>\n"
     else:
-        names = header_names() - CPLUSPLUS_HEADERS - STANDARD_HEADERS if standard == "gnu17" else frozenset()
-        options, suffix, behind = [*STRICT, f"-std={standard}"], "c", ""
+        if standard == "gnu17":
+            names = header_names() - CPLUSPLUS_HEADERS - STANDARD_HEADERS
+        else:
+            names = frozenset()
+        options = [*STRICT, f"-std={standard}"]
+        suffix = "c"
+        behind = ""
     together = [f"#include <{name}.h>\n" for name in LIBC_HEADERS]
     texts = [f"#include <{name}>\n#include <{name}>\n{behind}" for name in sorted(names)]
     if standard != "c++":

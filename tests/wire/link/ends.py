@@ -97,7 +97,8 @@ class MemoryInbox:
     def advance(self, epoch: bytes, seq: int, message_id: bytes) -> bool:
         if epoch == self.epoch and seq <= self.seq:
             return False
-        self.epoch, self.seq = epoch, seq
+        self.epoch = epoch
+        self.seq = seq
         if message_id in self.recent:
             return False
         self.recent.append(message_id)
@@ -249,7 +250,8 @@ class End:
 
 
 def join(host: End, device: End) -> None:
-    host.peer, device.peer = device, host
+    host.peer = device
+    device.peer = host
 
 
 def connect(*ends: End) -> None:

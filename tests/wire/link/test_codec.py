@@ -175,7 +175,9 @@ def test_what_cbor_may_hold_and_the_link_may_not_is_refused() -> None:
 
 def test_eight_levels_and_256_items_are_the_most() -> None:
     def nested(levels: int) -> object:
-        return {"x": 1} if levels == 1 else {"x": nested(levels - 1)}
+        if levels == 1:
+            return {"x": 1}
+        return {"x": nested(levels - 1)}
 
     for good, bad in ((nested(6), nested(7)), ({"x": [0] * 256}, {"x": [0] * 257})):
         assert decode(cbor2.dumps(call_with(good)))

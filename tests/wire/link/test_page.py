@@ -28,7 +28,9 @@ def plain(value: object) -> object:
         return f"h'{value.hex()}'"
     if isinstance(value, dict):
         return {key: plain(member) for key, member in value.items()}
-    return [plain(member) for member in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [plain(member) for member in value]
+    return value
 
 
 def frame(name: str) -> tuple[Any, bytes]:

@@ -98,7 +98,10 @@ class LossyLink(RuleBasedStateMachine):
     @precondition(lambda self: self.ends[0].arriving or self.ends[1].arriving)
     @rule(drop=st.booleans(), at=st.integers(0, 100))
     def drop_or_repeat(self, drop: bool, at: int) -> None:
-        arriving = (self.ends[0].arriving or self.ends[1].arriving) if at % 2 else self.ends[1].arriving
+        if at % 2:
+            arriving = self.ends[0].arriving or self.ends[1].arriving
+        else:
+            arriving = self.ends[1].arriving
         if arriving and drop:
             del arriving[at % len(arriving)]
         elif arriving:
@@ -128,7 +131,8 @@ class LossyLink(RuleBasedStateMachine):
             end.restore(self.backups[side])
         elif what == "factory reset":
             empty = End(end.role, self.clock, end.random)
-            end.outbox, end.inbox = empty.outbox, empty.inbox
+            end.outbox = empty.outbox
+            end.inbox = empty.inbox
             self.backups[side] = end.backup()
         if what != "cut":
             end.restart()

@@ -55,12 +55,17 @@ def generation(captured: CapturedFrame) -> Generation:
 
 
 def test_captured_lists_and_errors_are_read_and_answered_as_the_manager_answers() -> None:
-    lists, errors = set(), set()
+    lists = set()
+    errors = set()
     for captured, response in responses():
-        if (apps := LISTED.get(captured.case)) is not None:
+        apps = LISTED.get(captured.case)
+        if apps is not None:
             assert read_applets(response) == apps
             one = captured.case == "query one"
-            encoded = encode_applet(apps[0], response.mid, generation(captured)) if one else None
+            if one:
+                encoded = encode_applet(apps[0], response.mid, generation(captured))
+            else:
+                encoded = None
             assert (encoded or encode_applets(apps, response.mid, generation(captured))) == response
             lists.add(captured.case)
         elif response.status == Status.INTERNAL_SERVER_ERROR:

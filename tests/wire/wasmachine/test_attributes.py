@@ -16,7 +16,9 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 def integers(bits: int, signed: bool) -> st.SearchStrategy[int]:
-    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else st.integers(0, 2**bits - 1)
+    if signed:
+        return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return st.integers(0, 2**bits - 1)
 
 
 VALUES: dict[AttributeType, st.SearchStrategy[object]] = {
@@ -60,7 +62,8 @@ def generation(captured: CapturedFrame) -> Generation:
 def test_captured_containers_encode_to_the_same_bytes_with_the_padding_that_the_manager_reserves() -> None:
     checked = 0
     for captured in CAPTURED:
-        if body := body_of(captured.raw):
+        body = body_of(captured.raw)
+        if body:
             container = AttributeContainer.decode(body)
             if captured.case.startswith(("request to an app", "events pushed")):  # those are the app's own
                 assert body[6:].startswith(container.encode(generation(captured))[6:])

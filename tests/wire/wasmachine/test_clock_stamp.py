@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from microclaw.wire.wasm_binary import HEADER, write_section
 from microclaw.wire.wasmachine.clock_stamp import next_change_s, stamp_clock
 
-BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+BERLIN = ZoneInfo("Europe/Berlin")
+KOLKATA = ZoneInfo("Asia/Kolkata")
 EMPTY = b"\xf5mcclock" + b"\xff" * 24
 NOW_S = 1_774_000_000.25  # 2026-03-20 09:46:40.25 UTC
 

@@ -64,7 +64,8 @@ def test_captured_payloads_are_read_and_encoded_again_and_are_what_the_builders_
 def test_request_and_response_survive_the_wire(
     action: Action, url: str, mid: int, body: bytes, form: int, who: int
 ) -> None:
-    request, response = Request(action, url, mid, body, form, who), Response(mid % 256, mid, body, form, who - 2**31)
+    request = Request(action, url, mid, body, form, who)
+    response = Response(mid % 256, mid, body, form, who - 2**31)
     assert Request.decode(request.encode()) == request
     assert Response.decode(response.encode()) == response
 

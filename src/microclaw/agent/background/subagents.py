@@ -99,9 +99,11 @@ class Subagents:
             part_of=maker_now().turn,
             conversation=maker_now().conversation,
         )
-        journal, tools = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"), self.tools.only(chosen)
+        journal = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}")
+        tools = self.tools.only(chosen)
         turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)
-        whose, foreign = context.person_id, context.foreign
+        whose = context.person_id
+        foreign = context.foreign
         made = self._known[subagent_id] = Subagent(
             subagent=subagent_id, task=task, tools=chosen, person=whose, began_ms=began_ms, foreign=foreign
         )
@@ -116,7 +118,8 @@ class Subagents:
         known = {tool.name: tool for tool in self.tools.tools}
         if names is None:
             return [name for name, tool in known.items() if tool.permission is Permission.READ]
-        if unknown := [name for name in names if name not in known]:
+        unknown = [name for name in names if name not in known]
+        if unknown:
             text = f"a subagent cannot have {', '.join(unknown)[:120]}"
             raise ToolRetry(text, next_step=f"tools: {', '.join(known)}")
         return list(dict.fromkeys(names))
@@ -146,7 +149,8 @@ class Subagents:
             subagent.result = answer.text
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
-            subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
+            subagent.state = "cancelled"
+            subagent.result = "the host ended; what had begun may have been done"
             raise
         finally:
             subagent.tokens = turn.tokens

@@ -50,8 +50,12 @@ class AgentTasks:
                     match event:
                         case Answer():
                             await self.inbox.outbox.delivered(event.outbound_id, soon=True)
-                            code, text = event.error_code, event.text
-                            why = None if code is None else failure_text(code, text, event.next_step)
+                            code = event.error_code
+                            text = event.text
+                            if code is None:
+                                why = None
+                            else:
+                                why = failure_text(code, text, event.next_step)
                             return TaskEnd(is_done=code is None, text=why or text)
                         case ApprovalAsked():
                             waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
@@ -173,7 +177,10 @@ def _result_text(result: ToolResult) -> str:
     """A tool's result as one line for the person."""
     fields = json.loads(result.content)
     if not result.ok:
-        then = f" (next: {result.person_step})" if result.person_step else ""
+        if result.person_step:
+            then = f" (next: {result.person_step})"
+        else:
+            then = ""
         return f"{without_fences(str(fields.get('message', 'it failed')))}{then}"
     proofs = "; ".join(evidence.text for evidence in result.evidence)
     if proofs and "values" in fields:

@@ -67,11 +67,16 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def objections(device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
         conflict = await apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
-        return () if conflict is None else (conflict.offer(),)
+        if conflict is None:
+            return ()
+        return (conflict.offer(),)
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         """The program that drives the pin is stopped first, where the person said yes to that."""
-        conflict = await apps.direct_io.conflict(device.name, call) if context.insisted else None
+        if context.insisted:
+            conflict = await apps.direct_io.conflict(device.name, call)
+        else:
+            conflict = None
         stopped = {}
         if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
             await apps.changes.apply(ChangeRequest(device.name, conflict.app, "stop"), context.report)
@@ -97,7 +102,7 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
         given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
         parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(OnDevice,), kw_only=True)
-        said = None if words is None else lambda device, asked: words(to_call(asked), device.name)
+        said = None if words is None else (lambda device, asked: words(to_call(asked), device.name))
         hooks = {key: with_call(hook) for key, hook in hooks.items()}
         return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
 
@@ -126,7 +131,10 @@ def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
         case AdcReading(pin=pin, raw=raw, volts=volts):
             return f"ADC pin {pin} reads {volts:.3f} V (raw {raw})", {"pin": pin, "volts": round(volts, 4), "raw": raw}
         case I2cAddresses(addresses=addresses):
-            names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
+            if device.board.i2c:
+                names = {address: name for name, address in device.board.i2c.sensors.items()}
+            else:
+                names = {}
             shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in addresses]
             return f"I2C: {', '.join(' '.join(s.values()) for s in shown) or 'nobody answers'}", {"addresses": shown}
         case SensorReading(sensor=sensor, values=values):
@@ -175,7 +183,8 @@ class UndoParameters(OnDevice, kw_only=True):
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
     """list-devices, check-device, undo."""
-    devices, undo = apps.registry, apps.undo
+    devices = apps.registry
+    undo = apps.undo
 
     async def list_devices(_: Parameters, __: ToolContext) -> ToolOutput:
         known = [
@@ -209,7 +218,9 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         """The description of the change to undo; of a planned undo nobody knows yet."""
         if described:
             return f"undo: {'; '.join(line.removeprefix(_TAKES_BACK) for line in described)}"
-        return "undo what was done last" if asked.change is None else f"undo change {asked.change}"
+        if asked.change is None:
+            return "undo what was done last"
+        return f"undo change {asked.change}"
 
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
         done = await undo.undo(choice(asked, context), context.report)
@@ -218,7 +229,8 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         proofs = [one.evidence for one in done.taken]
         return ToolOutput(fields, convert(proofs, tuple[Evidence, ...], from_attributes=True))
 
-    read, once = (Permission.READ, Effect.READ), (Permission.ACT, Effect.ONCE)
+    read = (Permission.READ, Effect.READ)
+    once = (Permission.ACT, Effect.ONCE)
     text = "Revert all that the last request changed on devices, or a numbered change."
     checks = "Reach a device now: how it answers, and what is wrong."
     return (

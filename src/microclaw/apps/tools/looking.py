@@ -59,7 +59,9 @@ class LogParameters(OnDevice, kw_only=True):
 
 def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
-    devices, source_log, complete = apps.registry, apps.source_log, partial(on_its_holder, apps)
+    devices = apps.registry
+    source_log = apps.source_log
+    complete = partial(on_its_holder, apps)
 
     async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
@@ -148,7 +150,10 @@ def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
             "now_ms": page.now_ms,
         }
         pins = sorted({edge.pin for edge in found})
-        where = f" on pin {', '.join(map(str, pins))}" if pins else ""
+        if pins:
+            where = f" on pin {', '.join(map(str, pins))}"
+        else:
+            where = ""
         return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
 
     text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
@@ -168,7 +173,8 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
         board = device.board
         wanted = await apps.change_log.desired(device.device_id)
         taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
-        caution, reserved = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        caution = defaultdict[str, list[int]](list)
+        reserved = defaultdict[str, list[int]](list)
         for pin in sorted(board.pins.values(), key=lambda one: one.number):
             if pin.reserved:
                 reserved[pin.reserved].append(pin.number)

@@ -110,7 +110,8 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
 
     async def objections(asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
         """Of all boards. One that refuses or does not answer tells it when it is acted on; raises where all do."""
-        find, boards = named[asked.tool].objections, chosen(asked)
+        find = named[asked.tool].objections
+        boards = chosen(asked)
         if find is None:
             return ()
 
@@ -124,7 +125,8 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
 
     async def permission(asked: ManyParameters, context: ToolContext) -> Permission:
         """The heaviest of all; of a board that cannot say, what is on it is not known."""
-        boards, weigh = chosen(asked), named[asked.tool].required_permission
+        boards = chosen(asked)
+        weigh = named[asked.tool].required_permission
         if asked.tool == "deploy-wasm-app" and len(boards) > 1:
             return Permission.RISKY
         if weigh is None:
@@ -145,11 +147,17 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         for device, calls in chosen(asked).items():
             acts = " and ".join(dict.fromkeys(_act_words(asked.tool, call) for call in calls))
             said.setdefault(acts, []).append(device.name)
-        link = "from" if asked.tool == "uninstall-wasm-app" else "of" if asked.tool in _READS else "on"
+        if asked.tool == "uninstall-wasm-app":
+            link = "from"
+        elif asked.tool in _READS:
+            link = "of"
+        else:
+            link = "on"
         return "; ".join(f"{acts} {link} {names_text(names)}" for acts, names in said.items())
 
     async def run(asked: ManyParameters, context: ToolContext) -> ToolOutput:
-        tool, boards = named[asked.tool], chosen(asked)
+        tool = named[asked.tool]
+        boards = chosen(asked)
         stages = SharedStages(context.report)
 
         async def on_one(device: Device) -> list[ToolOutput]:
@@ -210,7 +218,10 @@ def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> tuple[str
     """The outcome on a board in words, and how that is known; None where it is not done."""
     if outcome.value is None:
         message = outcome.error.message if outcome.error is not None else "it failed"
-        text = message if len(message) <= _MAX_ERROR_CHARS else f"{message[:_MAX_ERROR_CHARS]}..."
+        if len(message) <= _MAX_ERROR_CHARS:
+            text = message
+        else:
+            text = f"{message[:_MAX_ERROR_CHARS]}..."
         return text.rstrip("."), None
     proofs = [proof for one in outcome.value for proof in one.evidence]
     proof = "; ".join(one.text for one in proofs)
@@ -233,14 +244,16 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
     for one in outcomes:
         text, kind = _told(tool, one)
         groups.setdefault(text, []).append(one.device_name)
-        good += [] if kind is None else [kind]
+        if kind is not None:
+            good += [kind]
     listed = "; ".join(f"{names_text(names)}: {text}" for text, names in groups.items())
     if len(good) < len(outcomes):
         errors = [one.error for one in outcomes if one.error is not None]
         unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
         failed = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
         steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
-        steps += ["undo reverts what was done"] if good and tool not in _READS else []
+        if good and tool not in _READS:
+            steps += ["undo reverts what was done"]
         raise failed(
             f"done on {len(good)} of {count_text(len(outcomes), 'board')}; {listed}",
             next_step="; ".join(steps) or "look at the boards: microclaw device list",

@@ -123,7 +123,9 @@ async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
     if named or program is None or len(boards) < 2:
         return asked
     holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
-    return replace(asked, device=holders[0]) if len(holders) == 1 else asked
+    if len(holders) == 1:
+        return replace(asked, device=holders[0])
+    return asked
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
@@ -223,14 +225,20 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
-        what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
+        if asked.switch == "stop":
+            what = "stopped"
+        else:
+            what = f"{asked.switch}ed"
         return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         new = asked.new_times()
         request = ChangeRequest(device.device_id, asked.app_name, approve=context.approve)
         made = await apps.changes.set_times(request, context.report, **new)
-        runs = made.trial.times.text() if made.trial.times else "once, and on"
+        if made.trial.times:
+            runs = made.trial.times.text()
+        else:
+            runs = "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
     async def find_planned(
@@ -245,8 +253,10 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         asked.new_times()
         return await find_planned(device, asked, context)
 
-    tool, complete = partial(device_tool, apps.registry), partial(on_its_holder, apps)
-    act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
+    tool = partial(device_tool, apps.registry)
+    complete = partial(on_its_holder, apps)
+    act = (Permission.ACT, Effect.IDEMPOTENT)
+    once = (Permission.ACT, Effect.ONCE)
     on_deploy: dict[str, Any] = {"has_preview": True, "try_planned": try_planned_deploy}
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
@@ -321,7 +331,9 @@ def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | D
 
 def expectations_of(text: str | None) -> Expectations | None:
     """Read what a model wrote; the error goes back to it with line, column and what to write instead."""
-    return parse_expectations(text) if text is not None and text.strip() else None
+    if text is not None and text.strip():
+        return parse_expectations(text)
+    return None
 
 
 def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
@@ -331,7 +343,10 @@ def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[st
 
 
 def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
-    again = [RUNS_AGAIN] if runs_once(trial) else []
+    if runs_once(trial):
+        again = [RUNS_AGAIN]
+    else:
+        again = []
     return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5], *again]
 
 

@@ -124,8 +124,14 @@ class Address(Struct, frozen=True):
         name = _CHAT_ID.fullmatch(chat_id)
         if name is None:
             return None
-        topic = None if name[2] is None else int(name[2])
-        message_id = None if reply_to is None else int(reply_to)
+        if name[2] is None:
+            topic = None
+        else:
+            topic = int(name[2])
+        if reply_to is None:
+            message_id = None
+        else:
+            message_id = int(reply_to)
         return cls(int(name[1]), topic, message_id)
 
 
@@ -231,8 +237,12 @@ class BotApi:
         hold it open; `files` have a name, content and media type each. Raises TelegramError.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
-        body: dict[str, Any] = {"json": given} if files is None else {"data": given, "files": files}
-        url, answer_s = f"{self._calls}/{method}", ANSWER_S if files is None else FILE_S
+        if files is None:
+            body: dict[str, Any] = {"json": given}
+        else:
+            body = {"data": given, "files": files}
+        url = f"{self._calls}/{method}"
+        answer_s = ANSWER_S if files is None else FILE_S
         status, answer = await self._fetch(method, "POST", url, answer_s + wait_s, **body)
         try:
             reply = msgspec.convert(json.loads(answer), _Reply)
@@ -243,7 +253,9 @@ class BotApi:
         if not reply.error_code:
             raise TelegramError(method, f"an answer with status {status} that is not the Bot API's")
         more = reply.parameters
-        why, wait_s, new_id = reply.description[:300], more.retry_after, more.migrate_to_chat_id
+        why = reply.description[:300]
+        wait_s = more.retry_after
+        new_id = more.migrate_to_chat_id
         raise TelegramError(method, why, reply.error_code, retry_after_s=wait_s, migrated_to=new_id)
 
     async def attempt(self, method: str, **arguments: Any) -> None:

@@ -45,7 +45,8 @@ class ApprovalQuestions:
 
     def on_approval(self, news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, ApprovalOutcome):
-            if (asked := self._asked.pop(news.pending.approval_id, None)) is not None:
+            asked = self._asked.pop(news.pending.approval_id, None)
+            if asked is not None:
                 asked.outcome.set_result(news)
             return
         question = _Question(self._chats(news), asyncio.get_running_loop().create_future())
@@ -73,14 +74,18 @@ class ApprovalQuestions:
         return "Approved." if verdict == "yes" else "Declined."
 
     def _chats(self, pending: PendingApproval) -> tuple[Address, ...]:
-        chats = {Address.of(pending.chat_id)} if pending.channel == CHANNEL else set()
+        if pending.channel == CHANNEL:
+            chats = {Address.of(pending.chat_id)}
+        else:
+            chats = set()
         if not self.approvals.may_decide(pending, pending.person_id):
             chats.update(map(Address.of, owners_chats(self.people)[:MAX_OWNERS]))
         return tuple(chat for chat in chats if chat is not None)
 
     async def _show(self, pending: PendingApproval, asked: _Question, address: Address) -> None:
         """Show the question in a chat, then its outcome, and the end of the approved act."""
-        approval_id, question = pending.approval_id, question_markdown(pending)
+        approval_id = pending.approval_id
+        question = question_markdown(pending)
         buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
         is_askers = pending.channel == CHANNEL and pending.chat_id == address.chat_id
         if is_askers and address.chat > 0 and not self.approvals.may_decide(pending, pending.person_id):
@@ -110,13 +115,19 @@ def question_markdown(pending: PendingApproval) -> str:
     """The question with its details, cut to one message."""
     detail, *more = split("\n".join(pending.detail).replace("```", "'''"), MAX_DETAIL_UNITS) or [""]
     rest = "\n... (all of it: microclaw approval list)" if more else ""
-    shown = f"\n```\n{detail}{rest}\n```" if detail else ""
+    if detail:
+        shown = f"\n```\n{detail}{rest}\n```"
+    else:
+        shown = ""
     wait = format_duration(pending.expires_s * 1000, decimals=2)
     return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
 def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:
-    by = f" by {clean_text(settled.by, one_line=True, limit=64)}" if settled.by else ""
+    if settled.by:
+        by = f" by {clean_text(settled.by, one_line=True, limit=64)}"
+    else:
+        by = ""
     told = f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
     if end is None:
         return told

@@ -101,7 +101,8 @@ class TelegramChannel:
                     self._questions.on_approval(pending)
                 await self._poll()
         except TelegramError:
-            self.state.phase, self.state.reason = "off", "its token is refused"
+            self.state.phase = "off"
+            self.state.reason = "its token is refused"
             _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
         finally:
             stop_listening()
@@ -115,7 +116,9 @@ class TelegramChannel:
             try:
                 if not self._me.id:
                     self._me = await self.api.call("getMe", User)
-                    self.state.phase, self.state.reason, self.state.bot = "listening", None, self._me.username
+                    self.state.phase = "listening"
+                    self.state.reason = None
+                    self.state.bot = self._me.username
                     self._tasks.start(self._deliver(), "telegram: deliver")
                 updates = await self.api.call("getUpdates", list[Any], wait_s=poll_s, offset=offset, **asked)
             except TelegramError as exc:
@@ -138,7 +141,8 @@ class TelegramChannel:
                 await asyncio.sleep(self.timing.backoff_s)
                 continue
             self._backoff.succeeded()
-            self.state.phase, self.state.reason = "listening", None
+            self.state.phase = "listening"
+            self.state.reason = None
 
     async def _take_all(self, updates: list[Any]) -> list[int]:
         """Take a batch in, chat by chat; returns the numbers of the updates that stay at Telegram."""
@@ -150,7 +154,8 @@ class TelegramChannel:
                 _log.warning("telegram: an update is skipped: %s", exc)
                 continue
             press = update.callback_query
-            if (said := update.message or (press.message if press else None)) is not None:
+            said = update.message or (press.message if press else None)
+            if said is not None:
                 chats.setdefault(said.chat.id, []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(of_chat)) for of_chat in chats.values()]
@@ -199,7 +204,8 @@ class TelegramChannel:
 
     async def _take(self, update: Update) -> None:
         """Returns when the update is safe: stored, answered or ignored."""
-        if (press := update.callback_query) is not None:
+        press = update.callback_query
+        if press is not None:
             person = await self.people.find(CHANNEL, str(press.sender.id))
             text = "You are not admitted here." if person is None else self._questions.decide(press, person)
             answering = self.api.attempt("answerCallbackQuery", callback_query_id=press.query_id, text=text)
@@ -215,7 +221,9 @@ class TelegramChannel:
             return None
         person = await self.people.find(CHANNEL, str(message.sender.id))
         if person is None:
-            return await self._greeting(message.sender) if message.chat.type == "private" else None
+            if message.chat.type == "private":
+                return await self._greeting(message.sender)
+            return None
         text = message.words(self._me)
         is_command = text.startswith("/") and not message.is_forwarded
         match text.split(maxsplit=1)[0].lower() if is_command else None:
@@ -289,7 +297,9 @@ class TelegramChannel:
         except MicroclawError as exc:
             if may_stay and isinstance(exc, Overloaded):
                 raise
-            return exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
+            if exc.next_step is None:
+                return exc.message
+            return f"{exc.message}\nnext: {exc.next_step}"
         if may_follow and not accepted.duplicate:
             self._tasks.start(self._follow(address, accepted), f"telegram: turn in {address.chat_id}")
         return None

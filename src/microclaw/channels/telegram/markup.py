@@ -46,12 +46,17 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
     while units(rest) > limit:
         room = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
         cut = _border(rest, len(room.decode("utf-16-le", "ignore")))
-        piece, rest = rest[:cut].rstrip(), rest[cut:]
-        if (opened := open_fence(piece)) is not None:
+        piece = rest[:cut].rstrip()
+        rest = rest[cut:]
+        opened = open_fence(piece)
+        if opened is not None:
             piece += _CLOSING
             rest = f"{opened}\n{rest.removeprefix(chr(10))}"
         else:
-            rest = rest.lstrip("\n") if rest.startswith("\n") else rest.removeprefix(" ")
+            if rest.startswith("\n"):
+                rest = rest.lstrip("\n")
+            else:
+                rest = rest.removeprefix(" ")
         pieces.append(piece)
     return [piece for piece in (*pieces, rest) if piece.strip()]
 
@@ -70,19 +75,30 @@ def open_fence(text: str) -> str | None:
 
 def _tagged(found: re.Match[str]) -> str:
     if found["ticks"]:
-        code, language = found["block"] or "", found["language"]
-        tagged = f'<code class="language-{language}">{code}</code>' if language else code
-        return f"<pre>{tagged}</pre>" if code.strip() else ""
-    if table := found["table"]:
+        code = found["block"] or ""
+        language = found["language"]
+        if language:
+            tagged = f'<code class="language-{language}">{code}</code>'
+        else:
+            tagged = code
+        if code.strip():
+            return f"<pre>{tagged}</pre>"
+        return ""
+    table = found["table"]
+    if table:
         return f"<pre>{_TABLE_RULE.sub('', table).rstrip() or table}</pre>"
-    if code := found["code"]:
+    code = found["code"]
+    if code:
         return f"<code>{code}</code>"
-    if label := found["label"]:
+    label = found["label"]
+    if label:
         return f'<a href="{found["url"]}">{label}</a>'
     if found["indent"] is not None:
         return f"{found['indent']}• "
     bold = found["bold"] or re.sub("[*`]", "", found["heading"])
-    return f"<b>{bold}</b>" if bold.strip() else found[0]
+    if bold.strip():
+        return f"<b>{bold}</b>"
+    return found[0]
 
 
 def answer_markdown(answer: Answer) -> str:
@@ -90,9 +106,13 @@ def answer_markdown(answer: Answer) -> str:
     parts = [answer.text.strip()]
     for evidence in answer.evidence:
         if evidence.text.lower() not in answer.text.lower():
-            kind = "" if evidence.text.lower().startswith(evidence.kind) else f"{evidence.kind}: "
+            if evidence.text.lower().startswith(evidence.kind):
+                kind = ""
+            else:
+                kind = f"{evidence.kind}: "
             parts.append(f"{kind}{evidence.text}")
-    if step := answer.next_step:
+    step = answer.next_step
+    if step:
         parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
     return "\n\n".join(part for part in parts if part)
 

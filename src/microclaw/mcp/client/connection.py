@@ -71,7 +71,9 @@ class McpServers(Struct, frozen=True):
         found: dict[str, OfferedTool] = {}
         for connection in self.connections:
             found = connection.offered | found
-        return (*(one.tool for one in found.values()), help_tool(found)) if found else ()
+        if found:
+            return (*(one.tool for one in found.values()), help_tool(found))
+        return ()
 
     def states(self) -> dict[str, str]:
         """Each server's name and its state in words, for the status screen."""
@@ -95,7 +97,8 @@ class ServerConnection:
 
     async def run(self) -> None:
         backoff = Backoff(min_s=self.limits.first_pause_s, max_s=self.limits.longest_pause_s)
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
         while True:
             began_s = loop.time()
             self._end = ConnectionEnd()
@@ -108,16 +111,22 @@ class ServerConnection:
                 self._end.because(_reason(exc))
             if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
                 raise asyncio.CancelledError
-            self.offered, self._client = {}, None
+            self.offered = {}
+            self._client = None
             if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
-            last_words = f" ({self._end.last_words})" if self._end.last_words else ""
+            if self._end.last_words:
+                last_words = f" ({self._end.last_words})"
+            else:
+                last_words = ""
             self._say(f"off: {self._end.reason}{last_words}; tried again from time to time", logging.WARNING)
             await asyncio.sleep(backoff.next_wait_s())
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
         """ToolFailed when the server is off, ends meanwhile, or does not answer in time."""
-        name, client, end = self.server.name, self._client, self._end
+        name = self.server.name
+        client = self._client
+        end = self._end
         if client is None:
             raise ToolFailed(f"the MCP server {name} is off", next_step="go on without it, or try it later")
         try:
@@ -147,7 +156,9 @@ class ServerConnection:
         async with asyncio.timeout(self.server.start_s) as deadline:
             async with Client(transport, cache=None) as client:
                 deadline.reschedule(None)
-                self._client, self._timeouts, listed = client, 0, None
+                self._client = client
+                self._timeouts = 0
+                listed = None
                 while self._end.reason is None:
                     listed = await self._relist(client, listed)
                     with suppress(TimeoutError):
@@ -208,4 +219,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no program {error.filename}"
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+    if text:
+        return f"{type(error).__name__}: {text[0][:200]}"
+    return type(error).__name__

@@ -60,7 +60,12 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
         return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {exc}"
     reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
     repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
-    effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
+    if reads:
+        effect = Effect.READ
+    elif server.trusted_reads and repeats:
+        effect = Effect.IDEMPOTENT
+    else:
+        effect = Effect.ONCE
 
     async def run(asked: AnyArguments, _: ToolContext) -> ToolOutput:
         result = await call(listed.name, asked.given)
@@ -114,7 +119,10 @@ class _SchemaReader:
     """
 
     def __init__(self, whole: Any) -> None:
-        self._whole = whole if isinstance(whole, dict) else {}
+        if isinstance(whole, dict):
+            self._whole = whole
+        else:
+            self._whole = {}
         self._parts_left = MAX_PARTS
 
     def read(self, schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
@@ -163,12 +171,18 @@ class _SchemaReader:
 
     def _behind_reference(self, schema: Any) -> Any:
         """Return the part of this document that a reference names; a chain of them ends as any value."""
-        place = schema.get("$ref") if isinstance(schema, dict) else None
+        if isinstance(schema, dict):
+            place = schema.get("$ref")
+        else:
+            place = None
         if not isinstance(place, str):
             return schema
         part: Any = self._whole
         for name in place.removeprefix("#/").split("/"):
-            part = part.get(name) if isinstance(part, dict) else None
+            if isinstance(part, dict):
+                part = part.get(name)
+            else:
+                part = None
         return part
 
 

@@ -107,7 +107,10 @@ async def server_process(
             await asyncio.wait({reading}, timeout=END_S)
             reading.cancel()
             if is_at_its_end and code is not None:
-                end.reason = f"it ended with code {code}" if code else "it ended"
+                if code:
+                    end.reason = f"it ended with code {code}"
+                else:
+                    end.reason = "it ended"
 
 
 def mask_of(server: McpServerSettings) -> SecretMask:

@@ -42,7 +42,10 @@ def mcp_socket(control_socket: Path) -> Path:
 
 def error_text(error: MicroclawError) -> str:
     """A JSON-RPC error's message."""
-    step = "" if error.next_step is None else f" (next: {error.next_step})"
+    if error.next_step is None:
+        step = ""
+    else:
+        step = f" (next: {error.next_step})"
     return client_text(f"{error.message}{step}")
 
 
@@ -68,7 +71,8 @@ class _Bridge:
 
     def run(self) -> None:
         for line in sys.stdin.buffer:
-            if (before := self._host) is not None and _has_ended(before):
+            before = self._host
+            if before is not None and _has_ended(before):
                 self._reading.join()  # it answers what was said to that host, which this line was not
             message = _parsed(line)
             method = message.get("method")
@@ -85,7 +89,8 @@ class _Bridge:
                 self._fail(error_text(exc))
             except OSError:
                 self._fail(GONE)
-        if (last := self._host) is not None:
+        last = self._host
+        if last is not None:
             with suppress(OSError):  # it has gone
                 last.shutdown(socket.SHUT_WR)
             self._reading.join(END_S)
@@ -111,7 +116,8 @@ class _Bridge:
             if self._starting is None:
                 self._starting = _started_host(self._home, port)
             elif self._starting.poll() is not None:
-                said, self._starting = _said(self._starting), None
+                said = _said(self._starting)
+                self._starting = None
                 error = said.get("error") or {}
                 if error.get("code") == ConfigError.code and not port:
                     port = ("--port", "0")
@@ -126,7 +132,8 @@ class _Bridge:
         host.sendall(b"".join((self._hello, *self._opening.values())))
         host.settimeout(None)
         self._host = host
-        answers, again = host.makefile("rb"), bool(self._opening.keys() - {NO_ID})
+        answers = host.makefile("rb")
+        again = bool(self._opening.keys() - {NO_ID})
         self._reading = threading.Thread(target=self._read, args=(answers, again), daemon=True)
         self._reading.start()
         return host
@@ -151,7 +158,8 @@ class _Bridge:
         """Answer all requests with an error."""
         for number in list(self._unanswered):
             self._opening.pop(number, None)
-            if (own := self._unanswered.pop(number, None)) is not None:
+            own = self._unanswered.pop(number, None)
+            if own is not None:
                 answer = {"jsonrpc": "2.0", "id": own, "error": {"code": INTERNAL_ERROR, "message": text}}
                 self._write(json.dumps(answer).encode() + b"\n")
 
@@ -199,4 +207,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}

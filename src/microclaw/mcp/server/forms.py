@@ -36,8 +36,12 @@ ABOUT: Final = {
 
 
 def tool_from(tool: Tool[Any]) -> types.Tool:
-    name, reads = tool.name, tool.permission is Permission.READ
-    destroys = name not in KEEPING if name in TOOLS else tool.permission is Permission.RISKY
+    name = tool.name
+    reads = tool.permission is Permission.READ
+    if name in TOOLS:
+        destroys = name not in KEEPING
+    else:
+        destroys = tool.permission is Permission.RISKY
     title = name.replace("-", " ").replace("_", " ").capitalize()
     return types.Tool(
         name=name,

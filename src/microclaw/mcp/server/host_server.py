@@ -113,7 +113,9 @@ class HostServer(MCPServer[Any]):
         tool = self._offered().get(name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
-        session, numbers, state = SESSION.get(), count(1), context.request_state
+        session = SESSION.get()
+        numbers = count(1)
+        state = context.request_state
 
         async def report(text: str) -> None:
             await context.report_progress(next(numbers), message=text)
@@ -131,10 +133,12 @@ class HostServer(MCPServer[Any]):
 
     async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
-        session, asked_for = session_of(scope), Headers(scope=scope).get(SESSION_HEADER, "")
+        session = session_of(scope)
+        asked_for = Headers(scope=scope).get(SESSION_HEADER, "")
         owner = self.session_manager._session_owners.get(asked_for)
         if owner is not None and owner["client_id"] != session.by.source:
-            text, by = "a token asked for another token's MCP session", session.by
+            text = "a token asked for another token's MCP session"
+            by = session.by
             self._tools.admission.gate.note(AuditKind.TOKEN_MISUSED, text, by.person_id, about=by.source)
         user = AuthenticatedUser(AccessToken(token="", client_id=session.by.source, scopes=[]))
         await self.session_manager.handle_request({**scope, "user": user}, receive, send)
@@ -168,7 +172,9 @@ class HostServer(MCPServer[Any]):
     async def _follow(
         self, context: Context[Any, Any], call: HostCall, tool: Tool[Any], arguments: dict[str, Any], report: Report
     ) -> types.CallToolResult | types.InputRequiredResult:
-        question, is_kept, feed = None, False, call.feed
+        question = None
+        is_kept = False
+        feed = call.feed
         try:
             answer = (context.input_responses or {}).get(ANSWER)
             if call.asked is not None and isinstance(answer, types.ElicitResult):
@@ -184,7 +190,9 @@ class HostServer(MCPServer[Any]):
                             asking = self._ask(context, event, report)
                             question = asyncio.create_task(asking, name=f"ask {event.approval_id}")
                         case ApprovalAsked():
-                            is_kept, state, call.asked = True, secrets.token_urlsafe(16), event
+                            is_kept = True
+                            state = secrets.token_urlsafe(16)
+                            call.asked = event
                             self._kept = {key: one for key, one in self._kept.items() if not one.feed.is_over}
                             self._kept[state] = call
                             if not _can_ask(context):
@@ -213,13 +221,15 @@ class HostServer(MCPServer[Any]):
             return failed(message, result["next"], content.get("diagnostics", ()), structured)
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
-        if (trial := self._resources.keep_trial(tool, result)) is not None:
+        trial = self._resources.keep_trial(tool, result)
+        if trial is not None:
             blocks.append(trial)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
     async def _ask(self, context: Context[Any, Any], asked: ApprovalAsked, report: Report) -> None:
-        question, number = _question(asked), context.request_context.request_id
+        question = _question(asked)
+        number = context.request_context.request_id
         try:
             answer = await context.session.elicit_form(question.message, question.requested_schema, number)
         except (MCPError, ValidationError):  # it cannot ask after all, or answers what is no answer
@@ -229,7 +239,8 @@ class HostServer(MCPServer[Any]):
 
     async def _decide(self, asked: ApprovalAsked, answer: types.ElicitResult, report: Report) -> None:
         approved = answer.action == "accept" and (answer.content or {}).get("approve") is True
-        admission, person = self._tools.admission, SESSION.get().by.person_id
+        admission = self._tools.admission
+        person = SESSION.get().by.person_id
         try:
             admission.gate.check(person, Permission.ACT, f"decide {asked.approval_id}")
             admission.approvals.decide(asked.approval_id, approved=approved, by=person)

@@ -72,7 +72,8 @@ class Resources:
         edges = [edge for evidence in result["evidence"] for edge in evidence["edges"]]
         if tool not in TRIAL_TOOLS or not edges:
             return None
-        number, content = secrets.token_hex(4), result["content"]
+        number = secrets.token_hex(4)
+        content = result["content"]
         summary = content.get("summary") or content.get("trial") or content.get("message")
         trial = {"trial": number, "tool": tool, "summary": summary, "edges": edges}
         self._trials[number] = (SESSION.get().key, trial)

@@ -73,7 +73,9 @@ class McpService:
         self._ending = asyncio.Event()
         self._loading = asyncio.Lock()
         self._server: HostServer | None = None
-        self._sessions, self._open = ChannelTasks(), 0  # on the socket
+        # on the socket
+        self._sessions = ChannelTasks()
+        self._open = 0
         self._unused: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -97,7 +99,8 @@ class McpService:
         async with self._loading:
             if self._server is None:
                 module = await asyncio.to_thread(import_module, "microclaw.mcp.server.host_server")
-                server, is_running = module.HostServer(*self._works_with), asyncio.Event()
+                server = module.HostServer(*self._works_with)
+                is_running = asyncio.Event()
                 self._group.create_task(self._run(server, is_running), name="MCP over HTTP")
                 await is_running.wait()
                 self._server = server
@@ -145,5 +148,8 @@ class McpService:
 def session_of(scope: Scope) -> Session:
     """A client of the newest protocol names no session: each token has one for all of those."""
     session_id = Headers(scope=scope).get(SESSION_HEADER)
-    name = "mcp-http" if session_id is None else f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
+    if session_id is None:
+        name = "mcp-http"
+    else:
+        name = f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
     return Session(scope[CALLER_KEY], name)

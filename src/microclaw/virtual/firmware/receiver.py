@@ -26,7 +26,8 @@ from microclaw.wire.wasmachine.request import PROTOCOL_VERSION, Action, Request
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 HEAD = Struct(">BBHIIHI")  # version, action, format, mid, sender, url length, body length
-MAGIC, VERSION = HEADER[:4], HEADER[4:]
+MAGIC = HEADER[:4]
+VERSION = HEADER[4:]
 LAST_SECTION_TYPE = 12  # data count: firmware is built with bulk memory
 MAX_LEB_BYTES = 5
 
@@ -55,18 +56,22 @@ class RequestReceiver:
     def __init__(self, *, max_module_bytes: int) -> None:
         self._max_module_bytes = max_module_bytes
         self._arrived: deque[Arrival] = deque()
-        self._data, self._at = b"", 0
+        self._data = b""
+        self._at = 0
         self._claimed = 0  # the length of the present frame
         self._begin_install()
         self._reading = self._read_frames()
         next(self._reading)
 
     def receive(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data = data
+        self._at = 0
         next(self._reading)
 
     def next_arrival(self) -> Arrival | None:
-        return self._arrived.popleft() if self._arrived else None
+        if self._arrived:
+            return self._arrived.popleft()
+        return None
 
     # Frames. Each of these generators yields when it needs more bytes than have come.
 
@@ -152,7 +157,10 @@ class RequestReceiver:
             return None
         while len(head) < HEAD.size:
             head += yield HEAD.size - len(head)
-        mid, left, url, wasm = int.from_bytes(head[4:8], "big"), int.from_bytes(head[12:14], "big"), b"", bytearray()
+        mid = int.from_bytes(head[4:8], "big")
+        left = int.from_bytes(head[12:14], "big")
+        url = b""
+        wasm = bytearray()
 
         def refused(text: str) -> RefusedInstall:
             return RefusedInstall(mid, f"Install WASM app failed: {text}")
@@ -201,8 +209,11 @@ def unpack_request(payload: bytes) -> Request | None:
     _, action, form, mid, sender, url_size, body_size = HEAD.unpack_from(payload)
     if len(payload) != HEAD.size + url_size + body_size:
         return None
-    url, body = payload[HEAD.size :][:url_size], payload[HEAD.size + url_size :]
-    return None if url and url[-1] else Request(action, _text(url), mid, body, form, sender)
+    url = payload[HEAD.size :][:url_size]
+    body = payload[HEAD.size + url_size :]
+    if url and url[-1]:
+        return None
+    return Request(action, _text(url), mid, body, form, sender)
 
 
 def _text(c_string: bytes) -> str:
@@ -214,11 +225,14 @@ def url_tail(url: str, leading: str) -> str | None:
 
     As WAMR's check_url_start: "/abc" leads "/abc", "/abc/x" and "/abc?x", not "/abcd"; leading slashes are optional.
     """
-    bare, lead = url.removeprefix("/"), leading.strip("/")
+    bare = url.removeprefix("/")
+    lead = leading.strip("/")
     if not lead or not bare.startswith(lead):
         return None
     rest = bare[len(lead) :]
-    return rest[1:] if not rest or rest[0] in "/?" else None
+    if not rest or rest[0] in "/?":
+        return rest[1:]
+    return None
 
 
 def url_value(tail: str, key: str, max_bytes: int) -> str:

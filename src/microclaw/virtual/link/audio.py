@@ -72,7 +72,9 @@ class BoardAudio:
         send_audio: Callable[[bytes], object],
     ) -> None:
         """`post` runs what it gets in the link's thread, where `send` and `send_audio` are called."""
-        self._post, self._send, self._send_audio = post, send, send_audio
+        self._post = post
+        self._send = send
+        self._send_audio = send_audio
         self._lock = threading.RLock()
         self._listening: int | None = None  # the stream that is open to the host
         self._speaking: int | None = None  # the stream that the host says
@@ -93,7 +95,9 @@ class BoardAudio:
         """Someone says what is in the file; returns when the microphone has begun. What the host says ends with it."""
         pcm = read_wav(path)
         with self._lock:
-            self._opened_s, self._said_s, self._answer_ms = time.monotonic(), None, 0
+            self._opened_s = time.monotonic()
+            self._said_s = None
+            self._answer_ms = 0
             self._last += 2
             stream = self._listening = self._last
         start = StartAsr(stream, "pcm16", RATE_HZ, trigger, time.time_ns() // 1_000_000)
@@ -116,7 +120,8 @@ class BoardAudio:
     def interrupt(self) -> None:
         """The button while it speaks: be silent. What is not played is forgotten, and the host says no more of it."""
         with self._lock:
-            stream, self._speaking = self._speaking, None
+            stream = self._speaking
+            self._speaking = None
             self._purge()
         if stream is not None:
             self._post(lambda: self._send(CancelStream(stream)))
@@ -141,7 +146,8 @@ class BoardAudio:
                         self._said.append(text)
                 case TtsEnd(stream=stream):
                     if stream == self._speaking:
-                        self._speaking, self._is_playing = None, False
+                        self._speaking = None
+                        self._is_playing = False
                 case CancelStream(stream=stream):
                     if stream == self._listening:
                         self._listening = None  # the microphone's thread sees it
@@ -163,7 +169,8 @@ class BoardAudio:
             now_s = time.monotonic()
             if not self._is_playing or now_s > self._next_s:
                 self._glitches += self._is_playing
-                self._next_s, self._is_playing = now_s + PREFILL_MS / 1000, True
+                self._next_s = now_s + PREFILL_MS / 1000
+                self._is_playing = True
             if self._next_s - now_s > BUFFER_MS / 1000:
                 self._glitches += 1  # no room for it
                 return

@@ -40,7 +40,8 @@ class BoardMethods:
         }
 
     def _gpio_set(self, params: ValueMap) -> Value:
-        pin, level = self._pin(params, drives=True), whole(params, "level", 0, 1)
+        pin = self._pin(params, drives=True)
+        level = whole(params, "level", 0, 1)
         self._board.set_output(pin, level)
         return {"pin": pin, "level": self._board.level(pin)}
 
@@ -54,7 +55,8 @@ class BoardMethods:
         return {"pin": pin, "raw": reading.value, "volts": round(reading.volts, 3)}
 
     def _pwm_set(self, params: ValueMap) -> Value:
-        pin, duty = self._pin(params, drives=True), whole(params, "duty", 0, 255)
+        pin = self._pin(params, drives=True)
+        duty = whole(params, "duty", 0, 255)
         highest_hz = self._board.profile.pwm.highest_hz()
         frequency_hz = whole(params, "frequency_hz", 1, highest_hz, DEFAULT_PWM_HZ)
         self._board.start_pwm(pin, duty, frequency_hz)
@@ -66,10 +68,13 @@ class BoardMethods:
 
     def _edges_read(self, params: ValueMap) -> Value:
         """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
-        board, cursor = self._board, whole(params, "cursor", 0, 2**52, 0)
-        page, lost = board.edges(cursor, MAX_EDGES), 0
+        board = self._board
+        cursor = whole(params, "cursor", 0, 2**52, 0)
+        page = board.edges(cursor, MAX_EDGES)
+        lost = 0
         if cursor < board.boot_edge:
-            page, lost = board.edges(board.boot_edge, MAX_EDGES), board.boot_edge - cursor
+            page = board.edges(board.boot_edge, MAX_EDGES)
+            lost = board.boot_edge - cursor
         rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
         with_pwm = {record.pin for record in board.pwm_changes().records}
         evidence: ValueMap = {str(r.pin): "pwm" if r.pin in with_pwm else "counted" for r in page.records}

@@ -71,8 +71,12 @@ class CallHandler:
 
     def take(self, deliver: Deliver, call: Call) -> None:
         """A call of the host, in the link's thread as all that is not the worker's."""
-        message_id, now_ms = deliver.envelope.id, self._client.clock.now_ms()
-        until_ms = math.inf if call.ttl_ms is None else now_ms + call.ttl_ms
+        message_id = deliver.envelope.id
+        now_ms = self._client.clock.now_ms()
+        if call.ttl_ms is None:
+            until_ms = math.inf
+        else:
+            until_ms = now_ms + call.ttl_ms
         work = _Work(message_id, call, deliver.envelope.seq is not None, until_ms)
         if work.durable:
             if self._client.applied(deliver, work.entry(began=False)):
@@ -107,7 +111,10 @@ class CallHandler:
     def _finish(self, work: _Work, result: Result) -> None:
         if not work.durable:
             self._replies.finish(work.message_id, result, self._client.clock.now_ms())
-        also: dict[str, Any] | None = {work.key: None} if work.durable else None
+        if work.durable:
+            also: dict[str, Any] | None = {work.key: None}
+        else:
+            also = None
         send = partial(self._client.send, re=work.message_id, durable=work.durable, also=also)
         try:
             send(result)
@@ -132,7 +139,8 @@ class CallHandler:
         try:
             if self._client.clock.now_ms() >= work.until_ms:
                 raise CallRefused("expired", "the call waited here for longer than its ttl_ms")
-            if (method := self._methods.get(call.method)) is None:
+            method = self._methods.get(call.method)
+            if method is None:
                 raise NotSupported(f"this board has no method {call.method[:60]}")
             if work.durable and not call.idempotent:
                 self._flash.commit(work.entry(began=True))

@@ -69,13 +69,19 @@ class LinkPort:
 
     def power_on(self, *, with_apps: bool = True) -> None:
         is_after_panic = self._board.is_after_panic or self._has_crashed
-        reason = "panic" if is_after_panic else "software" if self._is_restarting else "power_on"
+        if is_after_panic:
+            reason = "panic"
+        elif self._is_restarting:
+            reason = "software"
+        else:
+            reason = "power_on"
         self._is_restarting = False
         self._boot = _Boot(self, Flash(self._folder), self._slots, self._firmware, reason)
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
-        boot, self._boot = self._boot, None
+        boot = self._boot
+        self._boot = None
         if boot is not None:
             boot.end()
 

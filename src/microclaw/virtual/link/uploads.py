@@ -81,7 +81,8 @@ class LinkApps:
         kind = text(params, "kind")
         if kind not in (KIND, PY):
             raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
-        name, sha256 = _name_of(params), _sha256_of(params)
+        name = _name_of(params)
+        sha256 = _sha256_of(params)
         if self._has_py(name) if kind == KIND else name in self._installed():
             raise AppExists("a program of another kind has that name", next_step="remove it, or choose another name")
         if kind == PY:
@@ -95,7 +96,8 @@ class LinkApps:
         limit = self._machine.board.profile.firmware.max_module_bytes
         if size > limit:
             raise CallRefused("too_large", f"a program of {size} bytes, the board takes {limit}")
-        heap, autostart = whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES), params.get("autostart", True)
+        heap = whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES)
+        autostart = params.get("autostart", True)
         if type(autostart) is not bool:
             raise CallRefused("bad_params", "autostart must be true or false")
         upload = {"name": name, "size": size, "sha256": sha256, "heap": heap, "autostart": autostart}
@@ -113,7 +115,8 @@ class LinkApps:
                 "data": b64encode(_data_of(params)).decode(),
             }
             return {"offset": self._call_py("write", asked)}
-        offset, piece = whole(params, "offset", 0, upload["size"]), _data_of(params)
+        offset = whole(params, "offset", 0, upload["size"])
+        piece = _data_of(params)
         at = self._uploaded_bytes()
         if offset + len(piece) > upload["size"]:
             raise CallRefused("bad_params", f"{len(piece)} bytes at {offset} go past the announced {upload['size']}")
@@ -130,7 +133,10 @@ class LinkApps:
             py_name = self._call_py("commit", {})
             self._flash.commit({"upload": None})
             return {"name": py_name}
-        wasm = self._upload.read_bytes() if self._upload.exists() else b""
+        if self._upload.exists():
+            wasm = self._upload.read_bytes()
+        else:
+            wasm = b""
         if len(wasm) != upload["size"]:
             raise CallRefused("wrong_offset", f"the board has {len(wasm)} of {upload['size']} bytes")
         found = hashlib.sha256(wasm).hexdigest()

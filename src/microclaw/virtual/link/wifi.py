@@ -77,7 +77,8 @@ class VirtualWifi:
         """End a trial; also at boot: the power may have gone in it."""
         if not self.is_trying:
             return None
-        new, why = self.get("wifi")[0], None
+        new = self.get("wifi")[0]
+        why = None
         if new["ssid"] not in AIR:
             why = "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
         elif AIR[new["ssid"]] != new.get("password"):

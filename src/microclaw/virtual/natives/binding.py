@@ -44,4 +44,6 @@ def _as_wasm(value: int | float | None, result: str) -> int | float | None:
         return float(value or 0)
     bits = 64 if result == "I" else 32
     number = int(value or 0) & ((1 << bits) - 1)
-    return number - (1 << bits) if number >> (bits - 1) else number
+    if number >> (bits - 1):
+        return number - (1 << bits)
+    return number

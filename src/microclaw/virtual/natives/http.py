@@ -25,7 +25,8 @@ from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.memory import WasmTrap
 
 _MAX_TEXT_BYTES: Final = 16_384
-_TCP, _SSL = 1, 2
+_TCP = 1
+_SSL = 2
 _URL: Final = 6
 _OPEN: Final = 3
 
@@ -41,18 +42,24 @@ def _call(app: App, number: int, count: int, argv: int) -> int:
             _init(app, argv, words)
             return 0
         client = app.network.client(app.network.http, words[1])
-        return INVALID_ARG if client is None else _CALLS[number - 1](app, client, argv, words) or 0
+        if client is None:
+            return INVALID_ARG
+        return _CALLS[number - 1](app, client, argv, words) or 0
     except HttpFailed as exc:
         return exc.code
 
 
 def _text(app: App, address: int) -> str:
     """ "" for a null pointer: these are no pointers to the runtime, which would move it."""
-    return app.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace") if address else ""
+    if address:
+        return app.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace")
+    return ""
 
 
 def _signed(word: int) -> int:
-    return word - (1 << 32) if word >> 31 else word
+    if word >> 31:
+        return word - (1 << 32)
+    return word
 
 
 def _init(app: App, argv: int, words: tuple[int, ...]) -> None:
@@ -64,17 +71,26 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> None:
     if words[27] or words[10]:
         network.say("http", "is_async and client_cert_pem are not imitated here")
         raise HttpFailed
-    url, host = text(0), text(1)
+    url = text(0)
+    host = text(1)
     if not url and host:
-        port = f":{words[2]}" if words[2] else ""
+        if words[2]:
+            port = f":{words[2]}"
+        else:
+            port = ""
         url = f"{'https' if words[23] == _SSL else 'http'}://{host}{port}{text(6) or '/'}"
-        url += f"?{text(7)}" if words[7] else ""
+        if words[7]:
+            url += f"?{text(7)}"
     client = HttpClient(network, lambda event, a, b: _tell(app, words[22], words[26], event, a, b))
     client.username, client.password, client.cert_pem, client.user_agent = map(text, (3, 4, 8, 16))
-    client.auth, client.method, client.timeout_ms = words[5], words[17], words[18]
-    client.follows, client.max_redirects = not words[19], words[20] & 0xFF
+    client.auth = words[5]
+    client.method = words[17]
+    client.timeout_ms = words[18]
+    client.follows = not words[19]
+    client.max_redirects = words[20] & 0xFF
     client.buffer_bytes = min(words[24], MAX_BODY_BYTES)
-    client.uses_known_authorities, client.checks_name = bool(words[28] or words[30]), not words[29]
+    client.uses_known_authorities = bool(words[28] or words[30])
+    client.checks_name = not words[29]
     client.set_url(url)
     if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS):
         raise HttpFailed
@@ -108,7 +124,10 @@ def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) 
         case 1 | 6:
             if not 0 <= _signed(extra) <= MAX_BODY_BYTES:
                 raise HttpFailed
-            data = app.memory.read(address, extra) if address else b""
+            if address:
+                data = app.memory.read(address, extra)
+            else:
+                data = b""
             if what == 6:
                 return client.write(data)
             client.post_data = data
@@ -131,7 +150,10 @@ def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -
         if size > MAX_BODY_BYTES:
             raise HttpFailed
         app.memory.check(buffer, size)
-        data = client.read_all(size) if what == 5 else client.read(size)
+        if what == 5:
+            data = client.read_all(size)
+        else:
+            data = client.read(size)
         app.memory.write(buffer, data)
         return len(data)
     if what == 1:

@@ -20,14 +20,18 @@ _HEAD_OF_16: Final = re.compile(_HEAD.pattern + rb"(?P<prefix>0[xX](?=[0-9a-fA-F
 # Heap.
 def _calloc(app: App, count: int, size: int) -> int:
     total = (count & 0xFFFFFFFF) * (size & 0xFFFFFFFF)
-    address = app.allocate(total) if total < 0xFFFFFFFF else 0
+    if total < 0xFFFFFFFF:
+        address = app.allocate(total)
+    else:
+        address = 0
     if address:
         app.memory.fill(address, 0, total)
     return address
 
 
 def _realloc(app: App, address: int, size: int) -> int:
-    address, size = address & 0xFFFFFFFF, size & 0xFFFFFFFF
+    address = address & 0xFFFFFFFF
+    size = size & 0xFFFFFFFF
     if not address:
         return app.allocate(size)
     capacity = app.heap.capacity_of(address)
@@ -62,13 +66,17 @@ def _memchr(app: App, start: int, value: int, size: int) -> int:
     app.memory.check(start, size)
     at = app.memory.read(start, size).find(value & 0xFF)
     app.memory.read(start, at + 1 if at >= 0 else size)
-    return start + at if at >= 0 else 0
+    if at >= 0:
+        return start + at
+    return 0
 
 
 # Strings.
 def _strchr(app: App, text: int, char: int) -> int:
     at = (app.memory.string(text) + b"\0").find(char & 0xFF)
-    return text + at if at >= 0 else 0
+    if at >= 0:
+        return text + at
+    return 0
 
 
 def _strncasecmp(app: App, a: int, b: int, size: int) -> int:
@@ -88,18 +96,24 @@ def _strncpy(app: App, to: int, source: int, size: int) -> int:
 
 
 def _strspn(app: App, text: int, accept: int) -> int:
-    data, wanted = app.memory.string(text), app.memory.string(accept)
-    return len(data) - len(data.lstrip(wanted)) if wanted else 0
+    data = app.memory.string(text)
+    wanted = app.memory.string(accept)
+    if wanted:
+        return len(data) - len(data.lstrip(wanted))
+    return 0
 
 
 def _strcspn(app: App, text: int, reject: int) -> int:
-    data, unwanted = app.memory.string(text), app.memory.string(reject)
+    data = app.memory.string(text)
+    unwanted = app.memory.string(reject)
     return next((i for i, byte in enumerate(data) if byte in unwanted), len(data))
 
 
 def _strstr(app: App, text: int, part: int) -> int:
     at = app.memory.string(text).find(app.memory.string(part))
-    return text + at if at >= 0 else 0
+    if at >= 0:
+        return text + at
+    return 0
 
 
 def _compare(a: bytes, b: bytes) -> int:
@@ -107,7 +121,11 @@ def _compare(a: bytes, b: bytes) -> int:
     for x, y in zip(a, b, strict=False):
         if x != y:
             return x - y
-    return 0 if len(a) == len(b) else a[len(b)] if len(a) > len(b) else -b[len(a)]
+    if len(a) == len(b):
+        return 0
+    if len(a) > len(b):
+        return a[len(b)]
+    return -b[len(a)]
 
 
 # Numbers.
@@ -133,17 +151,26 @@ def _number(text: bytes, base: int) -> tuple[int, int]:
         return 0, 0
     head = (_HEAD_OF_16 if base in (0, 16) else _HEAD).match(text)
     assert head is not None
-    value, first = 0, head.end()
+    value = 0
+    first = head.end()
     if base == 0:
-        base = 16 if head["prefix"] else 8 if text[first : first + 1] == b"0" else 10
+        if head["prefix"]:
+            base = 16
+        elif text[first : first + 1] == b"0":
+            base = 8
+        else:
+            base = 10
     at = first
     while (digit := _digit(text[at : at + 1])) < base:
-        value, at = value * base + digit, at + 1
+        value = value * base + digit
+        at = at + 1
     return (-value if head["sign"] == b"-" else value), (at if at > first else 0)
 
 
 def _digit(char: bytes) -> int:
-    return int(char, 36) if char.isalnum() else 99
+    if char.isalnum():
+        return int(char, 36)
+    return 99
 
 
 # Characters, in the C locale.
@@ -172,7 +199,9 @@ def _pow(_app: App, x: float, y: float) -> float:
         # A negative number to a broken power is NaN; 0 to a negative one is infinite.
         if x != 0:
             return math.nan
-        return math.copysign(math.inf, x) if y % 2 == 1 else math.inf
+        if y % 2 == 1:
+            return math.copysign(math.inf, x)
+        return math.inf
 
 
 HANDLERS: dict[str, Handler] = {

@@ -50,7 +50,8 @@ def _pread(app: App, fd: int, buffer: int, size: int, offset: int) -> int:
 
 
 def _pwrite(app: App, fd: int, buffer: int, size: int, offset: int) -> int:
-    file, data = app.files.storage(fd), app.memory.read(buffer, min(size, _MAX_IO_BYTES))
+    file = app.files.storage(fd)
+    data = app.memory.read(buffer, min(size, _MAX_IO_BYTES))
     return file.at(offset, lambda: file.write(data))
 
 

@@ -48,7 +48,9 @@ def _of_client(call: Callable[..., int], missing: int = FAIL) -> Handler:
 
     def run(app: App, handle: int, *arguments: int) -> int:
         client = app.network.client(app.network.mqtt, handle & 0xFFFFFFFF)
-        return missing if client is None else call(app, client, *arguments)
+        if client is None:
+            return missing
+        return call(app, client, *arguments)
 
     return run
 
@@ -78,7 +80,10 @@ def _publish(
     if not 0 <= size <= _MAX_MESSAGE_BYTES:
         return FAIL
     # Length 0 means text; a null pointer arrives as the memory's own begin, where a text is empty.
-    payload = app.memory.read(data, size) if size else app.memory.string(data, _MAX_MESSAGE_BYTES)
+    if size:
+        payload = app.memory.read(data, size)
+    else:
+        payload = app.memory.string(data, _MAX_MESSAGE_BYTES)
     return client.publish(_topic(app, topic), payload, qos & 0xFF, retain=bool(retain), keep=bool(keep))
 
 

@@ -47,7 +47,8 @@ def format_text(memory: LinearMemory, format_address: int, va_address: int) -> b
     """The formatted text."""
     text = memory.string(format_address)
     arguments = _VaList(memory, va_address)
-    out, at = bytearray(), 0
+    out = bytearray()
+    at = 0
     for found in _CONVERSION.finditer(text):
         if len(out) > MAX_TEXT_BYTES:
             break
@@ -63,7 +64,8 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int)
     """By Python's own formats, which are C's but for some corners. A spec in no sensible order counts as none."""
     found = _SPEC.fullmatch(spec)
     flags, width, dot = (part or b"" for part in found.groups()) if found else (b"", b"", b"")
-    shape, char = width[:4] + dot[:4], chr(letter)
+    shape = width[:4] + dot[:4]
+    char = chr(letter)
     if char == "s":
         text = memory.string(arguments.u32(), int(dot[1:4] or b"0") if dot else None)
         return _shown(flags.replace(b"0", b""), shape, b"s", text)
@@ -73,9 +75,18 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int)
             flags = flags.replace(b"0", b"")
         return _shown(flags, shape, char.encode(), number)[:_NUMBER_LIMIT]
     if letter not in _INTEGERS:
-        return b"%" if char == "%" else b"%" + bytes([letter])
+        if char == "%":
+            return b"%"
+        return b"%" + bytes([letter])
     is_wide = b"j" in spec or spec.count(b"l") >= 2
-    bits = 64 if is_wide else 8 if b"hh" in spec else 16 if b"h" in spec else 32
+    if is_wide:
+        bits = 64
+    elif b"hh" in spec:
+        bits = 8
+    elif b"h" in spec:
+        bits = 16
+    else:
+        bits = 32
     value = (arguments.i64() if is_wide else arguments.u32()) & (1 << bits) - 1
     if char == "c":
         return _shown(flags.replace(b"0", b""), width[:4], b"c", value & 0xFF)[:_NUMBER_LIMIT]
@@ -86,14 +97,23 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int)
     if dot:
         flags = flags.replace(b"0", b"")
     if char == "p":
-        flags, char = flags + b"#", "x"
+        flags = flags + b"#"
+        char = "x"
     elif not value:
         if dot and not int(dot[1:4] or b"0"):
-            sign = b"0" if char == "o" and b"#" in flags else b"+" if b"+" in flags else b" " if b" " in flags else b""
+            if char == "o" and b"#" in flags:
+                sign = b"0"
+            elif b"+" in flags:
+                sign = b"+"
+            elif b" " in flags:
+                sign = b" "
+            else:
+                sign = b""
             return _shown(flags.translate(None, b"+ #"), width[:4], b"s", sign)
         flags = flags.replace(b"#", b"")  # 0 has no 0x
     if char == "o" and b"#" in flags:
-        flags, shape = flags.replace(b"#", b""), width[:4] + b".%d" % max(len(b"%o" % value) + 1, int(dot[1:4] or b"0"))
+        flags = flags.replace(b"#", b"")
+        shape = width[:4] + b".%d" % max(len(b"%o" % value) + 1, int(dot[1:4] or b"0"))
     return _shown(flags, shape, b"d" if char in "iu" else char.encode(), value)[:_NUMBER_LIMIT]
 
 

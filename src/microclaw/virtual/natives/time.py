@@ -35,7 +35,8 @@ def _srand(app: App, seed: int) -> None:
 
 def _localtime_r(app: App, when: int, out: int) -> int:
     """struct tm of nine ints (newlib's and musl's first nine), time zone UTC. Raw addresses: no check before ours."""
-    when, out = when & 0xFFFFFFFF, out & 0xFFFFFFFF
+    when = when & 0xFFFFFFFF
+    out = out & 0xFFFFFFFF
     seconds = app.memory.i64(when)
     if not 0 <= seconds <= _MAX_TIME:
         return 0

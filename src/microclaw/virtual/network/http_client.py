@@ -97,12 +97,16 @@ class HttpClient:
                 return
             self.follow()
             if self.status == 303:
-                self.method, self.post_data = 0, b""
+                self.method = 0
+                self.post_data = b""
         raise HttpFailed(MAX_REDIRECT)
 
     def follow(self) -> None:
         """Go on with where the last response pointed to."""
-        place = self._response.getheader("location") if self._response is not None else None
+        if self._response is not None:
+            place = self._response.getheader("location")
+        else:
+            place = None
         if not place:
             raise HttpFailed
         self.set_url(place)
@@ -149,7 +153,10 @@ class HttpClient:
         if response is None:
             raise HttpFailed
         with self._failing():
-            data = response.read1(size) if size else b""
+            if size:
+                data = response.read1(size)
+            else:
+                data = b""
             if size and not data and response.length:  # http.client takes an early end for the end
                 raise http.client.IncompleteRead(b"", response.length)
         if data:
@@ -178,13 +185,15 @@ class HttpClient:
     def interrupt(self) -> None:
         """From another thread: a wait for the server ends."""
         self._is_interrupted = True
-        if (connected := self._socket) is not None:
+        connected = self._socket
+        if connected is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
     def abandon(self) -> None:
         """The app is gone: close without an event."""
-        connection, self._connection = self._connection, None
+        connection = self._connection
+        self._connection = None
         if connection is not None:
             connection.close()
 

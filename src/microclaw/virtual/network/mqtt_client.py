@@ -84,7 +84,8 @@ class MqttClient:
         if self.settings.client_cert_pem:
             self._say("client_cert_pem is not imitated here")
             return FAIL
-        self._broker, self.is_started = broker, True
+        self._broker = broker
+        self.is_started = True
         if not self._network.is_allowed:
             self._fail_offline()
             return OK
@@ -156,7 +157,9 @@ class MqttClient:
 
     def subscribe(self, topic: str, qos: int) -> int:
         """The message's id; FAIL without a connection, or for what is no filter."""
-        return self._ask("subscribe", topic, qos) if qos <= 2 else FAIL
+        if qos <= 2:
+            return self._ask("subscribe", topic, qos)
+        return FAIL
 
     def unsubscribe(self, topic: str) -> int:
         """The message's id; FAIL without a connection."""
@@ -177,8 +180,12 @@ class MqttClient:
         """Nothing more for the app, and nothing for the broker, which sees a connection that broke."""
         self._is_abandoned = True
         self._cancel_alarm()
-        client, self._client = self._client, None
-        connection = client.socket() if client is not None else None
+        client = self._client
+        self._client = None
+        if client is not None:
+            connection = client.socket()
+        else:
+            connection = None
         if isinstance(connection, socket.socket):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -200,7 +207,8 @@ class MqttClient:
         )
         client.connect_timeout = CONNECT_S
         client.reconnect_delay_set(MIN_WAIT_S, MAX_WAIT_S)
-        username, password = settings.username or broker.username, settings.password or broker.password
+        username = settings.username or broker.username
+        password = settings.password or broker.password
         if username:
             client.username_pw_set(username, password or None)
         if settings.lwt_topic:
@@ -230,7 +238,9 @@ class MqttClient:
             result, mid = getattr(self._client, method)(*arguments)
         except ValueError:
             return FAIL
-        return int(mid) if result == 0 and mid is not None else FAIL
+        if result == 0 and mid is not None:
+            return int(mid)
+        return FAIL
 
     # Events, on paho's thread.
 
@@ -242,7 +252,8 @@ class MqttClient:
         self._backoff.succeeded()
         self.is_connected = True
         self._emit(EventId.CONNECTED, session=int(flags.session_present))
-        queued, self._queued = self._queued, []
+        queued = self._queued
+        self._queued = []
         for topic, data, retain in queued:
             client.publish(topic, data, 0, retain)
 
@@ -277,7 +288,10 @@ class MqttClient:
 
     def _fail(self, failure: Failure, why: str) -> None:
         wait_s = self._backoff.next_wait_s()
-        again = "" if self.settings.disable_auto_reconnect else f", next in {wait_s:g} s"
+        if self.settings.disable_auto_reconnect:
+            again = ""
+        else:
+            again = f", next in {wait_s:g} s"
         assert self._broker is not None
         host = clean_text(self._broker.host, one_line=True, limit=80)
         self._say(f"no connection to {host}:{self._broker.port}: {why}; attempt {self._backoff.failures}{again}")
@@ -302,7 +316,8 @@ class MqttClient:
         return mid
 
     def _cancel_alarm(self) -> None:
-        alarm, self._alarm = self._alarm, None
+        alarm = self._alarm
+        self._alarm = None
         if alarm is not None:
             alarm.cancel()
 

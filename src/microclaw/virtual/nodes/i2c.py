@@ -37,7 +37,9 @@ class I2cFile(OpenFile):
                 raise PosixError(Errno.EINVAL)
 
     def _configure(self, app: App, values: DataSeq) -> None:
-        sda, scl, flags = values[1, 2], values[2, 2], values[3, 4]
+        sda = values[1, 2]
+        scl = values[2, 2]
+        flags = values[3, 4]
         if not flags & I2cConfigFlag.MASTER:
             _ = values[5, 4], values[6, 2]  # EINVAL where they are missing
             raise PosixError(Errno.ENOTSUP)  # nothing on this board would talk to a slave
@@ -49,15 +51,19 @@ class I2cFile(OpenFile):
         app.pins.update((sda, scl))
 
     def _message(self, app: App, values: DataSeq) -> None:
-        flags, address = values[1, 2], values[2, 2]
-        size, buffer = values[4, 4], values[3, 4]
+        flags = values[1, 2]
+        address = values[2, 2]
+        size = values[4, 4]
+        buffer = values[3, 4]
         if flags & I2cMessageFlag.WRITE:
             self._send(address, take(app.memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
         else:
             give(app.memory, buffer, self._receive(address, size))
 
     def _exchange(self, app: App, values: DataSeq) -> None:
-        flags, address, delay_ms = values[1, 2], values[2, 2], values[3, 4]
+        flags = values[1, 2]
+        address = values[2, 2]
+        delay_ms = values[3, 4]
         tx, tx_size, rx, rx_size = (values[kind, 4] for kind in (4, 5, 6, 7))
         data = take(app.memory, tx, tx_size, MAX_TRANSFER_BYTES)
         if flags & I2cExchangeFlag.READ_FIRST:
@@ -79,7 +85,10 @@ class I2cFile(OpenFile):
     def _receive(self, address: int, size: int) -> bytes:
         if size > MAX_TRANSFER_BYTES:
             raise PosixError(Errno.EINVAL)
-        data = self._board.i2c_read(address, size) if self._wired else None
+        if self._wired:
+            data = self._board.i2c_read(address, size)
+        else:
+            data = None
         if data is None:
             raise PosixError(Errno.EIO)
         return data

@@ -112,7 +112,10 @@ class Ledc:
             channel = self._channels[index]
             node = self._nodes[channel.node]
             # A paused timer leaves the signal where it stood; which level that is depends on the moment.
-            share = 0.0 if node.paused else channel.duty / DUTY_FULL
+            if node.paused:
+                share = 0.0
+            else:
+                share = channel.duty / DUTY_FULL
             for pin, app in channel.pins.items():
                 if self._board.is_pwm(pin):  # else someone took it for plain input or output
                     pulse_us = share * 1_000_000 / max(node.frequency_hz, 1)
@@ -130,9 +133,13 @@ class LedcFile(OpenFile):
         match command:
             case IoctlCommand.LEDCIOCSCFG:
                 values = take_data_seq(app.memory, va)
-                frequency_hz, count = values[1, 4], values[2, 1]
+                frequency_hz = values[1, 4]
+                count = values[2, 1]
                 # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
-                channel = [values[0x103, 1], values[0x203, 4], values[0x303, 4]] if count else [0, 0, 0]
+                if count:
+                    channel = [values[0x103, 1], values[0x203, 4], values[0x303, 4]]
+                else:
+                    channel = [0, 0, 0]
                 self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], app.name)
                 app.pins.add(channel[0])
             case IoctlCommand.LEDCIOCSSETFREQ:

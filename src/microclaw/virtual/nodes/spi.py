@@ -33,12 +33,15 @@ class SpiFile(OpenFile):
         values = take_data_seq(app.memory, va)
         match command:
             case IoctlCommand.SPIIOCSCFG:
-                pins, flags = [values[kind, 1] for kind in (1, 2, 3, 4)], values[5, 4]
+                pins = [values[kind, 1] for kind in (1, 2, 3, 4)]
+                flags = values[5, 4]
                 if not flags & _MASTER:
                     raise PosixError(Errno.ENOTSUP)  # nothing on this bench would clock a slave: it would wait forever
                 self._configure(app, pins, values[6, 4])
             case IoctlCommand.SPIIOCEXCHANGE if self._configured:
-                tx, rx, size = values[1, 4], values[2, 4], values[3, 4]
+                tx = values[1, 4]
+                rx = values[2, 4]
+                size = values[3, 4]
                 take(app.memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
                 give(app.memory, rx, bytes(size))
             case _:

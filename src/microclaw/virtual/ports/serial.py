@@ -70,7 +70,8 @@ class SerialConsole:
             return _error(exc.message)
 
     def _get_info(self, _: Reply) -> Reply:
-        facts, free_bytes = self._board.facts(), self._free_heap_bytes()
+        facts = self._board.facts()
+        free_bytes = self._free_heap_bytes()
         heap = {"free_heap_kb": free_bytes // 1024, "free_heap": free_bytes}
         return {"status": "ok", "firmware": FIRMWARE, **facts, "uptime_s": facts["uptime_ms"] // 1000, **heap}
 
@@ -78,7 +79,8 @@ class SerialConsole:
         return {"status": "ok", "connected": True, **self._board.status(), "free_heap": self._free_heap_bytes()}
 
     def _set_gpio(self, request: Reply) -> Reply:
-        pin, state = self._pin(request), _whole(request, "state")
+        pin = self._pin(request)
+        state = _whole(request, "state")
         if state not in (0, 1):
             return _error("State must be 0 or 1")
         self._board.set_output(pin, state)
@@ -110,7 +112,10 @@ class SerialConsole:
         if duty is None or not 0 <= duty <= 255:
             return _error("Duty cycle must be 0-255")
         name = "frequency" if "frequency" in request else "freq"
-        frequency_hz = _whole(request, name) if name in request else DEFAULT_PWM_HZ
+        if name in request:
+            frequency_hz = _whole(request, name)
+        else:
+            frequency_hz = DEFAULT_PWM_HZ
         if frequency_hz is None or not 1 <= frequency_hz <= self._board.profile.pwm.highest_hz():
             return _error("Invalid frequency")
         self._board.start_pwm(pin, duty, frequency_hz)
@@ -150,7 +155,9 @@ class SerialLines:
     def silence(self) -> bytes:
         """The answer to what has come without an end, when INCOMPLETE_LINE_S went by without a byte."""
         partial = self._decoder.take_partial().strip()
-        return self._console.answer(partial) if partial else b""
+        if partial:
+            return self._console.answer(partial)
+        return b""
 
     @property
     def waiting(self) -> bool:

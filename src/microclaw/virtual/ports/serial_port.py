@@ -111,5 +111,6 @@ def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object]
         data = read()
         if not data:
             return
-        if replies := lines.receive(data):
+        replies = lines.receive(data)
+        if replies:
             send(replies)

@@ -92,7 +92,8 @@ class ClientServer(ABC):
     def power_cut(self) -> None:
         """Drop every client."""
         with self._lock:
-            clients, self.clients = self.clients, set()
+            clients = self.clients
+            self.clients = set()
         for client in clients:
             self._end(client)
 

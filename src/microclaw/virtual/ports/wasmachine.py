@@ -46,7 +46,8 @@ class Faults:
         if received < self._cut_left:
             self._cut_left -= received
             return None
-        through, self._cut_left = self._cut_left, self._cut_after_bytes
+        through = self._cut_left
+        self._cut_left = self._cut_after_bytes
         self._counts["cut"] -= 1
         return through
 

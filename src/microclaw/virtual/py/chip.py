@@ -215,7 +215,10 @@ class Chip:
         return bus is not None and (bus.sda, bus.scl) == (sda, scl)
 
     def call_i2c_scan(self, wired: bool) -> Json:
-        addresses = self._board.i2c_addresses() if wired else []
+        if wired:
+            addresses = self._board.i2c_addresses()
+        else:
+            addresses = []
         if not addresses:
             self._board.note_absent("I2C device on these pins")
         return addresses
@@ -223,7 +226,10 @@ class Chip:
     def call_i2c_read(self, wired: bool, address: int, size: int) -> Json:
         if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
             raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
-        data = self._board.i2c_read(address, size) if wired else None
+        if wired:
+            data = self._board.i2c_read(address, size)
+        else:
+            data = None
         if data is None:
             raise self._no_device(address)
         return data.hex()
@@ -250,11 +256,13 @@ class Chip:
     def call_dht(self, pin: int, kind: int) -> Json:
         """The five bytes of a DHT11 or DHT22, checksum last."""
         values = self._climate(pin, f"DHT{kind}")
-        humidity, temperature = values["humidity_pct"], values["temperature_c"]
+        humidity = values["humidity_pct"]
+        temperature = values["temperature_c"]
         if kind == DHT11:
             row = [round(humidity), 0, max(0, round(temperature)), 0]
         else:
-            wet, warm = round(humidity * 10), round(abs(temperature) * 10)
+            wet = round(humidity * 10)
+            warm = round(abs(temperature) * 10)
             row = [wet >> 8, wet & 255, warm >> 8 | (128 if temperature < 0 else 0), warm & 255]
         return bytes([*row, sum(row) & 255]).hex()
 

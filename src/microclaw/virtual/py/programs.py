@@ -82,7 +82,8 @@ class Programs:
             self._start(with_programs=with_programs)
 
     def power_cut(self) -> None:
-        vm, self._vm = self._vm, None
+        vm = self._vm
+        self._vm = None
         if vm is not None:
             vm.interrupt()
             # On the virtual clock tasks take turns: one of them, crashing the board, must not wait for this one.
@@ -150,7 +151,8 @@ class Programs:
 
     def _app_row(self, row: Mapping[str, Any]) -> AppRow:
         how, why = self.ended.get(row["name"], (None, None))
-        error, last = row.get("error"), row.get("last") or {"how": None, "took_ms": 0}
+        error = row.get("error")
+        last = row.get("last") or {"how": None, "took_ms": 0}
         return AppRow(
             row["name"],
             row["state"],
@@ -227,7 +229,8 @@ class Programs:
 
     def _give_up_calls(self) -> None:
         with self._lock:
-            calls, self._calls = list(self._calls.values()), {}
+            calls = list(self._calls.values())
+            self._calls = {}
         for call in calls:
             call.set_exception(CallRefused("failed", "MicroPython on the board ended meanwhile"))
 

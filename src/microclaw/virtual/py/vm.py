@@ -133,7 +133,10 @@ class Vm:
         try:
             self._live()
         except Interrupted:
-            ending = f"hung: it ran for {self._hang_s:g} s without a wait" if self._is_hung else "cut"
+            if self._is_hung:
+                ending = f"hung: it ran for {self._hang_s:g} s without a wait"
+            else:
+                ending = "cut"
         except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
             _log.warning("MicroPython on the virtual board: %s", exc)
             ending = f"ended: {self._last_line or str(exc).splitlines()[-1].strip()}"
@@ -158,13 +161,16 @@ class Vm:
             "host_result_cap": self.chip.make_room,
         }
         for wanted in self._module.imports:
-            kind, place = wanted.type, (wanted.module, wanted.name or "")
+            kind = wanted.type
+            place = (wanted.module, wanted.name or "")
             assert isinstance(kind, wasmtime.FuncType)
-            if (function := functions.get(place[1])) is not None:
+            function = functions.get(place[1])
+            if function is not None:
                 self._wasm.define(place, kind, self._entered(function))
         store = self._wasm.store
         exports = self._wasm.linker.instantiate(store, self._module).exports(store)
-        memory, start = exports["memory"], exports["_start"]
+        memory = exports["memory"]
+        start = exports["_start"]
         assert isinstance(memory, wasmtime.Memory)
         assert isinstance(start, wasmtime.Func)
         self._memory.attach(store, memory)
@@ -197,7 +203,8 @@ class Vm:
 
     def _spend(self) -> None:
         """Let board time pass for what was computed since it was last called."""
-        used, self._uncharged = self._uncharged, 0
+        used = self._uncharged
+        self._uncharged = 0
         ms = round(used / FUEL_PER_MS, 1)  # the least differences must not show
         if ms >= LITTLE_MS and self._clock.is_virtual and self.listening.is_set() and not self._is_paused:
             self._clock.compute(ms)
@@ -244,7 +251,10 @@ class Vm:
         """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""
         while not self._over.wait(self._hang_s / 8):
             since_s = self._busy_since_s
-            longest_s = self._hang_s if self.listening.is_set() else _STARTS_LONGER * self._hang_s
+            if self.listening.is_set():
+                longest_s = self._hang_s
+            else:
+                longest_s = _STARTS_LONGER * self._hang_s
             if since_s is not None and time.monotonic() - since_s > longest_s:
                 self._is_hung = True
                 self.interrupt()

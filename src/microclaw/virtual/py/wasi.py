@@ -19,9 +19,12 @@ MAX_OPEN: Final = 32
 _STDIN: Final = 0
 _OUTPUTS: Final = (1, 2)
 _REALTIME: Final = 0
-_CHARACTER, _FOLDER, _FILE = 2, 3, 4
+_CHARACTER = 2
+_FOLDER = 3
+_FILE = 4
 _ALL_RIGHTS: Final = (1 << 30) - 1
-_RIGHT_READ, _RIGHT_WRITE = 1 << 1, 1 << 6
+_RIGHT_READ = 1 << 1
+_RIGHT_WRITE = 1 << 6
 _HOW: Final = {1: os.O_CREAT, 4: os.O_EXCL, 8: os.O_TRUNC}
 _APPEND: Final = 1
 _SUBSCRIPTION: Final = Struct("<QB7xI4xQQH6x")
@@ -77,7 +80,10 @@ class Wasi:
     # Time
 
     def _clock_time_get(self, clock: int, _precision: int, out: int) -> None:
-        ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
+        if clock == _REALTIME:
+            ms = self._calendar_ms()
+        else:
+            ms = self._monotonic_ms()
         self._memory.write(_at(out), pack("<Q", round(ms * 1000) * 1000))
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
@@ -89,7 +95,10 @@ class Wasi:
             row = self._memory.read(_at(subscriptions) + 48 * index, 48)
             userdata, kind, clock, timeout_ns, _, flags = _SUBSCRIPTION.unpack(row)
             if kind == 0:
-                now_ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
+                if clock == _REALTIME:
+                    now_ms = self._calendar_ms()
+                else:
+                    now_ms = self._monotonic_ms()
                 waits.append((timeout_ns / 1e6 - (now_ms if flags & 1 else 0), userdata))
         if not waits:
             raise PosixError(Errno.EBADF)
@@ -124,7 +133,10 @@ class Wasi:
         number = next((n for n in range(ROOT_FD + 1, ROOT_FD + 1 + MAX_OPEN) if n not in self._open), None)
         if number is None:
             raise PosixError(Errno.EMFILE)
-        access = (os.O_RDWR if rights & _RIGHT_READ else os.O_WRONLY) if rights & _RIGHT_WRITE else os.O_RDONLY
+        if rights & _RIGHT_WRITE:
+            access = os.O_RDWR if rights & _RIGHT_READ else os.O_WRONLY
+        else:
+            access = os.O_RDONLY
         others = sum(host for flag, host in _HOW.items() if how & flag) | (os.O_APPEND if flags & _APPEND else 0)
         self._open[number] = self._files.open(self._path(fd, path, size), access | others)
         self._put(out, number)
@@ -148,7 +160,10 @@ class Wasi:
     def _fd_read(self, fd: int, vectors: int, count: int, out: int) -> None:
         total = 0
         for address, size in self._vectors(vectors, count):
-            data = b"" if fd == _STDIN else self._file(fd).read(size)
+            if fd == _STDIN:
+                data = b""
+            else:
+                data = self._file(fd).read(size)
             self._memory.write(address, data)
             total += len(data)
             if len(data) < size:
@@ -174,7 +189,8 @@ class Wasi:
         self._file(fd).sync()
 
     def _fd_readdir(self, fd: int, buffer: int, size: int, cookie: int, used: int) -> None:
-        data, names = b"", self._file(fd).names
+        data = b""
+        names = self._file(fd).names
         if names is None:
             raise PosixError(Errno.ENOTDIR)
         for index, (name, is_folder) in enumerate(names):
@@ -189,7 +205,8 @@ class Wasi:
 
     def _path_filestat_get(self, fd: int, _look: int, path: int, size: int, out: int) -> None:
         facts = self._files.stat(self._path(fd, path, size))
-        kind, time_ns = _FOLDER if S_ISDIR(facts.st_mode) else _FILE, facts.st_mtime_ns
+        kind = _FOLDER if S_ISDIR(facts.st_mode) else _FILE
+        time_ns = facts.st_mtime_ns
         self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.st_size, time_ns, time_ns, time_ns))
 
     def _path_rename(self, fd: int, path: int, size: int, to_fd: int, to: int, to_size: int) -> None:

@@ -158,7 +158,9 @@ class App:
 
     def now_ms(self) -> float:
         """The time as a program reads it."""
-        return self.clock.read_ms(self.task) if self._is_started else self.clock.now_ms()
+        if self._is_started:
+            return self.clock.read_ms(self.task)
+        return self.clock.now_ms()
 
     def sleep(self, ms: float) -> None:
         if self._is_started:
@@ -233,7 +235,8 @@ class App:
         self.board.print_line(f"WASM app '{self.name}' started")
         if not instance.has("on_init"):
             self.board.print_line("Cannot find function on_init().", self.name)
-            self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
+            self.error = "Cannot find function on_init()."
+            self.kind_of_end = "trapped"
             return
         self._is_started = True
         survived = self._call("on_init", in_main=True)
@@ -303,7 +306,10 @@ class App:
     def _longest_call_ms(self, in_main: bool) -> float:
         """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
         kind, began_ms = self._called or (None, 0.0)
-        present_ms = self.clock.now_ms() - began_ms if kind == in_main else 0.0
+        if kind == in_main:
+            present_ms = self.clock.now_ms() - began_ms
+        else:
+            present_ms = 0.0
         return max(self._longest_ms[in_main], present_ms)
 
     def _bury(self) -> None:
@@ -311,7 +317,8 @@ class App:
         self.network.abandon()
         self.files.abandon()
         self._queue.clear()
-        instance, self.instance = self.instance, None
+        instance = self.instance
+        self.instance = None
         if instance is not None:
             instance.close()
         self.board.end_line(self.name)

@@ -43,7 +43,9 @@ def _plain(name: str) -> str:
 def call_place(frames: tuple[Frame, ...]) -> str | None:
     """ "line 12, in main", of the innermost call in the program's own text; None where there is none."""
     own = next((frame for frame in frames if frame.line is not None), None)
-    return f"line {own.line}, in {own.function}" if own else None
+    if own:
+        return f"line {own.line}, in {own.function}"
+    return None
 
 
 def stack_overflow(frames: tuple[Frame, ...]) -> str | None:
@@ -56,7 +58,10 @@ def stack_overflow(frames: tuple[Frame, ...]) -> str | None:
     if names.count(often) >= _REPEATED:
         line = next(frame.line for frame in own if frame.function == often)
         through = sorted(name for name in set(names) if name != often and names.count(name) >= _REPEATED)
-        by = f" through {', '.join(through)}" if through else ""
+        if through:
+            by = f" through {', '.join(through)}"
+        else:
+            by = ""
         return f"{STACK_FULL}{often} calls itself{by} too deep for the stack (line {line})"
     chain = ", called by ".join(f"{frame.function} (line {frame.line})" for frame in own[:4])
     return f"{STACK_FULL}it has no room for the local variables of {chain}"

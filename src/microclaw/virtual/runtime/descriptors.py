@@ -77,9 +77,10 @@ class FileTable:
         if parts[:2] != ["", "dev"]:
             if parts[:2] != ["", "storage"] or not any(parts[2:]) or self._storage is None:
                 raise PosixError(Errno.ENOENT)
-            access = (
-                (os.O_RDWR if flags & OpenFlag.O_RDONLY else os.O_WRONLY) if flags & OpenFlag.O_WRONLY else os.O_RDONLY
-            )
+            if flags & OpenFlag.O_WRONLY:
+                access = os.O_RDWR if flags & OpenFlag.O_RDONLY else os.O_WRONLY
+            else:
+                access = os.O_RDONLY
             others = sum(host for flag, host in _HOST_FLAGS.items() if flags & flag)
             return self._storage.open("/".join(parts[2:]), access | others)
         node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
@@ -103,4 +104,6 @@ class FileTable:
 
 def _atoi(text: str) -> int:
     digits = text[: len(text) - len(text.lstrip("0123456789"))]
-    return int(digits[:9]) if digits else 0
+    if digits:
+        return int(digits[:9])
+    return 0

@@ -135,10 +135,12 @@ class Instance(WasmRun):
         """Func.__call__ for i32 arguments and no result: that one asks for the types again at each call, for 30 us."""
         values = (ffi.wasmtime_val_t * len(arguments))()
         for value, argument in zip(values, arguments, strict=True):
-            value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
+            value.kind = ffi.WASMTIME_I32.value
+            value.of.i32 = argument
         with enter_wasm(self.store) as trap:
             entry = ctypes.byref(function._func)
-            if error := ffi.wasmtime_func_call(self.context, entry, values, len(arguments), None, 0, trap):
+            error = ffi.wasmtime_func_call(self.context, entry, values, len(arguments), None, 0, trap)
+            if error:
                 raise wasmtime.WasmtimeError._from_ptr(error)
 
     def close(self) -> None:
@@ -176,7 +178,10 @@ class Instance(WasmRun):
             self._define(wanted.module, wanted.name or "", wanted.type)
 
     def _native(self, module: str, name: str, kind: wasmtime.FuncType) -> Callable[..., Any]:
-        native = NATIVES.get(name) if module == NATIVE_MODULE else None
+        if module == NATIVE_MODULE:
+            native = NATIVES.get(name)
+        else:
+            native = None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
             native is not None
@@ -193,7 +198,8 @@ class Instance(WasmRun):
         return unlinked
 
     def _define(self, module: str, name: str, kind: wasmtime.FuncType) -> None:
-        task, function = self._app.task, self._native(module, name, kind)
+        task = self._app.task
+        function = self._native(module, name, kind)
 
         def call(*arguments: int | float) -> Any:
             task.check()
@@ -238,7 +244,10 @@ class Instance(WasmRun):
         try:
             return self.run(call)
         except wasmtime.Trap as trap:
-            text = TRAP_TEXTS.get(trap.trap_code) if trap.trap_code is not None else None
+            if trap.trap_code is not None:
+                text = TRAP_TEXTS.get(trap.trap_code)
+            else:
+                text = None
             raise WasmTrap(text or trap.message.splitlines()[-1], self._where(trap)) from None
 
     def _where(self, trap: wasmtime.Trap) -> str | None:
@@ -258,7 +267,9 @@ class Instance(WasmRun):
                 function(self.store)
             except wasmtime.Trap as trap:  # whose text tells the calls under way
                 frames = read_frames(trap.message)
-                return stack_overflow(frames) if self._stack_is_full() else call_place(frames)
+                if self._stack_is_full():
+                    return stack_overflow(frames)
+                return call_place(frames)
         return None
 
     def _stack_is_full(self) -> bool:

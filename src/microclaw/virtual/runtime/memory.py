@@ -62,9 +62,13 @@ class LinearMemory:
         self._memory: wasmtime.Memory | None = None
 
     def attach(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
-        self._store, self._memory = store, memory
+        self._store = store
+        self._memory = memory
         self._size = memory.data_len(store)
-        self._base = ctypes.addressof(memory.data_ptr(store).contents) if self._size else 0
+        if self._size:
+            self._base = ctypes.addressof(memory.data_ptr(store).contents)
+        else:
+            self._base = 0
 
     def detach(self) -> None:
         self._base = self._size = 0
@@ -100,10 +104,16 @@ class LinearMemory:
         """The NUL-terminated string at `address`, or its first `limit` bytes."""
         parts = []
         step = _STRING_STEP
-        end = address + limit if limit is not None else None
+        if limit is not None:
+            end = address + limit
+        else:
+            end = None
         while True:
             self.check(address, 1)
-            size = min(step, self._size - address) if end is None else min(step, self._size - address, end - address)
+            if end is None:
+                size = min(step, self._size - address)
+            else:
+                size = min(step, self._size - address, end - address)
             part = ctypes.string_at(self._base + address, size)
             head, nul, _ = part.partition(b"\0")
             parts.append(head)
@@ -159,7 +169,9 @@ class Heap:
     def capacity_of(self, address: int) -> int | None:
         """The size in bytes of the block at `address`; None when it is no live block."""
         block = self._blocks.get(address)
-        return None if block is None else block - HEADER_BYTES
+        if block is None:
+            return None
+        return block - HEADER_BYTES
 
     def free(self, address: int) -> None:
         size = self._blocks.pop(address, None)

@@ -13,8 +13,13 @@ from msgspec import Struct, field
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 
-_MEMORY, _GLOBAL, _EXPORT, _START, _DATA = 5, 6, 7, 8, 11
-_MEMORY_KIND, _GLOBAL_KIND = 2, 3
+_MEMORY = 5
+_GLOBAL = 6
+_EXPORT = 7
+_START = 8
+_DATA = 11
+_MEMORY_KIND = 2
+_GLOBAL_KIND = 3
 _I32 = 0x7F
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
@@ -48,7 +53,9 @@ class PreparedModule(Struct):
             return (_align16(self.data_end), top)
         # Else the stack lies below the data (wasm-ld's --stack-first), be that only what is zero at the start.
         lowest_data = self.first_data if self.first_data is not None else self.data_end
-        return (16, top) if lowest_data is not None and lowest_data >= top else None
+        if lowest_data is not None and lowest_data >= top:
+            return (16, top)
+        return None
 
 
 def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
@@ -68,7 +75,8 @@ def _insert_heap(module: PreparedModule, declared: int, sections: list[tuple[int
     module.total_pages = declared
     if module.memory_name is None and all(number != _EXPORT for number, _ in sections):
         return
-    end, base = declared * PAGE_BYTES, module.heap_base
+    end = declared * PAGE_BYTES
+    base = module.heap_base
     start = module.heap_start = _align16(base) if base is not None and base < end else end
     pages = module.total_pages = max(declared, -(-(start + heap_bytes) // PAGE_BYTES))
     changed = []
@@ -92,7 +100,10 @@ def _read(wasm: bytes, sections: list[tuple[int, bytes]]) -> PreparedModule:
             if flags > 1:
                 raise ProtocolError(f"invalid limits flag {flags}")  # shared or 64-bit
             module.pages = data.u32()
-            module.max_pages = data.u32() if flags & 1 else None
+            if flags & 1:
+                module.max_pages = data.u32()
+            else:
+                module.max_pages = None
         elif number == _GLOBAL:
             _read_globals(data, module)
         elif number == _EXPORT:
@@ -112,7 +123,8 @@ def _read(wasm: bytes, sections: list[tuple[int, bytes]]) -> PreparedModule:
 def _read_globals(data: Reader, module: PreparedModule) -> None:
     """Constants of i32 globals. wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it."""
     for index in range(data.u32()):
-        value_type, mutable = data.byte(), data.byte()
+        value_type = data.byte()
+        mutable = data.byte()
         opcode = data.byte()
         value: int | None = None
         if opcode in (0x41, 0x42):
@@ -143,7 +155,10 @@ def _first_data(data: Reader) -> int | None:
             offset = data.signed(32)
             if data.byte() != 0x0B:
                 return None
-            lowest = offset if lowest is None else min(lowest, offset)
+            if lowest is None:
+                lowest = offset
+            else:
+                lowest = min(lowest, offset)
         data.take(data.u32())
     return lowest
 
@@ -151,11 +166,16 @@ def _first_data(data: Reader) -> int | None:
 def _exported_global(module: PreparedModule, exports: dict[str, tuple[int, int]], name: str) -> int | None:
     kind, index = exports.get(name, (-1, 0))
     # Imported globals would shift the index; no firmware offers any, so such a module does not load.
-    return module.globals[index] if kind == _GLOBAL_KIND and index < len(module.globals) else None
+    if kind == _GLOBAL_KIND and index < len(module.globals):
+        return module.globals[index]
+    return None
 
 
 def _with_pages(pages: int, max_pages: int | None) -> bytes:
-    limits = b"\0" + write_u32(pages) if max_pages is None else b"\x01" + write_u32(pages) + write_u32(max_pages)
+    if max_pages is None:
+        limits = b"\0" + write_u32(pages)
+    else:
+        limits = b"\x01" + write_u32(pages) + write_u32(max_pages)
     return b"\x01" + limits
 
 

@@ -105,7 +105,8 @@ class WasmRun:
         try:
             return call()
         except BaseException as exc:
-            raised, self._raised = self._raised, None
+            raised = self._raised
+            self._raised = None
             if raised is not None:
                 raise raised from None
             if isinstance(exc, wasmtime.Trap) and exc.trap_code is wasmtime.TrapCode.INTERRUPT:
@@ -115,7 +116,8 @@ class WasmRun:
     def used_fuel(self) -> int:
         """The fuel that was used since this was last asked."""
         ffi.wasmtime_context_get_fuel(self.context, self._left)  # as Store.get_fuel, in half the time
-        used, self._fuel = self._fuel - self._left.value, self._left.value
+        used = self._fuel - self._left.value
+        self._fuel = self._left.value
         return used
 
     def interrupt(self) -> None:

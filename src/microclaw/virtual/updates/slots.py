@@ -106,7 +106,9 @@ class Slots:
         if slot == FACTORY:
             return self._factory
         files = self._files(slot)
-        return _about(files) if self.flash.get(slot) == _digest(files) else None
+        if self.flash.get(slot) == _digest(files):
+            return _about(files)
+        return None
 
     def append(self, at: int, data: bytes) -> None:
         """Bytes of the bundle; what a cut left behind `at` is dropped."""
@@ -117,7 +119,9 @@ class Slots:
 
     def payload(self) -> bytes:
         path = self._root / _PAYLOAD
-        return path.read_bytes() if path.exists() else b""
+        if path.exists():
+            return path.read_bytes()
+        return b""
 
     def drop_payload(self) -> None:
         if (self._root / _PAYLOAD).exists():
@@ -156,7 +160,9 @@ class Slots:
 
 def read_bundle(bundle: bytes) -> dict[str, bytes]:
     """Its files; BadPayload for what the contract does not allow."""
-    tar, at, files = ota_payload.TarReader(len(bundle)), 0, {}
+    tar = ota_payload.TarReader(len(bundle))
+    at = 0
+    files = {}
     while not tar.over:
         member = tar.member(bundle[at : at + ota_payload.BLOCK])
         at += ota_payload.BLOCK
@@ -170,7 +176,9 @@ def read_bundle(bundle: bytes) -> dict[str, bytes]:
 def _about(files: dict[str, bytes]) -> Firmware:
     try:
         about: Any = json.loads(files[ABOUT])
-        name, version, security_version = about["name"], about["version"], about["security_version"]
+        name = about["name"]
+        version = about["version"]
+        security_version = about["security_version"]
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
     if not isinstance(name, str) or not isinstance(version, str) or type(security_version) is not int:

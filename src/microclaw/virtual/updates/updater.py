@@ -86,7 +86,8 @@ class Updater:
         self._client.applied(deliver)  # after its effect: a cut between brings it again, and it changes nothing then
         self.go_on()
         self._watch()
-        before, facts = self._told, self._tell_facts()
+        before = self._told
+        facts = self._tell_facts()
         if before is not None and facts is not None and before.keys != facts.keys:
             self._client.leave(CloseCode.DONE, "other keys", lambda: None)  # and back at once: only `hello` tells them
         return True
@@ -202,7 +203,8 @@ class Updater:
         plan = self._plan
         if plan.state == "offered":
             plan.downloading(self._slots.unused())
-        at, size = plan.record["at"], plan.record["size"]
+        at = plan.record["at"]
+        size = plan.record["size"]
         if at >= size:
             plan.downloaded()
             return
@@ -214,7 +216,8 @@ class Updater:
         self._client.send(BlobRead(bytes.fromhex(plan.record["sha256"]), at, self._asked_bytes))
 
     def _keep_window(self) -> None:
-        record, data = self._plan.record, bytes(self._window)
+        record = self._plan.record
+        data = bytes(self._window)
         self._forget_window()
         self._slots.append(record["at"], data)
         self._plan.wrote(record["at"] + len(data))
@@ -223,7 +226,8 @@ class Updater:
 
     def _verify(self) -> None:
         """Read the payload back from flash; only what is right in each byte is staged."""
-        plan, record = self._plan, self._plan.record
+        plan = self._plan
+        record = self._plan.record
         payload = self._slots.payload()
         if hashlib.sha256(payload).hexdigest() != record["sha256"]:
             plan.failed("wrong_hash")
@@ -262,7 +266,10 @@ class Updater:
         self._asked_bytes = 0
 
     def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
-        words = error[:_MAX_ERROR_CHARS] if error else None
+        if error:
+            words = error[:_MAX_ERROR_CHARS]
+        else:
+            words = None
         self._client.keep_now(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
 
     def _restart(self) -> None:

@@ -103,7 +103,9 @@ class VoiceDetector(Protocol):
 
 def failure_text(failure: MicroclawError) -> str:
     """The text for the log: never what was heard."""
-    return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message
+    if failure.next_step:
+        return f"{failure.message} (next: {failure.next_step})"
+    return failure.message
 
 
 def speakable(text: str) -> str:

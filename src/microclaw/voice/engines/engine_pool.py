@@ -49,7 +49,9 @@ class EnginePool:
     """Starts processes of `program` when they are needed, and keeps some of them."""
 
     def __init__(self, program: tuple[str, ...], prepare: Prepare, limits: PoolLimits) -> None:
-        self._program, self._prepare, self._limits = program, prepare, limits
+        self._program = program
+        self._prepare = prepare
+        self._limits = limits
         self._places = asyncio.Semaphore(limits.most)
         self._starting = asyncio.Lock()
         self._engines: dict[int, StartedEngine] = {}
@@ -112,7 +114,8 @@ class EnginePool:
 
     async def _taken(self) -> StartedEngine:
         """One that is ready, or a new one; they start one after another."""
-        if (ready := await self._ready_one()) is not None:
+        ready = await self._ready_one()
+        if ready is not None:
             return ready
         async with self._starting:
             return await self._ready_one() or await self._started()
@@ -159,7 +162,8 @@ class EnginePool:
 
 async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes, answer_s: float) -> dict[str, Any]:
     """The answer. After a VoiceError the process is of no use any more."""
-    stdin, stdout = engine.process.stdin, engine.process.stdout
+    stdin = engine.process.stdin
+    stdout = engine.process.stdout
     assert stdin is not None
     assert stdout is not None
     try:

@@ -87,7 +87,8 @@ class StartedEngine:
             async with asyncio.timeout(LEFT_OPEN_S):
                 await self.process.communicate()
         await self.process.wait()
-        inside, self.inside = self.inside, None
+        inside = self.inside
+        self.inside = None
         if inside is not None:
             try:
                 if not await asyncio.to_thread(is_readable, inside, LEFT_OPEN_S):
@@ -148,7 +149,8 @@ async def _started(
                 inside = await asyncio.to_thread(read_number, control)
                 if inside is None:
                     raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
-                pid, engine.inside = inside, os.pidfd_open(inside)
+                pid = inside
+                engine.inside = os.pidfd_open(inside)
             _limit(pid, needs, is_shut_off=how != "none")
             if control is not None:
                 control.send(b"\0")

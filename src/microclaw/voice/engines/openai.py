@@ -45,7 +45,8 @@ class _OpenAiEngine(Engine):
     name = "openai"
 
     def __init__(self, settings: VoiceSettings, *, proxy: str | None = None) -> None:
-        self._settings, self._proxy = settings, proxy
+        self._settings = settings
+        self._proxy = proxy
         self._place = clean_text(settings.openai_base_url, one_line=True, limit=200)
         self._client: AsyncOpenAI | None = None
 
@@ -55,7 +56,8 @@ class _OpenAiEngine(Engine):
             raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
 
     async def close(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
+        self._client = None
         if client is not None:
             await client.close()
 
@@ -69,8 +71,14 @@ class _OpenAiEngine(Engine):
         try:
             yield self._opened()
         except APIStatusError as exc:
-            said = exc.body.get("message") if isinstance(exc.body, dict) else exc.body
-            words = clean_text(said, one_line=True, limit=200) if isinstance(said, str) else ""
+            if isinstance(exc.body, dict):
+                said = exc.body.get("message")
+            else:
+                said = exc.body
+            if isinstance(said, str):
+                words = clean_text(said, one_line=True, limit=200)
+            else:
+                words = ""
             text = f"{self._place} refused it with status {exc.status_code}: {words}"
             raise VoiceError(text, foreign=True) from None
         except (OpenAIError, HTTPError, ValueError, RecursionError) as exc:
@@ -114,9 +122,12 @@ class OpenAiRecognizer(_OpenAiEngine, Recognizer):
 
 class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
-        if not (text := speakable(text)):
+        text = speakable(text)
+        if not text:
             return
-        odd, has_begun, settings = b"", False, self._settings
+        odd = b""
+        has_begun = False
+        settings = self._settings
         async with (
             self._asking() as client,
             client.audio.speech.with_streaming_response.create(

@@ -51,7 +51,8 @@ class SpeechProgram(Synthesizer):
         return text
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
-        if not (text := speakable(self.readable_text(speakable(text)))):
+        text = speakable(self.readable_text(speakable(text)))
+        if not text:
             return
         pcm, rate_hz = await self.say(text)
         if len(pcm) < 2:

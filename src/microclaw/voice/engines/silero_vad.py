@@ -29,6 +29,7 @@ class SileroVoiceDetector:
         assert len(frame) == FRAME_BYTES, f"{len(frame)} bytes, not {FRAME_BYTES}"
         self._left += frame
         if len(self._left) >= CHUNK_BYTES:
-            chunk, self._left = self._left[:CHUNK_BYTES], self._left[CHUNK_BYTES:]
+            chunk = self._left[:CHUNK_BYTES]
+            self._left = self._left[CHUNK_BYTES:]
             self._is_speech = self._model.process_chunk(chunk) >= (STILL_SPEECH if self._is_speech else SPEECH)
         return self._is_speech

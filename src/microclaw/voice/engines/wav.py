@@ -13,7 +13,9 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
     """The samples and their rate; a head may promise more than there is. Raises VoiceError for any other audio."""
     try:
         with wave.open(io.BytesIO(data)) as file:
-            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            channels = file.getnchannels()
+            width = file.getsampwidth()
+            rate_hz = file.getframerate()
             pcm = file.readframes(file.getnframes())
     except (wave.Error, EOFError, RuntimeError) as exc:
         raise VoiceError("the engine's audio is no WAV") from exc

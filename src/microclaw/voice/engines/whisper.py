@@ -50,7 +50,8 @@ MAX_NAMES: Final = 100
 MAX_NAME_WORDS: Final = 6
 MAX_WORD_CHARS: Final = 24
 NOTHING: Final = Transcript("", 0.0)
-_ONES, _TENS = tuple(ONES), tuple(TENS)
+_ONES = tuple(ONES)
+_TENS = tuple(TENS)
 _EXAMPLES: Final = (
     "Turn on pin four. Turn off pin seventeen. Blink pin two every half second. Toggle pin nine. "
     "Dim pin six to thirty percent. Is pin four on? Fade pin five. Read pin thirteen. What is the temperature? "
@@ -93,7 +94,8 @@ class WhisperRecognizer(Recognizer):
         limits: PoolLimits | None = None,
         program: tuple[str, ...] = PROGRAM,
     ) -> None:
-        self._names, self._find_model = names, find_model
+        self._names = names
+        self._find_model = find_model
         self._threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
         self.pool = EnginePool(program, self._prepare, limits or PoolLimits(MAX_PROCESSES))
 
@@ -164,7 +166,9 @@ def spoken_words(name: str) -> Sequence[str]:
     parts = re.findall(r"[a-z']+|\d+", name.lower().replace("_", " "))
     words = [word for part in parts for word in (_number(part) if part.isdigit() else [part])]
     fits = len(words) <= MAX_NAME_WORDS and all(len(word) <= MAX_WORD_CHARS for word in words)
-    return words if fits and any(not part.isdigit() for part in parts) else ()
+    if fits and any(not part.isdigit() for part in parts):
+        return words
+    return ()
 
 
 def _as_written(heard: str, names: Sequence[str]) -> str:
@@ -182,7 +186,9 @@ def _number(digits: str) -> list[str]:
     if len(digits) > 2 or (len(digits) == 2 and digits[0] == "0"):
         return [_ONES[int(digit)] for digit in digits]
     tens, ones = divmod(int(digits), 10)
-    return [_ONES[int(digits)]] if int(digits) < 20 else [_TENS[tens - 2], *([_ONES[ones]] if ones else [])]
+    if int(digits) < 20:
+        return [_ONES[int(digits)]]
+    return [_TENS[tens - 2], *([_ONES[ones]] if ones else [])]
 
 
 def _once(words: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
@@ -190,7 +196,9 @@ def _once(words: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
     sentences = _SENTENCE_END.split(" ".join(word for word, _ in words))
     first = len(sentences[0].split())
     is_repeated = len(sentences) > 1 and all(sentences[0].startswith(one) for one in sentences[1:])
-    return words[:first] if is_repeated else words
+    if is_repeated:
+        return words[:first]
+    return words
 
 
 def _is_number(word: str) -> bool:

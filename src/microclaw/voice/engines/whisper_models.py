@@ -44,7 +44,8 @@ def models_folder(home: Path) -> Path:
 def model_folder(model: str, home: Path) -> Path:
     """The folder of `voice.whisper_model`. Raises VoiceError where it is not there, or not whole."""
     if model in WHISPER_MODELS:
-        folder, step = models_folder(home) / model, f"microclaw voice fetch {model}"
+        folder = models_folder(home) / model
+        step = f"microclaw voice fetch {model}"
         if model == DEFAULT and not folder.exists() and (wheel := find_spec(_WHEEL)) is not None and wheel.origin:
             folder = Path(wheel.origin).parent / "model"
     else:
@@ -52,7 +53,10 @@ def model_folder(model: str, home: Path) -> Path:
         step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice fetch {DEFAULT}"
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        what = "is not on this machine" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}"
+        if len(missing) == len(FILES):
+            what = "is not on this machine"
+        else:
+            what = f"lacks {', '.join(missing)}"
         raise VoiceError(f"the Whisper model {model} {what}", next_step=step)
     return folder
 
@@ -106,11 +110,16 @@ async def _fetch_files(name: str, folder: Path, said: Callable[[str], None], pro
 
     async with http_client(Purpose.DOWNLOAD, hub, timeout=WAIT_S, proxy=proxy, follow_redirects=True) as client:
         found = await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true")
-        total, come, tenths = sum(file.size for file in found.siblings), 0, 0
+        total = sum(file.size for file in found.siblings)
+        come = 0
+        tenths = 0
         licence = clean_text(str(found.card.get("license", "unknown")), one_line=True, limit=40)
         said(f"{name}: {total / 1e6:.0f} MB from {urlsplit(hub).netloc}, licence {licence}")
         for file in found.siblings:
-            checksum = hashlib.sha256() if file.lfs else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+            if file.lfs:
+                checksum = hashlib.sha256()
+            else:
+                checksum = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
             address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"
             with (folder / file.name).open("wb") as out:
                 async for piece in _body(client, address, file.size):

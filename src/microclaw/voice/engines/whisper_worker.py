@@ -118,9 +118,11 @@ def work(open_ears: Callable[[dict[str, Any]], Hear]) -> None:
     hear: Hear | None = None
     while len(head := sys.stdin.buffer.read(QUESTION.size)) == QUESTION.size:
         body_bytes, pcm_bytes = QUESTION.unpack(head)
-        asked, pcm = json.loads(sys.stdin.buffer.read(body_bytes)), sys.stdin.buffer.read(pcm_bytes)
+        asked = json.loads(sys.stdin.buffer.read(body_bytes))
+        pcm = sys.stdin.buffer.read(pcm_bytes)
         if hear is None:
-            hear, answer = open_ears(asked), dict[str, Any]()
+            hear = open_ears(asked)
+            answer = dict[str, Any]()
             _confine()
         else:
             answer = hear(asked, pcm)

@@ -43,7 +43,8 @@ class _WyomingEngine(Engine):
     """The key of its models in a server's `info`."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self._server = f"the Wyoming server at {host}:{port}"
 
     async def check(self) -> None:
@@ -114,12 +115,17 @@ class WyomingSynthesizer(_WyomingEngine, Synthesizer):
         self._voice = voice
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
-        if not (text := speakable(text)):
+        text = speakable(text)
+        if not text:
             return
-        voice = {} if self._voice is None else {"voice": {"name": self._voice}}
+        if self._voice is None:
+            voice = {}
+        else:
+            voice = {"voice": {"name": self._voice}}
         async with self._connected() as stream:
             await stream.send("synthesize", {"text": text, **voice})
-            left, rates = MAX_AUDIO_BYTES, set[int]()
+            left = MAX_AUDIO_BYTES
+            rates = set[int]()
             while (event := await self._answer(stream)).type != "audio-stop":
                 if event.type in ("audio-start", "audio-chunk"):
                     rates.add(rate_of(event))

@@ -18,14 +18,16 @@ class WyomingStream:
     """Both methods raise OSError, and TimeoutError for a peer that is too slow."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+        self.reader = reader
+        self.writer = writer
         self._decoder = WyomingDecoder()
 
     async def next_event(self, timeout_s: float) -> WyomingEvent | None:
         """None when the peer has closed the connection. Raises ProtocolError."""
         async with asyncio.timeout(timeout_s):
             while (event := self._decoder.next_event()) is None:
-                if not (data := await self.reader.read(READ_BYTES)):
+                data = await self.reader.read(READ_BYTES)
+                if not data:
                     return None
                 self._decoder.receive(data)
         return event

@@ -164,7 +164,10 @@ class XiaozhiConnection:
         left_s = self._idle_s
         while left_s > 0:
             await asyncio.sleep(left_s)
-            active_s = self._now_s() if self._activity in ("thinking", "speaking") else self._active_s
+            if self._activity in ("thinking", "speaking"):
+                active_s = self._now_s()
+            else:
+                active_s = self._active_s
             left_s = active_s + self._idle_s - self._now_s()
         self.end(WSCloseCode.OK, "nobody spoke")
 
@@ -189,8 +192,14 @@ class XiaozhiConnection:
             case Hello():
                 self._greet(message)
             case Listen(state="start"):
-                self._mode, self._device_listens = message.mode, True
-                trigger = HELD if message.mode == "manual" else "wake" if self._was_woken else "listen"
+                self._mode = message.mode
+                self._device_listens = True
+                if message.mode == "manual":
+                    trigger = HELD
+                elif self._was_woken:
+                    trigger = "wake"
+                else:
+                    trigger = "listen"
                 self._was_woken = False
                 self._decoder = OpusDecoder(RATE_HZ)
                 self._open(trigger)

@@ -86,7 +86,9 @@ class Enrolment:
             return Welcome()
         async with self._asking:  # two requests of one device get one code
             showing = self._showing.get(asker.key) or await self._show(asker, board)
-        return showing if isinstance(showing, Refusal) else Welcome(showing.code)
+        if isinstance(showing, Refusal):
+            return showing
+        return Welcome(showing.code)
 
     async def _show(self, asker: Asker, board: str) -> PendingPairing | Refusal:
         async def enrol(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:
@@ -115,7 +117,8 @@ class Enrolment:
 
     async def _enter(self, mac: str, board: str, name: str | None, device_id: str | None) -> str:
         """Enter the device in the registry, or find it there; the id of its credential."""
-        known, wanted = self._device(mac), None
+        known = self._device(mac)
+        wanted = None
         if device_id is not None:
             wanted = self._devices.owner_of(LINK_SCHEME + device_id) or self._devices.get(device_id)
         if known is None:

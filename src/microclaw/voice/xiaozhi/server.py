@@ -221,7 +221,8 @@ class XiaozhiServer:
         if isinstance(welcome, Refusal):
             return plain_answer(429, f"{welcome.reason}: wait two minutes")
         activation = None
-        if (code := welcome.code) is not None:
+        code = welcome.code
+        if code is not None:
             activation = {"code": code, "message": f"microclaw\n{code}", "challenge": secrets.token_hex(16)}
         now_ms = self._now_ms()
         offset = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).utcoffset()
@@ -247,7 +248,8 @@ class XiaozhiServer:
     # The WebSocket
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:
-        asker, limits = _asker(request), self._limits
+        asker = _asker(request)
+        limits = self._limits
         if self._wrong_tokens.wait_s(asker.address) > 0:
             return plain_answer(429, "too many wrong tokens: wait a minute")
         found = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
@@ -270,7 +272,8 @@ class XiaozhiServer:
         live = XiaozhiConnection(
             device, secrets.token_hex(8), self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s, now_s=self._clock_s
         )
-        if (older := self._live.get(credential)) is not None:
+        older = self._live.get(credential)
+        if older is not None:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
@@ -284,7 +287,8 @@ class XiaozhiServer:
         return answer
 
     def _revoked(self, device_id: str) -> None:
-        if (live := self._live.get(device_id)) is not None:
+        live = self._live.get(device_id)
+        if live is not None:
             live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
 
 

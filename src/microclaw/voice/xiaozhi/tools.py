@@ -71,7 +71,8 @@ def _setting(devices: Registry, tools_of: ToolsOf, own: str, setting: str, kind:
         return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told}"),))
 
     act = (Permission.ACT, Effect.IDEMPOTENT)
-    name, about = f"voice-{setting}", f"Set the {setting} of a voice device."
+    name = f"voice-{setting}"
+    about = f"Set the {setting} of a voice device."
     return device_tool(devices, name, about, parameters, run, *act, words=words, is_spoken_to=True)
 
 
@@ -134,4 +135,6 @@ def _parameters(listed: ListedTool) -> type[msgspec.Struct]:
 def _kind(argument: Argument) -> Any:
     if argument.type == "integer":
         return Annotated[int, Meta(ge=argument.minimum, le=argument.maximum)]
-    return Annotated[str, Meta(max_length=_MAX_TEXT_CHARS)] if argument.type == "string" else bool
+    if argument.type == "string":
+        return Annotated[str, Meta(max_length=_MAX_TEXT_CHARS)]
+    return bool

@@ -28,7 +28,10 @@ def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
     """The CONTROL payload of an envelope; ProtocolError for one that the other end would refuse."""
     body = envelope.body
     try:
-        members = body.raw if isinstance(body, Unknown) else to_builtins(body, builtin_types=_BUILTIN)
+        if isinstance(body, Unknown):
+            members = body.raw
+        else:
+            members = to_builtins(body, builtin_types=_BUILTIN)
         message = {"v": VERSION, "type": body.type, "id": envelope.id, "ts": envelope.ts_ms, "body": members}
         if envelope.seq is not None:
             message["seq"] = envelope.seq
@@ -96,7 +99,8 @@ def _read_map(payload: bytes) -> dict[str, Any]:
         message = cbor2.CBORDecoder(source, **_HARDENED).decode()
     except cbor2.CBORError as exc:
         raise LinkViolation(f"not the link's CBOR: {exc.__cause__ or exc}") from exc
-    if unused_bytes := len(payload) - source.tell():
+    unused_bytes = len(payload) - source.tell()
+    if unused_bytes:
         raise LinkViolation(f"{unused_bytes} bytes after the message")
     if type(message) is not dict:
         raise LinkViolation("a CONTROL message must be a map")

@@ -50,11 +50,15 @@ def read_frame(message: bytes) -> tuple[int, bytes]:
     size = len(message) - 1
     if size < 0:
         raise LinkViolation("an empty message, expected a frame type")
-    type_, least, most = message[0], 0, MAX_CONTROL_BYTES
+    type_ = message[0]
+    least = 0
+    most = MAX_CONTROL_BYTES
     if type_ in _AUDIO:
-        least, most = 1, MAX_AUDIO_BYTES
+        least = 1
+        most = MAX_AUDIO_BYTES
     elif type_ == _BLOB:
-        least, most = BLOB_HEAD_BYTES + 1, BLOB_HEAD_BYTES + MAX_BLOB_BYTES
+        least = BLOB_HEAD_BYTES + 1
+        most = BLOB_HEAD_BYTES + MAX_BLOB_BYTES
     if size < least:
         raise LinkViolation(f"a frame of type {type_} with {size} bytes, it has {least} or more")
     if size > most:

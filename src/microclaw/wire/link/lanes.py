@@ -39,7 +39,8 @@ def lane_of(body: AnyBody) -> Lane:
     return Lane.TELEMETRY if isinstance(body, (messages.Telemetry, messages.Log)) else Lane.CONTROL
 
 
-THEIRS, OURS = False, True
+THEIRS = False
+OURS = True
 
 
 class Streams:
@@ -95,7 +96,8 @@ class Lanes:
 
     def put(self, message: bytes, lane: Lane, now_ms: float) -> None:
         """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
-        queue, size = self._queues[lane], len(message)
+        queue = self._queues[lane]
+        size = len(message)
         if queue and lane is Lane.MEDIA:
             self._drop_old_audio(queue, now_ms)
         while len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
@@ -110,7 +112,8 @@ class Lanes:
         """The next message to write, audio that has grown too old left out."""
         if not self.count:
             return None
-        if media := self._queues[Lane.MEDIA]:
+        media = self._queues[Lane.MEDIA]
+        if media:
             self._drop_old_audio(media, now_ms)
         for lane, queue in enumerate(self._queues):
             if queue:
@@ -127,7 +130,10 @@ class Lanes:
         """Make room where the lane's rule allows it; False when nothing may be dropped."""
         queue = self._queues[lane]
         droppable = (i for i, queued in enumerate(queue) if lane is not Lane.MEDIA or _is_audio(queued))
-        at = None if lane is Lane.CONTROL else next(droppable, None)
+        if lane is Lane.CONTROL:
+            at = None
+        else:
+            at = next(droppable, None)
         if at is None:
             return False
         self._bytes[lane] -= len(queue[at][0])

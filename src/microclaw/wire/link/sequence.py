@@ -92,7 +92,9 @@ class Outgoing:
 
     def overdue_at_ms(self, timeout_ms: float) -> float | None:
         """The time at which unacked messages are to be sent again."""
-        return self.progress_at_ms + timeout_ms if self.sent > self.acked else None
+        if self.sent > self.acked:
+            return self.progress_at_ms + timeout_ms
+        return None
 
     def send_again(self, now_ms: float) -> None:
         self.sent = self.acked
@@ -117,7 +119,8 @@ class Incoming:
     def start(self, epoch: bytes) -> None:
         """A connection begins on which the other end counts in `epoch`; an unknown one starts at 1."""
         if epoch != self.epoch:
-            self.epoch, self.applied = epoch, 0
+            self.epoch = epoch
+            self.applied = 0
         self.received = self.acked = self.applied
         self.ack_due_ms = None
 

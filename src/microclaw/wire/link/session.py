@@ -88,7 +88,9 @@ class LinkSession:
 
     def next_action(self) -> Action | None:
         """The next action; None until something happens again."""
-        return self._actions.popleft() if self._actions else None
+        if self._actions:
+            return self._actions.popleft()
+        return None
 
     def next_tick_ms(self) -> float | None:
         """The time of the next `tick`, on the monotonic clock."""
@@ -104,7 +106,9 @@ class LinkSession:
         """The host's clock now, on either end; None on a device before its first welcome."""
         if self.role is Sender.HOST:
             return self._clock.unix_us() / 1000
-        return None if self._host_ahead_ms is None else self._clock.now_ms() + self._host_ahead_ms
+        if self._host_ahead_ms is None:
+            return None
+        return self._clock.now_ms() + self._host_ahead_ms
 
     # What happens
 
@@ -158,7 +162,8 @@ class LinkSession:
             self._break_off("timeout", f"{what} took too long", CloseCode.TIMED_OUT)
             return
         if self.phase in _BEATING and now_ms >= self._heartbeat.due_ms:
-            if (ping := self._heartbeat.ping()) is None:
+            ping = self._heartbeat.ping()
+            if ping is None:
                 self._break_off("timeout", "two pings were not answered", CloseCode.TIMED_OUT)
                 return
             self._say(ping)
@@ -327,7 +332,8 @@ class LinkSession:
     def _begin(self, peer: Hello | Welcome) -> None:
         """The numbers fit: a host says welcome, and both go on after what the other has."""
         if isinstance(self.opening, Welcome):
-            rx, time_ms = self.incoming.cursor, self._clock.unix_us() // 1000
+            rx = self.incoming.cursor
+            time_ms = self._clock.unix_us() // 1000
             greeting = replace(self.opening, time_ms=time_ms, heartbeat_s=self.config.heartbeat_s)
             self._say(replace(greeting, tx_epoch=self.outgoing.epoch, rx_epoch=rx.epoch, rx_seq=rx.seq))
         self._deadline_ms = None
@@ -344,7 +350,8 @@ class LinkSession:
             self._actions.append(actions.ReportRtt(rtt_ms))
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
-        body, seq = envelope.body, envelope.seq
+        body = envelope.body
+        seq = envelope.seq
         if seq is not None:
             now_ms = self._clock.now_ms()
             if not self.incoming.take(seq, now_ms, self.config.ack_delay_ms):
@@ -356,7 +363,8 @@ class LinkSession:
             if seq is None:
                 return
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
-        expires_ms, host_ms = body.expires_ms if isinstance(body, messages.Notify) else None, self.host_unix_ms
+        expires_ms = body.expires_ms if isinstance(body, messages.Notify) else None
+        host_ms = self.host_unix_ms
         expired = expires_ms is not None and host_ms is not None and host_ms >= expires_ms
         epoch = self.incoming.epoch if seq is not None else None
         self._actions.append(actions.Deliver(envelope, expired, epoch))

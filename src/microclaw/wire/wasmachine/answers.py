@@ -105,7 +105,8 @@ def _query_answer(values: Mapping[str, AttributeValue], mid: int, generation: Ge
 
 
 def _applet(container: AttributeContainer, name_key: str, heap_key: str) -> AppletInfo:
-    name, heap = container.get(name_key), container.get(heap_key)
+    name = container.get(name_key)
+    heap = container.get(heap_key)
     if not isinstance(name, str) or not isinstance(heap, int):
         raise ProtocolError(f"an answer about apps with {name_key}={name!r}, {heap_key}={heap!r}")
     return AppletInfo(name, heap)

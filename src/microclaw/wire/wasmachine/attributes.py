@@ -137,7 +137,8 @@ def _fits_u16(number: int, what: str) -> int:
 
 
 def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
-    number, kind = attribute.type.number(generation), attribute.type.name.lower()
+    number = attribute.type.number(generation)
+    kind = attribute.type.name.lower()
     if number is None:
         raise ValueError(f"{attribute.key}: {generation.value} containers have no type {kind}")
     key = attribute.key.encode()
@@ -188,7 +189,8 @@ class _Reader:
         return not any(memoryview(self._data)[self._at :])
 
     def _attribute(self) -> Attribute:
-        key, number = self._text(), self._take(1)[0]
+        key = self._text()
+        number = self._take(1)[0]
         kind = self._types.get(number)
         if not key or kind is None:
             raise ProtocolError(f"attribute container: the value {key!r} has the unknown type {number}")

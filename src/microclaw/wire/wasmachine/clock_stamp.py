@@ -33,7 +33,8 @@ def stamp_clock(wasm: bytes, now_s: float, zone: tzinfo) -> bytes:
 
 def next_change_s(now_s: float, zone: tzinfo) -> int:
     """The next change of the zone's offset, in seconds of the epoch; far in the future if not within 400 days."""
-    now, before = int(now_s), _offset_s(now_s, zone)
+    now = int(now_s)
+    before = _offset_s(now_s, zone)
     days = range(now + 86_400, now + _FAR_DAYS * 86_400, 86_400)
     day = next((day for day in days if _offset_s(day, zone) != before), None)
     if day is None:

@@ -81,7 +81,9 @@ class MqttSettings(msgspec.Struct, frozen=True):
     def broker(self) -> Broker | None:
         """The broker to connect to; None where nothing usable is named."""
         if not self.uri:
-            return Broker("mqtt", self.host, self.port or PORTS["mqtt"]) if self.host else None
+            if self.host:
+                return Broker("mqtt", self.host, self.port or PORTS["mqtt"])
+            return None
         try:
             parts = urlsplit(self.uri)
             port = parts.port
@@ -145,7 +147,8 @@ class MessageBuffer:
 
     def events(self, message: Message, generation: Generation) -> Iterator[bytes]:
         """The events `data` of one message: several when it is longer than the buffer, only the first with a topic."""
-        topic, total = message.topic, len(message.payload)
+        topic = message.topic
+        total = len(message.payload)
         with_id = len(topic) + 2 + (2 if message.qos else 0)
         head = 1 + _length_bytes(with_id + total) + 2
         first = head + len(topic) + (2 if message.qos else 0)
@@ -154,7 +157,8 @@ class MessageBuffer:
         self._buffer[head : head + len(topic)] = topic
         if message.qos:
             self._buffer[head + len(topic) : first] = message.msg_id.to_bytes(2, "big")
-        offset, start = 0, first
+        offset = 0
+        start = first
         while offset < total or offset == 0:
             piece = message.payload[offset : offset + BUFFER_BYTES - start]
             self._buffer[start : start + len(piece)] = piece

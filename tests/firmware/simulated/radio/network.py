@@ -6,9 +6,14 @@
 import json
 import os
 
-STA_IF, AP_IF = 0, 1
-AUTH_OPEN, AUTH_WPA2_PSK = 0, 3
-STAT_IDLE, STAT_GOT_IP, STAT_WRONG_PASSWORD, STAT_NO_AP_FOUND = 1000, 1010, 202, 201
+STA_IF = 0
+AP_IF = 1
+AUTH_OPEN = 0
+AUTH_WPA2_PSK = 3
+STAT_IDLE = 1000
+STAT_GOT_IP = 1010
+STAT_WRONG_PASSWORD = 202
+STAT_NO_AP_FOUND = 201
 _told = {"ssid": None, "status": STAT_IDLE, "access_point": {}}
 
 
@@ -22,7 +27,9 @@ def reaches_host():
 
 
 def joined():
-    return _told["ssid"] if _told["ssid"] in air()["networks"] else None
+    if _told["ssid"] in air()["networks"]:
+        return _told["ssid"]
+    return None
 
 
 class WLAN:
@@ -58,7 +65,9 @@ class WLAN:
             _told["status"], _told["ssid"] = STAT_GOT_IP, ssid
 
     def status(self, what=None):
-        return -40 if what == "rssi" else _told["status"]
+        if what == "rssi":
+            return -40
+        return _told["status"]
 
     def ifconfig(self):
         return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")

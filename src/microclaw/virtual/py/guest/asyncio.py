@@ -36,7 +36,8 @@ class _Pause:
     def __next__(self):
         if self.due is None:
             raise StopIteration
-        due, self.due = self.due, None
+        due = self.due
+        self.due = None
         _task_queue.push(cur_task, due)
 
 
@@ -66,7 +67,9 @@ def create_task(coro):
 
 
 def as_task(awaitable):
-    return awaitable if isinstance(awaitable, Task) else create_task(awaitable)
+    if isinstance(awaitable, Task):
+        return awaitable
+    return create_task(awaitable)
 
 
 def current_task():
@@ -111,7 +114,8 @@ def rest():
 def _end(task, exc):
     """Tell those who wait for it. An exception that nobody waits for is thrown once more, to be reported then."""
     _alive.discard(task)
-    waiting, task.state = task.state, False
+    waiting = task.state
+    task.state = False
     if waiting is True:
         task.state = None
         if not isinstance(exc, (CancelledError, StopIteration)):
@@ -206,7 +210,10 @@ class Lock:
         self._hand_on()
 
     def _hand_on(self):
-        self._next = self._waiting.pop() if self._waiting.peek() else None
+        if self._waiting.peek():
+            self._next = self._waiting.pop()
+        else:
+            self._next = None
         self._is_locked = self._next is not None
         if self._next is not None:
             _task_queue.push(self._next)

@@ -53,7 +53,9 @@ def note():
 
 def used():
     """While steps are followed by collections: what the last one left, just before this step. Else with rubbish."""
-    return FIRMWARE_BYTES + _live - _baseline if _steps else mem_alloc()
+    if _steps:
+        return FIRMWARE_BYTES + _live - _baseline
+    return mem_alloc()
 
 
 def settle(take):

@@ -13,7 +13,9 @@ def time():
 def time_ns():
     """Since 2000. A clock that nobody set began with 0 at the boot, which is 2000 to a chip and 1970 to the image."""
     ns = utime.time_ns()
-    return ns - _EPOCH_S * 1000000000 if ns >= _EPOCH_S * 1000000000 else ns
+    if ns >= _EPOCH_S * 1000000000:
+        return ns - _EPOCH_S * 1000000000
+    return ns
 
 
 def gmtime(seconds=None):

@@ -76,5 +76,6 @@ def dispatch(event):
 
 
 def _error(error):
-    kind, args = error[0], error[1:]
+    kind = error[0]
+    args = error[1:]
     return {"OSError": OSError, "ValueError": ValueError, "TypeError": TypeError}.get(kind, RuntimeError)(*args)

@@ -6,7 +6,11 @@ from _board import call as _call
 
 
 def _number(pin):
-    return None if pin is None else pin if isinstance(pin, int) else pin._id
+    if pin is None:
+        return None
+    if isinstance(pin, int):
+        return pin
+    return pin._id
 
 
 class SoftI2C:
@@ -34,7 +38,9 @@ class SoftI2C:
     def writeto(self, addr, buf, stop=True):
         buf = bytes(buf)
         _call("i2c_write", self._bus, addr, buf.hex())
-        return len(buf) + 1 if stop is None else len(buf)
+        if stop is None:
+            return len(buf) + 1
+        return len(buf)
 
     def writevto(self, addr, vector, stop=True):
         return self.writeto(addr, b"".join(bytes(part) for part in vector))
@@ -62,7 +68,8 @@ class I2C(SoftI2C):
 class SPI:
     """Nothing is wired to it: what it reads are zeros."""
 
-    MSB, LSB = 0, 1
+    MSB = 0
+    LSB = 1
 
     def __init__(self, id=1, baudrate=1000000, **options):
         self._bus = id
@@ -97,7 +104,8 @@ class SoftSPI(SPI):
 class UART:
     """Nothing is wired to it. Reads wait for `timeout` ms, 0 when it is not given. The baud rate takes no time."""
 
-    INV_TX, INV_RX = 1, 2
+    INV_TX = 1
+    INV_RX = 2
 
     def __init__(self, id, baudrate=115200, *args, **options):
         self._port = id

@@ -2,8 +2,10 @@
 
 import _board
 
-HEAP_DATA, HEAP_EXEC = 4, 1
-WAKEUP_ALL_LOW, WAKEUP_ANY_HIGH = False, True
+HEAP_DATA = 4
+HEAP_EXEC = 1
+WAKEUP_ALL_LOW = False
+WAKEUP_ANY_HIGH = True
 __getattr__ = _board.absent("esp32", "PCNT RMT")
 
 

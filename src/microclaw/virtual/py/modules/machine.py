@@ -12,7 +12,8 @@ _call = _board.call
 ABSENT = "ADCBlock Counter DAC Encoder I2CTarget I2S TouchPad"
 __getattr__ = _board.absent("machine", ABSENT)
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
-SLEEP, DEEPSLEEP = 2, 4
+SLEEP = 2
+DEEPSLEEP = 4
 # ESP-IDF's esp_sleep_wakeup_cause_t; 0 is a start that no sleep came before.
 PIN_WAKE = EXT0_WAKE = 2
 EXT1_WAKE, TIMER_WAKE, TOUCHPAD_WAKE, ULP_WAKE = range(3, 7)
@@ -27,9 +28,15 @@ def wake_reason():
 
 
 class Pin:
-    IN, OUT, OPEN_DRAIN = 1, 3, 7
-    PULL_DOWN, PULL_UP = 1, 2
-    IRQ_RISING, IRQ_FALLING, WAKE_LOW, WAKE_HIGH = 1, 2, 4, 5
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_DOWN = 1
+    PULL_UP = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+    WAKE_LOW = 4
+    WAKE_HIGH = 5
     DRIVE_0, DRIVE_1, DRIVE_2, DRIVE_3 = range(4)
 
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
@@ -126,13 +133,17 @@ class PWM:
     def duty_u16(self, value=None):
         if value is None:
             kind, amount = self._share
-            return amount if kind == "u16" else min(65535, amount * self._freq * 65535 // 1000000000)
+            if kind == "u16":
+                return amount
+            return min(65535, amount * self._freq * 65535 // 1000000000)
         self.init(duty_u16=value)
 
     def duty_ns(self, value=None):
         if value is None:
             kind, amount = self._share
-            return amount if kind == "ns" else amount * 1000000000 // (65535 * self._freq)
+            if kind == "ns":
+                return amount
+            return amount * 1000000000 // (65535 * self._freq)
         self.init(duty_ns=value)
 
     def deinit(self):

@@ -11,9 +11,13 @@ class NeoPixel:
         self.n = n
         self.bpp = bpp
         self.buf = bytearray(n * bpp)
-        self.timing = (
-            ((400, 850, 800, 450) if timing else (800, 1700, 1600, 900)) if isinstance(timing, int) else timing
-        )
+        if isinstance(timing, int):
+            if timing:
+                self.timing = (400, 850, 800, 450)
+            else:
+                self.timing = (800, 1700, 1600, 900)
+        else:
+            self.timing = timing
         self.pin.init(Pin.OUT)
 
     def __len__(self):
