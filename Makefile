@@ -50,6 +50,7 @@ check: setup-dev ## lint, types, import order, the rooms' budgets, words
 	$(DEV)/mypy
 	$(DEV)/lint-imports
 	$(DEV)/python scripts/budgets.py
+	$(DEV)/python scripts/ceilings.py
 	$(DEV)/python scripts/words.py
 
 page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)

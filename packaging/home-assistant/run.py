@@ -30,7 +30,7 @@ _SETTING: Final = re.compile(r"([a-z_]+)\.([a-z_]+)=(.*)", re.DOTALL)
 
 
 def variables(options: Mapping[str, Any], data: Path) -> dict[str, str]:
-    """The host's environment. SystemExit for a setting that is not KEY=VALUE."""
+    """Return the host's environment. Raises SystemExit for a setting that is not KEY=VALUE."""
     found = {
         "HOME": str(data),
         "MICROCLAW_HOME": str(data / "home"),
@@ -51,7 +51,7 @@ def variables(options: Mapping[str, Any], data: Path) -> dict[str, str]:
 
 
 def run(options: Mapping[str, Any], data: Path, command: Sequence[str]) -> int:
-    """The host's exit code; SIGTERM and SIGINT are passed on to it."""
+    """Run the host and return its exit code; SIGTERM and SIGINT are passed on to it."""
     environ = {**os.environ, **variables(options, data)}
     with subprocess.Popen([*command, "up"], env=environ, stdin=subprocess.DEVNULL) as host:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ SIZES = {
     "src/microclaw/wire/deep/frame.py": 300,
     "src/microclaw/page/static/app.js": 20,
     "src/microclaw/page/static/vendor/large.js": 999,
+    "src/microclaw/wasm/headers/microclaw.h": 50,
     "tests/test_errors.py": 5,
     "tests/wire/test_frame.py": 100,
     "tests/stories/test_story.py": 40,
@@ -27,6 +28,7 @@ SIZES = {
 FIGURES = {
     "all": [310, 145],
     "javascript": [20, 0],
+    "c": [50, 0],
     "root": [10, 5],
     "wire": [300, 100],
     "stories": [0, 40],
