@@ -328,8 +328,8 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
     )),
     ("egress/destinations.py", "test_destinations.py", (
-        ("public addresses", "if (is_own := is_in(address, own)) or not self.is_public(address):", "if is_own := is_in(address, own):"),
-        ("own networks", "if (is_own := is_in(address, own)) or not", "if (is_own := False) or not"),
+        ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
+        ("own networks", "is_own = is_in(address, own)", "is_own = False"),
         ("mapped addresses", "address.ipv4_mapped or ", ""),
         ("NAT64", "if address in _NAT64:", "if False:"),
         ("6to4", " or address.sixtofour", ""),

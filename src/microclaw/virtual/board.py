@@ -1,4 +1,4 @@
-"""The virtual board itself: pins, ADC, PWM, sensors, console and their histories. Runs no app and speaks no protocol.
+"""The virtual board itself: pins, PWM, sensors, console and their histories. Runs no app and speaks no protocol.
 
 Every method may be called from any thread; one lock, held briefly. Watchers are called under that lock: they must only
 note the event down (put it into a queue) and return.
@@ -10,12 +10,13 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.text import clean_text
+from microclaw.virtual.adc import AdcInputs
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
@@ -27,16 +28,9 @@ EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
 LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
-ADC_FULL_SCALE_V: Final = 3.3
-ADC_MAX: Final = 4095
 MAX_ABSENT: Final = 16
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
-
-
-class AdcReading(NamedTuple):
-    value: int
-    volts: float
 
 
 UNNAMED: Final = "virtual-1"
@@ -68,7 +62,7 @@ class Board:
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
         self._pwm_channels = PwmChannels(profile.pwm)
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
-        self._adc_volts: dict[int, float] = {}
+        self.adc = AdcInputs(profile)
         self.boot_edge = 0  # number of the first edge since the last boot
         self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
         self._pwm: FairRing[PwmRow] = FairRing(PWM_RING, lambda _: None)
@@ -238,22 +232,6 @@ class Board:
         """The chain of addressable LEDs (WS2812) on the pin was sent this, and shows it until the next."""
         with self._lock:
             self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
-
-    # ADC.
-    def set_adc(self, pin: int, volts: float) -> None:
-        """Put a voltage on an ADC pin; what is outside of 0-3.3 V is refused."""
-        self._check_adc(pin)
-        if not 0.0 <= volts <= ADC_FULL_SCALE_V:
-            raise PinRefused(f"{volts} V on GPIO {pin}", next_step=f"choose 0 to {ADC_FULL_SCALE_V} V")
-        with self._lock:
-            self._adc_volts[pin] = volts
-
-    def read_adc(self, pin: int) -> AdcReading:
-        """12 bits over 3.3 V; 0 V until someone sets it."""
-        self._check_adc(pin)
-        with self._lock:
-            volts = self._adc_volts.get(pin, 0.0)
-        return AdcReading(round(volts / ADC_FULL_SCALE_V * ADC_MAX), volts)
 
     # Sensors.
     def set_sensor(self, sensor: str, values: Mapping[str, float]) -> None:
@@ -431,16 +409,6 @@ class Board:
         self._pin(pin)
         if not self.can_drive(pin):
             raise PinRefused(f"GPIO {pin} can only be input", next_step="choose another pin")
-
-    def _check_adc(self, pin: int) -> None:
-        known = self.profile.pins.get(pin)
-        if known is None or "adc" not in known.uses:
-            able = [n for n, p in self.profile.pins.items() if "adc" in p.uses]
-            if known is None:
-                why = "it has no ADC"
-            else:
-                why = known.lacks.get("adc", "it has no ADC")
-            raise PinRefused(f"GPIO {pin}: {why}", next_step=f"ADC pins: {', '.join(map(str, sorted(able)))}")
 
     def _i2c_device(self, address: int) -> I2cSensor | None:
         return next((s for s in self.sensors.values() if s.address == address), None)

@@ -197,8 +197,8 @@ class Machine:
                 board.level(pin)  # refuses a pin that the board lacks, now rather than at its time
                 apply: Callable[[], None] = lambda: board.set_input(pin, level)  # noqa: E731
             case wire.SetAdc(pin=pin, volts=volts):
-                board.read_adc(pin)
-                apply = lambda: board.set_adc(pin, volts)  # noqa: E731
+                board.adc.read(pin)
+                apply = lambda: board.adc.set(pin, volts)  # noqa: E731
             case wire.SetSensor(sensor=sensor, values=values):
                 board.wire_sensor(sensor)
                 apply = lambda: board.set_sensor(sensor, values)  # noqa: E731

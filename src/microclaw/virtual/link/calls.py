@@ -51,7 +51,7 @@ class BoardMethods:
 
     def _adc_read(self, params: ValueMap) -> Value:
         pin = self._pin(params)
-        reading = self._board.read_adc(pin)
+        reading = self._board.adc.read(pin)
         return {"pin": pin, "raw": reading.value, "volts": round(reading.volts, 3)}
 
     def _pwm_set(self, params: ValueMap) -> Value:

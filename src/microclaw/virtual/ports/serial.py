@@ -99,7 +99,7 @@ class SerialConsole:
     def _read_adc(self, request: Reply) -> Reply:
         pin = _whole(request, "pin")
         try:
-            reading = self._board.read_adc(-1 if pin is None else pin)
+            reading = self._board.adc.read(-1 if pin is None else pin)
         except PinRefused:
             return _error("Invalid ADC pin")
         return {"status": "ok", "pin": pin, "value": reading.value, "voltage": round(reading.volts, 3)}

@@ -198,7 +198,7 @@ class Chip:
     def call_adc_read(self, pin: int) -> Json:
         """The 16-bit value and microvolts."""
         try:
-            reading = self._board.read_adc(pin)
+            reading = self._board.adc.read(pin)
         except PinRefused as refused:
             raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
