@@ -32,13 +32,13 @@ PLACE: Final = "{secret}"
 EVERY: Final = "all"
 _FORM: Final = "write allow:, and below it - host: api.example.com; or remove the file"
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\x7e]{1,200}))?")
-_PROXYS_OWN: Final = frozenset(
+_PROXY_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "range"}
 )
 _PRIVATE_SUFFIXES: Final = frozenset(
     {"localhost", "localdomain", "local", "internal", "lan", "home", "home.arpa", "corp", "intranet", "private"}
 )
-"""RFC 6761, 6762, 8375, ICANN's .internal, and what routers and companies use: no public name ends so."""
+"""Endings of names that are never public: RFC 6761, 6762, 8375, ICANN's .internal, those of routers and companies."""
 _PUBLIC_SUFFIXES: Final = frozenset(
     re.findall(
         r"[\w.-]+",
@@ -49,7 +49,7 @@ _PUBLIC_SUFFIXES: Final = frozenset(
         "wordpress.com duckdns.org ngrok.io ngrok.app ngrok-free.app trycloudflare.com",
     )
 )
-"""Below them anybody has a name: the commonest of the Public Suffix List (publicsuffix.org), not all."""
+"""Suffixes below which anybody can register a name: the commonest of the Public Suffix List (publicsuffix.org)."""
 
 
 _RequestCount: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
@@ -60,7 +60,7 @@ _Task: TypeAlias = Annotated[str, Meta(pattern=rf"^(?!{EVERY}\Z)[a-z0-9][a-z0-9-
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
-    """The amount that may go out and come in; bytes count both ways. None: the limit of the whole file counts alone."""
+    """How much a task may send and receive; bytes count in both directions. None: only the limit of the whole file."""
 
     requests_per_minute: _RequestCount | None = None
     bytes_per_task: _ByteCount | None = None
@@ -68,7 +68,7 @@ class Allowance(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Allowance, frozen=True, kw_only=True):
-    """Of each task, and of all of them together in a day; `connections` at once, of one task."""
+    """The limits of each task, and of all tasks together in a day. `connections`: of one task at the same time."""
 
     requests_per_minute: _RequestCount = 120
     bytes_per_task: _ByteCount = 64 << 20
@@ -77,7 +77,7 @@ class Limits(Allowance, frozen=True, kw_only=True):
 
 
 class AllowEntry(Allowance, frozen=True, kw_only=True):
-    """A host that may be asked. `methods`, `tasks` None: any. `header`: its name, or `NAME: text with {secret}`."""
+    """A host that tasks may ask. `methods`, `tasks` None: any. `header`: `NAME` or `NAME: text with {secret}`."""
 
     line: int
     host: str
@@ -89,16 +89,16 @@ class AllowEntry(Allowance, frozen=True, kw_only=True):
     tasks: Annotated[frozenset[_Task], Meta(min_length=1, max_length=MAX_ENTRIES)] | None = None
 
     def fits(self, host: str, task: str) -> bool:
-        """True if it is about this host, for this task."""
+        """Return True if the entry is about this host and for this task."""
         if self.host.startswith("*."):
-            named = host.endswith(self.host[1:])
+            is_named = host.endswith(self.host[1:])
         else:
-            named = host == self.host
-        return named and self.counts_for(task)
+            is_named = host == self.host
+        return is_named and self.counts_for(task)
 
     @property
     def specificity(self) -> tuple[bool, int, bool]:
-        """The larger one decides, where two are about the same host and task."""
+        """A rank: of two entries about the same host and task the one with the larger rank decides."""
         return not self.host.startswith("*."), len(self.host), self.tasks is not None
 
     def counts_for(self, task: str) -> bool:
@@ -106,25 +106,24 @@ class AllowEntry(Allowance, frozen=True, kw_only=True):
 
     @property
     def header_parts(self) -> tuple[str, str]:
-        """The header's name, and its text with a place for the secret; empty where it is none."""
-        found = _HEADER.fullmatch(self.header or "")
-        if found is None:
+        """The header's name, and its text with a place for the secret; both empty if `header` is not valid."""
+        match = _HEADER.fullmatch(self.header or "")
+        if match is None:
             return ("", "")
-        return (found[1], (found[2] or PLACE).strip())
+        text = match[2] or PLACE
+        return (match[1], text.strip())
 
     @property
     def words(self) -> str:
-        """The entry as text, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
+        """The entry as text for a question: "api.example.com, port 443, GET, with the secret weather"."""
         ports = ", ".join(map(str, sorted(self.ports)))
-        if self.methods is None:
-            methods = "any method"
-        else:
+        methods = "any method"
+        if self.methods is not None:
             methods = " ".join(sorted(self.methods))
-        if self.secret is None:
-            secret = ""
-        else:
-            secret = f", with the secret {self.secret}"
-        return f"{self.host}, port {ports}, {methods}{secret}"
+        text = f"{self.host}, port {ports}, {methods}"
+        if self.secret is not None:
+            text += f", with the secret {self.secret}"
+        return text
 
 
 class Allowlist(Struct, frozen=True, kw_only=True):
@@ -133,7 +132,7 @@ class Allowlist(Struct, frozen=True, kw_only=True):
 
 
 def allowlist_problem(path: Path) -> str | None:
-    """The reason why tasks have no network although a file is there; None when it is right, or missing. Blocking."""
+    """Return why the file leaves tasks without a network, or None if it is valid or missing. Blocking."""
     try:
         read_allowlist(path)
     except ConfigError as exc:
@@ -142,47 +141,46 @@ def allowlist_problem(path: Path) -> str | None:
 
 
 def read_allowlist(path: Path) -> Allowlist:
-    """The allowlist of a file, read again when it changed; an empty one where there is no file. Blocking.
+    """Return the allowlist of a file, read again if the file changed, or an empty one if there is no file. Blocking.
 
-    Raises ConfigError while it cannot be used: FileMistakes with `diagnostics`, where lines are wrong.
+    Raises ConfigError if the file cannot be read, and FileMistakes with `diagnostics` if lines of it are wrong.
     """
-    seen = None
+    version = None
     with suppress(OSError):
-        found = path.lstat()
-        seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
-    return _last_read(path, seen)
+        status = path.lstat()
+        # The time of the last status change, so that a new mode counts as a change too.
+        version = (status.st_ino, status.st_ctime_ns, status.st_size)
+    return _last_read(path, version)
 
 
 @lru_cache(maxsize=1)
-def _last_read(path: Path, _seen: tuple[int, ...] | None) -> Allowlist:
+def _last_read(path: Path, _version: tuple[int, ...] | None) -> Allowlist:
     try:
         content = read_limited(path, MAX_BYTES)
     except FileNotFoundError:
         return Allowlist()
     except (OSError, StoreError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc.message
-        raise ConfigError(f"cannot read {path}: {why}", next_step="check its owner and permissions") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else exc.message
+        raise ConfigError(f"cannot read {path}: {reason}", next_step="check its owner and permissions") from exc
     if content is None:
         raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes", next_step="use *.example.com for many names")
     return AllowFile(path).allowlist(content)
 
 
 class AllowFile(YamlFile):
-    """egress.yaml, as a person wrote it."""
+    """The file egress.yaml."""
 
     page = "docs/reference/egress-file.md"
 
     def allowlist(self, content: bytes) -> Allowlist:
-        """Raises FileMistakes."""
+        """Read the allowlist from the file's content. Raises FileMistakes."""
         root = self.root(content, _FORM)
-        if root is None:
-            fields = {}
-        else:
+        fields: dict[str, yaml.Node] = {}
+        if root is not None:
             fields = self.fields(root, ("allow", "limits"), "the allowlist")
+        limits: dict[str, Any] = {}
         if "limits" in fields:
             limits = self._values(fields["limits"], Limits, "limits")
-        else:
-            limits = {}
         allow = fields.get("allow")
         entries = list[AllowEntry]()
         if isinstance(allow, yaml.SequenceNode) and len(allow.value) <= MAX_ENTRIES:
@@ -193,52 +191,60 @@ class AllowFile(YamlFile):
         return Allowlist(entries=entries, limits=Limits(**limits))
 
     def _values(self, node: yaml.Node, kind: type[Struct], what: str) -> dict[str, Any]:
-        """The fields of a mapping as the types of `kind` have them; those that are not are mistakes."""
+        """Return the fields of a mapping by the types of `kind`; a field that does not fit is noted as a mistake."""
         hints = get_type_hints(kind, include_extras=True)
         names = sorted(set(kind.__struct_fields__) - {"line"}, key=lambda name: (name != "host", name))
         fields = self.fields(node, names, what)
         if "tasks" in fields and fields["tasks"].value == EVERY:
             del fields["tasks"]
-        values = {key: self.value(at, key, hints[key]) for key, at in fields.items()}
-        return {key: value for key, value in values.items() if value is not None}
+        values = {}
+        for name, field_node in fields.items():
+            value = self.value(field_node, name, hints[name])
+            if value is not None:
+                values[name] = value
+        return values
 
     def _entry(self, node: yaml.Node) -> AllowEntry:
-        before = len(self.mistakes)
+        mistake_count = len(self.mistakes)
         values = self._values(node, AllowEntry, "an entry")
-        is_right = len(self.mistakes) == before
+        is_valid = len(self.mistakes) == mistake_count
         host = values.pop("host", "").lower().rstrip(".")
         values["tls"] = values.get("tls", False) or "secret" in values
         entry = AllowEntry(line=node.start_mark.line + 1, host=host, **values)
-        if host or is_right:
-            wrong = _wrong_host(host)
-        else:
-            wrong = None
-        wrong = wrong or (_wrong_secret(entry) if is_right else None)
-        if wrong is not None:
-            self.at(node, wrong, f"{self.page} shows the form")
-        if host.isascii() or wrong:
+        mistake = None
+        if host or is_valid:
+            mistake = _host_mistake(host)
+        if mistake is None and is_valid:
+            mistake = _secret_mistake(entry)
+        if mistake is not None:
+            self.at(node, mistake, f"{self.page} shows the form")
+        if host.isascii() or mistake is not None:
             return entry
         return replace(entry, host=host.encode("idna").decode())
 
 
-def _wrong_host(host: str) -> str | None:
+def _host_mistake(host: str) -> str | None:
+    """Return why an entry may not have this host, or None."""
     name = host.removeprefix("*.")
     labels = name.split(".")
-    wrong = host_mistake(name)
-    if wrong is not None:
-        return f"{host[:80]!r} is no host: {wrong}"
+    mistake = host_mistake(name)
+    if mistake is not None:
+        return f"{host[:80]!r} is not a host: {mistake}"
     if len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
-        return f"{host:.80} is a private name, or everybody's; tasks reach public addresses alone"
+        return f"{host:.80} is a private or top-level name; tasks reach only public addresses"
     if host != name and name in _PUBLIC_SUFFIXES:
-        return f"{host:.80} is too much: anybody can have a name below {name}"
+        return f"{host:.80} is too wide: anybody can register a name below {name}"
     return None
 
 
-def _wrong_secret(entry: AllowEntry) -> str | None:
+def _secret_mistake(entry: AllowEntry) -> str | None:
+    """Return why an entry may not have this secret and header, or None."""
     name, text = entry.header_parts
-    is_proxys = name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-")
+    is_proxy_header = name.lower() in _PROXY_HEADERS or name.lower().startswith("proxy-")
     if (entry.secret is None) != (entry.header is None):
         return "secret and header go together"
-    if entry.header is not None and (is_proxys or text.count(PLACE) != 1):
-        return f"header is a header's name, none of the proxy's own, and {PLACE} once in its text"
+    if entry.header is None:
+        return None
+    if is_proxy_header or text.count(PLACE) != 1:
+        return f"header needs a name that the proxy does not set itself, and {PLACE} once in its text"
     return None

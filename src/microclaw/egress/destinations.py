@@ -1,6 +1,6 @@
-"""Judges the addresses that this host may connect to, by purpose. It connects to nothing: outgoing.py does.
+"""Decides to which addresses this host may connect, by purpose. It does not connect: outgoing.py does.
 
-A name is looked up once, and that very address is connected to: a second look-up may say something else (DNS
+A name is looked up once, and the host connects to that address: a second look-up may give another one (DNS
 rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
 as Python's own idea of `is_global` changed between versions.
 """
@@ -14,9 +14,12 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
+
+if TYPE_CHECKING:
+    import ifaddr
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,37 +32,44 @@ _NOT_PUBLIC: Final = tuple(map(ipaddress.ip_network, (
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
     "203.0.113.0/24", "224.0.0.0/3", "::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1",
 )))  # fmt: skip
-"""Of IPv6 2000::/3 is given away and no more. 168.63.129.16 is a cloud's inner service; 2001::/23 has Teredo, which
-holds an IPv4 address."""
+"""Of IPv6 only 2000::/3 is allocated. 168.63.129.16 is an internal service of a cloud; 2001::/23
+has Teredo, which contains an IPv4 address."""
 _METADATA: Final = tuple(map(ipaddress.ip_network, (
     "169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"
 )))  # fmt: skip
-"""Link-local, or where clouds keep their metadata: no setting may lead there."""
+"""Link-local addresses and metadata services of clouds: no setting may lead there."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Purpose(StrEnum):
     """The reason to connect out, which decides where this host may (docs/egress.md)."""
 
-    TASK = "task"  # code in the sandbox, after the allowlist
-    WEB = "web"  # somebody else named the address
-    DOWNLOAD = "download"  # a file, away from the place that the code or a person named
-    CONFIGURED = "configured"  # the owner named the host
+    # Code in the sandbox, after the allowlist.
+    TASK = "task"
+    # The address comes from others: a page, a model, a message.
+    WEB = "web"
+    # A file; redirects may lead away from the place that the code or a person named.
+    DOWNLOAD = "download"
+    # The owner named the host.
+    CONFIGURED = "configured"
 
 
 def is_public(address: Address) -> bool:
-    """True if it is of the public Internet, in whatever form it is written."""
+    """Return True if an address belongs to the public Internet, also if it is written as an IPv6 form of IPv4."""
     return not is_in(inner_address(address) or address, _NOT_PUBLIC)
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
-    """True if it, or the IPv4 address that it leads to, is in one of the networks."""
+    """Return True if the address, or the IPv4 address that it leads to, is in one of the networks."""
     inner = inner_address(address)
-    return any(each in network for each in (address, inner) if each is not None for network in networks)
+    for network in networks:
+        if address in network or (inner is not None and inner in network):
+            return True
+    return False
 
 
 def inner_address(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
+    """Return the IPv4 address that an IPv6 address leads to, or None: mapped, NAT64 (RFC 6052), 6to4."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:
@@ -68,29 +78,40 @@ def inner_address(address: Address) -> ipaddress.IPv4Address | None:
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
-    """Every address of a name, as the system knows them, in its order of preference. Blocking."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+    """Return the addresses that the system knows for a name, in its order of preference. Blocking."""
+    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in rows))
 
 
 def own_networks() -> tuple[Network, ...]:
-    """The networks that this machine stands in: with IPv6 a home's devices have public addresses, too."""
+    """Return the networks of this machine: with IPv6 the devices of a home have public addresses, too."""
     import ifaddr
 
-    found: list[Network] = []
-    for known in (ip for adapter in ifaddr.get_adapters() for ip in adapter.ips):
-        address = _without_zone(known.ip[0] if isinstance(known.ip, tuple) else known.ip)
-        least = 8 if address.version == 4 else 32  # a tunnel that takes everything is no neighbourhood
-        length = known.network_prefix if known.network_prefix >= least else address.max_prefixlen
-        found.append(ipaddress.ip_network(f"{address}/{length}", strict=False))
-    return tuple(found)
+    networks: list[Network] = []
+    for adapter in ifaddr.get_adapters():
+        for adapter_ip in adapter.ips:
+            networks.append(_network_of(adapter_ip))
+    return tuple(networks)
+
+
+def _network_of(adapter_ip: ifaddr.IP) -> Network:
+    """Return the network of one address of this machine."""
+    # ifaddr gives IPv6 addresses as (address, flow info, scope).
+    text = adapter_ip.ip[0] if isinstance(adapter_ip.ip, tuple) else adapter_ip.ip
+    address = _without_zone(text)
+    # A tunnel that takes all traffic has a very short prefix, and is not a neighbourhood.
+    min_prefix = 8 if address.version == 4 else 32
+    prefix = adapter_ip.network_prefix
+    if prefix < min_prefix:
+        prefix = address.max_prefixlen
+    return ipaddress.ip_network(f"{address}/{prefix}", strict=False)
 
 
 @dataclass(frozen=True)
 class Egress:
-    """Asked with a purpose and a host before anything connects out: which addresses may be connected to.
+    """The check before each connection: which addresses of a host a purpose may connect to.
 
-    The parts are seams for tests, which have servers on loopback alone; `is_public` is the rule of all purposes but
+    The fields are seams for tests, whose servers are on loopback only. `is_public` is the rule of all purposes except
     CONFIGURED.
     """
 
@@ -99,9 +120,9 @@ class Egress:
     own: Callable[[], Sequence[Network]] = own_networks
 
     async def addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host that may be connected to for this purpose: connect to one of these.
+        """Return the addresses of a host that this purpose may connect to; the caller connects to one of them.
 
-        Raises PermissionRefused, ToolFailed where the name is not found, ToolRetry for what is no host's name.
+        Raises PermissionRefused, ToolFailed if the name is not found, ToolRetry if `host` is not a host name.
         """
         try:
             async with asyncio.timeout(RESOLVE_S):
@@ -112,42 +133,53 @@ class Egress:
     def _addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
         if not 0 < port < 1 << 16:
             raise ToolRetry(f"there is no port {port}")
-        literal = _literal(host)
-        try:
-            found = (literal,) if literal else tuple(map(_without_zone, self.resolve(host, port)))
-        except (OSError, UnicodeError):
-            found = ()
-        if not found:
+        addresses = self._look_up(host, port)
+        if not addresses:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
-        if purpose is Purpose.CONFIGURED:  # a name of this network often has a link-local address too: left out
-            good = [str(address) for address in found if not is_in(address, _METADATA)]
-            if good:
-                return good
-            raise PermissionRefused(
-                f"{host} is at {found[0]}, which is link-local or a cloud's metadata",
-                next_step="correct the address in the settings",
-            )
+        if purpose is Purpose.CONFIGURED:
+            return _without_metadata(host, addresses)
         own = self.own()
-        for address in found:  # all of them: a name that also leads inside is no public name
+        # Each address is checked: a name that also leads inside is not a public name.
+        for address in addresses:
             is_own = is_in(address, own)
             if is_own or not self.is_public(address):
-                what = "in a network of this host" if is_own else "not public"
-                text = f"{host} is at {address}, which is {what}"
+                reason = "in a network of this host" if is_own else "not public"
+                text = f"{host} is at {address}, which is {reason}"
                 raise PermissionRefused(text, next_step="name a host of the public Internet")
-        return tuple(map(str, found))
+        return tuple(map(str, addresses))
+
+    def _look_up(self, host: str, port: int) -> tuple[Address, ...]:
+        """Return the addresses of a host, none if the name is not found. Raises ToolRetry."""
+        literal = _literal(host)
+        if literal is not None:
+            return (literal,)
+        try:
+            return tuple(map(_without_zone, self.resolve(host, port)))
+        except (OSError, UnicodeError):
+            return ()
+
+
+def _without_metadata(host: str, addresses: Sequence[Address]) -> list[str]:
+    """Leave out link-local addresses, which names of a home often have. Raises PermissionRefused if none is left."""
+    allowed = [str(address) for address in addresses if not is_in(address, _METADATA)]
+    if allowed:
+        return allowed
+    raise PermissionRefused(
+        f"{host} is at {addresses[0]}, which is link-local or a cloud's metadata",
+        next_step="correct the address in the settings",
+    )
 
 
 def host_mistake(name: str) -> str | None:
-    """The reason why this name may not stand in an allowlist; None when it may."""
+    """Return why this name may not be in an allowlist, or None if it may."""
     try:
-        if name.isascii():
-            host = name
-        else:
+        host = name
+        if not name.isascii():
             host = name.encode("idna").decode()
         if _literal(host) is not None:
-            return "it is an address; names alone are allowed"
+            return "it is an address; only names are allowed"
     except (UnicodeError, ToolRetry):
-        return "it is neither a name nor may it be an address"
+        return "it is not a name, and an address is not allowed"
     if len(host) > 253 or not _HOST.fullmatch(host):
         return "a name has letters, digits, - and dots"
     return None
@@ -158,13 +190,17 @@ def _without_zone(text: str) -> Address:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that `host` is. A number in another form (2130706433, 0177.1, 0x7f.1) is neither address nor name."""
+    """Return the address that `host` writes, or None for a name.
+
+    Raises ToolRetry for a number in another form (2130706433, 0177.1, 0x7f.1): it is neither address nor name.
+    """
     bare = host.rstrip(".")
     try:
-        if "%" not in bare:  # a zone belongs to this machine's networks
+        # A zone (%eth0) belongs to the networks of this machine.
+        if "%" not in bare:
             return ipaddress.ip_address(bare)
     except ValueError:
         pass
     if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2].lower()):
-        raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4")
+        raise ToolRetry(f"{host[:80]!r} is not a host name", next_step="write an IPv4 address as 1.2.3.4")
     return None

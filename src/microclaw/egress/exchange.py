@@ -21,7 +21,7 @@ MAX_LINGER_BYTES: Final = 4 << 20
 MAX_REASON_CHARS: Final = 400
 BAD_GATEWAY: Final = 502
 FAILURES: Final = (BAD_GATEWAY, 504)
-"""Of what was allowed; other codes are refusals."""
+"""Codes of failures after a request was allowed; other codes are refusals."""
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
 _side = partial(h11.Connection, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -36,7 +36,7 @@ class Streams:
     stall_s: float
 
     async def read(self) -> bytes:
-        """The next piece; empty at the end."""
+        """Return the next piece, empty at the end."""
         async with asyncio.timeout(self.stall_s):
             return await self.reader.read(PIECE_BYTES)
 
@@ -46,13 +46,15 @@ class Streams:
             await self.writer.drain()
 
     async def next_event(self, connection: h11.Connection) -> object:
-        """The next event of the peer, which the connection reads."""
-        while (event := connection.next_event()) is h11.NEED_DATA:
+        """Read from the peer until `connection` has its next event, and return that."""
+        while True:
+            event = connection.next_event()
+            if event is not h11.NEED_DATA:
+                return event
             connection.receive_data(await self.read())
-        return event
 
     async def close(self) -> None:
-        """Let the peer read what is left, until this is cancelled."""
+        """Close after the peer has read the rest, or at once if this is cancelled."""
         self.writer.close()
         try:
             with suppress(OSError):
@@ -64,7 +66,11 @@ class Streams:
 
 @dataclass(slots=True)
 class Exchange:
-    """`count` takes bytes that are about to pass, or raises RequestRefused; None until the request is allowed."""
+    """One request of a task and its answer.
+
+    `count` is called with the number of bytes that are about to pass, and may raise RequestRefused; it is None until
+    the request is allowed.
+    """
 
     client: Streams
     connection: h11.Connection = field(default_factory=partial(_side, h11.SERVER))
@@ -75,20 +81,21 @@ class Exchange:
 
     @property
     def has_answered(self) -> bool:
-        """True if the answer has begun: what goes wrong then ends it."""
+        """True if the answer has begun: a fault from then on ends it."""
         return self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer with the reason. The host's own faults (502, 504) are no refusal.
+        """Answer with the reason; 502 and 504 say "failed", other codes "refused".
 
-        It is in the status line too: of an answer to CONNECT most clients show that alone. h11 does not write it: it
-        would not answer what it could not read.
+        The reason is in the status line too, because most clients show only that line of an answer to CONNECT. It is
+        not written by h11, which does not answer a request that it could not read.
         """
         outcome = "failed" if status in FAILURES else "refused"
-        words = "".join(char for char in why if " " <= char <= "~")
+        printable = "".join(char for char in why if " " <= char <= "~")
+        reason = f"{outcome.capitalize()}: {printable}"
         text = f"microclaw: {why}\n".encode()
         head = (
-            f"HTTP/1.1 {status} {f'{outcome.capitalize()}: {words}'[:MAX_REASON_CHARS]}",
+            f"HTTP/1.1 {status} {reason[:MAX_REASON_CHARS]}",
             "Content-Type: text/plain; charset=utf-8",
             f"Content-Length: {len(text)}",
             "Connection: close",
@@ -96,14 +103,15 @@ class Exchange:
         )
         await self.client.send("\r\n".join((*head, "", "")).encode() + text)
         self.client.writer.write_eof()
-        left = MAX_LINGER_BYTES  # a socket that is closed with bytes unread loses the answer
+        # A socket that is closed with unread bytes loses the answer.
+        left_bytes = MAX_LINGER_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while left > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
-                    left -= len(data)
+                while left_bytes > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
+                    left_bytes -= len(data)
 
     async def tunnel(self, upstream: Streams) -> None:
-        """CONNECT: bytes both ways until both ends are done, one of them stalls or the volume is spent."""
+        """Answer CONNECT: pass bytes both ways until both ends are done, one stalls, or the volume is used up."""
         opened = h11.Response(status_code=200, headers=[], reason=b"Connection established")
         await self.client.send(self.connection.send(opened) or b"")
         async with asyncio.TaskGroup() as group:
@@ -118,14 +126,15 @@ class Exchange:
             target.writer.write_eof()
 
     async def fetch(self, upstream: Streams, request: ProxyRequest, entry: AllowEntry, secret: str | None) -> None:
-        """One request in absolute form, and its answer. `secret` goes into the entry's header."""
+        """Pass on one request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = _side(h11.CLIENT)
         headers = _request_headers(request, entry, secret)
         await self._send(upstream, server, h11.Request(method=request.method, target=request.path, headers=headers))
         async with asyncio.TaskGroup() as group:
             uploading = group.create_task(self._upload(upstream, server), name="upload")
             await self._download(upstream, server, secret)
-            uploading.cancel()  # an answer may come before all of the body was taken
+            # The server may answer before it has read the whole body.
+            uploading.cancel()
 
     async def _upload(self, upstream: Streams, server: h11.Connection) -> None:
         if self.connection.they_are_waiting_for_100_continue:
@@ -134,22 +143,26 @@ class Exchange:
             while isinstance(event := await self.client.next_event(self.connection), h11.Data):
                 await self._send(upstream, server, event)
         except h11.RemoteProtocolError as exc:
-            raise ConnectionError("the task broke off, or its body is not HTTP/1.1") from exc
+            raise ConnectionError("the task closed the connection, or its body is not HTTP/1.1") from exc
         await self._send(upstream, server, h11.EndOfMessage())
 
     async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
         masked = MaskedStream(mask)
         answer = partial(self._send, self.client, self.connection)
-        while isinstance(event := await upstream.next_event(server), h11.InformationalResponse):
-            pass
+        event = await upstream.next_event(server)
+        while isinstance(event, h11.InformationalResponse):
+            event = await upstream.next_event(server)
         if not isinstance(event, h11.Response):
-            raise ConnectionError("the server broke off")
+            raise ConnectionError("the server closed the connection")
         encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
         if secret is not None and not encodings <= _PLAIN:
             raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
-        kept = ((name, value) for name, value in event.headers.raw_items() if name.lower() not in HOP_BY_HOP)
-        headers = [*((name, mask.masked_bytes(value)) for name, value in kept), (b"Connection", b"close")]
+        headers = []
+        for name, value in event.headers.raw_items():
+            if name.lower() not in HOP_BY_HOP:
+                headers.append((name, mask.masked_bytes(value)))
+        headers.append((b"Connection", b"close"))
         reason = mask.masked_bytes(bytes(event.reason))
         await answer(h11.Response(status_code=event.status_code, headers=headers, reason=reason))
         while isinstance(piece := await upstream.next_event(server), h11.Data):
@@ -159,7 +172,8 @@ class Exchange:
 
     async def _send(self, target: Streams, connection: h11.Connection, event: h11.Event) -> None:
         data = connection.send(event) or b""
-        if isinstance(event, h11.Request | h11.Response | h11.Data):  # and not its end, which a spent volume lets pass
+        # The end of a message is not counted: it passes even if the volume is used up.
+        if isinstance(event, h11.Request | h11.Response | h11.Data):
             self._count(target, data)
         await target.send(data)
 
@@ -173,12 +187,16 @@ class Exchange:
 
 
 def _request_headers(request: ProxyRequest, entry: AllowEntry, secret: str | None) -> list[tuple[bytes, bytes]]:
-    host = request.host + ("" if request.port == (443 if entry.tls else 80) else f":{request.port}")
+    host = request.host
+    default_port = 443 if entry.tls else 80
+    if request.port != default_port:
+        host += f":{request.port}"
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()
     if secret is not None:
         name, text = entry.header_parts
-        dropped = _RANGES | {name.lower().encode()}  # a part of the answer could hold a part of the secret
+        # A part of the answer could contain a part of the secret, which the mask would not find.
+        dropped = _RANGES | {name.lower().encode()}
         headers += [(name.encode(), text.replace(PLACE, secret).encode()), (b"Accept-Encoding", b"identity")]
     headers += [(name, value) for name, value in request.headers if name.lower() not in dropped]
     return [*headers, (b"Connection", b"close")]

@@ -28,7 +28,7 @@ _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40
 
 
 class Page(Struct, frozen=True):
-    """`url` is the address after the redirects; `cut` says that the page was longer than the limit."""
+    """A page as text. `url` is the address after the redirects; `cut`: the page was longer than the limit."""
 
     url: str
     media_type: str
@@ -38,7 +38,7 @@ class Page(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Fetcher:
-    """`fetch` connects to the very address that was judged, even if the name has another one a moment later."""
+    """Fetches pages; each connection goes to the address that was checked, even if the name changes its address."""
 
     egress: Egress
     _: KW_ONLY
@@ -48,9 +48,10 @@ class Fetcher:
     tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> Page:
-        """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed.
+        """Fetch a page, redirects included.
 
-        An error before the first answer is not `foreign`: nobody else has said anything.
+        Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, otherwise ToolFailed. An
+        error before the first answer is not `foreign`: it holds no text of others.
         """
         import httpx2
 
@@ -74,8 +75,8 @@ class Fetcher:
         except TimeoutError as exc:
             raise _failure(url, f"did not answer within {self.total_s:g} s", foreign=False) from exc
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
-            why = f"could not be fetched: {exc or type(exc).__name__}"
-            error = error_below(exc, MicroclawError) or _failure(url, why)
+            reason = f"could not be fetched: {exc or type(exc).__name__}"
+            error = error_below(exc, MicroclawError) or _failure(url, reason)
             if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
                 # TLS may quote the certificate of a host, and a redirect chooses the next host's name.
                 error.foreign = exc.request.url != httpx2.URL(url) or error_below(exc, ssl.SSLError) is not None
@@ -84,7 +85,7 @@ class Fetcher:
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
         for redirects in range(MAX_REDIRECTS + 1):
             if len(url) > MAX_URL_CHARS or not url.isprintable() or not _URL.fullmatch(url):
-                text = f"{url[:80]!r} is no address of a page"
+                text = f"{url[:80]!r} is not the address of a page"
                 raise ToolRetry(text, next_step="give an http:// or https:// URL", foreign=redirects > 0)
             async with client.stream("GET", url) as response:
                 if response.next_request is None:
@@ -102,7 +103,7 @@ class Fetcher:
             raise _failure(url, f"is {media_type[:60]}, not text")
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            raise _failure(url, f"came compressed ({encoding[:20]}), which was not asked for")
+            raise _failure(url, f"came compressed ({encoding[:20]}), which was not requested")
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
@@ -110,27 +111,32 @@ class Fetcher:
                 break
         raw = bytes(body[: self.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
-            raise _failure(url, "says that it is text and is not")
+            raise _failure(url, "is declared as text and is not text")
         text = await asyncio.to_thread(_text, response.charset_encoding, raw)
         return Page(url, media_type, text, len(body) > len(raw))
 
 
-def _failure(url: str, why: str, foreign: bool | None = None) -> ToolFailed:
-    return ToolFailed(f"{url[:200]} {why}", next_step="try another page", foreign=foreign)
+def _failure(url: str, reason: str, foreign: bool | None = None) -> ToolFailed:
+    return ToolFailed(f"{url[:200]} {reason}", next_step="try another page", foreign=foreign)
 
 
-def _text(named: str | None, raw: bytes) -> str:
-    """The page's text in the encoding that its head or the page itself names."""
+def _text(header_encoding: str | None, raw: bytes) -> str:
+    """Decode a page by the encoding of its header, else by the one that the page names, else as UTF-8."""
     meta = _META.search(raw[:2048])
-    name = named or (meta[1].decode() if meta else "utf-8")
+    name = "utf-8"
+    if header_encoding:
+        name = header_encoding
+    elif meta:
+        name = meta[1].decode()
     # In pieces: Python does nothing else while it decodes one.
     decoder = codecs.getincrementaldecoder(_encoding(name))("replace")
     pieces = [decoder.decode(raw[begin : begin + _PIECE_BYTES]) for begin in range(0, len(raw), _PIECE_BYTES)]
-    return "".join([*pieces, decoder.decode(b"", final=True)])
+    pieces.append(decoder.decode(b"", final=True))
+    return "".join(pieces)
 
 
 def _encoding(name: str) -> str:
-    """Return Python's name of an encoding, and utf-8 for one that pages do not have."""
+    """Return Python's name of an encoding, or utf-8 for one that pages do not use."""
     try:
         encoding = codecs.lookup(name).name
     except (LookupError, ValueError):

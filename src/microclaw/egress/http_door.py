@@ -1,10 +1,10 @@
-"""The one door by which this host speaks HTTP to others: each connection goes to an address that was judged.
+"""The only HTTP client of this host: each connection goes to an address that was checked.
 
-A name is looked up when a connection is made, and its Host header and TLS name stay as they were. So a name that
-changes its address leads nowhere else. proxies.py says which way it goes; where a name is known here to lead to a
-private address, it is asked directly as well. By way of a proxy, the proxy looks names up; what is known of them here
-is judged before, and for the web the proxy is given the judged address. Redirects are new requests, judged again. No
-other file of the host makes an HTTP client (tests/egress/test_one_door.py has the exceptions).
+A name is looked up when a connection is made, and its Host header and TLS name stay as they are, so a name that changes
+its address leads nowhere else. proxies.py chooses the proxy; a name that leads to a private address is asked directly.
+A proxy looks names up itself; the addresses that this host knows for a name are checked before, and for the web the
+proxy gets the checked address. Redirects are new requests, which are checked again. No other file of the host makes an
+HTTP client (tests/egress/test_one_door.py lists the exceptions).
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def http_client(
     verify: ssl.SSLContext | bool = True,
     **options: Any,
 ) -> httpx2.AsyncClient:
-    """A client for one purpose. `first_url` is the place that the settings, the code or a person named.
+    """Make a client for one purpose. `first_url` is the place that the settings, the code or a person named.
 
-    Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is that of the
-    settings, for the places that need one (`proxy_for`). `options` are httpx2's.
+    Without `first_url` (an SDK that knows its own address) the place of the first request counts as named. `proxy` is
+    the proxy of the settings, for the places that need one (`proxy_for`). `options` are httpx2's.
     """
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-    if first_url is None:
-        first = None
-    else:
+    # It logs addresses, which may contain a person's words.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    first = None
+    if first_url is not None:
         first = _place(httpx2.URL(first_url))
     transport = _Transport(purpose, first, egress or Egress(), proxy, verify)
     return httpx2.AsyncClient(transport=transport, trust_env=False, **options)
 
 
 def _readdressed(request: httpx2.Request, address: str) -> httpx2.Request:
-    """Return the request as a proxy gets it: for an address that was judged."""
+    """Return the request for a proxy, with the checked address in place of the name."""
     return httpx2.Request(
         request.method,
         request.url.copy_with(host=address),
@@ -71,21 +71,23 @@ def _place(url: httpx2.URL) -> tuple[str, str, int]:
 
 @dataclass(eq=False, slots=True)
 class _Transport(httpx2.AsyncBaseTransport):
-    """Judges each request, and hands it to the library's own transport for its proxy and rule."""
+    """Checks each request, and passes it to the library's own transport for its proxy and rule."""
 
     purpose: Purpose
     first: tuple[str, str, int] | None
     egress: Egress
     proxy: str | None
     verify: ssl.SSLContext | bool
-    made: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = field(default_factory=dict)
+    _transports: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = field(default_factory=dict)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         place = _place(request.url)
         try:
             rule = self._rule(request.url)
             proxy = proxy_for(*place, self.proxy)
-            addresses = () if proxy is None else await self._known_addresses(rule, place)
+            addresses: Sequence[str] = ()
+            if proxy is not None:
+                addresses = await self._known_addresses(rule, place)
         except MicroclawError as exc:
             raise httpx2.ConnectError(exc.message, request=request) from exc
         if addresses and not any(self.egress.is_public(ip_address(address)) for address in addresses):
@@ -95,26 +97,28 @@ class _Transport(httpx2.AsyncBaseTransport):
         return await self._inner(proxy, rule).handle_async_request(request)
 
     async def aclose(self) -> None:
-        for inner in self.made.values():
-            await inner.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
     def _rule(self, url: httpx2.URL) -> Purpose:
-        """The rule for the place. Raises PermissionRefused for one that this client has no business with."""
+        """Return the purpose that counts for a place. Raises PermissionRefused if this client may not ask it."""
         place = _place(url)
         if self.purpose is Purpose.CONFIGURED:
             self.first = self.first or place
             if place != self.first:
-                asked = f"{place[0]}://{bracketed(place[1])}:{place[2]}"
-                raise PermissionRefused(f"{asked} is not the place which the settings name", next_step="correct them")
+                scheme, host, port = place
+                address = f"{scheme}://{bracketed(host)}:{port}"
+                raise PermissionRefused(f"{address} is not the place which the settings name", next_step="correct them")
         elif self.purpose is Purpose.DOWNLOAD:
             if place == self.first:
                 return Purpose.CONFIGURED
-            if url.scheme != "https":  # who stands inside has no certificate for the name
+            # A machine of this network has no certificate for the name.
+            if url.scheme != "https":
                 raise PermissionRefused(f"it leads to {url.host} without TLS", next_step="try another source")
         return self.purpose
 
     async def _known_addresses(self, rule: Purpose, place: tuple[str, str, int]) -> Sequence[str]:
-        """Return the judged addresses of a place that is asked by a proxy; none if only the proxy knows its name."""
+        """Return the checked addresses of a place behind a proxy; none if only the proxy can look its name up."""
         try:
             return await self.egress.addresses(rule, place[1], place[2])
         except ToolFailed:
@@ -123,23 +127,25 @@ class _Transport(httpx2.AsyncBaseTransport):
             return ()
 
     def _inner(self, proxy: str | None, rule: Purpose) -> httpx2.AsyncHTTPTransport:
-        """Connects by `_Backend`. httpcore2's pools take a backend; httpx2 does not hand it on.
+        """Return the library's transport for a proxy and purpose, with `_Backend` as its network backend.
 
-        Raises where a version of the library keeps it elsewhere: without it nothing would be judged.
+        httpcore2's pools take a backend, but httpx2 has no parameter for it. Raises TypeError if this version of the
+        library keeps it elsewhere: without `_Backend` no address would be checked.
         """
-        if (proxy, rule) not in self.made:
-            made = httpx2.AsyncHTTPTransport(verify=self.verify, proxy=proxy)
-            pool: Any = made._pool
+        if (proxy, rule) not in self._transports:
+            transport = httpx2.AsyncHTTPTransport(verify=self.verify, proxy=proxy)
+            pool: Any = transport._pool
             if not isinstance(pool._network_backend, httpcore2.AsyncNetworkBackend):
                 raise TypeError(f"httpcore2 {httpcore2.__version__} keeps its network backend elsewhere")
-            pool._network_backend = _Backend(self.egress, rule if proxy is None else Purpose.CONFIGURED)
-            self.made[proxy, rule] = made
-        return self.made[proxy, rule]
+            backend_purpose = rule if proxy is None else Purpose.CONFIGURED
+            pool._network_backend = _Backend(self.egress, backend_purpose)
+            self._transports[proxy, rule] = transport
+        return self._transports[proxy, rule]
 
 
 @dataclass(eq=False)
 class _Backend(httpcore2.AnyIOBackend):
-    """Connects to judged addresses alone."""
+    """Connects only to checked addresses."""
 
     egress: Egress
     purpose: Purpose

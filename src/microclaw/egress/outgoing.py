@@ -1,4 +1,4 @@
-"""Connects to judged addresses alone: a name is looked up once, by `Egress`. http_door.py speaks HTTP."""
+"""Connects only to checked addresses: a name is looked up once, by `Egress`. http_door.py speaks HTTP."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import ssl
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from aiohappyeyeballs import addr_to_addr_infos, pop_addr_infos_interleave, start_connection
+from aiohappyeyeballs import AddrInfoType, addr_to_addr_infos, pop_addr_infos_interleave, start_connection
 
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError
 
-STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the first
+# RFC 8305: the time until the next address is tried beside the first.
+STAGGER_S: Final = 0.25
 MAX_TRIES: Final = 3  # addresses of one name and family
 Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -21,7 +22,7 @@ Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def connect(
     purpose: Purpose, host: str, port: int, egress: Egress | None = None, *, tls: ssl.SSLContext | None = None
 ) -> Pair:
-    """Connect, with TLS where its context is given. Raises OSError, for what may not be connected to as well."""
+    """Connect, with TLS if `tls` is given. Raises OSError, also if the address is not allowed."""
     try:
         addresses = await (egress or Egress()).addresses(purpose, host, port)
     except MicroclawError as exc:
@@ -30,18 +31,23 @@ async def connect(
 
 
 async def open_streams(addresses: Sequence[str], port: int, tls: ssl.SSLContext | None, name: str) -> Pair:
-    """As `open_socket`; with `tls` the server proves its `name`."""
-    opened = await open_socket(addresses, port)
-    return await asyncio.open_connection(sock=opened, ssl=tls, server_hostname=None if tls is None else name)
+    """Connect as `open_socket` does; with `tls` the server proves its `name`. Raises OSError."""
+    connected = await open_socket(addresses, port)
+    server_name = None if tls is None else name
+    return await asyncio.open_connection(sock=connected, ssl=tls, server_hostname=server_name)
 
 
 async def open_socket(addresses: Sequence[str], port: int) -> socket.socket:
-    """Connect to the first of the judged addresses that answers; the families take turns. Raises OSError."""
-    places = [place for address in addresses for place in addr_to_addr_infos((address, port)) or ()]
-    left = places[:]
-    pop_addr_infos_interleave(left, MAX_TRIES)
-    tried = [place for place in places if place not in left]
+    """Connect to the first of the checked addresses that answers; IPv4 and IPv6 take turns. Raises OSError."""
+    places: list[AddrInfoType] = []
+    for address in addresses:
+        places += addr_to_addr_infos((address, port)) or ()
+    # The library takes up to MAX_TRIES of each family out of the list that it is given.
+    untried = places[:]
+    pop_addr_infos_interleave(untried, MAX_TRIES)
+    tried = [place for place in places if place not in untried]
     try:
         return await start_connection(tried, happy_eyeballs_delay=STAGGER_S)
-    except RuntimeError as exc:  # uvloop's, for an address that it cannot take
+    # uvloop raises it for an address that it cannot use.
+    except RuntimeError as exc:
         raise OSError(str(exc)) from exc

@@ -1,6 +1,6 @@
-"""Decides by which proxy a destination is asked: that of the settings, of the environment, or none. Connects nowhere.
+"""Chooses the proxy for a destination: the one of the settings, of the environment, or none. Connects nowhere.
 
-It is the only place that reads the environment's proxies; the libraries' own reading of it is off.
+Only this file reads the proxies of the environment; the libraries are told not to.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _SCHEMES: Final = ("http", "https")
 def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> str | None:
     """Return the proxy for a destination, or None if it is asked directly. `setting` is `proxy.url`.
 
-    This machine and the networks at home are never asked by a proxy. Raises ConfigError for a variable whose proxy is
-    not an HTTP one.
+    This machine and private networks are always asked directly. Raises ConfigError if a variable names a proxy that is
+    not an HTTP proxy.
     """
     place = f"{bracketed(host)}:{port}"
     if is_local(f"{scheme}://{place}") or proxy_bypass(host) or proxy_bypass(place):
@@ -32,7 +32,7 @@ def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> str | N
 
 
 def is_behind_proxy(setting: str | None) -> bool:
-    """Return whether the Internet is reached by a proxy, so that a task's own connections would go round it."""
+    """Return True if this host reaches the Internet by a proxy, which a task's own connections would bypass."""
     return bool(setting or _variable("https") or _variable("http"))
 
 
@@ -45,15 +45,14 @@ def _variable(scheme: str) -> str | None:
 
 
 def _checked(name: str, value: str) -> str:
-    """Return the address of an HTTP proxy; HOST:PORT is one, too. Raises ConfigError."""
-    if "://" in value:
-        address = value
-    else:
+    """Return the address of an HTTP proxy from a variable's value; HOST:PORT is valid, too. Raises ConfigError."""
+    address = value
+    if "://" not in value:
         address = f"http://{value}"
     scheme = urlsplit(address).scheme
     if scheme not in _SCHEMES:
         raise ConfigError(
-            f"{name} names a {scheme}:// proxy, and only http:// ones are used",
+            f"{name} names a {scheme}:// proxy; only http:// proxies are supported",
             next_step=f"unset {name}, or set an HTTP one: microclaw config set proxy.url http://HOST:PORT",
         )
     return address

@@ -1,7 +1,7 @@
-"""The HTTP proxy of one task: each request is judged, connected to a checked address and counted.
+"""The HTTP proxy of one task: it checks each request, connects to a checked address and counts.
 
-One request a connection. What is passed on is written again from what was understood, in both directions, so that no
-server behind can read a request in another way. Redirects go back to the task: a new request is judged again.
+A connection carries one request. Requests and answers are written again from their parsed form, so that a server behind
+the proxy cannot read a request in another way. Redirects go back to the task: its next request is checked again.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, Tas
 if TYPE_CHECKING:
     from microclaw.sandbox.run import Serve
 
-MAX_OPEN: Final = 32  # connections of one task, those without a request too: each is a descriptor of the host
-BACKLOG: Final = 4  # taken from the kernel at once: a task that connects in a loop must not hold up the event loop
+# Connections of one task, also those without a request: each is a file descriptor of the host.
+MAX_OPEN: Final = 32
+# A task that connects in a loop must not hold up the event loop, which accepts a whole backlog at once.
+BACKLOG: Final = 4
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
 Counts: TypeAlias = Counter[tuple[object, object]]
-"""Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
+"""Requests and bytes so far, by the place of a limit and its minute or day."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
 _log = logging.getLogger(__name__)
 
@@ -55,9 +57,9 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class EgressProxy:
-    """The policy of a home's sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
+    """The proxy of a home's sandbox. `tls` replaces the system's authorities in tests.
 
-    `now_s` is monotonic; `days` counts for all tasks.
+    `now_s` is monotonic; `days` counts the bytes of all tasks.
     """
 
     home: Path
@@ -71,9 +73,9 @@ class EgressProxy:
     days: Counts = field(init=False, default_factory=Counter)
 
     def reach(self, name: str) -> tuple[str, ...]:
-        """The places that a task of this name may ask, a line for each entry. Blocking.
+        """Return the places that a task of this name may ask, a line for each entry. Blocking.
 
-        Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
+        Raises TaskRefused for a name that the allowlist does not have, ConfigError if the allowlist has mistakes.
         """
         allowlist = read_allowlist(self.home / FILE_NAME)
         if not any(name in (entry.tasks or {EVERY}) for entry in allowlist.entries):
@@ -82,8 +84,11 @@ class EgressProxy:
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     def for_task(self, task: str, name: str, by: str | None = None) -> Serve:
-        """One task's proxy. `task` is what the security log names, `name` what entries with `tasks:` name; `by` is who
-        asked for the task."""
+        """Return the proxy of one task.
+
+        `task` is its name in the security log, `name` the one that `tasks:` of entries has, `by` the person who
+        started it.
+        """
         return _TaskProxy(self, task, name, by).serve
 
 
@@ -98,7 +103,7 @@ class _TaskProxy:
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, at: socket.socket) -> None:
-        """Serve at it until this is cancelled; every connection ends then, at once."""
+        """Serve at a socket until this is cancelled, which ends every connection at once."""
         server = await asyncio.start_server(
             self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG, start_serving=False
         )
@@ -110,7 +115,8 @@ class _TaskProxy:
             while self.running:
                 for task in self.running:
                     task.cancel()
-                await asyncio.wait(self.running, timeout=0.01)  # then one that swallowed its end is told it again
+                # A task that swallowed its cancellation is cancelled again.
+                await asyncio.wait(self.running, timeout=0.01)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:
@@ -120,14 +126,16 @@ class _TaskProxy:
         running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self.task}")
         self.running.add(running)
         running.add_done_callback(self.running.discard)
-        running.add_done_callback(lambda _: writer.transport.abort())  # also where it never began
+        # Also if the task is cancelled before it began.
+        running.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, client: Streams) -> None:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(Exchange(client))
         except OSError:
-            pass  # a peer that stalls or breaks off; what was done is in the security log
+            # The peer stalled or closed the connection. The security log has the request.
+            pass
         except Exception:
             _log.exception("a request of a task failed")
         finally:
@@ -135,7 +143,7 @@ class _TaskProxy:
 
     async def _one_request(self, exchange: Exchange) -> None:
         status = 0
-        why = "broken off"
+        why = "the connection was closed"
         try:
             await self._carry_out(exchange)
             why = ""
@@ -144,8 +152,9 @@ class _TaskProxy:
             why = exc.why
         except TimeoutError:
             status = 504
-            why = "nothing came, or was taken, in time"
-        except h11.ProtocolError:  # its own words may quote what came
+            why = "the peer did not send or read in time"
+        # Its own text may quote the answer, so it is not used.
+        except h11.ProtocolError:
             status = BAD_GATEWAY
             why = "the server's answer is not HTTP/1.1"
         except ConfigError:
@@ -158,14 +167,16 @@ class _TaskProxy:
             status = BAD_GATEWAY
             why = exc.strerror or str(exc) or why
         finally:
-            if status or exchange.count is not None:  # bytes may have gone out
+            # Once bytes are counted, some may have gone out.
+            if status or exchange.count is not None:
                 was_allowed = exchange.has_answered or status in (0, *FAILURES)
-                self._note(exchange, AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED, why)
+                kind = AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED
+                self._note(exchange, kind, why)
         if status and not exchange.has_answered:
             await exchange.refuse(status, why)
 
     async def _carry_out(self, exchange: Exchange) -> None:
-        """Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
+        """Read a request, check it, pass it on. Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
         head = await self._head(exchange.client.reader)
         if not head:
             return  # a connection without a request
@@ -185,7 +196,7 @@ class _TaskProxy:
             self.open_count -= 1
 
     def _take(self, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
-        """Count bytes before they pass, and a request that `begins`. Raises RequestRefused for too much."""
+        """Count bytes before they pass, and `begins` requests. Raises RequestRefused if a limit would be exceeded."""
         minute = int(self.proxy.now_s() // MINUTE_S)
         day = int(time.time() // DAY_S)
         rows = []
@@ -196,40 +207,46 @@ class _TaskProxy:
                 (self.proxy.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
             ]
         for counts, key, more, most, what in rows:
-            if most is not None and (more or begins) and counts[key] + max(more, begins) > most:
+            if most is None or not (more or begins):
+                continue
+            if counts[key] + max(more, begins) > most:
                 raise RequestRefused(429, f"more than {most:,} {what}")
         for counts, key, more, _, _ in rows:
             counts[key] += more
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        """The bytes of a head, or of what broke off."""
+        """Return the bytes of a head, or those that came before the connection was closed."""
         try:
             async with asyncio.timeout(self.proxy.times.head_s):
                 return await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError as exc:
             raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
         except TimeoutError as exc:
-            raise RequestRefused(408, "the request's head did not come in time") from exc
+            raise RequestRefused(408, "the head of the request did not come in time") from exc
         except (OSError, asyncio.IncompleteReadError) as exc:
             return getattr(exc, "partial", b"")
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, entry: AllowEntry) -> None:
-        """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
+        """Connect to a checked address and pass the request on.
+
+        The name is looked up only here, once, after the request was allowed.
+        """
         proxy = self.proxy
         secret = None
-        if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
-            raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
+        if entry.secret is not None:
+            secret = await proxy.secrets.value(entry.secret)
+            if secret is None:
+                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
         addresses = await proxy.egress.addresses(Purpose.TASK, request.host, request.port)
+        context = None
         if entry.tls and not request.tunnel:
             context = await asyncio.to_thread(proxy.tls)
-        else:
-            context = None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
                 pair = await open_streams(addresses, request.port, context, request.host)
         except OSError as exc:
-            why = exc.strerror or str(exc) or "it did not answer in time"
-            raise RequestRefused(BAD_GATEWAY, f"{request.host} cannot be reached: {why}") from exc
+            reason = exc.strerror or str(exc) or "it did not answer in time"
+            raise RequestRefused(BAD_GATEWAY, f"{request.host} cannot be reached: {reason}") from exc
         upstream = Streams(*pair, proxy.times.stall_s)
         try:
             if request.tunnel:
@@ -237,18 +254,21 @@ class _TaskProxy:
             else:
                 await exchange.fetch(upstream, request, entry, secret)
         finally:
-            if request.tunnel:  # what the task sent still goes out
+            # The bytes that the task sent still go out.
+            if request.tunnel:
                 await upstream.close()
             upstream.writer.transport.abort()
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
-        """The security log's line: no path, no content."""
-        text = "a request that is none"
+        """Write a line to the security log, without path and content."""
+        text = "an invalid request"
         known: tuple[str, ...] = ()
         request = exchange.request
         if request is not None:
             text = f"{request.method[:16]} {request.host}:{request.port}"
-            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
+            # The host of a refused request may be a person's data.
+            if kind is AuditKind.EGRESS_ALLOWED:
+                known = (request.host,)
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         if why:
@@ -257,29 +277,34 @@ class _TaskProxy:
 
 
 def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, ProxyRequest]:
-    """The entry that allows a request, and the request with the port to connect to. Raises RequestRefused."""
-    about = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
-    narrowest = max((entry.specificity for entry in about), default=None)
+    """Return the entry that allows a request, and the request with the port to connect to. Raises RequestRefused."""
+    entries = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
+    if not entries:
+        raise RequestRefused(403, f"{request.host} is not on the allowlist for this task")
+    highest = max(entry.specificity for entry in entries)
     reasons: list[str] = []
-    for entry in about:
-        if entry.specificity == narrowest:
-            is_secured = entry.tls and request.port == 80 and not request.tunnel
-            asked = replace(request, port=443) if is_secured else request  # the task asks http://HOST/PATH
-            why = _obstacle(entry, asked)
-            if not why:
-                return entry, asked
-            reasons.append(why)
-    raise RequestRefused(403, reasons[0] if reasons else f"{request.host} is not on the allowlist for this task")
+    for entry in entries:
+        if entry.specificity != highest:
+            continue
+        # The task asks for http://HOST/PATH, and the proxy adds TLS.
+        adds_tls = entry.tls and request.port == 80 and not request.tunnel
+        secured = replace(request, port=443) if adds_tls else request
+        reason = _refusal_reason(entry, secured)
+        if not reason:
+            return entry, secured
+        reasons.append(reason)
+    raise RequestRefused(403, reasons[0])
 
 
-def _obstacle(entry: AllowEntry, request: ProxyRequest) -> str:
+def _refusal_reason(entry: AllowEntry, request: ProxyRequest) -> str:
+    """Return why an entry does not allow a request, or an empty text."""
     host = request.host
     tunnel = request.tunnel
     method = request.method
     if tunnel and (entry.methods is not None or entry.secret is not None):
-        return f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
+        return f"line {entry.line} has methods or a secret, which CONNECT hides: ask http://{host}/PATH"
     if not tunnel and not entry.tls and request.scheme == "https":
-        return f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
+        return f"line {entry.line} has no tls: true, so the proxy adds no TLS: use CONNECT"
     if request.port not in entry.ports:
         return f"port {request.port} is not allowed for {host} (line {entry.line})"
     if not tunnel and entry.methods is not None and method not in entry.methods:
