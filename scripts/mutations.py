@@ -90,7 +90,7 @@ SECCOMP = "sandbox/seccomp.py"
 FILES = "sandbox/job_files.py"
 RUN = "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
-UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
+UNSCOPED = (JOB, "    if has_scope():", "    if False:")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
 
@@ -103,7 +103,7 @@ def shared(kind: str) -> Mutation:
 
 NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", '
 NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
-UNWATCHED = (RUN, "            self._look(await", "            (await")
+UNWATCHED = (RUN, "            self._check_limits(usage)", "            pass")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
 NO_ROOT = ("sandbox/job.py", "return 60666 if os.geteuid() == 0 else None", "return None")
 SANDBOX = (
@@ -149,8 +149,8 @@ SANDBOX = (
         "no socket without the proxy",
         "socket_without_the_proxy",
         SECCOMP,
-        '"socket": _OWN_NETWORK if network else _NO}',
-        '**({"socket": _OWN_NETWORK} if network else {})}',
+        '**_UNCOUNTED, "socket": _NO}',
+        "**_UNCOUNTED}",
     ),
     without("the filter", "capabilities or ptrace", BWRAP, "if filtered is not None:", "if False:"),
     without(
@@ -182,7 +182,7 @@ SANDBOX = (
         "limit of threads",
         "number_of_threads",
         (
-            (JOB, 'most.append(f"--nproc={threads_of(limits)}")', "pass"),
+            (JOB, 'options.append(f"--nproc={threads_of(limits)}")', "pass"),
             UNSCOPED,
         ),
     ),
@@ -213,7 +213,7 @@ SANDBOX = (
         ((BWRAP, '"--remount-ro", "/proc", ', ""), NO_ROOT),
     ),
     without(
-        "an empty environment", "environment_leak", JOB, "if scoped else ([], {})", "if scoped else ([], os.environ)"
+        "an empty environment", "environment_leak", JOB, "environment: dict[str, str] = {}", "environment = dict(os.environ)"
     ),
     without(
         "the proxy's socket is closed for the command",
@@ -298,8 +298,8 @@ SANDBOX = (
         "os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW",
         "os.O_RDONLY | os.O_DIRECTORY",
     ),
-    without("plain files only", "plain_file_of_its_own", FILES, "if not stat.S_ISREG(what.st_mode):", "if False:"),
-    without("no second names", "plain_file_of_its_own", FILES, "if what.st_nlink != 1:", "if False:"),
+    without("plain files only", "plain_file_of_its_own", FILES, "if not stat.S_ISREG(status.st_mode):", "if False:"),
+    without("no second names", "plain_file_of_its_own", FILES, "if status.st_nlink != 1:", "if False:"),
     without(
         "a mode of ours",
         "mode_of_ours",
@@ -307,7 +307,7 @@ SANDBOX = (
         "os.O_EXCL, 0o600)",
         "os.O_EXCL, os.fstat(folder).st_mode)",
     ),
-    without("a limit of kept files", "limit_together", FILES, "if what.st_size > left:", "if False:"),
+    without("a limit of kept files", "limit_together", FILES, "if status.st_size > max_bytes:", "if False:"),
     without("names without ..", "leads_elsewhere", FILES, r"[^\W.][\w .", r"[^/][\w ."),
     without("names that are relative", "leads_elsewhere", FILES, r"[^\W.][\w .", r"[^\W.]?[\w ."),
 )

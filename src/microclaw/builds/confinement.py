@@ -133,7 +133,7 @@ def container_command(command: Sequence[str], directory: Path) -> tuple[list[str
         options += ["--ulimit", f"{kind}={most}:{most}"]
     for path in outermost:
         options += mount(path, str(path), read_only=True)
-    return run_words(engine, image, inside, environment, options, None), (engine, "kill", name)
+    return run_words(engine, image, inside, environment=environment, options=options, user=None), (engine, "kill", name)
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
-"""Starts a program in bubblewrap: the words that everything in it has, and the wait before the program begins.
+"""Starts a program in bubblewrap: the arguments that all programs need, and the wait before the program begins.
 
-For jobs (wrapped_job.py), compilers (builds/confinement.py) and speech engines (voice/engines). It knows none of them.
+For jobs (wrapped_job.py), compilers (builds/confinement.py) and speech engines (voice/engines).
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ NEXT_STEP: Final = (
 
 @functools.cache
 def bubblewrap() -> str | None:
-    """Looked for once: what this machine has does not change with somebody's PATH."""
+    """Return the path of bubblewrap, or None if it is not installed. It is searched for only once."""
     return shutil.which("bwrap")
 
 
 class Descriptors(ExitStack):
-    """Open ones, by `numbers`. Those for bubblewrap are closed once it has its own: the end of a pipe is seen then."""
+    """Open file descriptors, listed in `numbers`.
+
+    They are closed here once bubblewrap has inherited them, so that the end of a pipe is noticed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class Descriptors(ExitStack):
         return descriptor
 
     def hold(self, data: bytes) -> int:
-        """A file without a name, to be read from its start."""
+        """Return a descriptor of a file without a name, to be read from its start."""
         descriptor = self.add(os.memfd_create("sandbox"))
         os.write(descriptor, data)
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -55,7 +58,7 @@ class Descriptors(ExitStack):
 
 
 def common_words() -> Iterator[str]:
-    """No other namespaces, no rights, the system's programs read-only, /proc and /dev of its own."""
+    """Yield the arguments for own namespaces, no rights, read-only system programs, and own /proc and /dev."""
     yield from ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
     for path in SYSTEM:
         if path.is_symlink():
@@ -70,15 +73,16 @@ def common_words() -> Iterator[str]:
 def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
 ) -> tuple[list[str], socket.socket]:
-    """The words of bubblewrap up to the moment before the command begins; it has to inherit `opened.numbers`.
+    """Return bubblewrap's command line, and the socket by which the command is started; it inherits `opened.numbers`.
 
-    The socket tells the number of the process inside (`read_number`), which waits for a byte in it.
+    bubblewrap sends the id of the process inside to the socket (`read_number`), and starts the command once it receives
+    a byte from it.
     """
-    control, theirs = socket.socketpair()
-    told = opened.add(theirs.detach())
-    # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
+    control, inherited = socket.socketpair()
+    info = opened.add(inherited.detach())
+    # /proc, too: the kernel lets processes of root write its settings there, even if they gave up their rights.
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
-    words += ["--info-fd", str(told), "--block-fd", str(opened.add(os.dup(told)))]
+    words += ["--info-fd", str(info), "--block-fd", str(opened.add(os.dup(info)))]
     if filtered is not None:
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
@@ -96,17 +100,18 @@ def waiting(
     environment: Mapping[str, str],
     **more: Any,
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start it by what stands `before`; the command begins at the end of the block. `more` is for Popen.
+    """Start bubblewrap; the command begins at the end of the block. `before` is put before it, `more` is for Popen.
 
-    Yields bubblewrap, and the number of the process inside: all that runs in there descends from it. Raises NoSandbox.
+    Yields bubblewrap, and the id of the process inside, the parent of all processes in there. Raises NoSandbox.
     """
     words, control = waiting_command(words, command, filtered, opened)
-    with control:  # its end lets the process go on, too
+    # The command also begins if this end is closed.
+    with control:
         process = in_session([*before, *words], environment, pass_fds=opened.numbers, **more)
         opened.close()
         pid = read_number(control)
         if pid is None:
-            raise why_it_ended(process)
+            raise sandbox_error(process)
         try:
             yield process, pid
             control.send(b"\0")
@@ -117,30 +122,31 @@ def waiting(
 
 
 def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any) -> subprocess.Popen[bytes]:
-    """A process in a session of its own, without an input; its errors go where its output goes. `more` is Popen's."""
+    """Start a process in its own session, without input and with errors in its output. `more` is for Popen."""
     more |= {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 
 def read_number(control: socket.socket) -> int | None:
-    """The number of the process inside; blocks. None where bubblewrap ends without a sandbox, or takes too long.
+    """Return the id of the process inside, or None if bubblewrap ends without a sandbox or takes too long. Blocks.
 
-    All of its words are read: it ends when it cannot tell the rest. What was passed on has to be closed here.
+    The whole JSON text is read, because bubblewrap ends if it cannot write the rest. The inherited descriptors have to
+    be closed here before.
     """
     control.settimeout(START_S)
-    words = b""
+    info = b""
     with suppress(OSError):
-        while b"}" not in words and (more := control.recv(1024)):
-            words += more
-    found = re.search(rb'"child-pid": (\d+)', words)
-    if found is None:
+        while b"}" not in info and (data := control.recv(1024)):
+            info += data
+    match = re.search(rb'"child-pid": (\d+)', info)
+    if match is None:
         return None
-    return int(found[1])
+    return int(match[1])
 
 
-def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
-    """The error for a bubblewrap that could not make its sandbox; ends it, if it lives."""
+def sandbox_error(process: subprocess.Popen[bytes]) -> NoSandbox:
+    """Return the error for a bubblewrap that could not make its sandbox, and kill it if it lives."""
     process.kill()
-    said, _ = process.communicate()
-    why = said[:1024].decode(errors="replace").strip() or "it did not begin in time"
-    return NoSandbox(f"bubblewrap cannot make a sandbox here: {why}", next_step=NEXT_STEP)
+    output, _ = process.communicate()
+    reason = output[:1024].decode(errors="replace").strip() or "it did not begin in time"
+    return NoSandbox(f"bubblewrap cannot make a sandbox here: {reason}", next_step=NEXT_STEP)

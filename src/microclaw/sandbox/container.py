@@ -1,7 +1,7 @@
-"""A job in an image of Podman or Docker: for machines without bubblewrap. Both get the same words.
+"""A job in an image of Podman or Docker, for machines without bubblewrap. Both get the same arguments.
 
-The engine holds it to memory and processes, without a network; its folder is one of this host, and is measured.
-The image must be there already: none is fetched.
+The engine limits memory and processes and gives no network; the job's folder is on this host, and its size is measured.
+The image has to be there already: none is downloaded.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ MEASURE_S: Final = 0.2
 _PROXY: Final = "/run/microclaw-proxy"
 _RELAY: Final = "/run/microclaw-relay.py"
 _TMPFS: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108
-"""Podman makes these beside a read-only root, of any size, if nobody says how large."""
-_OF_ENGINE: Final = (
+"""Podman mounts these beside a read-only root, without a limit unless their size is given."""
+_ENGINE_VARIABLES: Final = (
     *("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"),
     *("DOCKER_TLS_VERIFY", "CONTAINER_HOST"),
 )
@@ -50,7 +50,7 @@ _OF_ENGINE: Final = (
 
 @dataclass(slots=True)
 class Container:
-    """A job that runs: the engine's client, and the folder of this machine that is the job's."""
+    """A running job: the engine's client, and the job's folder on this machine."""
 
     process: subprocess.Popen[bytes]
     folder: int
@@ -65,48 +65,59 @@ class Container:
         return self.process.poll() is not None
 
     def usage(self, limits: SandboxLimits) -> Usage:
-        """Of its disk alone, and from time to time: it means to look at every file. The rest the engine holds."""
+        """Return the use of its disk only; the engine holds the other limits.
+
+        It is measured every MEASURE_S, because that looks at every file.
+        """
         if time.monotonic() - self._measured_s > MEASURE_S:
-            size, files = _size_of(self.place)
-            is_full = size > limits.disk_bytes
-            self._measured_s, self._measured = time.monotonic(), Usage(is_full, is_full or files > MOST_FILES)
+            size_bytes, file_count = _measure_folder(self.place)
+            is_full = size_bytes > limits.disk_bytes
+            has_too_many_files = file_count > MOST_FILES
+            self._measured = Usage(is_full=is_full, is_over=is_full or has_too_many_files)
+            self._measured_s = time.monotonic()
         return self._measured
 
     def kill(self) -> None:
-        """Does not wait, and tries again where it did not help. Killing the engine's client would not kill it."""
-        if not (self.is_dead() or (self._killing is not None and self._killing.is_alive())):
-            self._killing = threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True)
-            self._killing.start()
+        """Kill the container without waiting; call it again if the job still lives.
+
+        The engine has to do it: killing the engine's client does not kill the container.
+        """
+        is_killing = self._killing is not None and self._killing.is_alive()
+        if self.is_dead() or is_killing:
+            return
+        self._killing = threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True)
+        self._killing.start()
 
     def close(self) -> None:
-        """Kill it if it lives, and remove what it had. Blocks."""
+        """Kill it if it lives, and remove the container and its folder. Blocks."""
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         engine_does(self.engine, "rm", "--force", self.name)
-        with self.process:  # its output is not read to its end: a process of the engine's may hold it
+        # The output is not read to its end, because a process of the engine may keep it open.
+        with self.process:
             self.process.kill()
         os.close(self.folder)
-        # By the system's own programs: some of it may be shut, or lie too deep for shutil.
+        # With the system's own programs: some folders may be unreadable, or too deep for shutil.
         engine_does("/bin/chmod", "-R", "u+rwx", "--", str(self.place))
         engine_does("/bin/rm", "-rf", "--", str(self.place))
 
 
 @functools.cache
 def container_engine(image: str) -> str:
-    """The path of the first engine that runs and has the image. Raises NoSandbox."""
-    found = [path for name in ENGINES if (path := shutil.which(name)) is not None]
-    for path in found:
+    """Return the path of the first engine that runs and has the image. Raises NoSandbox."""
+    paths = [path for path in map(shutil.which, ENGINES) if path is not None]
+    for path in paths:
         if engine_does(path, "image", "inspect", image):
             return path
-    if not found:
+    if not paths:
         raise NoSandbox("neither podman nor docker is installed", next_step="install podman or docker")
-    name = Path(found[0]).name
+    name = Path(paths[0]).name
     raise NoSandbox(f"{name} does not run, or has no image {image}", next_step=f"{name} pull {image}")
 
 
 def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> Container:
-    """Start it with a folder inside of `folder`, with the job's files in it. Blocks. Raises NoSandbox."""
+    """Start a container whose job has a folder in `folder` with the job's files. Blocks. Raises NoSandbox."""
     place = folder / "job"
     name = f"microclaw-job-{secrets.token_hex(8)}"
     words = engine_words(engine, image, name, job, place)
@@ -119,89 +130,114 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
         if user is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
-        held = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return Container(in_session(words, engine_environment()), held, engine, name, place)
+            process = in_session(words, engine_environment())
         except BaseException:
-            os.close(held)
+            os.close(descriptor)
             raise
+        return Container(process, descriptor, engine, name, place)
     except OSError as exc:
         raise NoSandbox(f"a container cannot be started: {exc}", next_step="microclaw doctor") from exc
 
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
-    """The command that starts the container and stays until it ends. NoSandbox for a path that no engine takes."""
+    """Return the command that starts a container and ends with it. Raises NoSandbox for a path that engines refuse."""
     command = job.command
-    most = job.limits
-    seconds = int(job.limits.cpu_s) + 1
+    limits = job.limits
+    seconds = int(limits.cpu_s) + 1
     words = ["--name", name, "--workdir", HOME, *mount(place, HOME)]
     if job.proxy_socket is not None:
         words += [*mount(job.proxy_socket, _PROXY), *mount(RELAY_SOURCE, _RELAY, read_only=True)]
         command = with_relay(job, _RELAY, _PROXY)
-    words += ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
+    words += ["--ipc", "private", "--hostname", "job", "--pids-limit", str(limits.processes), "--cpus", "1"]
     words += ["--oom-score-adj", "1000"]
-    words += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
-    words += ["--shm-size", str(most.disk_bytes)]
-    words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]
-    for kind, value in (("cpu", seconds), ("fsize", most.disk_bytes), ("nofile", 256), ("core", 0)):
+    words += ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)]
+    words += ["--shm-size", str(limits.disk_bytes)]
+    for mount_point in _TMPFS:
+        words += ["--tmpfs", f"{mount_point}:rw,nosuid,nodev,size={limits.disk_bytes}"]
+    for kind, value in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
         words += ["--ulimit", f"{kind}={value}:{value}"]
-    return run_words(engine, image, command, environment_of(job), words, job_user())
+    return run_words(engine, image, command, environment=environment_of(job), options=words, user=job_user())
 
 
 def run_words(
-    engine: str, image: str, command: Sequence[str], environment: dict[str, str], options: list[str], user: int | None
+    engine: str,
+    image: str,
+    command: Sequence[str],
+    *,
+    environment: dict[str, str],
+    options: list[str],
+    user: int | None,
 ) -> list[str]:
-    """The words of every container here: no network, a read-only image, no rights, and never root's user unless this
-    host is. `user` None is the host's own; `options` are the engine's further words."""
-    if user is None:
-        ids = f"{os.getuid()}:{os.getgid()}"
-    else:
+    """Return the command of a container: no network, a read-only image, no rights, and root only if this host is root.
+
+    `user` None: the user of this host. `options`: further arguments for the engine.
+    """
+    ids = f"{os.getuid()}:{os.getgid()}"
+    if user is not None:
         ids = f"{user}:{user}"
     words = [engine, "run", "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
     words += ["--security-opt", "no-new-privileges", "--user", ids, *options]
     if user is None and Path(engine).name == "podman":
         words += ["--userns=keep-id"]
-    words += [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
+    for variable, value in environment.items():
+        words += ["--env", f"{variable}={value}"]
     return [*words, "--entrypoint", command[0], image, *command[1:]]
 
 
 def mount(source: Path, target: str, *, read_only: bool = False) -> tuple[str, str]:
-    """The words for it. Raises NoSandbox for a path that no engine takes."""
+    """Return the arguments for a mount. Raises NoSandbox for a path that engines cannot mount."""
     if any(char in str(source) for char in ',"\n'):
-        text = f"a container cannot be given {source}: its name has a comma or a quotation mark"
+        text = f"a container cannot mount {source}: its name has a comma or a quotation mark"
         raise NoSandbox(text, next_step="choose another folder for the home (--home)")
-    return "--mount", f"type=bind,source={source},target={target}{',readonly' if read_only else ''}"
+    options = f"type=bind,source={source},target={target}"
+    if read_only:
+        options += ",readonly"
+    return "--mount", options
 
 
 def engine_environment() -> dict[str, str]:
-    """The part of the host's environment that an engine's client needs."""
-    return {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
+    """Return the part of the host's environment that an engine's client needs."""
+    return {name: os.environ[name] for name in _ENGINE_VARIABLES if name in os.environ}
 
 
 def engine_does(*command: str) -> bool:
-    """Run an engine, or what removes its leavings: False where it fails, or does not answer in time."""
-    with suppress(OSError, subprocess.TimeoutExpired):
-        quiet = subprocess.DEVNULL
-        environment = engine_environment()
-        done = subprocess.run(command, env=environment, stdin=quiet, capture_output=True, timeout=PROBE_S, check=False)
-        return done.returncode == 0
-    return False
+    """Run a command of an engine, or one that cleans up after it. Return False if it fails or takes over PROBE_S."""
+    try:
+        finished = subprocess.run(
+            command,
+            env=engine_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return finished.returncode == 0
 
 
-def _size_of(place: Path) -> tuple[int, int]:
-    """Bytes on the disk and the number of names in it, counted until there are too many. What vanishes meanwhile has no
-    size, and what cannot be looked at (it shuts others out, or lies below 4,096 bytes of folders) is too many names."""
-    size = 0
-    files = -1
-    left = [place]
-    while left and files <= MOST_FILES:
-        path = left.pop()
+def _measure_folder(folder: Path) -> tuple[int, int]:
+    """Return the bytes on the disk and the number of names in a folder, counted until there are too many.
+
+    A file that vanishes meanwhile counts nothing. One that cannot be read (its folder is closed, or its path is longer
+    than 4,096 bytes) counts as too many names.
+    """
+    size_bytes = 0
+    # The folder itself is not counted.
+    file_count = -1
+    pending = [folder]
+    while pending and file_count <= MOST_FILES:
+        path = pending.pop()
         try:
-            found = path.lstat()
-            if stat.S_ISDIR(found.st_mode):
-                left += path.iterdir()
-            size = size + found.st_blocks * 512
-            files = files + 1
-        except OSError as problem:
-            files += 0 if isinstance(problem, FileNotFoundError | NotADirectoryError) else MOST_FILES + 1
-    return size, files
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                pending += path.iterdir()
+            size_bytes += status.st_blocks * 512
+            file_count += 1
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:
+            file_count += MOST_FILES + 1
+    return size_bytes, file_count

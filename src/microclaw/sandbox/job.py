@@ -10,22 +10,24 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct, field
 
 Ending: TypeAlias = Literal[
-    "ended",  # by itself: `exit_code` says how
+    # By itself, with `exit_code`.
+    "ended",
     "timed_out",
     "out_of_memory",
     "too_much_output",
     "disk_full",
-    "killed",  # by a signal that is none of the above: `exit_code` is its number, negative
+    # By another signal; `exit_code` is its negative number.
+    "killed",
 ]
 HOME: Final = "/job"
 RELAY_PORT: Final = 8118
 RELAY_SOURCE: Final = Path(__file__).with_name("relay.py")
-SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a job sees of this machine
+SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 MOST_FILES: Final = 20_000
 
 
 class SandboxLimits(Struct, frozen=True, kw_only=True):
-    """Of one job and all of its processes together. Times in seconds, sizes in bytes."""
+    """The limits of one job, for all of its processes together."""
 
     wall_s: float = 60.0
     cpu_s: float = 60.0
@@ -36,11 +38,11 @@ class SandboxLimits(Struct, frozen=True, kw_only=True):
 
 
 class SandboxJob(Struct, frozen=True, kw_only=True):
-    """One command and what it sees.
+    """One command and its files.
 
-    `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
-    without `..`, and no links. `proxy_socket` is where relay.py sends a socket for the egress
-    proxy; without it there is no network.
+    `files` are put into its folder before it starts, `keep` are the names of files to take out of it afterwards; names
+    are relative and without `..`, and links are not followed. `proxy_socket` is the socket to which relay.py sends the
+    one for the egress proxy; without it the job has no network.
     """
 
     command: Sequence[str]
@@ -51,9 +53,11 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
 
 
 class SandboxEnd(Struct, kw_only=True):
-    """The end of a job, filled in while it runs. `kept` are the files that `keep` named and that are there; `refused`
-    says of the others why (not there, no plain file, too large). `reason` is why it was ended early, with the setting.
-    Peaks are None where the kernel does not tell."""
+    """The end of a job, filled in while it runs.
+
+    `kept` are the files of `keep` that were taken; `refused` says why the others were not (missing, not a plain file,
+    too large). `reason` says why the job was ended early, with the setting. Peaks are None if the kernel reports none.
+    """
 
     ending: Ending = "ended"
     exit_code: int = 0
@@ -66,8 +70,10 @@ class SandboxEnd(Struct, kw_only=True):
 
 
 class Usage(Struct, frozen=True):
-    """Of all processes of a job together; zeros where only an engine knows. `is_full`: its disk has no room left, and
-    `is_over`: it has to be ended for what it took of it."""
+    """The use of all processes of a job together; 0 for what only a container engine knows.
+
+    `is_full`: its disk has no room left. `is_over`: the job has to be ended, because it uses too much of its disk.
+    """
 
     is_full: bool = False
     is_over: bool = False
@@ -77,25 +83,26 @@ class Usage(Struct, frozen=True):
 
 
 def job_user() -> int | None:
-    """The user of a job outside of its sandbox; None is the host's own.
+    """Return the id of a job's user outside of its sandbox, or None for the user of this host.
 
-    A job of a host of root's is a user that owns nothing: the kernel counts no processes of root's against a limit, and
-    lets root's own write its settings in /proc, whatever rights they gave up.
+    If this host runs as root, the job is a user that owns nothing: the kernel does not count root's processes against a
+    limit, and lets them write its settings in /proc even if they gave up their rights.
     """
-    return 60666 if os.geteuid() == 0 else None  # a number that neither Debian nor systemd gives away
+    # Neither Debian nor systemd assigns this number.
+    return 60666 if os.geteuid() == 0 else None
 
 
 def environment_of(job: SandboxJob) -> dict[str, str]:
-    """All that a job's processes find in their environment."""
-    given = {"PATH": SYSTEM_PATH, "HOME": HOME, "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}  # noqa: S108
+    """Return the whole environment of a job's processes."""
+    environment = {"PATH": SYSTEM_PATH, "HOME": HOME, "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}  # noqa: S108
     if job.proxy_socket is not None:
         proxy = f"http://127.0.0.1:{RELAY_PORT}"
         names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-        given |= {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
-        given |= dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
-    return given
+        environment |= {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
+        environment |= dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
+    return environment
 
 
 def with_relay(job: SandboxJob, relay: str, socket: str) -> list[str]:
-    """The command behind relay.py, which starts first and becomes it."""
+    """Return the job's command behind relay.py, which runs first and then becomes the command."""
     return ["python3", "-I", "-S", relay, str(RELAY_PORT), socket, *job.command]

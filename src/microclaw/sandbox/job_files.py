@@ -1,7 +1,7 @@
-"""The names of a job's files, and what it left behind, taken out. No link is followed.
+"""Checks the names of a job's files, and takes files out of its folder. No link is followed.
 
-It goes by a descriptor of the folder, part by part: what a job leaves behind may be a link to a file of this host, a
-device, a pipe that never ends, or a name with `..`.
+Files are opened from a descriptor of the folder, part by part: a job may leave a link to a file of this host, a device,
+a pipe that never ends, or a name with `..`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from microclaw.text import without_marks
 MAX_NAME_BYTES: Final = 200
 MAX_PARTS: Final = 4
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
-PAGE: Final = 4096  # the most that a file takes on a disk beyond its size
+# The most bytes that a file takes on a disk beyond its size.
+PAGE: Final = 4096
 _BLOCK: Final = 1 << 20
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_DIRECTORY say of one
+# The errors of O_NOFOLLOW and O_DIRECTORY for a link.
+_LINK_ERRORS: Final = (errno.ENOTDIR, errno.ELOOP)
 
 
 def checked_parts(name: str) -> tuple[str, ...]:
-    """The parts of a plain relative name, as `plot.png` or `out/plot.png`. Raises TaskRefused for any other."""
+    """Return the parts of a relative name such as `out/plot.png`. Raises TaskRefused for any other name."""
     parts = tuple(name.split("/"))
     is_long = len(name.encode(errors="replace")) > MAX_NAME_BYTES or len(parts) > MAX_PARTS
     if is_long or not all(_PART.fullmatch(without_marks(part)) for part in parts):
         raise TaskRefused(
-            f"{name[:80]!r} is no name of a task's file",
+            f"{name[:80]!r} is not a valid file name of a task",
             next_step="letters, digits, spaces and ._-()+@=, with / between, none beginning with a dot; "
             f"at most {MAX_NAME_BYTES} bytes in {MAX_PARTS} parts",
         )
@@ -43,57 +45,69 @@ def checked_parts(name: str) -> tuple[str, ...]:
 
 
 def check_job(job: SandboxJob) -> None:
-    """Raises TaskRefused for a wrong name, or for files that its disk does not hold."""
+    """Raise TaskRefused for an invalid file name, or for files that are larger than the job's disk."""
     for name in (*job.files, *job.keep):
         checked_parts(name)
     if sum(len(content) + PAGE for content in job.files.values()) > job.limits.disk_bytes:
-        raise TaskRefused("code and files are larger than its disk", next_step="give it less, or raise tasks.disk_mb")
+        raise TaskRefused("code and files are larger than its disk", next_step="send less, or raise tasks.disk_mb")
 
 
 def take_files(
     names: Sequence[str], folder: int, place: Path, limit: int
 ) -> tuple[Mapping[str, Path], Mapping[str, str]]:
-    """Copy what is there of `names` into `place`, which is made; also why the others are refused.
+    """Copy files into `place`, which is created; return the copies, and for the other names the reason.
 
-    To be called when no process of the job lives. Together they are at most `limit` bytes.
+    Call it when no process of the job lives. The copies have up to `limit` bytes together.
     """
     kept: dict[str, Path] = {}
     refused: dict[str, str] = {}
-    left = limit
+    left_bytes = limit
     for name in names:
         parts = checked_parts(name)
         target = place.joinpath(*parts)
         try:
-            left -= _take(folder, parts, target, left)
+            left_bytes -= _copy_file(folder, parts, target, left_bytes)
             kept[name] = target
         except FileNotFoundError:
             refused[name] = "it was not written"
         except OSError as problem:
-            is_link = problem.errno in _LINK_ON_ITS_WAY
-            refused[name] = "a link or no folder on its way" if is_link else problem.strerror or str(problem)
+            refused[name] = problem.strerror or str(problem)
+            if problem.errno in _LINK_ERRORS:
+                refused[name] = "its path has a link, or a file in place of a folder"
     return kept, refused
 
 
-def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
-    """Its size. Raises OSError, which says why it is not taken."""
+def _copy_file(folder: int, parts: tuple[str, ...], target: Path, max_bytes: int) -> int:
+    """Copy one file and return its size. Raises OSError with the reason if the file may not be taken."""
     with ExitStack() as opened:
-        for part, flags in (*((part, _FOLDER) for part in parts[:-1]), (parts[-1], _FILE)):
-            folder = os.open(part, flags, dir_fd=folder)
-            opened.callback(os.close, folder)
-        what = os.fstat(folder)
-        if not stat.S_ISREG(what.st_mode):
-            raise OSError("it is no plain file")
-        if what.st_nlink != 1:
-            raise OSError("it has a second name (a hard link)")
-        if what.st_size > left:
-            raise OSError(f"it is too large ({what.st_size} bytes)")
+        descriptor = folder
+        for part in parts[:-1]:
+            descriptor = os.open(part, _FOLDER, dir_fd=descriptor)
+            opened.callback(os.close, descriptor)
+        source = os.open(parts[-1], _FILE, dir_fd=descriptor)
+        opened.callback(os.close, source)
+        size_bytes = _check_file(source, max_bytes)
         target.parent.mkdir(parents=True, exist_ok=True)
-        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # a mode of ours: the job's may be setuid
+        # With a mode of ours, because the job's own may be setuid.
+        copy_descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(out, "wb") as copy:
-                for at in range(0, what.st_size, _BLOCK):  # no more: a job that an engine left running may still write
-                    copy.write(os.read(folder, min(_BLOCK, what.st_size - at)))
+            with os.fdopen(copy_descriptor, "wb") as copy:
+                # Only that size: a job that an engine left running may still write.
+                for offset in range(0, size_bytes, _BLOCK):
+                    copy.write(os.read(source, min(_BLOCK, size_bytes - offset)))
                 return copy.tell()
         except OSError:
             target.unlink(missing_ok=True)
             raise
+
+
+def _check_file(descriptor: int, max_bytes: int) -> int:
+    """Return the size of a plain file. Raises OSError for another kind, a hard link, or a larger file."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is not a plain file")
+    if status.st_nlink != 1:
+        raise OSError("it has a second name (a hard link)")
+    if status.st_size > max_bytes:
+        raise OSError(f"it is too large ({status.st_size} bytes)")
+    return status.st_size

@@ -1,8 +1,9 @@
-"""Landlock (since Linux 5.13): a program sees only the files it is given, without namespaces. For compilers and speech
-engines alone: it hides less than bubblewrap does, so that no code of the agent's runs under it.
+"""Landlock (since Linux 5.13): a program sees only the files that it is given, without namespaces.
 
-As a script this file restricts its own process and becomes the program. It is run by `python -I -S`, so that it costs
-little before each sentence of a speech engine, and imports nothing of the project.
+It hides less than bubblewrap does, so only compilers and speech engines run under it, never code of the agent.
+
+As a script this file restricts its own process and becomes the program. It runs as `python -I -S` and imports nothing
+of the project, because it starts before each sentence of a speech engine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _SECCOMP_MODE_FILTER = 2
 
 
 def landlock_version() -> int:
-    """0 where the kernel has none, or it is switched off."""
+    """Return the version of the kernel's Landlock, or 0 if it has none or has it switched off."""
     if platform.system() != "Linux":
         return 0
     return max(0, int(libc().syscall(_CREATE, None, 0, _VERSION_FLAG)))
@@ -53,13 +54,16 @@ def landlock_version() -> int:
 def landlock_words(
     command: Sequence[str], readable: Iterable[Path], directory: Path | None, filtered: bytes | None
 ) -> list[str]:
-    """The words of a process that restricts itself and becomes the command: it reads what is `readable`, and has all
-    rights in `directory`. It has to be the leader of its process group."""
-    plan = {
-        "readable": [str(path) for path in readable],  # not /proc: others' environments are in it
-        "directory": None if directory is None else str(directory),
-        "filtered": None if filtered is None else filtered.hex(),
-    }
+    """Return the command line of a process that restricts itself and becomes the command.
+
+    It may read `readable` and has all rights in `directory`. It has to be the leader of its process group. `readable`
+    must not have /proc, which shows the environment of other processes.
+    """
+    plan: dict[str, Any] = {"readable": [str(path) for path in readable], "directory": None, "filtered": None}
+    if directory is not None:
+        plan["directory"] = str(directory)
+    if filtered is not None:
+        plan["filtered"] = filtered.hex()
     return [sys.executable, "-I", "-S", __file__, json.dumps(plan), *command]
 
 
@@ -69,25 +73,21 @@ def libc() -> Any:
 
 
 def _restrict(readable: Sequence[str], directory: str | None, filtered: str | None) -> None:
-    """Forever, for this thread and what it starts."""
+    """Restrict this thread, and the processes that it starts, for the rest of their lives. Raises OSError."""
     version = landlock_version()
     every = _ALL_FILES
     for since, bit in _SINCE:
-        every |= bit if version >= since else 0
-    rules = [*((path, _READ) for path in readable), *((path, _READ_FILE | _WRITE_FILE) for path in DEVICES)]
+        if version >= since:
+            every |= bit
+    rules = [(path, _READ) for path in readable]
+    rules += [(path, _READ_FILE | _WRITE_FILE) for path in DEVICES]
     if directory is not None:
         rules.append((directory, every))
-    fields = struct.pack("=QQQ", every, _NETWORK, _SCOPES)[: 24 if version >= 6 else 16 if version >= 4 else 8]
+    fields = struct.pack("=QQQ", every, _NETWORK, _SCOPES)[: _attribute_bytes(version)]
     ruleset = called(libc().syscall(_CREATE, fields, len(fields), 0))
-    for path, allowed in rules:
+    for path, rights in rules:
         if os.access(path, os.F_OK):
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            if stat.S_ISDIR(os.fstat(place).st_mode):
-                possible = allowed
-            else:
-                possible = allowed & _OF_FILES
-            called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", possible, place), 0))
-            os.close(place)
+            _allow(ruleset, path, rights)
     called(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     called(libc().syscall(_RESTRICT, ruleset, 0))
     os.close(ruleset)
@@ -97,8 +97,27 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: str | No
         called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
 
 
+def _attribute_bytes(version: int) -> int:
+    """Return how much of struct landlock_ruleset_attr a version knows: files, then network, then scopes."""
+    if version >= 6:
+        return 24
+    if version >= 4:
+        return 16
+    return 8
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    """Add a rule for a path. Raises OSError."""
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    # The kernel refuses rights of folders for a file.
+    if not stat.S_ISDIR(os.fstat(place).st_mode):
+        rights &= _OF_FILES
+    called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place), 0))
+    os.close(place)
+
+
 def called(result: int) -> int:
-    """The result of a system call. Raises OSError."""
+    """Return the result of a system call. Raises OSError if it failed."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

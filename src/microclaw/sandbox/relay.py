@@ -1,10 +1,10 @@
-"""Runs inside of a sandbox: the host's proxy listens at 127.0.0.1:PORT of this network. Then it becomes the command.
+"""Runs inside of a sandbox: it lets the host's proxy listen at 127.0.0.1:PORT here, and becomes the command.
 
     python3 -I -S relay.py PORT SOCKET COMMAND...
 
-The socket that listens is made here, where its network is, and sent to SOCKET: a path, or the number of a descriptor
-(O_PATH) where it has no name in here. The command gets neither. Plain CPython of any supported version, nothing of ours
-is there. What the command may reach, the proxy decides.
+The listening socket is made here, in the network of the sandbox, and sent to SOCKET: a path, or the number of a
+descriptor (O_PATH) if the socket has no name in here. The command gets neither. This file runs on plain CPython of any
+supported version, and imports nothing of the project. The proxy decides which places the command may reach.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import sys
 
 
 def main(port: str, proxy: str, command: list[str]) -> None:
-    """Errors end the job."""
+    """Send the listening socket, then become the command. Errors end the job."""
+    path = proxy
     if proxy.isdigit():
         path = f"/proc/self/fd/{proxy}"
-    else:
-        path = proxy
     family = socket.AF_UNIX
     with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(family, socket.SOCK_DGRAM) as link:
         link.connect(path)

@@ -1,4 +1,4 @@
-"""Runs one job in the sandbox from its start to its end. It knows no tasks, no people and no policy."""
+"""Runs one job in the sandbox from its start to its end. It does not know tasks, people or policies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, Usage, job_use
 from microclaw.sandbox.job_files import check_job, take_files
 
 Serve: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
-"""Serves at a socket that listens, until it is cancelled."""
+"""Serves at a listening socket until it is cancelled."""
 AUTO: Final = SandboxSettings()
 LOOK_S: Final = 0.02
 _BLOCK: Final = 64 << 10
@@ -38,14 +38,14 @@ _log = logging.getLogger(__name__)
 
 
 class Backend(Struct, frozen=True):
-    """The way in which jobs are shut off here. `text` is for people; `start` blocks, and raises NoSandbox."""
+    """The way in which jobs are isolated here. `text` is for people; `start` blocks, and may raise NoSandbox."""
 
     text: str
     start: Callable[[SandboxJob, Path], wrapped_job.Wrapped | Container]
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
-    """The backend that runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
+    """Return the backend that runs jobs here, after one try of it. Blocks for some milliseconds. Raises NoSandbox."""
     if settings.backend == "off":
         raise NoSandbox(
             "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"
@@ -58,12 +58,12 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             except NoSandbox as exc:
                 reasons.append(exc.message)
                 step = exc.next_step if settings.backend == name else NEXT_STEP
-    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=step)
+    raise NoSandbox(f"this machine has no sandbox to run code in: {'; '.join(reasons)}", next_step=step)
 
 
 @functools.cache
 def _by_bubblewrap() -> Backend:
-    """Tried once. Raises NoSandbox where it makes no sandbox."""
+    """Return bubblewrap as the backend, tried once. Raises NoSandbox if it does not work here."""
     if bubblewrap() is None:
         raise NoSandbox("bubblewrap is not installed", next_step=NEXT_STEP)
     try:
@@ -71,9 +71,10 @@ def _by_bubblewrap() -> Backend:
             if started.process.wait(START_S) != 0:
                 raise NoSandbox("bubblewrap cannot start a program here", next_step=NEXT_STEP)
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise NoSandbox(f"bubblewrap cannot be used here: {problem}", next_step=NEXT_STEP) from problem
-    scope = "a" if wrapped_job.has_scope() else "no"
-    return Backend(f"bubblewrap, with {scope} systemd scope for each job", lambda job, _folder: wrapped_job.start(job))
+        raise NoSandbox(f"bubblewrap does not work here: {problem}", next_step=NEXT_STEP) from problem
+    article = "a" if wrapped_job.has_scope() else "no"
+    text = f"bubblewrap, with {article} systemd scope for each job"
+    return Backend(text, lambda job, _folder: wrapped_job.start(job))
 
 
 def _by_container(image: str) -> Backend:
@@ -89,35 +90,42 @@ async def run_sandboxed(
     settings: SandboxSettings = AUTO,
     proxy: Serve | None = None,
 ) -> SandboxEnd:
-    """Run it to its end. `folder` is private to this job; kept files end up in `folder/"files"`.
+    """Run a job to its end. `folder` is private to this job; the files that it keeps are put into `folder/"files"`.
 
-    `on_output` is called with what it prints, in order, up to the limit. `proxy` is the egress proxy, which then
-    listens in the job's network; without it there is no network. Cancelling kills every process of the job and returns
-    when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
+    `on_output` is called with the output, in order, up to the limit. `proxy` is the egress proxy, which listens in the
+    job's network; without it the job has no network. A cancellation kills every process of the job, and is raised when
+    they are dead. Raises NoSandbox if this machine has no sandbox, TaskRefused for an invalid job.
     """
     check_job(job)
     async with _with_proxy(job, proxy) as job:
-        starting = asyncio.ensure_future(asyncio.to_thread(lambda: sandbox_backend(settings).start(job, folder)))
-        try:
-            started = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with suppress(Exception):
-                await asyncio.to_thread((await starting).close)
-            raise
+        started = await _start(job, folder, settings)
         assert started.process.stdout is not None
         run = _Run(job, started, started.process.stdout.fileno(), on_output)
         try:
             await run.until_dead()
             return await asyncio.to_thread(run.ended, folder)
         finally:
-            asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
+            # Another job soon gets the number of this descriptor.
+            asyncio.get_running_loop().remove_reader(run.pipe)
             started.kill()
             await asyncio.shield(asyncio.to_thread(run.close))
 
 
+async def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:
+    """Start the job in a thread. If this is cancelled, the job is closed once it has started."""
+    starting = asyncio.ensure_future(asyncio.to_thread(lambda: sandbox_backend(settings).start(job, folder)))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            started = await starting
+            await asyncio.to_thread(started.close)
+        raise
+
+
 @asynccontextmanager
 async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[SandboxJob]:
-    """The job with a unix socket of its user's for relay.py, whose first word, sent before the job begins, is taken."""
+    """Give the job a unix socket for relay.py, and serve at the socket that relay.py sends before the job begins."""
     if proxy is None:
         yield job
         return
@@ -126,20 +134,23 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
 
     def take_socket() -> None:
         loop.remove_reader(listener)
-        _, found, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
-        listener.close()  # of a container's job, which could send more
-        if not found:
+        _, descriptors, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
+        # The job of a container could send more.
+        listener.close()
+        if not descriptors:
             _log.warning("no free descriptor: a task's connections are refused")
-        for one in found:
-            at = taken.enter_context(socket.socket(fileno=one))
-            serving.append(loop.create_task(proxy(at), name="proxy of a job"))
+        for descriptor in descriptors:
+            listening = sockets.enter_context(socket.socket(fileno=descriptor))
+            serving.append(loop.create_task(proxy(listening), name="proxy of a job"))
 
     with (
         TemporaryDirectory(prefix="microclaw-") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
-        ExitStack() as taken,  # closes also the socket of a proxy that ended before it began
+        # It also closes the socket of a proxy whose task ended before it began.
+        ExitStack() as sockets,
     ):
-        path = Path(folder, "proxy.sock")  # as short as the kernel wants it
+        # The kernel allows only short paths.
+        path = Path(folder, "proxy.sock")
         listener.bind(str(path))
         user = job_user()
         if user is not None:
@@ -150,8 +161,8 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
         finally:
             if listener.fileno() >= 0:
                 loop.remove_reader(listener)
-            for one in serving:
-                one.cancel()
+            for task in serving:
+                task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
 
 
@@ -164,32 +175,34 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
+    # A thread of its own, because other work may keep the loop's threads busy.
     watch: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "watch of a job"))
-    """A thread of its own: others' work may fill the loop's."""
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until_dead(self) -> None:
-        """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
+        """Pass its output on and hold it to its limits until all of its processes are dead and all output is read."""
         os.set_blocking(self.pipe, False)
         asyncio.get_running_loop().add_reader(self.pipe, self._on_output)
         await self._watch()
         await self._closed.wait()
 
     def close(self) -> None:
-        """Free what the job had, once nothing looks at it any more. Blocks."""
+        """Stop watching, and free the resources of the job. Blocks."""
         self.watch.shutdown()
         self.started.close()
 
     async def _watch(self) -> None:
-        """Look at it until it is dead. The pause is as long as a look took, which is for the job to decide."""
+        """Check its use until it is dead. The pause is as long as the check took, because a job can make that slow."""
         loop = asyncio.get_running_loop()
         closed_pause_s = 0.001
         while not self.started.is_dead():
-            looked_s = time.monotonic()
-            self._look(await loop.run_in_executor(self.watch, self.started.usage, self.job.limits))
-            took_s = time.monotonic() - looked_s
+            began_s = time.monotonic()
+            usage = await loop.run_in_executor(self.watch, self.started.usage, self.job.limits)
+            self._check_limits(usage)
+            took_s = time.monotonic() - began_s
             pause_s = max(LOOK_S, took_s)
-            if self._closed.is_set():  # it ends at once, or goes on without an output
+            # A job without output ends at once, or continues without it.
+            if self._closed.is_set():
                 await asyncio.sleep(max(closed_pause_s, took_s))
                 closed_pause_s = min(2 * closed_pause_s, LOOK_S)
                 continue
@@ -198,35 +211,48 @@ class _Run:
                     await self._closed.wait()
 
     def ended(self, folder: Path) -> SandboxEnd:
-        """Take the files out and say how it ended; when it is dead."""
+        """Take the files out of a dead job, and return how it ended."""
         code = self.started.process.wait()
-        limits = self.job.limits
         end = self.end
-        end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
-        # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
-        if 128 < code < 128 + 32:
-            number = code - 128
+        disk_bytes = self.job.limits.disk_bytes
+        end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", disk_bytes)
+        number = _signal_number(code)
+        if end.ending == "ended":
+            end.ending = self._ending(code, number)
         else:
-            number = max(0, -code)
-        if end.ending != "ended":
             number = number or signal.SIGKILL
-        elif number == signal.SIGXCPU:
-            end.ending = "timed_out"
-        elif number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.usage(limits).is_full)):
-            end.ending = "disk_full"
-        elif number:
-            end.ending = "killed"
-            if number == signal.SIGKILL:
-                end.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
         end.exit_code = -number or code
-        asked = "or less where less was asked for"
-        end.reason = end.reason or {
-            "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
-            "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
-            "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
-            "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), are too many or shut",
-        }.get(end.ending, "")
+        end.reason = end.reason or self._reason(number)
         return end
+
+    def _ending(self, code: int, number: int) -> Ending:
+        """Return how a job ended that this host did not stop: its exit code, and the number of its signal or 0."""
+        if number == signal.SIGXCPU:
+            return "timed_out"
+        if number == signal.SIGXFSZ:
+            return "disk_full"
+        if code != 0 and (self.is_full or self.started.usage(self.job.limits).is_full):
+            return "disk_full"
+        if number:
+            return "killed"
+        return "ended"
+
+    def _reason(self, number: int) -> str:
+        """Return why the job was ended, with the setting of the limit; empty if it ended by itself."""
+        limits = self.job.limits
+        match self.end.ending:
+            case "timed_out":
+                return f"more than {limits.wall_s:g} s (tasks.wall_s, or the limit of the request)"
+            case "out_of_memory":
+                return f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, or the limit of the request)"
+            case "too_much_output":
+                return f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)"
+            case "disk_full":
+                size_mb = limits.disk_bytes >> 20
+                return f"its files have more than {size_mb} MB (tasks.disk_mb), are too many or unreadable"
+            case "killed" if number == signal.SIGKILL:
+                return "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
+        return ""
 
     def _on_output(self) -> None:
         try:
@@ -237,14 +263,15 @@ class _Run:
             asyncio.get_running_loop().remove_reader(self.pipe)
             self._closed.set()
             return
-        left = self.job.limits.output_bytes - self.end.output_bytes
+        left_bytes = self.job.limits.output_bytes - self.end.output_bytes
         self.end.output_bytes += len(data)
-        if left < len(data):
+        if left_bytes < len(data):
             self._stop("too_much_output")
-        if left > 0:
-            self.on_output(data[:left])
+        if left_bytes > 0:
+            self.on_output(data[:left_bytes])
 
-    def _look(self, used: Usage) -> None:
+    def _check_limits(self, used: Usage) -> None:
+        """Note the peaks, and stop the job if it uses more than a limit."""
         limits = self.job.limits
         end = self.end
         end.cpu_s = max(end.cpu_s or 0.0, used.cpu_s) or None
@@ -259,8 +286,15 @@ class _Run:
         elif used.processes > limits.processes:
             self._stop("killed", f"more than {limits.processes} processes and threads (tasks.processes)")
 
-    def _stop(self, why: Ending, reason: str = "") -> None:
+    def _stop(self, ending: Ending, reason: str = "") -> None:
         if self.end.ending == "ended":
-            self.end.ending = why
+            self.end.ending = ending
             self.end.reason = reason
         self.started.kill()
+
+
+def _signal_number(code: int) -> int:
+    """Return the signal that killed a process, or 0. bubblewrap ends with 128 + N for signal N, as a shell does."""
+    if 128 < code < 128 + 32:
+        return code - 128
+    return max(0, -code)

@@ -1,11 +1,11 @@
-"""Filters of system calls as the kernel's classic BPF (seccomp(2)): what the table does not name is refused.
+"""Filters of system calls as the kernel's classic BPF (seccomp(2)): a call that the table does not name is refused.
 
-The table is chosen for CPython, node, sh and compilers, by running them. Left out on purpose, beside what needs rights:
+The table was made by running CPython, node, sh and compilers. Left out on purpose, beside calls that need rights:
 ptrace, process_vm_*, pidfd_getfd, unshare, setns, keyrings, bpf, perf_event_open, userfaultfd, io_uring, memfd_create
 (memory that no limit counts), System V and POSIX queues and shared memory, inotify, fanotify, priorities of others.
 
-A refused call fails with EPERM, as if the program had no right to it, or with ENOSYS where C libraries know an older
-call to fall back to. Calls of another architecture end the process.
+A refused call fails with EPERM, as if the program had no right to it, or with ENOSYS if C libraries fall back to an
+older call. Calls of another architecture end the process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _EAFNOSUPPORT = 97
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32: Final = 0x40000000
 _NEWER: Final = 450
-"""Calls from this number on are of 2022 and later: C libraries fall back to an older one on ENOSYS."""
+"""The first number of calls from 2022 and later: C libraries fall back to an older call on ENOSYS."""
 _CLONE_NEW: Final = 0x7E020080
 """CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET, _NEWTIME."""
 _WHOLE: Final = 0xFFFFFFFF
@@ -92,12 +92,14 @@ fremovexattr 199 16
 _NUMBERS: Final = {
     name: {"x86_64": x86, "aarch64": arm} for name, x86, arm in re.findall(r"(\w+) (\d+|-) (\d+|-)", _TABLE)
 }
-"""Name to numbers (Linux, syscall_64.tbl and include/uapi/asm-generic/unistd.h); "-" is not there."""
+"""Numbers by name (Linux, syscall_64.tbl and include/uapi/asm-generic/unistd.h); "-": there is no such call."""
 
 
 class _Check(Struct, frozen=True):
-    """The lower half of an argument, as far as `mask` goes, is one of `values`, else the call fails with `error`; with
-    `denies` it fails if it is one of them."""
+    """A condition on the lower 32 bits of an argument, after `mask`.
+
+    The call fails with `error` unless the result is one of `values`; with `denies` it fails if it is one of them.
+    """
 
     error: int
     argument: int = 0
@@ -109,55 +111,63 @@ class _Check(Struct, frozen=True):
 _TERMINAL: Final = (0x5401, 0x802C542A, 0x5413, 0x540F, 0x5410, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP, TIOCSPGRP, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, TIOCLINUX."""
 _PRCTL: Final = (1, 2, 3, 15, 16, 23, 29, 30, 36, 37, 38, 39, 41, 42, 0x53564D41)
-"""Names, a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides."""
+"""Names, a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides a process."""
 _STREAM = 1
 _DATAGRAM = 2
 _NODE: Final = (0, 0x1000, 0x8000)  # plain files and pipes
 _RULES: Final[Mapping[str, Sequence[_Check]]] = {
     "clone": [_Check(_EPERM, 0, _CLONE_NEW, [0])],
-    "clone3": [_Check(_ENOSYS)],  # its flags are in memory, where no filter sees them
-    "prlimit64": [_Check(_EPERM, 0, _WHOLE, [0])],  # its own limits
+    # Its flags are in memory, where a filter cannot see them.
+    "clone3": [_Check(_ENOSYS)],
+    # Only the limits of the caller.
+    "prlimit64": [_Check(_EPERM, 0, _WHOLE, [0])],
     "ioctl": [_Check(_ENOTTY, 1, _WHOLE, _TERMINAL)],
     "prctl": [_Check(_EPERM, 0, _WHOLE, _PRCTL)],
     "personality": [_Check(_EPERM, 0, _WHOLE, [0, _WHOLE])],
     "mknod": [_Check(_EPERM, 1, _FORMAT, _NODE)],
     "mknodat": [_Check(_EPERM, 2, _FORMAT, _NODE)],
     "socketpair": [_Check(_EAFNOSUPPORT, 0, _WHOLE, [1])],
-    # extended attributes, as of a file system without them: ls and cp go on
+    # Extended attributes fail as in a file system without them, so that ls and cp continue.
     **{name: [_Check(_ENOTSUP)] for name in _NUMBERS if name.endswith("xattr")},
 }
 _SHARED_WITHOUT_FILE: Final = (0x21, 0x23)
 """MAP_ANONYMOUS with MAP_SHARED or MAP_SHARED_VALIDATE, of MAP_TYPE and MAP_ANONYMOUS (linux/mman.h)."""
 _BUFFER_SIZES: Final = (7, 8, 32, 33, 73)
-"""SO_SNDBUF, SO_RCVBUF, both with FORCE, SO_RESERVE_MEM (asm-generic/socket.h); of every level, where they are rare."""
+"""SO_SNDBUF, SO_RCVBUF, both with FORCE, SO_RESERVE_MEM (asm-generic/socket.h); at every level of options."""
 _UNCOUNTED: Final[Mapping[str, Sequence[_Check]]] = {
     "mmap": [_Check(_EPERM, 3, 0x2F, _SHARED_WITHOUT_FILE, denies=True)],
     "setsockopt": [_Check(_EPERM, 2, _WHOLE, _BUFFER_SIZES, denies=True)],
     "fcntl": [_Check(_EPERM, 1, _WHOLE, [1031], denies=True)],  # F_SETPIPE_SZ
 }
-"""Memory that a job would hold and that its processes' sizes do not show."""
+"""Calls for memory that the sizes of a job's processes do not show."""
 _NO: Final = (_Check(_EPERM),)
 _OWN_NETWORK: Final = (
     _Check(_EAFNOSUPPORT, 0, _WHOLE, [1, 2, 10]),
     _Check(_EAFNOSUPPORT, 1, 0xF, [_STREAM, _DATAGRAM]),
 )
-"""Unix and IP sockets, none of them raw: what they reach is the sandbox's own network."""
+"""Unix and IP sockets, not raw ones: they reach only the sandbox's own network."""
 _NETWORK: Final = ("connect", "bind", "listen", "accept", "accept4")
-"""Not for a job without the egress proxy."""
+"""Calls that a job without the egress proxy may not make."""
 _ATTRIBUTES: Final = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat")
-"""Not for a program that Landlock alone shuts off: it does not guard modes and times of the files outside."""
+"""Calls that a program under Landlock may not make: Landlock does not protect modes and times of files outside."""
 
 
 def job_filter(machine: str, *, network: bool) -> bytes | None:
-    """The filter (struct sock_filter) of a job for `platform.machine()`; None for one that is not known here."""
-    rules = {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK if network else _NO}
-    return _filter(machine, () if network else _NETWORK, rules)
+    """Return the filter (struct sock_filter) of a job, or None if `machine` (`platform.machine()`) is not supported."""
+    rules = {**_RULES, **_UNCOUNTED, "socket": _NO}
+    without: Sequence[str] = _NETWORK
+    if network:
+        rules["socket"] = _OWN_NETWORK
+        without = ()
+    return _filter(machine, without, rules)
 
 
 @functools.cache
 def program_filter(machine: str) -> bytes | None:
-    """The filter of compilers and speech engines: no modes, owners or times of files, and none leaves its process
-    group, by whose number it is killed."""
+    """Return the filter of compilers and speech engines, or None as `job_filter` does.
+
+    They may not change modes, owners and times of files, nor leave their process group, which is killed as a whole.
+    """
     rules = {**_RULES, "socket": _NO, "setpgid": _NO, "setsid": _NO}
     return _filter(machine, (*_NETWORK, *_ATTRIBUTES), rules)
 
@@ -170,20 +180,24 @@ def _filter(machine: str, without: Collection[str], rules: Mapping[str, Sequence
         _instruction(_JUMP_EQUAL, _AUDIT[machine], 1, 0),
         _instruction(_RETURN, _KILL),
         _instruction(_LOAD, _NUMBER_AT),
-        *((_instruction(_JUMP_AT_LEAST, _X32, 0, 1), _instruction(_RETURN, _KILL)) if machine == "x86_64" else ()),
     ]
-    for name, of_machines in _NUMBERS.items():
-        number = of_machines[machine]
-        if number.isdigit() and name not in without:
-            part = [one for check in rules.get(name, ()) for one in _of_check(check)]
-            part.append(_instruction(_RETURN, _ALLOW))
-            program += [_instruction(_JUMP_EQUAL, int(number), 0, len(part)), *part]
+    if machine == "x86_64":
+        program += [_instruction(_JUMP_AT_LEAST, _X32, 0, 1), _instruction(_RETURN, _KILL)]
+    for name, numbers in _NUMBERS.items():
+        number = numbers[machine]
+        if not number.isdigit() or name in without:
+            continue
+        part: list[bytes] = []
+        for check in rules.get(name, ()):
+            part += _check_instructions(check)
+        part.append(_instruction(_RETURN, _ALLOW))
+        program += [_instruction(_JUMP_EQUAL, int(number), 0, len(part)), *part]
     program += [_instruction(_JUMP_AT_LEAST, _NEWER, 0, 1), _error(_ENOSYS), _error(_EPERM)]
     return b"".join(program)
 
 
-def _of_check(check: _Check) -> Iterator[bytes]:
-    """Leads to what comes behind it, or ends the call."""
+def _check_instructions(check: _Check) -> Iterator[bytes]:
+    """Yield instructions that continue behind them if the check passes, and otherwise end the call."""
     yield _instruction(_LOAD, _ARGUMENTS_AT + 8 * check.argument)
     yield _instruction(_AND, check.mask)
     for place, value in enumerate(check.values):

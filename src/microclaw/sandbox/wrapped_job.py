@@ -1,8 +1,8 @@
-"""A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
+"""A job in bubblewrap: its files, its folder and its limits.
 
-The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), and takes
-files out when no process lives any more. What all of its processes use is watched; where systemd makes a scope for it,
-the kernel has a bound besides that no moment between two looks can pass, and counts buffers of pipes and sockets, too.
+The folder of the job is a tmpfs that exists only inside; this host has a descriptor of it (/proc/PID/root), and takes
+files out when all processes are dead. The use of all processes together is watched. If systemd makes a scope for the
+job, the kernel enforces a bound as well, also between two checks, and counts buffers of pipes and sockets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -29,8 +29,8 @@ from microclaw.sandbox.bubblewrap import (
     START_S,
     Descriptors,
     common_words,
+    sandbox_error,
     waiting,
-    why_it_ended,
 )
 from microclaw.sandbox.job import (
     HOME,
@@ -49,21 +49,21 @@ CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Pat
 USER: Final = 1000
 RELAY: Final = "/run/relay.py"
 UNREADABLE: Final = "/dev/zero"
-"""A shared map of it is memory that no process's size shows."""
+"""A device that a job may not read: a shared map of it is memory that the size of no process shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
-"""Of this machine, among the system's programs: empty in a job."""
+"""Folders with settings of this machine among the system's programs; they are empty in a job."""
 SCOPE_S: Final = 10.0
-_OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
-_LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
+_SYSTEMD_VARIABLES: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_SHOW_SCOPE_LIMITS: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _RESIDENT: Final = b"VmRSS:"
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
-"""Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
+"""Lines of /proc/PID/status with memory that the resident size leaves out. Page tables can have any size."""
 _EXITING: Final = 0x4
-"""PF_EXITING of a thread's flags (linux/sched.h): it is ending, and uses no memory any more once none is shown."""
+"""PF_EXITING of a thread's flags (linux/sched.h): the thread is ending; if it shows no memory, it uses none."""
 _READINGS: Final = 4
-_LEAST: Final = ("nice", "-n", "19", "choom", "-n", "1000", "--")
-"""Others' work goes first, and the kernel takes a job's processes first when memory is short."""
+_LOW_PRIORITY: Final = ("nice", "-n", "19", "choom", "-n", "1000", "--")
+"""Lets other work go first, and makes the kernel kill a job's processes first if memory is short."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
@@ -72,49 +72,57 @@ _ETC: Final = {
 
 
 class Wrapped(Struct):
-    """A job that runs: bubblewrap, and descriptors of what it made."""
+    """A running job: bubblewrap, and descriptors of the job's parts."""
 
     process: subprocess.Popen[bytes]
+    # A pidfd of process 1 of the job: all of its processes end with that one.
     first: int
-    """A pidfd of process 1 of the job's processes: with it all of them end."""
     folder: int
     temporary: int
     shared: int
+    # The job's /proc, which lists only its processes.
     processes: int
-    """Its /proc, which lists the job's processes only."""
     exact_bytes: int = 0
+    # Processes, their page faults and resident bytes, when `exact_bytes` was summed.
     exact_state: tuple[list[str], int, int] = ([], 0, 0)
-    """Processes, their page faults and resident bytes, when `exact_bytes` was summed."""
 
     def is_dead(self) -> bool:
-        """True if no process of it lives."""
+        """Return True if all of its processes are dead."""
         return is_readable(self.first, 0)
 
     def usage(self, limits: SandboxLimits) -> Usage:
-        """Return what all processes that its /proc lists use. One that ends meanwhile is not counted. Blocks.
+        """Return the use of all processes that its /proc lists. A process that ends meanwhile is not counted. Blocks.
 
-        A page that processes share counts for each of them until their limit is passed, and then once. Each place is a
-        file system of its own. Empty files take no room there, but the kernel's memory.
+        A page that processes share counts for each of them; only if their sum is over the limit, it counts once. The
+        folders are file systems of their own: empty files take no room there, but memory of the kernel.
         """
         pids = [name for name in os.listdir(self.processes) if name.isdigit()]  # noqa: PTH208 - a descriptor
         ticks = 0
         faults = 0
         for pid in pids:
             fields = _read(f"{pid}/stat", self.processes).rpartition(b")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-            faults += sum(int(field) for field in fields[7:11])  # minor and major ones, and those of such children
+            # utime and stime, and those of children that ended.
+            ticks += sum(int(field) for field in fields[11:15])
+            # Minor and major faults, and those of children that ended.
+            faults += sum(int(field) for field in fields[7:11])
         memory = self._memory(pids, limits, exact=False)
         if memory > limits.memory_bytes:
             memory = self._shared_memory(limits, (pids, faults, memory))
-        found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
-        is_full = any(place.f_bfree == 0 for place in found)
-        is_over = sum(place.f_files - place.f_ffree for place in found) > MOST_FILES
-        return Usage(is_full, is_over, len(pids) - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
+        disks = [os.fstatvfs(folder) for folder in (self.folder, self.temporary, self.shared)]
+        file_count = sum(disk.f_files - disk.f_ffree for disk in disks)
+        return Usage(
+            is_full=any(disk.f_bfree == 0 for disk in disks),
+            is_over=file_count > MOST_FILES,
+            # Process 1 is bubblewrap's own.
+            processes=len(pids) - 1,
+            memory_bytes=memory,
+            cpu_s=ticks / _TICKS,
+        )
 
     def _shared_memory(self, limits: SandboxLimits, state: tuple[list[str], int, int]) -> int:
-        """Return the sum in which a shared page counts once.
+        """Return the memory of all processes, with each shared page counted once.
 
-        It is asked for only if something was touched since: the kernel walks every page of every process for it.
+        It is summed again only if the state changed, because the kernel walks every page of every process for it.
         """
         if state != self.exact_state:
             self.exact_bytes = self._memory(state[0], limits, exact=True)
@@ -125,12 +133,12 @@ class Wrapped(Struct):
         return sum(_memory_of(pid, self.processes, data_bytes(limits), exact=exact) for pid in pids)
 
     def kill(self) -> None:
-        """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
+        """Kill process 1, with which the kernel kills all others before that one counts as dead."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.first, signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it if it lives, wait until it is dead, and free what it had. Blocks."""
+        """Kill it if it lives, wait until it is dead, and free its resources. Blocks."""
         self.kill()
         is_readable(self.first, None)
         self.process.communicate()
@@ -139,7 +147,10 @@ class Wrapped(Struct):
 
 
 def start(job: SandboxJob) -> Wrapped:
-    """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
+    """Start a job with its files in its folder; its output and errors are one pipe. Blocks for some milliseconds.
+
+    Raises NoSandbox.
+    """
     user = job_user()
     machine = platform.machine()
     filtered = job_filter(machine, network=job.proxy_socket is not None)
@@ -147,39 +158,44 @@ def start(job: SandboxJob) -> Wrapped:
         step = "microclaw config set sandbox.backend container"
         raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
-    scoped = has_scope()
-    before, environment = scope_words(job.limits) if scoped else ([], {})
-    before += _LEAST
+    before: list[str] = []
+    environment: dict[str, str] = {}
+    # Without a scope Popen changes to the job's user; with one, the words of the scope do.
+    identity: dict[str, Any] = {}
+    if has_scope():
+        before, environment = scope_words(job.limits)
+    elif user is not None:
+        identity = {"user": user, "group": user, "extra_groups": []}
+    before += _LOW_PRIORITY
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        if scoped or user is None:
-            more = {}
-        else:
-            more = {"user": user, "group": user, "extra_groups": []}
-        held = waiting(words, command, filtered, opened, before=before, environment=environment, cwd="/", **more)
-        with held as (process, pid):
-            return _reached(process, pid, mark)
+        starting = waiting(
+            words, command, filtered, opened, before=before, environment=environment, cwd="/", **identity
+        )
+        with starting as (process, pid):
+            return _open_job(process, pid, mark)
 
 
-def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
-    """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
+def _open_job(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
+    """Wait until the job's folders are mounted, of which `mark` is the last, and open them. Raises NoSandbox."""
     deadline = time.monotonic() + START_S
     root = Path(f"/proc/{pid}/root")
-    with Descriptors() as found:
+    with Descriptors() as opened:
         try:
-            found.add(os.pidfd_open(pid))
+            opened.add(os.pidfd_open(pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise why_it_ended(process)
+                    raise sandbox_error(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             for name in (HOME[1:], "tmp", "dev/shm", "proc"):
-                found.add(os.open(root / name, flags))
+                opened.add(os.open(root / name, flags))
         except OSError as problem:
-            raise why_it_ended(process) from problem
-        found.pop_all()
-        first, folder, temporary, shared, processes = found.numbers
+            raise sandbox_error(process) from problem
+        # From here on the job closes them.
+        opened.pop_all()
+        first, folder, temporary, shared, processes = opened.numbers
         return Wrapped(
             process,
             first=first,
@@ -191,7 +207,7 @@ def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
-    """bubblewrap's words but its last ones, and the command."""
+    """Return bubblewrap's arguments except its last ones, and the command."""
     size = str(job.limits.disk_bytes)
     command = list(job.command)
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
@@ -199,7 +215,8 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
     for name, content in job.files.items():
         words += ["--perms", "0644", "--file", str(opened.hold(content)), f"{HOME}/{name}"]
-    words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]  # pseudo terminals are the whole machine's
+    # Pseudo terminals belong to the whole machine.
+    words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
     words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
     for path in SETTINGS:
         if path.is_dir() and not path.is_symlink():
@@ -207,83 +224,95 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     for name, text in _ETC.items():
         words += ["--ro-bind-data", str(opened.hold(text.encode())), f"/etc/{name}"]
     if job.proxy_socket is not None:
-        words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
+        for path in CERTIFICATES:
+            words += ["--ro-bind-try", str(path), str(path)]
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
-        # by descriptor: its folder is the host's own, where nobody else can name it
-        command = with_relay(job, RELAY, str(opened.add(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
+        # By descriptor, because the job cannot see the folder of the socket.
+        proxy_socket = opened.add(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))
+        command = with_relay(job, RELAY, str(proxy_socket))
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words, [*limit_words(job.limits), *command]
 
 
 def threads_of(limits: SandboxLimits) -> int:
-    """A process may have more than two, such as node's eleven, if others have fewer."""
+    """Return how many threads a job may have: two a process, and 32 for programs with many, such as node's eleven."""
     return 32 + 2 * limits.processes
 
 
 def data_bytes(limits: SandboxLimits) -> int:
-    """Return the most memory that the kernel gives one process."""
+    """Return the most private memory that the kernel gives one process."""
     return 2 * limits.memory_bytes + (64 << 20)
 
 
 def limit_words(limits: SandboxLimits) -> list[str]:
-    """The words before a command, of util-linux: of each process by itself; what all of them take together is watched.
+    """Return the command of util-linux that limits each process by itself; their sum is watched.
 
-    Of memory what is private and writable: the sum of what is really used is reached first.
+    The limit of memory counts private writable memory; the watched sum of the memory in use is reached first.
     """
     seconds = int(limits.cpu_s) + 1
-    most = [
+    options = [
         f"--cpu={seconds}:{seconds + 1}",
         f"--data={data_bytes(limits)}",
         f"--fsize={limits.disk_bytes}",
         "--core=0",
     ]
     if _counts_per_namespace():
-        most.append(f"--nproc={threads_of(limits)}")
-    return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", "--"]
+        options.append(f"--nproc={threads_of(limits)}")
+    return ["prlimit", *options, "--memlock=0", "--msgqueue=0", "--nofile=256", "--"]
 
 
 @functools.cache
 def _counts_per_namespace() -> bool:
-    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
-    version = re.match(r"(\d+)\.(\d+)", platform.release())
-    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+    """Return True from Linux 5.14 on, where a user's processes outside of the sandbox do not count inside."""
+    match = re.match(r"(\d+)\.(\d+)", platform.release())
+    return match is not None and (int(match[1]), int(match[2])) >= (5, 14)
 
 
 def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
-    """Of memory, with /job, /tmp, /dev/shm and the kernel's own for a job (threads' stacks, lists of maps, names of
-    files); of processes, with bubblewrap's, outside and inside."""
+    """Return a scope's limits of memory in bytes and of threads.
+
+    The memory includes /job, /tmp, /dev/shm and the kernel's own for a job (stacks of threads, lists of maps, names of
+    files); the threads include bubblewrap's two processes, outside and inside.
+    """
     return limits.memory_bytes + 3 * limits.disk_bytes + (32 << 20), threads_of(limits) + 2
 
 
 def scope_words(limits: SandboxLimits) -> tuple[list[str], dict[str, str]]:
-    """The words before a command that put it into a scope, as the job's user and without an environment; and the part
-    of the host's environment by which systemd-run finds this user's systemd."""
-    user, (memory, tasks) = job_user(), scope_limits(limits)
-    words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
-    words += ["-p", f"MemoryMax={memory}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={tasks}"]
+    """Return the command that runs another in a scope, as the job's user and without an environment.
+
+    The second value is the part of the host's environment by which systemd-run finds this user's systemd.
+    """
+    user = job_user()
+    memory_bytes, thread_count = scope_limits(limits)
+    words = ["systemd-run"]
+    if user is None:
+        words.append("--user")
+    words += ["--scope", "--quiet", "--collect"]
+    words += ["-p", f"MemoryMax={memory_bytes}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={thread_count}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    return [*words, "env", "-i"], {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+    environment = {name: os.environ[name] for name in _SYSTEMD_VARIABLES if name in os.environ}
+    return [*words, "env", "-i"], environment
 
 
 @functools.cache
 def has_scope() -> bool:
-    """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
+    """Return True if systemd makes scopes with the requested limits here. It is tried once, which blocks."""
     limits = SandboxLimits()
     words, environment = scope_words(limits)
-    words += ["PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    words += ["PATH=" + os.defpath, "sh", "-c", _SHOW_SCOPE_LIMITS]
     try:
-        done = subprocess.run(words, env=environment, capture_output=True, timeout=SCOPE_S, check=False)
+        finished = subprocess.run(words, env=environment, capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]
+    return finished.stdout.decode().split() == [str(limit) for limit in scope_limits(limits)]
 
 
 def _memory_of(pid: str, processes: int, most_bytes: int, *, exact: bool) -> int:
-    """Return what a process holds, and `most_bytes` if each of its threads ended while it was looked at.
+    """Return the memory of a process, or `most_bytes` if its threads kept ending while they were read.
 
-    A first thread that has ended shows no size, while the others go on with all the memory.
+    A first thread that has ended shows no size, while the other threads still use all the memory.
     """
     for _ in range(_READINGS):
         exiting_count = 0
@@ -302,12 +331,14 @@ def _memory_of(pid: str, processes: int, most_bytes: int, *, exact: bool) -> int
 def _memory_shown(thread: str, processes: int, *, exact: bool) -> int | None:
     """Return the memory of a thread's process as the thread shows it, or None if it shows none.
 
-    `exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full.
+    With `exact` a shared page counts in part, which is slower: the kernel walks every page. The pages of a program
+    that may not be read always count in full.
     """
     resident = _RESIDENT
     text = _read(f"{thread}/status", processes)
     if exact:
-        with suppress(PermissionError):  # then both stay as they are
+        # Without the permission both stay as they are.
+        with suppress(PermissionError):
             text += _read(f"{thread}/smaps_rollup", processes)
             resident = b"Pss:"
     if resident not in text:
