@@ -1,18 +1,19 @@
-"""The `microclaw` command, also as `python -m microclaw`: only keeps a Ctrl-C during the imports from a traceback."""
+"""The `microclaw` command, also as `python -m microclaw`. It hides the traceback of a Ctrl-C during the imports."""
 
 import os
 import sys
 
 
 def main() -> int:
-    """The exit code. The command is imported in here because that takes long enough to be interrupted."""
+    """Run the command and return its exit code. The import is in here because it is long enough to be interrupted."""
     try:
         from microclaw.cli.main import main as run
 
         return run()
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")
-        return 130  # as microclaw.cli.options.INTERRUPTED, which may not be there yet
+        # As microclaw.cli.options.INTERRUPTED, which may not be imported yet.
+        return 130
 
 
 if __name__ == "__main__":

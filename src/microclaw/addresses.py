@@ -1,6 +1,6 @@
-"""Tells an address of this machine or its network, lists those one machine can have, and writes them.
+"""Recognizes addresses of this machine and its network, and writes addresses. It looks up no names.
 
-It looks up no name, and stands at the root: the configuration, the host, its client and the virtual board all ask.
+It is at the root because the configuration, the host, its client and the virtual board all use it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """True if nobody but this machine can reach what listens there: "localhost", 127.0.0.0/8 or ::1."""
+    """Return True if only this machine can reach the address: "localhost", 127.0.0.0/8 or ::1."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -18,7 +18,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_of_one_machine(endpoint: str) -> bool:
-    """True if a device's address is a port of one machine, a virtual board, or a loopback address."""
+    """Return True if a device's address is a port of one machine, a virtual board, or a loopback address."""
     scheme, _, rest = endpoint.partition(":")
     if scheme in ("serial", "console") and not rest.startswith("tcp://"):
         return True
@@ -26,23 +26,22 @@ def is_of_one_machine(endpoint: str) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """The host as it stands before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    """Return the host as it is written before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     if ":" in host:
         return f"[{host}]"
     return host
 
 
 def host_of(place: str) -> str:
-    """The host of HOST:PORT, an IPv6 address without its brackets."""
+    """Return the host of HOST:PORT, an IPv6 address without its brackets."""
     return place.rpartition(":")[0].strip("[]")
 
 
 def is_local(url: str | None) -> bool:
-    """True if an address is on this machine or network (a model server at home), where a proxy outside has no way."""
+    """Return True if a URL is on this machine or network (a model server at home), out of a proxy's reach."""
+    host = ""
     if url:
         host = (urlsplit(url).hostname or "").rstrip(".")
-    else:
-        host = ""
     address = ip_of(host)
     if address is not None:
         return address.is_private
@@ -50,18 +49,19 @@ def is_local(url: str | None) -> bool:
 
 
 def address_range(address: str) -> str:
-    """The /24 of an IPv4 address or the /64 of an IPv6 one, as limits count: one machine can take any address in it.
+    """Return the /24 of an IPv4 address or the /64 of an IPv6 address, which limits count as one machine.
 
-    Text that is no address counts as itself.
+    Text that is not an address is returned unchanged.
     """
     parsed = ip_of(address)
     if parsed is None:
         return address
-    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
+    prefix = 24 if parsed.version == 4 else 64
+    return str(ipaddress.ip_network((parsed, prefix), strict=False))
 
 
 def single_address(address: str) -> str:
-    """One machine's address: IPv4 (also where it is mapped into IPv6), or the /64 that one IPv6 host has to itself."""
+    """Return the address of one machine: IPv4, also from its form in IPv6, or the /64 of an IPv6 host."""
     parsed = ip_of(address)
     if parsed is None:
         return address

@@ -1,4 +1,4 @@
-"""Proves a host's authority to a device: by a fingerprint, and over a connection that proves nothing. No IO."""
+"""Proves a host's authority to a device by a fingerprint, over a connection that is not verified. No IO."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 
 def unproved_tls() -> ssl.SSLContext:
-    """TLS to fetch `/ca.pem` with: it takes any certificate, as the fingerprint of what is fetched is the proof."""
+    """Return a TLS context for fetching `/ca.pem`. It accepts any certificate, as the fingerprint is the proof."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -18,7 +18,7 @@ def unproved_tls() -> ssl.SSLContext:
 
 
 def pem_fingerprint(pem: bytes) -> str | None:
-    """SHA-256 of the certificate's DER form; None unless it is exactly one certificate."""
+    """Return the SHA-256 of the certificate's DER form in hexadecimal, or None unless there is just one."""
     try:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The wait before something that failed is tried again: longer each time, up to a limit. No IO, no clock."""
+"""The waits between retries: longer after each failure, up to a limit. No IO, no clock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MAX_S = 60.0
 class Backoff:
     """The n-th wait is `min_s` x 2^(n-1), at most `max_s`.
 
-    With `random`, which gives a number in [0, 1), it is anywhere in `min_s` .. `min_s` x 2^n, at most `max_s`: full
-    jitter, so that a thousand do not come back at once.
+    With `random`, which returns a number in [0, 1), it is anywhere in `min_s` .. `min_s` x 2^n, at most `max_s`: full
+    jitter, so that a thousand clients do not retry at once.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Backoff:
         self.failures = failures
 
     def next_wait_s(self, retry_after_s: float | None = None) -> float:
-        """The wait after one more failure: what the other side asked for with ours on top; 0 is at once."""
+        """Count a failure and return the wait: `retry_after_s` of the other side plus ours, or 0 if that is 0."""
         self.failures += 1
         if self._random is None:
             wait_s = min(self._max_s, self._min_s * 2.0 ** min(self.failures - 1, 32))
@@ -38,8 +38,10 @@ class Backoff:
             wait_s = self._min_s + self._random() * (top_s - self._min_s)
         if retry_after_s is None:
             return wait_s
-        return retry_after_s + (wait_s if retry_after_s else 0.0)
+        if not retry_after_s:
+            return 0.0
+        return retry_after_s + wait_s
 
     def succeeded(self) -> None:
-        """The next failure is the first."""
+        """Count the next failure as the first."""
         self.failures = 0

@@ -1,4 +1,4 @@
-"""Bech32 (BIP 173), without its limit on length: bytes as a word that shows a typing error. It knows no key."""
+"""Bech32 (BIP 173) without its limit on length: bytes as a word whose checksum shows typing errors."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ _CHECKSUM: Final = 6
 
 
 def encode_bech32(prefix: str, data: bytes) -> str:
-    """The lower-case word; `prefix` says what it is."""
+    """Return the word in lower case; `prefix` names its kind."""
     values = _regroup(data, 8, 5, pad=True)
     rest = _polymod([*_expanded(prefix), *values, *[0] * _CHECKSUM]) ^ 1
-    values += [rest >> 5 * (_CHECKSUM - 1 - place) & 31 for place in range(_CHECKSUM)]
+    for place in range(_CHECKSUM):
+        values.append(rest >> 5 * (_CHECKSUM - 1 - place) & 31)
     return f"{prefix}1{''.join(_CHARSET[value] for value in values)}"
 
 
 def decode_bech32(prefix: str, text: str) -> bytes:
-    """The bytes of a word with this prefix, all small or all capital letters. Raises ValueError."""
+    """Return the bytes of a word with this prefix, all lower or all upper case. Raises ValueError."""
     word = text.lower()
     if len(text) > MAX_CHARS or text not in (word, text.upper()):
-        raise ValueError("it is too long, or mixes small letters and capitals")
+        raise ValueError("it is too long, or mixes lower and upper case")
     head, _, tail = word.rpartition("1")
     if head != prefix or len(tail) < _CHECKSUM or not set(tail) <= set(_CHARSET):
         raise ValueError(f"it is not {prefix}1... of the letters {_CHARSET}")
     values = [_CHARSET.index(char) for char in tail]
     if _polymod([*_expanded(prefix), *values]) != 1:
-        raise ValueError("its checksum is wrong: a letter of it is not right")
+        raise ValueError("its checksum is wrong: it has a typing error")
     return bytes(_regroup(values[:-_CHECKSUM], 5, 8, pad=False))
 
 
@@ -39,7 +40,8 @@ def _polymod(values: Iterable[int]) -> int:
         top = check >> 25
         check = (check & 0x1FFFFFF) << 5 ^ value
         for bit, factor in enumerate(_GENERATOR):
-            check ^= factor if top >> bit & 1 else 0
+            if top >> bit & 1:
+                check ^= factor
     return check
 
 
@@ -48,8 +50,9 @@ def _expanded(prefix: str) -> list[int]:
 
 
 def _regroup(data: Iterable[int], have: int, want: int, *, pad: bool) -> list[int]:
-    """Groups of `have` bits as groups of `want`; ValueError where bits are left that are no padding."""
-    buffer = count = 0
+    """Regroup numbers of `have` bits to numbers of `want` bits. Raises ValueError if more than padding is left."""
+    buffer = 0
+    count = 0
     groups: list[int] = []
     for value in data:
         buffer = buffer << have | value
@@ -61,5 +64,5 @@ def _regroup(data: Iterable[int], have: int, want: int, *, pad: bool) -> list[in
     if pad and count:
         groups.append(buffer << want - count & (1 << want) - 1)
     elif not pad and (count >= have or buffer):
-        raise ValueError("its last letter is not right")
+        raise ValueError("its last letter is wrong")
     return groups

@@ -1,4 +1,4 @@
-"""A map with a limit: what was set longest ago gives way. In memory only."""
+"""A map with a limit: a new entry replaces the one that was set longest ago. In memory only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class BoundedMap(OrderedDict[K, V]):
-    """Has at most `most` entries. To set one again makes it the newest."""
+    """A map with at most `most` entries. Setting an entry again makes it the newest."""
 
     def __init__(self, most: int) -> None:
         super().__init__()

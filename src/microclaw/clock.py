@@ -14,7 +14,7 @@ _TIMEZONE = Path("/etc/timezone")  # where Debian writes the name beside it
 
 
 def find_zone(name: str) -> ZoneInfo | None:
-    """The zone of this name; None where this machine knows none."""
+    """Return the zone of this name, or None if this machine does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -24,15 +24,17 @@ def find_zone(name: str) -> ZoneInfo | None:
 def machine_zone(
     environ: Mapping[str, str] = os.environ, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
 ) -> str:
-    """The zone that TZ, /etc/localtime or /etc/timezone names; UTC where none of them names one."""
+    """Return the zone that TZ, /etc/localtime or /etc/timezone names, or UTC if none of them names one."""
     linked = _text(lambda: str(localtime.resolve(strict=True)).partition("/zoneinfo/")[2])
     written = _text(lambda: timezone.read_text(encoding="utf-8", errors="replace").strip())
-    named = (environ.get("TZ", "").removeprefix(":"), linked, written)
-    return next((name for name in named if name and find_zone(name)), "UTC")
+    for name in (environ.get("TZ", "").removeprefix(":"), linked, written):
+        if name and find_zone(name):
+            return name
+    return "UTC"
 
 
 def local_clock(timezone: str | None, now_s: Callable[[], float] = time.time) -> Callable[[], datetime]:
-    """Tells the local time of a zone, with summer time; without one the machine's."""
+    """Return a function for the local time of a zone, or of the machine's zone if `timezone` is None."""
     zone = ZoneInfo(timezone or machine_zone())
     return lambda: datetime.fromtimestamp(now_s(), zone)
 
@@ -45,5 +47,5 @@ def _text(read: Callable[[], str]) -> str:
 
 
 def now_ms() -> int:
-    """Unix time."""
+    """Return Unix time in milliseconds."""
     return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and private ones read only when they are private. Knows nothing of what they hold.
+"""Writes files whole or not at all, and reads private files only if they are private. It does not know their content.
 
 A crash, a power cut or a full disk at any moment leaves the file as it was: the new one is written and synced beside
 it, then renamed over it.
@@ -29,19 +29,19 @@ def replace_file(
     sync: bool = True,
     sync_name: bool = True,
 ) -> None:
-    """Put `content` at `path`, on the disk when this returns; OSError leaves what was there, and a device.
+    """Replace the file at `path`; it is on the disk when this returns.
 
-    `mode` None keeps the mode of the file that is there. With `only_writer` the new file is built under one name,
-    so that the next write removes what a crash left there; else several may write at once. Without `sync` the change
-    is whole, too, for those who read it, but not for a power cut. Without `sync_name` a power cut may bring the former
-    content back.
+    Raises OSError, also for a device, and leaves the old file then. `mode` None keeps the mode of the old file. With
+    `only_writer` the new file always has the same temporary name, so that the next write removes the remains of a
+    crash; otherwise several may write at once. Without `sync` readers still see a whole file, but a power cut may lose
+    it. Without `sync_name` a power cut may bring the old content back.
     """
     if mode is None:
+        mode = 0o600
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
-        else:
-            mode = 0o600
-    with _building(path, "" if only_writer else f".{secrets.token_hex(4)}", sync=sync) as file:
+    mark = "" if only_writer else _new_mark()
+    with _building(path, mark, sync=sync) as file:
         file.write(content)
         os.fchmod(file.fileno(), mode)
     if sync and sync_name:
@@ -49,10 +49,11 @@ def replace_file(
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
-    """Put a large file at `path` as it comes, on the disk when this returns; its size. OSError and what `chunks` raise
-    leave what was there, and nothing beside it; FileExistsError unless `replace`.
+    """Write a large file from its chunks and return its size; it is on the disk when this returns.
+
+    An error of `chunks`, or OSError, leaves the old file and no other. Raises FileExistsError unless `replace`.
     """
-    with _building(path, f".{secrets.token_hex(4)}", replace=replace) as file:
+    with _building(path, _new_mark(), replace=replace) as file:
         size_bytes = sum(map(file.write, chunks))
     sync_folder(path.parent)
     return size_bytes
@@ -60,10 +61,12 @@ def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
 
 @contextmanager
 def _building(path: Path, mark: str, *, sync: bool = True, replace: bool = True) -> Iterator[BinaryIO]:
-    """The new file, beside `path` until the end of the block puts it there; an error leaves nothing of it."""
+    """Yield the new file, which is renamed to `path` at the end of the block; an error removes it."""
     _check_no_device(path)
-    building = path.with_name(f".{path.name}{mark}.new" if mark else f"{path.name}.new")
-    if not mark:
+    if mark:
+        building = path.with_name(f".{path.name}{mark}.new")
+    else:
+        building = path.with_name(f"{path.name}.new")
         building.unlink(missing_ok=True)
     _check_free(path, replace=replace)
     fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -73,11 +76,16 @@ def _building(path: Path, mark: str, *, sync: bool = True, replace: bool = True)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        _check_free(path, replace=replace)  # made meanwhile? a link would be surer, and memory sticks have none
+        # The file may exist by now. A hard link would be safer, but memory sticks have none.
+        _check_free(path, replace=replace)
         building.rename(path)
     except BaseException:
         building.unlink(missing_ok=True)
         raise
+
+
+def _new_mark() -> str:
+    return f".{secrets.token_hex(4)}"
 
 
 def _check_free(path: Path, *, replace: bool) -> None:
@@ -86,17 +94,19 @@ def _check_free(path: Path, *, replace: bool) -> None:
 
 
 def _check_no_device(path: Path) -> None:
-    """Renaming over /dev/null, as root, would take it away from the whole machine."""
+    """Raise OSError for a device: renaming over /dev/null, as root, would remove it for the whole machine."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or path.parent.resolve() == Path("/dev"):  # stdout is a link
+    # /dev/stdout is a link.
+    is_in_dev = path.parent.resolve() == Path("/dev")
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or is_in_dev:
         raise OSError(errno.EINVAL, "it is a device", str(path))
 
 
 def sync_folder(folder: Path) -> None:
-    """Put on the disk what was made, renamed or removed in the folder."""
+    """Write the names in the folder to the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -105,7 +115,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make the folder and what is missing above it, all with mode 0700: Path.mkdir gives its mode to the last alone."""
+    """Make the folder and its missing parents with mode 0700: Path.mkdir gives its mode only to the last."""
     if not folder.is_dir():
         if not folder.parent.is_dir():
             make_folders(folder.parent)
@@ -113,9 +123,10 @@ def make_folders(folder: Path) -> None:
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """A descriptor of a regular file, made with mode 0600; StoreError for a link, pipe, device or folder, unopened.
+    """Return a descriptor of a regular file, created with mode 0600 if `flags` say so.
 
-    A pipe would wait for its other end forever. FileNotFoundError where there is none and `flags` make none.
+    Raises StoreError for a link, pipe, device or folder, which is not opened: a pipe would wait for its other end
+    forever. Raises FileNotFoundError if there is no file.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -130,29 +141,32 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def read_limited(path: Path, limit_bytes: int) -> bytes | None:
-    """A file's content; None where it has more bytes than that. Raises OSError, StoreError (`open_regular`)."""
+    """Return a file's content, or None if it is larger. Raises OSError and StoreError (`open_regular`)."""
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
         content = opened.read(limit_bytes + 1)
     return content if len(content) <= limit_bytes else None
 
 
 def read_given(path: Path, limit_bytes: int) -> bytes:
-    """The content of a file that a person named, which may be a link or a pipe. ConfigError without it or over the
-    limit.
+    """Return the content of a file that a person named, which may be a link or a pipe.
+
+    Raises ConfigError if it cannot be read or is over the limit.
     """
     try:
-        with path.expanduser().open("rb") as opened:  # a device or a pipe tells no size beforehand
+        # A device or a pipe does not report its size beforehand.
+        with path.expanduser().open("rb") as opened:
             content = opened.read(limit_bytes + 1)
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
     if len(content) > limit_bytes:
-        text = over_limit(str(path), limit_bytes, "byte", path.stat().st_size if path.is_file() else None)
+        size_bytes = path.stat().st_size if path.is_file() else None
+        text = over_limit(str(path), limit_bytes, "byte", size_bytes)
         raise ConfigError(text, next_step="check that it is the right file")
     return content
 
 
 def read_given_text(path: Path, limit_bytes: int) -> str:
-    """`read_given` as UTF-8, without the mark that some editors put before it."""
+    """Read as `read_given` does, as UTF-8 without a byte order mark."""
     try:
         return read_given(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -160,31 +174,31 @@ def read_given_text(path: Path, limit_bytes: int) -> str:
 
 
 def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:
-    """`write_chunks` of a file that a person named. Raises ConfigError."""
+    """Write as `write_chunks` does a file that a person named. Raises ConfigError."""
     try:
         return write_chunks(path, chunks, replace=replace)
     except FileExistsError as exc:
-        raise ConfigError(f"{path} is there already", next_step=next_step) from exc
+        raise ConfigError(f"{path} exists already", next_step=next_step) from exc
     except OSError as exc:
         raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step=next_step) from exc
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make the folder, for its owner alone; StoreError when it cannot be, or others may enter it."""
+    """Make the folder for its owner only. Raises StoreError if that fails, or if others may enter it."""
     try:
         make_folders(folder)
-        found = folder.stat()
+        status = folder.stat()
     except OSError as exc:
         raise _failed("cannot use", folder, exc) from exc
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(
-            f"{folder} is open to others (mode {stat.S_IMODE(found.st_mode):o}, owner {found.st_uid})",
-            next_step=f"make it yours alone: chmod 700 {folder}",
+            f"{folder} is open to others (mode {stat.S_IMODE(status.st_mode):o}, owner {status.st_uid})",
+            next_step=f"make it private: chmod 700 {folder}",
         )
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """`replace_file` with mode 0600 for the only writer; StoreError leaves what was there."""
+    """Replace a file with mode 0600, as its only writer. Raises StoreError and leaves the old file then."""
     try:
         replace_file(path, content, only_writer=True)
     except OSError as exc:
@@ -192,15 +206,15 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def read_private(path: Path) -> bytes | None:
-    """The file's content, None when there is none; StoreError when others could read or change it."""
+    """Return the file's content, or None if there is no file. Raises StoreError if others could read or change it."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-            found = os.fstat(file.fileno())
-            if found.st_uid != os.getuid() or found.st_mode & 0o077:
+            status = os.fstat(file.fileno())
+            if status.st_uid != os.getuid() or status.st_mode & 0o077:
                 raise StoreError(
-                    f"{path} is not a private file (mode {stat.S_IMODE(found.st_mode):o}, owner {found.st_uid}): its "
-                    "secret may be known to others",
-                    next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
+                    f"{path} is not private (mode {stat.S_IMODE(status.st_mode):o}, owner {status.st_uid}): others may "
+                    "know its secret",
+                    next_step=f"if no one else could read it: chmod 600 {path}",
                 )
             content = file.read(MAX_PRIVATE_BYTES + 1)
     except FileNotFoundError:
@@ -214,7 +228,7 @@ def read_private(path: Path) -> bytes | None:
 
 def _not_a_file(path: Path) -> StoreError:
     step = f"move it away: mv {path} {path}.odd"
-    return StoreError(f"{path} is a link, a pipe, a device or a folder, and not a file", next_step=step)
+    return StoreError(f"{path} is not a file, but a link, a pipe, a device or a folder", next_step=step)
 
 
 def _failed(what: str, path: Path, exc: OSError) -> StoreError:

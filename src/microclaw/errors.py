@@ -1,11 +1,12 @@
-"""Every exception that microclaw raises on purpose, cut by who must act.
+"""Every exception that microclaw raises on purpose, grouped by who has to act.
 
-Each error says what happened with its values; `next_step` says what to do about it. `code` is its stable
+Each message says what happened, with its values; `next_step` says what to do about it. `code` is its stable
 machine-readable name, `exit_code` what the command line exits with.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -13,8 +14,8 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict
 
-# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
-# that does not fit its window.
+# The kind of a model service's failure. `refused`: it will never accept the request (400, 404); `too_long`: the request
+# does not fit its window.
 ModelFault: TypeAlias = Literal[
     "unreachable",
     "timeout",
@@ -30,7 +31,8 @@ ModelFault: TypeAlias = Literal[
 ]
 
 E = TypeVar("E", bound=BaseException)
-SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
+# Of a source line, around the place: a line may be the whole program.
+SHOWN_CHARS: Final = 200
 MAX_LINE_CHARS: Final = 1000
 
 
@@ -43,41 +45,49 @@ class Diagnostic(Struct, frozen=True):
     line: int | None = None
     column: int | None = None
     source_line: str | None = None
-    hint: str | None = None  # what to do about it
-    explanation: str | None = None  # why it is so, where the message does not say it
+    # What to do about it.
+    hint: str | None = None
+    # The reason, if the message does not say it.
+    explanation: str | None = None
 
     def to_json(self) -> dict[str, str | int | None]:
-        """The finding as every JSON answer has it."""
-        found = asdict(self)
-        found["source_line"] = self.source_line and self.source_line[:MAX_LINE_CHARS]
-        found["next"], found["text"] = found.pop("hint"), self.render()
-        return found
+        """Return the finding as JSON answers have it."""
+        fields = asdict(self)
+        fields["source_line"] = self.source_line and self.source_line[:MAX_LINE_CHARS]
+        fields["next"] = fields.pop("hint")
+        fields["text"] = self.render()
+        return fields
 
     def render(self, *, next_step: str | None = None) -> str:
         """Return the finding as a compiler prints it: source line, caret, and a hint that is not `next_step`."""
-        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:
-            if len(self.source_line) > SHOWN_CHARS:
-                first = max(0, (self.column or 1) - SHOWN_CHARS // 2)
-            else:
-                first = 0
-            shown = self.source_line[first : first + SHOWN_CHARS]
-            lines.append(f"    {shown}")
-            if self.column is not None:
-                lead = "".join("\t" if c == "\t" else " " for c in shown[: self.column - 1 - first])
-                lines.append(f"    {lead}^")
+            lines += self._source_lines(self.source_line)
         if self.explanation:
             lines.append(f"    why: {self.explanation}")
         if self.hint and self.hint != next_step:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
 
+    def _source_lines(self, source_line: str) -> list[str]:
+        """Return the part of the source line around the place, and a caret below the column."""
+        first = 0
+        if len(source_line) > SHOWN_CHARS:
+            first = max(0, (self.column or 1) - SHOWN_CHARS // 2)
+        shown = source_line[first : first + SHOWN_CHARS]
+        lines = [f"    {shown}"]
+        if self.column is not None:
+            # Tabs stay, so that the caret is below its column.
+            lead = re.sub(r"[^\t]", " ", shown[: self.column - 1 - first])
+            lines.append(f"    {lead}^")
+        return lines
+
 
 class MicroclawError(Exception):
-    """Root of the tree; `message` is one line without a trailing full stop.
+    """The root of all errors; `message` is one line without a trailing full stop.
 
-    `foreign`: it quotes a device or server. False: it quotes nobody, whatever raised it; None: as its class or tool.
+    `foreign` True: it quotes a device or server; False: it quotes no one; None: as its class or tool says.
     """
 
     code: str = "failed"
@@ -86,7 +96,7 @@ class MicroclawError(Exception):
     diagnostics: tuple[Diagnostic, ...] = ()
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
-        """A value that is left out is that of the class above."""
+        """Set the class's code, exit code and `foreign`; a value that is left out is inherited."""
         cls.code = code or cls.code
         cls.exit_code = exit_code or cls.exit_code
         cls.foreign = cls.foreign if foreign is None else foreign
@@ -105,11 +115,11 @@ class MicroclawError(Exception):
 
 
 class ProtocolError(MicroclawError, code="protocol_error", foreign=True):
-    """The peer sent bytes that are wrong whatever follows."""
+    """The peer sent bytes that no later bytes can make valid."""
 
 
 class LinkViolation(ProtocolError, code="link_violation"):
-    """A peer did what the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
+    """A peer broke the link's contract. `reason` is the `code` of the `error` message for it."""
 
     def __init__(self, message: str, *, close_code: int = 4400, reason: str = "malformed") -> None:
         super().__init__(message)
@@ -118,17 +128,17 @@ class LinkViolation(ProtocolError, code="link_violation"):
 
 
 class DeviceError(MicroclawError, code="device_error"):
-    """A device did not do what it was asked."""
+    """A device did not do what the host requested."""
 
 
 class DeviceUnreachable(DeviceError, code="device_unreachable", exit_code=4):
-    """Nobody answers there."""
+    """The device does not answer at its address."""
 
 
 class InstallInterrupted(DeviceUnreachable, code="install_interrupted"):
-    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask.
+    """An installation was interrupted. `outcome`: the app is "not_installed", "listed" by the device, or "unknown".
 
-    `silent`: it could not be asked because it takes connections and answers nothing.
+    `silent`: it is unknown because the device accepts connections and does not answer.
     """
 
     def __init__(
@@ -145,25 +155,26 @@ class InstallInterrupted(DeviceUnreachable, code="install_interrupted"):
 
 
 class DeviceMoved(DeviceUnreachable):
-    """The device is connected to another host of the cluster, or is about to be. The call may be made there: it was not
-    carried out, or may be repeated.
+    """The device is connected to another host of the cluster, or soon will be.
+
+    The call may be made there: it was not carried out, or may be repeated.
     """
 
 
 class DeviceTimeout(DeviceError, code="device_timeout", exit_code=4):
-    """It did not answer in time; the outcome may be unknown."""
+    """The device did not answer in time; the outcome may be unknown."""
 
 
 class OutcomeUnknown(DeviceTimeout, code="outcome_unknown"):
-    """Nobody knows whether a call with an effect was carried out."""
+    """It is unknown if a call with an effect was carried out."""
 
 
 class DeviceSilent(DeviceTimeout, code="device_silent"):
-    """It takes connections, and its application manager does nothing any more."""
+    """The device accepts connections, but its application manager does not work any more."""
 
 
 class DeviceLied(DeviceError, code="device_lied", foreign=True):
-    """It answered about something else than it was asked."""
+    """The device's answer contradicts the request."""
 
 
 class NotSupported(DeviceError, code="not_supported"):
@@ -179,7 +190,7 @@ class DeployRejected(CallRejected, code="deploy_rejected"):
 
 
 class DeviceBusy(DeployRejected):
-    """Another host of the cluster is changing the device now, or has just done it."""
+    """Another host of the cluster is changing the device now, or has just changed it."""
 
 
 class AppExists(DeployRejected, code="app_exists"): ...
@@ -198,7 +209,7 @@ class ImageTooLarge(DeployRejected, code="image_too_large"): ...
 
 
 class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
-    """Nothing to undo in this conversation; `changes` are the numbers of the newest request elsewhere, newest first."""
+    """This conversation has nothing to undo; `changes` are those of the newest request elsewhere, newest first."""
 
     def __init__(self, message: str, changes: tuple[int, ...]) -> None:
         super().__init__(message, next_step="; ".join(f"microclaw app undo {number}" for number in changes))
@@ -206,7 +217,7 @@ class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
 
 
 class UndoIncomplete(MicroclawError, code="undo_incomplete"):
-    """Some of what one turn did could not be reverted; the message says which."""
+    """Some changes of a turn could not be reverted; the message says which."""
 
 
 class BuildError(MicroclawError, code="build_error"):
@@ -215,7 +226,8 @@ class BuildError(MicroclawError, code="build_error"):
     def __init__(
         self, diagnostics: tuple[Diagnostic, ...], *, stage: str = "compile", next_step: str | None = None
     ) -> None:
-        first = next((d for d in diagnostics if d.severity == "error"), diagnostics[0])
+        errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+        first = (errors or diagnostics)[0]
         next_step = next_step or first.hint or f"correct {first.file}, then build it again"
         super().__init__(first.render().partition("\n")[0], next_step=next_step)
         self.diagnostics = diagnostics
@@ -223,7 +235,7 @@ class BuildError(MicroclawError, code="build_error"):
 
 
 class TrialFailed(MicroclawError, code="trial_failed"):
-    """The program compiled but misbehaved on the virtual board; `diagnostics` say what was seen."""
+    """The program compiled but failed on the virtual board; `diagnostics` describe how."""
 
     def __init__(self, message: str, *, next_step: str | None = None, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         super().__init__(message, next_step=next_step)
@@ -231,7 +243,7 @@ class TrialFailed(MicroclawError, code="trial_failed"):
 
 
 class ExpectationNotMet(TrialFailed, code="expectation_not_met"):
-    """The program runs, and does something else than was expected of it."""
+    """The program runs, but does not meet its expectations."""
 
 
 class PinRefused(MicroclawError, code="pin_refused"):
@@ -239,11 +251,11 @@ class PinRefused(MicroclawError, code="pin_refused"):
 
 
 class PinClaimed(PinRefused, code="pin_claimed"):
-    """A program on the device uses the pin; a person may insist."""
+    """A program on the device uses the pin; a person may force the act."""
 
 
 class PermissionRefused(MicroclawError, code="permission_refused"):
-    """A rule or a person refused it."""
+    """A rule or a person refused the act."""
 
 
 class ToolRetry(MicroclawError, code="tool_retry"):
@@ -259,11 +271,11 @@ class BoardsFailed(MicroclawError, code="boards_failed"):
 
 
 class BoardsUnknown(BoardsFailed, code="boards_unknown"):
-    """Nobody knows what one of the boards did."""
+    """It is unknown what one of the boards did."""
 
 
 class ModelError(MicroclawError, code="model_error"):
-    """`retry_after_s` is how long the service asked to be left alone."""
+    """A model's service failed. `retry_after_s`: how long the service asks to wait."""
 
     def __init__(
         self,
@@ -279,11 +291,11 @@ class ModelError(MicroclawError, code="model_error"):
 
 
 class BudgetSpent(ModelError, code="budget_spent"):
-    """The model was not asked: the day's budget is used up."""
+    """The day's budget is used up, so the model was not called."""
 
 
 class VoiceError(MicroclawError, code="voice_error"):
-    """A speech engine failed, or is not there."""
+    """A speech engine failed, or is missing."""
 
 
 class BrokerError(MicroclawError, code="broker_error"):
@@ -310,27 +322,27 @@ class StoreUnwritable(StoreError, code="store_unwritable"): ...
 
 
 class TakenOver(StoreError, code="taken_over"):
-    """Another host of the cluster has this work now, as this one's lease had ended."""
+    """Another host of the cluster has this work now, because the lease of this one ended."""
 
 
 class StoreUnreachable(StoreError, code="store_unreachable"):
-    """The log that a cluster's hosts share cannot be reached now: it may go on by itself."""
+    """The database that a cluster's hosts share cannot be reached now; it may come back by itself."""
 
 
 class CommitUnknown(StoreUnreachable, code=OutcomeUnknown.code, exit_code=OutcomeUnknown.exit_code):
-    """The connection was lost while it wrote: the database may have the change or not."""
+    """The connection was lost during a write: it is unknown if the database has the change."""
 
 
 class NewerConnection(StoreError, code="newer_connection"):
-    """The device has a newer connection to another host of the cluster: what this one brings does not count."""
+    """The device has a newer connection to another host of the cluster; messages of the old one do not count."""
 
 
 class StoreMissing(StoreError, code="store_missing"):
-    """There is an identity and no store: a person must say which one is right."""
+    """There is an identity but no store: a person has to decide which is right."""
 
 
 class BackupError(MicroclawError, code="backup_error"):
-    """`default_step` is the next step where a place gives none of its own."""
+    """A backup cannot be made or read. `default_step` is the next step if the caller gives none."""
 
     default_step: str | None = None
 
@@ -351,11 +363,11 @@ class BackupLocked(BackupError, code="backup_locked"):
 
 
 class BackupCut(BackupError, code="backup_cut"):
-    default_step = "copy the file again, whole, or take an earlier backup"
+    default_step = "copy the whole file again, or use an earlier backup"
 
 
 class BackupDamaged(BackupError, code="backup_damaged"):
-    default_step = "copy the file again, or take an earlier backup"
+    default_step = "copy the file again, or use an earlier backup"
 
 
 class Overloaded(MicroclawError, code="overloaded"):
@@ -363,15 +375,15 @@ class Overloaded(MicroclawError, code="overloaded"):
 
 
 class TaskRefused(MicroclawError, code="task_refused"):
-    """Code that this host does not run: its form, its limits, or who asks."""
+    """Code that this host does not run because of its form, its limits or its sender."""
 
 
 class NoSandbox(MicroclawError, code="no_sandbox"):
-    """Nothing here shuts a program off from this machine, so none is run."""
+    """This machine has no sandbox, so no code is run."""
 
 
 class ScheduleRefused(MicroclawError, code="schedule_refused"):
-    """A schedule in the past, of no time, too often, or too many of them."""
+    """A schedule in the past, without a time, too often, or one too many."""
 
 
 class EmptyMessage(MicroclawError, code="empty_message"):
@@ -390,7 +402,7 @@ class NoHost(MicroclawError, code="no_host", exit_code=3):
 def after_acceptance(act: str) -> Iterator[None]:
     """Raise OutcomeUnknown for an error of the store inside: `act` was accepted before, and may be done.
 
-    TakenOver and NewerConnection stay as they are: they say which host goes on.
+    TakenOver and NewerConnection are raised unchanged: they say that another host continues.
     """
     try:
         yield
@@ -402,25 +414,25 @@ def after_acceptance(act: str) -> Iterator[None]:
 
 
 def exit_code_of(code: str) -> int:
-    """The exit code of the command line for an error known by its `code` alone; 1 for one it does not know."""
-    waiting: list[type[MicroclawError]] = [MicroclawError]
-    while waiting:
-        error = waiting.pop()
+    """Return the exit code of the command line for an error's `code`, or 1 if the code is unknown."""
+    pending: list[type[MicroclawError]] = [MicroclawError]
+    while pending:
+        error = pending.pop()
         if error.code == code:
             return error.exit_code
-        waiting += error.__subclasses__()
+        pending += error.__subclasses__()
     return MicroclawError.exit_code
 
 
 def over_limit(what: str, most: int, noun: str, count: int | None = None) -> str:
-    """ "the name has 120 characters, at most 100"; "the input has more than 4,096 bytes" where nobody counted on."""
+    """Say that a limit was exceeded: "the name has 120 characters, at most 100"; `count` None: it was not counted."""
     if count is None:
         return f"{what} has more than {most:,} {noun}s"
     return f"{what} has {count:,} {noun}s, at most {most:,}"
 
 
 def error_below(error: BaseException | None, kind: type[E]) -> E | None:
-    """The error of this kind below what a library made of it; some libraries cut causes off."""
+    """Return the error of this kind among the causes of a library's error, or None if the library dropped it."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error

@@ -15,7 +15,8 @@ ActOutcome: TypeAlias = Literal["done", "refused", "failed", "unknown"]
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted", "written"]
 ProgramKind: TypeAlias = Literal["wasm", "py"]
 """What a program is on a board: a WebAssembly module, or MicroPython's bytecode (.mpy)."""
-OLD_S: Final = 600.0  # an act is not done, or made up for, when it was ordered longer ago
+# An act that was requested longer ago is not done any more.
+OLD_S: Final = 600.0
 PROGRAM_KINDS: Final[tuple[ProgramKind, ...]] = ("wasm", "py")
 
 
@@ -24,15 +25,18 @@ class Usage(Struct, frozen=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float | None = 0.0  # None: the price is unknown
+    # None if the price is unknown.
+    cost_usd: float | None = 0.0
     cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        known = self.cost_usd is not None and other.cost_usd is not None
+        cost_usd = None
+        if self.cost_usd is not None and other.cost_usd is not None:
+            cost_usd = self.cost_usd + other.cost_usd
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            cost_usd,
             self.cached_tokens + other.cached_tokens,
         )
 
@@ -46,7 +50,7 @@ class Edge(Struct, frozen=True):
 
 
 class AskedProgram(Struct, frozen=True):
-    """The program that a question is about: what its detail says in words, for who draws it.
+    """The program that a question is about, as data for an interface that draws it.
 
     After a yes exactly the image `sha256` is installed, in place of the image `replaces`. `pins` are those it drives or
     reads, `edges` the first of its trial as (ms, pin, level), which took `trial_ms` of board time. `diff` is the
@@ -103,17 +107,20 @@ class Attachment(Struct, frozen=True):
 
 
 def image_type(head: bytes) -> str | None:
-    """The media type by a file's first bytes, which alone a model believes; None for what is no image."""
+    """Return the media type of an image by a file's first bytes, or None if they are not an image's."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
-    return next((kind for start, kind in _IMAGES if head.startswith(start)), None)
+    for start, media_type in _IMAGES:
+        if head.startswith(start):
+            return media_type
+    return None
 
 
 _IMAGES: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 VOICE_CHANNEL: Final = "voice"
-"""Its messages were spoken, its answers are read aloud."""
+"""The channel whose messages were spoken, and whose answers are read aloud."""
 FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg"})
-"""Those whose chats get the files of an answer; elsewhere they stay with the task."""
+"""The channels whose chats get the files of an answer; for others the files stay with the task."""
 
 
 class Inbound(Struct, frozen=True):
@@ -202,7 +209,8 @@ class ApprovalSettled(Struct, frozen=True, tag="approval_settled"):
     by: str | None = None
 
 
-NOTHING_WAITS: Final = "nothing_waits"  # the error code of a bare yes or no where nothing was asked
+# The error code of a bare yes or no without a question.
+NOTHING_WAITS: Final = "nothing_waits"
 
 
 class ResultFile(Struct, frozen=True):
@@ -250,7 +258,7 @@ class LiveEvent(Struct, frozen=True):
 
 
 class DeviceConnected(LiveEvent, frozen=True):
-    """Its session is ready. `transport` is the way in, `address` where it came from."""
+    """A device's session is ready. `transport` is its kind of connection, `address` its address."""
 
     kind = "device.connected"
     transport: str
@@ -258,7 +266,7 @@ class DeviceConnected(LiveEvent, frozen=True):
 
 
 class DeviceLeft(LiveEvent, frozen=True):
-    """Its connection is gone, with the close code and reason."""
+    """A device's connection ended, with the close code and reason."""
 
     kind = "device.left"
     transport: str
@@ -272,7 +280,7 @@ class AppDeployed(LiveEvent, frozen=True):
 
 
 class AppEnded(LiveEvent, frozen=True):
-    """A program ended by itself (`why` is exited, trapped, ...) or was taken away (removed, stopped)."""
+    """A program ended by itself (`why` is exited, trapped, ...), or was removed or stopped."""
 
     kind = "app.ended"
     app: str
@@ -295,7 +303,7 @@ class DeviceEvent(LiveEvent, frozen=True):
 
 
 class DeviceLog(LiveEvent, frozen=True):
-    """A `log` message of the device. `n` grows by one with each: a gap is what was lost."""
+    """A `log` message of the device. `n` grows by one with each message: a gap means lost messages."""
 
     kind = "log"
     level: Literal["debug", "info", "warning", "error"]
@@ -305,7 +313,7 @@ class DeviceLog(LiveEvent, frozen=True):
 
 
 class Published(LiveEvent, frozen=True):
-    """A message that a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
+    """A message that a program published by `mqtt.publish`. It goes to the host's broker."""
 
     kind = "mqtt.publish"
     app: str
@@ -314,7 +322,7 @@ class Published(LiveEvent, frozen=True):
 
 
 class Crashed(LiveEvent, frozen=True):
-    """A crash that a device reported is kept. `is_new`: nobody had this kind before; `count`: how often, by now."""
+    """A crash that a device reported was stored. `is_new`: the first of its kind; `count`: how many of its kind."""
 
     kind = "crash"
     crash_id: int
@@ -325,7 +333,7 @@ class Crashed(LiveEvent, frozen=True):
 
 
 class RolloutChanged(LiveEvent, frozen=True):
-    """A rollout's state or stage (from 1) is another one; `soaking`: its stage is through. `device` is empty."""
+    """A rollout's state or stage (from 1) changed; `soaking`: its stage is complete. `device` is empty."""
 
     kind = "rollout"
     rollout: int
@@ -337,8 +345,9 @@ class RolloutChanged(LiveEvent, frozen=True):
 
 
 class TaskChanged(LiveEvent, frozen=True):
-    """Code in the sandbox has another state. `device` is the device whose task it is, else empty; `by` is the name
-    that people read, and `person_id`, which readers are not told, who sees it.
+    """The state of a task in the sandbox changed. `device` is the task's device, or empty; `by` is a person's name.
+
+    Only the person with `person_id`, which readers do not get, sees the event.
     """
 
     kind = "task"
@@ -351,10 +360,10 @@ class TaskChanged(LiveEvent, frozen=True):
 
 
 class ApprovalChanged(LiveEvent, frozen=True):
-    """A question is asked (`state` is asked) or ended: approved, declined, expired, withdrawn; `by` is who decided.
+    """A question was asked (`state` is asked) or ended: approved, declined, expired, withdrawn; `by` decided.
 
-    `person` is the name of who asked for the act, `text` the act. `device` is empty; `person_id`, which readers are not
-    told, is who sees it.
+    `person` is the name of the person who requested the act, `text` the act. `device` is empty. Only the person with
+    `person_id`, which readers do not get, sees the event.
     """
 
     kind = "approval"

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Finding(Struct, frozen=True, rename={"next_step": "next"}):
-    """`warns`: it works as somebody wanted it, and is worth a second thought."""
+    """A finding about one part. `warns`: the part works as configured, but deserves a second thought."""
 
     part: str
     ok: bool
@@ -24,8 +24,8 @@ class Finding(Struct, frozen=True, rename={"next_step": "next"}):
 
 
 def problem(part: str, text: str, next_step: str | None) -> Finding:
-    return Finding(part, False, text, next_step)
+    return Finding(part, ok=False, text=text, next_step=next_step)
 
 
 def warning(part: str, text: str, next_step: str | None) -> Finding:
-    return Finding(part, True, text, next_step, warns=True)
+    return Finding(part, ok=True, text=text, next_step=next_step, warns=True)

@@ -1,4 +1,4 @@
-"""The folder of the files for boards (firmware/ in a checkout, packaged in a wheel). Reads none of them."""
+"""Finds the folder of the files for boards: firmware/ in a checkout, packaged in a wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from microclaw.errors import ConfigError
 
 
 def firmware_folder() -> Path:
-    """The folder with main.py and fw/. Raises ConfigError when the installation lacks it."""
+    """Return the folder with main.py and fw/. Raises ConfigError if the installation lacks it."""
     package = Path(__file__).parent
     for folder in (package / "firmware_files", package.parents[1] / "firmware"):
         if (folder / "main.py").exists():

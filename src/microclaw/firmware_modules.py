@@ -1,6 +1,6 @@
-"""The firmware's own modules in this interpreter: one code for boards, virtual boards and the host.
+"""Loads modules of the firmware into this interpreter: the same code on boards, virtual boards and the host.
 
-Each needs nothing but those that were loaded before it, by the names that they have on a board.
+A module may import those that were loaded before it, by their names on a board.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from microclaw.firmware_folder import firmware_folder
 
 
 def load(name: str) -> ModuleType:
-    known = sys.modules.get(name)
-    if known is not None:
-        return known
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, firmware_folder() / "fw" / f"{name}.py")
     if spec is None or spec.loader is None:
         raise ConfigError(f"the file {name}.py for boards is not installed", next_step="install microclaw again")
@@ -27,6 +27,7 @@ def load(name: str) -> ModuleType:
 
 
 ota_check = load("ota_check")
-ota_bad = load("ota_bad")  # before those that import it
+# Before the modules that import it.
+ota_bad = load("ota_bad")
 ota_payload = load("ota_payload")
 ota_plan = load("ota_plan")

@@ -1,8 +1,8 @@
-"""The living hosts of a cluster, and the work that one of the others left. A host that runs alone is its own fleet.
+"""The live hosts of a cluster, and the recovery of work that another host left. A single host is its own fleet.
 
-What belongs to a host for a time (a turn, a run of a schedule, a change that is being made) carries its id in the
-store: `host`, NULL for a host that runs alone. It is taken up by another only when that host is not alive, in one write
-that changes the id, so that one host gets it.
+Work of a host (a turn, a run of a schedule, a change in progress) has the host's id in the store: `host`, NULL for a
+single host. Another host recovers it only if that host is not alive, in one write that changes the id, so that only
+one host gets it.
 """
 
 from __future__ import annotations
@@ -20,60 +20,67 @@ _log = logging.getLogger(__name__)
 
 
 class Fleet(Protocol):
-    """The hosts that share a store (microclaw.cluster.hosts), or `ALONE`."""
+    """The hosts that share a store (microclaw.cluster.hosts), or `ALONE` for a single host."""
 
     @property
     def host_id(self) -> str | None:
-        """This host's; None for one that runs alone."""
+        """The id of this host; None for a single host."""
 
     def is_live(self, host_id: str) -> bool:
-        """False only for a host that is surely gone: true while this host does not know, and for this host itself."""
+        """Return False only if a host is certainly gone: True for this host, and if this host does not know."""
 
     def listen(self, changed: Callable[[], object]) -> object:
-        """Call `changed` when a host comes, or its lease ends, in the loop's thread."""
+        """Call `changed` in the loop's thread when a host joins or its lease ends."""
 
 
 class Alone:
-    """The fleet of a host that shares its store with nobody."""
+    """The fleet of a single host."""
 
     host_id: None = None
 
     def is_live(self, host_id: str) -> bool:  # noqa: ARG002 - as Fleet has it
-        """Other ids are of a time when the store was a cluster's."""
+        """Return False: other ids are from a time when a cluster used the store."""
         return False
 
     def listen(self, changed: Callable[[], object]) -> None:
-        """Nobody comes or leaves."""
+        """Do nothing: no host joins or leaves."""
 
 
 ALONE: Final = Alone()
 
 
 def dead_among(fleet: Fleet, hosts: Iterable[str | None], *, at_start: bool = False) -> tuple[str | None, ...]:
-    """Those whose work is to be taken up. `at_start`: before this host works, what is in its name is of before, and
-    what is in nobody's of a store that was a single host's.
+    """Return the hosts whose work is to be recovered.
+
+    `at_start`: this host has not begun to work, so work with its own id, or without an id, is from an earlier run.
     """
-    return tuple(
-        host for host in hosts if (at_start if host is None or host == fleet.host_id else not fleet.is_live(host))
-    )
+    dead = []
+    for host in hosts:
+        if host is None or host == fleet.host_id:
+            is_dead = at_start
+        else:
+            is_dead = not fleet.is_live(host)
+        if is_dead:
+            dead.append(host)
+    return tuple(dead)
 
 
 class LeftWork:
-    """`run` is for a supervised task; a host that runs alone needs none."""
+    """The recovery of work that other hosts left. `run` is for a supervised task; a single host needs none."""
 
     def __init__(
         self, fleet: Fleet, parts: Mapping[str, Callable[[], Awaitable[object]]], *, every_s: float = LOOK_S
     ) -> None:
-        """Each part takes up what hosts left that are not alive, as it finds it in the store."""
+        """Each of `parts` recovers the work of dead hosts that it finds in the store."""
         self._parts = parts
         self._every_s = every_s
         self._news = asyncio.Event()
         fleet.listen(self._news.set)
 
     async def run(self) -> None:
-        """Look when a host leaves, and now and then: a host that died before this one came leaves without a word.
+        """Recover work whenever a host leaves, and every `every_s` for hosts that died before this one joined.
 
-        Until it is cancelled. Raises the last part's failure, after the others had their turn: run it again then.
+        Runs until it is cancelled. If parts fail, the last failure is raised after all parts ran: run it again then.
         """
         while True:
             self._news.clear()
@@ -82,7 +89,7 @@ class LeftWork:
                 try:
                     await take_up()
                 except MicroclawError as exc:
-                    _log.warning("%s: what a host left is not taken up yet: %s", name, exc.message)
+                    _log.warning("%s: the work of a dead host is not recovered yet: %s", name, exc.message)
                     failure = exc
             if failure is not None:
                 raise failure

@@ -1,4 +1,4 @@
-"""Notices when the event loop stood still, and writes to the log for how long and where. Mends nothing."""
+"""Notices when the event loop was blocked, and logs for how long and where."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 class LoopWatch:
-    """`stalls` are those of `stall_s` or more since the start, `longest_s` is the longest of them.
+    """The watch of one loop. `stalls` counts blocks of `stall_s` or more, `longest_s` is the longest of them.
 
-    The loop sets a time by which it will be back. A thread looks if that has passed, and notes what the loop does then;
-    while one call into C holds the interpreter it cannot, and the loop tells the duration alone.
+    The loop sets a time by which it will be back. A thread notes the loop's frames if that time has passed. It cannot
+    do that while one call into C holds the interpreter; then only the duration is logged.
     """
 
     def __init__(self, stall_s: float = 1.0) -> None:
@@ -35,7 +35,7 @@ class LoopWatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside, the running loop is watched; this thread is the loop's."""
+        """Watch the running loop inside the block. Call it in the loop's thread."""
         loop_thread = threading.get_ident()
         thread = threading.Thread(target=self._look, args=(loop_thread,), name="watch of the event loop", daemon=True)
         self._expect(asyncio.get_running_loop())
@@ -65,5 +65,5 @@ class LoopWatch:
             is_late = time.monotonic() - self._due_s >= self._stall_s / 2
             frame = sys._current_frames().get(loop_thread)
             if is_late and self.place is None and frame is not None:
-                frames = [f"{each.f_code.co_name}:{line}" for each, line in traceback.walk_stack(frame)]
+                frames = [f"{outer.f_code.co_name}:{line}" for outer, line in traceback.walk_stack(frame)]
                 self.place = " < ".join(frames[:_FRAMES])

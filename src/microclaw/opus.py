@@ -11,7 +11,7 @@ BITRATE: Final = 24_000
 
 
 class OpusDecoder:
-    """One stream, in order. Packets are of any length that Opus has."""
+    """Decodes one stream in order. Packets may have any duration that Opus allows."""
 
     def __init__(self, rate_hz: int) -> None:
         import av
@@ -24,20 +24,22 @@ class OpusDecoder:
         self._error = av.FFmpegError
 
     def decode(self, packet: bytes) -> bytes:
-        """Raises VoiceError for what is no Opus."""
+        """Return the PCM samples (16 bit) of a packet. Raises VoiceError if it is not Opus."""
         if not 0 < len(packet) <= MAX_PACKET_BYTES:
             raise VoiceError(f"an Opus packet of {len(packet)} bytes: 1 to {MAX_PACKET_BYTES}")
         try:
             frames = self._codec.decode(self._packet(packet))
         except (self._error, ValueError) as exc:
-            raise VoiceError(f"that is no Opus packet: {exc}") from exc
-        return b"".join(
-            bytes(out.planes[0])[: out.samples * 2] for frame in frames for out in self._resampler.resample(frame)
-        )
+            raise VoiceError(f"this is not an Opus packet: {exc}") from exc
+        pieces = []
+        for frame in frames:
+            for resampled in self._resampler.resample(frame):
+                pieces.append(bytes(resampled.planes[0])[: resampled.samples * 2])
+        return b"".join(pieces)
 
 
 class OpusEncoder:
-    """Each call of `encode` takes one frame of `frame_ms` and gives the packets that are ready."""
+    """Encodes one stream: each call of `encode` takes a frame of `frame_ms` and returns the packets that are ready."""
 
     def __init__(self, rate_hz: int, frame_ms: int) -> None:
         import av

@@ -15,12 +15,13 @@ CELLS = 42
 LOW = "_"
 HIGH = "~"
 CHANGE = "|"
-TOLERANCE = 0.10  # of a gap that counts as like another
+# How much a gap may differ from another to count as equal.
+TOLERANCE = 0.10
 MAX_SPANS = 12
 
 
 class Rhythm(Struct, frozen=True):
-    """The edges of one pin: how many, when the first came, and the time from each to the next."""
+    """The rhythm of one pin's edges: their number, the time of the first, and the gaps between them."""
 
     pin: int
     count: int
@@ -36,7 +37,7 @@ class Rhythm(Struct, frozen=True):
 
     @property
     def period_s(self) -> float:
-        """The mean time between edges of the same direction; of one gap alone, twice that gap."""
+        """The mean time between edges of the same direction; for a single gap, twice that gap."""
         pairs = [first + second for first, second in pairwise(self.gaps_ms)]
         if pairs:
             return fmean(pairs) / 1000
@@ -52,7 +53,7 @@ class Rhythm(Struct, frozen=True):
 
     @property
     def spacing_ms(self) -> tuple[float, ...]:
-        """One gap when all are alike, two when they alternate, else none."""
+        """One gap if all are equal, two if they alternate, otherwise none."""
         gaps = self.gaps_ms
         if not gaps:
             return ()
@@ -64,38 +65,41 @@ class Rhythm(Struct, frozen=True):
 
 
 def rhythms(edges: Iterable[Edge]) -> tuple[Rhythm, ...]:
-    """One Rhythm for each pin, in the order in which the pins first moved."""
+    """Return one Rhythm for each pin, in the order of the pins' first edges."""
     by_pin: dict[int, list[float]] = {}
     for edge in edges:
         by_pin.setdefault(edge.pin, []).append(edge.t_ms)
-    return tuple(
-        Rhythm(pin, len(times), times[0], tuple(after - before for before, after in pairwise(times)))
-        for pin, times in by_pin.items()
-    )
+    result = []
+    for pin, times in by_pin.items():
+        gaps = tuple(after - before for before, after in pairwise(times))
+        result.append(Rhythm(pin, len(times), times[0], gaps))
+    return tuple(result)
 
 
 def draw_track(edges: Sequence[Edge], *, start_ms: float, end_ms: float, level: int, cells: int = CELLS) -> str:
-    """The level from `start_ms` to `end_ms` in `cells` characters, time-proportional; `level` is the one before."""
+    """Draw the level from `start_ms` to `end_ms` in `cells` characters of equal time; `level` is the level before."""
     if end_ms <= start_ms or cells <= 0:
         return ""
     width_ms = (end_ms - start_ms) / cells
     track: list[str] = []
-    pending = [e for e in edges if start_ms <= e.t_ms < end_ms]
-    now = level
+    pending = [edge for edge in edges if start_ms <= edge.t_ms < end_ms]
     index = 0
     for cell in range(cells):
-        until = start_ms + (cell + 1) * width_ms
-        changed = False
-        while index < len(pending) and pending[index].t_ms < until:
-            now = pending[index].level
-            changed = True
+        cell_end_ms = start_ms + (cell + 1) * width_ms
+        has_changed = False
+        while index < len(pending) and pending[index].t_ms < cell_end_ms:
+            level = pending[index].level
+            has_changed = True
             index += 1
-        track.append(CHANGE if changed else HIGH if now else LOW)
+        if has_changed:
+            track.append(CHANGE)
+        else:
+            track.append(HIGH if level else LOW)
     return "".join(track)
 
 
 def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
-    """Return "low 1 s, high 0.5 s, low 0.5 s ×8": how long each level lasts; a pair that comes again stands once.
+    """Return "low 1 s, high 0.5 s, low 0.5 s ×8": how long each level lasts, repeated pairs with their count.
 
     `track` has the level at the start, then each change, as (time, level).
     """
@@ -111,16 +115,16 @@ def spans_text(track: Sequence[tuple[float, int]], end_ms: float) -> str:
         count = 1
         while _is_pair(spans[place + 2 * count : place + 2 * count + 2], pair):
             count += 1
-        if count > 1:
-            shown = pair
-        else:
-            shown = pair[:1]
-        text = ", ".join(_span_text(level, length_ms) for level, length_ms in shown)
+        if count == 1:
+            pair = pair[:1]
+        text = ", ".join(_span_text(level, length_ms) for level, length_ms in pair)
         if count > 1:
             text += f" ×{count}"
         parts.append(text)
-        place += count * len(shown)
-    return ", ".join([*parts, "..."] if place < len(spans) else parts)
+        place += count * len(pair)
+    if place < len(spans):
+        parts.append("...")
+    return ", ".join(parts)
 
 
 def _span_text(level: int, length_ms: float) -> str:

@@ -1,4 +1,4 @@
-"""Wait until a descriptor can be read. select() takes none above 1,023, and a host with many boards has more."""
+"""Waits until a descriptor can be read. select() takes none above 1,023, and a host with many boards has more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ class _HasDescriptor(Protocol):
 
 
 def is_readable(source: int | _HasDescriptor, wait_s: float | None) -> bool:
-    """True if a read would give something (data, the end, an error) within so many seconds; None waits forever."""
+    """Return True once a read would return data, the end or an error, or False after `wait_s`; None waits forever."""
+    wait_ms = None
+    if wait_s is not None:
+        wait_ms = math.ceil(max(0.0, wait_s) * 1000)
     poll = select.poll()
     poll.register(source, select.POLLIN)
-    return bool(poll.poll(None if wait_s is None else math.ceil(max(0.0, wait_s) * 1000)))
+    return bool(poll.poll(wait_ms))

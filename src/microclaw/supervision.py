@@ -1,6 +1,6 @@
-"""Background work that outlives its failures: tried again, counted, and told to who asks. It knows no task.
+"""Runs background tasks of the host again after each failure, and reports which of them fail.
 
-For the host's own tasks. Work for one request belongs to that request, which can answer that it failed.
+Work for one request belongs to that request, which can answer that it failed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from microclaw.text import clean_text, count_text, moment_text
 
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 600.0
-WELL_AFTER_S: Final = 600.0  # work without an end that ran so long after a failure is well again
+# Endless work that ran for this time after a failure counts as recovered.
+WELL_AFTER_S: Final = 600.0
 MAX_REASON_CHARS: Final = 300
 Phase: TypeAlias = Literal["waiting", "running", "failing", "ended"]
 
@@ -27,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class SupervisedTask(Struct, eq=False):
-    """A task: `failures` since the start of the host, `reason` of the last; `began_s` None: it waits for its next try.
+    """A task: `failures` since the start of the host, `reason` of the last; `began_s` is None between two tries.
 
-    `waiting` for its beginning, `running` (also between two passes), `failing` until it went well again, `ended`.
+    `phase`: `waiting` for its start, `running` (also between two passes), `failing` until a pass succeeds, `ended`.
     """
 
     name: str
@@ -58,7 +59,7 @@ class SupervisedTask(Struct, eq=False):
 class SupervisedTasks:
     """Starts tasks in a group; none of their failures reaches it.
 
-    `now_ms` is Unix time, `monotonic_s` and `sleep` pass for the waits.
+    `now_ms` returns Unix time; `monotonic_s` and `sleep` are for the waits.
     """
 
     def __init__(
@@ -87,10 +88,11 @@ class SupervisedTasks:
     ) -> asyncio.Task[None]:
         """Run `work` once `after` is set, again each `every_s` seconds, and again after each failure, until cancelled.
 
-        Without `every_s` it is over when it returns.
+        Without `every_s` the task ends when `work` returns.
         """
         backoff = Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S))
-        self._tasks[name] = task = SupervisedTask(name, backoff, self._monotonic_s)
+        task = SupervisedTask(name, backoff, self._monotonic_s)
+        self._tasks[name] = task
         self._running[name] = self._group.create_task(self._run(task, work, every_s, after), name=name)
         return self._running[name]
 
@@ -102,7 +104,7 @@ class SupervisedTasks:
         await asyncio.gather(*stopped, return_exceptions=True)
 
     def note(self, name: str, error: Exception | None) -> None:
-        """A pass within the work of this name ended, well or with an error; the work goes on by itself."""
+        """Note that a pass of the named work succeeded, or failed with an error; the work itself continues."""
         task = self._tasks[name]
         if error is not None:
             self._note(task, error)
@@ -111,11 +113,11 @@ class SupervisedTasks:
         task.backoff.succeeded()
 
     def started(self) -> tuple[SupervisedTask, ...]:
-        """Every task, in the order of their starts."""
+        """Return all tasks in the order of their starts."""
         return tuple(self._tasks.values())
 
     def failing(self) -> list[SupervisedTask]:
-        """Those that fail now."""
+        """Return the tasks that fail now."""
         return [task for task in self._tasks.values() if task.is_failing]
 
     async def _run(
@@ -146,28 +148,27 @@ class SupervisedTasks:
             await self._sleep(wait_s)
 
     def _note(self, task: SupervisedTask, error: Exception) -> float:
-        """Count and log the failure; how long to wait after it. A failure that goes on is logged with fewer words."""
+        """Count and log a failure, and return the wait after it. Only the first in a row has its traceback logged."""
         wait_s = task.backoff.next_wait_s()
-        task.phase, task.failed_ms = "failing", self._now_ms()
+        task.phase = "failing"
+        task.failed_ms = self._now_ms()
         task.failures += 1
         task.reason = _reason(error)
         trace = None if isinstance(error, MicroclawError) or task.backoff.failures > 1 else error
         extra = {"what": task.name, "count": task.failures}
-        _log.warning("%s failed and is tried again: %s", task.name, task.reason, exc_info=trace, extra=extra)
+        _log.warning("%s failed and is retried: %s", task.name, task.reason, exc_info=trace, extra=extra)
         return wait_s
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MicroclawError):
+        text = error.message
         if error.next_step:
-            text = f"{error.message} (next: {error.next_step})"
-        else:
-            text = error.message
+            text += f" (next: {error.next_step})"
     elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
         if error.filename:
-            text = f"{error.strerror}: {error.filename}"
-        else:
-            text = error.strerror
+            text += f": {error.filename}"
     else:
         text = f"{type(error).__name__}: {error}"
     return clean_text(text, one_line=True, limit=MAX_REASON_CHARS)

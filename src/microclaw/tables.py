@@ -1,4 +1,4 @@
-"""Reads the tables that lie as TOML beside the code that uses them. It checks nothing in them."""
+"""Reads the TOML tables beside the code that uses them. It does not check them."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ from typing import Any
 
 @functools.cache
 def read_table(package: str, name: str) -> Any:
-    """Return the whole of NAME.toml in the folder of a package. Nobody changes it: it is read once."""
-    return tomllib.loads(resources.files(package).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    """Return the content of NAME.toml in the folder of a package, which is read once: do not change it."""
+    file = resources.files(package).joinpath(f"{name}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8"))
