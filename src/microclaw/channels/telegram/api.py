@@ -65,8 +65,10 @@ class TelegramError(MicroclawError, code="telegram_error"):
     def __init__(
         self, what: str, why: str, status: int = 0, *, retry_after_s: float = 0.0, migrated_to: int | None = None
     ) -> None:
-        reason = f"{status} {why}" if status else why
-        super().__init__(f"{what}: {reason}")
+        message = f"{what}: {why}"
+        if status:
+            message = f"{what}: {status} {why}"
+        super().__init__(message)
         self.status = status
         self.why = why
         self.retry_after_s = min(MAX_RETRY_AFTER_S, max(0.0, retry_after_s))

@@ -81,7 +81,9 @@ class ApprovalQuestions:
             self.approvals.decide(approval_id, approved=is_approved, by=person.person_id)
         except (UnknownName, PermissionRefused) as exc:
             return exc.message[:_MAX_PRESS_CHARS]
-        return "Approved." if is_approved else "Declined."
+        if is_approved:
+            return "Approved."
+        return "Declined."
 
     def _chats_for(self, pending: PendingApproval) -> tuple[Address, ...]:
         """Return the chats in which a question is shown: its own one, and those of owners who may have to decide."""
@@ -159,8 +161,10 @@ def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str
         return outcome
     if end.state == "done":
         return f"{outcome} Done."
-    result = "It failed" if end.state == "failed" else "Its outcome is not known"
-    return f"{outcome} {result}: {_inline_code(end.why)}"
+    why = _inline_code(end.why)
+    if end.state == "failed":
+        return f"{outcome} It failed: {why}"
+    return f"{outcome} Its outcome is not known: {why}"
 
 
 def _action_code(pending: PendingApproval) -> str:

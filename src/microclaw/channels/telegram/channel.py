@@ -292,8 +292,9 @@ class TelegramChannel:
             case "/whoami":
                 return f"You are {person.name} ({person.role}), Telegram user `{message.sender.id}`."
             case "/cancel":
-                is_stopped = self.inbox.cancel(CHANNEL, message.address.chat_id)
-                return "Stopped." if is_stopped else "Nothing is running."
+                if self.inbox.cancel(CHANNEL, message.address.chat_id):
+                    return "Stopped."
+                return "Nothing is running."
             case _:
                 return f"There is no command {command[:32]}.\n\n{HELP}"
 
@@ -353,15 +354,17 @@ class TelegramChannel:
     def _inbound(self, update_id: int, message: Message, text: str, person: Person) -> Inbound:
         """Return the message as the inbox takes it. Its key makes an update that arrives again a duplicate."""
         address = message.address
+        reply_to = None if address.reply_to is None else str(address.reply_to)
+        origin: Literal["person", "forwarded"] = "forwarded" if message.is_forwarded else "person"
         return Inbound(
             CHANNEL,
             address.chat_id,
             text,
             person.person_id,
             key=f"{self._me.id}:{update_id}",
-            origin="forwarded" if message.is_forwarded else "person",
+            origin=origin,
             sent_ms=message.date * 1000 or None,
-            reply_to=None if address.reply_to is None else str(address.reply_to),
+            reply_to=reply_to,
         )
 
     def _say(self, address: Address, text: str) -> None:

@@ -52,8 +52,9 @@ class _WyomingEngine(Engine):
         try:
             async with self._connected() as stream:
                 await stream.send("describe")
-                while (event := await self._next_answer(stream, CONNECT_S)).type != "info":
-                    pass
+                event = await self._next_answer(stream, CONNECT_S)
+                while event.type != "info":
+                    event = await self._next_answer(stream, CONNECT_S)
         except VoiceError as exc:
             raise VoiceError(exc.message, next_step=step) from exc
         if not event.data.get(self.service):
