@@ -77,7 +77,7 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
         if self.state == "off":
             yield f"voice is off: {self.problem}"
         elif not self.turns:
-            yield "nobody has spoken yet"
+            yield "no spoken turns yet"
         for turn in self.turns:
             yield f"{turn.device}  {turn.trigger}  {turn.outcome}, {turn.late_frames} late frames"
             for step, at_ms in turn.steps:

@@ -35,7 +35,7 @@ class OpenQuestion:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the device has begun to play it."""
+        """True if the device has begun to play it."""
         return self.spoken is not None and self.spoken.has_played(self.number)
 
 

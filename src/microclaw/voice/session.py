@@ -232,8 +232,8 @@ class VoiceSession:
         if is_no:
             self._decide(trace, waiting.approval_id, None, approved=False)
             return
-        asked = self.parts.approvals.question(waiting, of=self.parts.person_id)
-        text = spoken_question(asked.text, may_decide=asked.may_decide, before="First, a question waits: ")
+        approval = self.parts.approvals.question(waiting, of=self.parts.person_id)
+        text = spoken_question(approval.text, may_decide=approval.may_decide, before="First, a question waits: ")
         self._start(trace, lambda reply: reply.ask(OpenQuestion(text, approval_id=waiting.approval_id)))
 
     def _decide(self, trace: VoiceTrace, approval_id: str, turn: Reply | None, *, approved: bool) -> None:

@@ -103,7 +103,7 @@ class SpokenAnswer:
 
     @property
     def is_over(self) -> bool:
-        """Whether it accepts no more sentences."""
+        """True if it accepts no more sentences."""
         return self._is_finished or self.is_silenced
 
     def say(self, sentence: str) -> int | None:

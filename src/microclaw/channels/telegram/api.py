@@ -76,12 +76,12 @@ class TelegramError(MicroclawError, code="telegram_error"):
 
     @property
     def is_of_the_bot(self) -> bool:
-        """Whether the bot as a whole is refused: its token was revoked. 404 is the status for a malformed token."""
+        """True if the bot as a whole is refused: its token was revoked. 404 is the status for a malformed token."""
         return self.status in (401, 404)
 
     @property
     def will_pass(self) -> bool:
-        """Whether the same call may succeed later."""
+        """True if the same call may succeed later."""
         return self.status in (0, 429) or self.status >= 500
 
 
@@ -176,7 +176,7 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether another person wrote the words."""
+        """True if another person wrote the words."""
         return self.forward_origin is not None or self.forward_date is not None
 
     @property

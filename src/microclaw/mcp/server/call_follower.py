@@ -7,7 +7,6 @@ import json
 import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final, TypeAlias
 
 import mcp_types as types
@@ -57,7 +56,7 @@ class CallFollower:
     call: HostCall
     tool: Tool[Any]
     arguments: dict[str, Any]
-    _report_numbers: count[int] = field(default_factory=lambda: count(1), init=False)
+    _report_count: int = field(default=0, init=False)
     _asking: asyncio.Task[None] | None = field(default=None, init=False)
     _is_kept: bool = field(default=False, init=False)
 
@@ -163,7 +162,8 @@ class CallFollower:
             await self._report(f"{exc.message}; {where_to_decide(asked)}")
 
     async def _report(self, text: str) -> None:
-        await self.context.report_progress(next(self._report_numbers), message=text)
+        self._report_count += 1
+        await self.context.report_progress(self._report_count, message=text)
 
 
 def _can_ask(context: Context[Any, Any]) -> bool:
