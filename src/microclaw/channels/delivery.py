@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 from microclaw.events import ResultFile
 
 ReadFile: TypeAlias = Callable[[ResultFile], Awaitable[bytes]]
-"""The content of a file that goes with an answer. Raises UnknownName when it is no longer there."""
+"""Return the content of an answer's file. Raises UnknownName if the file no longer exists."""
 _log = logging.getLogger(__name__)
 
 

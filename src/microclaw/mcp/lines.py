@@ -19,13 +19,16 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 
 @dataclass(eq=False)
 class MessageLines(ObjectReceiveStream["SessionMessage | Exception"], ObjectSendStream[SessionMessage]):
-    """The messages both ways. Who opened the reader and the writer closes them."""
+    """The messages in both directions. The opener of the reader and the writer closes them."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def receive(self) -> SessionMessage | Exception:
-        """A line that is no message comes as its error. The limit of `reader` bounds a line: ProtocolError."""
+        """Return the next message, or the error for a line that is not a message.
+
+        Raises ProtocolError if a line is longer than the limit of `reader`, and EndOfStream after the last line.
+        """
         line = b""
         try:
             with suppress(ConnectionError):
@@ -36,12 +39,15 @@ class MessageLines(ObjectReceiveStream["SessionMessage | Exception"], ObjectSend
             raise anyio.EndOfStream
         try:
             return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
-        except ValueError as exc:  # servers print to stdout by mistake
+        except ValueError as exc:
+            # Not raised, because servers print to stdout by mistake.
             return exc
 
     async def send(self, item: SessionMessage) -> None:
-        with suppress(ConnectionError):  # it is gone: the reader ends
-            self.writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        # If the other side is gone, the reader ends.
+        with suppress(ConnectionError):
+            self.writer.write(line)
             await self.writer.drain()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""A device as a voice session sees it: its microphone, then its speaker. The link and xiaozhi have one. None waits."""
+"""The interface of a device for a voice session: its microphone, its screen and its speaker."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ Activity: TypeAlias = Literal["idle", "listening", "thinking", "speaking"]
 
 
 class VoiceDevice(Protocol):
+    """A device of the link or of xiaozhi. No method waits."""
+
     @property
     def device_id(self) -> str: ...
 
@@ -23,7 +25,7 @@ class VoiceDevice(Protocol):
     def final(self, stream: int, transcript: Transcript) -> None: ...
 
     def stop_listening(self, stream: int) -> None:
-        """The utterance is over, and it has not closed the stream: it need not send more of it."""
+        """Notify the device that the utterance is over, although it has not closed the stream."""
 
     @property
     def rate_hz(self) -> int: ...
@@ -33,18 +35,18 @@ class VoiceDevice(Protocol):
 
     @property
     def ahead_ms(self) -> int:
-        """The audio that it may hold before it plays it."""
+        """The audio in ms that the device can hold before it plays it."""
 
     def begin_speech(self) -> None: ...
 
     def say(self, text: str, samples: int) -> None:
-        """The audio that comes next: so many samples, and the text that they begin ("": they go on)."""
+        """Announce the next audio: its number of samples, and the text that it begins ("" if it continues a text)."""
 
     def play(self, frame: bytes) -> None:
-        """One frame of PCM of its rate."""
+        """Send one frame of PCM in the device's rate."""
 
     def end_speech(self, *, failed: bool) -> None:
-        """Everything is played."""
+        """End the speech when all of it is played."""
 
     def cancel_speech(self) -> None:
-        """Forget what is not played yet, here and on the device, at once."""
+        """Discard at once all audio that is not played yet, here and on the device."""

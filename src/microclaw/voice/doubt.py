@@ -1,4 +1,4 @@
-"""The words heard by voice that a person must confirm before anything is done, whichever way they came."""
+"""Decides which spoken words a person must confirm before anything is done, on every transport."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from microclaw.offline.opposites import has_opposite
 from microclaw.voice.engines.engine import Transcript
 
 ASK_BACK_BELOW: Final = 0.5
-"""A transcript of less confidence is asked back."""
+"""A transcript with a lower confidence is asked back."""
 MAX_RECENT: Final = 64
 RECENT_S: Final = 120.0
 
@@ -25,7 +25,7 @@ def did_you_say(text: str) -> str:
 
 
 class RecentTranscripts:
-    """The last MAX_RECENT by their keys; each is taken once, within RECENT_S."""
+    """The last MAX_RECENT transcripts by their keys. Each can be taken once, within RECENT_S."""
 
     def __init__(self) -> None:
         self._transcripts: BoundedMap[str, tuple[float, Transcript]] = BoundedMap(MAX_RECENT)
@@ -35,6 +35,9 @@ class RecentTranscripts:
 
     def take(self, key: str) -> Transcript | None:
         entry = self._transcripts.pop(key, None)
-        if entry is None or time.monotonic() - entry[0] > RECENT_S:
+        if entry is None:
             return None
-        return entry[1]
+        put_s, transcript = entry
+        if time.monotonic() - put_s > RECENT_S:
+            return None
+        return transcript

@@ -1,4 +1,4 @@
-"""The engines that the settings name: a recognizer, a synthesizer. Starts none."""
+"""Creates the engines that the settings name: a recognizer and a synthesizer. It starts none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md
 
 
 def off_problem(settings: VoiceSettings) -> str | None:
-    """Why no engine is looked for: voice is switched off, or its packages are not here."""
+    """Return why voice is off: it is switched off, or packages are missing. None if it can be on."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if not settings.enabled:
         return "it is switched off (next: microclaw config set voice.enabled true)"
@@ -35,31 +35,35 @@ def off_problem(settings: VoiceSettings) -> str | None:
 def chosen_recognizer(
     settings: VoiceSettings, names: Callable[[], Sequence[str]], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
-    """Raises ConfigError for an engine that lacks a setting. `names` gives the devices' names."""
+    """Create the recognizers in the order of the settings. Raises ConfigError if an engine lacks a setting.
+
+    `names` returns the devices' names.
+    """
     make: Mapping[RecognizerName, Callable[[], Recognizer]] = {
         "whisper": lambda: WhisperRecognizer(
             names, lambda: model_folder(settings.whisper_model, home), threads=settings.whisper_threads
         ),
-        "wyoming": lambda: WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr")),
+        "wyoming": lambda: WyomingRecognizer(*_host_and_port(settings.wyoming_asr, "wyoming_asr")),
         "openai": lambda: OpenAiRecognizer(settings, proxy=proxy),
     }
     return RecognizerChain([make[name]() for name in settings.asr])
 
 
 def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> SynthesizerChain:
-    """Raises ConfigError for an engine that lacks a setting."""
+    """Create the synthesizers in the order of the settings. Raises ConfigError if an engine lacks a setting."""
     make: Mapping[SynthesizerName, Callable[[], Synthesizer]] = {
         "flite": lambda: Flite(settings.flite_voice),
         "espeak": lambda: Espeak(settings.espeak_voice),
         "wyoming": lambda: WyomingSynthesizer(
-            *_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice
+            *_host_and_port(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice
         ),
         "openai": lambda: OpenAiSynthesizer(settings, proxy=proxy),
     }
     return SynthesizerChain([make[name]() for name in settings.tts])
 
 
-def _place(value: str | None, setting: str) -> tuple[str, int]:
+def _host_and_port(value: str | None, setting: str) -> tuple[str, int]:
+    """Split HOST:PORT. Raises ConfigError if the setting is empty."""
     if not value:
         step = f"microclaw config set voice.{setting} HOST:PORT"
         raise ConfigError(f"the engine wyoming needs voice.{setting}", next_step=step)

@@ -1,4 +1,4 @@
-"""Engines in order: one that fails gives way to the next, which hears the whole utterance again."""
+"""Engines in order: when one fails, the next one hears the whole utterance again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from microclaw.voice.engines.engine import Engine, Recognizer, Speech, Synthesiz
 HEAR_S: Final = 15.0
 PIECE_S: Final = 5.0
 REST_S: Final = 30.0
-"""An engine that failed is asked last for so long."""
+"""How long an engine that failed is tried last, in seconds."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Engine)
 
 
 class Chain(Engine, Generic[E]):
-    """An engine over others, of which there is at least one."""
+    """An engine that tries one or more other engines."""
 
     def __init__(self, engines: Sequence[E], now_s: Callable[[], float] = time.monotonic) -> None:
         self.engines = engines
@@ -30,17 +30,22 @@ class Chain(Engine, Generic[E]):
         self._failed_s: dict[int, float] = {}
 
     def in_order(self) -> list[E]:
-        """Those that failed lately last."""
+        """Return the engines, with the ones that failed in the last REST_S at the end."""
         now_s = self._now_s()
-        return sorted(self.engines, key=lambda one: now_s - self._failed_s.get(id(one), -REST_S) < REST_S)
+
+        def has_failed_lately(engine: E) -> bool:
+            return now_s - self._failed_s.get(id(engine), -REST_S) < REST_S
+
+        return sorted(self.engines, key=has_failed_lately)
 
     def failed(self, engine: E, exc: Exception) -> None:
+        """Log a failure, and try the engine last for a while."""
         reason = exc.message if isinstance(exc, VoiceError) else "it did not answer in time"
         _log.warning("%s failed: %s", engine.name, reason)
         self._failed_s[id(engine)] = self._now_s()
 
     async def warm_up(self) -> None:
-        """The engine that is asked first."""
+        """Prepare the engine that is tried first."""
         await self.in_order()[0].warm_up()
 
     async def check(self) -> None:
@@ -54,20 +59,22 @@ class Chain(Engine, Generic[E]):
 
 
 def common_fault(faults: Sequence[str | None]) -> str | None:
-    """Of engines of one role, by the health of each: the first one that works is enough."""
+    """Return the faults of engines with one role; None if at least one of them works."""
     if None in faults:
         return None
-    return "; ".join(f for f in faults if f is not None)
+    return "; ".join(fault for fault in faults if fault is not None)
 
 
-def engines_in(one: Engine) -> Sequence[Engine]:
-    """Those that a chain tries, in its order; of an engine, itself."""
-    if isinstance(one, Chain):
-        return one.engines
-    return (one,)
+def engines_in(engine: Engine) -> Sequence[Engine]:
+    """Return the engines of a chain in their order; for any other engine, the engine itself."""
+    if isinstance(engine, Chain):
+        return engine.engines
+    return (engine,)
 
 
 class RecognizerChain(Chain[Recognizer], Recognizer):
+    """Recognizers in order."""
+
     def hears_at_pauses(self) -> bool:
         return self.in_order()[0].hears_at_pauses()
 
@@ -82,14 +89,17 @@ class RecognizerChain(Chain[Recognizer], Recognizer):
 
 
 class SynthesizerChain(Chain[Synthesizer], Synthesizer):
+    """Synthesizers in order."""
+
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
-        """Another engine speaks the text only if not a piece of it was said."""
+        """Speak the text with the first engine that works. After its first piece, no other engine is tried."""
         for engine in self.in_order():
             has_begun = False
             try:
                 async with aclosing(engine.speak(text)) as pieces:
                     while True:
-                        async with asyncio.timeout(PIECE_S if has_begun else engine.first_piece_s):
+                        timeout_s = PIECE_S if has_begun else engine.first_piece_s
+                        async with asyncio.timeout(timeout_s):
                             piece = await anext(pieces, None)
                         if piece is None:
                             return

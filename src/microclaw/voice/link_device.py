@@ -1,4 +1,4 @@
-"""A device on the link as a voice session sees it: its streams, codecs and screens (docs/protocols/link.md)."""
+"""The voice device of a connection on the link: its streams, codecs and screens (docs/protocols/link.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from microclaw.wire.link.messages import (
 from microclaw.wire.link.values import StreamEnd
 
 CODECS: Final = ("opus", "pcm16")
-"""What this host speaks, the better first."""
+"""The codecs of this host, the better one first."""
 FRAME_MS: Final = (20, 40, 60)
 RATES_HZ: Final = (8_000, 48_000)
 OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
@@ -41,24 +41,25 @@ MAX_TEXT: Final = 2_000
 
 
 class LinkVoice:
-    """One connection's AudioStreams and its session's VoiceDevice. Streams of the host have even numbers."""
+    """A connection's AudioStreams and its session's VoiceDevice. Streams of the host have even numbers."""
 
     def __init__(self, link: DeviceLink, connection: Connection, audio: AudioFormat, parts: VoiceParts) -> None:
         self.session = VoiceSession(self, parts)
         self.rate_hz = audio.rate if RATES_HZ[0] <= audio.rate <= RATES_HZ[1] else RATE_HZ
-        fits = audio.frame_ms * self.rate_hz // 1000 * 2 <= MAX_AUDIO_BYTES
-        if audio.frame_ms in FRAME_MS and fits:
-            self.frame_ms = audio.frame_ms
-        else:
-            self.frame_ms = FRAME_MS[0]
+        frame_bytes = audio.frame_ms * self.rate_hz // 1000 * 2
+        is_usable_frame = audio.frame_ms in FRAME_MS and frame_bytes <= MAX_AUDIO_BYTES
+        self.frame_ms = audio.frame_ms if is_usable_frame else FRAME_MS[0]
         self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
         self._link = link
         self._connection = connection
-        self.codec = "opus" if "opus" in audio.codecs and self.rate_hz in OPUS_RATES_HZ else "pcm16"
+        has_opus = "opus" in audio.codecs and self.rate_hz in OPUS_RATES_HZ
+        self.codec = "opus" if has_opus else "pcm16"
         self._encoder: OpusEncoder | None = None
         self._decoder: OpusDecoder | None = None
         self._has_left = False
-        self._last_heard = -1  # the number of the device's last stream
+        # The number of the device's last stream.
+        self._last_heard = -1
+        # The host's stream that is being spoken, and the number of its last stream.
         self._speaking: int | None = None
         self._last_stream = 0
         self._chunk = 0
@@ -66,6 +67,7 @@ class LinkVoice:
     # AudioStreams
 
     def took(self, message: StartAsr | StopAsr | CancelStream) -> None:
+        """Handle a message of the device about a stream."""
         match message:
             case StartAsr():
                 self._open(message)
@@ -83,33 +85,33 @@ class LinkVoice:
         if hear.stream != self.session.hearing:
             return
         try:
-            self.session.hear(hear.payload if self._decoder is None else self._decoder.decode(hear.payload))
+            pcm = hear.payload if self._decoder is None else self._decoder.decode(hear.payload)
+            self.session.hear(pcm)
         except MicroclawError as exc:
             self._refuse(hear.stream, "bad_audio", exc.message)
             self.session.cancelled(hear.stream)
 
     def left(self) -> None:
-        self._has_left = True  # what the session still says is for no later connection
+        # A later connection must not get what this session still sends.
+        self._has_left = True
         self.session.left()
 
     def _open(self, start: StartAsr) -> None:
-        if self.session.hearing is not None:  # also where the new stream is refused: this connection has one at most
+        """Open a stream of the device, or refuse it. An open stream ends in both cases, because there is only one."""
+        if self.session.hearing is not None:
             self.session.closed("cut")
         if self.session.has_left:
-            self._refuse(start.stream, "no_listener", "this host has no room for one more conversation by voice")
+            self._refuse(start.stream, "no_listener", "this host has too many voice conversations")
         elif start.stream % 2 == 0 or start.stream <= self._last_heard:
-            text = f"stream {start.stream}: a device's have odd numbers, each higher than the last"
+            text = f"stream {start.stream}: a device's streams have odd, rising numbers"
             self._refuse(start.stream, "bad_audio", text)
         elif start.codec not in CODECS or start.rate != RATE_HZ:
             self._last_heard = start.stream
-            text = f"{start.codec[:20]} at {start.rate} Hz: this host takes {' and '.join(CODECS)} at {RATE_HZ} Hz"
+            text = f"{start.codec[:20]} at {start.rate} Hz: this host accepts {' and '.join(CODECS)} at {RATE_HZ} Hz"
             self._refuse(start.stream, "bad_audio", text)
         else:
             self._last_heard = start.stream
-            if start.codec == "opus":
-                self._decoder = OpusDecoder(RATE_HZ)
-            else:
-                self._decoder = None
+            self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
             self.session.opened(start.trigger, start.stream)
 
     def _refuse(self, stream: int, code: str, text: str) -> None:
@@ -135,7 +137,8 @@ class LinkVoice:
         self._send(AsrPartial(stream, text[:MAX_TEXT]))
 
     def final(self, stream: int, transcript: Transcript) -> None:
-        self._send(AsrFinal(stream, transcript.text[:MAX_TEXT], min(1.0, max(0.0, transcript.confidence))))
+        confidence = min(1.0, max(0.0, transcript.confidence))
+        self._send(AsrFinal(stream, transcript.text[:MAX_TEXT], confidence))
 
     def stop_listening(self, stream: int) -> None:
         self._send(CancelStream(stream))
@@ -154,12 +157,17 @@ class LinkVoice:
             self._chunk += 1
 
     def play(self, frame: bytes) -> None:
-        if self._speaking is not None:
-            for packet in (frame,) if self._encoder is None else self._encoder.encode(frame):
-                self._connection.send_audio(packet)
+        if self._speaking is None:
+            return
+        if self._encoder is None:
+            self._connection.send_audio(frame)
+            return
+        for packet in self._encoder.encode(frame):
+            self._connection.send_audio(packet)
 
     def end_speech(self, *, failed: bool) -> None:
-        self._end_speech("error" if failed else "done")
+        reason: StreamEnd = "error" if failed else "done"
+        self._end_speech(reason)
 
     def cancel_speech(self) -> None:
         if self._speaking is not None:
@@ -175,5 +183,6 @@ class LinkVoice:
     def _send(self, body: AnyMessage) -> None:
         if self._has_left:
             return
-        with suppress(DeviceUnreachable):  # it left: the session is told so by `left`
+        # If the device has left, `left` ends the session.
+        with suppress(DeviceUnreachable):
             self._link.tell(body)

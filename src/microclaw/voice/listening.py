@@ -1,4 +1,4 @@
-"""One device's streams of audio become utterances. It answers none, and keeps no audio."""
+"""Turns one device's streams of audio into utterances. It answers none of them, and keeps no audio."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from microclaw.voice.parts import EndpointLimits, VoiceParts, crash_text
 from microclaw.voice.trace import VoiceTrace
 
 MAX_WAITING_BYTES: Final = 20 * RATE_HZ * 2
-"""Of one stream, while an engine is starting: more than an utterance may have."""
+"""The audio of one stream that waits while an engine starts. An utterance is shorter."""
 MAX_STREAMS: Final = 4
-"""Streams that wait, of a device that presses its button faster than it is heard; the oldest is forgotten."""
+"""Streams that wait if a button is pressed faster than utterances are recognised; the oldest is discarded."""
 SILENT_S: Final = 5.0
-"""A device that opened a stream and sends nothing for so long is asked to stop."""
+"""A device that sends nothing on its open stream for this time is asked to stop."""
 ENGINE_S: Final = 30.0
 PAUSE_MS: Final = 200
-"""After so much silence the engine begins: it may be the end."""
+"""After this silence the engine begins, because it may be the end."""
 MAX_PAUSES: Final = 2
-"""In one utterance: each that was not the end is heard from its beginning again."""
+"""Pauses in one utterance at which the engine begins. If a pause is not the end, the whole is heard again."""
 MAX_PAUSED_BYTES: Final = 8 * RATE_HZ * 2
-"""If a pause is not the end everything before it is heard again, in a third of its time."""
+"""The longest audio that is recognised at a pause. Hearing it again takes a third of its time."""
 MAX_HELD_BYTES: Final = 3 * RATE_HZ * 2
 MAX_BEFORE_BYTES: Final = RATE_HZ * 2
-"""An engine also hears the second before somebody speaks."""
+"""An engine also hears the second before the speech begins."""
 Moment: TypeAlias = Literal["began", "ended", "nothing", "too long"]
 WINDOW_FRAMES: Final = 8
 VOICED_TO_BEGIN: Final = 4
-"""So many of the last WINDOW_FRAMES frames are speech when an utterance begins: one click is none."""
+"""An utterance begins when this many of the last WINDOW_FRAMES frames are speech: a click is not enough."""
 VOICED_TO_GO_ON: Final = 2
-"""A single voiced frame in a pause does not make it longer."""
+"""A single voiced frame in a pause does not end the pause."""
 NOTHING_SAID: Final = Transcript("", 0.0)
 HELD: Final = "hold"
 """The trigger of a stream that lasts as long as a button is held: silence does not end it."""
@@ -47,18 +47,18 @@ _log = logging.getLogger(__name__)
 
 
 class Utterance(Struct, frozen=True):
-    """The result of a stream. Without a transcript nothing was said, or `failure` says why nobody could hear it."""
+    """The result of a stream. Without a transcript nothing was said, or `failure` is the reason."""
 
     trace: VoiceTrace
     transcript: Transcript | None = None
     failure: VoiceError | None = None
     goes_on: bool = False
-    """Somebody spoke again while the end of it was recognised: that is in no utterance."""
+    """Whether the person spoke again while the utterance was recognised. Those words are in no utterance."""
 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """The audio that waits. `end`: the device closed it, or left or opened another one instead ("cut")."""
+    """A stream with its waiting audio. `end`: "closed" by the device, or "cut" by its leaving or its next stream."""
 
     trace: VoiceTrace
     audio: bytearray = field(default_factory=bytearray)
@@ -76,7 +76,7 @@ class _Stream:
         self.news.set()
 
     async def next_frame(self) -> bytes | None:
-        """None at the end, and of a device that sends no more."""
+        """Return the next frame; None at the end, or if the device sends nothing for SILENT_S."""
         try:
             while len(self.audio) < FRAME_BYTES and self.end is None:
                 self.news.clear()
@@ -90,19 +90,22 @@ class _Stream:
 
 
 class Listener:
-    """`opened`, `hear`, `closed` and `left` never wait; `utterances` ends when the device has left."""
+    """The streams of one device. Only `utterances` waits; it ends when the device has left."""
 
     def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
         self._device = device
         self._parts = parts
         self._newest: _Stream | None = None
-        self._waiting: asyncio.Queue[_Stream | None] = asyncio.Queue()  # None: the device has left
+        # None in it means that the device has left.
+        self._waiting: asyncio.Queue[_Stream | None] = asyncio.Queue()
 
     def opened(self, trace: VoiceTrace) -> None:
-        """One that is open ends: what was said in it is forgotten, unless its end was heard."""
+        """Open a stream. An open one ends: its words are discarded, unless the end of its utterance was heard."""
         self.closed("cut")
-        if self._waiting.qsize() >= MAX_STREAMS and (oldest := self._waiting.get_nowait()) is not None:
-            self._device.final(oldest.trace.stream, NOTHING_SAID)
+        if self._waiting.qsize() >= MAX_STREAMS:
+            oldest = self._waiting.get_nowait()
+            if oldest is not None:
+                self._device.final(oldest.trace.stream, NOTHING_SAID)
         self._newest = _Stream(trace)
         self._waiting.put_nowait(self._newest)
 
@@ -119,20 +122,22 @@ class Listener:
         self._waiting.put_nowait(None)
 
     async def utterances(self) -> AsyncGenerator[Utterance]:
+        """Yield the result of each stream, one after another."""
         while (stream := await self._waiting.get()) is not None:
-            yield await self._utterance(stream)
+            yield await self._listen(stream)
 
-    async def _utterance(self, stream: _Stream) -> Utterance:
+    async def _listen(self, stream: _Stream) -> Utterance:
+        """Recognise the utterance of a stream; return a failure instead of raising it."""
         trace = stream.trace
         recognizer = self._parts.recognizer
 
-        def partial(text: str) -> None:
+        def on_partial(text: str) -> None:
             trace.mark("first partial")
             self._device.partial(trace.stream, text)
 
-        recognition = Recognition(recognizer, partial)
+        recognition = Recognition(recognizer, on_partial)
         try:
-            if not await self._hear_out(stream, recognition):
+            if not await self._feed(stream, recognition):
                 return Utterance(trace)
             if stream is self._newest:
                 self._device.show("thinking")
@@ -145,7 +150,8 @@ class Listener:
             return Utterance(trace, failure=VoiceError(f"{recognizer.name} did not answer within {ENGINE_S:g} s"))
         except VoiceError as exc:
             return Utterance(trace, failure=exc)
-        except Exception as exc:  # the next stream is another one
+        except Exception as exc:
+            # The next stream may succeed.
             _log.error("voice of %s: hearing failed: %s", self._device.name, crash_text(exc))
             return Utterance(trace, failure=VoiceError(f"{recognizer.name} failed inside the host"))
         finally:
@@ -153,8 +159,8 @@ class Listener:
             stream.close("cut")
             stream.audio.clear()
 
-    async def _hear_out(self, stream: _Stream, recognition: Recognition) -> bool:
-        """Give the utterance to the engine as it comes; whether there was speech in it."""
+    async def _feed(self, stream: _Stream, recognition: Recognition) -> bool:
+        """Feed a stream to the recognition up to the end of the utterance; return True if there was speech."""
         trace = stream.trace
         limits = self._parts.endpoints
         if trace.trigger == HELD:
@@ -176,29 +182,26 @@ class Listener:
 
 
 class Endpointer:
-    """One utterance. `frame` answers what the frame changed: began, ended, nothing (was said), too long."""
+    """Finds the begin and the end of one utterance."""
 
     def __init__(self, limits: EndpointLimits) -> None:
         self._limits = limits
         self._recent: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._heard_ms = 0
         self.quiet_ms = 0
-        """The silence since the last speech."""
+        """The silence since the last speech, in ms."""
         self.has_begun = False
         self.speech_end_ms = 0
-        """When the last speech was, in ms since the stream began."""
+        """The time of the last speech, in ms since the stream began."""
 
     def frame(self, is_speech: bool) -> Moment | None:
+        """Add a frame; return the change: the utterance "began" or "ended", has "nothing" or is "too long"; or None."""
         self._heard_ms += FRAME_MS
         self._recent.append(is_speech)
-        voiced = sum(self._recent)
+        voiced_count = sum(self._recent)
         if not self.has_begun:
-            if voiced >= VOICED_TO_BEGIN:
-                self.has_begun = True
-                self.speech_end_ms = self._heard_ms
-                return "began"
-            return "nothing" if self._heard_ms >= self._limits.nothing_ms else None
-        if is_speech and voiced >= VOICED_TO_GO_ON:
+            return self._frame_before(voiced_count)
+        if is_speech and voiced_count >= VOICED_TO_GO_ON:
             self.quiet_ms = 0
             self.speech_end_ms = self._heard_ms
         else:
@@ -207,19 +210,30 @@ class Endpointer:
                 return "ended"
         return "too long" if self._heard_ms >= self._limits.longest_ms else None
 
+    def _frame_before(self, voiced_count: int) -> Moment | None:
+        """Return the change by a frame before the utterance has begun."""
+        if voiced_count >= VOICED_TO_BEGIN:
+            self.has_begun = True
+            self.speech_end_ms = self._heard_ms
+            return "began"
+        return "nothing" if self._heard_ms >= self._limits.nothing_ms else None
+
 
 def has_speech(pcm: bytes, detector: VoiceDetector) -> bool:
-    """True if an utterance begins in the audio; what is no whole frame at its end does not count."""
+    """Return True if an utterance begins in the audio. An incomplete frame at its end is ignored."""
     endpointer = Endpointer(EndpointLimits(nothing_ms=len(pcm)))
-    starts = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
-    return any(endpointer.frame(detector.is_speech(pcm[at : at + FRAME_BYTES])) == "began" for at in starts)
+    for start in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES):
+        is_speech = detector.is_speech(pcm[start : start + FRAME_BYTES])
+        if endpointer.frame(is_speech) == "began":
+            return True
+    return False
 
 
 class Recognition:
-    """An engine's work on one utterance. `finish` or `abandon` ends it; after either nothing of it is told any more.
+    """An engine's work on one utterance. `finish` or `abandon` ends it; then it reports no partial text any more.
 
-    At a pause, which may be the end, the engine hears all that came so far; if somebody goes on, it hears the whole
-    again, with the silence between.
+    At a pause, which may be the end, the engine hears the audio so far. If the person continues, it hears the whole
+    audio again, with the silence between.
     """
 
     def __init__(self, recognizer: Recognizer, on_partial: Callable[[str], None]) -> None:
@@ -227,12 +241,13 @@ class Recognition:
         self._on_partial = on_partial
         self._pcm = bytearray()
         self._pauses = 0
-        self._paused_bytes: int | None = None  # of the audio before the silence that lasts
+        # The size of the audio before the current pause.
+        self._paused_bytes: int | None = None
         self._hearing: list[tuple[int, asyncio.Task[Transcript]]] = []
-        """How many bytes each of them hears; one after another."""
+        """The tasks of the engine, with the number of bytes that each hears. They run one after another."""
 
     def feed(self, frame: bytes, endpointer: Endpointer) -> None:
-        """The next frame, which the endpointer has heard. Never waits."""
+        """Add the next frame, which the endpointer has seen. It never waits."""
         self._pcm += frame
         if not endpointer.has_begun:
             del self._pcm[:-MAX_BEFORE_BYTES]
@@ -244,21 +259,19 @@ class Recognition:
                 self._paused_bytes = None
         elif is_silent and self._pauses < MAX_PAUSES:
             self._paused_bytes = len(self._pcm)
-            self._pauses = self._pauses + 1
+            self._pauses += 1
             if self._recognizer.hears_at_pauses() and len(self._pcm) <= MAX_PAUSED_BYTES:
-                self._hear(len(self._pcm))
+                self._start_hearing(len(self._pcm))
 
     async def finish(self) -> Transcript:
-        """The utterance has ended. Raises VoiceError when the engine fails."""
-        if self._paused_bytes is None:
-            size = len(self._pcm)
-        else:
-            size = self._paused_bytes
+        """Return the transcript of the whole utterance. Raises VoiceError if the engine fails."""
+        size = len(self._pcm) if self._paused_bytes is None else self._paused_bytes
         if not self._hearing or self._hearing[-1][0] != size:
             self._on_partial = lambda _text: None
-            self._hear(size)
+            self._start_hearing(size)
+        _, task = self._hearing[-1]
         try:
-            return await self._hearing[-1][1]
+            return await task
         finally:
             self.abandon()
 
@@ -266,16 +279,19 @@ class Recognition:
         for _, task in self._hearing:
             task.cancel()
 
-    def _hear(self, size: int) -> None:
-        before = [task for _, task in self._hearing]
-        task = asyncio.create_task(self._heard(bytes(self._pcm[:size]), before), name=f"voice: {self._recognizer.name}")
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by `finish`
+    def _start_hearing(self, size: int) -> None:
+        """Let the engine hear the first `size` bytes, after its earlier tasks."""
+        earlier = [task for _, task in self._hearing]
+        work = self._hear(bytes(self._pcm[:size]), earlier)
+        task = asyncio.create_task(work, name=f"voice: {self._recognizer.name}")
+        # `finish` raises the error; asyncio would log it a second time.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._hearing.append((size, task))
 
-    async def _heard(self, pcm: bytes, before: list[asyncio.Task[Transcript]]) -> Transcript:
-        if before:
-            await asyncio.wait(before)
-        found = await self._recognizer.hear(pcm)
-        if found.text:
-            self._on_partial(found.text)
-        return found
+    async def _hear(self, pcm: bytes, earlier: list[asyncio.Task[Transcript]]) -> Transcript:
+        if earlier:
+            await asyncio.wait(earlier)
+        transcript = await self._recognizer.hear(pcm)
+        if transcript.text:
+            self._on_partial(transcript.text)
+        return transcript

@@ -1,8 +1,9 @@
-"""The acts of voice: how it stands and where the time of spoken turns went, a test of its engines, their models."""
+"""The operations of voice: its state and the times of spoken turns, a test of its engines, their models."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
@@ -17,7 +18,7 @@ from microclaw.events import Step
 from microclaw.findings import Finding, problem, warning
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 from microclaw.operations.result import Result
-from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Synthesizer
+from microclaw.voice.engines.engine import RATE_HZ, Engine, Recognizer, Synthesizer
 from microclaw.voice.fallback import common_fault, engines_in
 from microclaw.voice.resampling import Resampler
 from microclaw.voice.trace import VoiceTurn
@@ -32,8 +33,11 @@ TEST_SENTENCE: Final = "blink pin two every half second"
 
 @dataclass(slots=True)
 class VoiceState:
-    """`problems` says why voice, xiaozhi or wyoming is off though it is wanted. `ota` is what a person types into a
-    device of xiaozhi's firmware, `wyoming` where that listens."""
+    """The voice services of the host.
+
+    `problems` has the reasons why voice, xiaozhi or wyoming is off although it is switched on. `ota` is the address
+    that a person types into a device of xiaozhi's firmware, `wyoming` the address on which that listens.
+    """
 
     service: VoiceService | None = None
     xiaozhi: XiaozhiServer | None = None
@@ -42,10 +46,9 @@ class VoiceState:
     problems: dict[str, str] = field(default_factory=dict)
 
     def xiaozhi_object(self) -> dict[str, Any]:
-        server = self.xiaozhi
-        text = self.problems.get("xiaozhi")
-        state, connected = ("off", 0) if server is None else ("on", server.connected)
-        return {"state": state, "text": text, "ota": self.ota, "connected": connected}
+        state = "off" if self.xiaozhi is None else "on"
+        connected = 0 if self.xiaozhi is None else self.xiaozhi.connected
+        return {"state": state, "text": self.problems.get("xiaozhi"), "ota": self.ota, "connected": connected}
 
     def wyoming_object(self) -> dict[str, Any]:
         state = "off" if self.wyoming is None else "on"
@@ -53,7 +56,7 @@ class VoiceState:
 
 
 class EngineState(Struct, frozen=True):
-    """`problem` says what it lacks, with what to do; None: it works."""
+    """The state of one engine. `problem` is its problem with the remedy, or None if it works."""
 
     role: str
     name: str
@@ -61,7 +64,7 @@ class EngineState(Struct, frozen=True):
 
 
 class VoiceFacts(Result, frozen=True, kw_only=True):
-    """`turns` are the newest."""
+    """The state of voice and its newest spoken turns."""
 
     document: ClassVar = "voice-trace"
 
@@ -74,27 +77,29 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
         if self.state == "off":
             yield f"voice is off: {self.problem}"
         elif not self.turns:
-            yield "nobody has spoken yet"
+            yield "no spoken turns yet"
         for turn in self.turns:
             yield f"{turn.device}  {turn.trigger}  {turn.outcome}, {turn.late_frames} late frames"
-            yield from (f"  {step:<16} {at_ms:>9,.0f} ms" for step, at_ms in turn.steps)
+            for step, at_ms in turn.steps:
+                yield f"  {step:<16} {at_ms:>9,.0f} ms"
 
     def findings(self) -> Iterable[Finding]:
-        """One for each engine. An engine that fails is a warning as long as another one of its role works."""
+        """Yield a finding for each engine. A failing engine is a warning if another one of its role works."""
         if self.problem is not None:
-            unwanted = "not installed" in self.problem or "voice.enabled" in self.problem
-            yield Finding("voice", True, f"off: {self.problem}", warns=not unwanted)  # it is meant to be on, and cannot
-        working = {one.role for one in self.engines if one.problem is None}
-        for one in self.engines:
-            if one.problem is None:
-                yield Finding("voice", True, f"{one.name} {'hears' if one.role == 'asr' else 'speaks'}")
+            is_unwanted = "not installed" in self.problem or "voice.enabled" in self.problem
+            yield Finding("voice", ok=True, text=f"off: {self.problem}", warns=not is_unwanted)
+        working_roles = {engine.role for engine in self.engines if engine.problem is None}
+        for engine in self.engines:
+            if engine.problem is None:
+                ability = "hears" if engine.role == "asr" else "speaks"
+                yield Finding("voice", ok=True, text=f"{engine.name} {ability}")
             else:
-                tell = warning if one.role in working else problem
-                yield tell("voice", f"{one.name}: {one.problem}", "docs/voice-engines.md")
+                new_finding = warning if engine.role in working_roles else problem
+                yield new_finding("voice", f"{engine.name}: {engine.problem}", "docs/voice-engines.md")
 
 
 class EngineTrial(Result, frozen=True, kw_only=True):
-    """The words said and heard, and how long each took. `ok`: the same words were heard."""
+    """The spoken and the heard words, and how long each took. `ok`: the same words were heard."""
 
     document: ClassVar = "voice-test"
 
@@ -121,21 +126,30 @@ class EngineTrial(Result, frozen=True, kw_only=True):
 async def trace(
     voice: VoiceState,
     _: Call,
-    newest: Annotated[int, Meta(ge=1, le=100, description="So many turns."), Option("-n/--newest")] = 5,
+    newest: Annotated[int, Meta(ge=1, le=100, description="The number of turns."), Option("-n/--newest")] = 5,
 ) -> VoiceFacts:
-    """The engines, and where the time of the last spoken turns went; neither text nor audio is kept."""
+    """Show the engines and the times of the last spoken turns; neither text nor audio is kept."""
     if voice.service is None:
         return VoiceFacts(state="off", problem=voice.problems.get("voice"))
     parts = voice.service.parts
-    hears = [EngineState("asr", one.name, await one.health()) for one in engines_in(parts.recognizer)]
-    speaks = [EngineState("tts", one.name, await one.health()) for one in engines_in(parts.synthesizer)]
-    problems = [common_fault([one.problem for one in of_role]) for of_role in (hears, speaks)]
+    recognizers = await _engine_states("asr", parts.recognizer)
+    synthesizers = await _engine_states("tts", parts.synthesizer)
+    problems: list[str] = []
+    for engines in (recognizers, synthesizers):
+        fault = common_fault([engine.problem for engine in engines])
+        if fault:
+            problems.append(fault)
     return VoiceFacts(
         state="on",
-        problem="; ".join(filter(None, problems)) or None,
-        engines=(*hears, *speaks),
-        turns=tuple(one.turn() for one in [*parts.traces][-newest:]),
+        problem="; ".join(problems) or None,
+        engines=(*recognizers, *synthesizers),
+        turns=tuple(turn_trace.turn() for turn_trace in [*parts.traces][-newest:]),
     )
+
+
+async def _engine_states(role: str, engine: Engine) -> list[EngineState]:
+    """Return the states of the engines that a chain tries."""
+    return [EngineState(role, part.name, await part.health()) for part in engines_in(engine)]
 
 
 @operation("voice.test", http="POST /v1/voice/test", access=Access.OWN)
@@ -143,16 +157,18 @@ async def try_both(
     voice: VoiceState,
     _: Call,
     text: Annotated[
-        str, Meta(min_length=1, max_length=200, description="What is said and to be understood."), Option(argument=True)
+        str, Meta(min_length=1, max_length=200, description="The sentence to speak."), Option(argument=True)
     ] = TEST_SENTENCE,
 ) -> EngineTrial:
-    """Speak a sentence and recognise it by the host's engines, without a device; 1 when it was not understood."""
+    """Speak a sentence and recognise it by the host's engines, without a device; 1 if it was not understood."""
     if voice.service is None:
         raise ConfigError(f"voice is off: {voice.problems.get('voice')}", next_step="docs/voice.md")
     return await try_engines(voice.service.parts.synthesizer, voice.service.parts.recognizer, text)
 
 
 class FetchedModel(Result, frozen=True, kw_only=True):
+    """A model that was fetched, and its folder."""
+
     document: ClassVar = "voice-fetch"
 
     model: str
@@ -180,7 +196,7 @@ async def fetch(
 
 
 async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: str) -> EngineTrial:
-    """A sentence said by one engine and heard by another. Raises VoiceError when one of them fails."""
+    """Speak a sentence by one engine and recognise it by another. Raises VoiceError if one of them fails."""
     began_s = time.monotonic()
     pcm = b""
     first_s = 0.0
@@ -190,7 +206,8 @@ async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: st
             first_s = first_s or time.monotonic() - began_s
             pcm += resampler.feed(piece.pcm, piece.rate_hz)
     pcm += resampler.rest()
-    with suppress(VoiceError):  # `hear` says it, or asks another engine
+    # `hear` raises the same error, or uses another engine.
+    with suppress(VoiceError):
         await recognizer.warm_up()
     spoken_s = time.monotonic()
     heard = await recognizer.hear(pcm)
@@ -206,4 +223,5 @@ async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: st
 
 
 def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    """Return the words of a text in small letters, without signs."""
+    return re.sub(r"[\W_]", " ", text.lower()).split()

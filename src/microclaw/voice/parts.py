@@ -1,4 +1,4 @@
-"""The parts that every session by voice works with, and what the host says by itself. It does nothing."""
+"""The services that every voice session needs, and the fixed sentences of the host. It does nothing itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAY_AGAIN: Final = "Then say it again, please."
 
 
 class EndpointLimits(Struct, frozen=True):
-    """All in ms: the silence that ends an utterance, how long to wait for one, how long one may be."""
+    """The limits of an utterance, in ms: the silence that ends it, the wait for its begin, and its length."""
 
     silence_ms: int = 600
     nothing_ms: int = 6_000
@@ -35,7 +35,7 @@ class EndpointLimits(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class AgentParts:
-    """The agent alone, without speech. `person_id` is who may do what is said."""
+    """The agent without speech. The person with `person_id` speaks, and that person's permissions apply."""
 
     inbox: Inbox
     approvals: Approvals
@@ -44,7 +44,7 @@ class AgentParts:
 
 @dataclass(frozen=True, slots=True)
 class VoiceParts(AgentParts):
-    """The parts that every session by voice works with."""
+    """The services that every voice session needs."""
 
     recognizer: Recognizer
     synthesizer: Synthesizer
@@ -55,8 +55,8 @@ class VoiceParts(AgentParts):
 
 
 def crash_text(exc: BaseException) -> str:
-    """The fault and its place, without the error's own words: they may have what was said."""
+    """Return the type of an error and its place, without the error's message, which may quote a person."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    where = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
-    return f"{type(exc).__name__}\n{where}"
+    place = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
+    return f"{type(exc).__name__}\n{place}"

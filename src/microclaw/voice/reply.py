@@ -1,4 +1,4 @@
-"""The answer to one utterance: a text, a question back, or a turn of the agent, spoken as it comes."""
+"""The answer to one utterance: a text, a question back, or a turn of the agent, spoken while it arrives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
 from microclaw.voice.parts import NO_ANSWER
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A question that a spoken yes or no answers: may an act be done, or was this sentence said.
+    """A question that a spoken yes or no answers: whether an act is approved, or whether a sentence was said.
 
-    `turn` is the reply that waits for the approval and goes on; None where its device has left meanwhile.
+    `turn` is the reply that waits for the approval and then continues; None if its device has left meanwhile.
     """
 
     text: str
@@ -30,7 +31,7 @@ class OpenQuestion:
     turn: Reply | None = None
     spoken: SpokenAnswer | None = None
     number: int = 0
-    """Of its first sentence in what is spoken."""
+    """The number of the question's first sentence in `spoken`."""
 
     @property
     def is_heard(self) -> bool:
@@ -39,19 +40,21 @@ class OpenQuestion:
 
 
 class Reply:
-    """The answer to one utterance. A hushed one is heard no more."""
+    """The answer to one utterance. A hushed reply continues silently."""
 
     def __init__(self, session: VoiceSession, trace: VoiceTrace, *, is_hushed: bool = False) -> None:
         self.trace = trace
         self._session = session
         self._parts = session.parts
-        self._message_id: int | None = None  # of its turn
+        # The message of its turn.
+        self._message_id: int | None = None
         self._is_hushed = is_hushed
-        self._spoken: list[SpokenAnswer] = []  # a question ends one
+        # There may be several, because a question ends one.
+        self._spoken: list[SpokenAnswer] = []
         self._speaking: list[asyncio.Task[None]] = []
 
     def cancel(self) -> None:
-        """End its turn before its next step, and say no more of it."""
+        """End the turn before its next step, and stop speaking."""
         self._forget_question()
         self.hush()
         if self._message_id is not None:
@@ -59,12 +62,12 @@ class Reply:
             self._parts.inbox.cancel(VOICE_CHANNEL, device_id, message_id=self._message_id)
 
     def _forget_question(self) -> None:
-        """Its own question waits for no answer any more."""
+        """Close the session's question if it is this reply's."""
         if self._session.question is not None and self._session.question.turn is self:
             self._session.question = None
 
     def hush(self) -> None:
-        """Say no more; but what follows the answer to a question of its own that was heard."""
+        """Stop speaking. Only the text after the answer to its own question, if that was heard, is still spoken."""
         question = self._session.question
         self._is_hushed = question is None or question.turn is not self or not question.is_heard
         for spoken, speaking in zip(self._spoken, self._speaking, strict=True):
@@ -72,15 +75,17 @@ class Reply:
             speaking.cancel()
 
     async def tell(self, text: str, outcome: str) -> None:
+        """Speak a text and end the trace with the outcome."""
         self.speak(text)
         await self._end(outcome)
 
     async def ask(self, question: OpenQuestion, before: str = "") -> None:
-        self._ask(question, before)
+        """Speak a question, with the text `before` it."""
+        self._speak_question(question, before)
         await self._end("asked back")
 
     async def turn(self, text: str) -> None:
-        """The agent's turn, spoken as it comes."""
+        """Run a turn of the agent, and speak its answer while it arrives."""
         session = self._session
         person_id = self._parts.person_id
         if not self._is_hushed:
@@ -91,16 +96,10 @@ class Reply:
         try:
             accepted = await self._parts.inbox.accept(inbound)
             self._message_id = accepted.message_id
-            if self.trace.is_cancelled:  # meanwhile
+            # The device may have revoked the stream meanwhile.
+            if self.trace.is_cancelled:
                 self.cancel()
-            cutter = SentenceCutter()
-            streamed = ""
-            async for event in accepted.events:
-                if isinstance(event, Delta):
-                    streamed += event.text
-                self._follow(event, cutter, streamed)
-                if isinstance(event, Answer):
-                    await self._parts.inbox.outbox.delivered(event.outbound_id)
+            await self._speak_events(accepted)
         except MicroclawError as exc:
             self.speak(exc.message)
             outcome = "failed"
@@ -110,7 +109,19 @@ class Reply:
             outcome = "failed"
         await self._end(outcome)
 
-    def _follow(self, event: TurnEvent, cutter: SentenceCutter, streamed: str) -> None:
+    async def _speak_events(self, accepted: AcceptedMessage) -> None:
+        """Speak the events of a turn to its end."""
+        cutter = SentenceCutter()
+        streamed = ""
+        async for event in accepted.events:
+            if isinstance(event, Delta):
+                streamed += event.text
+            self._speak_event(event, cutter, streamed)
+            if isinstance(event, Answer):
+                await self._parts.inbox.outbox.delivered(event.outbound_id)
+
+    def _speak_event(self, event: TurnEvent, cutter: SentenceCutter, streamed: str) -> None:
+        """Speak an event of the turn. `streamed` is the text of all deltas so far."""
         match event:
             case Delta(text):
                 self.trace.mark("first token")
@@ -118,41 +129,48 @@ class Reply:
             case ApprovalAsked():
                 self._say_all(cutter.rest())
                 question = spoken_question(event.text, may_decide=event.may_decide)
-                self._ask(OpenQuestion(question, approval_id=event.approval_id, turn=self))
+                self._speak_question(OpenQuestion(question, approval_id=event.approval_id, turn=self))
                 self._finish_speaking()
-            case ApprovalSettled():  # what follows would be said into a stream that was opened meanwhile
+            case ApprovalSettled():
                 self._forget_question()
+                # If a stream was opened meanwhile, its microphone would hear the rest.
                 self._is_hushed = self._is_hushed or self._session.hearing is not None
             case Answer(text):
                 self.trace.mark("first token")
+                # An answer that does not continue the streamed text replaces it, and is spoken whole.
+                rest = f"\n{text}"
                 if text.startswith(streamed):
                     rest = text[len(streamed) :]
-                else:
-                    rest = f"\n{text}"
                 self._say_all([*cutter.feed(rest), *cutter.rest()])
 
     def speak(self, text: str) -> int | None:
-        """A text that is complete: the number of its first sentence in what is spoken; None if it is not."""
+        """Speak a complete text; return the number of its first sentence in the speech, or None if it is not spoken."""
         return self._say_all(sentences_of(text))
 
-    def _ask(self, question: OpenQuestion, before: str = "") -> None:
+    def _speak_question(self, question: OpenQuestion, before: str = "") -> None:
+        """Speak a question, and open it in the session if it can be heard."""
         number = self.speak(before + question.text)
-        if number is not None:  # else nobody hears it
+        if number is not None:
             self._session.question = replace(question, spoken=self._spoken[-1], number=number)
 
     def _say_all(self, sentences: list[str]) -> int | None:
+        """Speak sentences; return the number of the first one, or None if the reply is or becomes hushed."""
         first: int | None = None
         for index, sentence in enumerate(sentences):
             if self._is_hushed:
                 return None
             self.trace.mark("first sentence")
             if not self._spoken or self._spoken[-1].is_over:
-                spoken = SpokenAnswer(self._session.device, self._parts.synthesizer, self.trace, self._parts.now_s)
-                self._spoken.append(spoken)
-                self._speaking.append(asyncio.create_task(self._run(spoken), name="voice: speak"))
+                self._begin_speaking()
             number = self._spoken[-1].say(sentence)
-            first = number if index == 0 else first
+            if index == 0:
+                first = number
         return first
+
+    def _begin_speaking(self) -> None:
+        spoken = SpokenAnswer(self._session.device, self._parts.synthesizer, self.trace, self._parts.now_s)
+        self._spoken.append(spoken)
+        self._speaking.append(asyncio.create_task(self._run(spoken), name="voice: speak"))
 
     async def _run(self, spoken: SpokenAnswer) -> None:
         async with self._session.mouth:
@@ -167,16 +185,19 @@ class Reply:
             self._spoken[-1].finish()
 
     async def spoken_out(self) -> None:
-        """Until all of it is played, or hushed."""
+        """Wait until the whole reply is played, or hushed. Raises the error of a failed speech."""
         self._finish_speaking()
-        for end in await asyncio.gather(*self._speaking, return_exceptions=True):
-            if isinstance(end, Exception):
-                raise end
+        for error in await asyncio.gather(*self._speaking, return_exceptions=True):
+            if isinstance(error, Exception):
+                raise error
 
     async def _end(self, outcome: str) -> None:
         await self.spoken_out()
-        if not self._spoken and not self._is_hushed:  # nothing of it was for the ear
+        # An answer may have nothing to speak, for example only a table.
+        if not self._spoken and not self._is_hushed:
             self._session.show("idle")
         if outcome == "answered" and any(spoken.failure is not None for spoken in self._spoken):
             outcome = "failed"
-        self.trace.end("interrupted" if self._is_hushed else outcome, self._parts.traces)
+        if self._is_hushed:
+            outcome = "interrupted"
+        self.trace.end(outcome, self._parts.traces)

@@ -1,4 +1,4 @@
-"""Every voice session of the host, and what the host says to a device by itself. It opens no socket."""
+"""The voice sessions of the host, and the texts that it speaks on devices unasked. It opens no socket."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS: Final = 1_000
 NOTE_MS: Final = 3_600_000
-"""How long a text waits for a device that is away; then it is not spoken any more."""
+"""How long a text waits for a device that is away, in ms. Later it is not spoken any more."""
 _log = logging.getLogger(__name__)
 
 
 class VoiceService:
-    """Inside `serving`, devices that connect get a session, and the outbox's texts for them are spoken."""
+    """All voice sessions. Inside `serving`, connected devices get a session, and the outbox's texts are spoken."""
 
     def __init__(
         self,
@@ -39,8 +39,10 @@ class VoiceService:
         note_taker: Callable[[str], DeviceLink | None],
         devices: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`note_taker` keeps a note for the device with this id that is away. `devices` are the ids of those that this
-        host of a cluster speaks to, beside those with a session here; None for all.
+        """Create the service.
+
+        `note_taker` returns a link that keeps a note for an absent device. `devices` returns the ids of the devices
+        without a session here to which this host of a cluster speaks; None for all devices.
         """
         self.parts = parts
         self._now_ms = now_ms
@@ -65,15 +67,16 @@ class VoiceService:
         await self.parts.synthesizer.close()
 
     def open_link(self, link: DeviceLink, connection: Connection, audio: AudioFormat) -> LinkVoice:
-        """The session of a device on the link; it ends when the device leaves."""
-        from microclaw.voice.link_device import LinkVoice  # with what a session is made of, which the first one loads
+        """Begin the session of a device on the link. It ends when the device leaves."""
+        # A host without voice devices does not load the modules of a session.
+        from microclaw.voice.link_device import LinkVoice
 
         voice = LinkVoice(link, connection, audio, self.parts)
         self.begin(voice.session)
         return voice
 
     def begin(self, session: VoiceSession) -> None:
-        """Run a session. One of the same device ends."""
+        """Run a session, and end an earlier session of the same device."""
         if not self._is_serving or len(self._sessions) >= MAX_SESSIONS:
             session.left()
             return
@@ -88,12 +91,13 @@ class VoiceService:
         self.look_again()
 
     def look_again(self) -> None:
-        """Texts of other hosts of a cluster may be for a device of this one now."""
+        """Look at the outbox again: texts of other hosts of a cluster may now be for a device of this host."""
         self.parts.inbox.outbox.look_again(VOICE_CHANNEL)
 
     async def _warm_up(self) -> None:
-        """The first device that can speak is here: its first utterance need not wait for the engine's start."""
-        await asyncio.to_thread(self.parts.new_detector)  # its library is loaded once
+        """Start the engine when the first device connects, so that its first utterance need not wait."""
+        # The first detector loads a library.
+        await asyncio.to_thread(self.parts.new_detector)
         try:
             await self.parts.recognizer.warm_up()
         except MicroclawError as exc:
@@ -105,21 +109,30 @@ class VoiceService:
         except Exception as exc:
             _log.error("a voice session failed: %s", crash_text(exc))
         finally:
-            session.left()  # if it failed, its device's streams are refused
+            # After a failure, the streams of the device are refused.
+            session.left()
             if self._sessions.get(device_id) is session:
                 del self._sessions[device_id]
 
     async def _deliver(self) -> None:
-        """Say schedules and notes to devices that are here and keep them for those that are away."""
-        devices = self._devices
-        chats = None if devices is None else (lambda: {*self._sessions, *devices()})
+        """Speak texts of schedules and notes on connected devices, and keep them for absent devices."""
+        chats = None if self._devices is None else self._chats
         async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):
             self._tasks.start(self._say(outbound), "voice: say")
 
+    def _chats(self) -> Collection[str]:
+        """Return the ids of the devices to which this host of a cluster speaks."""
+        assert self._devices is not None
+        return {*self._sessions, *self._devices()}
+
     async def _say(self, outbound: OutboxRow) -> None:
+        """Speak a text on its device, or leave it with the device's note taker."""
         async with self.parts.inbox.outbox.delivering(VOICE_CHANNEL, outbound.outbound_id):
             session = self._sessions.get(outbound.chat_id)
             if session is not None:
                 await session.say(outbound.answer.text)
-            elif (taker := self._note_taker(outbound.chat_id)) is not None:
-                await taker.send(Notify(outbound.answer.text, speak=True, expires_ms=self._now_ms() + NOTE_MS))
+                return
+            note_taker = self._note_taker(outbound.chat_id)
+            if note_taker is not None:
+                expires_ms = self._now_ms() + NOTE_MS
+                await note_taker.send(Notify(outbound.answer.text, speak=True, expires_ms=expires_ms))

@@ -1,7 +1,7 @@
-"""One device's conversation by voice: what it hears becomes turns of the agent, whose answers are spoken.
+"""One device's conversation by voice: utterances become turns of the agent, and the answers are spoken.
 
-A person interrupts by speaking: what is being said ends at once, the turns behind it go on and are heard no more.
-Nothing is said while a stream is open. Neither text nor audio is logged.
+A person interrupts by speaking: the speech ends at once, its turns continue silently. Nothing is spoken while a stream
+is open. Neither text nor audio is logged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from microclaw.events import VOICE_CHANNEL
 from microclaw.language.quantities import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.doubt import did_you_say, must_ask_back
-from microclaw.voice.engines.engine import failure_text
+from microclaw.voice.engines.engine import Transcript, failure_text
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
 from microclaw.voice.parts import (
     GOES_ON,
@@ -36,12 +36,12 @@ from microclaw.voice.spoken_text import spoken_question
 from microclaw.voice.trace import VoiceTrace
 
 MAX_REPLIES: Final = 8
-"""Turns of one device that are under way; one more is refused."""
+"""Running turns of one device. A further one is refused."""
 _log = logging.getLogger(__name__)
 
 
 class VoiceSession:
-    """`await run()` until `left`. The methods from `opened` to `left` are the transport's."""
+    """A session runs until `left`. The transport calls the methods from `opened` to `left`."""
 
     def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
         self.device = device
@@ -49,22 +49,27 @@ class VoiceSession:
         self.has_left = False
         self.mouth = asyncio.Lock()
         self.question: OpenQuestion | None = None
-        """The last one that was put aloud."""
+        """The last question that was spoken."""
         self._listener = Listener(device, parts)
-        self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)  # all that may be without a final
-        self._is_quiet = asyncio.Event()  # no stream is open
+        # All streams that may still wait for their transcript.
+        self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)
+        # Set while no stream is open.
+        self._is_quiet = asyncio.Event()
         self._is_quiet.set()
         self._replies: list[Reply] = []
-        self._notes: list[Reply] = []  # texts of the host itself
+        # Texts of the host itself.
+        self._notes: list[Reply] = []
         self._tasks = asyncio.TaskGroup()
 
     @property
     def hearing(self) -> int | None:
-        """The stream that is open: a text that is spoken now would be heard by its microphone."""
-        return None if self._is_quiet.is_set() else self._opened[-1].stream
+        """The open stream, or None. Its microphone would hear a text that is spoken now."""
+        if self._is_quiet.is_set():
+            return None
+        return self._opened[-1].stream
 
     def opened(self, trigger: str, stream: int = 0) -> None:
-        """A stream of audio begins. What is said for earlier ones ends at once: the person interrupts it."""
+        """Begin a stream of audio. Speech for earlier streams ends at once: the person interrupts it."""
         trace = VoiceTrace(self.device.name, trigger, stream, self.parts.now_s)
         trace.mark("wake")
         self._opened.append(trace)
@@ -78,12 +83,12 @@ class VoiceSession:
             self._listener.hear(pcm)
 
     def closed(self, end: Literal["closed", "cut"] = "closed") -> None:
-        """The device ends its stream; "cut": what was said in it is forgotten, unless its end was heard."""
+        """End the open stream. "cut": its words are discarded, unless the end of the utterance was heard."""
         self._is_quiet.set()
         self._listener.closed(end)
 
     def cancelled(self, stream: int) -> None:
-        """The device revokes a stream, also one that is over: its turn ends, and nothing is said for it."""
+        """Revoke a stream, also an ended one: its turn ends, and nothing is spoken for it."""
         for trace in self._opened:
             trace.is_cancelled = trace.is_cancelled or trace.stream == stream
         if stream == self.hearing:
@@ -93,12 +98,12 @@ class VoiceSession:
                 reply.cancel()
 
     def interrupted(self) -> None:
-        """Be silent. No frame of what was being said is sent after this returns."""
+        """Stop speaking. No frame of the current speech is sent after this returns."""
         for reply in (*self._replies, *self._notes):
             reply.hush()
 
     def left(self) -> None:
-        """The device is gone."""
+        """End the session, because the device has left."""
         self.has_left = True
         self.interrupted()
         self._is_quiet.set()
@@ -111,7 +116,7 @@ class VoiceSession:
             self.interrupted()
 
     async def say(self, text: str) -> None:
-        """Speak a text of the host itself, after what is being said and heard."""
+        """Speak a text of the host itself, after the current speech and the open stream."""
         while self.hearing is not None:
             await self._is_quiet.wait()
         reply = Reply(self, VoiceTrace(self.device.name, "host", 0, self.parts.now_s))
@@ -123,16 +128,17 @@ class VoiceSession:
             self._notes.remove(reply)
 
     def show(self, activity: Activity) -> None:
-        """Show a turn's steps, unless the device is heard: an earlier turn's end is not the end of that."""
+        """Show a turn's activity, unless a stream is open: the end of an earlier turn is not the end of the stream."""
         if self.hearing is None:
             self.device.show(activity)
 
     def crashed(self, exc: Exception) -> None:
         _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
 
-    # What was heard
+    # Utterances
 
     def _take(self, utterance: Utterance) -> None:
+        """Report the transcript to the device, and start a reply if there is something to reply to."""
         trace = utterance.trace
         if trace.is_cancelled:
             utterance = Utterance(trace)
@@ -142,80 +148,116 @@ class VoiceSession:
             self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
-            self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
-        elif utterance.transcript is None:
+            self._start_text(trace, NO_EARS, "failed")
+            return
+        if utterance.transcript is None:
             self.show("idle")
             trace.end("nothing", self.parts.traces)
-        else:
-            try:
-                self._understood(trace, utterance.transcript.text.strip(), utterance)
-            except Exception as exc:  # the session goes on
-                self.crashed(exc)
-                self._start(trace, lambda reply: reply.tell(NO_ANSWER, "failed"))
+            return
+        try:
+            self._reply_to(trace, utterance.transcript, utterance)
+        except Exception as exc:
+            # The session continues.
+            self.crashed(exc)
+            self._start_text(trace, NO_ANSWER, "failed")
 
-    def _understood(self, trace: VoiceTrace, text: str, utterance: Utterance) -> None:
-        assert utterance.transcript is not None
+    def _reply_to(self, trace: VoiceTrace, transcript: Transcript, utterance: Utterance) -> None:
+        """Start the reply to a transcript: an answer to a question, a question back, or a turn."""
+        text = transcript.text.strip()
+        question = self._take_question()
+        if not text:
+            self._reply_to_nothing(trace, question)
+        elif utterance.goes_on and not said_no(text):
+            # The person may have gone on to take it back.
+            self._confirm_beginning(trace, text, question)
+        elif question is not None and (said_yes(text) or said_no(text)):
+            self._answer_question(trace, question, is_yes=said_yes(text))
+        else:
+            self._reply_to_sentence(trace, transcript, text, question)
+
+    def _take_question(self) -> OpenQuestion | None:
+        """Return the last question and close it. A yes cannot be for a question that nobody heard: then None."""
         question = self.question
         self.question = None
-        if question is not None and not question.is_heard:
-            question = None  # a yes to one that nobody heard is meant for another
-        approval = None if question is None else question.approval_id
-        if not text and (again := question) is not None:  # a later yes must not answer what nobody remembers
-            self._start(trace, lambda reply: reply.ask(again, before=f"{NOT_HEARD} "))
-        elif not text:
-            self._start(trace, lambda reply: reply.tell(NOT_HEARD, "nothing"))
-        elif utterance.goes_on and not said_no(text):  # perhaps to take it back
-            asked = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
-            if question is not None and said_yes(text):
-                asked = replace(question, text=asked.text)
-            self._start(trace, lambda reply: reply.ask(asked))
-        elif question is not None and (said_yes(text) or said_no(text)):
-            self._answered(trace, question, is_yes=said_yes(text))
-        elif approval is None and (waiting := self._waiting()) is not None:
+        if question is not None and question.is_heard:
+            return question
+        return None
+
+    def _reply_to_nothing(self, trace: VoiceTrace, question: OpenQuestion | None) -> None:
+        """Say that no word was heard. The question is put again: a later yes must not answer a forgotten one."""
+        if question is None:
+            self._start_text(trace, NOT_HEARD, "nothing")
+        else:
+            self._start(trace, lambda reply: reply.ask(question, before=f"{NOT_HEARD} "))
+
+    def _confirm_beginning(self, trace: VoiceTrace, text: str, question: OpenQuestion | None) -> None:
+        """Ask whether the person said only `text`, of which the rest was not heard."""
+        confirmation = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
+        if question is not None and said_yes(text):
+            confirmation = replace(question, text=confirmation.text)
+        self._start(trace, lambda reply: reply.ask(confirmation))
+
+    def _reply_to_sentence(
+        self, trace: VoiceTrace, transcript: Transcript, text: str, question: OpenQuestion | None
+    ) -> None:
+        """Put a waiting approval again, ask an unclear sentence back, or start a turn with it."""
+        waiting = None
+        if question is None or question.approval_id is None:
+            waiting = self._waiting_approval()
+        if waiting is not None:
             self._remind(trace, waiting, is_no=said_no(text))
-        elif must_ask_back(utterance.transcript):
+        elif must_ask_back(transcript):
             self._start(trace, lambda reply: reply.ask(OpenQuestion(did_you_say(text), sentence=text)))
         else:
             self._start(trace, lambda reply: reply.turn(text))
 
-    def _answered(self, trace: VoiceTrace, question: OpenQuestion, *, is_yes: bool) -> None:
+    def _answer_question(self, trace: VoiceTrace, question: OpenQuestion, *, is_yes: bool) -> None:
+        sentence = question.sentence
         if question.approval_id is not None:
             self._decide(trace, question.approval_id, question.turn, approved=is_yes)
-        elif is_yes and (sentence := question.sentence) is not None:
+        elif is_yes and sentence is not None:
             self._start(trace, lambda reply: reply.turn(sentence))
         else:
-            self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
+            self._start_text(trace, SAY_AGAIN, "asked back")
 
-    def _waiting(self) -> PendingApproval | None:
-        """One of this chat that nobody asks here any more: it was put before the device left, or interrupted."""
-        place = (VOICE_CHANNEL, self.device.device_id)
-        return next((one for one in self.parts.approvals.pending() if (one.channel, one.chat_id) == place), None)
+    def _waiting_approval(self) -> PendingApproval | None:
+        """Return an approval of this chat that waits: it was asked before the device left, or interrupted."""
+        for pending in self.parts.approvals.pending():
+            if pending.channel == VOICE_CHANNEL and pending.chat_id == self.device.device_id:
+                return pending
+        return None
 
     def _remind(self, trace: VoiceTrace, waiting: PendingApproval, *, is_no: bool) -> None:
-        """Nothing is done by a no, even to a question that was not heard; other words put the question again."""
+        """Decline by a no, even if the question was not heard; after other words, put the question again."""
         if is_no:
             self._decide(trace, waiting.approval_id, None, approved=False)
-        else:
-            asked = self.parts.approvals.question(waiting, of=self.parts.person_id)
-            text = spoken_question(asked.text, may_decide=asked.may_decide, before="First, a question waits: ")
-            self._start(trace, lambda reply: reply.ask(OpenQuestion(text, approval_id=waiting.approval_id)))
+            return
+        approval = self.parts.approvals.question(waiting, of=self.parts.person_id)
+        text = spoken_question(approval.text, may_decide=approval.may_decide, before="First, a question waits: ")
+        self._start(trace, lambda reply: reply.ask(OpenQuestion(text, approval_id=waiting.approval_id)))
 
     def _decide(self, trace: VoiceTrace, approval_id: str, turn: Reply | None, *, approved: bool) -> None:
-        """`turn` goes on and says what came of it; without one the answer is in the chat."""
+        """Decide an approval. `turn` continues and speaks the result; without a turn the answer is in the chat."""
         try:
             self.parts.approvals.decide(approval_id, approved=approved, by=self.parts.person_id)
         except (UnknownName, PermissionRefused) as exc:
-            refusal = exc.message
-            self._start(trace, lambda reply: reply.tell(refusal, "decided"))
+            self._start_text(trace, exc.message, "decided")
             return
-        if turn is None:
-            self._start(trace, lambda reply: reply.tell(GOES_ON if approved else NOT_DONE, "decided"))
-        else:
+        if turn is not None:
             trace.end("decided", self.parts.traces)
+        elif approved:
+            self._start_text(trace, GOES_ON, "decided")
+        else:
+            self._start_text(trace, NOT_DONE, "decided")
+
+    def _start_text(self, trace: VoiceTrace, text: str, outcome: str) -> None:
+        """Speak a text as the reply to an utterance."""
+        self._start(trace, lambda reply: reply.tell(text, outcome))
 
     def _start(self, trace: VoiceTrace, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> None:
+        """Start the reply to an utterance, unless too many run. A reply to an older stream is silent."""
         if len(self._replies) >= MAX_REPLIES:
-            _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
+            _log.warning("voice of %s: %d turns run, one more is refused", self.device.name, MAX_REPLIES)
             trace.end("failed", self.parts.traces)
             self.show("idle")
             return
@@ -226,7 +268,7 @@ class VoiceSession:
         task.add_done_callback(lambda _: self._replies.remove(reply))
 
     async def _guarded(self, work: Coroutine[Any, Any, None], trace: VoiceTrace) -> None:
-        """A reply that fails ends no other, and no stream that is heard meanwhile."""
+        """Run a reply. Its failure ends no other reply, and no open stream."""
         try:
             await work
         except Exception as exc:

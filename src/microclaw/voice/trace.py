@@ -1,4 +1,4 @@
-"""The time of a spoken turn by steps: a mark for each step, kept for the last turns without text or audio."""
+"""The times of a spoken turn's steps, kept for the last turns, without text or audio."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ Step: TypeAlias = Literal[
     "wake", "first audio", "speech end", "end heard", "first partial", "final", "first token", "first sentence",
     "first audio out", "first audible", "end",
 ]  # fmt: skip
-"""`wake` is when the stream was opened. `speech end` is when the last speech came in, and `end
-heard` when the silence after it was long enough. `first audible` is when the first audio is played if the device plays
-at once.
+"""The steps of a turn.
+
+`wake`: the stream was opened. `speech end`: the last speech arrived. `end heard`: the silence after it was long enough.
+`first audible`: the first audio is played, if the device plays at once.
 """
 KEPT_TURNS: Final = 100
 
 
 class VoiceTurn(Struct, frozen=True):
-    """`steps`: each its name and its time in ms since the first."""
+    """A finished turn. `steps` are names and times in ms since the first step."""
 
     device: str
     trigger: str
@@ -42,14 +43,15 @@ class VoiceTrace:
     outcome: str = "open"
     late_frames: int = 0
     is_cancelled: bool = False
-    """The device revoked the stream: what was said in it asks for nothing."""
+    """Whether the device revoked the stream. Then its words are ignored."""
 
     def mark(self, step: Step, at_s: float | None = None) -> None:
-        """Only the first time of each step counts."""
-        self.marks.setdefault(step, self.now_s() if at_s is None else at_s)
+        """Note the time of a step, by default now. Only the first time counts."""
+        time_s = self.now_s() if at_s is None else at_s
+        self.marks.setdefault(step, time_s)
 
     def turn(self) -> VoiceTurn:
-        """Times in ms since the first mark."""
+        """Return the turn with times in ms since the first mark."""
         start = min(self.marks.values(), default=0.0)
         steps = sorted(self.marks.items(), key=lambda row: row[1])
         marks = [(step, round((at_s - start) * 1000, 1)) for step, at_s in steps]

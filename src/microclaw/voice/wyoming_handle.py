@@ -1,7 +1,7 @@
-"""Sentences of Wyoming clients (Home Assistant's Assist) as turns of the agent, answered in words for the ear.
+"""Sentences of Wyoming clients (Home Assistant's Assist) as turns of the agent, with spoken answers.
 
-A client asks and waits for one answer. A question of the gate is such an answer; its yes or no comes as the next
-sentence of the same conversation, and gets the rest of the turn.
+A client sends a sentence and waits for one answer. An approval question is such an answer: its yes or no is the next
+sentence of the same conversation, and the answer to that is the rest of the turn.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, sp
 
 HANDLE_S: Final = 60.0
 MAX_TURNS: Final = 32
-"""Turns of all clients that are under way or wait for a yes."""
+"""Turns of all clients that run or wait for a yes."""
 STILL_WORKING: Final = "I am still working on it."
 DONE: Final = "Done."
 _log = logging.getLogger(__name__)
 
 
 class SpokenReply(Struct, frozen=True):
-    """The client's words. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
+    """The answer to a client. `is_handled` is False if the request failed; `asked` is set if it is a question."""
 
     text: str
     is_handled: bool
@@ -40,7 +40,7 @@ class SpokenReply(Struct, frozen=True):
 
 
 class _Turn:
-    """`replies` has at most one for each question of the turn, and its answer. `asked` is a question that was heard."""
+    """A running turn. `replies` has its questions and its answer; `asked` is a question that was sent to the client."""
 
     def __init__(self, chat_id: str) -> None:
         self.chat_id = chat_id
@@ -50,41 +50,48 @@ class _Turn:
 
 
 class WyomingTurns:
-    """Turns go on when their client leaves; `tasks` runs them."""
+    """The turns of all clients. They continue if their client leaves; `tasks` runs them."""
 
     def __init__(self, parts: AgentParts, tasks: asyncio.TaskGroup) -> None:
         self._parts = parts
         self._tasks = tasks
         self._turns: set[_Turn] = set()
-        self._asked_back = RecentTranscripts()
+        self._unconfirmed = RecentTranscripts()
         """By chat, the sentence that waits for a yes to "Did you say ...?"."""
 
     async def handle(self, transcript: Transcript, chat_id: str) -> SpokenReply:
-        """Return the answer to a sentence of this conversation, or the question that its turn has.
+        """Return the answer to a sentence of this conversation, or the question of its turn.
 
-        What was hardly heard is asked back, and begins a turn after a yes. A yes answers the question put last.
+        A sentence with low confidence is asked back, and begins a turn after a yes. A yes answers the last question.
         """
-        text = transcript.text
-        unconfirmed = self._asked_back.take(chat_id)
         try:
-            if unconfirmed is not None and said_no(text):
-                return SpokenReply(SAY_AGAIN, True)
-            if unconfirmed is not None and said_yes(text):
-                return await self._answer(await self._begun(unconfirmed.text, chat_id))
-            turn = self._decided_turn(text, chat_id)
-            if turn is not None:
-                return await self._answer(turn)
-            if must_ask_back(transcript):
-                self._asked_back.put(chat_id, transcript)
-                return SpokenReply(for_one_breath(did_you_say(text)), True)
-            return await self._answer(await self._begun(text, chat_id))
+            turn = await self._turn_for(transcript, chat_id)
+            if isinstance(turn, SpokenReply):
+                return turn
+            return await self._next_reply(turn)
         except MicroclawError as exc:
-            return SpokenReply(for_one_breath(exc.message), False)
+            return SpokenReply(for_one_breath(exc.message), is_handled=False)
         except TimeoutError:
-            return SpokenReply(STILL_WORKING, True)
+            return SpokenReply(STILL_WORKING, is_handled=True)
 
-    def _decided_turn(self, text: str, chat_id: str) -> _Turn | None:
-        """Return the turn of this chat whose question the text decides, or None."""
+    async def _turn_for(self, transcript: Transcript, chat_id: str) -> _Turn | SpokenReply:
+        """Return the turn that answers a sentence, or a reply that needs no turn."""
+        text = transcript.text
+        unconfirmed = self._unconfirmed.take(chat_id)
+        if unconfirmed is not None and said_no(text):
+            return SpokenReply(SAY_AGAIN, is_handled=True)
+        if unconfirmed is not None and said_yes(text):
+            return await self._begin_turn(unconfirmed.text, chat_id)
+        turn = self._decide_question(text, chat_id)
+        if turn is not None:
+            return turn
+        if must_ask_back(transcript):
+            self._unconfirmed.put(chat_id, transcript)
+            return SpokenReply(for_one_breath(did_you_say(text)), is_handled=True)
+        return await self._begin_turn(text, chat_id)
+
+    def _decide_question(self, text: str, chat_id: str) -> _Turn | None:
+        """Decide a question of this chat if the text is a yes or no; return the question's turn, or None."""
         if not said_yes(text) and not said_no(text):
             return None
         for turn in self._turns:
@@ -95,14 +102,16 @@ class WyomingTurns:
                 return turn
         return None
 
-    async def _answer(self, turn: _Turn) -> SpokenReply:
-        """Wait for the next words of the turn. Raises TimeoutError."""
+    async def _next_reply(self, turn: _Turn) -> SpokenReply:
+        """Wait for the next reply of the turn. Raises TimeoutError."""
         async with asyncio.timeout(HANDLE_S):
             reply = await turn.replies.get()
-        turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
+        # Only now, because before it a yes would decide a question that the person did not hear.
+        turn.asked = reply.asked
         return reply
 
-    async def _begun(self, text: str, chat_id: str) -> _Turn:
+    async def _begin_turn(self, text: str, chat_id: str) -> _Turn:
+        """Start a turn of the agent. Raises Overloaded if too many turns run."""
         if len(self._turns) >= MAX_TURNS:
             raise Overloaded(TOO_MANY, next_step="say it again")
         turn = _Turn(chat_id)
@@ -117,49 +126,54 @@ class WyomingTurns:
         return turn
 
     def close(self) -> None:
-        """Hear no more of the turns that are under way; they go on."""
+        """Stop following the running turns. The agent continues them."""
         for turn in self._turns:
             if turn.task is not None:
                 turn.task.cancel()
 
     async def _follow(self, turn: _Turn, accepted: AcceptedMessage) -> None:
+        """Put the questions and the answer of a turn into its replies."""
         try:
             async for event in accepted.events:
                 match event:
                     case ApprovalAsked():
                         words = spoken_question(event.text, may_decide=event.may_decide)
-                        turn.replies.put_nowait(SpokenReply(for_one_breath(words), True, event))
+                        turn.replies.put_nowait(SpokenReply(for_one_breath(words), is_handled=True, asked=event))
                     case ApprovalSettled():
                         turn.asked = None
                     case Answer():
                         is_handled = event.error_code is None or event.waits_for_yes
-                        words = for_one_breath(event.text) or (DONE if is_handled else NO_ANSWER)
+                        default = DONE if is_handled else NO_ANSWER
+                        words = for_one_breath(event.text) or default
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
                         await self._parts.inbox.outbox.delivered(event.outbound_id)
         except MicroclawError as exc:
-            turn.replies.put_nowait(SpokenReply(for_one_breath(exc.message), False))
+            turn.replies.put_nowait(SpokenReply(for_one_breath(exc.message), is_handled=False))
         except Exception:
             _log.exception("a turn of a Wyoming client failed")
-            turn.replies.put_nowait(SpokenReply(NO_ANSWER, False))
+            turn.replies.put_nowait(SpokenReply(NO_ANSWER, is_handled=False))
         finally:
             self._turns.discard(turn)
 
 
 def chat_of(address: str, conversation: str, connection: str) -> str:
-    """A chat's id: the client's address with its own id of the conversation, or else with that of the connection.
+    """Return a chat's id: the client's address with its id of the conversation, or else with that of the connection.
 
-    Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall. A client
-    without one has a chat for as long as it is connected: another one at its address may be another person's.
+    Home Assistant has a conversation for each satellite: a yes in the kitchen does not answer a question in the hall. A
+    client without one has a chat while it is connected: the next client at its address may be another person's.
     """
-    own = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
-    return f"wyoming {single_address(address)} {own if conversation else f'connection {connection}'}"
+    place = single_address(address)
+    if not conversation:
+        return f"wyoming {place} connection {connection}"
+    digest = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()
+    return f"wyoming {place} {digest[:16]}"
 
 
 def for_one_breath(text: str) -> str:
-    """All of a text that is said, on one line; what is too long for the ear stays in the chat."""
-    said = ""
+    """Return the spoken sentences of a text on one line; the part above MAX_SPOKEN_CHARS stays in the chat."""
+    spoken = ""
     for sentence in sentences_of(text):
-        if len(said) + len(sentence) > MAX_SPOKEN_CHARS:
-            return f"{said} {MORE}".strip()
-        said = f"{said} {sentence}".strip()
-    return said
+        if len(spoken) + len(sentence) > MAX_SPOKEN_CHARS:
+            return f"{spoken} {MORE}".strip()
+        spoken = f"{spoken} {sentence}".strip()
+    return spoken

@@ -1,7 +1,7 @@
-"""Our agent as a Wyoming service for Home Assistant, with speech where there are engines. Reads no settings.
+"""The agent as a Wyoming service for Home Assistant, with speech if there are engines. Reads no settings.
 
-Wyoming has neither authentication nor encryption: whoever reaches the port speaks as the configured person. So it
-listens on loopback, unless a person names another address.
+Wyoming has neither authentication nor encryption: every client that reaches the port speaks as the configured person.
+So it listens on loopback, unless a person sets another address.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
 from microclaw.wire.wyoming import WyomingEvent
 
 MAX_CLIENTS: Final = 16
-"""More are closed at once."""
+"""Further clients are closed at once."""
 MAX_HEARD: Final = 2
-"""Utterances that are heard at once; others wait. The voice devices of the house have engines left."""
+"""Utterances of clients that are heard at once; others wait. This leaves engines for the voice devices."""
 IDLE_S: Final = 60.0
 FINISH_S: Final = 40.0
 CLOSE_S: Final = 1.0
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class WyomingServer:
-    """`port` is where it listens."""
+    """The server for all clients. `port` is the port on which it listens."""
 
     def __init__(self, parts: AgentParts, port: int, turns: WyomingTurns) -> None:
         self.port = port
@@ -52,16 +52,19 @@ class WyomingServer:
         self._clients: set[asyncio.Task[Any] | None] = set()
         self.heard = asyncio.Semaphore(MAX_HEARD)
         self.transcripts = RecentTranscripts()
-        """By a client's address and words: the protocol does not carry how clear they were."""
+        """By a client's address and words, because the protocol does not carry their confidence."""
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, parts: AgentParts, host: str, port: int) -> AsyncIterator[WyomingServer]:
-        """Inside, it answers. Raises ConfigError when it cannot listen there."""
+        """Listen and answer clients inside the context. Raises ConfigError if it cannot listen there."""
         if not is_loopback(host):
             _log.warning("Wyoming listens at %s without authentication: all who reach it speak as a person here", host)
         try:
-            listener = await asyncio.start_server(lambda *ends: server._serve(*ends), host, port, start_serving=False)
+            # `server` needs the listener's port. It exists before start_serving, and so before the first client.
+            listener = await asyncio.start_server(
+                lambda reader, writer: server._serve(reader, writer), host, port, start_serving=False
+            )
         except OSError as exc:
             raise ConfigError(
                 f"the Wyoming services cannot listen at {bracketed(host)}:{port}: {exc.strerror or exc}",
@@ -95,26 +98,28 @@ class WyomingServer:
 
 
 class _Client:
-    """One connection. After an error that it is told it is closed: some clients wait for their answer forever."""
+    """One connection. It is closed after an error is sent, because some clients wait for their answer forever."""
 
     def __init__(self, server: WyomingServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._server = server
         self._stream = WyomingStream(reader, writer)
         self._send = self._stream.send
         self._address = str((writer.get_extra_info("peername") or ("?",))[0])
-        self._id = secrets.token_hex(8)  # of its chat, where the client names none
+        # The id of its chat, if the client names no conversation.
+        self._id = secrets.token_hex(8)
         self._utterance: bytearray | None = None
         self._resampler = Resampler(RATE_HZ)
 
-    def _speech(self) -> VoiceParts:
+    def _voice_parts(self) -> VoiceParts:
+        """Return the engines. Raises VoiceError if this host has none."""
         if not isinstance(self._server.parts, VoiceParts):
-            raise VoiceError("this host has no speech, only its agent", next_step="docs/voice.md")
+            raise VoiceError("this host has an agent, but no speech", next_step="docs/voice.md")
         return self._server.parts
 
     async def run(self) -> None:
         try:
             while (event := await self._stream.next_event(IDLE_S)) is not None:
-                await self._take(event)
+                await self._handle_event(event)
         except OSError as exc:
             _log.info("the Wyoming client at %s left, or was silent for too long: %s", self._address, exc)
         except MicroclawError as exc:
@@ -127,7 +132,7 @@ class _Client:
             self._stream.writer.close()
 
     async def _refuse(self, text: str, code: str) -> None:
-        """Send the error. What the client still sends is read: unread, it makes a reset that loses the error."""
+        """Send an error, and read what the client still sends: unread data would cause a reset that loses the error."""
         with contextlib.suppress(OSError, TimeoutError):
             await self._send("error", {"text": text, "code": code})
             self._stream.writer.write_eof()
@@ -135,27 +140,29 @@ class _Client:
                 while await self._stream.reader.read(READ_BYTES):
                     pass
 
-    async def _take(self, event: WyomingEvent) -> None:
+    async def _handle_event(self, event: WyomingEvent) -> None:
         match event.type:
             case "describe":
                 await self._send("info", info_of(self._server.parts))
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
             case "audio-start":
-                self._speech()
-                self._utterance, self._resampler = bytearray(), Resampler(RATE_HZ)
+                self._voice_parts()
+                self._utterance = bytearray()
+                self._resampler = Resampler(RATE_HZ)
             case "audio-chunk":
-                self._hear(event)
+                self._add_audio(event)
             case "audio-stop":
                 await self._transcribe()
             case "synthesize":
                 await self._speak(event.text_of("text"))
             case "transcript":
-                await self._handle(event)
+                await self._handle_sentence(event)
             case _:
-                pass  # the protocol asks to pass over what one does not know
+                # The protocol requires that unknown events are ignored.
+                pass
 
-    def _hear(self, event: WyomingEvent) -> None:
+    def _add_audio(self, event: WyomingEvent) -> None:
         if self._utterance is None:
             raise ProtocolError("audio-chunk without audio-start")
         self._utterance += self._resampler.feed(event.payload, rate_of(event))
@@ -170,14 +177,14 @@ class _Client:
         pcm = bytes(utterance + self._resampler.rest())
         try:
             async with asyncio.timeout(FINISH_S), self._server.heard:
-                transcript = await self._speech().recognizer.hear(pcm)
+                transcript = await self._voice_parts().recognizer.hear(pcm)
         except TimeoutError as exc:
-            raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
+            raise VoiceError(f"no transcript within {FINISH_S:g} s") from exc
         self._server.transcripts.put(self._key_of(transcript.text), transcript)
         await self._send("transcript", {"text": transcript.text})
 
     def _key_of(self, text: str) -> str:
-        """Return the client's address and the words of a text: it may change signs and capitals."""
+        """Return the client's address and the words of a text: a client may change signs and capitals."""
         return " ".join([self._address, *re.findall(r"\w+", text.lower())])
 
     async def _speak(self, text: str) -> None:
@@ -186,9 +193,10 @@ class _Client:
         rate_hz = 0
         resampler = Resampler(RATE_HZ)
         for sentence in sentences_of(text):
-            async with aclosing(self._speech().synthesizer.speak(sentence)) as pieces:
+            async with aclosing(self._voice_parts().synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
-                    if not rate_hz:  # that of the first one, whichever engines speak the others
+                    # The stream keeps the rate of its first piece, even if another engine speaks the next sentence.
+                    if not rate_hz:
                         rate_hz = piece.rate_hz
                         resampler = Resampler(piece.rate_hz)
                         await self._send("audio-start", audio_format(rate_hz))
@@ -199,32 +207,31 @@ class _Client:
         await self._stream.send_audio(rate_hz, resampler.rest())
         await self._send("audio-stop")
 
-    async def _handle(self, event: WyomingEvent) -> None:
+    async def _handle_sentence(self, event: WyomingEvent) -> None:
+        """Give a sentence to the agent and send its answer. Raises ProtocolError if it is too long."""
         text = event.text_of("text").strip()
         if len(text) > MAX_SENTENCE_CHARS:
-            raise ProtocolError(f"a sentence of {len(text):,} characters: at most {MAX_SENTENCE_CHARS:,} are taken")
+            raise ProtocolError(f"a sentence of {len(text):,} characters: at most {MAX_SENTENCE_CHARS:,} are accepted")
         context = event.data.get("context")
-        if isinstance(context, dict):
-            found = context.get("conversation_id")
-        else:
-            found = None
-        conversation = found if isinstance(found, str) else ""
-        # Words that this host did not hear have no doubt that is known.
+        conversation_id = context.get("conversation_id") if isinstance(context, dict) else None
+        conversation = conversation_id if isinstance(conversation_id, str) else ""
+        # Words that this host did not hear itself have no known doubt.
         transcript = self._server.transcripts.take(self._key_of(text)) or Transcript(text)
         chat_id = chat_of(self._address, conversation, self._id)
         reply = await self._server.turns.handle(replace(transcript, text=text), chat_id)
         data: dict[str, object] = {"text": reply.text}
         if context is not None:
             data["context"] = context
-        await self._send("handled" if reply.is_handled else "not-handled", data)
+        kind = "handled" if reply.is_handled else "not-handled"
+        await self._send(kind, data)
 
 
 def info_of(parts: AgentParts) -> dict[str, object]:
-    """The answer to `describe`."""
+    """Return the answer to `describe`."""
 
-    def artifact(name: str, description: str, **more: object) -> dict[str, object]:
+    def artifact(name: str, description: str, **fields: object) -> dict[str, object]:
         about = {"attribution": {"name": "microclaw", "url": ""}, "installed": True, "version": __version__}
-        return {"name": name, "description": description, **about, **more}
+        return {"name": name, "description": description, **about, **fields}
 
     agent = artifact("agent", "the agent of this host", languages=["en"])
     handle = [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)]

@@ -29,36 +29,46 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 CONNECT_S: Final = 10.0
-ANSWER_S: Final = 20.0  # beyond what a long poll waits
+# For an answer, after the time that Telegram may hold a long poll open.
+ANSWER_S: Final = 20.0
 FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
 _CHAT_ID: Final = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?")
-MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
+# Models accept at most 5 MB for a picture.
+MAX_IMAGE_BYTES: Final = 4 << 20
 
 
 class Timing(Struct, frozen=True):
-    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no "typing"."""
+    """The waiting times of the channel.
+
+    `poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no "typing";
+    `unknown_sender_s`: the shortest time between two answers to the same unknown sender.
+    """
 
     poll_s: float = 50.0
     first_s: float = 0.7
     backoff_s: float = 1.0
-    unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
+    unknown_sender_s: float = 60.0
 
     def backoff(self) -> Backoff:
         return Backoff(random.random, min_s=self.backoff_s / 2, max_s=60 * self.backoff_s)
 
 
 class TelegramError(MicroclawError, code="telegram_error"):
-    """A call failed. `status` is Telegram's error_code; 0: no answer of Telegram's came, nobody knows what was done.
+    """A call failed.
 
+    `status` is Telegram's error_code; 0 if Telegram did not answer: then the call may have been done or not.
     `migrated_to` is a group's new chat id.
     """
 
     def __init__(
         self, what: str, why: str, status: int = 0, *, retry_after_s: float = 0.0, migrated_to: int | None = None
     ) -> None:
-        super().__init__(f"{what}: {status} {why}" if status else f"{what}: {why}")
+        message = f"{what}: {why}"
+        if status:
+            message = f"{what}: {status} {why}"
+        super().__init__(message)
         self.status = status
         self.why = why
         self.retry_after_s = min(MAX_RETRY_AFTER_S, max(0.0, retry_after_s))
@@ -66,7 +76,7 @@ class TelegramError(MicroclawError, code="telegram_error"):
 
     @property
     def is_of_the_bot(self) -> bool:
-        """True if it is about the bot as a whole: its token was revoked. 404 is what a token of a wrong form gets."""
+        """True if the bot as a whole is refused: its token was revoked. 404 is the status for a malformed token."""
         return self.status in (401, 404)
 
     @property
@@ -105,7 +115,7 @@ class Chat(Struct, frozen=True):
 
 
 class Address(Struct, frozen=True):
-    """The place of a message: a chat, the topic in a forum, and the message that it answers."""
+    """The place of a message: a chat, the topic in a forum, and the message that it replies to."""
 
     chat: int
     topic: int | None = None
@@ -120,39 +130,34 @@ class Address(Struct, frozen=True):
 
     @classmethod
     def of(cls, chat_id: str, reply_to: str | None = None) -> Address | None:
-        """Read a conversation's name; None if it is none of Telegram's."""
-        name = _CHAT_ID.fullmatch(chat_id)
-        if name is None:
+        """Parse a conversation's name; return None if it is not one of Telegram."""
+        match = _CHAT_ID.fullmatch(chat_id)
+        if match is None:
             return None
-        if name[2] is None:
-            topic = None
-        else:
-            topic = int(name[2])
-        if reply_to is None:
-            message_id = None
-        else:
-            message_id = int(reply_to)
-        return cls(int(name[1]), topic, message_id)
+        topic = None if match[2] is None else int(match[2])
+        message_id = None if reply_to is None else int(reply_to)
+        return cls(int(match[1]), topic, message_id)
 
 
 class PhotoSize(Struct, frozen=True):
-    """One size of a picture; `file_size` in bytes, 0 where Telegram does not say."""
+    """One size of a picture; `file_size` in bytes, 0 if Telegram leaves it out."""
 
     file_id: str
     file_size: int = 0
 
 
-class _Other(Struct, frozen=True, rename={"sender": "from"}):
-    """The message that is answered, or that has the button; Telegram may leave out who sent it, or all of it."""
+class _OtherMessage(Struct, frozen=True, rename={"sender": "from"}):
+    """The message that is replied to, or that has the button; Telegram may leave out its sender, or all of it."""
 
     chat: Chat = Chat(0, "")
     sender: User | None = None
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
-    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind.
-    `date` is when it was sent, in Unix time; 0 where Telegram does not say. `message_thread_id` is a forum's topic if
-    `is_topic_message`, else only a thread of replies.
+    """A message of a person or of another bot.
+
+    `caption` belongs to a picture or to a file of another kind. `date` is the time of sending, in Unix time; 0 if
+    Telegram leaves it out. `message_thread_id` is a forum's topic if `is_topic_message`, else only a thread of replies.
     """
 
     chat: Chat
@@ -164,38 +169,43 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
     text: str = ""
     caption: str = ""
     photo: tuple[PhotoSize, ...] = ()
-    reply_to_message: _Other = _Other()
+    reply_to_message: _OtherMessage = _OtherMessage()
     forward_origin: Any = None
-    forward_date: Any = None  # before Bot API 7.0
+    # The field of a Bot API before 7.0.
+    forward_date: Any = None
 
     @property
     def is_forwarded(self) -> bool:
-        """The words are somebody else's."""
+        """True if another person wrote the words."""
         return self.forward_origin is not None or self.forward_date is not None
 
     @property
     def address(self) -> Address:
-        """The place of its answer; in a group it points to the message, as others speak there, too."""
+        """The place for its answer. In a group it points to the message, because others write there, too."""
         topic = self.message_thread_id if self.is_topic_message else None
         reply_to = None if self.chat.type == "private" else self.message_id
         return Address(self.chat.id, topic, reply_to)
 
     def words(self, me: User) -> str:
-        """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
-        said = self.text or (self.caption if self.photo else "")
-        return encodable(_name(me).sub("", said)).strip()
+        """Return the text without the bot's @name; empty if it is neither text nor a picture with a caption."""
+        caption = self.caption if self.photo else ""
+        text = self.text or caption
+        return encodable(_name_pattern(me).sub("", text)).strip()
 
     def is_for(self, me: User) -> bool:
-        """True if it is meant for the bot: private, or in a group named, answered, or a command for it."""
-        replied = self.reply_to_message.sender
-        named = _name(me).search(self.text or self.caption) is not None
-        return self.chat.type == "private" or named or (replied is not None and replied.id == me.id)
+        """Return True if it is for the bot: private, or in a group with its name, a reply to it, or its command."""
+        if self.chat.type == "private":
+            return True
+        if _name_pattern(me).search(self.text or self.caption) is not None:
+            return True
+        replied_to = self.reply_to_message.sender
+        return replied_to is not None and replied_to.id == me.id
 
 
 class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id"}):
     query_id: str
     sender: User
-    message: _Other = _Other()
+    message: _OtherMessage = _OtherMessage()
     data: str = ""
 
 
@@ -209,18 +219,20 @@ class BotApi:
     """One bot. `async with BotApi.opened(settings, proxy=...) as api`."""
 
     def __init__(self, client: httpx2.AsyncClient, settings: TelegramSettings) -> None:
+        base_url = settings.base_url.rstrip("/")
         self._client = client
-        self._calls = f"{settings.base_url.rstrip('/')}/bot{settings.token}"
-        self._files = f"{settings.base_url.rstrip('/')}/file/bot{settings.token}"
+        self._calls = f"{base_url}/bot{settings.token}"
+        self._files = f"{base_url}/file/bot{settings.token}"
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, settings: TelegramSettings, *, proxy: str | None = None) -> AsyncIterator[BotApi]:
-        """`proxy` is an http:// proxy, asked with CONNECT."""
+        """Open an HTTP client for one bot. `proxy` is an http:// proxy, used with CONNECT."""
         from microclaw.models.bounded_http import bounded_client
 
+        # At their usual level these libraries log addresses, and each address contains the token.
         for name in ("httpx2", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # they log addresses, with the token
+            logging.getLogger(name).setLevel(logging.WARNING)
         async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=settings.base_url) as client:
             yield cls(client, settings)
 
@@ -233,62 +245,61 @@ class BotApi:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         **arguments: object,
     ) -> T:
-        """The call's result, which is a `kind`. Arguments that are None are left out; `wait_s` is how long Telegram may
-        hold it open; `files` have a name, content and media type each. Raises TelegramError.
+        """Call a method and return its result, converted to `kind`.
+
+        Arguments that are None are left out. `wait_s` is how long Telegram may hold the call open. `files` have a
+        name, content and media type each. Raises TelegramError.
         """
-        given = {name: value for name, value in arguments.items() if value is not None}
+        fields = {name: value for name, value in arguments.items() if value is not None}
         if files is None:
-            body: dict[str, Any] = {"json": given}
+            body: dict[str, Any] = {"json": fields}
+            answer_s = ANSWER_S
         else:
-            body = {"data": given, "files": files}
+            body = {"data": fields, "files": files}
+            answer_s = FILE_S
         url = f"{self._calls}/{method}"
-        answer_s = ANSWER_S if files is None else FILE_S
         status, answer = await self._fetch(method, "POST", url, answer_s + wait_s, **body)
-        try:
-            reply = msgspec.convert(json.loads(answer), _Reply)
-            if reply.ok or "message is not modified" in reply.description:  # an edit whose answer was lost
-                return msgspec.convert(reply.result, kind)
-        except (ValueError, RecursionError):
-            reply = _Reply(ok=False)
-        if not reply.error_code:
-            raise TelegramError(method, f"an answer with status {status} that is not the Bot API's")
-        more = reply.parameters
-        why = reply.description[:300]
-        wait_s = more.retry_after
-        new_id = more.migrate_to_chat_id
-        raise TelegramError(method, why, reply.error_code, retry_after_s=wait_s, migrated_to=new_id)
+        return _parse_result(method, kind, status, answer)
 
     async def attempt(self, method: str, **arguments: Any) -> None:
-        """A call that may fail."""
+        """Call a method and only log it if it fails."""
         try:
             await self.call(method, object, **arguments)
         except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
     async def picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
-        """A picture in its largest size that fits; one whose size Telegram does not say is tried last."""
-        size = max(
-            (one for one in sizes if one.file_size <= MAX_IMAGE_BYTES), key=lambda one: one.file_size, default=None
-        )
-        if size is None:
-            raise TelegramError("picture", "every size of it is too large", 413)
+        """Download a picture in its largest size that fits; a size without a byte count is tried last.
+
+        Raises TelegramError with the HTTP statuses 413 (too large) and 415 (not a picture), too.
+        """
+        fitting = [size for size in sizes if size.file_size <= MAX_IMAGE_BYTES]
+        if not fitting:
+            raise TelegramError("picture", "every size is too large", 413)
+        largest = max(fitting, key=lambda size: size.file_size)
+        content = await self._download(largest.file_id)
+        media_type = image_type(content)
+        if media_type is None:
+            raise TelegramError("picture", "it is not a JPEG, PNG, GIF or WebP", 415)
+        return Attachment("image", media_type, content)
+
+    async def _download(self, file_id: str) -> bytes:
+        """Return a file's content. Raises TelegramError, also if it is larger than MAX_IMAGE_BYTES."""
         try:
             async with asyncio.timeout(FILE_S):
-                path = (await self.call("getFile", _File, file_id=size.file_id)).file_path
-                url = f"{self._files}/{path.lstrip('/')}"
-                status, data = await self._fetch("download", "GET", url, ANSWER_S)
+                file = await self.call("getFile", _File, file_id=file_id)
+                url = f"{self._files}/{file.file_path.lstrip('/')}"
+                status, content = await self._fetch("download", "GET", url, ANSWER_S)
         except TimeoutError:
-            raise TelegramError("getFile", f"it did not come within {FILE_S:g} s") from None
+            raise TelegramError("getFile", f"no answer within {FILE_S:g} s") from None
         if status != 200:
-            raise TelegramError("download", "the file is not there", status)
-        if len(data) > MAX_IMAGE_BYTES:
-            raise TelegramError("download", f"more than {MAX_IMAGE_BYTES:,} bytes came", 413)
-        kind = image_type(data)
-        if kind is None:
-            raise TelegramError("picture", "it is no JPEG, PNG, GIF or WebP", 415)
-        return Attachment("image", kind, data)
+            raise TelegramError("download", "the file does not exist", status)
+        if len(content) > MAX_IMAGE_BYTES:
+            raise TelegramError("download", f"the file has more than {MAX_IMAGE_BYTES:,} bytes", 413)
+        return content
 
     async def _fetch(self, what: str, verb: str, url: str, answer_s: float, **body: Any) -> tuple[int, bytes]:
+        """Send a request and return the answer's status and content. Raises TelegramError named `what`."""
         import httpx2
 
         from microclaw.models.bounded_http import AnswerTooLarge
@@ -297,14 +308,35 @@ class BotApi:
         try:
             response = await self._client.request(verb, url, timeout=timeout, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            # `from None`: the library's error holds the request and with it the token
+            # `from None`, because the library's error holds the request and with it the token.
             if error_below(exc, AnswerTooLarge) is not None:
-                raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
+                raise TelegramError(what, f"the answer has more than {MAX_ANSWER_BYTES:,} bytes", 413) from None
             refusal = error_below(exc, ConfigError)
             why = type(exc).__name__ if refusal is None else refusal.message
             raise TelegramError(what, why) from None
         return response.status_code, response.content
 
 
-def _name(me: User) -> re.Pattern[str]:
+def _parse_result(method: str, kind: type[T], status: int, answer: bytes) -> T:
+    """Return the result in an answer of the Bot API. Raises TelegramError if it has none."""
+    try:
+        reply = msgspec.convert(json.loads(answer), _Reply)
+        # An edit whose answer was lost is sent again, and then changes nothing.
+        if reply.ok or "message is not modified" in reply.description:
+            return msgspec.convert(reply.result, kind)
+    except (ValueError, RecursionError):
+        reply = _Reply(ok=False)
+    if not reply.error_code:
+        raise TelegramError(method, f"the answer with status {status} is not from the Bot API")
+    raise TelegramError(
+        method,
+        reply.description[:300],
+        reply.error_code,
+        retry_after_s=reply.parameters.retry_after,
+        migrated_to=reply.parameters.migrate_to_chat_id,
+    )
+
+
+def _name_pattern(me: User) -> re.Pattern[str]:
+    """Return a pattern for the bot's @name that does not match the start of a longer name."""
     return re.compile(rf"@{re.escape(me.username)}(?!\w)", re.IGNORECASE)

@@ -9,9 +9,11 @@ from typing import Final
 from microclaw.events import Answer
 from microclaw.text import clean_text
 
-LIMIT: Final = 4096  # UTF-16 code units of a message, without its tags
+# UTF-16 code units of a message. Telegram does not count its tags.
+LIMIT: Final = 4096
 _TABLE_RULE: Final = re.compile(r"^ {0,3}\|[ :|-]+\| *\n?", re.MULTILINE)
-_MARKUP: Final = re.compile(  # of text that is escaped
+# Matches in text whose `<`, `>` and `&` are escaped already.
+_MARKUP: Final = re.compile(
     r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<block>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
     r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)"
     r"|^ {0,3}#{1,6} +(?=\S)(?P<heading>.*?)(?: +#+)? *$"
@@ -21,109 +23,123 @@ _MARKUP: Final = re.compile(  # of text that is escaped
     re.MULTILINE,
 )
 _FENCE_LINE: Final = re.compile(r"^ {0,3}```+([^`\n]*)$", re.MULTILINE)
-_MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
+# A longer word after ``` is not a language and is not repeated.
+_MAX_INFO: Final = 32
 _CLOSING: Final = "\n```"
 _BORDERS: Final = tuple(map(re.compile, (r"(?=\n\n)", r"(?=\n)", r"(?= )")))
 
 
 def telegram_html(markdown: str) -> str:
-    """Balanced tags, every other `<`, `>` and `&` escaped, no character that Telegram refuses."""
-    return _MARKUP.sub(_tagged, html.escape(clean_text(markdown), quote=False))
+    """Return Telegram's HTML for a Markdown text.
+
+    Its tags are balanced, every other `<`, `>` and `&` is escaped, and it has no character that Telegram refuses.
+    """
+    return _MARKUP.sub(_convert_markup, html.escape(clean_text(markdown), quote=False))
 
 
 def units(text: str) -> int:
-    """The number of UTF-16 code units of `text`."""
+    """Return the number of UTF-16 code units of `text`."""
     return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def split(text: str, limit: int = LIMIT) -> list[str]:
-    """`text` in pieces of at most `limit` units (at least 200), none of them blank; only white space is lost.
+    """Split `text` into pieces of at most `limit` units (at least 200).
 
-    A code block that is cut is closed, and opened again in the next piece.
+    No piece is blank, and only white space is lost. A code block that is cut is closed, and opened again in the next
+    piece.
     """
     pieces: list[str] = []
     rest = text.strip("\n").rstrip()
     while units(rest) > limit:
-        room = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
-        cut = _border(rest, len(room.decode("utf-16-le", "ignore")))
+        encoded = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
+        cut = _find_cut(rest, len(encoded.decode("utf-16-le", "ignore")))
         piece = rest[:cut].rstrip()
         rest = rest[cut:]
-        opened = open_fence(piece)
-        if opened is not None:
+        fence = open_fence(piece)
+        if fence is not None:
             piece += _CLOSING
-            rest = f"{opened}\n{rest.removeprefix(chr(10))}"
+            rest = fence + "\n" + rest.removeprefix("\n")
+        elif rest.startswith("\n"):
+            rest = rest.lstrip("\n")
         else:
-            if rest.startswith("\n"):
-                rest = rest.lstrip("\n")
-            else:
-                rest = rest.removeprefix(" ")
+            rest = rest.removeprefix(" ")
         pieces.append(piece)
-    return [piece for piece in (*pieces, rest) if piece.strip()]
+    pieces.append(rest)
+    return [piece for piece in pieces if piece.strip()]
 
 
 def open_fence(text: str) -> str | None:
-    """The line that opens the code block `text` ends in, short enough to be repeated; None outside of one."""
-    opened: str | None = None
-    for found in _FENCE_LINE.finditer(text):
-        info = found[1].strip()
-        if opened is None:
-            opened = f"```{info if len(info) <= _MAX_INFO else ''}"
+    """Return the line that opens the code block at the end of `text`, short enough to be repeated.
+
+    Returns None if `text` does not end inside a code block.
+    """
+    fence: str | None = None
+    for match in _FENCE_LINE.finditer(text):
+        info = match[1].strip()
+        if fence is None:
+            language = info if len(info) <= _MAX_INFO else ""
+            fence = f"```{language}"
         elif not info:
-            opened = None
-    return opened
-
-
-def _tagged(found: re.Match[str]) -> str:
-    if found["ticks"]:
-        code = found["block"] or ""
-        language = found["language"]
-        if language:
-            tagged = f'<code class="language-{language}">{code}</code>'
-        else:
-            tagged = code
-        if code.strip():
-            return f"<pre>{tagged}</pre>"
-        return ""
-    table = found["table"]
-    if table:
-        return f"<pre>{_TABLE_RULE.sub('', table).rstrip() or table}</pre>"
-    code = found["code"]
-    if code:
-        return f"<code>{code}</code>"
-    label = found["label"]
-    if label:
-        return f'<a href="{found["url"]}">{label}</a>'
-    if found["indent"] is not None:
-        return f"{found['indent']}• "
-    bold = found["bold"] or re.sub("[*`]", "", found["heading"])
-    if bold.strip():
-        return f"<b>{bold}</b>"
-    return found[0]
+            fence = None
+    return fence
 
 
 def answer_markdown(answer: Answer) -> str:
-    """An answer with the evidence that its words do not have, and the next step."""
+    """Return an answer with the evidence that its text does not contain yet, and with its next step."""
     parts = [answer.text.strip()]
     for evidence in answer.evidence:
-        if evidence.text.lower() not in answer.text.lower():
-            if evidence.text.lower().startswith(evidence.kind):
-                kind = ""
-            else:
-                kind = f"{evidence.kind}: "
-            parts.append(f"{kind}{evidence.text}")
+        if evidence.text.lower() in answer.text.lower():
+            continue
+        if evidence.text.lower().startswith(evidence.kind):
+            parts.append(evidence.text)
+        else:
+            parts.append(f"{evidence.kind}: {evidence.text}")
     step = answer.next_step
-    if step:
-        parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
+    if step and "`" in step:
+        parts.append(step)
+    elif step:
+        parts.append(f"next: `{clean_text(step, one_line=True)}`")
     return "\n\n".join(part for part in parts if part)
 
 
-def _border(text: str, room: int) -> int:
-    """The place to cut within the first `room` characters: paragraph, line, word, and then anywhere.
+def _convert_markup(match: re.Match[str]) -> str:
+    """Return the HTML for one match of _MARKUP. The first group of it that matched decides."""
+    if match["ticks"]:
+        return _convert_code_block(match["block"] or "", match["language"])
+    table = match["table"]
+    if table:
+        rows = _TABLE_RULE.sub("", table).rstrip()
+        return f"<pre>{rows or table}</pre>"
+    code = match["code"]
+    if code:
+        return f"<code>{code}</code>"
+    label = match["label"]
+    if label:
+        return f'<a href="{match["url"]}">{label}</a>'
+    if match["indent"] is not None:
+        return f"{match['indent']}• "
+    bold = match["bold"] or re.sub("[*`]", "", match["heading"])
+    if bold.strip():
+        return f"<b>{bold}</b>"
+    return match[0]
 
-    A border in the first third is left for a weaker one behind it: pieces should not become crumbs.
+
+def _convert_code_block(code: str, language: str) -> str:
+    """Return the HTML for a code block. Telegram refuses empty tags, so a blank block is left out."""
+    if not code.strip():
+        return ""
+    if language:
+        return f'<pre><code class="language-{language}">{code}</code></pre>'
+    return f"<pre>{code}</pre>"
+
+
+def _find_cut(text: str, room: int) -> int:
+    """Return the place to cut within the first `room` characters: paragraph, line, word, and then anywhere.
+
+    A border in the first third is not used if a weaker one comes behind it: the pieces should not become tiny.
     """
     for border in _BORDERS:
-        places = [found.end() for found in border.finditer(text, max(1, room // 3), room + 1)]
+        places = [match.end() for match in border.finditer(text, max(1, room // 3), room + 1)]
         if places:
             return min(places[-1], room)
     return room

@@ -22,12 +22,12 @@ _PHOTOS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 _log = logging.getLogger(__name__)
 
 
-class _Sent(Struct, frozen=True):
+class _SentMessage(Struct, frozen=True):
     message_id: int
 
 
 class Sender:
-    """Each method tries until Telegram accepts it, and raises TelegramError for a refusal that stays."""
+    """Sends to chats. Each method tries until Telegram accepts, and raises TelegramError for a permanent refusal."""
 
     def __init__(self, api: BotApi, timing: Timing) -> None:
         self._api = api
@@ -35,67 +35,80 @@ class Sender:
         self._migrated: dict[int, int] = {}
 
     async def send(self, address: Address, markdown: str, keyboard: Mapping[str, object] | None = None) -> int:
-        """The new message's id. `markdown` fits into one message (`split`); `keyboard` is a reply markup."""
+        """Send one message and return its id.
+
+        `markdown` fits into one message (`split`); `keyboard` is a reply markup.
+        """
         reply = None
         if address.reply_to is not None:
             reply = {"message_id": address.reply_to, "allow_sending_without_reply": True}
-        more = {"message_thread_id": address.topic, "reply_parameters": reply, "reply_markup": keyboard}
-        return (await self._write("sendMessage", address.chat, _Sent, markdown, **more)).message_id
+        message = await self._write(
+            "sendMessage",
+            address.chat,
+            _SentMessage,
+            markdown,
+            message_thread_id=address.topic,
+            reply_parameters=reply,
+            reply_markup=keyboard,
+        )
+        return message.message_id
 
     async def edit(self, address: Address, message_id: int, markdown: str) -> None:
-        """The message has no buttons then."""
+        """Replace a message's text and remove its buttons."""
         await self._write("editMessageText", address.chat, object, markdown, message_id=message_id)
 
     async def send_all(self, address: Address, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
-        """A whole text in as many messages as it needs; the first one answers the message of the address."""
+        """Send a text in as many messages as it needs; only the first one is a reply."""
         for piece in split(markdown) or ["(no words)"]:
             await self.send(address, piece, keyboard)
             address = Address(address.chat, address.topic)
 
     async def send_files(self, address: Address, files: Sequence[ResultFile], read: ReadFile) -> None:
-        """Files of an answer: pictures as photos, others as documents."""
+        """Send the files of an answer: pictures as photos, others as documents."""
         for file in files:
             name = clean_text(file.name.rpartition("/")[2], one_line=True, limit=100)
             try:
                 content = await read(file)
             except MicroclawError as exc:
                 _log.info("telegram: a file is not sent: %s", exc.message)
-                await self.send_all(address, f"The file {name} is no longer there.")
+                await self.send_all(address, f"The file {name} no longer exists.")
             else:
                 await self._send_file(address, (name, content, file.media_type))
 
     async def _send_file(self, address: Address, file: tuple[str, bytes, str]) -> None:
+        """Send a file's name, content and media type."""
         topic = address.topic
         if file[2] in _PHOTOS:
             try:
                 await self._call("sendPhoto", address.chat, object, message_thread_id=topic, files={"photo": file})
                 return
             except TelegramError as exc:
+                # Telegram refuses photos that are too wide or have too many pixels.
                 if exc.status != 400:
                     raise
-                _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
+                _log.info("telegram: %s; the picture is sent as a document", exc.message)
         await self._call("sendDocument", address.chat, object, message_thread_id=topic, files={"document": file})
 
-    async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **more: object) -> T:
-        """A text with markup, or without where Telegram refuses the markup."""
-        more |= {"link_preview_options": {"is_disabled": True}}
+    async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **fields: object) -> T:
+        """Send a text with markup, or without if Telegram refuses the markup."""
+        fields |= {"link_preview_options": {"is_disabled": True}}
         try:
-            return await self._call(method, chat_id, kind, text=telegram_html(markdown), parse_mode="HTML", **more)
+            return await self._call(method, chat_id, kind, text=telegram_html(markdown), parse_mode="HTML", **fields)
         except TelegramError as exc:
             if exc.status != 400:
                 raise
-            _log.info("telegram: %s; the text goes without markup", exc.message)
-            return await self._call(method, chat_id, kind, text=clean_text(markdown), **more)
+            _log.info("telegram: %s; the text is sent without markup", exc.message)
+            return await self._call(method, chat_id, kind, text=clean_text(markdown), **fields)
 
-    async def _call(self, method: str, chat_id: int, kind: type[T], **more: Any) -> T:
-        """A call of a chat: of its new id where a group became a supergroup."""
+    async def _call(self, method: str, chat_id: int, kind: type[T], **fields: Any) -> T:
+        """Call a method for a chat, with the chat's new id after a group became a supergroup."""
         backoff = self._timing.backoff()
         while True:
             try:
-                return await self._api.call(method, kind, chat_id=self._migrated.get(chat_id, chat_id), **more)
+                return await self._api.call(method, kind, chat_id=self._migrated.get(chat_id, chat_id), **fields)
             except TelegramError as exc:
-                is_known = chat_id in self._migrated or len(self._migrated) >= MAX_MIGRATIONS
-                if exc.migrated_to is not None and not is_known:
+                may_migrate = chat_id not in self._migrated and len(self._migrated) < MAX_MIGRATIONS
+                if exc.migrated_to is not None and may_migrate:
                     self._migrated[chat_id] = exc.migrated_to
                     continue
                 if not exc.will_pass:

@@ -22,21 +22,26 @@ HELP: Final = "mcp-tool-help"
 
 CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
 
-MAX_NAME_CHARS: Final = 64  # what model providers take
+# Model providers accept names of up to 64 characters.
+MAX_NAME_CHARS: Final = 64
 MAX_SCHEMA_CHARS: Final = 16 << 10
-MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model reads them with every request
-MAX_DEPTH: Final = 6  # deeper parts of a schema are any value
-MAX_PARTS: Final = 1000  # a reference can name a part with references of its own
+# All schemas of one server together: a model reads them with every request.
+MAX_SCHEMAS_BYTES: Final = 64 << 10
+# Deeper parts of a schema accept any value.
+MAX_DEPTH: Final = 6
+# A reference can name a part with references of its own, so a short schema can have very many parts.
+MAX_PARTS: Final = 1000
 MAX_DESCRIPTION_CHARS: Final = 600
 MAX_TEXT_CHARS: Final = 6000
-MAX_CHOICE_CHARS: Final = 40  # a longer value of an enum is a sentence
+# A longer value of an enum is a sentence, which could be an instruction to the model.
+MAX_CHOICE_CHARS: Final = 40
 TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
 _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class OfferedTool(Struct, frozen=True):
-    """The agent's tool, and a server's own words about it: untrusted."""
+    """The agent's tool, with the server's own description and schema, which are untrusted."""
 
     tool: Tool[Any]
     server: str
@@ -49,116 +54,127 @@ class _HelpParameters(Parameters):
 
 
 def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> OfferedTool | str:
-    """The agent's tool, or what is wrong with the listed one."""
+    """Return the agent's tool for a listed one, or the reason why it is left out."""
     schema = clean_text(json.dumps(listed.input_schema, ensure_ascii=False))
     try:
         if len(schema) > MAX_SCHEMA_CHARS:
             raise ValueError(f"its schema has {len(schema):,} characters, at most {MAX_SCHEMA_CHARS:,} are taken")
         whole = json.loads(schema)
-        told = {**_SchemaReader(whole).read(whole), "type": "object"}
+        model_schema = {**_SchemaReader(whole).read(whole), "type": "object"}
     except (ValueError, RecursionError) as exc:
         return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {exc}"
-    reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
-    repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
-    if reads:
-        effect = Effect.READ
-    elif server.trusted_reads and repeats:
-        effect = Effect.IDEMPOTENT
-    else:
-        effect = Effect.ONCE
 
-    async def run(asked: AnyArguments, _: ToolContext) -> ToolOutput:
-        result = await call(listed.name, asked.given)
-        text = fence_text(_text_of(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
+    async def run(parameters: AnyArguments, _: ToolContext) -> ToolOutput:
+        result = await call(listed.name, parameters.given)
+        text = fence_text(_result_text(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
         if result.is_error:
             raise ToolFailed(text, next_step="other arguments, or another way")
         return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"told by {server.name}"),))
 
+    effect = _effect_of(server, listed)
     tool = Tool(
         name_of(server.name, listed.name),
         f"A tool of the MCP server {server.name}. What it says of itself is untrusted: {HELP} shows it.",
         AnyArguments,
-        Permission.READ if reads else Permission.RISKY,
+        Permission.READ if effect is Effect.READ else Permission.RISKY,
         effect,
         run,
         foreign=True,
-        schema=told,
+        schema=model_schema,
     )
     about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
     return OfferedTool(tool, server.name, about, schema)
 
 
-def help_tool(described: Mapping[str, OfferedTool]) -> Tool[Any]:
-    """mcp-tool-help. What it shows is fenced, and taints the turn, as a tool's results do."""
+def _effect_of(server: McpServerSettings, listed: types.Tool) -> Effect:
+    """Return the effect of a tool. Its own hints count only if the settings trust the server's reads."""
+    hints = listed.annotations
+    if hints is None or not server.trusted_reads:
+        return Effect.ONCE
+    if hints.read_only_hint is True:
+        return Effect.READ
+    if hints.idempotent_hint is True:
+        return Effect.IDEMPOTENT
+    return Effect.ONCE
 
-    async def show(asked: _HelpParameters, _: ToolContext) -> ToolOutput:
-        found = described.get(asked.tool)
-        if found is None:
+
+def help_tool(described: Mapping[str, OfferedTool]) -> Tool[Any]:
+    """Return mcp-tool-help. Its texts are fenced and taint the turn, as a tool's results do."""
+
+    async def show(parameters: _HelpParameters, _: ToolContext) -> ToolOutput:
+        offered = described.get(parameters.tool)
+        if offered is None:
             names = ", ".join(sorted(described)) or "none"
-            raise ToolRetry(f"there is no MCP tool {asked.tool[:80]!r}", next_step=f"tools: {names[:2000]}")
-        text = f"{found.about}\n\nIts arguments:\n{found.schema}"
-        fenced = fence_text(text[:MAX_TEXT_CHARS], f"MCP server {found.server}")
-        return ToolOutput({"success": True, "tool": asked.tool, "description": fenced})
+            raise ToolRetry(f"there is no MCP tool {parameters.tool[:80]!r}", next_step=f"tools: {names[:2000]}")
+        text = f"{offered.about}\n\nIts arguments:\n{offered.schema}"
+        fenced = fence_text(text[:MAX_TEXT_CHARS], f"MCP server {offered.server}")
+        return ToolOutput({"success": True, "tool": parameters.tool, "description": fenced})
 
     about = "What a tool of an MCP server says of itself and its arguments, as untrusted text."
     return Tool(HELP, about, _HelpParameters, Permission.READ, Effect.READ, show, foreign=True)
 
 
 def name_of(server: str, tool: str) -> str:
-    """mcp_<server>_<tool> of letters that models may use; one that is too long ends with a hash of the whole."""
+    """Return mcp_<server>_<tool> in letters that models may use; a name that is too long ends with a hash of both."""
     name = f"mcp_{_NOT_IN_A_NAME.sub('_', server)}_{_NOT_IN_A_NAME.sub('_', tool)}"
     if len(name) <= MAX_NAME_CHARS:
         return name
-    return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(f"{server}/{tool}".encode()).hexdigest()
+    return f"{name[: MAX_NAME_CHARS - 9]}_{digest[:8]}"
 
 
 class _SchemaReader:
-    """Reads one schema: names, types and short choices, what a model needs to call the tool. No word of the server's.
+    """Reads one schema: the names, types and short choices that a model needs to call the tool. It copies no sentence.
 
-    References are followed, and null beside another type is left out: optional arguments of Python's servers.
+    References are followed, and null beside another type is left out: servers in Python write optional arguments so.
     """
 
     def __init__(self, whole: Any) -> None:
+        self._whole: dict[str, Any] = {}
         if isinstance(whole, dict):
             self._whole = whole
-        else:
-            self._whole = {}
         self._parts_left = MAX_PARTS
 
     def read(self, schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
-        """Return what a model is told. Raises ValueError for an argument whose name is a sentence, and too many."""
+        """Return the schema for a model. Raises ValueError for an argument's name that is too long or a sentence."""
         schema = self._whole_part(schema, depth)
         if not schema or depth == 0:
             return {}
         kinds = _kinds_of(schema)
         if len(kinds) == 1:
             return self.read(kinds[0], depth - 1)
-        told: dict[str, Any] = {}
+        copy: dict[str, Any] = {}
         if len(kinds) > 1:
-            told["anyOf"] = [self.read(kind, depth - 1) for kind in kinds]
+            copy["anyOf"] = [self.read(kind, depth - 1) for kind in kinds]
         if schema.get("type") in TYPES:
-            told["type"] = schema["type"]
+            copy["type"] = schema["type"]
         choices = schema.get("enum")
-        if isinstance(choices, list) and all(len(json.dumps(one)) <= MAX_CHOICE_CHARS for one in choices):
-            told["enum"] = choices
-        if told.get("type") == "array":
-            told["items"] = self.read(schema.get("items"), depth - 1)
+        if isinstance(choices, list) and all(len(json.dumps(choice)) <= MAX_CHOICE_CHARS for choice in choices):
+            copy["enum"] = choices
+        if copy.get("type") == "array":
+            copy["items"] = self.read(schema.get("items"), depth - 1)
         properties = schema.get("properties")
         if isinstance(properties, dict):
-            for name in properties:
-                if _ARGUMENT.fullmatch(name) is None:
-                    raise ValueError("the name of an argument is no name: letters, digits, _ . $ and -, 64 at most")
-            told["properties"] = {name: self.read(value, depth - 1) for name, value in properties.items()}
-            required = schema.get("required")
-            told["required"] = [name for name in properties if isinstance(required, list) and name in required]
-        return told
+            copy.update(self._read_properties(properties, schema.get("required"), depth))
+        return copy
+
+    def _read_properties(self, properties: dict[str, Any], required: Any, depth: int) -> dict[str, Any]:
+        """Return the properties for a model, and which of them are required. Raises ValueError for a bad name."""
+        for name in properties:
+            if _ARGUMENT.fullmatch(name) is None:
+                raise ValueError("an argument's name is invalid: letters, digits, _ . $ and -, 64 at most")
+        required_names: list[str] = []
+        if isinstance(required, list):
+            required_names = [name for name in properties if name in required]
+        parts = {name: self.read(value, depth - 1) for name, value in properties.items()}
+        return {"properties": parts, "required": required_names}
 
     def _whole_part(self, schema: Any, depth: int) -> dict[str, Any]:
-        """Return a part with all that its `allOf` adds to it; {} for any value. Raises ValueError for too many."""
+        """Return a part with what its `allOf` adds; {} for any value. Raises ValueError if it has too many."""
         self._parts_left -= 1
         if self._parts_left < 0:
             raise ValueError(f"its schema has more than {MAX_PARTS:,} parts")
-        schema = self._behind_reference(schema)
+        schema = self._follow_reference(schema)
         if not isinstance(schema, dict):
             return {}
         added = schema.get("allOf")
@@ -166,31 +182,30 @@ class _SchemaReader:
             return schema
         whole: dict[str, Any] = {}
         for part in added:
-            whole = _joined(whole, self._whole_part(part, depth - 1))
-        return _joined(whole, schema)
+            whole = _join_schemas(whole, self._whole_part(part, depth - 1))
+        return _join_schemas(whole, schema)
 
-    def _behind_reference(self, schema: Any) -> Any:
-        """Return the part of this document that a reference names; a chain of them ends as any value."""
-        if isinstance(schema, dict):
-            place = schema.get("$ref")
-        else:
-            place = None
-        if not isinstance(place, str):
+    def _follow_reference(self, schema: Any) -> Any:
+        """Return the part of this document that a reference names; a chain of references ends as any value."""
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
             return schema
         part: Any = self._whole
-        for name in place.removeprefix("#/").split("/"):
-            if isinstance(part, dict):
-                part = part.get(name)
-            else:
-                part = None
+        for name in reference.removeprefix("#/").split("/"):
+            if not isinstance(part, dict):
+                return None
+            part = part.get(name)
         return part
 
 
-def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Return both schemas as one, with the properties of both; elsewhere the second counts."""
+def _join_schemas(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return both schemas as one, with the properties of both; for other keys the second one counts."""
     joined = {**first, **second}
     properties: dict[str, Any] = {}
-    required: dict[str, None] = {}  # in order, each once
+    # A dict keeps the order and holds each name once.
+    required: dict[str, None] = {}
     for part in (first, second):
         if isinstance(part.get("properties"), dict):
             joined["properties"] = properties
@@ -202,10 +217,10 @@ def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kinds_of(schema: dict[str, Any]) -> list[Any]:
-    """Return the kinds that a value may have, null left out; none if the schema has one type only."""
-    types_named = schema.get("type")
-    if isinstance(types_named, list):
-        return [{**schema, "type": name} for name in types_named if name != "null"]
+    """Return the schemas of which a value may match any, without null; an empty list if there is only one type."""
+    type_names = schema.get("type")
+    if isinstance(type_names, list):
+        return [{**schema, "type": name} for name in type_names if name != "null"]
     for key in ("anyOf", "oneOf"):
         kinds = schema.get(key)
         if isinstance(kinds, list):
@@ -213,11 +228,13 @@ def _kinds_of(schema: dict[str, Any]) -> list[Any]:
     return []
 
 
-def _text_of(result: types.CallToolResult) -> str:
-    parts = []
+def _result_text(result: types.CallToolResult) -> str:
+    """Return the texts of a result, or its structured content if it has no text."""
+    parts: list[str] = []
     for block in result.content:
-        other = f"[{block.type}: {getattr(block, 'uri', 'not shown')}]"
-        parts.append(getattr(getattr(block, "resource", block), "text", other))
-    if result.structured_content is not None and not any(isinstance(b, types.TextContent) for b in result.content):
+        placeholder = f"[{block.type}: {getattr(block, 'uri', 'not shown')}]"
+        parts.append(getattr(getattr(block, "resource", block), "text", placeholder))
+    has_text = any(isinstance(block, types.TextContent) for block in result.content)
+    if result.structured_content is not None and not has_text:
         parts.append(json.dumps(result.structured_content, ensure_ascii=False))
     return clean_text("\n".join(parts)) or "(nothing)"

@@ -1,7 +1,7 @@
 """An untrusted MCP server as a child process or at an address, as transports of the MCP client. They read no message.
 
-The child gets an environment of its own with no secret of this host in it, and a process group that ends with it. How
-much a server may send is limited for both.
+The child gets its own environment without secrets of this host, and a process group that ends with it. Both transports
+limit how much a server may send.
 """
 
 from __future__ import annotations
@@ -29,19 +29,24 @@ from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.models.bounded_http import bounded_client
 from microclaw.text import clean_text
 
-BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
+# Messages at once. Above it the connection ends, because a queue would only delay the flood.
+BURST: Final = 500
 A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 MAX_STDERR_BYTES: Final = 4096
-MAX_STDERR_CHARS: Final = 300  # about its last three lines
-END_S: Final = 2.0  # for the child to end by itself once its stdin is closed
+# About the last three lines.
+MAX_STDERR_CHARS: Final = 300
+# The time for the child to end by itself after its stdin is closed.
+END_S: Final = 2.0
 CONNECT_S: Final = 10.0
-MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened again
-SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
+# After this many bytes a stream of events is opened again.
+MAX_STREAM_BYTES: Final = 64 << 20
+# A stream of events may be quiet for this time.
+SILENCE_S: Final = 300.0
 
 
 class ConnectionEnd:
-    """The reason why a connection ended, once it has; the first one counts. `last_words` are its stderr's."""
+    """The reason why a connection ended, or None. The first reason counts. `last_words` is the end of its stderr."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -55,7 +60,7 @@ class ConnectionEnd:
 
 @dataclass(eq=False)
 class BoundedStream(ObjectReceiveStream["SessionMessage | Exception"]):
-    """A transport's messages until too much comes at once; `end` gets the reason why they ended."""
+    """A transport's messages until too many arrive at once; `end` gets the reason why they ended."""
 
     source: Any
     end: ConnectionEnd
@@ -82,13 +87,14 @@ class BoundedStream(ObjectReceiveStream["SessionMessage | Exception"]):
 async def server_process(
     server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd
 ) -> AsyncIterator[tuple[Any, Any]]:
-    """The streams of a running child, which sees paths and its own settings. OSError when it cannot be started."""
+    """Start a child and yield its streams. It sees paths and its own settings. Raises OSError if it cannot start."""
+    inherited = {name: environ[name] for name in INHERITED if name in environ}
     process = await asyncio.create_subprocess_exec(
         *server.command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**{name: environ[name] for name in INHERITED if name in environ}, **server.env},
+        env={**inherited, **server.env},
         limit=MAX_MESSAGE_BYTES,
         start_new_session=True,
     )
@@ -102,19 +108,17 @@ async def server_process(
         try:
             yield BoundedStream(lines, end), lines
         finally:
-            is_at_its_end = process.stdout.at_eof()
+            has_ended_itself = process.stdout.at_eof()
             code = await _end(process)
             await asyncio.wait({reading}, timeout=END_S)
             reading.cancel()
-            if is_at_its_end and code is not None:
-                if code:
-                    end.reason = f"it ended with code {code}"
-                else:
-                    end.reason = "it ended"
+            # The exit code says more than the reason of the stream, that its connection ended.
+            if has_ended_itself and code is not None:
+                end.reason = f"it ended with code {code}" if code else "it ended"
 
 
 def mask_of(server: McpServerSettings) -> SecretMask:
-    """Return what masks the server's secrets: the values of its env and headers, and each word of a header's."""
+    """Return a mask for the server's secrets: the values of its env and headers, and each word of a header's value."""
     header_words = " ".join(server.headers.values()).split()
     return SecretMask((*server.env.values(), *server.headers.values(), *header_words))
 
@@ -129,7 +133,10 @@ async def _read_last_words(stderr: asyncio.StreamReader, end: ConnectionEnd, mas
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
-    """Close its stdin, then SIGKILL to its whole group, at once if cancelled; the code, if it ended by itself."""
+    """Close the child's stdin, and send SIGKILL to its whole group after END_S, at once if cancelled.
+
+    Returns the exit code, or None if the child did not end by itself.
+    """
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -138,21 +145,24 @@ async def _end(process: asyncio.subprocess.Process) -> int | None:
     except TimeoutError:
         return None
     finally:
+        # The group also has the processes that the child started and left behind.
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and what it started and left behind
+            os.killpg(process.pid, signal.SIGKILL)
         try:
-            with suppress(TimeoutError):  # it waits for the end of what was printed, too
+            # The end of the output is waited for, too, and another process may hold it open.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(END_S):
                     await process.wait()
         finally:
-            process._transport.close()  # type: ignore[attr-defined]  # asyncio gives no other way
+            # asyncio has no public way to close the pipes.
+            process._transport.close()  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
 async def remote_server(
     server: McpServerSettings, proxy: str | None, end: ConnectionEnd
 ) -> AsyncIterator[tuple[Any, Any]]:
-    """The streams of a connection to the server's address."""
+    """Connect to the server's address and yield the streams."""
     assert server.url is not None
     async with bounded_client(
         MAX_MESSAGE_BYTES, stream_bytes=MAX_STREAM_BYTES, proxy=proxy, base_url=server.url

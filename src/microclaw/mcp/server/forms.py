@@ -32,16 +32,17 @@ ABOUT: Final = {
     "try-program": " The program is one as for deploy-wasm-app, which says what it may call.",
     "schedule-add": " What it tells when it was done is for the host's own chat, not for you: look with schedule-list.",
 }
-"""What a client must know beyond the tool's own description, which the host's agent has from its prompt."""
+"""Facts that a client needs beyond the tool's own description. The host's agent has them from its prompt."""
 
 
 def tool_from(tool: Tool[Any]) -> types.Tool:
+    """Return a host's tool as MCP lists it, with its title and hints."""
     name = tool.name
-    reads = tool.permission is Permission.READ
+    is_reading = tool.permission is Permission.READ
     if name in TOOLS:
-        destroys = name not in KEEPING
+        is_destructive = name not in KEEPING
     else:
-        destroys = tool.permission is Permission.RISKY
+        is_destructive = tool.permission is Permission.RISKY
     title = name.replace("-", " ").replace("_", " ").capitalize()
     return types.Tool(
         name=name,
@@ -50,8 +51,8 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
         input_schema=json.loads(brief(tool).schema),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
-            read_only_hint=reads,
-            destructive_hint=destroys and not reads,
+            read_only_hint=is_reading,
+            destructive_hint=is_destructive and not is_reading,
             idempotent_hint=tool.effect is not Effect.ONCE,
             open_world_hint=name not in TOOLS and tool.foreign,
         ),
@@ -61,9 +62,9 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
 def failed(
     message: str, next_step: str | None, diagnostics: Any = (), structured: dict[str, Any] | None = None
 ) -> types.CallToolResult:
-    """The fault and what to do about it, as text that a model reads."""
+    """Return an error and its next step as a result, with text that a model reads."""
     lines = [str(text) for text in diagnostics]
-    if not any(text.startswith(message) for text in lines):
+    if not any(line.startswith(message) for line in lines):
         lines.insert(0, client_text(message))
     if next_step:
         lines.append(f"next: {client_text(next_step)}")
@@ -74,24 +75,24 @@ def failed(
 
 
 def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) -> types.CallToolResult:
-    """Neither done nor failed: it waits for a yes that this client cannot ask for."""
+    """Return the result of a call that waits for an approval which this client cannot ask for."""
     message = (
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    waits = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
-    act = act_object(action_object(waits) | {"outcome": "waiting"})
+    action = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
+    act = act_object(action_object(action) | {"outcome": "waiting"})
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 
 
 def act_object(action: dict[str, Any]) -> dict[str, Any]:
-    """An act without its arguments: the client has sent them."""
+    """Return an act without its arguments, because the client has sent them."""
     return {name: value for name, value in action.items() if name != "args"}
 
 
 def where_to_decide(asked: ApprovalAsked) -> str:
-    """The place where the person says yes or no. A model cannot."""
+    """Return in words where a person decides the question. A model cannot decide it."""
     who = "a person" if asked.may_decide else "an owner"
     return (
         f"{who} decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "

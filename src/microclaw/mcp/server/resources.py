@@ -34,18 +34,20 @@ SCHEME: Final = "microclaw://"
 JSON: Final = "application/json"
 C_SOURCE: Final = "text/x-c"
 PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
-"""Programs of patterns/ that show what each way of writing one looks like."""
+"""Programs of patterns/, an example of each way to write one."""
 MAX_EDGES: Final = 20_000
 MAX_TRIALS: Final = 64
-MAX_QUOTED_CHARS: Final = 600  # of an error that quotes a device
+# The length of an error that quotes a device.
+MAX_QUOTED_CHARS: Final = 600
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 R = TypeVar("R")
 
 
 class Resources:
-    """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it.
+    """Reads the resources for a session.
 
-    `tainted` are the sessions that have read untrusted text.
+    The newest timelines of trials are kept; only the session of a trial can read its timeline. `tainted` are the
+    sessions that have read untrusted text.
     """
 
     def __init__(self, devices: DeviceService, tainted: BoundedMap[str, None]) -> None:
@@ -68,38 +70,40 @@ class Resources:
             server.resource(SCHEME + path, title=title, mime_type=kind)(read)
 
     def keep_trial(self, tool: str, result: dict[str, Any]) -> types.ResourceLink | None:
-        """A link to its timeline; None for a result without one."""
-        edges = [edge for evidence in result["evidence"] for edge in evidence["edges"]]
+        """Keep the timeline of a trial and return a link to it; None if the result has no timeline."""
+        edges: list[Any] = []
+        for evidence in result["evidence"]:
+            edges += evidence["edges"]
         if tool not in TRIAL_TOOLS or not edges:
             return None
-        number = secrets.token_hex(4)
+        trial_id = secrets.token_hex(4)
         content = result["content"]
         summary = content.get("summary") or content.get("trial") or content.get("message")
-        trial = {"trial": number, "tool": tool, "summary": summary, "edges": edges}
-        self._trials[number] = (SESSION.get().key, trial)
-        uri = f"{SCHEME}trials/{number}"
-        return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {number}", mime_type=JSON)
+        trial = {"trial": trial_id, "tool": tool, "summary": summary, "edges": edges}
+        self._trials[trial_id] = (SESSION.get().key, trial)
+        uri = f"{SCHEME}trials/{trial_id}"
+        return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
 
     async def devices(self) -> str:
-        """The devices that the host knows."""
+        """List the devices that the host knows."""
         return _document(await self._read(list_devices, self._devices, limit=sys.maxsize))
 
     async def device(self, name: str) -> str:
-        """Its board, transports and labels."""
+        """Show its board, transports and labels."""
         return _document(await self._read(show_device, self._devices, device=name))
 
     async def programs(self) -> str:
-        """The programs of every device, with their states."""
+        """List the programs of every device, with their states."""
         return _document(await self._read(list_apps, self._programs))
 
     async def program(self, name: str, program: str) -> str:
-        """Its source, expectations, proof, state, error and crashes."""
+        """Show its source, expectations, proof, state, error and crashes."""
         session = SESSION.get()
         is_own = await self._has_own_words(session, name, program)
         return _document(await self._read(show, self._programs, is_own=is_own, device=name, name=program))
 
     async def _has_own_words(self, session: Session, device: str, program: str) -> bool:
-        """Return True if nobody else than this session's person wrote the source, or can have written its output."""
+        """Return True if only this session's person wrote the source, or can have written its output."""
         apps = self._programs.apps
         try:
             device_id = apps.registry.get(device).device_id
@@ -110,26 +114,29 @@ class Resources:
         return program in programs.words
 
     async def pins(self, name: str) -> str:
-        """Level changes that the board counted: edges as [ms, pin, level]."""
+        """Show the level changes that the board counted: edges as [ms, pin, level]."""
         log = await self._read(read_edges, self._devices, device=name)
         return _document(
             {"device": name, "now_ms": log.now_ms, "dropped": log.dropped, "edges": log.edges[-MAX_EDGES:]}
         )
 
     async def trial(self, trial: str) -> str:
-        """The edges of a program that was tried or deployed in this session."""
+        """Show the edges of a program that was tried or deployed in this session."""
         owner, document = self._trials.get(trial, ("", {}))
         if owner != SESSION.get().key:
             raise MCPError(types.INVALID_PARAMS, f"there is no trial {trial[:80]!r} (next: try-program links its own)")
         return _document(document)
 
-    async def _read(self, act: Operation[Any, R], service: Any, *, is_own: bool = False, **arguments: Any) -> R:
-        """Return the result of an act that reads: nothing is asked. `is_own`: nobody else has words in it."""
+    async def _read(self, operation: Operation[Any, R], service: Any, *, is_own: bool = False, **arguments: Any) -> R:
+        """Return the result of a reading operation; it asks for no approval.
+
+        `is_own`: no other person has written text in the result. Raises MCPError.
+        """
         session = SESSION.get()
         call = Call(session.by.person_id, lambda _: None, approve=approve_all)
         with listening() as device_texts:
             try:
-                result = await act.run(service, call, **arguments)
+                result = await operation.run(service, call, **arguments)
             except MicroclawError as exc:
                 if exc.foreign or device_texts:
                     self._tainted[session.key] = None
@@ -142,14 +149,18 @@ class Resources:
 
 
 def header() -> str:
-    """Everything that a program may call."""
+    """Show everything that a program may call."""
     return (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
 
 
 def examples() -> str:
-    """Whole programs."""
+    """Show whole programs."""
     folder = resources.files("microclaw.patterns")
-    return "\n".join(f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS)
+    parts: list[str] = []
+    for name in PROGRAMS:
+        source = (folder / f"{name}.c").read_text(encoding="utf-8")
+        parts.append(f"/* {name}.c */\n{source}")
+    return "\n".join(parts)
 
 
 def _document(value: Any) -> str:

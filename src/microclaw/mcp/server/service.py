@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
 SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
-FIRST_S: Final = 60.0  # for whoever started a host to come
-GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
+# The time for the client that started a host to connect.
+FIRST_S: Final = 60.0
+# An assistant that restarts its servers connects again at once.
+GRACE_S: Final = 3.0
 
 
 class Session(Struct, frozen=True):
-    """A client's session: whose, and its name in the host. `every_tool`: the agent's own tools are offered, too."""
+    """A client's session, with its name in the host. `every_tool`: the agent's own tools are offered, too."""
 
     by: Caller
     name: str
@@ -49,7 +51,7 @@ class Session(Struct, frozen=True):
 
 
 SESSION: Final[ContextVar[Session]] = ContextVar("MCP session")
-"""Of the message that is being handled."""
+"""The session of the message that is being handled."""
 
 
 class McpService:
@@ -66,14 +68,15 @@ class McpService:
         control_socket: Path,
         when_unused: Callable[[], object] | None = None,
     ) -> None:
-        self._works_with = (tools, devices)
+        self._tools = tools
+        self._devices = devices
         self._socket = mcp_socket(control_socket)
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
         self._ending = asyncio.Event()
         self._loading = asyncio.Lock()
         self._server: HostServer | None = None
-        # on the socket
+        # The sessions on the socket, how many of them are open, and the timer that runs when there are none.
         self._sessions = ChannelTasks()
         self._open = 0
         self._unused: asyncio.TimerHandle | None = None
@@ -99,7 +102,7 @@ class McpService:
         async with self._loading:
             if self._server is None:
                 module = await asyncio.to_thread(import_module, "microclaw.mcp.server.host_server")
-                server = module.HostServer(*self._works_with)
+                server = module.HostServer(self._tools, self._devices)
                 is_running = asyncio.Event()
                 self._group.create_task(self._run(server, is_running), name="MCP over HTTP")
                 await is_running.wait()
@@ -112,8 +115,11 @@ class McpService:
             await self._ending.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._ending.is_set() or self._open >= MAX_SESSIONS:
-            writer.write(b"" if self._ending.is_set() else FULL)
+        is_ending = self._ending.is_set()
+        if is_ending or self._open >= MAX_SESSIONS:
+            # Without a greeting the client waits for the end of this host and starts the next one.
+            if not is_ending:
+                writer.write(FULL)
             writer.close()
             return
         if self._unused is not None:
@@ -122,16 +128,17 @@ class McpService:
         self._sessions.start(self._serve(reader, writer), "MCP session")
 
     def _end_after(self, wait_s: float) -> None:
-        """End the host then, where it is there for these sessions alone."""
+        """End the host after `wait_s` seconds, if it runs only for these sessions."""
         if self._when_unused is not None:
             self._unused = asyncio.get_running_loop().call_later(wait_s, self._end, self._when_unused)
 
     def _end(self, when_unused: Callable[[], object]) -> None:
-        self._ending.set()  # who comes now starts the next host
+        # A client that connects from now on starts the next host.
+        self._ending.set()
         when_unused()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One `microclaw mcp`: its first line says what it wants, and is answered with one; then come messages."""
+        """Serve one `microclaw mcp`: send the greeting, read its options in the first line, then handle messages."""
         try:
             writer.write(GREETING)
             options = json.loads(await reader.readline())
@@ -146,10 +153,12 @@ class McpService:
 
 
 def session_of(scope: Scope) -> Session:
-    """A client of the newest protocol names no session: each token has one for all of those."""
+    """Return the session of a request.
+
+    A client of the newest protocol names no session: all such clients of a token share one.
+    """
     session_id = Headers(scope=scope).get(SESSION_HEADER)
     if session_id is None:
-        name = "mcp-http"
-    else:
-        name = f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
-    return Session(scope[CALLER_KEY], name)
+        return Session(scope[CALLER_KEY], "mcp-http")
+    digest = hashlib.sha256(session_id.encode()).hexdigest()
+    return Session(scope[CALLER_KEY], f"mcp-{digest[:32]}")

@@ -1,6 +1,6 @@
-"""The base classes of engines: speech to text, text to speech, speech or not. Holds no engine.
+"""The base classes of engines: speech to text, text to speech, speech detection. Holds no engine.
 
-Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz and comes in frames of 20 ms.
+Audio is 16-bit signed little-endian PCM, one channel. Audio from a microphone has 16 kHz and frames of 20 ms.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RATE_HZ: Final = 16_000
 FRAME_MS: Final = 20
 FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 SPOKEN_HZ: Final = range(8_000, 48_001)
-"""The rates of speech that are played."""
+"""The rates of speech that can be played."""
 MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
 MAX_SENTENCE_S: Final = 30
 """The longest audio of one sentence."""
@@ -28,8 +28,8 @@ MAX_TEXT_CHARS: Final = 2_000
 class Transcript(Struct, frozen=True):
     """The words of an utterance; "" for none. `confidence` is from 0 to 1 and is the engine's own measure.
 
-    `unclear` are words, in small letters, that may have been others though the whole is likely. An engine without a
-    measure is believed.
+    `unclear` are words, in small letters, that may be wrong although the whole is likely. An engine without a measure
+    has confidence 1.
     """
 
     text: str
@@ -45,38 +45,40 @@ class Speech(Struct, frozen=True):
 
 
 class Engine(ABC):
-    """A library, a program or a service; made without starting anything."""
+    """A library, a program or a service. Its constructor starts nothing."""
 
     name: str
 
-    async def warm_up(self) -> None:  # noqa: B027  most are ready
-        """Be ready before the first use. Raises VoiceError."""
+    # Most engines are ready at once.
+    async def warm_up(self) -> None:  # noqa: B027
+        """Prepare for the first use. Raises VoiceError."""
 
     @abstractmethod
     async def check(self) -> None:
-        """Raise VoiceError, with what to do, unless it can work."""
+        """Raise VoiceError, with its remedy, unless the engine can work."""
 
     async def health(self) -> str | None:
-        """The problem that `check` finds, in words."""
+        """Return the problem that `check` finds in words, or None."""
         try:
             await self.check()
         except VoiceError as exc:
             return failure_text(exc)
         return None
 
-    async def close(self) -> None:  # noqa: B027  most have started nothing that lasts
-        """End what was started."""
+    # Most engines have started nothing that lasts.
+    async def close(self) -> None:  # noqa: B027
+        """End everything that the engine started."""
 
 
 class Synthesizer(Engine):
     """Text to speech."""
 
     first_piece_s: ClassVar[float] = 5.0
-    """So long its first piece may take."""
+    """How long its first piece may take, in seconds."""
 
     @abstractmethod
     def speak(self, text: str) -> AsyncGenerator[Speech]:
-        """The text spoken, in pieces as they are ready, all of one rate. Raises VoiceError.
+        """Speak a text: yield pieces as they are ready, all of one rate. Raises VoiceError.
 
         Closing the generator stops the engine's work on it.
         """
@@ -86,29 +88,31 @@ class Recognizer(Engine):
     """Speech to text."""
 
     def hears_at_pauses(self) -> bool:
-        """True if it hears an utterance at each pause, too, which may be its end. Not a service that costs money."""
+        """Return True if an utterance is heard at each pause, which may be its end. A paid service returns False."""
         return True
 
     @abstractmethod
     async def hear(self, pcm: bytes) -> Transcript:
-        """The words of an utterance. Raises VoiceError."""
+        """Return the words of an utterance. Raises VoiceError."""
 
 
 class VoiceDetector(Protocol):
-    """Tells speech from noise. One a stream: it adapts."""
+    """Distinguishes speech from noise. Each stream has its own detector, which adapts to it."""
 
     def is_speech(self, frame: bytes) -> bool:
-        """`frame` has FRAME_BYTES."""
+        """Return True if the frame is speech. `frame` has FRAME_BYTES bytes."""
 
 
 def failure_text(failure: MicroclawError) -> str:
-    """The text for the log: never what was heard."""
+    """Return the failure as text for the log, without any words of a person."""
     if failure.next_step:
         return f"{failure.message} (next: {failure.next_step})"
     return failure.message
 
 
 def speakable(text: str) -> str:
-    """The text on one line, as engines read it; "" when there is nothing to say in it."""
-    text = " ".join(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS).split())
-    return text if any(c.isalnum() for c in text) else ""
+    """Return the text on one line, as engines read it; "" if it has no letter or digit."""
+    line = " ".join(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS).split())
+    if any(sign.isalnum() for sign in line):
+        return line
+    return ""

@@ -1,4 +1,4 @@
-"""The processes of a recognizer (whisper_worker.py): each answers one question at a time."""
+"""The processes of a recognizer (whisper_worker.py). Each answers one question at a time."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _MODULES: Final = ("site-packages", "dist-packages")
 
 
 class PoolLimits(Struct, frozen=True):
-    """At most `most` processes; `kept` of them stay ready for the next utterance, others end after `idle_s`."""
+    """The limits of a pool: up to `most` processes. `kept` of them stay ready, others end after `idle_s`."""
 
     most: int
     kept: int = 1
     idle_s: float = IDLE_S
     answer_s: float = ANSWER_S
     wait_s: float = WAIT_S
-    """A question waits so long for the process of another one."""
+    """How long a question waits for a process that is in use, in seconds."""
 
 
 Prepare = Callable[[], tuple[Mapping[str, object], EngineNeeds]]
-"""Runs in a thread; gives what a new process is told, and what it may read beside Python's modules."""
+"""Return the setup message of a new process, and its needs beside Python's modules. Runs in a thread."""
 
 
 class EnginePool:
-    """Starts processes of `program` when they are needed, and keeps some of them."""
+    """Processes of one program. It starts them when they are needed, and keeps some of them."""
 
     def __init__(self, program: tuple[str, ...], prepare: Prepare, limits: PoolLimits) -> None:
         self._program = program
@@ -56,7 +56,7 @@ class EnginePool:
         self._starting = asyncio.Lock()
         self._engines: dict[int, StartedEngine] = {}
         self._idle: list[tuple[float, StartedEngine]] = []
-        """With the time since when; the longest first."""
+        """Idle processes with the time of their last use, the oldest first."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -64,7 +64,7 @@ class EnginePool:
         return set(self._engines)
 
     async def ask(self, asked: Mapping[str, object], pcm: bytes) -> dict[str, Any]:
-        """The answer of a process that is ready, or of a new one. Raises VoiceError."""
+        """Return the answer of a process that is ready, or of a new one. Raises VoiceError."""
         try:
             async with asyncio.timeout(self._limits.wait_s):
                 await self._places.acquire()
@@ -74,7 +74,7 @@ class EnginePool:
         return await self._in_place(self._answer(asked, pcm))
 
     async def warm_up(self) -> None:
-        """Have a process ready."""
+        """Start a process if none is ready."""
         await self._places.acquire()
         await self._in_place(self._ready())
 
@@ -87,22 +87,26 @@ class EnginePool:
         self._idle.clear()
 
     async def _in_place(self, work: Coroutine[Any, Any, T]) -> T:
-        """It goes on if the wait for it is cancelled: a process hears to the end, and is kept."""
-        task = self._spawned(work)
+        """Run work that has a place, and free the place at its end.
+
+        If the caller is cancelled, the work continues: the process hears to the end, and is kept.
+        """
+        task = self._create_task(work)
         task.add_done_callback(lambda _: self._places.release())
         return await asyncio.shield(task)
 
-    def _spawned(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name="voice: recognition")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait any more
+        # The caller may be gone, and asyncio would log an error that no one has read.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
     async def _answer(self, asked: Mapping[str, object], pcm: bytes) -> dict[str, Any]:
-        engine = await self._taken()
+        engine = await self._take_engine()
         try:
-            answer = await _asked(engine, asked, pcm, self._limits.answer_s)
+            answer = await _exchange(engine, asked, pcm, self._limits.answer_s)
         except BaseException:
             await self._end(engine)
             raise
@@ -110,17 +114,18 @@ class EnginePool:
         return answer
 
     async def _ready(self) -> None:
-        self._keep(await self._taken())
+        self._keep(await self._take_engine())
 
-    async def _taken(self) -> StartedEngine:
-        """One that is ready, or a new one; they start one after another."""
-        ready = await self._ready_one()
-        if ready is not None:
-            return ready
+    async def _take_engine(self) -> StartedEngine:
+        """Return a process that is ready, or a new one. They are started one after another."""
+        engine = await self._take_idle()
+        if engine is not None:
+            return engine
         async with self._starting:
-            return await self._ready_one() or await self._started()
+            return await self._take_idle() or await self._start()
 
-    async def _ready_one(self) -> StartedEngine | None:
+    async def _take_idle(self) -> StartedEngine | None:
+        """Return the idle process that was used last, or None. Ended ones are removed."""
         while self._idle:
             _, engine = self._idle.pop()
             if engine.process.returncode is None:
@@ -128,10 +133,11 @@ class EnginePool:
             await self._end(engine)
         return None
 
-    async def _started(self) -> StartedEngine:
+    async def _start(self) -> StartedEngine:
+        """Start a process and send its setup. Raises VoiceError."""
         setup, needs = await asyncio.to_thread(self._prepare)
         needs = replace(needs, readable=[*await asyncio.to_thread(_python_files), *needs.readable])
-        # not the host's own path: a home may be on it
+        # The host's own path is not used, because a home may be on it.
         path = os.pathsep.join(map(str, (_PACKAGE.parent, *_installed_packages())))
         environment = {"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
         try:
@@ -140,7 +146,7 @@ class EnginePool:
             raise VoiceError(f"speech recognition does not start: {exc}") from exc
         self._engines[engine.process.pid] = engine
         try:
-            await _asked(engine, setup, b"", START_S)
+            await _exchange(engine, setup, b"", START_S)
         except BaseException:
             await self._end(engine)
             raise
@@ -151,17 +157,21 @@ class EnginePool:
         asyncio.get_running_loop().call_later(self._limits.idle_s, self._end_spare)
 
     def _end_spare(self) -> None:
-        """End the process that was idle longest, if it is one too many and was it for `idle_s`."""
-        if len(self._idle) > self._limits.kept and time.monotonic() - self._idle[0][0] >= self._limits.idle_s:
-            self._spawned(self._end(self._idle.pop(0)[1]))
+        """End the process that was idle longest, if it is not one of those to keep and was idle for `idle_s`."""
+        if len(self._idle) <= self._limits.kept:
+            return
+        since_s, engine = self._idle[0]
+        if time.monotonic() - since_s >= self._limits.idle_s:
+            del self._idle[0]
+            self._create_task(self._end(engine))
 
     async def _end(self, engine: StartedEngine) -> None:
         await engine.end()
         self._engines.pop(engine.process.pid, None)
 
 
-async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes, answer_s: float) -> dict[str, Any]:
-    """The answer. After a VoiceError the process is of no use any more."""
+async def _exchange(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes, answer_s: float) -> dict[str, Any]:
+    """Send a question and return its answer. After a VoiceError the process cannot be used any more."""
     stdin = engine.process.stdin
     stdout = engine.process.stdout
     assert stdin is not None
@@ -177,17 +187,20 @@ async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes,
     except TimeoutError as exc:
         raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
-    except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:  # RuntimeError: uvloop's closed pipe
+        raise VoiceError(f"the process of speech recognition sent an invalid answer: {exc}") from exc
+    except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:
+        # uvloop raises RuntimeError for a closed pipe.
         raise VoiceError("the process of speech recognition ended") from exc
 
 
 def _python_files() -> list[Path]:
-    """The files that a worker in Python reads: this interpreter, its installed packages, and our own."""
+    """Return the files that a worker in Python reads: this interpreter, its installed packages, and microclaw."""
     interpreter = [*installation(Path(sys.executable)), *installation(Path(sys.base_prefix, "bin", "python3"))]
-    ours = _PACKAGE if holds_others_files(_PACKAGE.parent) else _PACKAGE.parent  # Python lists the folder above
-    return [*interpreter, *_installed_packages(), ours]
+    # Python lists the folder above the package, so that one is readable if it holds nothing else.
+    package = _PACKAGE if holds_others_files(_PACKAGE.parent) else _PACKAGE.parent
+    return [*interpreter, *_installed_packages(), package]
 
 
 def _installed_packages() -> list[Path]:
-    return [path for entry in sys.path if (path := Path(entry)).name in _MODULES and path.is_dir()]
+    folders = [Path(entry) for entry in sys.path]
+    return [folder for folder in folders if folder.name in _MODULES and folder.is_dir()]

@@ -1,7 +1,7 @@
 """Starts a process of a speech engine in the sandbox: no network, the system and its own files to read, limits.
 
-In bubblewrap, else by Landlock; with neither it runs as before, and `microclaw doctor` says so. Engines read text of
-strangers and audio of whoever speaks.
+It uses bubblewrap, else Landlock. With neither the process runs without a sandbox, and `microclaw doctor` reports it.
+Engines read text of strangers and the audio of any person who speaks.
 """
 
 from __future__ import annotations
@@ -41,39 +41,40 @@ MEMORY_BYTES: Final = 1 << 30
 FILE_BYTES: Final = 16 << 20
 OPEN_FILES: Final = 256
 PROCESSOR_S: Final = 120
-"""Of one that speaks one sentence: 20 s, on several cores."""
+"""The limit for a program that speaks one sentence: 20 s, on several cores."""
 LEFT_OPEN_S: Final = 1.0
 _log = logging.getLogger(__name__)
 _PROCESSORS: Final = Path("/sys/devices/system/cpu")
-"""How many there are and what they can do: read by libraries of neural networks."""
+"""The number of processors and their features, which libraries of neural networks read."""
 _STORES: Final = (Path("/nix/store"), Path("/gnu/store"), Path("/home/linuxbrew/.linuxbrew"))
-"""Programs there have their libraries in other folders of the same store."""
+"""Stores in which programs have their libraries in other folders of the same store."""
 _BESIDES: Final = ("lib", "lib64", "pyvenv.cfg")
 
 
 class EngineNeeds(Struct, frozen=True):
     """The files that an engine's process may read beside the system and its own program, and its limits.
 
-    It writes nowhere; in bubblewrap it has a /tmp of its own in memory.
+    It cannot write any file; in bubblewrap it has its own /tmp in memory.
     """
 
     readable: Sequence[Path] = ()
     memory_bytes: int = MEMORY_BYTES
     file_bytes: int | None = None
-    """Without a sandbox only what is given: audio libraries of an engine may take much shared memory there."""
+    """None without a sandbox means no limit: an engine's audio libraries may take much shared memory there."""
     processor_s: int | None = None
 
 
 @dataclass(slots=True)
 class StartedEngine:
-    """Its process, or bubblewrap around it; `inside` is then a pidfd of the process with which all inside ends."""
+    """A process, or bubblewrap around it; then `inside` is a pidfd of the process whose end ends all others inside."""
 
     process: asyncio.subprocess.Process
     inside: int | None = None
 
     def kill(self) -> None:
-        """With what it started."""
-        if self.inside is not None:  # bubblewrap's own end reaches it only after it has begun
+        """Kill the process and all processes that it started."""
+        # The end of bubblewrap itself reaches the processes inside only after they have begun.
+        if self.inside is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.inside, signal.SIGKILL)
         if self.process.returncode is None:
@@ -81,9 +82,10 @@ class StartedEngine:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     async def end(self) -> None:
-        """Kill it and wait until nothing inside lives. Its pipes are read to their end, which closes them."""
+        """Kill it and wait until no process inside lives. Its pipes are read to their end, which closes them."""
         self.kill()
-        with contextlib.suppress(TimeoutError):  # somebody who left its group holds a pipe open
+        # A process that has left the group may hold a pipe open.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEFT_OPEN_S):
                 await self.process.communicate()
         await self.process.wait()
@@ -92,7 +94,7 @@ class StartedEngine:
         if inside is not None:
             try:
                 if not await asyncio.to_thread(is_readable, inside, LEFT_OPEN_S):
-                    _log.warning("a process of a speech engine lives on after its kill")
+                    _log.warning("a process of a speech engine still runs after its kill")
             finally:
                 os.close(inside)
 
@@ -105,33 +107,35 @@ async def start_engine(
     pass_fds: Sequence[int] = (),
     stderr: int = asyncio.subprocess.DEVNULL,
 ) -> StartedEngine:
-    """Start it in a session of its own, with pipes for input and output. A start that is cancelled leaves no process.
+    """Start a command in its own session, with pipes for input and output. A cancelled start leaves no process.
 
-    Raises OSError or ValueError where the command cannot be started, VoiceError where its sandbox cannot.
+    Raises OSError or ValueError if the command cannot be started, VoiceError if its sandbox cannot.
     """
-    starting = asyncio.ensure_future(_started(command, needs, dict(environment), pass_fds, stderr))
+    starting = asyncio.ensure_future(_start(command, needs, dict(environment), pass_fds, stderr))
     try:
-        return await asyncio.shield(starting)  # a start that is cut off half-way would leave its pipes open
+        # A start that is interrupted half-way would leave its pipes open.
+        return await asyncio.shield(starting)
     except asyncio.CancelledError:
         with contextlib.suppress(OSError, ValueError, VoiceError):
             await (await starting).end()
         raise
 
 
-async def _started(
+async def _start(
     command: Sequence[str], needs: EngineNeeds, environment: dict[str, str], pass_fds: Sequence[int], stderr: int
 ) -> StartedEngine:
-    how = await asyncio.to_thread(confinement)
-    words: Sequence[str] = [_program(command[0], environment), *command[1:]]
+    method = await asyncio.to_thread(confinement)
+    words: Sequence[str] = [_find_program(command[0], environment), *command[1:]]
     readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
-    filtered = program_filter(platform.machine())
+    syscall_filter = program_filter(platform.machine())
     control: socket.socket | None = None
     with Descriptors() as opened:
-        if how == "bubblewrap":
-            environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
-            words, control = waiting_command(_view(readable, needs), words, filtered, opened)
-        elif how == "landlock":
-            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, filtered)
+        if method == "bubblewrap":
+            # The /tmp inside of bubblewrap is its own, and empty.
+            environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108
+            words, control = waiting_command(_mount_words(readable, needs), words, syscall_filter, opened)
+        elif method == "landlock":
+            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, syscall_filter)
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
@@ -144,16 +148,7 @@ async def _started(
         engine = StartedEngine(process)
         try:
             opened.close()
-            pid = process.pid
-            if control is not None:
-                inside = await asyncio.to_thread(read_number, control)
-                if inside is None:
-                    raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
-                pid = inside
-                engine.inside = os.pidfd_open(inside)
-            _limit(pid, needs, is_shut_off=how != "none")
-            if control is not None:
-                control.send(b"\0")
+            await _begin(engine, control, needs, is_shut_off=method != "none")
         except BaseException:
             await engine.end()
             raise
@@ -163,29 +158,52 @@ async def _started(
     return engine
 
 
-def _program(name: str, environment: Mapping[str, str]) -> str:
-    found = shutil.which(name, path=environment.get("PATH"))
-    if found is None:
+async def _begin(
+    engine: StartedEngine, control: socket.socket | None, needs: EngineNeeds, *, is_shut_off: bool
+) -> None:
+    """Set the limits of a started process, and let it begin if bubblewrap waits at `control`. Raises VoiceError."""
+    if control is None:
+        _limit(engine.process.pid, needs, is_shut_off=is_shut_off)
+        return
+    pid = await asyncio.to_thread(read_number, control)
+    if pid is None:
+        raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
+    engine.inside = os.pidfd_open(pid)
+    _limit(pid, needs, is_shut_off=is_shut_off)
+    control.send(b"\0")
+
+
+def _find_program(name: str, environment: Mapping[str, str]) -> str:
+    """Return the absolute path of a program. Raises FileNotFoundError."""
+    path = shutil.which(name, path=environment.get("PATH"))
+    if path is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-    return os.path.abspath(found)  # noqa: PTH100 - pathlib's follows no `..`
+    # The function of pathlib leaves `..` in the path.
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def installation(program: Path) -> Iterator[Path]:
-    """Yield the folders of a program and its libraries, outside of the system's folders; of each link to it, too."""
+    """Yield the folders of a program and its libraries, except the system's folders; also of each link to it."""
     for place in _links(program):
         folder = place.parent
-        if any(place.is_relative_to(one) for one in (*SYSTEM, *_STORES)):
+        if any(place.is_relative_to(known_folder) for known_folder in (*SYSTEM, *_STORES)):
             continue
         if folder.name == "bin":
             yield folder
-            yield from (there for name in _BESIDES if (there := folder.parent / name).exists())
+            for name in _BESIDES:
+                library = folder.parent / name
+                if library.exists():
+                    yield library
+        elif holds_others_files(folder):
+            yield place
         else:
-            yield place if holds_others_files(folder) else folder
+            yield folder
 
 
 def _links(program: Path) -> Iterator[Path]:
-    """The path and, of links, each that it leads to."""
-    for _ in range(40):  # as many as the kernel follows
+    """Yield the path and, if it is a link, each path that it leads to."""
+    # The kernel follows up to 40 links.
+    for _ in range(40):
         yield program
         if not program.is_symlink():
             break
@@ -193,16 +211,17 @@ def _links(program: Path) -> Iterator[Path]:
     yield program.resolve()
 
 
-def _view(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
-    """The words for bubblewrap of what the engine sees."""
-    words = [*common_words(), "--size", str(needs.file_bytes or FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
+def _mount_words(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
+    """Return bubblewrap's arguments for the files that the engine sees."""
+    # This /tmp is its own, and empty.
+    words = [*common_words(), "--size", str(needs.file_bytes or FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108
     for path in readable:
         words += ["--ro-bind-try", str(path), str(path)]
     return [*words, "--chdir", "/"]
 
 
 def _limit(pid: int, needs: EngineNeeds, *, is_shut_off: bool) -> None:
-    """Set from outside: before the engine begins in bubblewrap, at once after the start elsewhere."""
+    """Set the limits from outside: in bubblewrap before the engine begins, else directly after its start."""
     if not hasattr(resource, "prlimit"):
         return
     limits: list[tuple[int, int | None]] = [(resource.RLIMIT_FSIZE, needs.file_bytes)]

@@ -14,6 +14,8 @@ _LIMIT_BYTES: Final = MAX_SENTENCE_S * 22_050 * 2 + 44
 
 
 class Espeak(SpeechProgram):
+    """The program espeak-ng with one voice."""
+
     name = "espeak"
     install = "make setup-system, or install the system's package espeak-ng"
 
@@ -22,7 +24,8 @@ class Espeak(SpeechProgram):
         self._voice = voice
 
     def readable_text(self, text: str) -> str:
-        return text.replace("[[", " ").replace("]]", " ")  # what stands between them would be phonemes
+        # espeak reads the text between double brackets as phonemes.
+        return text.replace("[[", " ").replace("]]", " ")
 
     async def say(self, text: str) -> tuple[bytes, int]:
         words = ("--stdin", "--stdout", "-z", "-b", "1", f"-v{self._voice}")

@@ -1,7 +1,7 @@
 """Text to speech with flite: https://github.com/festvox/flite. English, small, quick.
 
-It writes the audio of a text that is no argument into a file alone, which it reads again itself. Arguments would be
-seen by every account of the machine.
+If its text is not an argument, flite writes the audio only to a file, and reads that file again itself. Every account
+of the machine could see arguments.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _LIMIT_BYTES: Final = MAX_SENTENCE_S * 16_000 * 2 + 44
 
 
 class Flite(SpeechProgram):
+    """The program flite with one voice."""
+
     name = "flite"
     install = "make setup-system, or install the system's package flite"
 
@@ -40,9 +42,10 @@ class Flite(SpeechProgram):
 
     async def say(self, text: str) -> tuple[bytes, int]:
         await self.check_voice()
-        with _files() as (said, audio, fds):  # no stdin: uvloop's is a socket, which cannot be opened by a path
-            await asyncio.to_thread(said.write_text, text, "ascii")
-            words = ("-voice", self._voice, "-f", str(said), "-o", str(audio))
+        # Not over stdin: with uvloop that is a socket, which a program cannot open by a path.
+        with _open_files() as (text_file, audio, fds):
+            await asyncio.to_thread(text_file.write_text, text, "ascii")
+            words = ("-voice", self._voice, "-f", str(text_file), "-o", str(audio))
             await self.run(words, limit_bytes=MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES, inherits=fds)
             try:
                 wav = await asyncio.to_thread(audio.read_bytes)
@@ -51,23 +54,27 @@ class Flite(SpeechProgram):
         return read_wav(wav)
 
     async def check_voice(self) -> None:
-        """flite takes its first voice in the place of one that it does not have, and loads files and URLs."""
+        """Raise VoiceError if flite does not have the voice.
+
+        flite would use its first voice instead of an unknown one, and would load a voice that is a file or a URL.
+        """
         if not self._voices:
-            listed = (await self.run(("-lv",), limit_bytes=MAX_LIST_BYTES)).decode(errors="replace")
-            self._voices = frozenset(listed.partition(":")[2].split())
+            output = await self.run(("-lv",), limit_bytes=MAX_LIST_BYTES)
+            voices = output.decode(errors="replace").partition(":")[2]
+            self._voices = frozenset(voices.split())
         if self._voice not in self._voices:
-            known = ", ".join(sorted(self._voices)[:12])
+            voice_names = ", ".join(sorted(self._voices)[:12])
             raise VoiceError(
-                f"flite has no voice {self._voice!r}; it has {known}",
+                f"flite has no voice {self._voice!r}; it has {voice_names}",
                 next_step=f"microclaw config set voice.flite_voice {DEFAULT_VOICE}",
             )
 
 
 @contextmanager
-def _files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
+def _open_files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
     """Yield the paths of the text and the audio, and the descriptors behind them.
 
-    On Linux in memory, which ends with the processes that have it open: nothing that was said outlasts a kill.
+    On Linux both are in memory, which ends with the processes that have it open: no spoken text outlasts a kill.
     """
     if sys.platform != "linux":
         with TemporaryDirectory(prefix="microclaw-") as folder:
@@ -77,5 +84,5 @@ def _files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
         fds = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("said", "speech")]
         for fd in fds:
             opened.callback(os.close, fd)
-        said, audio = (Path(f"/proc/self/fd/{fd}") for fd in fds)
-        yield said, audio, fds
+        text_fd, audio_fd = fds
+        yield Path(f"/proc/self/fd/{text_fd}"), Path(f"/proc/self/fd/{audio_fd}"), fds

@@ -1,7 +1,7 @@
 """Speech to text and text to speech by services that are OpenAI's or compatible with it, over its own client.
 
-`/audio/transcriptions` takes the utterance whole; `/audio/speech` streams 24 kHz PCM:
-https://platform.openai.com/docs/api-reference/audio. A base URL has the version in it, as the models' has.
+`/audio/transcriptions` takes a whole utterance; `/audio/speech` streams 24 kHz PCM:
+https://platform.openai.com/docs/api-reference/audio. A base URL contains the version, as for the models.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ SPEECH_HZ: Final = 24_000
 ANSWER_S: Final = 15.0
 CONNECT_S: Final = 5.0
 MAX_SPEECH_BYTES: Final = MAX_SENTENCE_S * SPEECH_HZ * 2
-_CHATTY: Final = ("openai", "httpx2", "httpcore2")  # they log addresses and what is said
+# These libraries log addresses and the spoken texts.
+_CHATTY: Final = ("openai", "httpx2", "httpcore2")
 _NO_KEY: Final = "microclaw config set voice.openai_key @FILE, or voice.openai_base_url for a server of your own"
 
 
 class _OpenAiEngine(Engine):
-    """One client, made when it is needed first. A server of one's own may need no key; the key goes there alone."""
+    """A client for one server, made at its first use. The key goes only there; the user's own server may need none."""
 
     name = "openai"
 
@@ -51,7 +52,7 @@ class _OpenAiEngine(Engine):
         self._client: AsyncOpenAI | None = None
 
     async def check(self) -> None:
-        """It asks nobody: that would cost money."""
+        """Raise VoiceError if OpenAI's key is missing. It sends no request, because a request would cost money."""
         if self._settings.openai_base_url == OPENAI_URL and not self._settings.openai_key:
             raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
 
@@ -63,28 +64,24 @@ class _OpenAiEngine(Engine):
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[AsyncOpenAI]:
-        """Its failures become VoiceErrors, which quote neither the key nor what was said."""
+        """Yield the client, and turn its failures into VoiceErrors, which quote neither the key nor the spoken text."""
         await self.check()
         from httpx2 import HTTPError
         from openai import APIStatusError, OpenAIError
 
         try:
-            yield self._opened()
+            yield self._open_client()
         except APIStatusError as exc:
-            if isinstance(exc.body, dict):
-                said = exc.body.get("message")
-            else:
-                said = exc.body
-            if isinstance(said, str):
-                words = clean_text(said, one_line=True, limit=200)
-            else:
-                words = ""
-            text = f"{self._place} refused it with status {exc.status_code}: {words}"
+            message = exc.body.get("message") if isinstance(exc.body, dict) else exc.body
+            reason = ""
+            if isinstance(message, str):
+                reason = clean_text(message, one_line=True, limit=200)
+            text = f"{self._place} refused it with status {exc.status_code}: {reason}"
             raise VoiceError(text, foreign=True) from None
         except (OpenAIError, HTTPError, ValueError, RecursionError) as exc:
             raise VoiceError(f"{self._place} did not answer as it should: {type(exc).__name__}") from None
 
-    def _opened(self) -> AsyncOpenAI:
+    def _open_client(self) -> AsyncOpenAI:
         if self._client is None:
             from httpx2 import Timeout
             from openai import AsyncOpenAI
@@ -101,11 +98,15 @@ class _OpenAiEngine(Engine):
                 timeout=Timeout(ANSWER_S, connect=CONNECT_S),
                 http_client=bounded_client(MAX_SPEECH_BYTES, proxy=self._proxy, base_url=url),
             )
-            self._client.organization = self._client.project = None  # the environment's: the key goes there alone
+            # The library reads these from the environment. Only the configured key may go to the server.
+            self._client.organization = None
+            self._client.project = None
         return self._client
 
 
 class OpenAiRecognizer(_OpenAiEngine, Recognizer):
+    """Speech to text by such a service."""
+
     def hears_at_pauses(self) -> bool:
         return False
 
@@ -113,19 +114,22 @@ class OpenAiRecognizer(_OpenAiEngine, Recognizer):
         async with self._asking() as client:
             wav = ("speech.wav", wav_of(pcm, RATE_HZ), "audio/wav")
             model = self._settings.openai_asr_model
-            found = await client.audio.transcriptions.create(file=wav, model=model, language="en")
-        text = getattr(found, "text", None)
+            result = await client.audio.transcriptions.create(file=wav, model=model, language="en")
+        text = getattr(result, "text", None)
         if not isinstance(text, str):
             raise VoiceError(f"{self._place} answered without a transcript")
         return Transcript(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS))
 
 
 class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
+    """Text to speech by such a service."""
+
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         text = speakable(text)
         if not text:
             return
-        odd = b""
+        # A piece of the stream may end in the middle of a sample.
+        odd_byte = b""
         has_begun = False
         settings = self._settings
         async with (
@@ -136,12 +140,13 @@ class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
         ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind.startswith("text/") or kind == "application/json":
-                raise VoiceError(f"{self._place} answered {kind} where audio was asked for")
+                raise VoiceError(f"{self._place} answered with {kind} instead of audio")
             async for data in response.iter_bytes():
-                pcm = odd + data
-                odd = pcm[len(pcm) & ~1 :]
-                if len(pcm) > 1:
+                pcm = odd_byte + data
+                whole_bytes = len(pcm) & ~1
+                odd_byte = pcm[whole_bytes:]
+                if whole_bytes:
                     has_begun = True
-                    yield Speech(pcm[: len(pcm) & ~1], SPEECH_HZ)
+                    yield Speech(pcm[:whole_bytes], SPEECH_HZ)
         if not has_begun:
             raise VoiceError(f"{self._place} answered without audio")

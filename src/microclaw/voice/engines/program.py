@@ -1,6 +1,6 @@
-"""Text to speech by a program that runs once a sentence: text in, audio out. Knows no program.
+"""Text to speech by a program that runs once for each sentence: text in, audio out. The base of such engines.
 
-All its output is taken at once, so that it ends long before the sentence is played and its place is free again.
+Its output is read at once, so that the program ends, and frees its place, long before the sentence is played.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ MAX_WORDS_BYTES: Final = 300
 PIECE_S: Final = 0.2
 _READ_BYTES: Final = 16_384
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
-"""What a program gets of the host's environment: no key of a service is in it."""
+"""The variables of the host's environment that a program gets. None of them holds the key of a service."""
 
 
 class SpeechProgram(Synthesizer):
-    """Runs at most AT_ONCE processes in the sandbox; one more waits for PLACE_S."""
+    """A program that runs in the sandbox, up to AT_ONCE times at once. A further run waits up to PLACE_S."""
 
-    first_piece_s = RUN_S  # it comes with the whole
+    # The first piece is ready when the whole sentence is.
+    first_piece_s = RUN_S
     install: ClassVar[str]
     """How to install it."""
 
@@ -40,14 +41,14 @@ class SpeechProgram(Synthesizer):
 
     @abstractmethod
     async def say(self, text: str) -> tuple[bytes, int]:
-        """The samples of a sentence and their rate. Raises VoiceError."""
+        """Return the samples of a sentence and their rate. Raises VoiceError."""
 
     @abstractmethod
     async def check_voice(self) -> None:
         """Raise VoiceError if the program does not have its voice."""
 
     def readable_text(self, text: str) -> str:
-        """The text without what the program would take for something else."""
+        """Return the text without signs that the program does not read as text."""
         return text
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
@@ -57,9 +58,10 @@ class SpeechProgram(Synthesizer):
         pcm, rate_hz = await self.say(text)
         if len(pcm) < 2:
             raise VoiceError(f"{self.name} made no audio of a sentence")
-        size = int(rate_hz * PIECE_S) * 2
-        for at in range(0, len(pcm) & ~1, size):
-            yield Speech(pcm[at : min(at + size, len(pcm) & ~1)], rate_hz)
+        piece_bytes = int(rate_hz * PIECE_S) * 2
+        whole_bytes = len(pcm) & ~1
+        for start in range(0, whole_bytes, piece_bytes):
+            yield Speech(pcm[start : min(start + piece_bytes, whole_bytes)], rate_hz)
 
     async def check(self) -> None:
         if shutil.which(self._program) is None:
@@ -75,15 +77,15 @@ class SpeechProgram(Synthesizer):
         file_bytes: int | None = None,
         inherits: Sequence[int] = (),
     ) -> bytes:
-        """The program's output. Raises VoiceError when it fails. A cancelled run kills it.
+        """Run the program and return its output. Raises VoiceError if it fails. Cancelling kills it.
 
-        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included.
+        `limit_bytes` limits its output, `file_bytes` each file that it writes, including shared memory.
         """
         try:
             async with asyncio.timeout(PLACE_S):
                 await self._places.acquire()
         except TimeoutError as exc:
-            raise VoiceError(f"{self.name} speaks as many sentences at once as it may") from exc
+            raise VoiceError(f"{self.name} is busy with {AT_ONCE} sentences") from exc
         try:
             async with asyncio.timeout(RUN_S):
                 engine = await self._start(words, file_bytes, inherits)
@@ -112,21 +114,23 @@ class SpeechProgram(Synthesizer):
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        if not process.stdin.is_closing():  # it ended already: uvloop's pipe is closed, and no error of it
-            process.stdin.write(text.encode(errors="replace") + b"\n")  # a pipe holds it
+        # If the program has ended already, uvloop's pipe is closed and a write raises. A pipe holds a whole sentence.
+        if not process.stdin.is_closing():
+            process.stdin.write(text.encode(errors="replace") + b"\n")
             process.stdin.close()
-        output, said = await asyncio.gather(_output(engine, process.stdout, limit_bytes), _last_words(process.stderr))
+        reading_output = _read_output(engine, process.stdout, limit_bytes)
+        output, errors = await asyncio.gather(reading_output, _read_last_words(process.stderr))
         code = await process.wait()
         if len(output) > limit_bytes:
             raise VoiceError(f"{self.name} made more than {limit_bytes:,} bytes of one sentence")
         if code != 0:
-            words = clean_text(said.decode(errors="replace"), one_line=True, limit=MAX_WORDS_BYTES)
-            raise VoiceError(f"{self.name} ended with code {code}: {words or 'it said nothing'}", foreign=True)
+            last_words = clean_text(errors.decode(errors="replace"), one_line=True, limit=MAX_WORDS_BYTES)
+            raise VoiceError(f"{self.name} ended with code {code}: {last_words or 'it said nothing'}", foreign=True)
         return output
 
 
-async def _output(engine: StartedEngine, pipe: asyncio.StreamReader, limit_bytes: int) -> bytes:
-    """All of it; over the limit the engine is killed, which ends its pipes."""
+async def _read_output(engine: StartedEngine, pipe: asyncio.StreamReader, limit_bytes: int) -> bytes:
+    """Return the whole output. Over the limit the engine is killed, which ends its pipes."""
     output = bytearray()
     while data := await pipe.read(_READ_BYTES):
         output += data
@@ -136,9 +140,10 @@ async def _output(engine: StartedEngine, pipe: asyncio.StreamReader, limit_bytes
     return bytes(output)
 
 
-async def _last_words(pipe: asyncio.StreamReader) -> bytes:
-    kept = bytearray()
+async def _read_last_words(pipe: asyncio.StreamReader) -> bytes:
+    """Return the last MAX_WORDS_BYTES of the pipe."""
+    last_words = bytearray()
     while data := await pipe.read(_READ_BYTES):
-        kept += data
-        del kept[:-MAX_WORDS_BYTES]
-    return bytes(kept)
+        last_words += data
+        del last_words[:-MAX_WORDS_BYTES]
+    return bytes(last_words)

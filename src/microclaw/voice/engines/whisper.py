@@ -1,8 +1,8 @@
-"""Speech to text by processes with Whisper (whisper_worker.py), and the decision about their words.
+"""Speech to text by processes with Whisper (whisper_worker.py), and the decision whether their words are accepted.
 
-Whisper writes a sentence for noise, too, the likeliest one after its prompt: "Turn on pin three." for silence. What it
-made up shows in the probabilities: hardly any word is likely. In a command each word matters, so the least likely one
-decides; a number is easily taken for another and has to be surer.
+Whisper writes a sentence for noise, too, the likeliest one after its prompt: "Turn on pin three." for silence. The
+probabilities show an invented sentence: hardly any word is likely. In a command each word matters, so the least likely
+word decides. A number is easily confused with another one and needs a higher probability.
 """
 
 from __future__ import annotations
@@ -25,27 +25,32 @@ from microclaw.voice.engines.engine_sandbox import EngineNeeds
 from microclaw.voice.engines.whisper_worker import MAX_WORDS, MEMORY_BYTES
 
 MAX_PROCESSES: Final = 3
-"""Each has the whole model in memory: 250 MB with tiny.en."""
+"""Each process has the whole model in memory: 250 MB with tiny.en."""
 MOST_THREADS: Final = 4
 MAX_HEARD_BYTES: Final = 20 * RATE_HZ * 2
 PROGRAM: Final = (sys.executable, "-m", "microclaw.voice.engines.whisper_worker")
 SURE_WORD: Final = 0.5
 SURE_NUMBER: Final = 0.6
-"""So the set "dev" of bench/voice_recognition.py has no wrong act; with 0.35 and 0.5 more is right, and 0.5 % wrong."""
+"""With these values the set "dev" of bench/voice_recognition.py has no wrong act.
+
+With 0.35 and 0.5 more acts are right, and 0.5 % are wrong.
+"""
 CLEAR_WORD: Final = 0.8
-"""Of a word whose opposite would reverse the act. Of 66 clean sentences with such a word 11 are below it; an "off" that
-was heard as "up" in 10 dB of noise has 0.55."""
+"""The limit for a word whose opposite would reverse the act.
+
+Of 66 clean sentences with such a word 11 are below it; an "off" that was heard as "up" in 10 dB of noise has 0.55.
+"""
 LEAST_WORD: Final = 0.1
 LEAST_MEAN_LOG: Final = -1.0
 LEAST_MEAN_LOG_OF_ONE: Final = -2.0
-"""Of a text of one word, whose full stop counts as much as the word."""
+"""The limit for a text of one word, whose full stop counts as much as the word."""
 MOST_NO_SPEECH: Final = 0.6
 MOST_PACKED: Final = 2.4
-"""How much a text may shrink when packed; a loop shrinks more. As in Whisper's own decoding."""
+"""By how much a text may shrink when it is compressed; a loop shrinks more. The value of Whisper's own decoding."""
 DOUBTFUL: Final = 0.3
-"""Below the session's ASK_BACK_BELOW."""
+"""A confidence below the session's ASK_BACK_BELOW."""
 MAX_NAMES_CHARS: Final = 200
-"""Of the prompt, of which Whisper reads 200 tokens; its sentences have 140."""
+"""The names' part of the prompt. Whisper reads 200 tokens of it, and the sentences have 140."""
 MAX_NAMES: Final = 100
 MAX_NAME_WORDS: Final = 6
 MAX_WORD_CHARS: Final = 24
@@ -64,13 +69,13 @@ _EXAMPLES: Final = (
 _MADE_UP: Final = frozenset(
     {"you", "thank you", "thanks", "thanks for watching", "thank you for watching", "bye", "um", "uh", "the end"}
 )
-"""What Whisper writes for noise, from the subtitles that it was trained on."""
+"""Texts that Whisper writes for noise, because they are in the subtitles of its training."""
 _SIGNS: Final = re.compile(r"[^\w\s'.:%°/-]|(?<!\d)[.:](?!\w)|[.:](?=\s|$)")
 _SENTENCE_END: Final = re.compile(r"(?<=[.?!])\s+")
 
 
 class WhisperEvidence(Struct, frozen=True):
-    """`words` with the probability of each; `mean_log` of the whole, `no_speech` that nobody spoke."""
+    """Whisper's probabilities: of each of the `words`, of the whole text (`mean_log`), and that nobody spoke."""
 
     words: Annotated[Sequence[tuple[str, Annotated[float, Meta(ge=0, le=1)]]], Meta(max_length=MAX_WORDS)]
     mean_log: float
@@ -79,8 +84,10 @@ class WhisperEvidence(Struct, frozen=True):
 
 
 class WhisperRecognizer(Recognizer):
-    """`names` gives the devices' names; `find_model` the model's folder, which may be fetched while the host runs, or
-    raises VoiceError. Without `threads` it takes the cores, at most four.
+    """A recognizer with Whisper.
+
+    `names` returns the devices' names; `find_model` returns the model's folder, which may be fetched while the host
+    runs, or raises VoiceError. Without `threads` it uses all cores, up to four.
     """
 
     name = "whisper"
@@ -121,83 +128,116 @@ class WhisperRecognizer(Recognizer):
 
     def _prepare(self) -> tuple[Mapping[str, object], EngineNeeds]:
         model = self._find_model().absolute()
-        linked = [file.resolve() for file in model.iterdir() if file.is_symlink()]  # as a hub's cache has them
+        # A folder in the cache of the hub has links to its files.
+        linked = [file.resolve() for file in model.iterdir() if file.is_symlink()]
         needs = EngineNeeds([model, *linked], memory_bytes=MEMORY_BYTES)
         return {"model": str(model), "threads": self._threads}, needs
 
 
 def prompt(names: Sequence[str]) -> str:
-    """The sentences that may be said: Whisper prefers the words of its prompt. The last count most."""
-    told = ""
-    for sentence in dict.fromkeys(f"{' '.join(words).capitalize()}. " for words in map(spoken_words, names) if words):
-        if len(told) + len(sentence) <= MAX_NAMES_CHARS:
-            told += sentence
-    return told + _EXAMPLES
+    """Return sentences that may be said: Whisper prefers the words of its prompt. The last ones count most."""
+    sentences: dict[str, None] = {}
+    for name in names:
+        words = spoken_words(name)
+        if words:
+            sentences[f"{' '.join(words).capitalize()}. "] = None
+    text = ""
+    for sentence in sentences:
+        if len(text) + len(sentence) <= MAX_NAMES_CHARS:
+            text += sentence
+    return text + _EXAMPLES
 
 
 def decide(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
-    """A sentence, one to ask back (confidence below 0.5), or "" for what nobody said."""
-    words = _once(evidence.words)
+    """Return the sentence, with a confidence below 0.5 if it must be asked back, or "" if nobody said it."""
+    words = _without_repetitions(evidence.words)
     text = plain(" ".join(word for word, _ in words), names)
-    if not words or not text or text in _MADE_UP or evidence.no_speech > MOST_NO_SPEECH:
+    if not words or not text or _is_invented(evidence, words, text):
         return NOTHING
-    least_log = LEAST_MEAN_LOG_OF_ONE if len(words) == 1 else LEAST_MEAN_LOG
+    for word, probability in words:
+        needed = SURE_NUMBER if _is_number(word) else SURE_WORD
+        if probability < needed:
+            return Transcript(text, DOUBTFUL)
     least = min(probability for _, probability in words)
-    is_loop = len(words) == len(evidence.words) and evidence.packed > MOST_PACKED
-    if evidence.mean_log < least_log or least < LEAST_WORD or is_loop:
-        return NOTHING
-    is_sure = all(probability >= (SURE_NUMBER if _is_number(word) else SURE_WORD) for word, probability in words)
-    if not is_sure:
-        return Transcript(text, DOUBTFUL)
     unclear = " ".join(word for word, probability in words if probability < CLEAR_WORD)
     return Transcript(text, round((1 + least) / 2, 2), frozenset(plain(unclear, names).split()))
 
 
+def _is_invented(evidence: WhisperEvidence, words: Sequence[tuple[str, float]], text: str) -> bool:
+    """Return True if Whisper probably made up the text for noise or silence."""
+    if text in _MADE_UP or evidence.no_speech > MOST_NO_SPEECH:
+        return True
+    least_log = LEAST_MEAN_LOG_OF_ONE if len(words) == 1 else LEAST_MEAN_LOG
+    if evidence.mean_log < least_log:
+        return True
+    if min(probability for _, probability in words) < LEAST_WORD:
+        return True
+    # A sentence that is repeated as a whole is cut to one before, and is no reason to refuse it.
+    is_cut = len(words) < len(evidence.words)
+    return evidence.packed > MOST_PACKED and not is_cut
+
+
 def plain(text: str, names: Sequence[str]) -> str:
-    """The text as the templates are: small letters, no full stops, "percent" for %, names as they are written."""
+    """Return the text as the templates are: small letters, no full stops, "percent" for %, names as written."""
     text = text.lower().replace("a.m.", "am").replace("p.m.", "pm").replace("%", " percent").replace("°", " degrees")
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", _SIGNS.sub(" ", text))
-    return _as_written(" ".join(text.split()), names)
+    return _restore_names(" ".join(text.split()), names)
 
 
 def spoken_words(name: str) -> Sequence[str]:
-    """A name's words as they are said ("virtual-1": virtual one); empty where it cannot be said."""
+    """Return a name's words as they are said ("virtual-1": virtual one); empty if it cannot be said."""
     parts = re.findall(r"[a-z']+|\d+", name.lower().replace("_", " "))
-    words = [word for part in parts for word in (_number(part) if part.isdigit() else [part])]
-    fits = len(words) <= MAX_NAME_WORDS and all(len(word) <= MAX_WORD_CHARS for word in words)
-    if fits and any(not part.isdigit() for part in parts):
-        return words
-    return ()
+    if all(part.isdigit() for part in parts):
+        return ()
+    words: list[str] = []
+    for part in parts:
+        if part.isdigit():
+            words += _digit_words(part)
+        else:
+            words.append(part)
+    if len(words) > MAX_NAME_WORDS or any(len(word) > MAX_WORD_CHARS for word in words):
+        return ()
+    return words
 
 
-def _as_written(heard: str, names: Sequence[str]) -> str:
-    """Put in names that are not written as they are said ("virtual one" or "virtual 1": virtual-1)."""
-    said = {" ".join(words): name for name in names[:MAX_NAMES] if (words := spoken_words(name))}
-    said |= {re.sub(r"[\s_-]+", " ", name.lower()): name for name in said.values()}
-    for words, name in sorted(said.items(), key=lambda pair: -len(pair[0])):
-        if words != name.lower():
-            heard = re.sub(rf"(?<![\w']){re.escape(words)}(?![\w'])", name.replace("\\", r"\\"), heard)
-    return heard
+def _restore_names(text: str, names: Sequence[str]) -> str:
+    """Replace names that are not written as they are said ("virtual one" or "virtual 1": virtual-1)."""
+    names_by_words: dict[str, str] = {}
+    for name in names[:MAX_NAMES]:
+        words = spoken_words(name)
+        if words:
+            names_by_words[" ".join(words)] = name
+    for name in list(names_by_words.values()):
+        names_by_words[re.sub(r"[\s_-]+", " ", name.lower())] = name
+    # The longest comes first, because a name may be the start of another one.
+    for phrase, name in sorted(names_by_words.items(), key=lambda pair: -len(pair[0])):
+        if phrase != name.lower():
+            text = re.sub(rf"(?<![\w']){re.escape(phrase)}(?![\w'])", name.replace("\\", r"\\"), text)
+    return text
 
 
-def _number(digits: str) -> list[str]:
-    """A number's words; from 100 on, and with a leading zero, digit by digit."""
+def _digit_words(digits: str) -> list[str]:
+    """Return a number's words; from 100 on, and with a leading zero, digit by digit."""
     if len(digits) > 2 or (len(digits) == 2 and digits[0] == "0"):
         return [_ONES[int(digit)] for digit in digits]
-    tens, ones = divmod(int(digits), 10)
-    if int(digits) < 20:
-        return [_ONES[int(digits)]]
-    return [_TENS[tens - 2], *([_ONES[ones]] if ones else [])]
+    number = int(digits)
+    if number < 20:
+        return [_ONES[number]]
+    tens, ones = divmod(number, 10)
+    words = [_TENS[tens - 2]]
+    if ones:
+        words.append(_ONES[ones])
+    return words
 
 
-def _once(words: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
-    """Without its repetitions: Whisper sometimes writes a sentence again and again."""
+def _without_repetitions(words: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
+    """Return the first sentence if all others repeat it, as Whisper sometimes does again and again."""
     sentences = _SENTENCE_END.split(" ".join(word for word, _ in words))
-    first = len(sentences[0].split())
-    is_repeated = len(sentences) > 1 and all(sentences[0].startswith(one) for one in sentences[1:])
+    first_sentence = sentences[0]
+    is_repeated = len(sentences) > 1 and all(first_sentence.startswith(sentence) for sentence in sentences[1:])
     if is_repeated:
-        return words[:first]
+        return words[: len(first_sentence.split())]
     return words
 
 

@@ -1,8 +1,8 @@
 """A process that recognises speech with Whisper: `python -m microclaw.voice.engines.whisper_worker`.
 
-A library of speech holds the interpreter's lock, or crashes, or hangs: so it has a process of its own, which can open
-no file and no socket any more once its models are loaded. Whisper was made for pieces of 30 s; hearing the 10 s that a
-command needs takes a fifth of the time (docs/decisions/0042).
+A speech library may hold the interpreter's lock, crash or hang, so it has its own process. After its models are loaded
+the process can open no file and no socket. Whisper was made for pieces of 30 s; to hear the 10 s that a command needs
+takes a fifth of the time (docs/decisions/0042).
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ FEATURES_A_S: Final = 100
 LEAST_S: Final = 10.0
 MOST_S: Final = 21.0
 MARGIN_S: Final = 1.0
-"""Silence behind the audio, by which Whisper knows the end."""
+"""Silence after the audio, by which Whisper recognises the end."""
 MAX_PROMPT_TOKENS: Final = 200
 TOKENS_A_S: Final = 8
 LEAST_TOKENS: Final = 12
 MAX_WORDS: Final = 200
 MEMORY_BYTES: Final = 4 << 30
-"""small.en takes a quarter of it."""
+"""The model small.en needs a quarter of it."""
 QUESTION: Final = struct.Struct("<II")
 """The sizes of its JSON and of the audio behind it."""
 ANSWER: Final = struct.Struct("<I")
 """The size of its JSON."""
 Hear = Callable[[dict[str, Any], bytes], dict[str, Any]]
-"""Answers a question about an utterance."""
+"""Return the answer to a question about an utterance."""
 
 
 class WhisperEars:
-    """Hears an utterance as a whole, after a prompt of what may be said."""
+    """A loaded Whisper model. It hears an utterance as a whole, with a prompt of sentences that may be said."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped]
@@ -53,24 +53,27 @@ class WhisperEars:
         )
         self._model = model
         self._tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en")
-        self.hear({"prompt": "Turn on pin four."}, bytes(2 * RATE_HZ))  # the first time takes memory and longer
+        # The first use takes longer and allocates memory, which is not possible after the limits are set.
+        self.hear({"prompt": "Turn on pin four."}, bytes(2 * RATE_HZ))
 
-    def hear(self, asked: dict[str, Any], pcm: bytes) -> dict[str, Any]:
-        """The words with the probability of each, how likely the text is, and how likely that nobody spoke."""
+    def hear(self, request: dict[str, Any], pcm: bytes) -> dict[str, Any]:
+        """Return the words with their probabilities, and the measures of the whole text.
+
+        `mean_log` is how likely the text is, `no_speech` how likely it is that nobody spoke, and `packed` by how much
+        the text shrinks when it is compressed.
+        """
         import numpy as np
 
         audio = np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16).astype(np.float32) / 32768
         if not audio.size:
             return {"words": [], "mean_log": 0.0, "no_speech": 1.0, "packed": 1.0}
-        tokens = self._tokenizer
-        told = tokens.encode(" " + str(asked["prompt"]))[-MAX_PROMPT_TOKENS:]
-        prompt = [tokens.sot_prev, *told, *tokens.sot_sequence, tokens.no_timestamps]
+        tokenizer = self._tokenizer
+        prompt_text = " " + str(request["prompt"])
+        prompt_tokens = tokenizer.encode(prompt_text)[-MAX_PROMPT_TOKENS:]
+        prompt = [tokenizer.sot_prev, *prompt_tokens, *tokenizer.sot_sequence, tokenizer.no_timestamps]
         audio_s = audio.size / RATE_HZ
-        frames = int(min(MOST_S, max(LEAST_S, audio_s + MARGIN_S)) * FEATURES_A_S) // 2 * 2
-        features = self._model.feature_extractor(audio)[:, :frames]
-        features = np.pad(features, ((0, 0), (0, frames - features.shape[1])))
         result = self._model.model.generate(
-            self._model.encode(features),
+            self._model.encode(self._features(audio, audio_s)),
             [prompt],
             beam_size=1,
             max_length=len(prompt) + LEAST_TOKENS + int(audio_s * TOKENS_A_S),
@@ -78,25 +81,40 @@ class WhisperEars:
             return_logits_vocab=True,
             return_no_speech_prob=True,
         )[0]
-        ids = result.sequences_ids[0]
-        text = tokens.decode(ids).encode()
+        token_ids = result.sequences_ids[0]
+        text = tokenizer.decode(token_ids).encode()
         return {
-            "words": self._words(ids, result.logits[0])[:MAX_WORDS],
+            "words": self._words(token_ids, result.logits[0])[:MAX_WORDS],
             "mean_log": float(result.scores[0]),
             "no_speech": float(result.no_speech_prob),
             "packed": len(text) / max(1, len(zlib.compress(text))),
         }
 
-    def _words(self, ids: list[int], logits: list[Any]) -> list[list[Any]]:
-        """Each word with the least probability of its pieces; signs belong to the word before and count for nothing."""
+    def _features(self, audio: Any, audio_s: float) -> Any:
+        """Return the features of the audio, padded with silence to a length between LEAST_S and MOST_S."""
+        import numpy as np
+
+        heard_s = min(MOST_S, max(LEAST_S, audio_s + MARGIN_S))
+        # The encoder halves the number of frames, so it has to be even.
+        frame_count = int(heard_s * FEATURES_A_S) // 2 * 2
+        features = self._model.feature_extractor(audio)[:, :frame_count]
+        return np.pad(features, ((0, 0), (0, frame_count - features.shape[1])))
+
+    def _words(self, token_ids: list[int], logits: list[Any]) -> list[list[Any]]:
+        """Return each word with the lowest probability of its tokens.
+
+        Signs belong to the word before them, and their probability does not count.
+        """
         import numpy as np
 
         words: list[list[Any]] = []
-        for token, values in zip(ids, logits, strict=False):  # the last values are those of the end
-            likely = np.asarray(values, dtype=np.float32).ravel()
-            likely = likely - likely.max()
-            probability = float(math.exp(likely[token]) / np.exp(likely).sum())
-            piece = self._tokenizer.decode([token])
+        # `logits` has one entry more, for the end of the text.
+        for token_id, values in zip(token_ids, logits, strict=False):
+            scores = np.asarray(values, dtype=np.float32).ravel()
+            # Without this step the exponential of a high score would overflow.
+            scores = scores - scores.max()
+            probability = float(math.exp(scores[token_id]) / np.exp(scores).sum())
+            piece = self._tokenizer.decode([token_id])
             if piece.startswith(" ") or not words:
                 words.append([piece.strip(), 1.0])
             else:
@@ -107,32 +125,34 @@ class WhisperEars:
 
 
 def question(asked: object, pcm: bytes) -> bytes:
+    """Return a question as the process reads it: both sizes, its JSON, then the audio."""
     body = json.dumps(asked).encode()
     return QUESTION.pack(len(body), len(pcm)) + body + pcm
 
 
 def work(open_ears: Callable[[dict[str, Any]], Hear]) -> None:
-    """Serve on standard input and output until the input ends. The first question opens the ears."""
+    """Answer questions on standard input and output until the input ends. The first question loads the model."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    # A library that prints to standard output must not write between the answers.
+    os.dup2(2, 1)
     hear: Hear | None = None
     while len(head := sys.stdin.buffer.read(QUESTION.size)) == QUESTION.size:
         body_bytes, pcm_bytes = QUESTION.unpack(head)
-        asked = json.loads(sys.stdin.buffer.read(body_bytes))
+        request = json.loads(sys.stdin.buffer.read(body_bytes))
         pcm = sys.stdin.buffer.read(pcm_bytes)
         if hear is None:
-            hear = open_ears(asked)
+            hear = open_ears(request)
             answer = dict[str, Any]()
             _confine()
         else:
-            answer = hear(asked, pcm)
+            answer = hear(request, pcm)
         text = json.dumps(answer).encode()
         answers.write(ANSWER.pack(len(text)) + text)
         answers.flush()
 
 
 def _confine() -> None:
-    """No new file, socket or process from here on, and an end to memory."""
+    """Forbid this process new files, sockets and processes, and limit its memory."""
     for kind, limit in (
         (resource.RLIMIT_NOFILE, 0),
         (resource.RLIMIT_FSIZE, 0),

@@ -36,7 +36,7 @@ MAX_AUDIO_BYTES: Final = MAX_SENTENCE_S * 48_000 * 2
 
 
 class _WyomingEngine(Engine):
-    """A server at one place; each call is a connection of its own."""
+    """A server at one address; each call opens its own connection."""
 
     name = "wyoming"
     service: str
@@ -52,8 +52,9 @@ class _WyomingEngine(Engine):
         try:
             async with self._connected() as stream:
                 await stream.send("describe")
-                while (event := await self._answer(stream, CONNECT_S)).type != "info":
-                    pass
+                event = await self._next_answer(stream, CONNECT_S)
+                while event.type != "info":
+                    event = await self._next_answer(stream, CONNECT_S)
         except VoiceError as exc:
             raise VoiceError(exc.message, next_step=step) from exc
         if not event.data.get(self.service):
@@ -61,7 +62,7 @@ class _WyomingEngine(Engine):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[WyomingStream]:
-        """Every failure, also inside, is a VoiceError."""
+        """Connect and yield the stream. Every failure, also one inside, becomes a VoiceError."""
         writer = None
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -70,26 +71,30 @@ class _WyomingEngine(Engine):
         except TimeoutError as exc:
             raise VoiceError(f"{self._server} did not answer in time") from exc
         except OSError as exc:
-            raise VoiceError(f"{self._server} is not reached: {exc.strerror or exc}") from exc
+            raise VoiceError(f"{self._server} cannot be reached: {exc.strerror or exc}") from exc
         except ProtocolError as exc:
             raise VoiceError(f"{self._server} sent something else: {exc.message}", foreign=True) from exc
         finally:
             if writer is not None:
-                writer.transport.abort()  # nobody waits until a server takes what it has not read yet
+                # A usual close would wait until the server has read everything.
+                writer.transport.abort()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
-    async def _answer(self, stream: WyomingStream, timeout_s: float = ANSWER_S) -> WyomingEvent:
+    async def _next_answer(self, stream: WyomingStream, timeout_s: float = ANSWER_S) -> WyomingEvent:
+        """Return the server's next event. Raises VoiceError if there is none, or if it is an error."""
         event = await stream.next_event(timeout_s)
         if event is None:
             raise VoiceError(f"{self._server} closed the connection")
         if event.type == "error":
-            said = clean_text(event.text_of("text"), one_line=True, limit=200)
-            raise VoiceError(f"{self._server} failed: {said}", foreign=True)
+            reason = clean_text(event.text_of("text"), one_line=True, limit=200)
+            raise VoiceError(f"{self._server} failed: {reason}", foreign=True)
         return event
 
 
 class WyomingRecognizer(_WyomingEngine, Recognizer):
+    """Speech to text by a Wyoming server."""
+
     service = "asr"
 
     async def hear(self, pcm: bytes) -> Transcript:
@@ -99,8 +104,9 @@ class WyomingRecognizer(_WyomingEngine, Recognizer):
             await stream.send_audio(RATE_HZ, pcm)
             await stream.send("audio-stop")
             text = ""
-            while (event := await self._answer(stream)).type not in ("transcript", "transcript-stop"):
-                if event.type == "transcript-chunk":  # some servers send the pieces alone
+            while (event := await self._next_answer(stream)).type not in ("transcript", "transcript-stop"):
+                # Some servers send only these pieces, and no whole transcript.
+                if event.type == "transcript-chunk":
                     text = (text + event.text_of("text"))[:MAX_TEXT_CHARS]
             if event.type == "transcript":
                 text = event.text_of("text")
@@ -108,6 +114,8 @@ class WyomingRecognizer(_WyomingEngine, Recognizer):
 
 
 class WyomingSynthesizer(_WyomingEngine, Synthesizer):
+    """Text to speech by a Wyoming server."""
+
     service = "tts"
 
     def __init__(self, host: str, port: int, *, voice: str | None = None) -> None:
@@ -118,21 +126,20 @@ class WyomingSynthesizer(_WyomingEngine, Synthesizer):
         text = speakable(text)
         if not text:
             return
-        if self._voice is None:
-            voice = {}
-        else:
-            voice = {"voice": {"name": self._voice}}
+        request: dict[str, object] = {"text": text}
+        if self._voice is not None:
+            request["voice"] = {"name": self._voice}
         async with self._connected() as stream:
-            await stream.send("synthesize", {"text": text, **voice})
-            left = MAX_AUDIO_BYTES
+            await stream.send("synthesize", request)
+            left_bytes = MAX_AUDIO_BYTES
             rates = set[int]()
-            while (event := await self._answer(stream)).type != "audio-stop":
+            while (event := await self._next_answer(stream)).type != "audio-stop":
                 if event.type in ("audio-start", "audio-chunk"):
                     rates.add(rate_of(event))
-                left -= len(event.payload)
-                if left < 0 or len(event.payload) % 2 or len(rates) > 1:
+                left_bytes -= len(event.payload)
+                if left_bytes < 0 or len(event.payload) % 2 or len(rates) > 1:
                     raise VoiceError(f"{self._server} sent too much audio, half a sample, or two rates")
                 if event.type == "audio-chunk" and event.payload:
                     yield Speech(event.payload, min(rates))
-            if left == MAX_AUDIO_BYTES:
+            if left_bytes == MAX_AUDIO_BYTES:
                 raise VoiceError(f"{self._server} sent no audio for a sentence")

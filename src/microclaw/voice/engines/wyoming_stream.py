@@ -1,4 +1,4 @@
-"""One connection of the Wyoming protocol, of either end: events in and out, and the one form of audio understood."""
+"""One connection of the Wyoming protocol, for client and server: events in and out, and the only supported audio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ_BYTES: Final = 65_536
 
 
 class WyomingStream:
-    """Both methods raise OSError, and TimeoutError for a peer that is too slow."""
+    """Events of one connection. All methods raise OSError, and TimeoutError for a peer that is too slow."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -23,7 +23,7 @@ class WyomingStream:
         self._decoder = WyomingDecoder()
 
     async def next_event(self, timeout_s: float) -> WyomingEvent | None:
-        """None when the peer has closed the connection. Raises ProtocolError."""
+        """Return the next event, or None when the peer has closed the connection. Raises ProtocolError."""
         async with asyncio.timeout(timeout_s):
             while (event := self._decoder.next_event()) is None:
                 data = await self.reader.read(READ_BYTES)
@@ -33,15 +33,16 @@ class WyomingStream:
         return event
 
     async def send(self, kind: str, data: Mapping[str, Any] | None = None, payload: bytes = b"") -> None:
-        if self.writer.transport.is_closing():  # a write of uvloop's would raise what is no OSError
+        # A write on a closed transport of uvloop raises a RuntimeError.
+        if self.writer.transport.is_closing():
             raise ConnectionResetError("the connection is closed")
         async with asyncio.timeout(SEND_S):
             self.writer.write(encode_event(WyomingEvent(kind, data or {}, payload)))
             await self.writer.drain()
 
     async def send_audio(self, rate_hz: int, pcm: bytes) -> None:
-        for at in range(0, len(pcm), READ_BYTES):
-            await self.send("audio-chunk", audio_format(rate_hz), pcm[at : at + READ_BYTES])
+        for start in range(0, len(pcm), READ_BYTES):
+            await self.send("audio-chunk", audio_format(rate_hz), pcm[start : start + READ_BYTES])
 
 
 def audio_format(rate_hz: int) -> dict[str, int]:
@@ -49,8 +50,13 @@ def audio_format(rate_hz: int) -> dict[str, int]:
 
 
 def rate_of(event: WyomingEvent) -> int:
-    """The rate of a peer's audio. Raises ProtocolError for any but one channel of 16 bits at a rate that is played."""
-    rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
+    """Return the rate of a peer's audio.
+
+    Raises ProtocolError unless it is one channel of 16 bits, at a rate of 8,000 to 48,000 Hz.
+    """
+    rate_hz = event.number_of("rate")
+    width = event.number_of("width")
+    channels = event.number_of("channels")
     if (width, channels) != (2, 1) or rate_hz not in SPOKEN_HZ:
         raise ProtocolError(
             f"audio of {channels} channels, {width} bytes a sample, {rate_hz} Hz: "

@@ -1,6 +1,6 @@
-"""One conversation with a device of xiaozhi's firmware, over its WebSocket: the VoiceDevice of a session.
+"""The connection of a device with xiaozhi's firmware over its WebSocket: the VoiceDevice of a session.
 
-docs/protocols/xiaozhi.md is the contract. It opens no socket: the server does.
+docs/protocols/xiaozhi.md is the contract. The server opens the socket.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp, Mode
 
 FRAMES_AHEAD: Final = 5
-"""The device holds 40 and drops what comes beyond without a word; five are what servers send it."""
+"""The device holds 40 frames and silently drops further ones; other servers send five ahead."""
 START_PAUSE_S: Final = 0.1
-"""Between `tts start` and the first audio: the device empties its queue when it gets to know of the start."""
+"""The pause between `tts start` and the first audio: the device empties its queue when it receives the start."""
 STOP_PAUSE_S: Final = 0.3
-"""After the last frame should be played: `tts stop` ends what is still playing on older firmware."""
+"""The pause after the last frame: on older firmware `tts stop` ends audio that still plays."""
 MAX_TEXT: Final = 2_000
 TEXTS_A_SECOND: Final = 20.0
 TEXTS_AT_ONCE: Final = 60.0
 FRAMES_A_SECOND: Final = 60.0
 FRAMES_AT_ONCE: Final = 200.0
-"""A device sends 17 a second, and at the start those of its wake word at once."""
+"""A device sends 17 frames a second, and at the start all frames of its wake word at once."""
 MAX_BAD_PACKETS: Final = 20
 MAX_WAITING: Final = 512
-"""Messages to it: one that reads nothing has some twelve frames a second waiting, and is given up before this."""
+"""Messages that wait for the device. If it reads nothing, about twelve a second are added."""
 SEND_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class _Ended(Exception):
 
 
 class XiaozhiConnection:
-    """`await run(socket)` until the device goes, does what it must not, nobody speaks, or somebody calls `end`."""
+    """One connection. It ends when the device leaves, breaks the protocol or is silent for long, or by `end`."""
 
     rate_hz: Final = xiaozhi.DOWN_RATE_HZ
     frame_ms: Final = xiaozhi.DOWN_FRAME_MS
@@ -69,7 +69,6 @@ class XiaozhiConnection:
         idle_s: float,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.device_id = device.device_id
         self.session = VoiceSession(self, voice.parts)
         self.tools = DeviceTools(lambda payload: self._send("mcp", payload=payload), device)
         self._device = device
@@ -78,31 +77,37 @@ class XiaozhiConnection:
         self._hello_s = hello_s
         self._idle_s = idle_s
         self._now_s = now_s
-        self._version: int | None = None  # of the protocol; None before the device's hello
+        # The version of the protocol; None before the device's hello.
+        self._version: int | None = None
         self._has_tools = False
         self._texts = RateLimit(TEXTS_A_SECOND, TEXTS_AT_ONCE, now_s())
         self._frames = RateLimit(FRAMES_A_SECOND, FRAMES_AT_ONCE, now_s())
-        self._outgoing: deque[str | bytes | float] = deque()  # a number is a pause
+        # Messages, audio packets and pauses in seconds.
+        self._outgoing: deque[str | bytes | float] = deque()
         self._has_outgoing = asyncio.Event()
         self._decoder: OpusDecoder | None = None
         self._encoder: OpusEncoder | None = None
         self._mode: Mode = "auto"
-        self._device_listens = False  # as far as this host knows: its microphone is open
+        # Whether its microphone is open, as far as this host knows.
+        self._device_listens = False
         self._stream = 0
-        self._is_speaking = self._was_woken = False
+        self._is_speaking = False
+        self._was_woken = False
         self._bad_packets = 0
         self._activity: Activity = "idle"
-        self._active_s = now_s()  # when the device or this host said something
+        # The time of the last message in either direction.
+        self._active_s = now_s()
         self._ended = asyncio.Event()
         self._end: tuple[int, str] = (WSCloseCode.OK, "")
 
     def end(self, code: int, reason: str) -> None:
-        """The first reason counts."""
+        """End the connection. The first reason counts."""
         if not self._ended.is_set():
             self._end = (code, reason)
             self._ended.set()
 
     async def run(self, socket: web.WebSocketResponse) -> None:
+        """Serve the connection to its end, and close the socket."""
         try:
             async with asyncio.TaskGroup() as works:
                 works.create_task(self._read(socket, works), name=f"xiaozhi: read {self.name}")
@@ -122,10 +127,12 @@ class XiaozhiConnection:
             await socket.close(code=code, message=reason.encode()[:120])
 
     async def _read(self, socket: web.WebSocketResponse, works: asyncio.TaskGroup) -> None:
+        """Handle the device's messages. Its hello begins the session."""
         try:
             while True:
                 is_new = self._version is None
-                async with asyncio.timeout(self._hello_s if is_new else None):
+                timeout_s = self._hello_s if is_new else None
+                async with asyncio.timeout(timeout_s):
                     message = await socket.receive()
                 if message.type is WSMsgType.TEXT:
                     self._take_text(message.data)
@@ -153,21 +160,22 @@ class XiaozhiConnection:
                         await asyncio.sleep(item)
                         continue
                     async with asyncio.timeout(SEND_S):
-                        await (socket.send_str(item) if isinstance(item, str) else socket.send_bytes(item))
+                        if isinstance(item, str):
+                            await socket.send_str(item)
+                        else:
+                            await socket.send_bytes(item)
                 self._has_outgoing.clear()
                 await self._has_outgoing.wait()
         except (OSError, TimeoutError):
             self.end(WSCloseCode.OK, "it takes nothing")
 
     async def _watch(self) -> None:
-        """End it when nobody has said anything, neither the device nor this host."""
+        """End the connection when neither the device nor this host has said anything for `idle_s`."""
         left_s = self._idle_s
         while left_s > 0:
             await asyncio.sleep(left_s)
-            if self._activity in ("thinking", "speaking"):
-                active_s = self._now_s()
-            else:
-                active_s = self._active_s
+            is_busy = self._activity in ("thinking", "speaking")
+            active_s = self._now_s() if is_busy else self._active_s
             left_s = active_s + self._idle_s - self._now_s()
         self.end(WSCloseCode.OK, "nobody spoke")
 
@@ -177,7 +185,7 @@ class XiaozhiConnection:
         except MicroclawError as exc:
             _log.info("xiaozhi: %s has no tools: %s", self.name, exc.message)
 
-    # What the device says
+    # Messages of the device
 
     def _take_text(self, text: str) -> None:
         if not self._texts.allows(self._now_s()):
@@ -191,35 +199,42 @@ class XiaozhiConnection:
         match message:
             case Hello():
                 self._greet(message)
-            case Listen(state="start"):
-                self._mode = message.mode
-                self._device_listens = True
-                if message.mode == "manual":
-                    trigger = HELD
-                elif self._was_woken:
-                    trigger = "wake"
-                else:
-                    trigger = "listen"
-                self._was_woken = False
-                self._decoder = OpusDecoder(RATE_HZ)
-                self._open(trigger)
-            case Listen(state="stop"):
-                self._device_listens = False
-                self.session.closed()
-            case Listen():  # detect: the wake word, after which it listens
-                self._was_woken = True
-                if self._is_speaking:
-                    self.session.interrupted()
+            case Listen():
+                self._take_listen(message)
             case Abort():
-                was_speaking = self._is_speaking
-                self.session.interrupted()
-                if not was_speaking:
-                    self._send("tts", state="stop")
-                    self._listen_on()
+                self._abort()
             case Mcp(payload=payload):
                 self.tools.took(payload)
             case _:
                 assert_never(message)
+
+    def _take_listen(self, message: Listen) -> None:
+        """Open or close a stream of audio, or note the device's wake word, after which it opens one."""
+        if message.state == "start":
+            self._mode = message.mode
+            self._device_listens = True
+            if message.mode == "manual":
+                trigger = HELD
+            else:
+                trigger = "wake" if self._was_woken else "listen"
+            self._was_woken = False
+            self._decoder = OpusDecoder(RATE_HZ)
+            self._open(trigger)
+        elif message.state == "stop":
+            self._device_listens = False
+            self.session.closed()
+        else:
+            self._was_woken = True
+            if self._is_speaking:
+                self.session.interrupted()
+
+    def _abort(self) -> None:
+        """Stop speaking. The device waits for `tts stop`, which an interrupted speech has sent already."""
+        was_speaking = self._is_speaking
+        self.session.interrupted()
+        if not was_speaking:
+            self._send("tts", state="stop")
+            self._listen_on()
 
     def _greet(self, hello: Hello) -> None:
         self._version = hello.version
@@ -227,30 +242,38 @@ class XiaozhiConnection:
         self._put(xiaozhi.server_hello(self._session_id))
 
     def _take_audio(self, data: bytes) -> None:
+        """Hear a packet of audio. Raises ProtocolError if there are too many, or too many invalid ones."""
         if not self._frames.allows(self._now_s()):
             raise ProtocolError(f"more than {FRAMES_A_SECOND:g} frames a second")
         if self._version is None:
             raise ProtocolError("audio before hello")
         packet = xiaozhi.read_binary(data, self._version)
+        # Without a stream it is the wake word itself, or speech after the end of the utterance.
         if not packet or self.session.hearing is None or self._decoder is None:
-            return  # the wake word itself, or what was said after the end of the utterance
+            return
         try:
             self.session.hear(self._decoder.decode(packet))
         except VoiceError as exc:
             self._bad_packets += 1
             if self._bad_packets >= MAX_BAD_PACKETS:
-                raise ProtocolError(f"{MAX_BAD_PACKETS} packets that are no Opus") from exc
+                raise ProtocolError(f"{MAX_BAD_PACKETS} packets are not Opus") from exc
 
     def _open(self, trigger: str) -> None:
         self._stream += 1
         self.session.opened(trigger, self._stream)
 
     def _listen_on(self) -> None:
-        """The device's microphone is open, and it says so no second time: hear the next utterance."""
-        if self._device_listens and self._mode != "manual" and self.session.hearing is None and not self._is_speaking:
+        """Hear the next utterance if the microphone is still open. The device does not announce it a second time."""
+        if not self._device_listens or self._mode == "manual":
+            return
+        if self.session.hearing is None and not self._is_speaking:
             self._open("listen")
 
     # VoiceDevice
+
+    @property
+    def device_id(self) -> str:
+        return self._device.device_id
 
     @property
     def name(self) -> str:
@@ -266,14 +289,15 @@ class XiaozhiConnection:
             self._listen_on()
 
     def partial(self, stream: int, text: str) -> None:
-        """Its screen shows whole sentences alone."""
+        """Do nothing, because the screen shows only whole sentences."""
 
-    def final(self, stream: int, transcript: Transcript) -> None:  # noqa: ARG002 - it has one stream
+    # The device has only one stream.
+    def final(self, stream: int, transcript: Transcript) -> None:  # noqa: ARG002
         if transcript.text:
             self._send("stt", text=transcript.text[:MAX_TEXT])
 
     def stop_listening(self, stream: int) -> None:
-        """The device goes on until `tts start`: what it sends until then is not heard."""
+        """Do nothing: the device sends audio until `tts start`, which is not heard."""
 
     def begin_speech(self) -> None:
         self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
@@ -283,7 +307,8 @@ class XiaozhiConnection:
         self._send("tts", state="start")
         self._put(START_PAUSE_S)
 
-    def say(self, text: str, samples: int) -> None:  # noqa: ARG002 - it shows the text when it comes
+    # The device shows the text when it arrives.
+    def say(self, text: str, samples: int) -> None:  # noqa: ARG002
         if text:
             self._send("tts", state="sentence_start", text=text[:MAX_TEXT])
 
@@ -310,7 +335,7 @@ class XiaozhiConnection:
         self._put(xiaozhi.write_text(kind, self._session_id, **members))
 
     def _put(self, item: str | bytes | float) -> None:
-        """Send it after everything before it; after a pause."""
+        """Send an item after all earlier ones and their pauses. Too many waiting items end the connection."""
         self._active_s = self._now_s()
         self._outgoing.append(item)
         self._has_outgoing.set()

@@ -1,6 +1,7 @@
-"""The MCP server that a device of xiaozhi's firmware has on its WebSocket: its tools, and calls one at a time.
+"""The client of the MCP server that a device of xiaozhi's firmware has on its WebSocket. It makes one call at a time.
 
-Its JSON-RPC has quirks that no MCP client takes: errors without a code, ids that must be numbers, no transport of MCP.
+The library's client cannot be used: the device sends errors without a code, accepts only numbers as ids, and has no
+transport of MCP.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ToolFailed
 
 CALL_S: Final = 30.0
-"""Its calls run on its main loop."""
+"""The device runs a call on its main loop, which may be busy."""
 LIST_S: Final = 10.0
 MAX_PAGES: Final = 16
 MAX_TOOLS: Final = 64
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Argument(msgspec.Struct, frozen=True):
-    """One of a tool's arguments: it knows three types."""
+    """One of a tool's arguments. The firmware has three types."""
 
     type: Literal["boolean", "integer", "string"]
     minimum: int | None = None
@@ -46,7 +47,7 @@ class _Annotations(msgspec.Struct, frozen=True):
 
 
 class ListedTool(msgspec.Struct, frozen=True, rename="camel"):
-    """A tool as the device lists it. `audience` "user": it is not for a model."""
+    """A tool as the device lists it. A tool with the audience "user" is not for models."""
 
     name: str
     input_schema: _Schema = _Schema()
@@ -73,7 +74,7 @@ class _CallResult(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DeviceTools:
-    """`await open()` lists its tools; `took` gets what the device answers; `left` ends what waits."""
+    """The tools of one device. `open` lists them; `took` receives the device's answers; `left` ends a waiting call."""
 
     def __init__(self, send: Callable[[dict[str, object]], None], device: Device) -> None:
         self.listed: tuple[ListedTool, ...] = ()
@@ -85,47 +86,48 @@ class DeviceTools:
         self._has_left = False
 
     async def open(self) -> None:
-        """Raises what `call` raises."""
+        """List the device's tools for models. Raises the errors of `call`."""
         about = {"protocolVersion": _VERSION, "capabilities": {}, "clientInfo": {"name": "microclaw", "version": "1"}}
         await self._ask("initialize", about, object, LIST_S)
-        found: dict[str, ListedTool] = {}
+        tools: dict[str, ListedTool] = {}
         cursor = ""
         for _ in range(MAX_PAGES):
             page = await self._ask("tools/list", {"cursor": cursor, "withUserTools": False}, _Page, LIST_S)
-            for row in page.tools:
-                try:
-                    tool = msgspec.convert(row, ListedTool, strict=False)
-                except msgspec.ValidationError as exc:
-                    _log.debug("a tool of a device is left out: %s", exc)
-                    continue
-                if tool.is_for_models and len(found) < MAX_TOOLS:
-                    found.setdefault(tool.name, tool)
+            for tool in _valid_tools(page.tools):
+                if tool.is_for_models and len(tools) < MAX_TOOLS:
+                    tools.setdefault(tool.name, tool)
             if not page.next_cursor or page.next_cursor == cursor:
                 break
             cursor = page.next_cursor
-        self.listed = tuple(found.values())
+        self.listed = tuple(tools.values())
 
     async def call(self, name: str, arguments: Mapping[str, bool | int | str]) -> str:
-        """The text that the tool answers: the device's, untrusted.
+        """Call a tool and return its text, which is the device's and untrusted.
 
-        Raises DeviceUnreachable, DeviceTimeout when nobody knows whether it was done, ToolFailed when the device says
-        no.
+        Raises DeviceUnreachable, ToolFailed if the device refuses, and DeviceTimeout: then it may be done or not.
         """
         result = await self._ask("tools/call", {"name": name, "arguments": arguments}, _CallResult, CALL_S)
-        text = "\n".join(part.text if part.type == "text" else f"[{part.type[:20]}]" for part in result.content)
+        parts: list[str] = []
+        for part in result.content:
+            if part.type == "text":
+                parts.append(part.text)
+            else:
+                parts.append(f"[{part.type[:20]}]")
+        text = "\n".join(parts)
         if result.is_error:
-            raise self._refused(text)
+            raise self._refusal(text)
         return text[:MAX_TEXT_CHARS]
 
     def took(self, payload: dict[str, Any]) -> None:
-        """Leave alone what answers no question of this host."""
+        """Handle an answer of the device. A message that answers no request is ignored."""
         if self._answer is None or self._answer.done() or payload.get("id") != self._number:
             return
-        if "error" in payload:
-            error = payload["error"]
-            self._answer.set_exception(self._refused(str(error.get("message") if isinstance(error, dict) else None)))
-        else:
+        if "error" not in payload:
             self._answer.set_result(payload.get("result"))
+            return
+        error = payload["error"]
+        message = error.get("message") if isinstance(error, dict) else None
+        self._answer.set_exception(self._refusal(str(message)))
 
     def left(self) -> None:
         self._has_left = True
@@ -134,6 +136,7 @@ class DeviceTools:
             self._answer.set_exception(not_connected(self._device))
 
     async def _ask(self, method: str, params: dict[str, Any], kind: type[T], timeout_s: float) -> T:
+        """Send a request after the one before is answered, and return its result as a `kind`."""
         async with self._one_call:
             if self._has_left:
                 raise not_connected(self._device)
@@ -145,19 +148,30 @@ class DeviceTools:
                     return msgspec.convert(await self._answer, kind, strict=False)
             except TimeoutError as exc:
                 text = f"{self._device.name} did not answer {method} within {timeout_s:g} s"
-                step = "nobody knows whether it was done: look before trying again"
+                step = "it may be done or not: look before trying again"
                 raise DeviceTimeout(text, next_step=step) from exc
             except msgspec.ValidationError as exc:
-                raise ToolFailed(f"{self._device.name} gave an answer that is none: {str(exc)[:200]}") from exc
+                raise ToolFailed(f"{self._device.name} sent an invalid answer: {str(exc)[:200]}") from exc
             finally:
                 self._answer = None
 
-    def _refused(self, text: str) -> ToolFailed:
+    def _refusal(self, text: str) -> ToolFailed:
         step = "other arguments, or another way"
         return ToolFailed(f"{self._device.name} refused: {text[:500]}", next_step=step, foreign=True)
 
 
+def _valid_tools(rows: list[Any]) -> list[ListedTool]:
+    """Return the rows of a list that are valid tools."""
+    tools: list[ListedTool] = []
+    for row in rows:
+        try:
+            tools.append(msgspec.convert(row, ListedTool, strict=False))
+        except msgspec.ValidationError as exc:
+            _log.debug("a tool of a device is left out: %s", exc)
+    return tools
+
+
 def not_connected(device: Device) -> DeviceUnreachable:
-    """The device, or what is asked of it, is not there."""
+    """Return the error for a device that is not connected, or does not have the tool."""
     step = "speak to it: it connects for a conversation"
     return DeviceUnreachable(f"{device.name} is not connected, or cannot do that", next_step=step)

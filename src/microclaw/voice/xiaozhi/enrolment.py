@@ -1,8 +1,8 @@
-"""Lets devices of xiaozhi's firmware in: a code that a person types, and a token that is handed out once.
+"""Admits devices of xiaozhi's firmware: a code that a person types, and a token that is handed out once.
 
-A device is its MAC and the id that its firmware made for itself: who knows the MAC alone gets a code of his own. Codes,
-tokens that wait and refusals are also of one address, so what another machine sends with both ids is its own.
-It speaks no HTTP.
+A device is identified by its MAC and the id that its firmware made for itself: a machine that knows only the MAC gets a
+code of its own. Codes, waiting tokens and refusals also belong to one address, so a machine that sends both ids of
+another one does not get them. It speaks no HTTP.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Asker(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """It is to show the `code` to a person and ask again, or it may come: `token`, given this once, proves that."""
+    """The answer to a device: the `code` to show to a person, or a `token`, which is sent only once; or neither."""
 
     code: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
 
 
 class Enrolment:
-    """Its state is in memory: after a restart of the host a device that waits shows a new code."""
+    """The admission of devices. Its state is in memory: after a restart, a waiting device shows a new code."""
 
     def __init__(
         self, identity: HostIdentity, devices: Registry, tasks: ChannelTasks, *, now_ms: Callable[[], int]
@@ -73,24 +73,28 @@ class Enrolment:
         self._asking = asyncio.Lock()
         self._showing: dict[tuple[str, bytes, str], PendingPairing] = {}
         self._tokens: BoundedMap[tuple[str, bytes, str], str] = BoundedMap(MAX_WAITING_TOKENS)
-        """Those that wait for their device to ask again, which it does within seconds."""
+        """New tokens, until their device asks again, which it does within seconds."""
         self._refused: BoundedMap[tuple[str, bytes, str], None] = BoundedMap(MAX_REFUSED)
-        """Paired devices that came without their token: each shows a code until it has a good one."""
+        """Paired devices that connected without their token: each shows a code until it has a valid token."""
 
     async def start(self, asker: Asker, board: str) -> Welcome | Refusal:
-        """A device starts and asks what to do."""
+        """Answer a device that starts and asks for its configuration."""
         token = self._tokens.pop(asker.key, None)
-        if token is not None and await self._has_good_token(asker):  # not one that was revoked meanwhile
+        # The token may have been revoked since it was made.
+        if token is not None and await self._has_good_token(asker):
             return Welcome(token=token)
         if asker.key not in self._showing and await self.is_paired(asker):
             return Welcome()
-        async with self._asking:  # two requests of one device get one code
-            showing = self._showing.get(asker.key) or await self._show(asker, board)
-        if isinstance(showing, Refusal):
-            return showing
-        return Welcome(showing.code)
+        # With the lock, two requests of one device get the same code.
+        async with self._asking:
+            pending = self._showing.get(asker.key) or await self._show(asker, board)
+        if isinstance(pending, Refusal):
+            return pending
+        return Welcome(pending.code)
 
     async def _show(self, asker: Asker, board: str) -> PendingPairing | Refusal:
+        """Request a code for a device, and wait for its pairing in a task."""
+
         async def enrol(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:
             assert not is_new, "it comes with a code, not with a secret"
             return await self._enter(asker.mac, board, name, device_id)
@@ -99,11 +103,11 @@ class Enrolment:
         pending = await self._identity.request_code(asker.address, board, enrol)
         if not isinstance(pending, Refusal):
             self._showing[asker.key] = pending
-            self._tasks.start(self._see_out(asker, pending), f"xiaozhi: pairing of {asker.address}")
+            self._tasks.start(self._await_pairing(asker, pending), f"xiaozhi: pairing of {asker.address}")
         return pending
 
-    async def _see_out(self, asker: Asker, pending: PendingPairing) -> None:
-        """Until a person typed the code, or it expired."""
+    async def _await_pairing(self, asker: Asker, pending: PendingPairing) -> None:
+        """Wait until a person has typed the code, or it has expired; keep the new token for the device."""
         try:
             outcome = await self._identity.outcome(pending)
             if isinstance(outcome, Refusal):
@@ -116,42 +120,49 @@ class Enrolment:
             del self._showing[asker.key]
 
     async def _enter(self, mac: str, board: str, name: str | None, device_id: str | None) -> str:
-        """Enter the device in the registry, or find it there; the id of its credential."""
-        known = self._device(mac)
-        wanted = None
+        """Return the id of the device's credential. A device without an entry in the registry gets one.
+
+        Raises ConfigError if the device has an entry already, and its name or id is another one.
+        """
+        current = self._device(mac)
+        chosen = None
         if device_id is not None:
-            wanted = self._devices.owner_of(LINK_SCHEME + device_id) or self._devices.get(device_id)
-        if known is None:
+            chosen = self._devices.owner_of(LINK_SCHEME + device_id) or self._devices.get(device_id)
+        if current is None:
             board_id = board if board in board_ids() else VOICE
-            device = wanted or await self._devices.add(name or f"voice-{mac[-5:].replace(':', '')}", board_id, ())
+            default_name = f"voice-{mac[-5:].replace(':', '')}"
+            device = chosen or await self._devices.add(name or default_name, board_id, ())
             await self._devices.add_transport(device.device_id, SCHEME + mac)
-        elif wanted not in (None, known) or name not in (None, known.name):
-            step = f"microclaw -d {known.name} device pair CODE; afterwards it can be renamed or removed"
-            raise ConfigError(f"this device is {known.name} already", next_step=step)
+        elif chosen not in (None, current) or name not in (None, current.name):
+            step = f"microclaw -d {current.name} device pair CODE; afterwards it can be renamed or removed"
+            raise ConfigError(f"this device is {current.name} already", next_step=step)
         return credential_of(mac)
 
     def is_showing(self, asker: Asker) -> bool:
         return asker.key in self._showing
 
     async def is_paired(self, asker: Asker) -> bool:
-        """Return True if this installation was let in, and its token is good or waits for it."""
+        """Return True if this installation was admitted, and has a valid token or a token that waits for it."""
         if asker.key in self._tokens:
             return True
         return asker.key not in self._refused and await self._has_good_token(asker)
 
     async def _has_good_token(self, asker: Asker) -> bool:
+        """Return True if this installation has a current token that was used or made in the last UNUSED_LIFE_MS."""
         credential = credential_of(asker.mac)
         row = await self._clients.get(credential)
-        if row is None or not hmac.compare_digest(row.client, asker.client_digest) or self._device(asker.mac) is None:
+        if row is None or self._device(asker.mac) is None:
+            return False
+        if not hmac.compare_digest(row.client, asker.client_digest):
             return False
         since_ms = self._now_ms() - UNUSED_LIFE_MS
         tokens = await self._identity.table.tokens_of(credential)
         return any(token.state == "current" and (token.used_ms or token.made_ms) >= since_ms for token in tokens)
 
     async def authenticate(self, asker: Asker, authorization: str | None) -> tuple[Device, Identity] | Refusal:
-        """Return the device behind a WebSocket. Raises nothing.
+        """Return the device behind a WebSocket, or the refusal.
 
-        A refused one that is paired shows a code at its next start. Its good token stays good until a person types it.
+        A refused device that is paired shows a code at its next start. Its token stays valid until a person types it.
         """
         answer = await self._identity.credentials.authenticate(None, authorization)
         device = self._device(asker.mac)

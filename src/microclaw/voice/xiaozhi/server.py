@@ -1,6 +1,7 @@
-"""The server that devices of xiaozhi's firmware know: their configuration and activation by HTTP, and their WebSocket.
+"""The server for devices of xiaozhi's firmware: their configuration and activation by HTTP, and their WebSocket.
 
-Without TLS: the firmware takes no certificate of one's own authority. docs/protocols/xiaozhi.md is the contract.
+It has no TLS, because the firmware accepts no certificate of a private authority. docs/protocols/xiaozhi.md is the
+contract.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from aiohttp.typedefs import Handler
 from microclaw.addresses import ip_of
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.codes import WrongTokens
-from microclaw.auth.credentials import Refusal
+from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.bounded_map import BoundedMap
 from microclaw.channels.delivery import ChannelTasks
@@ -55,7 +56,7 @@ _CONNECTIONS: Final = LinkLimits(
 
 @dataclass(frozen=True, slots=True)
 class XiaozhiLimits:
-    """Times in s. `requests_*` are of one address; a device asks every 3 s while it shows a code."""
+    """The limits, times in s. `requests_*` are for one address; a device asks every 3 s while it shows a code."""
 
     body_s: float = 10.0
     hello_s: float = 10.0
@@ -69,7 +70,7 @@ class XiaozhiLimits:
 
 
 class XiaozhiServer:
-    """`async with XiaozhiServer(...).serving(socket)`: inside, devices are let in. Enter it inside of the voice's."""
+    """The server. `async with XiaozhiServer(...).serving(socket)`, inside of the voice service's `serving`."""
 
     def __init__(
         self,
@@ -91,10 +92,12 @@ class XiaozhiServer:
         self._tasks = ChannelTasks()
         self._enrolment = Enrolment(identity, devices, self._tasks, now_ms=now_ms)
         self._counts = ConnectionLimits(limits.connections)
-        self._arriving: list[HttpConnection] = []  # the oldest first
+        # Connections that have not shown who they are, the oldest first.
+        self._arriving: list[HttpConnection] = []
         self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
         self._rates: BoundedMap[str, RateLimit] = BoundedMap(MAX_ADDRESSES)
-        self._live: dict[str, XiaozhiConnection] = {}  # by credential
+        # By credential.
+        self._live: dict[str, XiaozhiConnection] = {}
         self._port = 0
         self._names: frozenset[str] = frozenset()
 
@@ -103,19 +106,23 @@ class XiaozhiServer:
         return len(self._live)
 
     def tools_of(self, device_id: str) -> DeviceTools | None:
-        """The MCP tools of a device that is connected."""
-        return next((live.tools for live in self._live.values() if live.device_id == device_id), None)
+        """Return the MCP tools of a device, or None if it is not connected."""
+        for live in self._live.values():
+            if live.device_id == device_id:
+                return live.tools
+        return None
 
     @asynccontextmanager
     async def serving(self, listening: socket.socket) -> AsyncGenerator[None]:
-        """`listening` is bound already."""
+        """Accept devices on the bound socket `listening` inside the context."""
         self._port = listening.getsockname()[1]
-        self._names = frozenset(name.lower() for name in (await asyncio.to_thread(lan_names)).names) | {"localhost"}
+        host_names = await asyncio.to_thread(lan_names)
+        self._names = frozenset(name.lower() for name in host_names.names) | {"localhost"}
         app = web.Application(middlewares=[self._checked], client_max_size=MAX_BODY_BYTES + 1)
         app.router.add_post(ACTIVATE_PATH, self._activate)
-        for end in ("", "/"):
-            app.router.add_post(OTA_PATH.rstrip("/") + end, self._configure)
-            app.router.add_get(SOCKET_PATH.rstrip("/") + end, self._converse, allow_head=False)
+        for slash in ("", "/"):
+            app.router.add_post(OTA_PATH.rstrip("/") + slash, self._configure)
+            app.router.add_get(SOCKET_PATH.rstrip("/") + slash, self._converse, allow_head=False)
         runner = web.AppRunner(app, shutdown_timeout=self._limits.close_s)
         await runner.setup()
         assert runner.server is not None
@@ -130,7 +137,7 @@ class XiaozhiServer:
                 live.end(WSCloseCode.GOING_AWAY, "the host is stopping")
             await runner.cleanup()
 
-    # Arrivals
+    # Accepting connections
 
     async def _accept(self, listening: socket.socket, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -156,50 +163,47 @@ class XiaozhiServer:
                 peer.close()
                 http.leave()
                 continue
-            self._arriving = [*(one for one in self._arriving if one.is_arriving), http]
+            self._arriving = [connection for connection in self._arriving if connection.is_arriving]
+            self._arriving.append(http)
 
     def _end_oldest(self) -> None:
-        """Of the address with the most that have not shown who they are, so that a flood pushes out itself."""
-        waiting = [one for one in self._arriving if one.is_arriving]
-        if waiting:
-            crowded = Counter(one.address for one in waiting).most_common(1)[0][0]
-            oldest = next(one for one in waiting if one.address == crowded)
-            oldest.leave()  # now: the transport tells of its end later
-            if oldest.transport is not None:
-                oldest.transport.abort()
+        """End the oldest arriving connection of the address with the most of them, so that a flood removes itself."""
+        arriving = [connection for connection in self._arriving if connection.is_arriving]
+        if not arriving:
+            return
+        counts = Counter(connection.address for connection in arriving)
+        crowded_address = counts.most_common(1)[0][0]
+        oldest = next(connection for connection in arriving if connection.address == crowded_address)
+        # The transport reports its end only later.
+        oldest.leave()
+        if oldest.transport is not None:
+            oldest.transport.abort()
 
     @web.middleware
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what no device asks, before its body is read."""
+        """Refuse requests that no device sends, before their body is read; answer the errors of the others."""
         http = _http_of(request)
         http.has_asked = True
         if request.headers.get("Origin") is not None or not self._is_ours(request):
             return plain_answer(403, "forbidden: web pages and foreign names may not call this server")
         if not self._rate(http.address).allows(self._clock_s()):
             return plain_answer(429, "too many requests: wait a minute")
+        # A compressed body could unpack to gigabytes.
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-            return plain_answer(415, "no Content-Encoding is taken: send the body as it is")  # bytes would be gigabytes
+            return plain_answer(415, "no Content-Encoding is supported: send the body as it is")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return plain_answer(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
         try:
             async with asyncio.timeout(self._limits.body_s):
                 await request.read()
         except (TimeoutError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
-            return plain_answer(400, f"the body broke off, cannot be read or took more than {self._limits.body_s:g} s")
+            return plain_answer(400, f"the body is incomplete, invalid or took more than {self._limits.body_s:g} s")
         except web.HTTPException as exc:
             return plain_answer(exc.status, f"the body has more than {MAX_BODY_BYTES:,} bytes")
-        try:
-            return await handler(request)
-        except web.HTTPException as exc:
-            return plain_answer(exc.status, f"{exc.reason}: devices POST to {OTA_PATH}")
-        except ProtocolError as exc:
-            return plain_answer(400, exc.message)
-        except MicroclawError as exc:  # the store
-            _log.warning("xiaozhi: %s was not answered: %s", http.address, exc.message)
-            return plain_answer(503, "the host's log says why")
+        return await _answer_errors(request, handler)
 
     def _is_ours(self, request: web.Request) -> bool:
-        """An IP address, or a name of this machine: no page's name that was rebound to it."""
+        """Return True for an IP address or a name of this machine, not for a page's name that was rebound to it."""
         try:
             host = (request.url.host or "").lower()
         except ValueError:
@@ -207,6 +211,7 @@ class XiaozhiServer:
         return ip_of(host) is not None or host in self._names
 
     def _rate(self, address: str) -> RateLimit:
+        """Return the rate limit of an address, and keep it as the newest."""
         limits = self._limits
         new = RateLimit(limits.requests_a_second, limits.requests_at_once, self._clock_s())
         rate = self._rates.get(address, new)
@@ -216,6 +221,7 @@ class XiaozhiServer:
     # HTTP
 
     async def _configure(self, request: web.Request) -> web.StreamResponse:
+        """Answer a device that starts, with the time, the WebSocket's address, and its token or a code to show."""
         report = xiaozhi.read_report(await request.read())
         welcome = await self._enrolment.start(_asker(request), report.board.type or report.board.name)
         if isinstance(welcome, Refusal):
@@ -226,18 +232,20 @@ class XiaozhiServer:
             activation = {"code": code, "message": f"microclaw\n{code}", "challenge": secrets.token_hex(16)}
         now_ms = self._now_ms()
         offset = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).utcoffset()
+        zone_minutes = 0 if offset is None else int(offset.total_seconds() // 60)
         return _json_answer(
             xiaozhi.configuration(
                 report,
                 url=f"ws://{request.url.host}:{self._port}{SOCKET_PATH}",
                 now_ms=now_ms,
-                zone_minutes=int(offset.total_seconds() // 60) if offset is not None else 0,
+                zone_minutes=zone_minutes,
                 token=welcome.token,
                 activation=activation,
             )
         )
 
     async def _activate(self, request: web.Request) -> web.StreamResponse:
+        """Answer a device that shows a code: 202 while it waits, 200 when it is paired."""
         asker = _asker(request)
         if self._enrolment.is_showing(asker):
             return _json_answer({}, status=202)
@@ -248,16 +256,17 @@ class XiaozhiServer:
     # The WebSocket
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:
+        """Authenticate a device and serve its WebSocket. An earlier connection of the same device ends."""
         asker = _asker(request)
         limits = self._limits
         if self._wrong_tokens.wait_s(asker.address) > 0:
             return plain_answer(429, "too many wrong tokens: wait a minute")
-        found = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
-        if isinstance(found, Refusal):
+        entry = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
+        if isinstance(entry, Refusal):
             self._wrong_tokens.add(asker.address)
-            _log.warning("xiaozhi: the device %s is refused: %s", asker.mac, found.reason)
-            return plain_answer(401, "this token opens nothing here: start the device again, it shows a code then")
-        device, identity = found
+            _log.warning("xiaozhi: the device %s is refused: %s", asker.mac, entry.reason)
+            return plain_answer(401, "this token is not valid: start the device again, it shows a code then")
+        device, identity = entry
         if self._counts.is_full:
             return plain_answer(503, "too many devices are connected")
         answer = web.WebSocketResponse(
@@ -268,10 +277,16 @@ class XiaozhiServer:
         )
         await answer.prepare(request)
         _http_of(request).known()
-        credential = credential_of(asker.mac)
         live = XiaozhiConnection(
             device, secrets.token_hex(8), self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s, now_s=self._clock_s
         )
+        await self._serve(live, answer, credential_of(asker.mac), identity)
+        return answer
+
+    async def _serve(
+        self, live: XiaozhiConnection, answer: web.WebSocketResponse, credential: str, identity: Identity
+    ) -> None:
+        """Serve a connection to its end, as the only one of its credential."""
         older = self._live.get(credential)
         if older is not None:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
@@ -284,12 +299,25 @@ class XiaozhiServer:
         finally:
             if self._live.get(credential) is live:
                 del self._live[credential]
-        return answer
 
     def _revoked(self, device_id: str) -> None:
         live = self._live.get(device_id)
         if live is not None:
             live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
+
+
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Handle a request, and turn its errors into plain answers."""
+    try:
+        return await handler(request)
+    except web.HTTPException as exc:
+        return plain_answer(exc.status, f"{exc.reason}: devices POST to {OTA_PATH}")
+    except ProtocolError as exc:
+        return plain_answer(400, exc.message)
+    except MicroclawError as exc:
+        # The store may fail.
+        _log.warning("xiaozhi: %s was not answered: %s", _http_of(request).address, exc.message)
+        return plain_answer(503, "the host's log has the reason")
 
 
 def _http_of(request: web.Request) -> HttpConnection:
@@ -299,7 +327,7 @@ def _http_of(request: web.Request) -> HttpConnection:
 
 
 def _asker(request: web.Request) -> Asker:
-    """Raises ProtocolError."""
+    """Return the device and the address of a request. Raises ProtocolError if its headers are invalid."""
     mac = xiaozhi.read_mac(request.headers.get("Device-Id"))
     return Asker(mac, xiaozhi.read_client(request.headers.get("Client-Id")), _http_of(request).address)
 

@@ -1,7 +1,7 @@
-"""The MCP tools of devices of xiaozhi's firmware, as tools of the agent while they are connected.
+"""The MCP tools of devices of xiaozhi's firmware, as tools of the agent while the devices are connected.
 
-What a person needs every day has a name and bounds of ours. What a board has beyond that asks first. What the device
-keeps for people (reboot, upgrade) is not listed by it, and left out here as well.
+Everyday tools have names and limits of this host. A board's other tools ask for approval. Tools that the device keeps
+for people (reboot, upgrade) are not in its list, and are left out here as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _ARGUMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 ToolsOf: TypeAlias = Callable[[str], DeviceTools | None]
-"""The tools of the device with this id, if it is connected."""
+"""Return the tools of the device with this id, or None if it is not connected."""
 _Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="Percent.")]
 
 
@@ -47,36 +47,47 @@ _STATUS: Final = "self.get_device_status"
 
 
 def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]:
-    """Those of the devices that are connected now."""
-    here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
-    everyday = {own: _setting(devices, tools_of, own, *row) for own, row in _SETTINGS.items()}
-    everyday[_STATUS] = _status(devices, tools_of)
-    by_name: dict[str, Tool[Any]] = {}
-    for device, tools in here:
-        for listed in tools.listed:
+    """Return the tools of the devices that are connected now."""
+    everyday_tools = {_STATUS: _status_tool(devices, tools_of)}
+    for own_name, (setting, kind) in _SETTINGS.items():
+        everyday_tools[own_name] = _setting_tool(devices, tools_of, own_name, setting, kind)
+    tools_by_name: dict[str, Tool[Any]] = {}
+    for device in devices.list():
+        device_tools = tools_of(device.device_id)
+        if device_tools is None:
+            continue
+        for listed in device_tools.listed:
             if listed.name not in NOT_OFFERED and _has_usable_names(listed):
-                tool = everyday.get(listed.name) or _own_tool(device, tools, listed)
-                by_name[tool.name] = tool
-    return tuple(by_name.values())
+                tool = everyday_tools.get(listed.name) or _board_tool(device, device_tools, listed)
+                tools_by_name[tool.name] = tool
+    return tuple(tools_by_name.values())
 
 
-def _setting(devices: Registry, tools_of: ToolsOf, own: str, setting: str, kind: Any) -> Tool[Any]:
+def _setting_tool(devices: Registry, tools_of: ToolsOf, own_name: str, setting: str, kind: Any) -> Tool[Any]:
+    """Return the tool for a setting. `own_name` is the firmware's name of it, `kind` the type of its value."""
     words = f"set the {setting} of {{device}} to {{{setting}}}"
     parameters = msgspec.defstruct("SettingParameters", [(setting, kind)], bases=(OnDevice,), kw_only=True)
 
-    async def run(device: Device, asked: OnDevice, _: ToolContext) -> ToolOutput:
-        values = {setting: getattr(asked, setting)}
-        await _call(tools_of, device, own, values)
-        told = words.format(device=device.name, **values)
-        return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told}"),))
+    async def run(device: Device, request: OnDevice, _: ToolContext) -> ToolOutput:
+        values = {setting: getattr(request, setting)}
+        await _call(tools_of, device, own_name, values)
+        action = words.format(device=device.name, **values)
+        return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {action}"),))
 
-    act = (Permission.ACT, Effect.IDEMPOTENT)
-    name = f"voice-{setting}"
-    about = f"Set the {setting} of a voice device."
-    return device_tool(devices, name, about, parameters, run, *act, words=words, is_spoken_to=True)
+    return device_tool(
+        devices,
+        f"voice-{setting}",
+        f"Set the {setting} of a voice device.",
+        parameters,
+        run,
+        Permission.ACT,
+        Effect.IDEMPOTENT,
+        words=words,
+        is_spoken_to=True,
+    )
 
 
-def _status(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
+def _status_tool(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
     async def run(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
         text = await _call(tools_of, device, _STATUS, {})
         evidence = Evidence("reported", f"told by {device.name}")
@@ -86,29 +97,30 @@ def _status(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
     return device_tool(devices, "voice-status", about, OnDevice, run, is_spoken_to=True)
 
 
-async def _call(tools_of: ToolsOf, device: Device, own: str, values: dict[str, Any]) -> str:
+async def _call(tools_of: ToolsOf, device: Device, own_name: str, values: dict[str, Any]) -> str:
+    """Call a tool of a device by the firmware's name. Raises DeviceUnreachable if the device does not have it now."""
     tools = tools_of(device.device_id)
-    if tools is None or all(tool.name != own for tool in tools.listed):
+    if tools is None or all(tool.name != own_name for tool in tools.listed):
         raise not_connected(device)
-    return await tools.call(own, values)
+    return await tools.call(own_name, values)
 
 
-def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[Any]:
-    """A tool that only this board has. Its words are the device's: they are not shown to a model.
+def _board_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[Any]:
+    """Return a tool that only this board has. Its description is the device's, so no model sees it.
 
-    Its title ("lamp turn on kitchen") is what a person is asked, also aloud: no sign between the words is heard.
+    The question to the person, which may be spoken, has its title ("lamp turn on kitchen"): words without signs.
     """
 
-    async def run(asked: Parameters, _: ToolContext) -> ToolOutput:
-        given = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
-        text = await tools.call(listed.name, given)
+    async def run(request: Parameters, _: ToolContext) -> ToolOutput:
+        arguments = {name: value for name, value in msgspec.structs.asdict(request).items() if value is not None}
+        text = await tools.call(listed.name, arguments)
         fields = {"success": True, "device": device.name, "result": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
-    own = listed.name.removeprefix("self.")
-    words = " ".join(_WORD.findall(own))[:MAX_NAME_CHARS] or "a tool of its own"
+    own_name = listed.name.removeprefix("self.")
+    words = " ".join(_WORD.findall(own_name))[:MAX_NAME_CHARS] or "a tool of its own"
     return Tool(
-        f"voice_{device.name}_{_NOT_IN_A_NAME.sub('_', own)}"[:MAX_NAME_CHARS],
+        f"voice_{device.name}_{_NOT_IN_A_NAME.sub('_', own_name)}"[:MAX_NAME_CHARS],
         f"A tool of the voice device {device.name} itself.",
         _parameters(listed),
         Permission.RISKY,
@@ -120,19 +132,24 @@ def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[An
 
 
 def _has_usable_names(listed: ListedTool) -> bool:
+    """Return True if all arguments can be fields of a class."""
     return all(_ARGUMENT.fullmatch(name) and not iskeyword(name) for name in listed.input_schema.properties)
 
 
 def _parameters(listed: ListedTool) -> type[msgspec.Struct]:
+    """Return a class with the tool's arguments. An argument that is not required may be None."""
     schema = listed.input_schema
-    fields: list[Any] = [
-        (name, _kind(one)) if name in schema.required else (name, _kind(one) | None, None)
-        for name, one in schema.properties.items()
-    ]
+    fields: list[Any] = []
+    for name, argument in schema.properties.items():
+        kind = _argument_type(argument)
+        if name in schema.required:
+            fields.append((name, kind))
+        else:
+            fields.append((name, kind | None, None))
     return msgspec.defstruct("BoardParameters", fields, bases=(Parameters,), kw_only=True)
 
 
-def _kind(argument: Argument) -> Any:
+def _argument_type(argument: Argument) -> Any:
     if argument.type == "integer":
         return Annotated[int, Meta(ge=argument.minimum, le=argument.maximum)]
     if argument.type == "string":
