@@ -117,7 +117,7 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
 
 
 def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
-    """Collect output until the process ends, prints `stop_at` or reaches the deadline (perf_counter); kill its children."""
+    """Collect output until the process ends, prints `stop_at` or reaches the deadline (perf_counter); kill children."""
     pipe = confined.process.stdout
     assert pipe is not None
     with pipe:
