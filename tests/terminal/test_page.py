@@ -116,8 +116,8 @@ def test_a_question_shows_what_would_happen_and_how_it_ended() -> None:
         "approve  undo on virtual-1",
         "         stops blink",
         "         pin 2 goes low",
-        "approve  nobody decided in time: it is not done",
-        "approve  nobody answered: it is not done",
+        "approve  no decision in time: it is not done",
+        "approve  no answer: it is not done",
         "approve  withdrawn by ada",
     ]
 

@@ -1,6 +1,6 @@
-"""A host's home as a plain tar, streamed in constant memory: what it says of itself, then `home/...`. No encryption.
+"""A host's home as a plain tar, streamed in constant memory: its list of contents, then `home/...`. No encryption.
 
-It writes nothing but a copy of the store and second names of the files, in a folder of the home.
+It writes only a copy of the store and second names of the files, in a folder of the home.
 """
 
 from __future__ import annotations
@@ -30,20 +30,24 @@ from microclaw.store.sqlite_file import ERRORS, connect
 from microclaw.text import count_text
 
 FORMAT: Final = 1
-NAME: Final = "microclaw-backup.json"  # the first member
-HOME: Final = "home"  # the folder of the archive that everything else is in
+# The first member of the archive; all others are in the folder HOME.
+NAME: Final = "microclaw-backup.json"
+HOME: Final = "home"
 STORE: Final = "microclaw.db"
 IDENTITY: Final = "identity"
-WORK: Final = "backup.new"  # in the home
+# A folder in the home.
+WORK: Final = "backup.new"
 BLOCK: Final = tarfile.BLOCKSIZE
 MAX_FILES: Final = 100_000
 MAX_DEPTH: Final = 32
 MAX_NAME_BYTES: Final = 255
 MAX_PATH_BYTES: Final = 1024
-MAX_FILE_BYTES: Final = 8 << 30  # what a tar header holds without extensions
+# The most that a tar header can hold without extensions.
+MAX_FILE_BYTES: Final = 8 << 30
 READ_BYTES: Final = 1 << 20
 NAMED_LEFT_OUT: Final = 20
-# Of a running host or its past: made again, or of no use elsewhere. Whisper's models can be fetched again.
+# Files of a running host or its past, which it makes again or which are useless elsewhere. Whisper's models can be
+# fetched again.
 _NOT_KEPT: Final = re.compile(
     r"(microclaw\.db.*|control\.(sock|mcp)|backup\.new|[^/]*\.lock|[^/]*\.log(\.[0-9]+)?|voice/whisper)(/.*)?"
     r"|(.*/)?\.[^/]+\.[0-9a-f]{8}\.new",
@@ -64,10 +68,11 @@ _COUNTED: Final = {
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """`host` is the SHA-256 of the authority's certificate that devices trust, None where there never was one.
+    """The list of contents of a backup.
 
-    `changing_tokens`: devices with a token, which the host changes after a day. `files` and `bytes` are those that
-    follow. `left_out`: files of the home that a backup cannot hold.
+    `host` is the SHA-256 of the authority's certificate that devices trust, None if there never was one.
+    `changing_tokens` counts devices with a token, which the host changes after a day. `files` and `bytes` count the
+    files that follow; `left_out` are files of the home that a backup cannot hold.
     """
 
     format: int = FORMAT
@@ -92,7 +97,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HomeFile(NamedTuple):
-    """`name` in the archive, with / between its parts; `path` is where it is read."""
+    """A file of the home: its `name` in the archive, with / between its parts, and the `path` from which it is read."""
 
     name: str
     path: Path
@@ -101,9 +106,10 @@ class HomeFile(NamedTuple):
 
 @contextmanager
 def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
-    """The contents of the home, and the archive's bytes. `without` is a folder to leave out where it is in the home.
+    """Give the list of contents of the home, and the archive's bytes. `without` is a folder in the home to leave out.
 
-    One at a time: the caller holds the store's lock, or is its host. Blocking. StoreError; ConfigError without a store.
+    One at a time: the caller holds the store's lock, or is its host. Blocking. Raises StoreError; ConfigError without a
+    store.
     """
     store = home / STORE
     if not store.is_file():
@@ -112,11 +118,13 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
     folder = home / WORK
     audit = home / AUDIT
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a backup that a power cut ended
+        # A power cut may have ended another backup.
+        shutil.rmtree(folder, ignore_errors=True)
         make_private_folder(folder)
         copy = folder / STORE
         counts = _copy_store(store, copy)
-        with _reading(home), locked(audit) if audit.is_dir() else nullcontext():  # lines and head as of one moment
+        # The lines and the heads of the security log must be of the same moment.
+        with _reading(home), locked(audit) if audit.is_dir() else nullcontext():
             held, left_out = _hold(home, folder, without)
         files = [HomeFile(STORE, copy, copy.stat().st_size), *held]
         contents = Contents(
@@ -132,8 +140,10 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
 
 
 def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
-    """A whole copy, also while a host writes, and checked: a damaged store must not take the place of good backups.
-    What the list of contents says of it."""
+    """Copy the whole store, also while a host writes, and check it. Return its part of the list of contents.
+
+    Raises StoreError for a damaged store, which must not take the place of good backups.
+    """
     try:
         with closing(sqlite3.connect(copy)) as target:
             with closing(connect(store, read_only=True)) as source:
@@ -141,7 +151,7 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
             (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
             if verdict == "ok":
                 version = scalar(target, "PRAGMA user_version")
-                counts = {name: scalar(target, f"SELECT count(*) FROM {of}") for name, of in _COUNTED.items()}  # noqa: S608
+                counts = {name: scalar(target, f"SELECT count(*) FROM {rows}") for name, rows in _COUNTED.items()}  # noqa: S608
                 return {"store_version": version, "host": pinned_authority(target), **counts}
     except (*ERRORS, OSError) as exc:
         step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
@@ -151,86 +161,96 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
 
 
 def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
-    """The archive, padded so that it fills the last chunk of its encryption: a shorter one is cut off."""
+    """Yield the archive's bytes, padded to fill the last chunk of its encryption: a shorter one is cut off.
+
+    Raises StoreError if a file cannot be read or becomes shorter; bytes added since it was listed are left out.
+    """
     text = msgspec.json.encode(contents)
     head = _header(NAME, len(text), mtime=contents.made_ms // 1000) + text + bytes(-len(text) % BLOCK)
     yield head
-    written = len(head)
+    written_bytes = len(head)
     for name, path, size_bytes in files:
-        with _reading(path), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
-            # what was added since it was listed is not in it
-            found = os.fstat(opened.fileno())
-            left = size_bytes
-            mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
-            head = _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(found.st_mtime)), mode=mode)
+        with _reading(path), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            status = os.fstat(file.fileno())
+            remaining_bytes = size_bytes
+            mode = 0o700 if status.st_mode & stat.S_IXUSR else 0o600
+            head = _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(status.st_mtime)), mode=mode)
             yield head
-            while data := opened.read(min(left, READ_BYTES)):
-                left -= len(data)
+            while data := file.read(min(remaining_bytes, READ_BYTES)):
+                remaining_bytes -= len(data)
                 yield data
-        if left:
+        if remaining_bytes:
             raise StoreError(f"{name} of the home became shorter while it was read", next_step="do it again")
-        yield (padding := bytes(-size_bytes % BLOCK))
-        written += len(head) + size_bytes + len(padding)
-    yield bytes(2 * BLOCK + -(written + 2 * BLOCK) % CHUNK_BYTES)
+        padding = bytes(-size_bytes % BLOCK)
+        yield padding
+        written_bytes += len(head) + size_bytes + len(padding)
+    yield bytes(2 * BLOCK + -(written_bytes + 2 * BLOCK) % CHUNK_BYTES)
 
 
 def is_kept(name: str) -> bool:
-    """True if a backup keeps a path of the home, the store left aside."""
+    """Return True if a backup keeps a path of the home; the store is a case of its own."""
     return not _NOT_KEPT.fullmatch(name)
 
 
 def is_odd(name: str) -> bool:
-    """True if a relative path is not one that every machine can have, or leads out of its folder."""
+    """Return True for a relative path that not every machine can have, or that leads out of its folder."""
     parts = name.split("/")
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         return True
-    too_long = max(sizes) > MAX_NAME_BYTES or sum(sizes) + len(parts) > MAX_PATH_BYTES or len(parts) > MAX_DEPTH
-    return too_long or _ODD.search(name) is not None or not {"", ".", ".."}.isdisjoint(parts)
+    if max(sizes) > MAX_NAME_BYTES or len(parts) > MAX_DEPTH:
+        return True
+    if sum(sizes) + len(parts) > MAX_PATH_BYTES:
+        return True
+    return _ODD.search(name) is not None or not {"", ".", ".."}.isdisjoint(parts)
 
 
 def _hold(home: Path, folder: Path, without: Path | None) -> tuple[list[HomeFile], tuple[str, ...]]:
-    """The files that a backup keeps, besides the store, and the names of those that it cannot hold. OSError.
+    """Return the files that a backup keeps, besides the store, and the names of files that it cannot hold.
 
-    Each gets a second name in `folder` (a copy, where the disk has no hard links): the list of contents comes first in
-    the archive, so that what a running host replaces, removes or makes longer from now on must not change it.
+    Each gets a second name in `folder` (or a copy, if the disk has no hard links): the list of contents comes first in
+    the archive, so it must not change if a running host replaces, removes or extends a file later. Raises OSError.
     """
     files = list[HomeFile]()
-    odd = list[str]()
-    waiting = [home]
-    while waiting and len(files) <= MAX_FILES:
-        at = waiting.pop()
-        for path in at.iterdir() if at.is_dir() else ():
+    odd_names = list[str]()
+    folders = [home]
+    while folders and len(files) <= MAX_FILES:
+        current = folders.pop()
+        for path in current.iterdir() if current.is_dir() else ():
             name = path.relative_to(home).as_posix()
             if not is_kept(name) or path == without:
                 continue
-            with suppress(FileNotFoundError):  # removed since it was listed
-                found = path.lstat()
-                if is_odd(name) or stat.S_ISLNK(found.st_mode) or found.st_size >= MAX_FILE_BYTES:
-                    odd.append(name)
-                elif stat.S_ISDIR(found.st_mode):
-                    waiting.append(path)
-                elif stat.S_ISREG(found.st_mode):
-                    held = folder / str(len(files))
-                    try:
-                        os.link(path, held, follow_symlinks=False)
-                    except OSError:
-                        shutil.copy2(path, held, follow_symlinks=False)
-                    files.append(HomeFile(name, held, min(held.lstat().st_size, MAX_FILE_BYTES - 1)))
+            # A file may have been removed since it was listed.
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                if is_odd(name) or stat.S_ISLNK(status.st_mode) or status.st_size >= MAX_FILE_BYTES:
+                    odd_names.append(name)
+                elif stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+                elif stat.S_ISREG(status.st_mode):
+                    files.append(_hold_file(name, path, folder / str(len(files))))
     if len(files) > MAX_FILES:
         text = f"{home} has more than {MAX_FILES:,} files"
-        raise StoreError(text, next_step="move what is not the host's out of it")
-    shown = [ascii(name)[1:-1] for name in sorted(odd)[:NAMED_LEFT_OUT]]
-    if len(odd) > NAMED_LEFT_OUT:
-        more = [f"and {len(odd) - NAMED_LEFT_OUT} more"]
-    else:
-        more = []
-    return files, (*shown, *more)
+        raise StoreError(text, next_step="move files that are not the host's out of it")
+    shown = [ascii(name)[1:-1] for name in sorted(odd_names)[:NAMED_LEFT_OUT]]
+    if len(odd_names) > NAMED_LEFT_OUT:
+        shown.append(f"and {len(odd_names) - NAMED_LEFT_OUT} more")
+    return files, tuple(shown)
+
+
+def _hold_file(name: str, path: Path, held: Path) -> HomeFile:
+    """Give a file the second name `held`, or copy it."""
+    try:
+        os.link(path, held, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(path, held, follow_symlinks=False)
+    return HomeFile(name, held, min(held.lstat().st_size, MAX_FILE_BYTES - 1))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """Raise StoreError for an OSError in the block."""
     try:
         yield
     except OSError as exc:

@@ -1,7 +1,7 @@
-"""A backup becomes a home: unpacked beside it, checked whole, then put in its place in one step. It starts no host.
+"""Restores a backup: unpacks it beside the home, checks all of it, and puts it in place in one step. Starts no host.
 
-Who has a public key can make a file that its owner opens, so that an archive is a stranger's until it is read: it has
-plain files below `home/` and nothing else. A power cut at any moment leaves the old home or the new one, whole.
+Anybody with a public key can make a file that its owner opens, so an archive is not trusted: it may have only plain
+files below `home/`. A power cut at any moment leaves the complete old home or the complete new one.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
 from microclaw.store.sqlite_file import ERRORS, open_store, take_lock
 
-MAX_HEADERS_BYTES: Final = 64 * 1024  # that are read for one file of the archive, or for the list of contents
-_OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
-_AT_FDCWD: Final = -100  # <fcntl.h>
-_EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>
+# For the headers of one file of the archive, or for its list of contents.
+MAX_HEADERS_BYTES: Final = 64 * 1024
+_HOME_FILES: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
+# From <fcntl.h>.
+_AT_FDCWD: Final = -100
+# RENAME_EXCHANGE of <linux/fs.h>.
+_EXCHANGE: Final = 2
 
 
 class Restored(Struct, frozen=True):
-    """`old_home`: where the home that was there is now. `unanswered`: messages that were just being answered."""
+    """A restored home. `old_home` is the new path of the old home; `unanswered` counts messages without an answer."""
 
     contents: Contents
     home: Path
@@ -52,102 +55,125 @@ class Restored(Struct, frozen=True):
 
 
 def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
-    """The contents at the beginning of an archive, and the archive with them. As `read_archive`."""
+    """Return the list of contents of an archive, and the bytes of all of the archive. Raises as `read_archive`."""
     stream = iter(chunks)
     head = b""
-    while len(head) < 2 * MAX_HEADERS_BYTES and (data := next(stream, b"")):
+    for data in stream:
         head += data
-    return _begun(_Plain(iter([head])))[1], itertools.chain([head], stream)
+        if not data or len(head) >= 2 * MAX_HEADERS_BYTES:
+            break
+    _, contents = _read_contents(_LimitedStream(iter([head])))
+    return contents, itertools.chain([head], stream)
 
 
 def read_archive(chunks: Iterable[bytes], folder: Path | None = None) -> tuple[Contents, list[tuple[str, int]]]:
-    """All of an archive: what it says of itself, and its files' names and sizes. They are written into `folder`, empty,
-    for its owner alone, and are on the disk when this returns. NotABackup, BackupNewer, BackupDamaged, OSError.
+    """Read all of an archive. Return its list of contents, and the names and sizes (bytes) of its files.
+
+    The files are written into `folder`, which is empty, readable by the owner only, and are on the disk when this
+    returns. Raises NotABackup, BackupNewer, BackupDamaged, OSError.
     """
-    plain = _Plain(iter(chunks))
-    found = list[tuple[str, int]]()
-    tar, contents = _begun(plain)
+    stream = _LimitedStream(iter(chunks))
+    files = list[tuple[str, int]]()
+    tar, contents = _read_contents(stream)
     if folder is not None and contents.bytes > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, f"it needs {contents.bytes / 1e6:,.1f} MB")
-    left = contents.bytes
+    remaining_bytes = contents.bytes
     try:
         while (info := tar.next()) is not None:
-            name = _checked(info)
-            left -= info.size
-            found.append((name, info.size))
-            if left < 0 or len(found) > contents.files:
+            name = _check_name(info)
+            remaining_bytes -= info.size
+            files.append((name, info.size))
+            if remaining_bytes < 0 or len(files) > contents.files:
                 raise BackupDamaged(f"it holds more than it says: {contents.text()}")
             source = tar.extractfile(info)
-            assert source is not None  # of a plain file
-            plain.allowed += info.size
-            _write(None if folder is None else folder / name, source, info)
-            plain.allowed = MAX_HEADERS_BYTES
+            # Only a file of another kind has none, and `_check_name` refuses it.
+            assert source is not None
+            stream.allowed += info.size
+            if folder is None:
+                _skip(source)
+            else:
+                _write(folder / name, source, info)
+            stream.allowed = MAX_HEADERS_BYTES
     except (tarfile.TarError, ValueError) as exc:
         raise BackupDamaged("its archive is broken or ends too early") from exc
-    for _ in plain.chunks:  # only then is the file known to be whole
+    # Only the last chunk proves that the file is whole.
+    for _ in stream.chunks:
         pass
-    if left or len(found) != contents.files or STORE not in dict(found):
+    if remaining_bytes or len(files) != contents.files or STORE not in dict(files):
         raise BackupDamaged(f"it holds less than it says, or a file twice: {contents.text()}")
     if folder is not None:
-        for place in (*filter(Path.is_dir, folder.rglob("*")), folder):
-            sync_folder(place)
-    return contents, found
+        for path in (*filter(Path.is_dir, folder.rglob("*")), folder):
+            sync_folder(path)
+    return contents, files
 
 
 def restore_home(chunks: Iterable[bytes], home: Path, *, replace: bool) -> Restored:
-    """Blocking. ConfigError for a home that is not empty, unless `replace`; StoreOwned while its host runs; BackupError
-    and StoreError. All of them leave the home as it was.
+    """Restore a home from an archive's bytes. Blocking. Every error leaves the home as it was.
+
+    Raises ConfigError for a home that is not empty, unless `replace`; StoreOwned while its host runs; BackupError and
+    StoreError.
     """
-    home = home.resolve()  # a link to it stays, and points at the new one
+    # A symbolic link to the home stays, and points at the new one.
+    home = home.resolve()
     check_home(home, replace=replace)
     folder = home.with_name(f".{home.name}.restoring")
     make_private_folder(folder)
     with ExitStack() as stack:
         stack.callback(_remove_empty, folder)
         stack.enter_context(locked(folder))
-        check_home(home, replace=replace)  # another restore may just have ended
-        is_there = _has_files(home)
-        if is_there:
+        # Another restore may have ended while this one waited for the lock.
+        check_home(home, replace=replace)
+        is_used = _has_files(home)
+        if is_used:
             stack.enter_context(take_lock(home / STORE))
         ready = folder / "ready"
-        if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
-            _keep(ready, home)
-        contents, unanswered = _unpacked(chunks, ready)
-        old = None
-        try:
-            if not is_there or not _exchange(ready, home):
-                if is_there:
-                    old = _keep(home, home)
-                else:
-                    old = None
-                ready.rename(home)  # nothing is there, or an empty folder; one that is not empty any more stays
-        except OSError as exc:
-            text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
-            step = "does something use it, or did a host start in it? Then do it again"
-            raise StoreError(text, next_step=step) from exc
-        sync_folder(home.parent)
-        if ready.is_dir():  # exchanged
-            old = _keep(ready, home)
-        return Restored(contents, home, old, unanswered)
+        # A whole home of an earlier restore, the old one or a backup's, is never deleted.
+        if ready.is_dir():
+            _set_aside(ready, home)
+        contents, unanswered = _unpack(chunks, ready)
+        old_home = _put_in_place(ready, home, is_used=is_used)
+        return Restored(contents, home, old_home, unanswered)
+
+
+def _put_in_place(ready: Path, home: Path, *, is_used: bool) -> Path | None:
+    """Replace the home by the folder `ready`. Return the new path of the old home, or None if there was none."""
+    old_home = None
+    try:
+        if not is_used or not _exchange(ready, home):
+            if is_used:
+                old_home = _set_aside(home, home)
+            # This fails if files came into the folder meanwhile, so none is lost.
+            ready.rename(home)
+    except OSError as exc:
+        text = f"{home} cannot be replaced: {exc.strerror}; the restored home is in {ready}"
+        step = "does something use it, or did a host start in it? Then do it again"
+        raise StoreError(text, next_step=step) from exc
+    sync_folder(home.parent)
+    # After an exchange the old home has the name of the new one.
+    if ready.is_dir():
+        old_home = _set_aside(ready, home)
+    return old_home
 
 
 def check_home(home: Path, *, replace: bool) -> None:
-    """ConfigError where nothing may be restored to. To be asked before a password is."""
+    """Raise ConfigError if nothing may be restored to this path. Called before a password is asked for, too."""
     if (home.exists() and not home.is_dir()) or os.path.ismount(home):
-        raise ConfigError(
-            f"{home} is no folder that can be replaced", next_step="give --home a folder in it, or another"
-        )
-    if _has_files(home) and not any((home / name).exists() for name in _OF_A_HOME):
-        text = f"{home} is not empty, and is no home of microclaw"
+        text = f"{home} is not a folder that can be replaced"
+        raise ConfigError(text, next_step="give --home a folder in it, or another")
+    if not _has_files(home):
+        return
+    if not any((home / name).exists() for name in _HOME_FILES):
+        text = f"{home} is not empty, and is not a home of microclaw"
         raise ConfigError(text, next_step="give --home an empty folder, or one that does not exist")
-    if _has_files(home) and not replace:
+    if not replace:
         text = f"{home} is not empty"
         raise ConfigError(text, next_step="give --home an empty one, or --replace: the old one is kept beside it")
 
 
-class _Plain:
-    """An archive's bytes for tarfile, which reads no more of them than is `allowed`: a long header, or a chain of them,
-    or a map of a sparse file would fill the memory.
+class _LimitedStream:
+    """An archive's bytes for tarfile, which may read only `allowed` bytes more.
+
+    Without a limit a long header, a chain of headers, or the map of a sparse file would fill the memory.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -156,18 +182,25 @@ class _Plain:
         self._buffer = b""
 
     def read(self, size_bytes: int) -> bytes:
-        while len(self._buffer) < size_bytes and (data := next(self.chunks, None)) is not None:
+        while len(self._buffer) < size_bytes:
+            data = next(self.chunks, None)
+            if data is None:
+                break
             self._buffer += data
-        taken = self._buffer[:size_bytes]
+        result = self._buffer[:size_bytes]
         self._buffer = self._buffer[size_bytes:]
-        self.allowed -= len(taken)
+        self.allowed -= len(result)
         if self.allowed < 0:
             raise tarfile.ReadError("it has a header that is too long")
-        return taken
+        return result
 
 
-def _begun(plain: _Plain) -> tuple[tarfile.TarFile, Contents]:
-    """The archive behind its first file, and what that says."""
+def _read_contents(plain: _LimitedStream) -> tuple[tarfile.TarFile, Contents]:
+    """Read the first file of an archive. Return the archive after it, and the list of contents.
+
+    Raises NotABackup, BackupNewer, BackupDamaged, BackupError for a backup that is too old.
+    """
+    data = b""
     try:
         stream: Any = plain
         tar = tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="strict")  # noqa: SIM115 - no file
@@ -176,44 +209,50 @@ def _begun(plain: _Plain) -> tuple[tarfile.TarFile, Contents]:
         plain.allowed = 2 * MAX_HEADERS_BYTES
         if source:
             data = source.read()
-        else:
-            data = b""
     except (tarfile.TarError, ValueError):
         data = b""
     if not data:
-        raise NotABackup("the file is encrypted, and what is in it is no backup of microclaw")
+        raise NotABackup("the file is encrypted, but is not a backup of microclaw")
     try:
-        found = msgspec.json.decode(data, type=dict[str, Any])
-        if found.get("format") != FORMAT:
-            raise BackupNewer(f"the backup has format {found.get('format')!s:.20}, this microclaw knows {FORMAT}")
-        contents = msgspec.convert(found, Contents)
+        document = msgspec.json.decode(data, type=dict[str, Any])
+        if document.get("format") != FORMAT:
+            raise BackupNewer(f"the backup has format {document.get('format')!s:.20}, this microclaw knows {FORMAT}")
+        contents = msgspec.convert(document, Contents)
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
-    if contents.store_version > VERSION:
-        known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
-        raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
-    if contents.store_version < BASE:
-        known = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
-        step = "restore a newer backup: microclaw backup --help"
-        raise BackupError(f"the backup is too old: {known}", next_step=step)
+    _check_version(contents)
     return tar, contents
 
 
-def _checked(info: tarfile.TarInfo) -> str:
-    """The name in the home of a file that a backup may hold."""
+def _check_version(contents: Contents) -> None:
+    """Raise BackupNewer or BackupError if this microclaw cannot open the backup's store."""
+    if contents.store_version > VERSION:
+        text = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
+        raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {text}")
+    if contents.store_version < BASE:
+        text = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
+        step = "restore a newer backup: microclaw backup --help"
+        raise BackupError(f"the backup is too old: {text}", next_step=step)
+
+
+def _check_name(info: tarfile.TarInfo) -> str:
+    """Return the name in the home of a file. Raises BackupDamaged if a backup may not hold it."""
     name = info.name.removeprefix(f"{HOME}/")
-    is_ours = name != info.name and not is_odd(name) and (name == STORE or is_kept(name))
-    if not is_ours or info.type != tarfile.REGTYPE or info.size < 0 or not info.pax_headers.keys() <= {"path"}:
+    is_in_home = name != info.name and not is_odd(name)
+    is_expected = is_in_home and (name == STORE or is_kept(name))
+    is_plain = info.type == tarfile.REGTYPE and info.size >= 0 and info.pax_headers.keys() <= {"path"}
+    if not is_expected or not is_plain:
         raise BackupDamaged(f"it holds {info.name[:80]!r} of a name or kind that no backup has")
     return name
 
 
-def _write(path: Path | None, source: IO[bytes], info: tarfile.TarInfo) -> None:
-    """None reads it only."""
-    if path is None:
-        while source.read(1 << 16):
-            pass
-        return
+def _skip(source: IO[bytes]) -> None:
+    while source.read(1 << 16):
+        pass
+
+
+def _write(path: Path, source: IO[bytes], info: tarfile.TarInfo) -> None:
+    """Write a file of the archive to the disk. Raises BackupDamaged if it exists already."""
     mode = 0o700 if info.mode & 0o100 else 0o600
     mtime = max(0, min(int(info.mtime), 1 << 33))
     try:
@@ -228,11 +267,12 @@ def _write(path: Path | None, source: IO[bytes], info: tarfile.TarInfo) -> None:
         os.fsync(fd)
 
 
-def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
-    """Put a whole, checked home at `ready`, and count the messages that get no answer."""
+def _unpack(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
+    """Put a whole, checked home at `ready`. Return its contents and the number of messages without an answer."""
     folder = ready.with_name("unpacking")
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a restore that a power cut ended
+        # A power cut may have ended another restore.
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         contents, _ = read_archive(chunks, folder)
         unanswered = _settle(folder, contents)
@@ -243,18 +283,22 @@ def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
         text = f"the backup cannot be unpacked beside the home, in {ready.parent.parent}: {exc.strerror or exc}"
         raise StoreError(text, next_step="check that folder's owner and free space") from exc
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # it is not there any more when all went well
+        # After a success it has been renamed.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settle(folder: Path, contents: Contents) -> int:
-    """Check the store and the identity, and end what a store from a backup does not know: links, sessions, codes and
-    open turns since. How many messages get no answer."""
+    """Check the store and the identity. Return the number of messages that get no answer.
+
+    Ends everything that may have changed since the backup: links, sign-ins, codes and open turns.
+    """
     try:
         with closing(open_store(folder / STORE)) as store:
             host = pinned_authority(store)
             store.execute("BEGIN IMMEDIATE")
             renew_all(store, secrets.token_bytes)
-            store.execute("DELETE FROM sign_ins")  # one that ended since must not be alive again
+            # A session that was ended after the backup must not become valid again.
+            store.execute("DELETE FROM sign_ins")
             end_codes(store)
             unanswered = end_unanswered(store)
             store.execute("COMMIT")
@@ -274,25 +318,27 @@ def _has_files(home: Path) -> bool:
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # something is left in it
+    # A folder with files in it stays.
+    with suppress(OSError):
         folder.rmdir()
 
 
-def _keep(old: Path, home: Path) -> Path:
-    """Give an old home a name of its own beside the new one."""
-    place = home.with_name(f"{home.name}.before-{datetime.now():%Y%m%d-%H%M%S-%f}")
-    old.rename(place)
+def _set_aside(old: Path, home: Path) -> Path:
+    """Give an old home a name of its own beside the new one, and return that path."""
+    path = home.with_name(f"{home.name}.before-{datetime.now():%Y%m%d-%H%M%S-%f}")
+    old.rename(path)
     sync_folder(home.parent)
-    return place
+    return path
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; False where this system cannot."""
-    with suppress(AttributeError):  # another system than Linux, or an old C library
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step. Return False if this system cannot."""
+    # A system other than Linux, or an old C library, does not have the function.
+    with suppress(AttributeError):
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0:
+        if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _EXCHANGE) == 0:
             return True
         number = ctypes.get_errno()
         if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-            raise OSError(number, os.strerror(number), str(other))
+            raise OSError(number, os.strerror(number), str(second))
     return False

@@ -1,6 +1,6 @@
-"""The host's own backups: one when it is due, the newest few kept, and how that stands. It starts no task.
+"""The host's scheduled backups: makes one when it is due, keeps the newest few, reports their state. Starts no task.
 
-A folder may be several hosts': a file's name begins with the host's authority, and only own files are removed.
+Several hosts may share a folder: a file's name begins with the host's authority, and only own files are removed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _AT: Final = "%Y%m%dT%H%M%SZ.age"
 
 
 class ScheduledBackups:
-    """`run_due` is for a supervised task; `reading` is what makes the archive, for the API too."""
+    """The scheduled backups of a home. A supervised task calls `run_due`; the API reads an archive with `reading`."""
 
     def __init__(
         self, home: Path, settings: BackupSettings | None, *, record: Record, now_ms: Callable[[], int]
@@ -38,31 +38,36 @@ class ScheduledBackups:
         self._settings = settings
         self._record = record
         self._now_ms = now_ms
-        self._made_ms: Collection[int] | None = None  # before the folder was looked at
+        # None until the folder was read.
+        self._made_ms: Collection[int] | None = None
         self._stopping = threading.Event()
-        self._one = threading.Lock()
+        self._lock = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Iterator[bytes]]:
-        """The home's archive for the command line, noted in the security log. Blocking; errors as of home_archive."""
+        """Give the home's archive for the command line, and note that in the security log.
+
+        Blocking. Raises the errors of `home_archive`, and Overloaded while another backup is made.
+        """
         with self._archive(self._now_ms()) as (contents, chunks):
             self._record(AuditEvent(AuditKind.BACKUP_MADE, f"read by the command line: {contents.text()}"))
             yield chunks
 
     async def run_due(self) -> None:
-        """Make a backup when the newest one is old enough. MicroclawError, OSError."""
+        """Make a backup if the newest one is old enough. Raises MicroclawError, OSError."""
         if self._settings is None:
             return
         work = asyncio.create_task(asyncio.to_thread(self._run_due, self._settings), name="backup in a thread")
         try:
             await asyncio.shield(work)
-        except asyncio.CancelledError:  # the host ends: the thread must leave the home before it does
+        # The host ends: the thread must not use the home after it.
+        except asyncio.CancelledError:
             self._stopping.set()
             await asyncio.gather(work, return_exceptions=True)
             raise
 
     def text(self) -> str | None:
-        """The state of scheduled backups; None where none are set up."""
+        """Return the state of scheduled backups, or None if none are configured."""
         settings = self._settings
         if settings is None:
             return None
@@ -79,41 +84,44 @@ class ScheduledBackups:
         folder = folder_of(settings)
         pem = read_private(self._home / IDENTITY / AUTHORITY_FILE)
         prefix = f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
-        self._made_ms = found = _own_backups(folder, prefix)
-        newest_ms = max((made for made in found if made <= now_ms), default=None)
+        backups = _find_backups(folder, prefix)
+        self._made_ms = backups
+        newest_ms = max((made_ms for made_ms in backups if made_ms <= now_ms), default=None)
         if newest_ms is not None and now_ms - newest_ms < (seconds_in(settings.every) or 0) * 1000:
             return
-        lock = _lock_of(settings)
+        lock = _read_lock(settings)
         path = folder / f"{prefix}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
         with self._archive(now_ms) as (contents, chunks):
             step = "check the folder's owner and free space: microclaw config get backup.folder"
             write_given(path, encrypted(self._until_stopped(chunks), lock), replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
-        # Those that seem to be of the future, as a clock was wrong, must not push out the one just made.
-        self._made_ms = found = _own_backups(folder, prefix)
-        kept = sorted(found, key=lambda made: (made <= now_ms, made))[-settings.keep :]
+        self._remove_old(folder, prefix, now_ms, settings.keep)
+
+    def _remove_old(self, folder: Path, prefix: str, now_ms: int, keep: int) -> None:
+        """Remove all but the newest backups, and the incomplete files of a crash. Raises StoreError."""
+        backups = _find_backups(folder, prefix)
+        self._made_ms = backups
+        # A wrong clock may have made names in the future: they must not push out the backup that was just made.
+        newest = sorted(backups, key=lambda made_ms: (made_ms <= now_ms, made_ms))[-keep:]
+        old_files = [path for made_ms, path in backups.items() if made_ms not in newest]
         try:
-            oldest = [one for made, one in found.items() if made not in kept]
-            for old in [*oldest, *folder.glob(f".{prefix}*.age.*.new")]:  # and what a crash left of one
-                old.unlink(missing_ok=True)
+            for path in (*old_files, *folder.glob(f".{prefix}*.age.*.new")):
+                path.unlink(missing_ok=True)
         except OSError as exc:
             text = f"an old backup cannot be removed: {exc.strerror or exc}"
             raise StoreError(text, next_step=f"check the owner and mode of {folder}") from exc
-        self._made_ms = kept
+        self._made_ms = newest
 
     @contextmanager
     def _archive(self, now_ms: int) -> Iterator[tuple[Contents, Iterator[bytes]]]:
-        if not self._one.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             raise Overloaded("a backup of this home is being made already", next_step="wait until it is done")
-        if self._settings is None:
-            without = None
-        else:
-            without = folder_of(self._settings)
+        without = None if self._settings is None else folder_of(self._settings)
         try:
-            with home_archive(self._home, now_ms=now_ms, without=without) as made:
-                yield made
+            with home_archive(self._home, now_ms=now_ms, without=without) as archive:
+                yield archive
         finally:
-            self._one.release()
+            self._lock.release()
 
     def _until_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for data in chunks:
@@ -126,22 +134,24 @@ def folder_of(settings: BackupSettings) -> Path:
     return Path(settings.folder or "").expanduser()
 
 
-def _own_backups(folder: Path, prefix: str) -> dict[int, Path]:
-    """The backups in the folder whose names begin so, by when they were made (Unix ms). StoreError."""
+def _find_backups(folder: Path, prefix: str) -> dict[int, Path]:
+    """Return the backups with this prefix in the folder, by the times (Unix ms) in their names. Raises StoreError."""
     try:
         paths = list(folder.iterdir())
     except OSError as exc:
         text = f"the folder of backups {folder} cannot be read: {exc.strerror or exc}"
-        raise StoreError(text, next_step="make it, or mount what is there; or set another backup.folder") from exc
-    found = {}
+        raise StoreError(text, next_step="make it, or mount its disk; or set another backup.folder") from exc
+    backups = {}
     for path in paths:
-        with suppress(ValueError):  # another file
-            at = datetime.strptime(path.name, prefix + _AT).replace(tzinfo=UTC)
-            found[int(at.timestamp() * 1000)] = path
-    return found
+        # Another file has no such name.
+        with suppress(ValueError):
+            made = datetime.strptime(path.name, prefix + _AT).replace(tzinfo=UTC)
+            backups[int(made.timestamp() * 1000)] = path
+    return backups
 
 
-def _lock_of(settings: BackupSettings) -> Lock:
+def _read_lock(settings: BackupSettings) -> Lock:
+    """Return the public key or the password of the settings. Raises ConfigError if the password's file is missing."""
     if settings.recipient is not None:
         return PublicKey.parse(settings.recipient)
     path = Path(settings.password_file or "").expanduser()

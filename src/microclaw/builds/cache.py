@@ -1,4 +1,4 @@
-"""A cache of builds on disk, under the hash of everything that they were made from. Does not read what it stores."""
+"""A cache of builds on disk, by the hash of everything that they were made from. Does not interpret its entries."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _log = logging.getLogger(__name__)
 
 
 class BuildCache:
-    """Blobs by key in one directory, each with its own checksum; the longest unused go first when it is full."""
+    """Blobs by key in one directory, each with a checksum; the least recently used ones are removed if it is full."""
 
     def __init__(self, directory: Path, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self.directory = directory
         self._max_bytes = max_bytes
-        self._size_bytes: int | None = None  # counted at the first put; others may write here too, so only a good guess
+        # Counted at the first put. Other processes may write here too, so it is only an estimate.
+        self._size_bytes: int | None = None
 
     def get(self, key: str) -> bytes | None:
-        """The blob, or None when there is none or it is damaged."""
+        """Return the blob, or None if there is none or it is damaged."""
         path = self._path(key)
         try:
             stored = path.read_bytes()
@@ -45,7 +46,7 @@ class BuildCache:
         return blob
 
     def put(self, key: str, blob: bytes) -> None:
-        """Keep a blob; when the disk refuses, it is logged and the build goes on without the cache."""
+        """Store a blob. If the disk refuses it, that is logged and the build continues without the cache."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace_file(self._path(key), hashlib.sha256(blob).digest() + blob, sync=False)
@@ -58,6 +59,7 @@ class BuildCache:
         return self.directory / f"{key}{_SUFFIX}"
 
     def _make_room(self, added_bytes: int) -> None:
+        """Remove the least recently used blobs, but never the newest, until the rest fits."""
         if self._size_bytes is not None and self._size_bytes + added_bytes <= self._max_bytes:
             self._size_bytes += added_bytes
             return
@@ -66,16 +68,16 @@ class BuildCache:
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
                 entries.append((stat.st_mtime_ns, stat.st_size, path))
-        size = sum(entry[1] for entry in entries)
+        total_bytes = sum(size_bytes for _, size_bytes, _ in entries)
         for _, size_bytes, path in sorted(entries)[:-1]:
-            if size <= self._max_bytes:
+            if total_bytes <= self._max_bytes:
                 break
             path.unlink(missing_ok=True)
-            size -= size_bytes
-        self._size_bytes = size
+            total_bytes -= size_bytes
+        self._size_bytes = total_bytes
 
 
 @functools.cache
 def default_cache() -> BuildCache:
-    """The cache in the folder for what can be made again."""
+    """Return the cache in the folder for files that can be made again."""
     return BuildCache(cache_folder(os.environ))

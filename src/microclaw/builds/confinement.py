@@ -1,9 +1,9 @@
-"""Starts a compiler shut off from the machine: it reads the compiler, our headers and its own folder, and no more.
+"""Starts a compiler shut off from the machine: it can read only the compiler, our headers and its own folder.
 
 A program comes from anywhere, and `#include "/home/me/.ssh/id_rsa"` would read it into an error message. bubblewrap
-gives the process namespaces of its own, without a network; where it is missing, Landlock (since Linux 5.13) gives it
-the same view of the files. Both add a filter of system calls; all of them are in sandbox/. `confinement` says what
-this machine has.
+gives the process namespaces of its own, without a network; if it is missing, Landlock (since Linux 5.13) gives it the
+same view of the files. Both add a filter of system calls; all of them are in sandbox/. `confinement` returns the way
+of this machine.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ from microclaw.sandbox.seccomp import program_filter
 
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
 CPU_LIMIT_S: Final = 20
-ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
-MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
+# LLVM maps far more than it uses.
+ADDRESS_LIMIT_BYTES: Final = 4 << 30
+# Private, writable memory; ordinary programs need up to 60 MB, also in C++.
+MEMORY_LIMIT_BYTES: Final = 512 << 20
 FILE_LIMIT_BYTES: Final = 16 << 20
 IN_IMAGE: Final = "microclaw-in-image"
 """The second word of a compiler in an image: engine, this, image, the compiler in it, its options."""
@@ -57,144 +59,162 @@ class ConfinedProcess(Struct, frozen=True):
 
     process: subprocess.Popen[bytes]
     kill_container: Sequence[str] = ()
-    """The command that does; killing the engine's client does not."""
+    """The command that kills its container; killing the engine's client does not."""
 
     def kill(self) -> None:
-        """Kill the compiler and every child; `end` must not have been called, or the number might be another's."""
+        """Kill the compiler and every child. Must not be called after `end`: the process id may be another's then."""
         if self.kill_container and self.process.poll() is None:
-            engine_does(*self.kill_container)  # what is left of it ends by its limit of time
+            # If this fails, the container ends by its own time limit.
+            engine_does(*self.kill_container)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Wait for a compiler that was killed or closed its output, after killing what it left behind."""
+        """Kill the compiler's remaining children, and wait for a compiler that was killed or closed its output."""
         self.kill()
         self.process.wait()
 
 
 @functools.cache
 def confinement() -> Confinement:
-    """The confinement of compilers here; found by trying it once."""
+    """Return the confinement of compilers on this machine, found by trying it once."""
     if _bubblewrap_works():
         return "bubblewrap"
-    return "landlock" if landlock_version() > 0 else "none"
+    if landlock_version() > 0:
+        return "landlock"
+    return "none"
 
 
 def confinement_findings() -> Iterator[Finding]:
     """Report how compilers and speech engines are shut off from this machine."""
-    how = confinement()
-    if how == "none":
+    method = confinement()
+    if method == "none":
         text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
         yield problem("sandbox", text, _NEXT_STEP)
-    elif how == "landlock":
+    elif method == "landlock":
         text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
         yield warning("sandbox", text, _NEXT_STEP)
     else:
-        yield Finding("sandbox", True, "compilers and speech engines run in bubblewrap")
+        yield Finding("sandbox", ok=True, text="compilers and speech engines run in bubblewrap")
 
 
 def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
-    """Start it in a process group of its own, with `directory` to write in; output and errors are one pipe.
+    """Start a command in a process group of its own, which may write to `directory`; output and errors are one pipe.
 
-    Its limits are set before the compiler runs where bubblewrap starts it, else at once after its start. One in an
-    image has the engine's limits. It has nothing of the host's environment; its caches stay in the directory.
+    bubblewrap sets its limits before the compiler runs; otherwise they are set directly after its start. A compiler in
+    an image has the engine's limits. It gets nothing of the host's environment; its caches stay in the directory.
     """
     if len(command) > 3 and command[1] == IN_IMAGE:
         words, kill = container_command(command, directory)
         return ConfinedProcess(in_session(words, engine_environment(), cwd=directory), kill)
-    places = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
-    fixed = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
-    environment = {**dict.fromkeys(places, str(directory)), **fixed}
-    how = confinement()
-    if how == "bubblewrap":
+    folder_variables = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    constants = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
+    environment = {**dict.fromkeys(folder_variables, str(directory)), **constants}
+    method = confinement()
+    if method == "bubblewrap":
         return ConfinedProcess(_start_in_bubblewrap(command, directory, environment))
-    if how == "landlock":
-        reads = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
-        command = landlock_words(command, reads, directory, program_filter(platform.machine()))
+    if method == "landlock":
+        paths = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
+        command = landlock_words(command, paths, directory, program_filter(platform.machine()))
     process = in_session(command, environment, cwd=directory)
     _limit(process.pid)
     return ConfinedProcess(process)
 
 
 def container_command(command: Sequence[str], directory: Path) -> tuple[list[str], tuple[str, ...]]:
-    """The words that run it in its image, and those that end it. Raises NoSandbox for a path that no engine takes.
+    """Return the words that run a command in its image, and the words that kill the container.
 
-    It sees the image, read-only, the directory, and what the command names by absolute path.
+    It sees the image, read-only, the directory, and the files that the command names by absolute path. Raises NoSandbox
+    for a path that no engine takes.
     """
     engine, _, image, *inside = command
     name = f"microclaw-{secrets.token_hex(8)}"
-    paths = {Path(word) for word in inside[1:] if word.startswith("/")}
-    found = sorted(path for path in paths if path.exists() and not path.is_relative_to(directory))
-    outermost = (path for path in found if not any(one in path.parents for one in found))
     environment = {"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
     options = ["--rm", "--name", name, "--workdir", str(directory), "--pids-limit", str(CONTAINER_PROCESSES)]
     options += ["--memory", CONTAINER_MEMORY, *mount(directory, str(directory))]
-    for kind, most in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
-        options += ["--ulimit", f"{kind}={most}:{most}"]
-    for path in outermost:
+    for kind, limit in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
+        options += ["--ulimit", f"{kind}={limit}:{limit}"]
+    for path in _outermost_paths(inside[1:], directory):
         options += mount(path, str(path), read_only=True)
     return run_words(engine, image, inside, environment=environment, options=options, user=None), (engine, "kill", name)
+
+
+def _outermost_paths(words: Sequence[str], directory: Path) -> list[Path]:
+    """Return the sorted absolute paths that exist outside of `directory`, without paths below another one of them."""
+    candidates = {Path(word) for word in words if word.startswith("/")}
+    paths = sorted(path for path in candidates if path.exists() and not path.is_relative_to(directory))
+    return [path for path in paths if set(paths).isdisjoint(path.parents)]
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
     """Yield the absolute paths in the command outside of the system's folders and `directory`.
 
-    Of the compiler its folder, too, where its own headers lie, but not one that holds a person's or others' files.
+    For the compiler that is its folder, which has its own headers, unless the folder has files of other people.
     """
-    for number, word in enumerate(command):
-        if not word.startswith("/") or not (path := Path(word)).exists():
+    for index, word in enumerate(command):
+        path = Path(word)
+        if not word.startswith("/") or not path.exists():
             continue
-        files = (path, path.resolve()) if number == 0 else (path,)
+        is_compiler = index == 0
+        files = (path, path.resolve()) if is_compiler else (path,)
         for file in files:
-            place = file.parent if number == 0 and not holds_others_files(file.parent) else file
-            if not any(place.is_relative_to(one) for one in (*SYSTEM, directory)):
-                yield place
+            target = file
+            if is_compiler and not holds_others_files(file.parent):
+                target = file.parent
+            if not any(target.is_relative_to(folder) for folder in (*SYSTEM, directory)):
+                yield target
 
 
 def holds_others_files(folder: Path) -> bool:
-    """True if it is a folder for everybody, the home folder, or above one of them."""
+    """Return True for a folder that all users share, for the home folder, and for a folder above one of them."""
     home = Path("~").expanduser()
     temporary = Path(tempfile.gettempdir())
     shared = (home, home.resolve(), temporary, temporary.resolve(), *_SHARED)
-    return any(place.is_relative_to(folder) for place in shared)
+    return any(path.is_relative_to(folder) for path in shared)
 
 
 def _limit(pid: int) -> None:
-    """Set from outside, because a function run between fork and exec would cost Popen its fast path."""
+    """Set a process's limits from outside: a function between fork and exec would cost Popen its fast path."""
     if not hasattr(resource, "prlimit"):
         return
+    limits = (
+        (resource.RLIMIT_CPU, CPU_LIMIT_S),
+        (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
+        # Since Linux 4.7 this limits private mappings, too: mmap(2), setrlimit(2).
+        (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),
+        (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    )
     with suppress(ProcessLookupError):
-        for kind, limit in (
-            (resource.RLIMIT_CPU, CPU_LIMIT_S),
-            (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
-            (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),  # since Linux 4.7 also of what is mapped: mmap(2), setrlimit(2)
-            (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
-            (resource.RLIMIT_CORE, 0),
-        ):
+        for kind, limit in limits:
             resource.prlimit(pid, kind, (limit, limit))
 
 
 def _start_in_bubblewrap(
     command: Sequence[str], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    words = [*common_words(), "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
+    # This /tmp is the namespace's own, and empty.
+    words = [*common_words(), "--tmpfs", "/tmp"]  # noqa: S108
     for path in dict.fromkeys(readable(command, directory)):
         words += ["--ro-bind", str(path), str(path)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
-    with Descriptors() as opened:
-        filtered = program_filter(platform.machine())
-        with waiting(words, command, filtered, opened, environment=environment, cwd=directory) as (process, pid):
+    with Descriptors() as descriptors:
+        system_calls = program_filter(platform.machine())
+        with waiting(words, command, system_calls, descriptors, environment=environment, cwd=directory) as (
+            process,
+            pid,
+        ):
             _limit(pid)
         return process
 
 
 def _bubblewrap_works() -> bool:
-    """A kernel may forbid namespaces to who is not root, and a container to everybody."""
+    """Return True if bubblewrap runs here: a kernel may forbid namespaces to users, and a container to all."""
     if bubblewrap() is None or not hasattr(os, "memfd_create"):
         return False
-    here = Path("/usr/bin")
+    folder = Path("/usr/bin")
     try:
-        process = _start_in_bubblewrap(["/usr/bin/true"], here, {})
+        process = _start_in_bubblewrap(["/usr/bin/true"], folder, {})
         with process:
             return process.wait(BUBBLEWRAP_S) == 0
     except (OSError, NoSandbox, subprocess.TimeoutExpired):

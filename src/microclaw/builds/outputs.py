@@ -1,7 +1,7 @@
-"""Reads what a compiler left in its folder, and writes beside it. Starts nothing.
+"""Reads the files in a compiler's folder, and writes its inputs there. Starts nothing.
 
-A program may take its compiler over. What that leaves in its folder is from a stranger: a symbolic link would lead the
-host out of it, a FIFO would hold the host forever, a sparse file would fill its memory.
+A program may take its compiler over, so the files in its folder are not trusted: a symbolic link would lead the host
+out of it, a FIFO would block the host forever, a sparse file would fill its memory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ _NEXT: Final = "build again; if it stays, look with microclaw doctor which compi
 
 
 def read_output(path: Path, *, stage: str, limit_bytes: int = FILE_LIMIT_BYTES) -> bytes:
-    """A file that a compiler made. Raises BuildError if it is missing, no ordinary file, or too long."""
+    """Read a file that a compiler made. Raises BuildError if it is missing, not an ordinary file, or too long."""
     try:
         descriptor = open_regular(path, os.O_RDONLY)
     except (OSError, StoreError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is something else"
-        raise _failure(f"the compiler left no file {path.name} ({why})", stage) from exc
+        reason = exc.strerror if isinstance(exc, OSError) else "it is something else"
+        raise _failure(f"the compiler left no file {path.name} ({reason})", stage) from exc
     with os.fdopen(descriptor, "rb") as file:
+        # A second name would be a hard link to a file outside of the folder.
         if os.fstat(descriptor).st_nlink != 1:
             raise _failure(f"the compiler left no file {path.name} (it has a second name)", stage)
         data = file.read(limit_bytes + 1)
@@ -34,7 +35,7 @@ def read_output(path: Path, *, stage: str, limit_bytes: int = FILE_LIMIT_BYTES) 
 
 
 def write_input(path: Path, data: bytes, *, stage: str) -> None:
-    """Put a file into a folder where a compiler ran before: what it left there under this name is not followed."""
+    """Write a file into a folder where a compiler ran before, without following a link that it left under this name."""
     try:
         replace_file(path, data, sync=False)
     except OSError as exc:

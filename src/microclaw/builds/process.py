@@ -29,9 +29,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class ProcessResult(Struct, frozen=True):
-    """The end of a process. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
+    """The end of a process. `returncode` is negative for a signal.
 
-    `stopped_at_words`: it was killed because it printed the words of `stop_at`.
+    It was killed if it `timed_out`, or `stopped_at_words`: it printed the words of `stop_at`.
     """
 
     returncode: int
@@ -42,7 +42,7 @@ class ProcessResult(Struct, frozen=True):
 
 
 class Processes:
-    """Runs the processes of one build from a worker thread; `stop` may be called from any other."""
+    """The processes of one build, which run from a worker thread; `stop` may be called from any other thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,19 +61,24 @@ class Processes:
         stop_at: bytes | None = None,
     ) -> list[ProcessResult]:
         """Run commands side by side, each in its directory and as by `run`, or until it printed `stop_at`."""
-        started = time.perf_counter()
+        started_s = time.perf_counter()
         with self._lock:
             self.check_not_cancelled()
             self._running = processes = []
             for command, directory in commands:
                 processes.append(start_confined(command, directory))
-        finished = []
-        for process in processes:
-            output, end = _wait(process, started + time_limit_s, stop_at)
-            took_ms = (time.perf_counter() - started) * 1e3
-            text = output.decode(errors="replace")
-            finished.append(ProcessResult(process.process.returncode, text, end == "time", took_ms, end == "words"))
-        return finished
+        results = []
+        for confined in processes:
+            output, end = _wait(confined, started_s + time_limit_s, stop_at)
+            result = ProcessResult(
+                returncode=confined.process.returncode,
+                output=output.decode(errors="replace"),
+                timed_out=end == "time",
+                took_ms=(time.perf_counter() - started_s) * 1e3,
+                stopped_at_words=end == "words",
+            )
+            results.append(result)
+        return results
 
     def check_not_cancelled(self) -> None:
         """Raise BuildCancelled if the build was cancelled."""
@@ -81,7 +86,7 @@ class Processes:
             raise BuildCancelled
 
     def stop(self) -> None:
-        """Kill what runs and let nothing more begin."""
+        """Kill the running processes, and let no other one start."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -90,9 +95,9 @@ class Processes:
 
 
 def check_name(name: str) -> None:
-    """Raise BuildError for what is no name of a program."""
+    """Raise BuildError for an invalid name of a program."""
     if not _NAME.fullmatch(name):
-        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
+        problem = f"invalid program name {name!r}: letters, digits, _ . - only, at most 64"
         hint = "give it another name, or rename the file"
         raise BuildError((Diagnostic("error", problem, "name", hint=hint),), stage="options")
 
@@ -106,12 +111,13 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
     processes = Processes()
     try:
         return await asyncio.to_thread(build, processes)
-    finally:  # an engine may take its time to end a container
+    finally:
+        # In a thread, because an engine may take some time to end a container.
         await asyncio.shield(asyncio.to_thread(processes.stop))
 
 
 def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
-    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes. Nothing lives on."""
+    """Collect output until the process ends, prints `stop_at` or reaches the deadline (perf_counter); kill children."""
     pipe = confined.process.stdout
     assert pipe is not None
     with pipe:
@@ -123,7 +129,10 @@ def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> 
 
 
 def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
-    """Wait for a process that closed its output; Popen.wait with a time limit sleeps for milliseconds between looks."""
+    """Wait for a process that closed its output. Return False if it does not end in time.
+
+    Popen.wait with a time limit would sleep for milliseconds between looks.
+    """
     remaining = max(0.0, deadline - time.perf_counter())
     if not hasattr(os, "pidfd_open"):
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -156,23 +165,28 @@ _NO_MEMORY: Final = re.compile(r"^(LLVM ERROR: out of memory|terminate called .*
 
 
 def build_failure(finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], file: str, stage: str) -> BuildError:
-    """The error of a process that failed, also of one that was killed before it printed anything."""
-    if _NO_MEMORY.search(finished.output):
-        needed = f"the compiler needed more than {MEMORY_LIMIT_BYTES >> 20} MB"
-        hint = "make the program's tables and macros smaller"
-        return BuildError((Diagnostic("error", needed, file, hint=hint), *diagnostics), stage=stage)
-    if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
-        if finished.timed_out:
-            why = f"after {finished.took_ms / 1e3:.0f} s"
-        else:
-            why = "because it took too much memory or disk"
-        stopped = Diagnostic("error", f"the compiler was stopped {why}", file, hint=_SIMPLER)
-        return BuildError((stopped, *diagnostics), stage=stage)
-    if "PLEASE submit a bug report" in finished.output or "diagnostic msg:" in finished.output:
-        broke = Diagnostic("error", "the compiler itself broke down on this program", file, hint=_SIMPLER)
-        return BuildError((broke, *diagnostics), stage=stage)
-    if not any(d.severity == "error" for d in diagnostics):
-        lines = [line for line in code_lines(finished.output) if line][-3:]
-        last_words = "; ".join(lines) or f"it ended with code {finished.returncode}"
-        diagnostics = (Diagnostic("error", f"the compiler failed: {last_words}", file), *diagnostics)
+    """Return the error of a process that failed, also if it was killed before it printed anything."""
+    own = _own_diagnostic(finished, diagnostics, file)
+    if own is not None:
+        diagnostics = (own, *diagnostics)
     return BuildError(diagnostics, stage=stage)
+
+
+def _own_diagnostic(result: ProcessResult, diagnostics: tuple[Diagnostic, ...], file: str) -> Diagnostic | None:
+    """Return our explanation of a failure, or None if the compiler's diagnostics have an error."""
+    if _NO_MEMORY.search(result.output):
+        text = f"the compiler needed more than {MEMORY_LIMIT_BYTES >> 20} MB"
+        return Diagnostic("error", text, file, hint="make the program's tables and macros smaller")
+    if result.timed_out:
+        text = f"the compiler was stopped after {result.took_ms / 1e3:.0f} s"
+        return Diagnostic("error", text, file, hint=_SIMPLER)
+    if result.returncode < 0 and not result.stopped_at_words:
+        text = "the compiler was stopped because it took too much memory or disk"
+        return Diagnostic("error", text, file, hint=_SIMPLER)
+    if "PLEASE submit a bug report" in result.output or "diagnostic msg:" in result.output:
+        return Diagnostic("error", "the compiler itself broke down on this program", file, hint=_SIMPLER)
+    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
+        return None
+    lines = [line for line in code_lines(result.output) if line]
+    last_lines = "; ".join(lines[-3:]) or f"it ended with code {result.returncode}"
+    return Diagnostic("error", f"the compiler failed: {last_lines}", file)

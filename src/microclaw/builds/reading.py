@@ -1,4 +1,4 @@
-"""Reads others' text with our own code in a process of its own, which has a compiler's limits. Knows no language.
+"""Reads untrusted text with our own code in a process with a compiler's limits. Knows no language.
 
 Python's parser and checks of whole programs can take far longer than the text is long, and the parser holds the
 interpreter's lock meanwhile: in a thread of the host it would stop everything.
@@ -22,18 +22,19 @@ _START: Final = "import importlib, sys; sys.path[:] = sys.argv[3:]; importlib.im
 
 
 def read_apart(module: str, question: Struct, answer_type: type[Answer], file: str, processes: Processes) -> Answer:
-    """Have `main` of a module answer the file `question` by a file `answer`, both msgpack. Blocks.
+    """Run `main` of a module, which reads the file `question` and writes the file `answer`, both msgpack. Blocks.
 
-    Raises BuildError if it takes more than a compiler may; `file` is the name under which people know the text.
+    Raises BuildError if it takes more than a compiler may; `file` is the name of the text in the error.
     """
-    # Past links and without `site`, which takes longer to start: the folders of this process say where all lies.
+    # The interpreter itself, not a link to it, and without `site`, which slows the start down: this process's folders
+    # are passed instead.
     python = os.path.realpath(sys.executable)
     folders = [folder for folder in sys.path if Path(folder).is_absolute() and Path(folder).is_dir()]
     command = [python, "-I", "-S", "-c", _START, module, sys.base_prefix, *folders]
     with tempfile.TemporaryDirectory(prefix="microclaw-read-") as work:
         directory = Path(work)
         (directory / "question").write_bytes(msgpack.encode(question))
-        finished = processes.run(command, directory)
-        if finished.returncode != 0 or finished.timed_out:
-            raise build_failure(finished, (), file, "check")
+        result = processes.run(command, directory)
+        if result.returncode != 0 or result.timed_out:
+            raise build_failure(result, (), file, "check")
         return msgpack.decode(read_output(directory / "answer", stage="check"), type=answer_type)

@@ -26,7 +26,7 @@ from microclaw.backup.age import (
     encrypted,
 )
 from microclaw.backup.archive import STORE, Contents, home_archive
-from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
+from microclaw.backup.restore import Restored, check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
 from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.clock import now_ms
@@ -37,7 +37,8 @@ from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, moment_text, one_line
 
-MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end
+# A host on another machine is not trusted to end its download.
+MAX_BACKUP_BYTES: Final = 256 << 30
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
 password_file_option = click.option("--password-file", metavar="FILE|-", help="The password's line is there; -: stdin.")
@@ -54,6 +55,7 @@ backup_group = click.Group(no_args_is_help=True)
 @click.option("--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient, and end.")
 def make(
     options: GlobalOptions,
+    *,
     file: Path | None,
     password_file: str | None,
     recipient: str | None,
@@ -65,19 +67,19 @@ def make(
         _make_key(options, new_key)
         return
     if file is None or new_key is not None:
-        raise click.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
+        raise click.BadParameter("name the FILE to write, or only --new-key KEYFILE")
     if recipient is not None and password_file is not None:
         raise click.BadParameter("--recipient or --password-file, not both")
-    target = _target(file, force=force)
+    target = _check_target(file, force=force)
     settings = options.settings()
-    lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
-    if settings.backup is None:
-        without = None
+    if recipient is None:
+        lock: Password | PublicKey = _read_password(password_file, is_new=True)
     else:
-        without = folder_of(settings.backup)
-    with _archive(options, settings.home, without) as (contents, chunks):
+        lock = PublicKey.parse(recipient)
+    without = None if settings.backup is None else folder_of(settings.backup)
+    with _open_archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
-    text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out(contents)}"
+    text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out_text(contents)}"
     if recipient is None:
         text += "\nkeep the password somewhere else: without it nobody can open the backup"
     document = {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
@@ -91,7 +93,7 @@ def make(
 @click.option("--list", "show", is_flag=True, help="Check it, show what is in it, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also where there is a home already; it is kept beside the new one.")
 def restore(
-    options: GlobalOptions, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
+    options: GlobalOptions, *, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
 ) -> None:
     """Restore a backup into an empty home, on this machine or a new one."""
     if identity is not None and password_file is not None:
@@ -100,36 +102,38 @@ def restore(
     if not show:
         check_home(home, replace=replace)
     try:
-        opened = os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
+        backup = os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
-    with opened:
+    with backup:
         if identity is None:
-            pem = None
+            key: Password | PrivateKey = _read_password(password_file, is_new=False)
         else:
-            pem = read_given_text(identity, MAX_KEY_FILE_BYTES)
-        key = _password(password_file, is_new=False) if pem is None else PrivateKey.parse(pem)
-        chunks = decrypted(opened, key)
+            key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
+        chunks = decrypted(backup, key)
         if show:
-            _list(options, file, chunks)
+            _list_contents(options, file, chunks)
             return
         restored = restore_home(chunks, home, replace=replace)
+    _report_restored(options, restored)
+
+
+def _report_restored(options: GlobalOptions, restored: Restored) -> None:
+    """Print what was restored, and what the user has to know before the host starts."""
     contents = restored.contents
-    if restored.old_home is None:
-        old = None
-    else:
-        old = str(restored.old_home)
-    text = f"{restored.home}: {contents.text()}, as of {moment_text(contents.made_ms)}"
-    if old is not None:
-        text += f"\nthe home that was there is now {old}"
+    old_home = None if restored.old_home is None else str(restored.old_home)
+    lines = [f"{restored.home}: {contents.text()}, as of {moment_text(contents.made_ms)}"]
+    if old_home is not None:
+        lines.append(f"the home that was there is now {old_home}")
     if restored.unanswered:
-        text += f"\njust being answered, and not done again: {count_text(restored.unanswered, 'message')}"
-    count = contents.changing_tokens
-    if count:
-        text += f"\n{count_text(count, 'device')} with a token may have to be paired again (docs/backup.md)"
-    text += f"\nstart it: {options.with_home('microclaw up')}; {ONE_HOST}"
-    facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
-    options.report("restore", {**facts, "contents": msgspec.to_builtins(contents)}, text)
+        lines.append(f"just being answered, and not done again: {count_text(restored.unanswered, 'message')}")
+    if contents.changing_tokens:
+        devices = count_text(contents.changing_tokens, "device")
+        lines.append(f"{devices} with a token may have to be paired again (docs/backup.md)")
+    lines.append(f"start it: {options.with_home('microclaw up')}; {ONE_HOST}")
+    facts = {"home": str(restored.home), "old_home": old_home, "unanswered": restored.unanswered}
+    document = {**facts, "contents": msgspec.to_builtins(contents)}
+    options.report("restore", document, "\n".join(lines))
 
 
 @command(backup_group, "migrate")
@@ -139,52 +143,63 @@ def restore(
 @click.option("--dry-run", is_flag=True, help="Check it, show the rows, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also over what is there.")
 def migrate(
-    options: GlobalOptions, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
+    options: GlobalOptions, *, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:
     """Copy this home's store, memory and persona into a database that several hosts share, or back. No host may run."""
     settings = options.settings()
-    given = to or database or settings.cluster.database
-    if (to is None) == (not back) or (database is not None and not back) or given is None:
+    address = to or database or settings.cluster.database
+    has_one_direction = (to is not None) != back
+    is_database_unused = database is not None and not back
+    if not has_one_direction or is_database_unused or address is None:
         raise click.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
-    url = read_database(given)
-    from microclaw.cluster.migrating import migrate_back, migrate_to  # PostgreSQL's client, with this alone
+    url = read_database(address)
+    # Imported here, because only this command needs PostgreSQL's client.
+    from microclaw.cluster.migrating import migrate_back, migrate_to
     from microclaw.knowledge.texts import TextFiles
 
-    how = {"replacing": replace or dry_run, "dry_run": dry_run}
     home = settings.home
-    name = settings.cluster.host_name
     files = TextFiles(home, now=lambda: datetime.now(UTC))
+    # A dry run replaces nothing, so it may look at a target that is not empty.
+    flags = {"replacing": replace or dry_run, "dry_run": dry_run}
     if back:
-        moved = migrate_back(url, home, put_text=files.put, **how)
+        result = migrate_back(url, home, put_text=files.put, **flags)
     else:
-        moved = migrate_to(url, home, name, texts=files.rows(), **how)
-    options.end_with_json("migrate", {**asdict(moved), "dry_run": dry_run})
-    options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
+        result = migrate_to(url, home, settings.cluster.host_name, texts=files.rows(), **flags)
+    options.end_with_json("migrate", {**asdict(result), "dry_run": dry_run})
+    rows = [(name, f"{count:,}") for name, count in result.rows.items()]
+    options.table(rows, head=("TABLE", "ROWS"), empty="no rows")
     would = "would have " if dry_run else ""
-    rows = count_text(sum(moved.rows.values()), "row")
-    options.say(f"{would}moved {rows}: {moved.source} -> {moved.target}")
-    if moved.replaced is not None:
-        options.say(f"{would}replaced: {moved.replaced}")
-    start = "up" if back else "up --database postgresql://…"
-    options.say("nothing was changed" if dry_run else f"start it: {options.with_home(f'microclaw {start}')}")
+    row_count = count_text(sum(result.rows.values()), "row")
+    options.say(f"{would}moved {row_count}: {result.source} -> {result.target}")
+    if result.replaced is not None:
+        options.say(f"{would}replaced: {result.replaced}")
+    if dry_run:
+        options.say("nothing was changed")
+        return
+    start = "microclaw up" if back else "microclaw up --database postgresql://…"
+    options.say(f"start it: {options.with_home(start)}")
 
 
-def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
-    contents, found = read_archive(chunks)
+def _list_contents(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
+    """Check all of a backup, and print the number and size of the files of each folder."""
+    contents, files = read_archive(chunks)
     sizes: dict[str, list[int]] = {}
-    for name, size_bytes in found:
-        sizes.setdefault(f"{name.partition('/')[0]}/" if "/" in name else name, []).append(size_bytes)
-    rows = [(name, len(of), sum(of)) for name, of in sorted(sizes.items())]
-    parts = [dict(zip(("name", "files", "bytes"), row, strict=True)) for row in rows]
+    for name, size_bytes in files:
+        folder, slash, _ = name.partition("/")
+        sizes.setdefault(folder + slash, []).append(size_bytes)
+    rows = [(name, len(folder_sizes), sum(folder_sizes)) for name, folder_sizes in sorted(sizes.items())]
+    parts = [{"name": name, "files": file_count, "bytes": size_bytes} for name, file_count, size_bytes in rows]
     options.end_with_json("backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts})
-    by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
-    options.say(f"{file} is intact: {contents.text()}, {by}{_left_out(contents)}")
+    origin = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
+    options.say(f"{file} is intact: {contents.text()}, {origin}{_left_out_text(contents)}")
     options.table(rows, head=("NAME", "FILES", "BYTES"))
 
 
 @contextmanager
-def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
-    """From the home itself where no host runs, else from its host."""
+def _open_archive(
+    options: GlobalOptions, home: Path, without: Path | None
+) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+    """Give the archive of the home itself if no host runs, else the archive that its host sends."""
     with ExitStack() as stack:
         try:
             if (home / STORE).exists():
@@ -203,7 +218,8 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
 
 
 def _make_key(options: GlobalOptions, file: Path) -> None:
-    path = _target(file, force=False)
+    """Make a key pair, write its private key, and print the public one. Raises ConfigError for a file in the home."""
+    path = _check_target(file, force=False)
     home = (options.home or home_folder(os.environ)).expanduser().resolve()
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
@@ -215,18 +231,21 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
 
 
-def _target(file: Path, *, force: bool) -> Path:
-    """The file to write; ConfigError where that cannot be, before a password is asked for."""
+def _check_target(file: Path, *, force: bool) -> Path:
+    """Return the path to write. Raises ConfigError if it cannot be written, before a password is asked for."""
     target = file.expanduser().absolute()
     if not target.parent.is_dir() or target.is_dir():
-        raise ConfigError(f"{target} is no file in a folder that is there", next_step="name another place")
+        raise ConfigError(f"{target} is not a file in an existing folder", next_step="name another FILE")
     if target.exists() and not force:
         raise ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
     return target
 
 
-def _password(file: str | None, *, is_new: bool) -> Password:
-    """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
+def _read_password(file: str | None, *, is_new: bool) -> Password:
+    """Return the password of a file or of stdin, or ask for it, twice for a new backup.
+
+    Only a new one has a minimum length: an old backup may be from another program.
+    """
     if file == "-":
         content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
     elif file is not None:
@@ -234,10 +253,12 @@ def _password(file: str | None, *, is_new: bool) -> Password:
     else:
         step = "give --password-file FILE, or - for stdin"
         content = secret_value("Password of the backup", None, is_new=is_new, remedy=step).encode()
-    return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
+    least_chars = MIN_PASSWORD_CHARS if is_new else 1
+    return Password.parse(content, file or "what was typed", least_chars=least_chars)
 
 
-def _left_out(contents: Contents) -> str:
+def _left_out_text(contents: Contents) -> str:
+    """Return a line with the files that are not in the backup, or "" if there are none."""
     if not contents.left_out:
         return ""
     return f"\nleft out, as they are links, too large or oddly named: {one_line(', '.join(contents.left_out))}"

@@ -1,4 +1,4 @@
-"""`microclaw chat`: a message or a conversation, Ctrl-C is a cancel. `memory edit`: a text of it in an editor."""
+"""`microclaw chat`: one message or a conversation; Ctrl-C cancels. `memory edit`: a text of the memory in an editor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -38,41 +39,56 @@ def chat(options: GlobalOptions, message: tuple[str, ...], session: str) -> None
     if options.json and not message:
         raise click.BadParameter("--json needs a message", param_hint="MESSAGE")
     host: Client = options.host(lambda: cancel(host, session))
-    saved = options.settings().tasks_folder if options.address() is None else None
-    shows = not message or not (options.json or options.quiet)
-    conversation = Conversation(host, options.terminal(), session, options.device, options.yes, saved, shows)
+    conversation = Conversation(
+        host,
+        options.terminal(),
+        session,
+        device=options.device,
+        yes=options.yes,
+        saved=options.settings().tasks_folder if options.address() is None else None,
+        shows=not message or not (options.json or options.quiet),
+    )
     if message:
-        _one_message(options, conversation, text)
+        _send_message(options, conversation, text)
         return
     status = host.call(read_status)
     if not options.quiet:
         conversation.terminal.row("model", status.model)
-        conversation.terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
+        conversation.terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels the present work")
     conversation.show_undelivered()
     conversation.converse(options.settings().chat_history)
 
 
-def _one_message(options: GlobalOptions, conversation: Conversation, text: str) -> None:
+def _send_message(options: GlobalOptions, conversation: Conversation, text: str) -> None:
+    """Send one message and print its answer. End with the exit code of an error."""
     conversation.show_undelivered()
     answer = conversation.say(text)
     if options.json:
-        value = answer_object(answer)
-        value["answer"] = value.pop("text")
-        for action in value["actions"]:
-            with suppress(ValueError, RecursionError):  # a model may have written something else than JSON
-                action["args"] = json.loads(action["args"])
-        options.document("chat", value)
+        options.document("chat", _answer_document(answer))
     elif options.quiet:
         conversation.terminal.answer(answer)
         conversation.tell_files(answer)
+    if answer.error_code == "cancelled":
+        raise Exit(INTERRUPTED)
     if answer.error_code:
-        raise Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
+        raise Exit(exit_code_of(answer.error_code))
+
+
+def _answer_document(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON, with the arguments of its actions as JSON values."""
+    document = answer_object(answer)
+    document["answer"] = document.pop("text")
+    for action in document["actions"]:
+        # A model may have written arguments that are not JSON.
+        with suppress(ValueError, RecursionError):
+            action["args"] = json.loads(action["args"])
+    return document
 
 
 class Conversation(Struct, frozen=True):
-    """A chat with the agent, which `shows` what comes or only answers; `yes` is that of --yes.
+    """A chat with the agent. It prints events and answers if it `shows` them; `yes` is the option --yes.
 
-    `saved` is where the host keeps files of tasks, None for a host on another machine.
+    `saved` is the folder with the files of tasks, None for a host on another machine.
     """
 
     host: Client
@@ -84,9 +100,9 @@ class Conversation(Struct, frozen=True):
     shows: bool = True
 
     def say(self, text: str) -> Answer:
-        """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
+        """Send one message and show its events; Ctrl-C cancels the turn, a second one stops listening.
 
-        With --yes an answer that waits for a yes gets it, but not one that asks whether the sentence was read rightly.
+        With --yes an answer that asks for a yes gets it, but not one that asks if the sentence was understood.
         """
 
         def stop() -> None:
@@ -96,11 +112,11 @@ class Conversation(Struct, frozen=True):
         with on_interrupt(stop, once=True):
             answer = self.listen(text)
             if answer.error_code == "confirm" and self.yes:
-                answer = self.listen(_confirmation(answer))
+                answer = self.listen(_confirmation_text(answer))
             return answer
 
     def listen(self, text: str) -> Answer:
-        """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
+        """Send one message and show its events; Ctrl-C stops listening, and the turn continues."""
         answer = self.host.watching(self._show).say(text, chat_id=self.chat_id, device=self.device)
         if self.shows:
             self.tell_files(answer)
@@ -111,39 +127,42 @@ class Conversation(Struct, frozen=True):
             self.terminal.event(event)
 
     def show_undelivered(self) -> None:
-        """Show this chat what it has not seen yet: answers that came when nobody listened, and notes."""
+        """Show answers that came while this chat was closed, and notes. Report to the host that they were shown."""
         if not self.shows:
             return
-        shown = []
-        for message in self.host.get(f"/v1/chat/{segment(self.chat_id)}/undelivered")["messages"]:
+        chat = f"/v1/chat/{segment(self.chat_id)}"
+        shown_ids = []
+        for message in self.host.get(f"{chat}/undelivered")["messages"]:
             answer = answer_from(message["answer"])
-            self.terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
+            title = "earlier" if message["kind"] == "answer" else "note"
+            self.terminal.row(title, answer.text)
             self.tell_files(answer)
             if answer.next_step:
                 self.terminal.row("next", answer.next_step)
             if answer.outbound_id is not None:
-                shown.append(answer.outbound_id)
-        if shown:
-            self.host.post(f"/v1/chat/{segment(self.chat_id)}/delivered", {"outbound_ids": shown})
+                shown_ids.append(answer.outbound_id)
+        if shown_ids:
+            self.host.post(f"{chat}/delivered", {"outbound_ids": shown_ids})
 
     def tell_files(self, answer: Answer) -> None:
-        """Print where the files of an answer are, or how to get them."""
-        if answer.files:
-            from microclaw.tasks.folders import kept_file  # brings the store; few answers have files
+        """Print the paths of an answer's files, or the commands that fetch them."""
+        if not answer.files:
+            return
+        # Imported here, because it brings the store, and few answers have files.
+        from microclaw.tasks.folders import kept_file
 
         for file in answer.files:
             name = clean_text(file.name, one_line=True)
             if self.saved is not None:
-                place = str(kept_file(self.saved, file.task, name))
+                self.terminal.row("file", str(kept_file(self.saved, file.task, name)))
             else:
                 words = ("microclaw", "task", "get", str(file.task), name, "-o", name.rpartition("/")[2])
-                place = shlex.join(words)
-            self.terminal.row("file", place)
+                self.terminal.row("file", shlex.join(words))
 
     def converse(self, history: Path | None) -> None:
-        """Read, send and show until the person leaves. An error is shown and the conversation goes on.
+        """Read, send and show until the user leaves. An error is shown and the conversation continues.
 
-        Enter alone is a yes where the answer asks whether a sentence was read rightly.
+        Enter alone is a yes if the answer asks whether a sentence was understood.
         """
         read_line = line_reader(history)
         enter = ""
@@ -155,9 +174,7 @@ class Conversation(Struct, frozen=True):
                 self.show_undelivered()
                 answer = self.say(text)
                 if answer.error_code == "confirm_reading":
-                    enter = _confirmation(answer)
-                else:
-                    enter = ""
+                    enter = _confirmation_text(answer)
             except KeyboardInterrupt:
                 self.terminal.line("interrupted")
             except NoHost:
@@ -166,8 +183,8 @@ class Conversation(Struct, frozen=True):
                 self.terminal.error(exc)
 
 
-def _confirmation(answer: Answer) -> str:
-    """The words that confirm this answer and no other: its own sentence, or the yes that names what it is for.
+def _confirmation_text(answer: Answer) -> str:
+    """Return the words that confirm only this answer: its own sentence, or the yes that names its action.
 
     A bare yes could confirm the question of another terminal in the same chat.
     """
@@ -177,7 +194,7 @@ def _confirmation(answer: Answer) -> str:
 
 
 def cancel(host: Client, chat_id: str) -> bool:
-    """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
+    """Ask the host to end the turn of a chat at the next safe point, with an answer. Return False if no turn runs."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
@@ -189,23 +206,27 @@ memory_group = click.Group(no_args_is_help=True)
 def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR."""
     host = options.host()
-    found = host.call(knowledge.show_memory, name=name)
+    memory = host.call(knowledge.show_memory, name=name)
     try:
-        edited = click.edit(found.text.encode(), extension=".md", require_save=False) or b""
+        edited = click.edit(memory.text.encode(), extension=".md", require_save=False) or b""
     except (click.ClickException, ValueError) as exc:
         raise ConfigError(f"nothing was changed: {exc}", next_step="set EDITOR to an editor, or edit again") from exc
     text = edited.decode(errors="replace")
-    if text != found.text:
+    is_changed = text != memory.text
+    if is_changed:
         try:
-            host.call(knowledge.edit_memory, text=text, was=found.digest, name=name)
+            host.call(knowledge.edit_memory, text=text, was=memory.digest, name=name)
         except (MicroclawError, KeyboardInterrupt):
-            fd, path = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
-            with os.fdopen(fd, "wb") as file:
-                file.write(edited)
+            path = _save_edited(edited)
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
-    if text != found.text:
-        said = f"changed: {found.file}"
-    else:
-        said = "nothing was changed"
-    options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)
+    report = f"changed: {memory.file}" if is_changed else "nothing was changed"
+    options.report("memory_edit", {"changed": is_changed, "file": memory.file}, report)
+
+
+def _save_edited(content: bytes) -> str:
+    """Write a text that the host did not take to a temporary file, so that it is not lost. Return its path."""
+    fd, path = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+    return path

@@ -1,4 +1,4 @@
-"""A child process of the command line: its ready line, its end, its error; the control socket of a virtual board."""
+"""Child processes of the command line: their ready line, end and error; the control socket of a virtual board."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MAX_LINE_BYTES = 64 << 10
 
 
 class Child:
-    """`with Child("host", ["microclaw", "up"]) as host: host.wait_ready()`; leaving stops it.
+    """A child process: `with Child("host", ["microclaw", "up"]) as host: host.wait_ready()`; leaving stops it.
 
-    `words` are the arguments of `python -m`. It gets a session of its own: Ctrl-C in the terminal is for the parent.
+    `words` are the arguments of `python -m`. It has a session of its own, so that Ctrl-C reaches only the parent.
     """
 
     def __init__(self, name: str, words: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> None:
@@ -57,34 +57,37 @@ class Child:
         self.stop()
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> tuple[dict[str, Any], float]:
-        """The ready line and the seconds since the start; ConfigError carries the process's error."""
+        """Return the ready line and the seconds since the start. Raises ConfigError with the process's error."""
         if self._ready is None:
-            assert self._process.stdout is not None
-            if not is_readable(self._process.stdout, timeout_s):
-                self.stop()
-                raise ConfigError(f"the {self.name} was not ready within {timeout_s:.0f} s", next_step="try it again")
-            line = self._process.stdout.readline(MAX_LINE_BYTES)
-            took_s = time.monotonic() - self._began
-            try:
-                facts = json.loads(line)
-            except ValueError:
-                facts = None
-            if not isinstance(facts, dict) or facts.get("ready") is not True:
-                raise self._refusal()
-            self._ready = facts, took_s
+            self._ready = self._read_ready(timeout_s)
         return self._ready
 
+    def _read_ready(self, timeout_s: float) -> tuple[dict[str, Any], float]:
+        assert self._process.stdout is not None
+        if not is_readable(self._process.stdout, timeout_s):
+            self.stop()
+            raise ConfigError(f"the {self.name} was not ready within {timeout_s:.0f} s", next_step="try it again")
+        line = self._process.stdout.readline(MAX_LINE_BYTES)
+        took_s = time.monotonic() - self._began
+        try:
+            facts = json.loads(line)
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict) or facts.get("ready") is not True:
+            raise self._refusal()
+        return facts, took_s
+
     def ask_to_end(self) -> None:
-        """Send SIGTERM, and wait for nothing: with many children, to all of them before the first `stop`."""
+        """Send SIGTERM without waiting: with many children, send it to all of them before the first `stop`."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Send SIGKILL, as a power cut; returns when it has ended."""
+        """Send SIGKILL, which acts as a power cut. Return when the process has ended."""
         self._process.kill()
         self.stop()
 
     def stop(self) -> None:
-        """Send SIGTERM, then SIGKILL if it goes on; returns when it has ended."""
+        """Send SIGTERM, then SIGKILL if the process does not end. Return when it has ended."""
         if self.running:
             self.ask_to_end()
             try:
@@ -96,26 +99,33 @@ class Child:
             self._process.stdout.close()
 
     def _refusal(self) -> ConfigError:
-        """Why it did not start: the error that it wrote to stderr before it ended."""
+        """Return the error that the process wrote to stderr before it ended."""
         with suppress(TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
-        ending = f"it ended with code {self._process.poll()} without a message"
-        message = self._last_line("error: ") or ending
+        message = self._last_line("error: ")
+        if not message:
+            message = f"it ended with code {self._process.poll()} without a message"
         next_step = self._last_line("next: ")
         self.stop()
         return ConfigError(f"the {self.name} did not start: {message}", next_step=next_step)
 
     def _last_line(self, prefix: str) -> str | None:
-        """The last line with this prefix on the process's stderr."""
+        """Return the last line with this prefix on the process's stderr, without the prefix."""
         lines = self._log.read_text(errors="replace").splitlines()
-        return next((line.removeprefix(prefix) for line in reversed(lines) if line.startswith(prefix)), None)
+        for line in reversed(lines):
+            if line.startswith(prefix):
+                return line.removeprefix(prefix)
+        return None
 
 
 R = TypeVar("R")
 
 
 class BoardControl:
-    """`with BoardControl(path) as board: board.ask(control.Info())`; raises what the transport does."""
+    """The control socket of a virtual board: `with BoardControl(path) as board: board.ask(control.Info())`.
+
+    It raises the errors of the transport.
+    """
 
     def __init__(self, path: Path) -> None:
         self._board = VirtualBoardTransport(path)
@@ -133,5 +143,5 @@ class BoardControl:
 
     @blocking
     async def edges(self, cursor: int) -> EdgeLog:
-        """Every edge since `cursor`, all pages in one."""
+        """Return every edge since `cursor`, all pages in one."""
         return await self._board.edges(cursor)

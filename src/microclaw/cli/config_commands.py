@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -12,7 +13,7 @@ from msgspec import to_builtins
 from microclaw.cli.options import FAILED, GlobalOptions, command, secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
-from microclaw.config.show import DEFAULT, read_views, value_text
+from microclaw.config.show import DEFAULT, SettingView, read_views, value_text
 from microclaw.errors import ConfigError
 
 config_group = click.Group(no_args_is_help=True)
@@ -23,23 +24,31 @@ config_group = click.Group(no_args_is_help=True)
 @click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
 def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
     """Show settings and where each comes from; secrets are masked."""
-    found = read_views(private_home(os.environ, options.home), os.environ)
+    views = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
-        found = [item for item in found if item.key == key and item.value is not None]
-        if not found:
+        views = [view for view in views if view.key == key and view.value is not None]
+        if not views:
             raise ConfigError(f"{key} is not set", next_step=f"microclaw config set {key} VALUE")
     elif not everything:
-        found = [item for item in found if item.origin not in ("", DEFAULT)]
+        views = [view for view in views if view.origin not in ("", DEFAULT)]
     if options.json:
-        items = [{"key": i.key, "value": i.value, "from": i.origin or None, "about": i.about} for i in found]
-        options.document("config", {"settings": items})
+        options.document("config", {"settings": list(map(_view_object, views))})
     elif key is not None:
-        options.line(value_text(found[0].value))
+        options.line(value_text(views[0].value))
     else:
-        rows = [(i.key, "" if i.value is None else value_text(i.value), i.origin or "not set") for i in found]
-        none = "all settings are defaults (microclaw config get --all)"
-        options.table(rows, head=("SETTING", "VALUE", "FROM"), empty=none)
+        rows = list(map(_view_row, views))
+        empty = "all settings are defaults (microclaw config get --all)"
+        options.table(rows, head=("SETTING", "VALUE", "FROM"), empty=empty)
+
+
+def _view_object(view: SettingView) -> dict[str, Any]:
+    return {"key": view.key, "value": view.value, "from": view.origin or None, "about": view.about}
+
+
+def _view_row(view: SettingView) -> tuple[str, str, str]:
+    value = "" if view.value is None else value_text(view.value)
+    return view.key, value, view.origin or "not set"
 
 
 @command(config_group, "set")
@@ -48,29 +57,37 @@ def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
 @click.option("--default", is_flag=True, help="Remove it: its default holds again.")
 def set_value(options: GlobalOptions, key: str, value: str | None, default: bool) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
-    _, known = read_key(key)
+    _, setting = read_key(key)
     if default:
         value = None
-    elif known.secret and (value is not None or sys.stdin.isatty()):
-        if value is None or value == "-" or value.startswith("@"):
-            value = secret_value(key, value or "-").strip()
-        elif value and "${" not in value:  # a variable's name is no secret
-            text = f"warning: a value of {key} on the command line can be seen by other accounts of this machine (ps)"
-            sys.stderr.write(f"{text} and stays in the shell's history: {key} @FILE, or {key} - for stdin\n")
+    elif setting.secret and (value is not None or sys.stdin.isatty()):
+        value = _read_secret(key, value)
     elif value == "-":
         value = sys.stdin.readline().strip()
     elif value is None:
         raise click.BadParameter(f"{key} needs a value")
     files, warnings = write_changes(private_home(os.environ, options.home), os.environ, {key: value})
     options.end_with_json("config_written", {"files": files, "warnings": to_builtins(warnings)})
-    done = f"{key} is {'set' if value is not None else 'not set any more'} ({', '.join(files)})"
-    options.say(f"{done}; the host reads it when it starts" if files else "nothing changed")
+    if files:
+        state = "not set any more" if value is None else "set"
+        options.say(f"{key} is {state} ({', '.join(files)}); the host reads it when it starts")
+    else:
+        options.say("nothing changed")
     for mistake in warnings:
-        if "(next: " in mistake.message:
-            step = ""
-        else:
-            step = f" (next: {mistake.next_step})"
+        # Some messages name their next step already.
+        step = "" if "(next: " in mistake.message else f" (next: {mistake.next_step})"
         sys.stderr.write(f"note: {mistake.message}{step}\n")
+
+
+def _read_secret(key: str, value: str | None) -> str:
+    """Return a secret from stdin, a file or the terminal. Warn if it is in the command line itself."""
+    if value is None or value == "-" or value.startswith("@"):
+        return secret_value(key, value or "-").strip()
+    # The name of a variable (${NAME}) is not a secret.
+    if value and "${" not in value:
+        text = f"warning: a value of {key} on the command line can be seen by other accounts of this machine (ps)"
+        sys.stderr.write(f"{text} and stays in the shell's history: {key} @FILE, or {key} - for stdin\n")
+    return value
 
 
 @command(config_group, "check")
@@ -85,8 +102,13 @@ def check(options: GlobalOptions) -> None:
     if not options.wrote_json("config_check", value):
         for mistake in mistakes:
             options.line(f"{mistake}\n  next: {mistake.next_step}")
-        is_right = "nothing wrong" if path.exists() else "not there, all settings are defaults"
-        options.say(f"{path}: {'has mistakes' if mistakes else is_right}")
+        if mistakes:
+            state = "has mistakes"
+        elif path.exists():
+            state = "nothing wrong"
+        else:
+            state = "not there, all settings are defaults"
+        options.say(f"{path}: {state}")
         for problem in problems:
             options.say(f"note: {problem}")
     if mistakes:

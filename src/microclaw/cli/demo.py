@@ -1,6 +1,6 @@
 """`microclaw demo`: its engine and its first form, one sentence that becomes a program.
 
-A form is a generator of the rows of its screen; it runs in a home of its own, and nothing of it is left behind.
+A form is a generator of the rows of its screen. It runs in a home of its own, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -38,29 +38,32 @@ from microclaw.virtual_boards.process import board_environ
 
 SENTENCE = "blink the LED on pin 2 every half second"
 DEVICE = "virtual-1"
-MIN_FLEET = 4  # of fewer no three stages are made
+# Fewer boards cannot be updated in three stages.
+MIN_FLEET = 4
+MAX_STARTING = 16
 BOARD = "virtual"
 PIN = 2
 EDGES = 8
 T = TypeVar("T")
 Rows: TypeAlias = Iterator[tuple[str, ...]]
-"""(stage, text) or (stage, text, "ok"); ("", "") is an empty line, the text of "passed" the last one."""
+"""(stage, text) or (stage, text, "ok"); ("", "") is an empty line; the stage "passed" has the last line's text."""
 
 
 @command()
 @click.option("--once", is_flag=True, help="No questions; the exit code says whether it worked.")
 @click.option("--voice", is_flag=True, help="Say the sentence into the board's microphone.")
 @click.option("--fleet", is_flag=True, help="Update many virtual boards in stages instead.")
-@click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="So many, with --fleet.")
+@click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="The number of boards, with --fleet.")
 def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: int) -> None:
-    """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
+    """See it work on a virtual board. One sentence becomes a program that continues without the host."""
     terminal = options.terminal()
-    if voice or fleet:
-        from microclaw.cli import demo_forms as forms  # voice and signing take a second to import
-
-        run_demo(forms.fleet if fleet else forms.voice, terminal, boards)
-    else:
+    if not voice and not fleet:
         run_demo(partial(blink, once=once), terminal, 1)
+        return
+    # Imported here, because voice and signing take a second to import.
+    from microclaw.cli import demo_forms as forms
+
+    run_demo(forms.fleet if fleet else forms.voice, terminal, boards)
 
 
 class DemoFailed(MicroclawError, code="demo_failed"):
@@ -75,7 +78,8 @@ class Stage:
         self.terminal = terminal
         self.running = running
         self.count = count
-        self.environ = {**os.environ, "TMPDIR": str(home)}  # what a killed host leaves goes with the home
+        # The temporary files of a killed host are removed with the home.
+        self.environ = {**os.environ, "TMPDIR": str(home)}
         self.children: dict[str, Child] = {}
         running.callback(self.stop)
 
@@ -83,7 +87,7 @@ class Stage:
         return Client(load_settings(self.environ, home=self.home).control_socket)
 
     def start_host(self, *options: str) -> tuple[dict[str, Any], float]:
-        """Its ready line, and the seconds that it took."""
+        """Start the host and return its ready line and the seconds that it took."""
         words = ["microclaw", "--json", "--home", str(self.home), "up", "--port", "0", "--die-with-parent"]
         return self._start("host", [*words, *options], self.environ).wait_ready()
 
@@ -93,63 +97,80 @@ class Stage:
         return self._start(name, [*words, *options], board_environ(self.environ))
 
     def join(self, client: Client, *options: str) -> dict[str, list[str]]:
-        """Start `count` boards that are paired by a secret, with a flash; the options of each for its next start."""
+        """Start `count` boards with a flash, paired by a secret. Return the options of each for a later start."""
         boards: dict[str, list[str]] = {}
-        for name in (f"board-{number}" for number in range(1, self.count + 1)):
-            made = client.post("/v1/devices/provision", {"name": name, "board": BOARD})
-            write_private(self.home / f"{name}.secret", made["secret"].encode("ascii"))
-            url = f"wss://{made['host']}:{made['port']}/link"
-            boards[name] = ["--link", url, "--link-ca-sha256", made["ca_sha256"], *options]
+        starting: list[str] = []
+        for number in range(1, self.count + 1):
+            name = f"board-{number}"
+            paired = client.post("/v1/devices/provision", {"name": name, "board": BOARD})
+            secret_file = self.home / f"{name}.secret"
+            write_private(secret_file, paired["secret"].encode("ascii"))
+            url = f"wss://{paired['host']}:{paired['port']}/link"
+            boards[name] = ["--link", url, "--link-ca-sha256", paired["ca_sha256"], *options]
             boards[name] += ["--flash", str(self.home / "boards" / name)]
-            self.start_board(name, *boards[name], "--link-secret-file", str(self.home / f"{name}.secret"))
-            if len(boards) % 16 == 0 or len(boards) == self.count:  # so many start at once
-                for one in list(boards)[-16:]:
-                    self.children[one].wait_ready()
+            self.start_board(name, *boards[name], "--link-secret-file", str(secret_file))
+            starting.append(name)
+            # Too many processes that start at once would make each of them slow.
+            if len(starting) == MAX_STARTING or number == self.count:
+                for child_name in starting:
+                    self.children[child_name].wait_ready()
+                starting.clear()
         return boards
 
     def board(self, name: str) -> BoardControl:
-        """Its control socket, until the demo ends."""
+        """Return a board's control socket, which is closed when the demo ends."""
         return self.running.enter_context(BoardControl(self.home / f"{name}.sock"))
 
     def until(self, look: Callable[[], T], why: str) -> T:
-        """The first answer of `look` that is true; DemoFailed with the reason when patience ends."""
-        give_up = time.monotonic() + max(120, 2 * self.count)
-        while not (found := look()):
-            if time.monotonic() > give_up:
+        """Call `look` until its result is true, and return that. Raises DemoFailed with the reason after 2 minutes.
+
+        With more than 60 boards it waits 2 s for each.
+        """
+        give_up_s = time.monotonic() + max(120, 2 * self.count)
+        while not (result := look()):
+            if time.monotonic() > give_up_s:
                 raise DemoFailed(why)
-            time.sleep(0.02)  # a download is short
-        return found
+            # A short sleep, because a download is short.
+            time.sleep(0.02)
+        return result
 
     def transports(self, name: str) -> list[str]:
         facts, _ = self.children[name].wait_ready()
+        transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}"]
         if facts["serial"]:
-            serial = [f"serial:tcp://127.0.0.1:{facts['serial']}"]
-        else:
-            serial = []
-        return [f"wasmachine://127.0.0.1:{facts['wasmachine']}", *serial, f"virtual:{facts['control']}"]
+            transports.append(f"serial:tcp://127.0.0.1:{facts['serial']}")
+        transports.append(f"virtual:{facts['control']}")
+        return transports
 
     def watch_pin(self, board: BoardControl, cursor: int, plus: str = "") -> tuple[list[Edge], int]:
-        """Draw the pin until it had EDGES edges since `cursor`, or patience ends; where the next look begins."""
-        seen: list[Edge] = []
+        """Draw the pin until it had EDGES edges after `cursor`, at most for 20 s. Return them and the next cursor.
+
+        `plus` is put before their number.
+        """
+        edges: list[Edge] = []
         start_ms = board.edges(cursor).now_ms
-        give_up = time.monotonic() + 20
-        final = False
-        while not final:
+        give_up_s = time.monotonic() + 20
+        is_final = False
+        while not is_final:
             time.sleep(0.1)
             page = board.edges(cursor)
             cursor = page.cursor
-            seen += [row for row in page.edges if row.pin == PIN and row.t_ms >= start_ms]
-            enough = len(seen) >= EDGES and page.now_ms >= seen[EDGES - 1].t_ms + 350  # the last level is shown, too
-            final = enough or time.monotonic() >= give_up
-            if len(seen) > 1:
-                period = f"period {rhythms(seen)[0].period_s:.3f} s, "
-            else:
-                period = ""
+            edges += [edge for edge in page.edges if edge.pin == PIN and edge.t_ms >= start_ms]
+            # 350 ms more, so that the last level is visible.
+            has_enough = len(edges) >= EDGES and page.now_ms >= edges[EDGES - 1].t_ms + 350
+            is_final = has_enough or time.monotonic() >= give_up_s
+            period = f"period {rhythms(edges)[0].period_s:.3f} s, " if len(edges) > 1 else ""
             self.terminal.track(
-                PIN, seen, start_ms=start_ms, end_ms=page.now_ms, window_ms=max(4200, page.now_ms - start_ms),
-                level=1 - seen[0].level if seen else 0, note=f"{period}{plus}{len(seen)} edges", final=final,
-            )  # fmt: skip
-        return seen, cursor
+                PIN,
+                edges,
+                start_ms=start_ms,
+                end_ms=page.now_ms,
+                window_ms=max(4200, page.now_ms - start_ms),
+                level=1 - edges[0].level if edges else 0,
+                note=f"{period}{plus}{len(edges)} edges",
+                final=is_final,
+            )
+        return edges, cursor
 
     def stop(self) -> None:
         for child in self.children.values():
@@ -163,15 +184,18 @@ class Stage:
 
 
 def run_demo(form: Callable[[Stage], Rows], terminal: Terminal, count: int) -> None:
-    """Show each row as it comes; everything that was started is stopped on every way out."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # they end it as Ctrl-C does
+    """Print each row as it comes. Everything that was started is stopped at the end, also after an error."""
+    # These signals end the demo as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="microclaw-demo-"))
     try:
         with ExitStack() as running:
             for stage, text, *right in form(Stage(home, terminal, running, count)):
-                if stage == "passed" or not (stage or text):
+                if stage == "passed":
                     terminal.line(text and f"demo passed: {text}")
+                elif not stage and not text:
+                    terminal.line()
                 else:
                     terminal.row(stage, text, right="".join(right))
     finally:
@@ -179,15 +203,48 @@ def run_demo(form: Callable[[Stage], Rows], terminal: Terminal, count: int) -> N
 
 
 def blink(stage: Stage, *, once: bool) -> Rows:
-    """Ask, watch, stop the host, count what the board does alone, start the host again."""
+    """Ask the agent, watch the pin, stop the host, count the board's edges without it, start the host again."""
+    yield from _start_blink(stage)
+    client = stage.client()
+    board = stage.board(DEVICE)
+    conversation = Conversation(client, stage.terminal, "demo")
+    cursor = yield from _ask_to_blink(conversation, board)
+    stage.watch_pin(board, cursor)
+
+    host = stage.children["host"]
+    host.stop()
+    # All edges from this cursor on are counted without a host.
+    cursor = board.edges(0).cursor
+    yield "host", f"stopping... gone (pid {host.pid}). Is the board still working?"
+    edges, cursor = stage.watch_pin(board, cursor, "+")
+    if len(edges) < 6 or abs(median(rhythms(edges)[0].gaps_ms) - 500) > 100:
+        raise DemoFailed(f"{len(edges)} edges without a host: 6 or more were due, with a period of 1 s +/- 20 %")
+    yield "", "yes: counted by the board, with no host running"
+    _, took_s = stage.start_host()
+    names = _running_apps(client)
+    rise = len(edges) + sum(edge.pin == PIN for edge in board.edges(cursor).edges)
+    yield "host", f"back in {took_s:.1f} s: {DEVICE} still lists {names}; its edge count rose by {rise}"
+    if once:
+        rhythm = rhythms(edges)[0]
+        yield "passed", f"{rhythm.count} edges, period {rhythm.period_s:.3f} s +/- {rhythm.spread * 100:.1f} %"
+        return
+    yield "", ""
+    yield "", "That was a virtual board."
+    yield "", "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink | exit"
+    conversation.converse(history=None)
+    yield "host", "stopping, and the board with it: the demo leaves nothing behind"
+
+
+def _start_blink(stage: Stage) -> Rows:
+    """Start the host and the board, and add the board to the host."""
     ready, took_s = stage.start_host()
     yield "host", f"ready in {took_s:.1f} s            api {ready['http']}{link_text(ready['link'])}"
-    facts, took_s = (process := stage.start_board(DEVICE, "--serial", "0")).wait_ready()
+    process = stage.start_board(DEVICE, "--serial", "0")
+    facts, took_s = process.wait_ready()
     profile = load_board(BOARD)
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {process.pid})"
     yield "board", f"{text} ready in {took_s:.1f} s"
     client = stage.client()
-    board = stage.board(DEVICE)
     client.call(add_device, name=DEVICE, board=BOARD, transports=stage.transports(DEVICE))
     status = client.call(read_status)
     yield "model", status.model
@@ -195,40 +252,28 @@ def blink(stage: Stage, *, once: bool) -> Rows:
         yield "", status.model_hint
     yield "", ""
 
+
+def _ask_to_blink(conversation: Conversation, board: BoardControl) -> Generator[tuple[str, ...], None, int]:
+    """Send the sentence, and check that the pin moves. Return the cursor of its edges."""
     before = board.edges(0)
     yield "you", SENTENCE
-    conversation = Conversation(client, stage.terminal, "demo")
     answer = conversation.listen(SENTENCE)
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
     page = board.edges(before.cursor)
-    first = next((row for row in page.edges if row.pin == PIN), None)
+    first = next((edge for edge in page.edges if edge.pin == PIN), None)
     if first is None:
         raise DemoFailed(f"pin {PIN} did not move: {answer.text}", next_step="microclaw logs")
     yield "", f"sentence to first edge: {(first.t_ms - before.now_ms) / 1000:.2f} s"
     yield "", ""
-    stage.watch_pin(board, page.cursor)
+    return page.cursor
 
-    (host := stage.children["host"]).stop()
-    cursor = board.edges(0).cursor  # from here on there is no host
-    yield "host", f"stopping... gone (pid {host.pid}). Is the board still working?"
-    alone, cursor = stage.watch_pin(board, cursor, "+")
-    if len(alone) < 6 or abs(median(rhythms(alone)[0].gaps_ms) - 500) > 100:
-        raise DemoFailed(f"{len(alone)} edges without a host: 6 or more were due, with a period of 1 s +/- 20 %")
-    yield "", "yes: counted by the board, with no host running"
-    _, took_s = stage.start_host()
-    gone = ("missing", "unreachable", "dead", "trapped")
-    names = ", ".join(app.name for app in client.call(list_apps, device=DEVICE).apps if app.condition not in gone)
+
+def _running_apps(client: Client) -> str:
+    """Return the names of the board's programs that still work. Raises DemoFailed if there are none."""
+    stopped = ("missing", "unreachable", "dead", "trapped")
+    apps = client.call(list_apps, device=DEVICE).apps
+    names = [app.name for app in apps if app.condition not in stopped]
     if not names:
         raise DemoFailed(f"{DEVICE} lists no program after the host came back", next_step="microclaw doctor")
-    rise = len(alone) + sum(row.pin == PIN for row in board.edges(cursor).edges)
-    yield "host", f"back in {took_s:.1f} s: {DEVICE} still lists {names}; its edge count rose by {rise}"
-    if once:
-        found = rhythms(alone)[0]
-        yield "passed", f"{found.count} edges, period {found.period_s:.3f} s +/- {found.spread * 100:.1f} %"
-        return
-    yield "", ""
-    yield "", "That was a virtual board."
-    yield "", "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink | exit"
-    conversation.converse(history=None)
-    yield "host", "stopping, and the board with it: the demo leaves nothing behind"
+    return ", ".join(names)

@@ -1,13 +1,14 @@
-"""The commands of `microclaw device` that are more than an act: files, ports, passwords, who is on the network here."""
+"""The commands of `microclaw device` that are more than an act: they use files, ports, passwords, or this network."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,31 +43,46 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
-    if subnet is None:
-        network = None
-    else:
-        network = parse_subnet(subnet)
-    known: dict[str, str] = {}
-    with suppress(NoHost):  # of the running host
-        known = {address: one.name for one in known_devices(options.host()) for address in one.transports}
-    found = asyncio.run(_search(network, for_s, interface, known, ask=ask))
-    rows = [(each, known.get(_endpoint(each))) for each in found]
-    keys = ("kind", "name", "address", "port")
-    listed = [{key: getattr(e, key) for key in keys} | {"facts": dict(e.facts), "known_as": name} for e, name in rows]
-    options.end_with_json("discover", {"found": listed})
-    options.table(
-        [(e.kind, e.name, _place(e), _facts(e), name or "") for e, name in rows],
-        head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
-        empty="nobody announced itself",
-    )
-    if not any(each.kind == "wasmachine" for each in found):
-        step = "one that listens elsewhere: microclaw device add NAME --wasmachine HOST:PORT"
-        at = f"ports {' and '.join(map(str, PORTS))}; {step}"
-        if network:
-            asked = f"at {network}, {at}"
-        else:
-            asked = "was asked for: --subnet 192.168.1.0/24"
-        options.say(f"no WASMachine board {asked}")
+    network = None if subnet is None else parse_subnet(subnet)
+    names = _names_by_transport(options)
+    services = asyncio.run(_search(network, for_s, interface, names, ask=ask))
+    documents = []
+    rows = []
+    for service in services:
+        name = names.get(_endpoint(service))
+        documents.append(_service_object(service, name))
+        rows.append((service.kind, service.name, _location(service), _shown_facts(service), name or ""))
+    options.end_with_json("discover", {"found": documents})
+    options.table(rows, head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"), empty="nothing announced itself")
+    if any(service.kind == "wasmachine" for service in services):
+        return
+    if network is None:
+        options.say("no WASMachine board was asked for: --subnet 192.168.1.0/24")
+        return
+    ports = " and ".join(map(str, PORTS))
+    step = "one that listens elsewhere: microclaw device add NAME --wasmachine HOST:PORT"
+    options.say(f"no WASMachine board at {network}, ports {ports}; {step}")
+
+
+def _names_by_transport(options: GlobalOptions) -> dict[str, str]:
+    """Return the names of the host's devices by their transports, or {} if no host runs."""
+    names: dict[str, str] = {}
+    with suppress(NoHost):
+        for device in known_devices(options.host()):
+            for transport in device.transports:
+                names[transport] = device.name
+    return names
+
+
+def _service_object(service: DiscoveredService, known_as: str | None) -> dict[str, Any]:
+    return {
+        "kind": service.kind,
+        "name": service.name,
+        "address": service.address,
+        "port": service.port,
+        "facts": dict(service.facts),
+        "known_as": known_as,
+    }
 
 
 @command(device_group, "add")
@@ -78,42 +94,50 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
 @click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")
 @firmware_option
 def add(options: GlobalOptions, name: str, board: str | None, firmware: tuple[str, ...], **given: str | None) -> None:
-    """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
+    """Add a device by its addresses; add addresses or its firmware's facts to a device that is there."""
     schemes = {"wasmachine": "wasmachine://", "serial": "serial:", "console": "console:", "virtual": "virtual:"}
-    transports = [scheme + address for way, scheme in schemes.items() if (address := given[way])]
+    transports = []
+    for option, scheme in schemes.items():
+        address = given[option]
+        if address:
+            transports.append(scheme + address)
     if not transports and not firmware:
         raise click.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
-    if firmware:
-        words = list(firmware_words(firmware))
-    else:
-        words = None
+    words = list(firmware_words(firmware)) if firmware else None
     values = {"name": name, "board": board, "transports": transports, "firmware": words}
     perform(options, devices.add_device, values)
 
 
 @command(device_group, "wifi")
 @click.argument("name", help="The device.")
-@click.argument("ssid", required=False, help="The network; none: list those that it knows.")
+@click.argument("ssid", required=False, help="The network; none: list the known ones.")
 @click.option("--password", metavar="@FILE|-", help="From a file or stdin; none: asked.")
 @click.option("--open", "is_open", is_flag=True, help="The network has no password.")
-@click.option("--later", is_flag=True, help="Only note it: a network that is not there yet.")
+@click.option("--later", is_flag=True, help="Only store it: a network that is not there yet.")
 @click.option("--forget", is_flag=True, help="The device is to forget this network.")
 def wifi(
-    options: GlobalOptions, name: str, ssid: str | None, password: str | None, is_open: bool, later: bool, forget: bool
+    options: GlobalOptions,
+    *,
+    name: str,
+    ssid: str | None,
+    password: str | None,
+    is_open: bool,
+    later: bool,
+    forget: bool,
 ) -> None:
-    """Another Wi-Fi for a device: it is tried, and the former one counts again if this host is not reached over it."""
-    if ssid is None and (is_open or later or forget or password is not None):
-        raise click.BadParameter("name the network, too")
-    if is_open + forget + (password is not None) > 1 or (later and forget):
-        raise click.BadParameter("--open, --password and --forget exclude each other, --later and --forget too")
+    """Give a device another Wi-Fi: it is tried, and the former one is kept if this host is not reached over it."""
+    has_password = password is not None
     if ssid is None:
+        if any((has_password, is_open, later, forget)):
+            raise click.BadParameter("name the network, too")
         perform(options, links.list_wifi, {"device": name})
         return
+    if is_open + forget + has_password > 1 or (later and forget):
+        raise click.BadParameter("--open, --password and --forget exclude each other, --later and --forget too")
     secret = None
     if not (is_open or forget):
-        question = f"Password of {ssid}"
-        remedy = "give --password @FILE, or --open"
-        secret = secret_value("--password" if password else question, password, remedy=remedy)
+        question = "--password" if password else f"Password of {ssid}"
+        secret = secret_value(question, password, remedy="give --password @FILE, or --open")
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
 
@@ -126,48 +150,70 @@ def wifi(
 @click.option("--no-secret", is_flag=True, help="For a device that shows a pairing code.")
 @click.option("--address", "host", metavar="HOST", help="How the device reaches this host.")
 def provision(
-    options: GlobalOptions, name: str, board: str | None, file: Path | None, qr: bool, no_secret: bool, host: str | None
+    options: GlobalOptions,
+    *,
+    name: str,
+    board: str | None,
+    file: Path | None,
+    qr: bool,
+    no_secret: bool,
+    host: str | None,
 ) -> None:
     """Print what a device needs to trust this host and be paired: as text, file or QR code."""
-    made = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
+    provisioned = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
-        write_private(file, made.given.to_json().encode())
-    show(options, links.provision, made)
+        write_private(file, provisioned.given.to_json().encode())
+    show(options, links.provision, provisioned)
     if qr and not options.json:
-        options.line(made.given.qr())
+        options.line(provisioned.given.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
 
 
 async def _search(
-    network: IPv4Network | None, for_s: float, interfaces: Sequence[str], known: dict[str, str], *, ask: bool
+    network: IPv4Network | None, for_s: float, interfaces: Sequence[str], transports: Iterable[str], *, ask: bool
 ) -> list[DiscoveredService]:
-    """Search each way at once; an error of one ends the others. The host's own boards are asked at their own ports."""
+    """Search in all ways at once; an error in one ends the others.
+
+    `transports` are those of the host's devices: their WASMachine boards are asked at their own ports.
+    """
     locks = cache_folder(os.environ) / "locks"
-    ways = [browse(for_s, interfaces=interfaces or None), survey_ports(locks, ask=ask)]
+    searches = [browse(for_s, interfaces=interfaces or None)]
     if network is not None:
-        also = [place for one in known if one.startswith(SCHEME) and (place := tcp_address(one)) is not None]
-        ways.insert(1, probe_subnet(network, lock_folder=locks, also=also))
-    return [each for found in await asyncio.gather(*ways) for each in found]
+        addresses = []
+        for transport in transports:
+            address = tcp_address(transport) if transport.startswith(SCHEME) else None
+            if address is not None:
+                addresses.append(address)
+        searches.append(probe_subnet(network, lock_folder=locks, also=addresses))
+    searches.append(survey_ports(locks, ask=ask))
+    services: list[DiscoveredService] = []
+    for results in await asyncio.gather(*searches):
+        services += results
+    return services
 
 
-def _endpoint(found: DiscoveredService) -> str:
-    """As the host names it, where it has it."""
-    if found.kind == "serial":
-        return found.name
-    if found.kind == "wasmachine":
-        return f"{SCHEME}{_place(found)}"
+def _endpoint(service: DiscoveredService) -> str:
+    """Return the service's address as a device's transport has it, or "" if it cannot be one."""
+    if service.kind == "serial":
+        return service.name
+    if service.kind == "wasmachine":
+        return f"{SCHEME}{_location(service)}"
     return ""
 
 
-def _place(found: DiscoveredService) -> str:
-    if found.kind == "serial":
-        return found.address
-    return f"{found.address}:{found.port}"
+def _location(service: DiscoveredService) -> str:
+    if service.kind == "serial":
+        return service.address
+    return f"{service.address}:{service.port}"
 
 
-def _facts(found: DiscoveredService) -> str:
-    if found.kind == "serial":  # our own words, but for the id and a firmware's name
-        return one_line("; ".join(value for key, value in found.facts.items() if key != "usb"))
-    shown = (f"{key}={value[:SHOWN_FACT_CHARS]}" for key, value in found.facts.items() if key not in ("role", "path"))
-    return " ".join(shown)
+def _shown_facts(service: DiscoveredService) -> str:
+    # The facts of a serial port are our own words, but for a USB id and a firmware's name.
+    if service.kind == "serial":
+        return one_line("; ".join(value for key, value in service.facts.items() if key != "usb"))
+    texts = []
+    for key, value in service.facts.items():
+        if key not in ("role", "path"):
+            texts.append(f"{key}={value[:SHOWN_FACT_CHARS]}")
+    return " ".join(texts)

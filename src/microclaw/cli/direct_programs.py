@@ -1,5 +1,6 @@
-"""Programs without a host: tried on a throw-away virtual board, or on a board at an address, by the host's own stages
-over a store that is thrown away.
+"""Programs without a host: tried on a temporary virtual board, or installed on the board at an address.
+
+The host's own stages do it, over a temporary store.
 """
 
 from __future__ import annotations
@@ -59,39 +60,41 @@ MAX_LOG_LINES: Final = 20
 
 
 def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any], board: BoardProfile) -> None:
-    """Build, check, try, install and verify, as a host does. Every program that is there counts as somebody else's.
+    """Build, check, try, install and verify, as a host does. Each program on the board counts as another host's.
 
-    Exit code 1 when the board's evidence contradicts the trial.
+    Exit code 1 if the board's evidence contradicts the trial.
     """
     options.only_here(f"a program for {target}")
     fields = {name: values[name] for name in FleetProgram.__struct_fields__ if name in values}
     request = convert({**fields, "devices": []}, FleetProgram).request()
     request = replace(request, device=target, replace=values["replace"], force=values["force"])
     deployment = asyncio.run(_deploy(options, board, request))
-    show(options, programs.install, Deployed.of(deployment, change_id=UNSET))  # nobody keeps the change
+    # The change has no number, because the store with it is temporary.
+    show(options, programs.install, Deployed.of(deployment, change_id=UNSET))
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
     report = stages(options, options.terminal())
     cache = BuildCache(options.settings().cache)
-    async with _registry_of(options, request.device, board) as (registry, change_log):
+    async with _open_registry(options, request.device, board) as (registry, change_log):
         installer = Installer(registry, change_log)
-        try_it = partial(try_image, cache=cache)
-        changes = ProgramChanges(installer, compile=cached_compiler(cache), try_image=try_it)
+        try_program_image = partial(try_image, cache=cache)
+        changes = ProgramChanges(installer, compile=cached_compiler(cache), try_image=try_program_image)
         try:
             deployment = await changes.deploy(request, report)
         except MicroclawError as exc:
             report(failure_of(exc))
             raise
-    report(Result({}))  # shows a stage that failed and did not end it
+    # A last event shows a failed stage that did not end the work.
+    report(Result({}))
     return deployment
 
 
 @asynccontextmanager
-async def _registry_of(
+async def _open_registry(
     options: GlobalOptions, target: str, board: BoardProfile
 ) -> AsyncIterator[tuple[Registry, ChangeLog]]:
-    """Give a registry that knows the board at an address alone, and its empty change log."""
+    """Give a registry with only the board at an address, and its empty change log."""
     locks = options.settings().cache / "locks"
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database:
@@ -111,11 +114,11 @@ async def _registry_of(
 
 
 def list_directly(options: GlobalOptions, target: str, _values: Mapping[str, Any]) -> None:
-    """Show the programs of a board, as a host lists those that it did not install."""
+    """Show the programs of a board, as a host lists programs that it did not install."""
     options.only_here(f"a list of {target}")
 
     async def list_apps() -> AppList:
-        async with _registry_of(options, target, load_board("virtual")) as (registry, change_log):
+        async with _open_registry(options, target, load_board("virtual")) as (registry, change_log):
             listings = await Catalogue(devices=registry, change_log=change_log).list_apps(target)
         return AppList(apps=[filled(AppFacts, listing) for listing in listings])
 
@@ -123,7 +126,7 @@ def list_directly(options: GlobalOptions, target: str, _values: Mapping[str, Any
 
 
 def uninstall_directly(options: GlobalOptions, target: str, values: Mapping[str, Any]) -> None:
-    """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
+    """Take a program off a board. Raises AppNotFound, or DeployRejected if it is still listed after that."""
     name = values["name"]
     options.only_here(f"a removal from {target}")
     look = f"microclaw exec {target} apps.list"
@@ -140,35 +143,39 @@ def uninstall_directly(options: GlobalOptions, target: str, values: Mapping[str,
     options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))
 
 
-# How the acts that take an address, and whose commands are derived, are done there.
+# The functions for acts that take an address, and whose commands are derived from their declaration.
 DIRECT: Final = {"app.list": list_directly, "app.uninstall": uninstall_directly}
 
 
 def try_program(
     options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile, duration: str, inputs: Sequence[str]
 ) -> None:
-    """Build it and try it. Exit code 1 when the trial failed."""
+    """Build a program and try it on a virtual board. Exit code 1 if the trial failed."""
     times = run_times(values.get("every_ms"), values.get("stop_after_ms"))
-    heap, timers = fit_limits(board, values["heap_bytes"], DEFAULT_TIMERS)
+    heap_bytes, timers = fit_limits(board, values["heap_bytes"], DEFAULT_TIMERS)
+    expectations = None
+    if "expect" in values:
+        expectations = parse_expectations(values["expect"])
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs),
-        heap_bytes=heap,
+        heap_bytes=heap_bytes,
         timers=timers,
-        expectations=parse_expectations(values["expect"]) if "expect" in values else None,
+        expectations=expectations,
         times=times,
     )
     image = build_program(options, values, board)
     check_times(times, image.kind)
     trial = asyncio.run(try_image(image, board, trial_options, cache=BuildCache(options.settings().cache)))
-    if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
+    diagnostics = [diagnostic.to_json() for diagnostic in image.warnings]
+    if not options.wrote_json("try", {**trial.to_json(), "diagnostics": diagnostics}):
         _show_trial(options.terminal(), trial)
     if not trial.ok:
         raise Exit(FAILED)
 
 
 def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:
-    """Compile what `program_values` has, or check its wasm, and show that. Raises BuildError, ConfigError."""
+    """Compile the program of `program_values`, or check its wasm, and show that. Raises BuildError, ConfigError."""
     name = values["name"]
     level = values.get("optimization", "O3")
     report = stages(options, options.terminal())
@@ -183,6 +190,7 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
 
 
 def _show_trial(terminal: Terminal, trial: Trial) -> None:
+    """Print the trial's result, the tracks of its pins, and its first lines."""
     terminal.step(trial_step(trial))
     for pin in trial.pins:
         edges = [edge for edge in trial.edges if edge.pin == pin]

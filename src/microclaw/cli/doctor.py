@@ -1,4 +1,4 @@
-"""`microclaw doctor`: checks what the host needs on this machine. A check yields findings; it repairs nothing."""
+"""`microclaw doctor`: checks what the host needs on this machine. A check yields findings, and repairs nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.addresses import is_loopback
-from microclaw.api.operations import read_status
+from microclaw.api.operations import Status, read_status
 from microclaw.audit.event import AuditKind
 from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
@@ -36,6 +36,7 @@ from microclaw.egress.secret_values import egress_findings
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.findings import Finding, problem, warning
 from microclaw.models.server_window import window_findings
+from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
 from microclaw.sandbox.run import sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, RESTORE, ROOM, open_whole
@@ -47,7 +48,8 @@ from microclaw.wasm.toolchain import find_toolchain
 
 DAY_MS: Final = 86_400_000
 LATE_DAYS: Final = 14
-MAX_LOOKED: Final = 5_000  # files and folders of the home that are looked at
+# The home may have any number of files: only the first ones are searched for keys.
+MAX_LOOKED: Final = 5_000
 
 
 @command()
@@ -58,7 +60,8 @@ def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     if port is None and not report:
         _show(options, examine(options))
         return
-    from microclaw.cli.board_report import look_by_cable, print_report  # takes 0.2 s, and few have a board on a cable
+    # The import takes 0.2 s, and few users have a board on a cable.
+    from microclaw.cli.board_report import look_by_cable, print_report
 
     if report:
         print_report(options, port, examine(options))
@@ -67,64 +70,74 @@ def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
-    """Every finding, the good ones too, in the order in which things are needed."""
-    found = _all(("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen))
+    """Return all findings, the good ones too, in the order in which a host needs things."""
+    findings = _run_checks(("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen))
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
-        return [*found, problem("home", exc.message, exc.next_step)]
-    found += _all(("home", _home), ("config", _config), ("egress", egress_findings), of=(home,))
+        return [*findings, problem("home", exc.message, exc.next_step)]
+    findings += _run_checks(("home", _home), ("config", _config), ("egress", egress_findings), of=(home,))
     try:
         settings = options.settings()
     except MicroclawError:
-        return found  # the configuration's findings say why
-    found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
-    found += setting_warnings(settings)
+        # The findings about the configuration say why.
+        return findings
+    findings += _run_checks(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
+    findings += setting_warnings(settings)
     if options.address() is None:
-        found += _all(("certificate", certificate_findings), of=(settings,))
-        found += _all(("audit", _audit_chain), ("backup", key_findings), ("backup", late_findings), of=(settings,))
-    return found + _all(("host", _host), of=(options,))
+        findings += _run_checks(
+            ("certificate", certificate_findings),
+            ("audit", _audit_chain),
+            ("backup", key_findings),
+            ("backup", late_findings),
+            of=(settings,),
+        )
+    return findings + _run_checks(("host", _host), of=(options,))
 
 
 def _show(options: GlobalOptions, findings: Sequence[Finding]) -> None:
-    """The command ends with exit code 1 when one is a problem. Warnings alone are 0."""
-    healthy = all(one.ok for one in findings)
-    if not options.wrote_json("doctor", {"ok": healthy, "findings": to_builtins(findings)}):
+    """Print the findings. End with exit code 1 if one is a problem; warnings only are 0."""
+    is_healthy = all(finding.ok for finding in findings)
+    if not options.wrote_json("doctor", {"ok": is_healthy, "findings": to_builtins(findings)}):
         terminal = options.terminal()
-        for one in findings:
-            terminal.row(one.part, one.text, right=one.verdict, bad=not one.ok)
-            if one.next_step:
-                terminal.row("", f"next: {one.next_step}")
-    if not healthy:
+        for finding in findings:
+            terminal.row(finding.part, finding.text, right=finding.verdict, bad=not finding.ok)
+            if finding.next_step:
+                terminal.row("", f"next: {finding.next_step}")
+    if not is_healthy:
         raise Exit(FAILED)
 
 
-def _all(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, ...] = ()) -> list[Finding]:
-    """The findings of all checks; an error of a check is a problem of its part."""
-    found: list[Finding] = []
+def _run_checks(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, ...] = ()) -> list[Finding]:
+    """Return the findings of all checks; an error of a check is a problem of its part. `of` are their arguments."""
+    findings: list[Finding] = []
     for part, check in checks:
         try:
-            found += check(*of)
+            findings += check(*of)
         except MicroclawError as exc:
-            found.append(problem(part, exc.message, exc.next_step))
-    return found
+            findings.append(problem(part, exc.message, exc.next_step))
+    return findings
+
+
+def _good(part: str, text: str) -> Finding:
+    return Finding(part, ok=True, text=text)
 
 
 def _compiler() -> Iterator[Finding]:
-    yield Finding("python", True, f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})")
-    yield Finding("compiler", True, find_toolchain().name)
+    yield _good("python", f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})")
+    yield _good("compiler", find_toolchain().name)
 
 
 def _binaryen() -> Iterator[Finding]:
-    found = find_binaryen()
-    if found is None:
+    path = find_binaryen()
+    if path is None:
         yield problem("binaryen", "missing: programs that sleep in main need it", INSTALL_BINARYEN)
         return
     try:
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10.0, check=True)
-        yield Finding("binaryen", True, done.stdout.strip())
+        result = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10.0, check=True)
+        yield _good("binaryen", result.stdout.strip())
     except (OSError, subprocess.SubprocessError) as exc:
-        yield problem("binaryen", f"{found} does not run: {exc}", INSTALL_BINARYEN)
+        yield problem("binaryen", f"{path} does not run: {exc}", INSTALL_BINARYEN)
 
 
 def _home(home: Path) -> Iterator[Finding]:
@@ -133,51 +146,55 @@ def _home(home: Path) -> Iterator[Finding]:
     elif shutil.disk_usage(home).free < NEEDED_BYTES:
         yield problem("home", f"cannot write: no space is left on the disk of {home}", ROOM)
     else:
-        yield Finding("home", True, f"{home} (mode {stat.S_IMODE(home.stat().st_mode):03o})")
+        yield _good("home", f"{home} (mode {stat.S_IMODE(home.stat().st_mode):03o})")
 
 
 def _config(home: Path) -> Iterator[Finding]:
     mistakes = find_mistakes(os.environ, home)
-    yield from (problem("config", str(one), one.next_step) for one in mistakes)
+    for mistake in mistakes:
+        yield problem("config", str(mistake), mistake.next_step)
     if not mistakes:
-        there = (home / "config.toml").exists()
-        yield Finding("config", True, f"config.toml: {'nothing wrong' if there else 'none: all settings are defaults'}")
+        has_file = (home / "config.toml").exists()
+        state = "nothing wrong" if has_file else "none: all settings are defaults"
+        yield _good("config", f"config.toml: {state}")
 
 
 def _code(settings: Settings) -> Iterator[Finding]:
-    """Report where code that the agent or a device asks for runs; without a sandbox none runs, which is no fault."""
+    """Report where code runs that the agent or a device asks for. A host without a sandbox runs none: a warning."""
     try:
-        found = sandbox_backend(settings.sandbox)
+        backend = sandbox_backend(settings.sandbox)
     except NoSandbox as exc:
         yield warning("code", f"no code is run for the agent: {exc.message}", exc.next_step)
     else:
-        yield Finding("code", True, f"the agent's code runs in {found.text}")
+        yield _good("code", f"the agent's code runs in {backend.text}")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
     main = settings.model.main
     if main is None:
-        yield Finding("model", True, "none: no API key set. Offline intents answer.")
+        yield _good("model", "none: no API key set. Offline intents answer.")
         return
     key, address = VARIABLES[main.provider]
     if main.api_key:
-        yield Finding("model", True, f"{key} is set: {masked(main.api_key)}")
+        yield _good("model", f"{key} is set: {masked(main.api_key)}")
     if main.base_url:
-        yield Finding("model", True, f"{address} is {main.base_url}")
+        yield _good("model", f"{address} is {main.base_url}")
     yield from window_findings(settings)
 
 
 def _unlocked(settings: Settings) -> Iterator[Finding]:
-    """Listeners that the settings open without a lock."""
+    """Warn of listeners that the settings open without a token, a password or TLS."""
     gateway = settings.gateway
     voice = settings.voice
-    if gateway is not None and gateway.enabled and gateway.open:
-        yield _open_gateway("config.toml")
-    if gateway is not None and gateway.enabled and not is_loopback(gateway.host):
-        text = f"the chat gateway listens at {gateway.host} without TLS: tokens and words can be read in that network"
-        yield warning("gateway", text, "microclaw config set gateway.host --default")
-    if voice.enabled and voice.wyoming_port is not None and not is_loopback(voice.wyoming_host):
-        text = f"Wyoming listens at {voice.wyoming_host} without authentication: who reaches it is {voice.person}"
+    if gateway is not None and gateway.enabled:
+        if gateway.open:
+            yield _open_gateway("config.toml")
+        if not is_loopback(gateway.host):
+            text = f"the chat gateway listens at {gateway.host} without TLS: others can read tokens and words there"
+            yield warning("gateway", text, "microclaw config set gateway.host --default")
+    has_wyoming = voice.enabled and voice.wyoming_port is not None
+    if has_wyoming and not is_loopback(voice.wyoming_host):
+        text = f"Wyoming listens at {voice.wyoming_host} without authentication: each client acts as {voice.person}"
         yield warning("wyoming", text, "microclaw config set voice.wyoming_host --default")
 
 
@@ -192,58 +209,69 @@ def _audit_chain(settings: Settings) -> Iterator[Finding]:
         text = f"the security log {' '.join(chain_text(report).split())}"
         yield problem("audit", text, f"see where: microclaw person log --verify; {BROKEN_STEP}")
     if not broken:
-        yield Finding("audit", True, "the security log is intact: microclaw person log --verify")
+        yield _good("audit", "the security log is intact: microclaw person log --verify")
 
 
 def key_findings(settings: Settings) -> Iterator[Finding]:
-    """Keys and the password file of backups that lie in the home: lost with what they protect."""
+    """Report backup keys and the backup's password file inside the home: they are lost with the data they protect."""
     from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
 
     for path in islice(settings.home.rglob("*"), MAX_LOOKED):
-        with suppress(OSError, ConfigError):  # unreadable, or no such key
+        # An unreadable file, or one that is not a key, raises.
+        with suppress(OSError, ConfigError):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_KEY_FILE_BYTES:
                 PrivateKey.parse(path.read_text(errors="replace"))
-                text = f"{path} is a key that opens backups, and lies in the home: it is lost with it"
+                text = f"the backup key {path} is inside the home: it is lost with it"
                 yield problem("backup", text, f"copy it to two places away from this machine, then: rm {path}")
-    given = None if settings.backup is None else settings.backup.password_file
-    if given is not None and Path(given).expanduser().resolve().is_relative_to(settings.home.resolve()):
-        text = f"backup.password_file {given} lies in the home that the backups protect: the password is lost with it"
+    password_file = None if settings.backup is None else settings.backup.password_file
+    if password_file is None:
+        return
+    if Path(password_file).expanduser().resolve().is_relative_to(settings.home.resolve()):
+        text = f"backup.password_file {password_file} is inside the home that the backups protect: it is lost with it"
         yield warning("backup", text, "microclaw config set backup.password_file FILE, outside of the home")
 
 
 def certificate_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
-    """Report that devices cannot trust this host now, by its clock or by its authority's dates."""
+    """Report if devices cannot trust this host now, by its clock or by its authority's dates."""
     pair = read_authority(settings.identity, RESTORE)
     if pair is None:
         return
-    finding = certificate_problem(pair.certificate, now_ms() if at_ms is None else at_ms)
+    if at_ms is None:
+        at_ms = now_ms()
+    finding = certificate_problem(pair.certificate, at_ms)
     if finding is not None:
         yield finding
 
 
 def late_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
-    """That none was made, or long ago, where the home is old enough to have what would be missed."""
+    """Warn if the last backup is too old, or if there is none of a home that is old enough to need one.
+
+    Too old is LATE_DAYS, or two intervals of scheduled backups if that is longer.
+    """
     authority = settings.identity / AUTHORITY_FILE
     if not authority.exists():
         return
     begun_ms = round(authority.stat().st_mtime * 1000)
-    made = [found.at_ms for found in read_events(settings.home) if found.event.kind is AuditKind.BACKUP_MADE]
-    if settings.backup is None:
-        every_s = 0.0
-    else:
-        every_s = seconds_in(settings.backup.every) or 0.0
-    since_ms = (now_ms() if at_ms is None else at_ms) - max([begun_ms, *made])
-    if since_ms > max(LATE_DAYS * DAY_MS, 2000 * every_s if made else 0):
-        days = count_text(since_ms // DAY_MS, "day")
-        if made:
-            text = f"the last backup was made {days} ago"
-        else:
-            text = f"no backup was ever made of this home, {days} old"
-        step = "microclaw backup make FILE" if settings.backup is None else "microclaw status"
-        yield warning("backup", text, step)
+    backups_ms = [row.at_ms for row in read_events(settings.home) if row.event.kind is AuditKind.BACKUP_MADE]
+    if at_ms is None:
+        at_ms = now_ms()
+    since_ms = at_ms - max([begun_ms, *backups_ms])
+    limit_ms: float = LATE_DAYS * DAY_MS
+    if settings.backup is not None and backups_ms:
+        interval_s = seconds_in(settings.backup.every) or 0.0
+        limit_ms = max(limit_ms, 2000 * interval_s)
+    if since_ms <= limit_ms:
+        return
+    days = count_text(since_ms // DAY_MS, "day")
+    text = f"no backup was ever made of this home, {days} old"
+    if backups_ms:
+        text = f"the last backup was made {days} ago"
+    step = "microclaw backup make FILE" if settings.backup is None else "microclaw status"
+    yield warning("backup", text, step)
 
 
 def _host(options: GlobalOptions) -> Iterator[Finding]:
+    """Report the state of the host, if it runs, else what its files say."""
     address = options.address()
     try:
         host = options.host()
@@ -252,46 +280,66 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         if address is not None:
             raise
         step = options.with_home(exc.next_step or "")
-        yield Finding("host", True, f"{exc.message} (start it with: {step})")
-        yield from _all(("alarm", _alarms), ("store", _store), of=(options.settings(),))
+        yield _good("host", f"{exc.message} (start it with: {step})")
+        yield from _run_checks(("alarm", _alarms), ("store", _store), of=(options.settings(),))
         return
-    if address is None:
-        where = f"pid {status.pid}"
-    else:
-        where = f"{address}, microclaw {status.version}"
-    yield Finding("host", True, f"running ({where}), {status.rss_mb:.0f} MB")
+    location = f"pid {status.pid}"
+    if address is not None:
+        location = f"{address}, microclaw {status.version}"
+    yield _good("host", f"running ({location}), {status.rss_mb:.0f} MB")
     if status.gateway_open:
         yield _open_gateway("this run")
-    yield from (problem("task", line, "mend its cause; it is tried again by itself") for line in status.failing or ())
-    yield from (problem("alarm", alarm.text, alarm.next_step) for alarm in status.alarms or ())
+    for line in status.failing or ():
+        yield problem("task", line, "fix the cause; it retries automatically")
+    for alarm in status.alarms or ():
+        yield problem("alarm", alarm.text, alarm.next_step)
+    yield from _voice(host)
+    yield from _services(status)
+    yield from _devices(status)
+
+
+def _voice(host: Client) -> Iterator[Finding]:
     try:
         yield from host.call(voice_facts).findings()
     except HostError as exc:
-        if exc.status != 403:  # a member's token: voice is the owner's
+        # A member's token is refused with 403: only the owner may see voice.
+        if exc.status != 403:
             raise
+
+
+def _services(status: Status) -> Iterator[Finding]:
+    """Report the host's Wyoming server and its MQTT connection."""
     address = status.wyoming.get("address")
+    fault = status.wyoming.get("text")
     if address:
-        yield Finding("wyoming", True, f"services for Home Assistant at {address}")
-    elif text := status.wyoming.get("text"):
-        yield problem("wyoming", f"voice.wyoming_port is set; {text}", "docs/voice.md")
+        yield _good("wyoming", f"services for Home Assistant at {address}")
+    elif fault:
+        yield problem("wyoming", f"voice.wyoming_port is set; {fault}", "docs/voice.md")
     if status.mqtt and status.mqtt["state"] != "off":
         yield connection_finding(status.mqtt)
-    for one in status.devices:
-        wrong = "never reached" if one.never_reached else one.problem
-        if wrong or one.reachable is False:
-            step = f"is it on, and in this network? microclaw device check {one.name}"
-            yield problem("device", f"{one.name}: {wrong or 'does not answer'}", step)
+
+
+def _devices(status: Status) -> Iterator[Finding]:
+    for device in status.devices:
+        fault = "never reached" if device.never_reached else device.problem
+        if fault or device.reachable is False:
+            step = f"is it on, and in this network? microclaw device check {device.name}"
+            yield problem("device", f"{device.name}: {fault or 'does not answer'}", step)
+        elif device.reachable:
+            yield _good("device", f"{device.name} answers")
         else:
-            yield Finding("device", True, f"{one.name} {'answers' if one.reachable else 'was not asked yet'}")
+            yield _good("device", f"{device.name} was not asked yet")
 
 
 def _alarms(settings: Settings) -> Iterator[Finding]:
-    """From the security log itself, when no host runs."""
+    """Report the alarms in the security log itself, if no host runs."""
     for alarm in open_alarms(read_events(settings.home), now_ms()):
-        yield problem("alarm", *alarm_text(alarm, alarm.event.text.partition(":")[0]))
+        subject = alarm.event.text.partition(":")[0]
+        text, step = alarm_text(alarm, subject)
+        yield problem("alarm", text, step)
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
     if settings.database.exists():
         open_whole(settings.database).close()
-        yield Finding("store", True, f"{settings.database} can be used")
+        yield _good("store", f"{settings.database} can be used")

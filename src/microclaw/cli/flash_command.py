@@ -1,4 +1,4 @@
-"""`microclaw flash`: the command line of flash/. It asks and prints; flash/steps.py has the steps."""
+"""`microclaw flash`: asks and prints at the terminal; flash/steps.py has the steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,8 @@ from microclaw.link_server.operations import provision
 from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
-if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
+# These modules take 0.2 s to import, which `--help` must not.
+if TYPE_CHECKING:
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
@@ -37,31 +39,22 @@ _POLL_S: Final = 1.0
 @click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT; none: found on USB.")
 @click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
 @click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
-@click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")
+@click.option("--erase", is_flag=True, help="Erase the board first, even if nothing needs it.")
 @click.option("--wifi", "ssid", metavar="SSID", help="Its Wi-Fi; none: asked.")
 @click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
 @click.option("--keep-wifi", "keeps_wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
-@click.option("--forget", "forgets", is_flag=True, help="Keep nothing that it was told: Wi-Fi, access point, time.")
+@click.option("--forget", "forgets", is_flag=True, help="Forget its settings: Wi-Fi, access point, time.")
 @click.option("--name", help="What to call the board.")
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
 @click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
 @click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
-@click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
+@click.option("--revision", help="Of the board: some updates are only for one. Without it: the chip's.")
 def flash(
     options: GlobalOptions, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
-    for is_wrong, text in (
-        (wifi_password is not None and not wanted["ssid"], "a password without a network: give --wifi SSID too"),
-        (wanted["adopt"] and (wanted["erase"] or wanted["image"]), "--adopt erases and writes no image"),
-        (wanted["forgets"] and wanted["keeps_wifi"], "--forget and --keep-wifi contradict each other: leave one out"),
-    ):
-        if is_wrong:
-            raise click.BadParameter(text)
-    for what, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
-        if wanted[what] is not None and re.fullmatch(f"[{letters}]{{1,32}}", wanted[what]) is None:
-            raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
+    _check_options(wifi_password, wanted)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.images import download
@@ -70,30 +63,54 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    if wifi_password is None:
-        password = None
-    else:
+    password = None
+    if wifi_password is not None:
         password = secret_value("--wifi-password", wifi_password)
     person = TerminalPerson(options)
-    chosen = find_port(person, port)
+    board_port = find_port(person, port)
+    host = _find_host(options, person)
+    wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
+    workshop = Workshop(
+        board_port,
+        Esptool(board_port),
+        person,
+        host,
+        firmware_folder(),
+        cache_folder(os.environ),
+        download,
+    )
+    outcome = asyncio.run(flash_board(workshop, wishes))
+    person.end_line()
+    _report(options, outcome)
+
+
+def _check_options(wifi_password: str | None, wanted: Mapping[str, Any]) -> None:
+    """Raise BadParameter for options that contradict each other, ConfigError for names with other letters."""
+    if wifi_password is not None and not wanted["ssid"]:
+        raise click.BadParameter("a password without a network: give --wifi SSID too")
+    if wanted["adopt"] and (wanted["erase"] or wanted["image"]):
+        raise click.BadParameter("--adopt erases and writes no image")
+    if wanted["forgets"] and wanted["keeps_wifi"]:
+        raise click.BadParameter("--forget and --keep-wifi contradict each other: leave one out")
+    for option, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
+        text = wanted[option]
+        if text is not None and re.fullmatch(f"[{letters}]{{1,32}}", text) is None:
+            raise ConfigError(f"invalid {option} {text[:40]!r}", next_step=f"give 1 to 32 of {letters}")
+
+
+def _find_host(options: GlobalOptions, person: TerminalPerson) -> RunningHost | None:
+    """Return the host, or None if none runs: the board is not paired then."""
     client = options.host()
-    host: RunningHost | None = RunningHost(options, client, person)
     try:
         client.call(list_devices, limit=1)
     except NoHost:
         person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
-        host = None
-    wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
-    files = firmware_folder()
-    cache = cache_folder(os.environ)
-    shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download)
-    done = asyncio.run(flash_board(shop, wishes))
-    person.end_line()
-    _report(options, done)
+        return None
+    return RunningHost(options, client, person)
 
 
 class TerminalPerson:
-    """Questions and progress at the terminal, on stderr: stdout has the answer alone."""
+    """Questions and progress at the terminal, on stderr: stdout has only the answer."""
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
@@ -107,11 +124,11 @@ class TerminalPerson:
             self._page.line(clean_text(text, one_line=True))
 
     def progress(self, what: str, percent: float) -> None:
-        """Redrawn on a terminal; elsewhere a line at each new quarter."""
-        text = f"{clean_text(what, one_line=True)} {percent:.0f} %"
-        quarter = (what, int(percent) // 25)
+        """Show progress: redraw a line on a terminal, else print a line at each new quarter."""
         if self._options.quiet:
             return
+        text = f"{clean_text(what, one_line=True)} {percent:.0f} %"
+        quarter = (what, int(percent) // 25)
         if percent < 100 and self._look.live:
             self._page.passing("", text)
         elif quarter != self._quarter:
@@ -123,9 +140,9 @@ class TerminalPerson:
         return self._options.confirm(question, default=default)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
-        """By number; with --yes the default."""
+        """Ask for the number of a choice; with --yes return the default."""
         if self._options.yes:
-            self.say(f"{question} {default}, as nobody is asked")
+            self.say(f"{question} {default}, because of --yes")
             return default
         self.end_line()
         needs_terminal(question, "name it with its option (microclaw flash --help)")
@@ -145,15 +162,15 @@ class TerminalPerson:
 
 
 class RunningHost(Struct, frozen=True):
-    """The host of this machine, or the one that --host names."""
+    """The host of this machine, or the host that --host names."""
 
     options: GlobalOptions
     calls: Client
     person: TerminalPerson
 
     async def open_to_network(self) -> None:
-        """Ask, write the setting, and wait until the person has started the host again."""
-        question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
+        """Ask, write the setting, and wait until the user has started the host again. Raises ConfigError for a no."""
+        question = "Boards connect to port 8443, which is closed to your network. Open it (TLS, only paired boards)?"
         if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
@@ -174,7 +191,10 @@ class RunningHost(Struct, frozen=True):
 
 
 def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
-    """The one that was named, or the one board on USB; of several the person chooses."""
+    """Return the named port, else the only board on USB, else the board that the user chooses.
+
+    Raises ConfigError if there is no board, or if there are several and the user cannot be asked.
+    """
     from microclaw.flash.board_port import BoardPort, no_board
     from microclaw.transports.serial_ports import list_ports
     from microclaw.transports.serial_survey import board_ports, port_name, suggestion
@@ -183,23 +203,25 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
         return BoardPort.parse(named)
     ports = tuple((listed or list_ports)())
     boards = board_ports(ports)
-    number = 0
     if not boards:
         raise no_board(ports)
     texts = tuple(f"{port.device}, {suggestion(port)}, {port.usb}" for port in boards)
+    index = 0
     if len(boards) > 1:
         if person.asks_nothing:
             raise ConfigError(f"{len(boards)} boards are on USB: {'; '.join(texts)}", next_step="name one with -p PORT")
-        number = texts.index(person.choose("Which board?", texts, texts[0]))
-    person.say(f"board on {texts[number]}")
-    return BoardPort.parse(port_name(boards[number], ports))
+        index = texts.index(person.choose("Which board?", texts, texts[0]))
+    person.say(f"board on {texts[index]}")
+    return BoardPort.parse(port_name(boards[index], ports))
 
 
-def _report(options: GlobalOptions, done: Outcome) -> None:
-    document = {**asdict(done), "paired": done.device is not None}
+def _report(options: GlobalOptions, outcome: Outcome) -> None:
+    document = {**asdict(outcome), "paired": outcome.device is not None}
     del document["link"]
     options.end_with_json("flash", document)
-    if done.online:
-        options.say(f"{done.device} is online. next: {done.say_next}")
+    if outcome.online:
+        options.say(f"{outcome.device} is online. next: {outcome.say_next}")
     else:
-        options.say("the board has its files. next: microclaw up, then microclaw flash again: it goes on and pairs it")
+        options.say(
+            "the board has its files. next: microclaw up, then microclaw flash again: it continues and pairs it"
+        )

@@ -1,4 +1,4 @@
-"""`microclaw up`, `status` and `mcp`: run the host in the foreground or by systemd, ask it how it is, serve MCP."""
+"""`microclaw up`, `status` and `mcp`: run the host in the foreground or by systemd, show its state, serve MCP."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
 from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
-from microclaw.config.settings import GatewaySettings
+from microclaw.config.settings import GatewaySettings, Settings
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 from microclaw.models.operations import usage
 from microclaw.store.usage import KEPT_DAYS, UsageGroup
+from microclaw.terminal.page import Terminal
 
 ServiceAct: TypeAlias = Literal["install", "remove", "file"]
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
+SHOW_FILE: Final = "microclaw up --service file"
+LOGS: Final = "its state: systemctl --user status microclaw; its log: journalctl --user -u microclaw -f"
+COMMAND_S: Final = 30.0
+# The control socket of a home with a long name may be there.
+_TMP: Final = "/tmp"  # noqa: S108
+UNIT_NAME: Final = "microclaw.service"
+STOP_S: Final = 20
+_Row: TypeAlias = tuple[str, str | None]
 
 
 @command()
@@ -50,55 +59,81 @@ def up(
     if service is not None:
         manage_service(options, service)
         return
-    gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
-    settings = options.settings()
-    http_port = settings.host.http_port if port is None else port
-    link_settings = read_link(link or settings.host.link, http_port=http_port)
-    gateway = settings.gateway or (GatewaySettings() if http_port else GatewaySettings(port=0))
-    if open_gateway:
-        gateway = replace(gateway, open=True)
-    cluster = settings.cluster
-    if database is not None:
-        cluster = replace(cluster, database=read_database(database))
-    settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
+    # The objects that exist when the host is ready stay: to collect garbage before finds nothing and takes time.
+    gc.disable()
+    settings = _apply_options(options.settings(), port, link, open_gateway=open_gateway, database=database)
     from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any], sign_in: str | None) -> None:
         gc.freeze()
         gc.enable()
-        if options.wrote_json("up", {"ready": True, **facts}):
-            return
-        terminal = options.terminal()
-        if facts["ready_s"] is None:
-            took = ""
-        else:
-            took = f" in {facts['ready_s']:.1f} s"
-        if facts["gateway_token"]:
-            how = f"token in {facts['gateway_token']}"
-        else:
-            how = "a person's token opens it"
-        boards = (f"{one['name']} ({one['title']}, process {one['pid']}, off with the host)" for one in facts["boards"])
-        authority = f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE"
-        for about, text in (
-            ("host", f"ready{took}            api {facts['http'] or 'off'}{link_text(facts['link'])}"),
-            ("gateway", facts["gateway"] and f"{facts['gateway']}   {OPEN_GATEWAY if facts['gateway_open'] else how}"),
-            *((voice, facts[voice]) for voice in ("xiaozhi", "wyoming")),
-            ("model", facts["model"]),
-            *(("board", board) for board in boards),
-            *(("off", problem) for problem in facts["problems"]),
-            ("https", facts["ca_sha256"] and authority),
-        ):
-            if text:
-                terminal.row(about, text)
-        if sign_in:
-            terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw status --open")
-            terminal.line(sign_in)  # whole, so that it can be copied
-        terminal.row("", "Ctrl-C stops it. In another terminal: microclaw chat; in a browser: microclaw status --open")
+        if not options.wrote_json("up", {"ready": True, **facts}):
+            _show_ready(options.terminal(), facts, sign_in)
 
     try:
         run_host(settings, ready=ready, verbose=options.verbose, **how)
     finally:
         gc.enable()
+
+
+def _apply_options(
+    settings: Settings, port: int | None, link: str | None, *, open_gateway: bool, database: str | None
+) -> Settings:
+    """Return the settings with the options of `up` in place of the configured values."""
+    http_port = settings.host.http_port if port is None else port
+    link_settings = read_link(link or settings.host.link, http_port=http_port)
+    gateway = settings.gateway
+    if gateway is None:
+        gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
+    if open_gateway:
+        gateway = replace(gateway, open=True)
+    cluster = settings.cluster
+    if database is not None:
+        cluster = replace(cluster, database=read_database(database))
+    return replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
+
+
+def _show_ready(terminal: Terminal, facts: dict[str, Any], sign_in: str | None) -> None:
+    """Print the addresses of a host that is ready, and the link that signs in, if there is one."""
+    for title, text in _ready_rows(facts):
+        if text:
+            terminal.row(title, text)
+    if sign_in:
+        terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw status --open")
+        # A whole line, so that the link can be copied.
+        terminal.line(sign_in)
+    terminal.row("", "Ctrl-C stops it. In another terminal: microclaw chat; in a browser: microclaw status --open")
+
+
+def _ready_rows(facts: dict[str, Any]) -> list[_Row]:
+    """Return titles and texts; rows without a text are not shown."""
+    duration = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
+    rows: list[_Row] = [
+        ("host", f"ready{duration}            api {facts['http'] or 'off'}{link_text(facts['link'])}"),
+        ("gateway", _gateway_text(facts)),
+        ("xiaozhi", facts["xiaozhi"]),
+        ("wyoming", facts["wyoming"]),
+        ("model", facts["model"]),
+    ]
+    for board in facts["boards"]:
+        rows.append(("board", f"{board['name']} ({board['title']}, process {board['pid']}, off with the host)"))
+    for problem in facts["problems"]:
+        rows.append(("off", problem))
+    if facts["ca_sha256"]:
+        rows.append(("https", f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE"))
+    return rows
+
+
+def _gateway_text(facts: dict[str, Any]) -> str | None:
+    """Return the gateway's address and who may use it, or None if it is off."""
+    if not facts["gateway"]:
+        return None
+    access = "a person's token opens it"
+    if facts["gateway_open"]:
+        access = OPEN_GATEWAY
+    elif facts["gateway_token"]:
+        access = f"token in {facts['gateway_token']}"
+    return f"{facts['gateway']}   {access}"
 
 
 @command()
@@ -109,7 +144,7 @@ def up(
 @click.option("--open", "link", is_flag=True, help="Print a link that signs a browser in, once.")
 @click.option("--person", default="owner", help="With --open: who signs in with it.")
 def status(
-    options: GlobalOptions, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
+    options: GlobalOptions, *, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
     """Show the host's state: model, devices, programs."""
     if link:
@@ -120,14 +155,14 @@ def status(
         show(options, cluster_status, options.host().call(cluster_status))
     else:
         address = options.address()
-        found = options.host().call(read_status)
+        result = options.host().call(read_status)
         if address is not None and not options.json:
             options.terminal().row("at", str(address))
-        show(options, read_status, found)
+        show(options, read_status, result)
 
 
 def link_text(address: str | None) -> str:
-    """The link's part of the host's line, as in `link wss :8443`."""
+    """Return the link's part of the host's line, as `link wss :8443`, or "" if the link is off."""
     if address is None:
         return ""
     parts = urlsplit(address)
@@ -152,114 +187,132 @@ def mcp(options: GlobalOptions, all_tools: bool) -> None:
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
 
 
-SHOW_FILE: Final = "microclaw up --service file"
-LOGS: Final = "how it is: systemctl --user status microclaw; its log: journalctl --user -u microclaw -f"
-COMMAND_S: Final = 30.0
-_TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
-UNIT_NAME: Final = "microclaw.service"
-STOP_S: Final = 20
-
-
 def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
     """Write the service's file and start it, remove it, or print it."""
     if sys.platform != "linux":
         raise NotSupported(f"no service for {sys.platform} from here", next_step="docs/install.md")
-    path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user" / UNIT_NAME
     if act == "file":
         options.line(service_unit(options).rstrip("\n"))
         return
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    path = config / "systemd" / "user" / UNIT_NAME
     if act == "install":
         text = service_unit(options)
         options.say(f"# {path}\n{text}")
         options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
         notes = _install(options, path, text)
-    elif path.exists():
-        stopped = systemctl("disable", "--now", UNIT_NAME)
-        path.unlink(missing_ok=True)
-        notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
-        notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
     else:
-        raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+        notes = _remove(options, path)
     options.report("service", {"notes": notes}, "\n".join(notes))
 
 
+def _remove(options: GlobalOptions, path: Path) -> list[str]:
+    """Stop the service and remove its file. Return lines for the user."""
+    if not path.exists():
+        raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+    stop_problem = systemctl("disable", "--now", UNIT_NAME)
+    path.unlink(missing_ok=True)
+    notes = [f"removed {path}; the data in {options.settings().home} stays"]
+    for problem in (stop_problem, systemctl("daemon-reload")):
+        if problem is not None:
+            notes.append(f"note: {problem}")
+    return notes
+
+
 def service_unit(options: GlobalOptions) -> str:
-    """The unit of the service that runs this very installation with this home."""
+    """Return the systemd unit that runs this installation with this home. Raises ConfigError for unprintable paths."""
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
-    socket = settings.control_socket.parent  # in another place for a home with a long name
-    places = [settings.home, settings.cache, *([] if socket == settings.home else [socket])]
+    folders = [settings.home, settings.cache]
+    # The socket of a home with a long name is in another folder.
+    socket_folder = settings.control_socket.parent
+    if socket_folder != settings.home:
+        folders.append(socket_folder)
     if settings.backup is not None:
-        places.append(Path(settings.backup.folder or "").expanduser())
-    odd = next((text for text in (*command, *map(str, places)) if not text.isprintable()), None)
-    if odd is not None:  # a line of its own in the unit would be a setting of its own
-        raise ConfigError(f"{odd!r} cannot stand in a service's file", next_step="give --home a plain folder")
-    return systemd_unit(command, places)
+        folders.append(Path(settings.backup.folder or "").expanduser())
+    for text in (*command, *map(str, folders)):
+        # A line end in a path would add a setting of its own to the unit.
+        if not text.isprintable():
+            raise ConfigError(f"{text!r} cannot stand in a service's file", next_step="give --home a plain folder")
+    return systemd_unit(command, folders)
 
 
 def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
-    """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
+    """Write the file, enable and start the service. Return lines for the user; the first one names the file."""
+    step = f"{SHOW_FILE}, and put it there"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        reason = f"{path.parent} cannot be made: {exc.strerror}"
-        raise ConfigError(reason, next_step=f"{SHOW_FILE}, and put it there") from exc
-    write_given(path.resolve(), [text.encode()], replace=True, next_step=f"{SHOW_FILE}, and put it there")
+        raise ConfigError(f"{path.parent} cannot be made: {exc.strerror}", next_step=step) from exc
+    write_given(path.resolve(), [text.encode()], replace=True, next_step=step)
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = [f"wrote {path}"]
-    start = f"systemctl --user restart {UNIT_NAME}"
     problem = systemctl("daemon-reload") or systemctl("enable", UNIT_NAME)
-    running = None
+    running_pid = None
     with suppress(MicroclawError):
-        running = options.host().call(read_status).pid
-    if problem is None and running is None:
+        running_pid = options.host().call(read_status).pid
+    if problem is None and running_pid is None:
         problem = systemctl("restart", UNIT_NAME)
+    start = f"systemctl --user restart {UNIT_NAME}"
+    lines = [f"wrote {path}"]
     if problem is not None:
         lines += [f"it was not started: {problem}", f"start it where systemd runs for you: {start}"]
-    elif running is not None:
-        lines.append(f"a host runs already (pid {running}): end it, then {start}")
+    elif running_pid is not None:
+        lines.append(f"a host runs already (pid {running_pid}): end it, then {start}")
     else:
         lines.append("it runs, and starts at each login")
-    lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
+    lines.append("to start it at boot, before any login: loginctl enable-linger")
     return [*lines, LOGS, *_unseen_variables(options)]
 
 
 def systemctl(*words: str) -> str | None:
-    """Tell the user's systemd; None when it went well, else one line why not."""
+    """Run systemctl for the user's systemd. Return None if it succeeded, else one line why not."""
     command = ["systemctl", "--user", *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
         return f"systemctl does not answer: {exc}"
-    if done.returncode == 0:
+    if result.returncode == 0:
         return None
-    reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+    output = result.stderr.strip() or result.stdout.strip() or f"exit code {result.returncode}"
+    reason = output.splitlines()[0]
     return f"{' '.join(command[:3])}: {reason}"
 
 
 def _unseen_variables(options: GlobalOptions) -> list[str]:
-    """The settings that config.toml or the present shell has as variables, which the service will not have."""
-    bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
-    mistakes = find_mistakes(bare, options.settings().home)
-    missing = [f"note: {m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
-    known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
-    here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
-    names = ", ".join(sorted(here))
-    if here:
-        told = [f"note: {names}: set in this shell, not for the service; config set keeps a value"]
-    else:
-        told = []
-    return missing + told
+    """Return notes about variables that config.toml names or this shell has, but that the service will not have."""
+    service_environ = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
+    notes = []
+    for mistake in find_mistakes(service_environ, options.settings().home):
+        if "environment has no" in mistake.message:
+            notes.append(f"note: {mistake.message} that the service gets")
+    names = sorted(name for name in os.environ if _is_setting(name))
+    if names:
+        shown = ", ".join(names)
+        notes.append(f"note: {shown}: set in this shell, not for the service; config set keeps a value")
+    return notes
+
+
+def _is_setting(variable: str) -> bool:
+    """Return True if the host reads an environment variable as a setting."""
+    if variable.startswith(PREFIX) and "__" in variable:
+        return True
+    return variable in KNOWN_VARIABLES or any(variable in pair for pair in VARIABLES.values())
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:
-    """For `systemctl --user`; the host writes to `places`. In /tmp, a private one would hide them.
+    """Return a unit for `systemctl --user`, whose process may write only to `places`.
 
-    Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
-    RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
-    on USB), ProtectHome (the data folder is there; all but ReadWritePaths is read-only anyway).
+    A place in /tmp needs the shared /tmp, because a private one would hide it. Not in the unit, because the host needs
+    what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code), RestrictNamespaces and
+    ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards on USB), ProtectHome
+    (the data folder is there; all but ReadWritePaths is read-only anyway).
     """
-    in_tmp = any(place.is_relative_to(_TMP) for place in places)
+    is_in_tmp = any(place.is_relative_to(_TMP) for place in places)
+    private_tmp = "no" if is_in_tmp else "yes"
+    start_words = [_quote(word).replace("$", "$$") for word in command]
+    writable = [_quote(f"-{place}") for place in places]
+    if is_in_tmp:
+        writable.append(_quote(f"-{_TMP}"))
     return f"""\
 [Unit]
 Description=microclaw host
@@ -268,7 +321,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
-ExecStart={" ".join(_quoted(word).replace("$", "$$") for word in command)}
+ExecStart={" ".join(start_words)}
 Restart=on-failure
 RestartSec=2
 KillMode=mixed
@@ -276,8 +329,8 @@ TimeoutStopSec={STOP_S}
 UMask=0077
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={" ".join(_quoted(f"-{place}") for place in (*places, *([_TMP] if in_tmp else [])))}
-PrivateTmp={"no" if in_tmp else "yes"}
+ReadWritePaths={" ".join(writable)}
+PrivateTmp={private_tmp}
 LockPersonality=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -288,6 +341,6 @@ WantedBy=default.target
 """
 
 
-def _quoted(word: str) -> str:
-    """A word of systemd.service(5), quoted, with `%` doubled; `$` is doubled in ExecStart= alone."""
+def _quote(word: str) -> str:
+    """Return a quoted word of systemd.service(5) with `%` doubled. In ExecStart= the caller doubles `$`, too."""
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

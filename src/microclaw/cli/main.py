@@ -1,4 +1,4 @@
-"""The `microclaw` command: the table of commands, imported when they are called, and the global options."""
+"""The `microclaw` command: the table of commands, which are imported when they are called, and the global options."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from click.exceptions import Exit
 from microclaw import __version__
 from microclaw.operations.nouns import MODULES
 
-# The commands by section of `microclaw --help`: where each is (a command, a group, or declared acts), and its help.
+# A command of declared acts only needs no module here.
 DECLARED: Final = ""
+# The commands by section of `microclaw --help`: the module and attribute of each, and its help.
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Start": {
         "demo": ("demo:demo", "See it work on a virtual board."),
@@ -28,7 +29,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Boards": {
         "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
-        "device": ("device_commands:device_group", "The devices this host knows."),
+        "device": ("device_commands:device_group", "The devices of this host."),
         "exec": ("call_commands:execute", "Call one method of a device, or of several."),
         "logs": ("call_commands:logs", "Show what a device's programs print."),
         "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
@@ -54,32 +55,37 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
     },
 }
-COMMANDS: Final = {name: row for section in SECTIONS.values() for name, row in section.items()}
+COMMANDS: Final[dict[str, tuple[str, str]]] = {}
+for _section in SECTIONS.values():
+    COMMANDS.update(_section)
 _EXAMPLES: Final = (
     ("microclaw demo", "one sentence becomes a program"),
     ("microclaw up --virtual 1", "a host with a virtual board"),
     ('microclaw chat "blink the LED"', "in another terminal"),
     ("microclaw run blink.c -d kitchen", "your own program"),
-    ("microclaw app undo", "take the last change back"),
+    ("microclaw app undo", "revert the last change"),
 )
 
-# About the machine they run on, not about another host: refused when --host names one.
+# These commands are about the machine they run on, so they are refused if --host names another host.
 _ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
 _COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
 
 
 class LazyGroup(click.Group):
-    """The commands of the table, known by their help alone until one is called."""
+    """A group of the table's commands, of which only the help is loaded until one is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands.update({name: click.Command(name, help=about) for name, (_, about) in COMMANDS.items()})
+        for name, (_, about) in COMMANDS.items():
+            self.commands[name] = click.Command(name, help=about)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
-        column = max(map(len, COMMANDS))  # the same in every section
+        # One width, so that the columns of all sections are aligned.
+        width = max(map(len, COMMANDS))
         for title, section in SECTIONS.items():
+            rows = [(f"{name:<{width}}", about) for name, (_, about) in section.items()]
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<{column}}", about) for name, (_, about) in section.items()])
+                formatter.write_dl(rows)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         with formatter.section("Examples"):
@@ -89,17 +95,18 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name in COMMANDS else command, rest
+        if name in COMMANDS:
+            command = load_command(name)
+        return name, command, rest
 
 
 def load_command(name: str) -> click.Command:
-    """A command of the table, imported."""
-    place, about = COMMANDS[name]
-    module, _, attribute = place.partition(":")
+    """Import a command of the table, and add the commands of declared acts and the examples."""
+    location, about = COMMANDS[name]
+    module, _, attribute = location.partition(":")
+    command: Any = None
     if module:
-        command: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute)
-    else:
-        command = None
+        command = getattr(import_module(f"microclaw.cli.{module}"), attribute)
     if name in MODULES:
         command = import_module("microclaw.cli.operation_commands").group(name, command)
     command.name = name
@@ -128,7 +135,8 @@ def load_command(name: str) -> click.Command:
 @click.version_option(__version__, message="microclaw %(version)s", help="Show the version and end.")
 @click.pass_context
 def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
-    from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
+    # Imported here, so that `--help`, which does not get here, is quick.
+    from microclaw.cli.options import GlobalOptions
     from microclaw.errors import ConfigError
 
     try:
@@ -139,8 +147,10 @@ def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
     words = ctx.obj or ()
     ctx.obj = GlobalOptions(host_url=host, **given)
     if host == "local":
-        os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
-    if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
+        # Child processes inherit the environment, and must use this machine's host, too.
+        os.environ.pop("MICROCLAW_HOST", None)
+    asks_help = "--help" in words or "-h" in words
+    if ctx.invoked_subcommand in _ONLY_HERE and not asks_help:
         ctx.obj.only_here(f"microclaw {ctx.invoked_subcommand}")
 
 
@@ -151,14 +161,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(words)
     except (Exception, SystemExit, KeyboardInterrupt) as exc:
-        from microclaw.cli.reporting import exit_code_for  # what only a command line that fails needs
+        # Imported here, because only a command line that fails needs it.
+        from microclaw.cli.reporting import exit_code_for
 
         return exit_code_for(exc, words)
 
 
 def _run(words: list[str]) -> int:
     if _COMPLETE_VARIABLE in os.environ:
-        app.main(words, "microclaw", _COMPLETE_VARIABLE)  # it answers the shell, or prints its completion, and ends
+        # The shell asks for completions: this prints them and ends the process.
+        app.main(words, "microclaw", _COMPLETE_VARIABLE)
     try:
         with app.make_context("microclaw", list(words), obj=tuple(words)) as ctx:
             code = app.invoke(ctx)
@@ -171,30 +183,47 @@ def _run(words: list[str]) -> int:
 
 
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
-    """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
-    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]  # no --version
-    known = {word: one for one in options for word in one.opts}
-    front = list[str]()
-    rest = list[str]()
+    """Return the arguments with the global options moved in front of the command; `--` ends the options.
+
+    So global options may stand anywhere on the line.
+    """
+    options = _global_options()
+    front: list[str] = []
+    rest: list[str] = []
     words = iter(arguments)
     for word in words:
-        option = known.get(word.partition("=")[0])
+        option = options.get(word.partition("=")[0])
+        # `config get` has an --all of its own.
+        is_config_all = word == "--all" and rest[:1] == ["config"]
         if word == "--":
             rest += [word, *words]
-        elif option is None or (word == "--all" and rest[:1] == ["config"]):
+        elif option is None or is_config_all:
             rest.append(word)
         elif option.is_flag or "=" in word:
             front.append(word)
-        elif (value := next(words, None)) is not None:
-            front += [word, value]
         else:
-            rest.append(word)
+            value = next(words, None)
+            if value is None:
+                rest.append(word)
+            else:
+                front += [word, value]
     return front + rest
 
 
+def _global_options() -> dict[str, click.Option]:
+    """Return the global options by their words. --version is not one of them: it exposes no value."""
+    options: dict[str, click.Option] = {}
+    for param in app.params:
+        if isinstance(param, click.Option) and param.expose_value:
+            for word in param.opts:
+                options[word] = param
+    return options
+
+
 def _mend_streams() -> None:
-    """Python has no stream where the caller closed it (`<&-`): use the null device. A letter that the locale lacks is
-    written as "?"; it would end the command.
+    """Replace closed streams by the null device, and write "?" for letters that the locale does not have.
+
+    Python has no stream object if the caller closed it (`<&-`), and a letter without an encoding would end the command.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -204,7 +233,7 @@ def _mend_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-# Without the word `microclaw`, and short: they are not broken on a terminal of 60 columns.
+# Each is shown behind the word `microclaw`; short, so that a terminal of 60 columns does not break it.
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "up": ("up", "up --virtual 1", "up --service install"),
     "status": ("status", "status --open", "status --usage --by person"),
@@ -249,12 +278,15 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def add_examples(name: str, command: Any) -> None:
-    """Put the examples at the end of the help of a command, and of those below it."""
-    for below, one in command.commands.items() if isinstance(command, click.Group) else ():
-        add_examples(f"{name} {below}", one)
-    lines = EXAMPLES.get(name)
-    if lines:
-        title = "Example:" if len(lines) == 1 else "Examples:"
-        command.epilog = "\n".join(
-            ("\b", title, *(f"  {line}" for text in lines for line in f"microclaw {text}".splitlines()))
-        )
+    """Add the examples to the end of the help of a command and of its subcommands."""
+    if isinstance(command, click.Group):
+        for subname, subcommand in command.commands.items():
+            add_examples(f"{name} {subname}", subcommand)
+    examples = EXAMPLES.get(name)
+    if not examples:
+        return
+    # A line with \b makes click keep the line ends of the paragraph.
+    lines = ["\b", "Example:" if len(examples) == 1 else "Examples:"]
+    for example in examples:
+        lines += [f"  {line}" for line in f"microclaw {example}".splitlines()]
+    command.epilog = "\n".join(lines)

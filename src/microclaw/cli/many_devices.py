@@ -1,8 +1,9 @@
-"""Targets: a name of a device, or an address of a board without a host; the devices of a host, and those meant."""
+"""Targets of a command: device names, or a board's address without a host; a host's devices, and the chosen ones."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from microclaw.apps.device_operations import list_devices
@@ -12,77 +13,88 @@ from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.operations.client import Client
 
+MAX_NAMED: Final = 5
+_ADDRESS: Final = re.compile(r"(wasmachine://|serial:|virtual:).*|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+
 
 def known_devices(host: Client) -> list[ListedDevice]:
-    """All of them, by name; the host tells them in pages."""
-    found = host.call(list_devices)
-    while found.next is not None:
-        found = found.joined(host.call(list_devices, after=found.next))
-    return found.devices
+    """Return all devices of the host, sorted by name; the host sends them in pages."""
+    page = host.call(list_devices)
+    while page.next is not None:
+        page = page.joined(host.call(list_devices, after=page.next))
+    return page.devices
 
 
 def choice_body(options: GlobalOptions) -> dict[str, Any]:
-    """The choice as the host takes it. Raises ConfigError where it has two meanings."""
+    """Return the chosen devices as a request's fields. Raises ConfigError if the options contradict each other."""
     Selection(options.devices, options.labels, options.every).check()
     return {"devices": list(options.devices), "labels": list(options.labels), "all": options.every}
 
 
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
-    """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
+    """Return the sorted names of the chosen devices. Raises ConfigError for an unknown name or label."""
     selection = Selection(options.devices, options.labels, options.every)
     selection.check()
-    known = known_devices(host)
-    named = {one.name: one.name for one in known} | {one.device_id: one.name for one in known}
-    unknown = sorted(set(options.devices) - named.keys())
+    devices = known_devices(host)
+    names_by_target = {device.name: device.name for device in devices}
+    names_by_target |= {device.device_id: device.name for device in devices}
+    unknown = sorted(set(options.devices) - names_by_target.keys())
     if unknown:
         raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
-    with_labels = (one.name for one in known if selection.means(one.labels))
-    names = sorted({named[one] for one in options.devices} or set(with_labels))
-    if names:
-        return names
-    if options.labels:
-        what = f"no device has the label {' and '.join(options.labels)}"
+    if options.devices:
+        names = {names_by_target[target] for target in options.devices}
     else:
-        what = "no device is known"
-    raise ConfigError(what, next_step="microclaw device list")
+        names = {device.name for device in devices if selection.means(device.labels)}
+    if names:
+        return sorted(names)
+    text = "no device is known"
+    if options.labels:
+        text = f"no device has the label {' and '.join(options.labels)}"
+    raise ConfigError(text, next_step="microclaw device list")
 
 
 def ask_once(options: GlobalOptions, host: Client, act: str) -> None:
+    """Ask for a yes if more than one device is chosen; `act` is the question's start. A no ends the command."""
     names = chosen_names(options, host)
     if len(names) > 1:
         options.agree(f"{act} {len(names)} devices: {names_text(names)}?")
 
 
 def chosen_device(options: GlobalOptions, host: Client, program: str | None = None) -> str:
-    """The device of -d, else the only one that has a program of that name, else the only one there is."""
+    """Return the device of -d, else the only one that lists the program, else the only device.
+
+    Raises ConfigError if several devices are possible, or none.
+    """
     if options.device:
         return options.device
-    having = []
-    if program is not None:
-        from microclaw.apps.operations import list_apps
-
-        having = sorted({app.device for app in host.call(list_apps).apps if app.name == program})
-    names = having or sorted(one.name for one in known_devices(host))
+    holders = [] if program is None else _devices_with(host, program)
+    names = holders or sorted(device.name for device in known_devices(host))
     if len(names) == 1:
         return names[0]
-    if program is not None and not having:
+    if program is not None and not holders:
         step = "microclaw app list; for a device that does not answer: -d NAME"
         raise ConfigError(f"no device lists a program {program}", next_step=step)
     if not names:
         raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
-    if having:
-        which = f"{program} is on {len(names)}: {', '.join(names[:5])}"
-    else:
-        which = f"there are {len(names)}"
-    raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")
+    reason = f"there are {len(names)}"
+    if holders:
+        reason = f"{program} is on {len(names)}: {', '.join(names[:MAX_NAMED])}"
+    raise ConfigError(f"which device? {reason}", next_step=f"give -d {' or -d '.join(names[:MAX_NAMED])}")
 
 
-_ADDRESS: Final = re.compile(r"(wasmachine://|serial:|virtual:).*|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+def _devices_with(host: Client, program: str) -> Sequence[str]:
+    """Return the sorted names of the devices that list a program."""
+    from microclaw.apps.operations import list_apps
+
+    apps = host.call(list_apps).apps
+    return sorted({app.device for app in apps if app.name == program})
 
 
 def board_address(options: GlobalOptions) -> str | None:
-    """The -d that names an address instead of a device: HOST:PORT or a transport's full form."""
-    return options.device if not options.chooses_many and is_address(options.device or "") else None
+    """Return the address in -d (HOST:PORT or a transport's full form), or None if -d is a name or chooses several."""
+    if options.chooses_many or options.device is None or not is_address(options.device):
+        return None
+    return options.device
 
 
 def is_address(target: str) -> bool:

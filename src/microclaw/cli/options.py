@@ -1,4 +1,4 @@
-"""The global options of a command line; how its commands print and ask, for a yes or a secret. It runs no command."""
+"""The global options of a command line; how commands print, and how they ask for a yes or a secret. Runs no command."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
     from microclaw.config.settings import Settings
 
 Texts: TypeAlias = tuple[str, ...]
-FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
-SOME_FAILED: Final = 5  # of many devices
+# errors.py has the other exit codes: 3 no host, 4 device unreachable.
+FAILED: Final = 1
+# Some of many devices failed.
+SOME_FAILED: Final = 5
 INTERRUPTED: Final = 130
 GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
+MAX_SECRET_BYTES: Final = 4096
+SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
 class NobodyToAsk(MicroclawError, code="usage", exit_code=2):
-    """Wrong usage: somebody has to answer, and nobody is at a terminal. `next_step` says how it is answered."""
+    """Wrong usage: a question needs an answer, and stdin is not a terminal. `next_step` says how to answer."""
 
 
 class GlobalOptions(Struct, frozen=True):
@@ -57,7 +61,7 @@ class GlobalOptions(Struct, frozen=True):
 
     @property
     def device(self) -> str | None:
-        """The device of -d. Raises ConfigError for any other choice, for what is about one."""
+        """The device of -d, or None. Raises ConfigError if several devices are chosen."""
         if self.chooses_many:
             text = "this is about one device, given as -d NAME"
             step = "give one -d NAME; several take exec, run, fleet, device list, app list, most acts of app"
@@ -72,151 +76,145 @@ class GlobalOptions(Struct, frozen=True):
         return len(self.devices) > 1 or bool(self.labels) or self.every
 
     def settings(self) -> Settings:
-        from microclaw.config.load import load_settings  # a command for a host reads no settings
+        # Imported here, because a command that only calls a host reads no settings.
+        from microclaw.config.load import load_settings
 
         return load_settings(os.environ, home=self.home)
 
     def host(self, cancel: Callable[[], object] | None = None) -> Client:
-        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token.
+        """Return a client of this machine's host (control socket), or of the host in --host or MICROCLAW_HOST (token).
 
-        `cancel` is what Ctrl-C at a question does; without it that is a no.
+        `cancel` is called for Ctrl-C at a question; without it Ctrl-C is a no.
         """
         return Client(endpoint_of(self.host_url, self.home, said_by=OPTION), ask=partial(self.decide, cancel))
 
     def decide(self, cancel: Callable[[], object] | None, host: Client, asked: ApprovalAsked) -> None:
-        """Show exactly what would happen, then decide: --yes approves without asking, Enter alone is a no.
+        """Show exactly what would happen, then decide: --yes approves without a question, Enter is a no.
 
-        Without a keyboard a chat's question that is this person's own ends at once, as nobody can answer; for another
-        one it prints the command that decides.
+        Without a terminal a question in a chat that this person may answer ends at once, because no answer can come;
+        for another question the command that decides is printed.
         """
         terminal = self.terminal()
-        approved = self.yes
         terminal.approval(asked)
-        if not self.yes and sys.stdin.isatty():
-            answer = _typed_line(terminal)
+        is_terminal = sys.stdin.isatty()
+        is_approved = self.yes
+        if not self.yes and is_terminal:
+            answer = _read_answer(terminal)
             if answer is None and cancel is not None:
                 cancel()
                 return
-            approved = answer is not None and answer.strip().lower() in ("y", "yes")
-        elif not self.yes and cancel is not None and asked.may_decide:
-            terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+            is_approved = answer is not None and answer.strip().lower() in ("y", "yes")
         elif not self.yes:
-            who = "in another terminal" if asked.may_decide else "by an owner"
-            decide = f"microclaw approval decide {asked.approval_id} yes (or no), {who}"
-            terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
-            return
+            if cancel is None or not asked.may_decide:
+                _show_decision_command(terminal, asked)
+                return
+            terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
         try:
-            host.decide(asked.approval_id, approved=approved, nobody=not self.yes and not sys.stdin.isatty())
-        except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
+            host.decide(asked.approval_id, approved=is_approved, nobody=not self.yes and not is_terminal)
+        # Another user was first, or the time was over: the turn continues all the same.
+        except HostError as exc:
             terminal.error(exc)
 
     def address(self) -> HostAddress | None:
-        """The host's address; None for this machine's own. Raises ConfigError."""
+        """Return the host's address, or None for the host of this machine. Raises ConfigError if it is invalid."""
         return named_host(self.host_url, os.environ)
 
     def only_here(self, what: str) -> None:
-        """Raise ConfigError when another host is named; `what` is about this machine only."""
+        """Raise ConfigError if another host is named; `what` is about this machine only."""
         address = self.address()
         if address is not None:
             text = f"{what} is about this machine, and {address.said_by} names {address}"
-            raise ConfigError(text, next_step="do it on that machine; or for this one, the same with --host local")
+            raise ConfigError(text, next_step="run it on that machine; for this one add --host local")
 
     def terminal(self) -> Terminal:
-        """The terminal page: stdout, or stderr when stdout carries a JSON document."""
+        """Return the terminal page: on stdout, or on stderr if stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
         return Terminal(out, look_for(out))
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
-        """The one JSON document of a `--json` command."""
+        """Print the only JSON document of a command with --json."""
         only_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=only_ascii)
         sys.stdout.write(escape_hidden(text) + "\n")
         sys.stdout.flush()
 
     def wrote_json(self, schema: str, value: Mapping[str, Any]) -> bool:
-        """With --json: print the document. True when it was printed, so that the command can end."""
+        """Print the document if --json is set. Return True if it was printed, so that the command can end."""
         if self.json:
             self.document(schema, value)
         return self.json
 
     def confirm(self, question: str, *, default: bool = False, hint: str = "") -> bool:
-        """True if the person says yes, or said --yes. Without a terminal: wrong usage."""
+        """Ask for a yes; --yes answers it. Raises NobodyToAsk without a terminal."""
         if not self.yes:
             needs_terminal(f"{question}{hint}", GIVE_YES)
         return self.yes or click.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def agree(self, question: str, *, default: bool = False, hint: str = "") -> None:
-        """As `confirm`; a no ends the command."""
+        """Ask as `confirm` does; a no ends the command."""
         if not self.confirm(question, default=default, hint=hint):
             self.say("nothing was changed")
             raise Exit(FAILED)
 
     def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
-        """With --json: print the document and end the command."""
+        """Print the document and end the command, if --json is set."""
         if self.wrote_json(schema, value):
             raise Exit
 
     def with_home(self, text: str) -> str:
-        """`text` with the home of --home in each `microclaw up` of this machine: without it another home starts."""
+        """Return `text` with --home in each `microclaw up` of this machine, so that it starts the same home."""
         if self.home is None:
             return text
-        return re.sub(
-            r"\bmicroclaw up\b(?! on that machine)", f"microclaw --home {shlex.quote(str(self.home))} up", text
-        )
+        start = f"microclaw --home {shlex.quote(str(self.home))} up"
+        return re.sub(r"\bmicroclaw up\b(?! on that machine)", start, text)
 
     def say(self, text: str) -> None:
-        """One line for a person; silent with -q and --json."""
+        """Print a line for a person, but not with -q or --json."""
         if not self.quiet and not self.json:
             self.line(text)
 
     def report(self, schema: str, value: Mapping[str, Any], text: str) -> None:
-        """The result of a command: the document with --json, else one line."""
+        """Print the result of a command: the document with --json, else one line."""
         if not self.wrote_json(schema, value):
             self.say(text)
 
     def line(self, text: str = "") -> None:
-        """A line that is the answer itself: printed with -q too."""
+        """Print a line that is the answer itself, with -q too."""
         sys.stdout.write(clean_text(text) + "\n")
         sys.stdout.flush()
 
     def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str], empty: str = "") -> None:
-        """The rows, wrapped on a narrow terminal; the head is left out with -q. `empty` is said instead of no rows."""
+        """Print rows, wrapped on a narrow terminal, without the head if -q is set; print `empty` if there are none."""
         if empty and not rows:
             self.say(empty)
             return
-        if not self.quiet:
-            shown = [list(head)]
-        else:
-            shown = []
-        shown += [[clean_text(str(cell), one_line=True) for cell in row] for row in rows]
-        for line in table_lines(shown, columns_of(sys.stdout)):
+        cells = [] if self.quiet else [list(head)]
+        for row in rows:
+            cells.append([clean_text(str(cell), one_line=True) for cell in row])
+        for line in table_lines(cells, columns_of(sys.stdout)):
             self.line(line)
 
 
 def command(group: click.Group | None = None, name: str | None = None) -> Callable[[Callable[..., None]], Any]:
-    """Makes a command of a function that gets the global options first."""
+    """Return a decorator that makes a command of a function, which gets the global options as its first argument."""
     if group is None:
-        made = click.command(name)
+        decorator = click.command(name)
     else:
-        made = group.command(name)
-    return lambda run: made(click.pass_obj(run))
-
-
-MAX_SECRET_BYTES: Final = 4096
-SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
+        decorator = group.command(name)
+    return lambda run: decorator(click.pass_obj(run))
 
 
 def needs_terminal(question: str, remedy: str) -> None:
-    """Return where a person can be asked; else wrong usage, with the `remedy`."""
+    """Raise NobodyToAsk, with the `remedy` as its next step, if stdin is not a terminal."""
     if not sys.stdin.isatty():
         raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", next_step=remedy)
 
 
 def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:
-    """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
-    Spaces around it are part of it.
+    """Return the secret that `@FILE` or `-` (stdin) stands for, with its spaces; at a terminal it is asked for.
 
-    None: a terminal is asked, without one it is wrong usage with the `remedy`. So is a value itself.
+    A new secret is asked for twice. If `given` is None a terminal is asked; without one NobodyToAsk is raised with the
+    `remedy`. Raises BadParameter for a secret in the command line itself, ConfigError if it is not one line of UTF-8.
     """
     if given is None:
         needs_terminal(name, remedy)
@@ -230,21 +228,30 @@ def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: 
     else:
         content = read_given(Path(given[1:]), MAX_SECRET_BYTES)
     try:
-        secret = content.decode("utf-8-sig").rstrip("\r\n")  # an editor's mark is no part of it
+        # Some editors put a byte order mark before the text; utf-8-sig removes it.
+        secret = content.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{name}: {given} is not UTF-8 text", next_step="save it as UTF-8") from exc
     if not secret.strip() or "\n" in secret or len(content) > MAX_SECRET_BYTES:
         text = f"{name}: {given} is not one line with a secret"
-        raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
+        raise ConfigError(text, next_step="give only the secret, as one line of a file (@FILE) or of stdin (-)")
     return secret
 
 
-def _typed_line(terminal: Terminal) -> str | None:
-    """A line, or None for Ctrl-C and the end of the input."""
+def _show_decision_command(terminal: Terminal, asked: ApprovalAsked) -> None:
+    """Print the command that decides an approval elsewhere, and how long it waits."""
+    place = "in another terminal" if asked.may_decide else "by an owner"
+    command_line = f"microclaw approval decide {asked.approval_id} yes (or no), {place}"
+    terminal.row("next", f"{command_line}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
+
+
+def _read_answer(terminal: Terminal) -> str | None:
+    """Return a typed line, or None for Ctrl-C and the end of the input."""
     try:
         with on_interrupt(lambda: signal.default_int_handler(signal.SIGINT, None)):
             terminal.prompt("do it? [y/N] ")
-            while not is_readable(sys.stdin, 1.0):  # a read does not see the signal that came just before it
+            # A blocking read would miss a signal that came just before it.
+            while not is_readable(sys.stdin, 1.0):
                 pass
             return sys.stdin.readline(256) or None
     except KeyboardInterrupt:
@@ -254,9 +261,9 @@ def _typed_line(terminal: Terminal) -> str | None:
 
 @contextmanager
 def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[None]:
-    """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
+    """Call `act` on SIGINT inside the block; with `once` only on the first one, then the former handler is back.
 
-    Only in the main thread.
+    Works only in the main thread.
     """
 
     def handle(*_: object) -> None:

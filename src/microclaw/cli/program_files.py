@@ -23,14 +23,18 @@ from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
-_ACCENTS: Final = "[\u0300-\u036f]+"  # Unicode's block of combining diacritical marks
+# Unicode's block of combining diacritical marks.
+_ACCENTS: Final = "[\u0300-\u036f]+"
+_SKETCH_SUFFIXES: Final = (".ino", ".pde")
+_TAB_SUFFIXES: Final = (".ino", ".pde", ".cpp")
+_SOURCE_SUFFIXES: Final = (".c", ".cpp", ".cc", ".cxx")
 
 
 def name_of_file(file: Path) -> str:
     """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
 
-    A file whose letters have no form in ASCII, or that has none, gets a number of its own, so that two of them are
-    two apps.
+    A name with letters that have no form in ASCII, or without letters, gets a number of its own, so that two such files
+    are two apps.
     """
     text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
     text = re.sub(_ACCENTS, "", text)
@@ -41,7 +45,7 @@ def name_of_file(file: Path) -> str:
 
 
 def optimization_level(text: str) -> str:
-    """The level that -O says, as the host takes it; "2" as in -O2 is O2. Raises ConfigError."""
+    """Return the level of -O as the host takes it: O2 for "2" and "O2". Raises ConfigError for an unknown level."""
     level = text.removeprefix("O")
     if level not in ("0", "1", "2", "3", "s", "z"):
         raise ConfigError(f"-O {text!r}: there is no such level", next_step="write -O O0, O1, O2, O3, Os or Oz")
@@ -49,9 +53,10 @@ def optimization_level(text: str) -> str:
 
 
 def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
-    """The program of a file, and what it must do, as the acts on programs take them. Raises ConfigError, BuildError.
+    """Return a file's program and its expectations, as the fields of acts on programs.
 
-    Its text has the files beside it that it includes in quotes (wasm/source_files.py).
+    A source contains the files beside it that it includes in quotes (wasm/source_files.py). Raises ConfigError and
+    BuildError.
     """
     content = read_given(file, MAX_FILE_BYTES)
     values = dict[str, Any]()
@@ -60,7 +65,7 @@ def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
     if content.startswith(WASM_MAGIC):
         values["wasm"] = base64.b64encode(content).decode()
     elif file.suffix == ".wasm":
-        text = f"{file} is no wasm module: it does not begin with 00 61 73 6d"
+        text = f"{file} is not a wasm module: it does not begin with 00 61 73 6d"
         raise ConfigError(text, next_step="build one with microclaw app build FILE.c, or name a C source .c")
     else:
         values |= {"source": _source_text(content, file), "language": program_language(file.name)}
@@ -70,68 +75,99 @@ def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
 
 
 def expectations_text(file: Path) -> str:
-    """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
+    """Return the file's expectations. Raises ConfigError if they cannot be read, or with line, column and remedy."""
     text = read_given_text(file, 4 * MAX_TEXT_CHARS)
     parse_expectations(text)
     return text
 
 
 def _source_text(content: bytes, file: Path) -> str:
+    """Decode a program's source, and join it with the files beside it. Raises ConfigError if not UTF-8 or too long."""
     try:
-        text = content.decode("utf-8-sig")  # without the mark that some editors put before it
+        # Some editors put a byte order mark before the text; utf-8-sig removes it.
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
         raise ConfigError(text, next_step="save the source as UTF-8") from exc
-    is_in_parts = "include" in text or "_binary_" in text or file.suffix in (".ino", ".pde")
-    may_have_more = program_language(file.name) != "python" and is_in_parts
-    if may_have_more and (beside := files_beside(file, text)):
-        from microclaw.wasm.source_files import join_files  # of programs in several files alone
-
-        text = join_files(file.name, text, beside)
+    if program_language(file.name) != "python":
+        text = _join_beside(file, text)
     if len(text) > MAX_PROGRAM_CHARS:
         text = f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
         raise ConfigError(text, next_step="leave large tables out, or compute them")
     return text
 
 
-def files_beside(file: Path, text: str) -> dict[str, str]:
-    """Return the texts of the files that a program includes in quotes or embeds, and of a header's own source.
+def _join_beside(file: Path, text: str) -> str:
+    """Return the source with the files beside it, if it uses any."""
+    may_have_more = "include" in text or "_binary_" in text or file.suffix in _SKETCH_SUFFIXES
+    if not may_have_more:
+        return text
+    beside = files_beside(file, text)
+    if not beside:
+        return text
+    # Imported here, because most programs are one file.
+    from microclaw.wasm.source_files import join_files
 
-    pins.c is that of pins.h. By their names, which are paths from the program's folder. Only files in that folder and
-    below it; others are reported as headers that do not exist.
+    return join_files(file.name, text, beside)
+
+
+def files_beside(file: Path, text: str) -> dict[str, str]:
+    """Return the texts of the files that a program includes in quotes or embeds, and of the headers' own sources.
+
+    The source of pins.h is pins.c. The keys are paths from the program's folder. Only files in that folder and below
+    are read; others are reported as headers that do not exist.
     """
-    from microclaw.wasm.embedded_files import embedded_symbols, find_embedded
     from microclaw.wasm.source_files import MAX_FILES, included_names
 
     folder = file.parent.resolve()
-    wanted = [(PurePosixPath(), name) for name in included_names(text)]
-    if file.suffix in (".ino", ".pde") and folder.name == file.stem:  # a sketch's folder: all of it is the sketch
-        tabs = (one.name for one in folder.iterdir() if one.suffix in (".ino", ".pde", ".cpp"))
-        wanted += [(PurePosixPath(), tab) for tab in sorted(tabs)]
-    found: dict[str, str] = {}
-    if "_binary_" in text:
-        names = [path.name for path in folder.iterdir()]
-    else:
-        names = []
-    for symbol in embedded_symbols(text):
-        embedded = find_embedded(symbol, names)
-        if embedded is not None and _is_in(folder, PurePosixPath(embedded)):
-            found[embedded] = read_given_text(folder / embedded, MAX_FILE_BYTES)
-    while wanted and len(found) <= MAX_FILES:
-        within, asked = wanted.pop()
-        name = next((one for one in (within / asked, PurePosixPath(asked)) if _is_in(folder, one)), None)
-        if name is None or str(name) in found or (folder / name).resolve() == file.resolve():
+    texts = _embedded_texts(folder, text)
+    pending = [(PurePosixPath(), name) for name in included_names(text)]
+    if file.suffix in _SKETCH_SUFFIXES and folder.name == file.stem:
+        pending += [(PurePosixPath(), tab) for tab in _sketch_tabs(folder)]
+    while pending and len(texts) <= MAX_FILES:
+        parent, included = pending.pop()
+        name = _find_included(folder, parent, included)
+        if name is None or str(name) in texts or (folder / name).resolve() == file.resolve():
             continue
-        found[str(name)] = read_given_text(folder / name, MAX_FILE_BYTES)
-        wanted += [(name.parent, one) for one in included_names(found[str(name)])]
+        texts[str(name)] = read_given_text(folder / name, MAX_FILE_BYTES)
+        pending += [(name.parent, nested) for nested in included_names(texts[str(name)])]
         if name.suffix.startswith(".h"):
-            wanted += [(PurePosixPath(), str(name.with_suffix(one))) for one in (".c", ".cpp", ".cc", ".cxx")]
-    return found
+            pending += [(PurePosixPath(), str(name.with_suffix(suffix))) for suffix in _SOURCE_SUFFIXES]
+    return texts
+
+
+def _embedded_texts(folder: Path, text: str) -> dict[str, str]:
+    """Return the texts of the files whose symbols (_binary_..._start) a program names."""
+    from microclaw.wasm.embedded_files import embedded_symbols, find_embedded
+
+    if "_binary_" not in text:
+        return {}
+    texts: dict[str, str] = {}
+    names = [path.name for path in folder.iterdir()]
+    for symbol in embedded_symbols(text):
+        name = find_embedded(symbol, names)
+        if name is not None and _is_in(folder, PurePosixPath(name)):
+            texts[name] = read_given_text(folder / name, MAX_FILE_BYTES)
+    return texts
+
+
+def _sketch_tabs(folder: Path) -> list[str]:
+    """Return the names of the sources in a sketch's folder: all of them are the sketch."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix in _TAB_SUFFIXES)
+
+
+def _find_included(folder: Path, parent: PurePosixPath, included: str) -> PurePosixPath | None:
+    """Return the path of an included file: beside the file that includes it, else from the program's folder."""
+    for name in (parent / included, PurePosixPath(included)):
+        if _is_in(folder, name):
+            return name
+    return None
 
 
 def _is_in(folder: Path, name: PurePosixPath) -> bool:
-    at = folder / name
-    return ".." not in name.parts and at.is_file() and at.resolve().is_relative_to(folder)
+    """Return True for a file in the folder or below it; a symbolic link must not lead out."""
+    path = folder / name
+    return ".." not in name.parts and path.is_file() and path.resolve().is_relative_to(folder)
 
 
 firmware_option = click.option(
@@ -143,17 +179,19 @@ firmware_option = click.option(
 
 
 def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:
-    """The checked words of all arguments in their shortest form. Raises ConfigError with the valid keys and values."""
+    """Return the checked words of all arguments in their shortest form.
+
+    An argument is a word or the name of a file with words. Raises ConfigError with the valid keys and values.
+    """
     words: list[str] = []
-    for one in arguments or ():
-        is_word = "=" in one or one in (PLAIN, STOCK)
-        if is_word:
-            words += [one]
+    for argument in arguments or ():
+        if "=" in argument or argument in (PLAIN, STOCK):
+            words.append(argument)
         else:
-            words += words_of_toml(read_given_text(Path(one), 64 << 10), one)
+            words += words_of_toml(read_given_text(Path(argument), 64 << 10), argument)
     return parse_firmware(words).words
 
 
 def described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProfile:
-    """A board's profile with the firmware that the arguments describe."""
+    """Return a board's profile with the firmware that the arguments describe."""
     return parse_firmware(firmware_words(arguments)).applied(load_board(board_id))

@@ -1,4 +1,4 @@
-"""`microclaw run` and `microclaw app`: programs of files and catalogues. Compiles nothing; most acts are declared."""
+"""`microclaw run` and `microclaw app`: programs of files and catalogues. Other commands of app are declared acts."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ board_option = click.option("--board", default="virtual", help="Without a host: 
 
 _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
-"""Editors write in several steps: a file counts as saved once it rests that long."""
+"""Editors write in several steps: a file counts as saved if it does not change for this time."""
 _State: TypeAlias = tuple[tuple[int, int], ...]
+"""Modification times (ns) and sizes (bytes) of files."""
 _MEANINGLESS: Final = {
     "--try": ("replace", "force", "when_back"),
     "-d HOST:PORT": ("duration", "inputs", "every", "stop_after", "when_back"),
     "a host": ("duration", "inputs", "board", "firmware"),
 }
-"""Parameters of `run` without an effect in each way to run a program."""
+"""Parameters of `run` that have no effect, by the way to run a program."""
 
 
 @command()
@@ -82,32 +83,33 @@ _MEANINGLESS: Final = {
 @board_option
 @firmware_option
 def run(
-    options: GlobalOptions, file: Path, name: str | None, expect: Path | None, watches: bool, tries: bool, **terms: Any
+    options: GlobalOptions,
+    *,
+    file: Path,
+    name: str | None,
+    expect: Path | None,
+    watches: bool,
+    tries: bool,
+    duration: str,
+    inputs: Texts,
+    **terms: Any,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
-    ctx = click.get_current_context()
     address = board_address(options)
-    if tries:
-        way = "--try"
-    elif address:
-        way = "-d HOST:PORT"
-    else:
-        way = "a host"
-    for one in ctx.command.params:
-        if one.name in _MEANINGLESS[way] and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
-            raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
-    check_app_name(name := name_of_file(file) if name is None else name)
+    _refuse_meaningless(tries=tries, address=address)
+    if name is None:
+        name = name_of_file(file)
+    check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
-    duration = terms.pop("duration")
-    inputs = terms.pop("inputs")
     board = described_board(terms.pop("board"), terms.pop("firmware"))
 
-    def once() -> None:
+    def run_once() -> None:
         values = {"name": name, **terms, **times, **program_values(file, expect)}
         if not tries and address is None:
             perform(options, programs.install, values)
             return
-        from microclaw.cli import direct_programs as direct  # with the compiler, which the host has otherwise
+        # Imported here, because it brings the compiler, which runs in the host otherwise.
+        from microclaw.cli import direct_programs as direct
 
         if tries or address is None:
             direct.try_program(options, values, board, duration, inputs)
@@ -115,18 +117,40 @@ def run(
             direct.run_directly(options, address, values, board)
 
     if watches:
-        run_at_each_save(options, file, expect, once)
+        run_at_each_save(options, file, expect, run_once)
     else:
-        once()
+        run_once()
+
+
+def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
+    """Raise BadParameter for an option that was typed and has no effect in this way to run a program."""
+    way = "a host"
+    if tries:
+        way = "--try"
+    elif address:
+        way = "-d HOST:PORT"
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        is_typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if is_typed and param.name in _MEANINGLESS[way]:
+            raise click.BadParameter(f"{param.opts[0]} has no effect with {way}")
 
 
 def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
-    """Ctrl-C ends the watching; the program stays on the board. Of a program that is wrong the next save is tried."""
-    seen = None
+    """Call `run` at each save of the files, until Ctrl-C; the program stays on the board.
+
+    The error of a wrong program is shown, and its next save is tried. Other errors are raised: no host, no terminal to
+    ask at, an interruption.
+    """
+    files = [file]
+    if expect:
+        files.append(expect)
+    state = None
     while True:
-        seen = _next_save((file, *([expect] if expect else [])), seen)
+        state = _wait_for_save(files, state)
         try:
-            with suppress(Exit):  # it has told why
+            # The command has printed the reason of its exit code.
+            with suppress(Exit):
                 run()
         except MicroclawError as exc:
             if isinstance(exc, NoHost | NobodyToAsk) or exc.exit_code == INTERRUPTED:
@@ -136,26 +160,30 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
             options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
 
 
-def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
-    """Wait until the files are others than `seen`, and rest; None: as they are now."""
+def _wait_for_save(files: Sequence[Path], before: _State | None) -> _State:
+    """Wait until the files differ from `before` and do not change any more. Return at once if it is None."""
     while True:
-        now = _state(files)
-        if now and now != seen:
+        state = _read_state(files)
+        if state and state != before:
             time.sleep(_SETTLED_S)
-            if _state(files) == now:
-                return now
-        elif seen is None:
-            return now  # a file is not there: the run says so
+            if _read_state(files) == state:
+                return state
+        elif before is None:
+            # A file does not exist: the run reports it.
+            return state
         time.sleep(_LOOK_S)
 
 
-def _state(files: tuple[Path, ...]) -> _State:
-    """The times and sizes of the files, and of those that the first one includes; () while one is not there."""
-    with suppress(OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
-        text = files[0].read_text(encoding="utf-8", errors="replace")
-        files += tuple(files[0].parent / name for name in sorted(files_beside(files[0], text)))
+def _read_state(files: Sequence[Path]) -> _State:
+    """Return the state of the files and of those that the first one includes, or () while one does not exist."""
+    paths = list(files)
+    # An editor may be replacing a file; a run reports an error that stays.
+    with suppress(OSError, MicroclawError):
+        text = paths[0].read_text(encoding="utf-8", errors="replace")
+        paths += [paths[0].parent / name for name in sorted(files_beside(paths[0], text))]
     with suppress(FileNotFoundError):
-        return tuple((found.st_mtime_ns, found.st_size) for found in map(Path.stat, files))
+        states = [path.stat() for path in paths]
+        return tuple((state.st_mtime_ns, state.st_size) for state in states)
     return ()
 
 
@@ -170,19 +198,27 @@ _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE"
 @optimization_option
 @firmware_option
 def build(
-    options: GlobalOptions, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
+    options: GlobalOptions, *, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
 ) -> None:
     """Compile and check a program; needs no host."""
     from microclaw.cli.direct_programs import build_program
 
     values = {"name": name_of_file(file), "optimization": optimization, **program_values(file)}
     image = build_program(options, values, described_board(board, firmware))
-    target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
+    suffix = ".wasm" if image.kind == "wasm" else ".mpy"
+    target = output or file.with_suffix(suffix)
     write_given(target, [image.code], replace=True, next_step="give another path with -o")
-    facts = {name: getattr(image, name) for name in ("size_bytes", "sha256", "compiler", "cached", "kind", "pins")}
-    compile_ms = round(image.compile_ms, 1)
-    warnings = [one.to_json() for one in image.warnings]
-    document = {"file": str(target), **facts, "compile_ms": compile_ms, "warnings": warnings}
+    document = {
+        "file": str(target),
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
+        "compiler": image.compiler,
+        "cached": image.cached,
+        "kind": image.kind,
+        "pins": image.pins,
+        "compile_ms": round(image.compile_ms, 1),
+        "warnings": [diagnostic.to_json() for diagnostic in image.warnings],
+    }
     if not options.wrote_json("build", document) and not options.quiet:
         options.terminal().row("file", str(target))
 
@@ -190,7 +226,7 @@ def build(
 @command(app_group)
 @click.argument("name", help="Of a catalogue's entry (app search); a file: microclaw run FILE.")
 @_sets_option
-@click.option("--from", "only", metavar="DIR", help=f"This catalogue alone: a folder, or {SHIPPED}.")
+@click.option("--from", "only", metavar="DIR", help=f"Only this catalogue: a folder, or {SHIPPED}.")
 @click.option("--name", "app", help="The program's name on the board.")
 @click.option("--in", "language", type=click.Choice(["c", "py"]), help="c or py, where the board takes both.")
 @heap_option
@@ -200,6 +236,7 @@ def build(
 @board_option
 def install(
     options: GlobalOptions,
+    *,
     name: str,
     sets: Texts,
     only: str | None,
@@ -215,8 +252,12 @@ def install(
         raise ConfigError(f"{name} is a file; this installs ready programs", next_step=f"microclaw run {name}")
     entry = Catalog(folders_of(options.settings()), only=only).find(name)
     params = entry.values(sets or ())
-    taking = [{"wasm"}] if address is not None else _kinds_taken(options)
-    kinds = set(entry.kinds if language is None else (KIND_OF[language],)).intersection(*taking)
+    kinds = set(entry.kinds) if language is None else {KIND_OF[language]}
+    if address is None:
+        kinds.intersection_update(*_device_kinds(options))
+    else:
+        # Without a host only wasm programs can be installed.
+        kinds &= {"wasm"}
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
     if address is None:
@@ -227,15 +268,19 @@ def install(
     run_directly(options, address, values, load_board(board))
 
 
-def _kinds_taken(options: GlobalOptions) -> list[set[ProgramKind]]:
-    """Return the kinds of programs that each chosen device takes."""
+def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
+    """Return the kinds of programs that each chosen device takes; devices that take none are left out."""
     host = options.host()
     if options.chooses_many:
         names = {*chosen_names(options, host)}
     else:
         names = {chosen_device(options, host)}
-    boards = [one for one in known_devices(host) if {one.name, one.device_id} & names]
-    return [{*one.kinds} for one in boards if AppInstall.method in one.capabilities]
+    kinds = []
+    for device in known_devices(host):
+        is_chosen = device.name in names or device.device_id in names
+        if is_chosen and AppInstall.method in device.capabilities:
+            kinds.append({*device.kinds})
+    return kinds
 
 
 @command(app_group)
@@ -248,7 +293,7 @@ def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
 
 
 def _check_when_back(address: str | None, when_back: bool) -> None:
-    """Raise BadParameter if nobody could do it later: at an address no host is asked."""
+    """Raise BadParameter for --when-back at an address: only a host can do something later."""
     if address is not None and when_back:
         raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
 
@@ -263,9 +308,11 @@ def _check_when_back(address: str | None, when_back: bool) -> None:
 def upgrade(
     options: GlobalOptions, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
 ) -> None:
-    """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
-    if (file is None and expect) or (file is not None and sets):
-        raise click.BadParameter("--expect is of a FILE, --set of a catalogue's program")
+    """Replace a program by a new version; the old one comes back if the new one is not verified."""
+    if file is None and expect:
+        raise click.BadParameter("--expect needs a FILE")
+    if file is not None and sets:
+        raise click.BadParameter("--set is for a catalogue's program, not for a FILE")
     if file is None:
         program = _newer_values(options, name, sets)
     else:
@@ -274,34 +321,39 @@ def upgrade(
 
 
 def _newer_values(options: GlobalOptions, name: str, sets: Sequence[str]) -> dict[str, Any]:
-    """The newer version of a program in the catalogue that it came from, with its values. UnknownName, ConfigError."""
+    """Return the newest version of an installed program, from its catalogue, with its parameters.
+
+    Raises UnknownName if it is not from a catalogue that exists, ConfigError if it is the newest already.
+    """
     host = options.host()
     catalog = Catalog(folders_of(options.settings()))
     device = chosen_device(options, host, name)
-    app = next((one for one in host.call(programs.list_apps, device=device).apps if one.name == name), None)
+    app = next((app for app in host.call(programs.list_apps, device=device).apps if app.name == name), None)
     origin = None if app is None else app.origin
-    if origin is None:
-        entry = None
-    else:
-        entry = catalog.newest(origin.entry, origin.catalog)
+    entry = None if origin is None else catalog.newest(origin.entry, origin.catalog)
     if app is None or origin is None or entry is None:
         text = f"no program {name[:63]!r} came from a catalogue that is there"
         raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
     if entry.version <= parse_version(origin.version):
         raise ConfigError(f"{name} has the newest version: {origin.version}", next_step=f"microclaw app show {name}")
-    return _entry_values(options, entry, {**origin.params, **entry.values(sets)}, (app.kind or "wasm",))
+    params = {**origin.params, **entry.values(sets)}
+    return _entry_values(options, entry, params, {app.kind or "wasm"})
 
 
 def _entry_values(
     options: GlobalOptions, entry: Entry, params: Mapping[str, Value], kinds: Collection[ProgramKind]
 ) -> dict[str, Any]:
-    """The program of an entry, as the acts on programs take it: of these kinds the one that it prefers. ConfigError."""
-    kind = next((one for one in entry.kinds if one in kinds), None)
+    """Return an entry's program as the fields of acts on programs: the first of its kinds that is in `kinds`.
+
+    Raises ConfigError if the entry has none of these kinds.
+    """
+    kind = next((kind for kind in entry.kinds if kind in kinds), None)
     if kind is None:
         text = f"{entry.name} ({entry.languages}) has no program that all of these boards take"
         raise ConfigError(f"{text}; {entry.missing}".rstrip("; "), next_step="choose others with -d, or --in c or py")
-    # What another machine's host builds is not known here: the form that needs least.
-    program = entry.fill(params, kind, blocking=None if options.address() is None else False)
+    # What the compiler of a host on another machine can do is unknown: this form needs the least.
+    may_block = None if options.address() is None else False
+    program = entry.fill(params, kind, blocking=may_block)
     return {
         "source": program.source,
         "language": program_language(program.file),

@@ -1,4 +1,4 @@
-"""`microclaw setup`: asks the few questions, tests each key at its service, writes the settings. No host has to run."""
+"""`microclaw setup`: asks a few questions, tests each key at its service, writes the settings. No host needs to run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from microclaw.models.protocol import AssistantReply, Message, Model, ModelReque
 from microclaw.text import clean_text, count_text
 
 TRIES: Final = 3
-LOCAL_MODELS: Final = (  # each server's own port for OpenAI's clients; llama.cpp's beside this host is 8081
-    "http://localhost:11434/v1",  # Ollama
-    "http://localhost:1234/v1",  # LM Studio
+# The ports of Ollama, LM Studio and llama.cpp for clients of OpenAI; 8081 is llama.cpp's if this host has 8080.
+LOCAL_MODELS: Final = (
+    "http://localhost:11434/v1",
+    "http://localhost:1234/v1",
     "http://localhost:8080/v1",
     "http://localhost:8081/v1",
 )
@@ -39,23 +40,25 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "google": "google",
     "compatible": "openai",
 }
-"""By the answer of the person."""
+"""Providers by the answers to the question."""
 MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
 PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
-TRY_S: Final = 120.0  # of a model, which its server may have to load first
+# A server may have to load the model before it answers.
+TRY_S: Final = 120.0
 TRY_REQUESTS: Final = 4
-TRY_TOKENS: Final = 4096  # of an answer, with thoughts
+# Of an answer, with the model's thoughts.
+TRY_TOKENS: Final = 4096
 SET_PIN: Final = """{"type": "object", "required": ["pin", "level"], "properties": {"pin": {"type": "integer"},
 "level": {"type": "integer", "enum": [0, 1]}}}"""
-# Keys besides a model's: the setting, the service, where a key comes from.
+# Keys of other services: the setting, the service, how to get a key.
 KEYS: Final = (
     ("telegram.token", "Telegram", "@BotFather gives a bot and its token."),
     ("search.api_key", "web search", "Brave Search gives a key."),
 )
 Changes: TypeAlias = dict[str, str | None]
 Values: TypeAlias = Mapping[str, str]
-"""Settings as they are, by their names: `shown` as `config get` does, or their plain values."""
+"""Present settings by their names: `shown` has them as `config get` shows them, `values` plainly."""
 
 
 @command()
@@ -65,22 +68,22 @@ def setup(options: GlobalOptions) -> None:
     A few questions; each key is tested. Enter skips one, Ctrl-C changes nothing. Without a terminal: config set.
     """
     home = private_home(os.environ, options.home)
-    options.settings()  # refuses files that are wrong already, before any question
+    # This refuses files with mistakes before any question is asked.
+    options.settings()
     needs_terminal("the questions of setup", "microclaw config set KEY VALUE, or @FILE")
     written, _ = write_changes(home, os.environ, ask_all(options, home))
-    names = ", ".join(str(home / name) for name in written)
-    options.report("setup", {"files": written}, f"written: {names}" if written else "nothing changed")
+    text = "nothing changed"
+    if written:
+        names = ", ".join(str(home / name) for name in written)
+        text = f"written: {names}"
+    options.report("setup", {"files": written}, text)
     options.say("next: microclaw up --virtual 1, then microclaw chat; at each login: microclaw up --service install")
 
 
 def ask_all(options: GlobalOptions, home: Path) -> Changes:
-    """Every question, each with its default."""
-    views = [one for one in read_views(home, os.environ) if one.value is not None and one.origin not in ("", DEFAULT)]
-    shown = {one.key: f"{one.value} ({one.origin})" for one in views}
-    sources = Sources(home, os.environ).values
-    values = {".".join(path): value for path, value in sources.items() if isinstance(value, str)}
-    for provider, (_, address) in VARIABLES.items():
-        values[f"address.{provider}"] = os.environ.get(address, "").strip()
+    """Ask every question, each with its default. Return the settings to write."""
+    shown = _shown_settings(home)
+    values = _present_values(home)
     options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, shown=shown, values=values)
     for setting, name, hint in KEYS:
@@ -91,55 +94,84 @@ def ask_all(options: GlobalOptions, home: Path) -> Changes:
     return changes
 
 
+def _shown_settings(home: Path) -> dict[str, str]:
+    shown = {}
+    for view in read_views(home, os.environ):
+        if view.value is not None and view.origin not in ("", DEFAULT):
+            shown[view.key] = f"{view.value} ({view.origin})"
+    return shown
+
+
+def _present_values(home: Path) -> dict[str, str]:
+    """Return the plain values of text settings, and the addresses of providers from the environment."""
+    values = {}
+    for path, value in Sources(home, os.environ).values.items():
+        if isinstance(value, str):
+            values[".".join(path)] = value
+    for provider, (_, variable) in VARIABLES.items():
+        values[f"address.{provider}"] = os.environ.get(variable, "").strip()
+    return values
+
+
 def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Changes:
+    """Ask which models answer, with which key and name. Return the settings to write, {} to keep them."""
     provider_now = values.get("model.provider")
     now = shown.get("model.api_key") or shown.get("model.base_url")
     if now:
         options.say(f"model: {provider_now}, {now}")
-    if provider_now:
-        local = None
-    else:
-        local = asyncio.run(_local_model())
+    local = None
+    if not provider_now:
+        local = asyncio.run(_find_local_model())
     if local is not None:
         options.say(f"a model server runs here: {local}")
-    choices = [*PROVIDERS, "none"]
-    if provider_now:
-        choices.append("keep")
-    if provider_now:
-        before = "keep"
-    elif local:
-        before = "compatible"
-    else:
-        before = "none"
-    choice = click.prompt("Which models answer?", default=before, type=click.Choice(choices))
+    choice = _ask_provider(provider_now, local)
     if choice == "none":
         options.say("Without a model the offline intents answer.")
-        if provider_now:
-            return dict.fromkeys(MODEL)
-        return {}
+        return dict.fromkeys(MODEL) if provider_now else {}
     if choice == "keep":
-        key = values.get("model.api_key")
-        url = values.get("model.base_url")
-        options.say(f"  {_probe(values, provider_now or '', key, url).line}")
-        current = options.settings().model.main
-        if current is not None:
-            options.say(f"  {_try(options, values, current).line}")
+        _test_present_model(options, values)
         return {}
+    return _ask_new_model(options, values, choice, local)
+
+
+def _ask_provider(provider_now: str | None, local: str | None) -> str:
+    """Ask for one of PROVIDERS, "none", or "keep" if a model is set."""
+    choices = [*PROVIDERS, "none"]
+    default = "none"
+    if provider_now:
+        choices.append("keep")
+        default = "keep"
+    elif local:
+        default = "compatible"
+    return str(click.prompt("Which models answer?", default=default, type=click.Choice(choices)))
+
+
+def _test_present_model(options: GlobalOptions, values: Values) -> None:
+    """Print whether the model that is set works; it is kept in any case."""
+    key = values.get("model.api_key")
+    url = values.get("model.base_url")
+    options.say(f"  {_probe(values, values.get('model.provider', ''), key, url).line}")
+    model = options.settings().model.main
+    if model is not None:
+        options.say(f"  {_try(options, values, model).line}")
+
+
+def _ask_new_model(options: GlobalOptions, values: Values, choice: str, local: str | None) -> Changes:
+    """Ask for the key and the name of a model, until they work or are kept. Return {} if they were skipped."""
     provider = PROVIDERS[choice]
+    url = None
     if choice == "compatible":
         url, key = _ask_address(options, values, local)
     else:
-        url = None
         key = _ask_key(options, "The key", partial(_probe, values, provider))
     if key is None:
         return {}
     key = key or None
     for _ in range(TRIES):
         name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
-        new = ModelChoice(provider, name, key, url or values.get(f"address.{provider}") or None)
-        if not _is_kept(options, _try(options, values, new)):
-            continue
-        return dict(zip(MODEL, (provider, name, url, key), strict=True))
+        model = ModelChoice(provider, name, key, url or values.get(f"address.{provider}") or None)
+        if _is_kept(options, _try(options, values, model)):
+            return {"model.provider": provider, "model.name": name, "model.base_url": url, "model.api_key": key}
     options.say("Skipped.")
     return {}
 
@@ -156,20 +188,19 @@ def _ask_address(options: GlobalOptions, values: Values, local: str | None) -> t
 
 
 def _ask_url(values: Values, local: str | None) -> str:
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if not form_of(Url).has(text.strip()):
             raise click.UsageError(f"{text} is not {form_of(Url).words}")
         return text.strip()
 
-    before = values.get("model.base_url") or local or LOCAL_MODELS[0]
-    url: str = click.prompt("Its address", default=before, value_proc=read)
-    return url
+    default = values.get("model.base_url") or local or LOCAL_MODELS[0]
+    return str(click.prompt("Its address", default=default, value_proc=parse))
 
 
 def _ask_key(
     options: GlobalOptions, text: str, probe: Callable[[str], ProbeResult], optional: bool = False
 ) -> str | None:
-    """Return a key that its service accepted, or that the person keeps anyway: "" if it needs none, None if skipped."""
+    """Return a key that its service accepted or the user keeps: "" if none is needed, None if skipped."""
     for _ in range(TRIES):
         prompt = f"{text} (not shown; Enter skips)"
         key: str = click.prompt(prompt, default="", hide_input=True, show_default=False).strip()
@@ -183,25 +214,34 @@ def _ask_key(
     return None
 
 
-def _is_kept(options: GlobalOptions, found: ProbeResult) -> bool:
-    options.say(f"  {found.line}")
-    return bool(found.works) or click.confirm("Keep it all the same?", default=found.works is None)
+def _is_kept(options: GlobalOptions, result: ProbeResult) -> bool:
+    """Print the result of a test. Return True if it works, or if the user keeps the value all the same."""
+    options.say(f"  {result.line}")
+    return bool(result.works) or click.confirm("Keep it all the same?", default=result.works is None)
 
 
 class ProbeResult(Struct, frozen=True):
-    """`works` is None when the service did not answer."""
+    """The result of a test at a service; `works` is None if the service did not answer."""
 
     works: bool | None
     text: str
 
     @property
     def line(self) -> str:
-        return f"{ {True: 'it works', False: 'it does not work', None: 'not tested'}[self.works] }: {self.text}"
+        if self.works is None:
+            verdict = "not tested"
+        elif self.works:
+            verdict = "it works"
+        else:
+            verdict = "it does not work"
+        return f"{verdict}: {self.text}"
 
 
 class Service(Struct, frozen=True):
-    """A service that takes a key (`{}`): the setting of its address, else that; a request that costs nothing and needs
-    the key. `read` is what its right answer says.
+    """A service that takes a key (`{}` in `path` and `headers`), and a request that costs nothing and needs the key.
+
+    `setting` is the name of the setting with its address, `address` the default. `read` describes a correct answer, and
+    `refusals` are the HTTP status codes for a wrong key.
     """
 
     setting: str
@@ -212,70 +252,104 @@ class Service(Struct, frozen=True):
     refusals: Collection[int] = (401, 403)
 
 
-def _models(found: Any) -> str:
-    return _counted_names([row["id"] for row in found["data"] if isinstance(row.get("id"), str)])
+def _describe_models(answer: Any) -> str:
+    return _describe_names([row["id"] for row in answer["data"] if isinstance(row.get("id"), str)])
 
 
-def _google_models(found: Any) -> str:
-    return _counted_names([row["name"].removeprefix("models/") for row in found["models"]])
+def _describe_google_models(answer: Any) -> str:
+    return _describe_names([row["name"].removeprefix("models/") for row in answer["models"]])
 
 
-def _counted_names(names: Sequence[str]) -> str:
+def _describe_names(names: Sequence[str]) -> str:
     return f"{count_text(len(names), 'model')}, such as {names[0][:60]}"
+
+
+def _describe_bot(answer: Any) -> str:
+    return f"it is the bot @{answer['result']['username']}"
+
+
+def _describe_pages(answer: Any) -> str:
+    pages = answer.get("web", {}).get("results", ())
+    return f"it found {count_text(len(pages), 'page')}"
 
 
 SERVICES: Final = {
     "anthropic": Service(
-        "address.anthropic", "https://api.anthropic.com", "/v1/models", _models,
-        {"x-api-key": "{}", "anthropic-version": "2023-06-01"},  # docs.claude.com: every request carries it
+        setting="address.anthropic",
+        address="https://api.anthropic.com",
+        path="/v1/models",
+        read=_describe_models,
+        # Every request needs a version (docs.claude.com).
+        headers={"x-api-key": "{}", "anthropic-version": "2023-06-01"},
     ),
     "openai": Service(
-        "address.openai", "https://api.openai.com/v1", "/models", _models,
-        {"Authorization": "Bearer {}"}, (401, 403, 404),
+        setting="address.openai",
+        address="https://api.openai.com/v1",
+        path="/models",
+        read=_describe_models,
+        headers={"Authorization": "Bearer {}"},
+        refusals=(401, 403, 404),
     ),
     "google": Service(
-        "address.google", "https://generativelanguage.googleapis.com", "/v1beta/models", _google_models,
-        {"x-goog-api-key": "{}"}, (400, 401, 403),  # a wrong key is a 400 there
+        setting="address.google",
+        address="https://generativelanguage.googleapis.com",
+        path="/v1beta/models",
+        read=_describe_google_models,
+        headers={"x-goog-api-key": "{}"},
+        # Google answers 400 to a wrong key.
+        refusals=(400, 401, 403),
     ),
     "telegram.token": Service(
-        "telegram.base_url", "https://api.telegram.org", "/bot{}/getMe",
-        lambda found: f"it is the bot @{found['result']['username']}", refusals=(401, 404),
+        setting="telegram.base_url",
+        address="https://api.telegram.org",
+        path="/bot{}/getMe",
+        read=_describe_bot,
+        refusals=(401, 404),
     ),
     "search.api_key": Service(
-        "search.base_url", "https://api.search.brave.com", "/res/v1/web/search?q=ESP32&count=1",
-        lambda found: f"it found {count_text(len(found.get('web', {}).get('results', ())), 'page')}",
-        {"X-Subscription-Token": "{}"}, (401, 403, 422),
+        setting="search.base_url",
+        address="https://api.search.brave.com",
+        path="/res/v1/web/search?q=ESP32&count=1",
+        read=_describe_pages,
+        headers={"X-Subscription-Token": "{}"},
+        refusals=(401, 403, 422),
     ),
-}  # fmt: skip
+}
 
 
 def _probe(values: Values, name: str, key: str | None, url: str | None = None) -> ProbeResult:
-    one = SERVICES[name]
-    in_path = quote(key or "", safe=":")
-    url = (url or values.get(one.setting) or one.address).rstrip("/") + one.path.format(in_path)
+    """Test a key at its service. The result's text never contains the key."""
+    service = SERVICES[name]
+    key_in_path = quote(key or "", safe=":")
+    base = url or values.get(service.setting) or service.address
+    address = base.rstrip("/") + service.path.format(key_in_path)
+    headers = {}
     if key:
-        headers = {header: text.format(key) for header, text in one.headers.items()}
-    else:
-        headers = {}
-    found = asyncio.run(_ask(one, url, headers, values.get("proxy.url")))
-    text = found.text  # a server may say the key back, an address may have it
-    for said in filter(None, (key, in_path)):
-        text = text.replace(said, "...")
-    return ProbeResult(found.works, clean_text(text, one_line=True, limit=200))
+        headers = {header: text.format(key) for header, text in service.headers.items()}
+    result = asyncio.run(_ask(service, address, headers, values.get("proxy.url")))
+    text = result.text
+    # A server may repeat the key in its answer, and the address may contain it.
+    for secret in filter(None, (key, key_in_path)):
+        text = text.replace(secret, "...")
+    return ProbeResult(result.works, clean_text(text, one_line=True, limit=200))
 
 
-async def _local_model() -> str | None:
-    """The address of a model server on this machine: the first of LOCAL_MODELS that lists its models to anybody."""
-    one = SERVICES["openai"]
-    found = await asyncio.gather(*(_ask(one, f"{url}{one.path}", {}, None, LOCAL_PROBE_S) for url in LOCAL_MODELS))
-    return next((url for url, one in zip(LOCAL_MODELS, found, strict=True) if one.works), None)
+async def _find_local_model() -> str | None:
+    """Return the address of a model server on this machine: the first of LOCAL_MODELS that works without a key."""
+    service = SERVICES["openai"]
+    probes = [_ask(service, f"{url}{service.path}", {}, None, LOCAL_PROBE_S) for url in LOCAL_MODELS]
+    results = await asyncio.gather(*probes)
+    for url, result in zip(LOCAL_MODELS, results, strict=True):
+        if result.works:
+            return url
+    return None
 
 
 def _try(options: GlobalOptions, values: Values, choice: ModelChoice) -> ProbeResult:
-    """Ask the model for two acts of a board; nothing is done."""
+    """Ask the model for two acts of a board, which are not done."""
     from microclaw.models.router import provider_model
 
-    options.say(f"  trying what the model can (up to {TRY_S:.0f} s) ...")
+    options.say(f"  trying the model (up to {TRY_S:.0f} s) ...")
     return asyncio.run(_try_model(provider_model(choice, values.get("proxy.url"), TRY_S)))
 
 
@@ -287,21 +361,20 @@ async def _try_model(model: Model) -> ProbeResult:
     except TimeoutError:
         return ProbeResult(None, f"{model.name} came to no end within {TRY_S:.0f} s")
     except ModelError as exc:
-        works = False if exc.fault in ("refused", "auth", "quota") else None
-        return ProbeResult(works, exc.message)
+        return _failed(exc.message, is_refusal=exc.fault in ("refused", "auth", "quota"))
     finally:
         await model.aclose()
     if most_calls == 0:
-        return ProbeResult(False, f"{model.name} does not call tools: only questions will work (docs/models.md)")
+        text = f"{model.name} does not call tools: only questions will work (docs/models.md)"
+        return ProbeResult(works=False, text=text)
     at_once = "yes" if most_calls > 1 else "no, one after the other"
     answers = "yes" if answer else "no"
-    return ProbeResult(
-        bool(answer), f"{model.name} calls tools: yes; two at once: {at_once}; answers after a tool: {answers}"
-    )
+    text = f"{model.name} calls tools: yes; two at once: {at_once}; answers after a tool: {answers}"
+    return ProbeResult(bool(answer), text)
 
 
 async def _dialogue(model: Model) -> tuple[int, str]:
-    """Return how many calls of one reply it made at most, and its answer after the last one."""
+    """Return the largest number of calls in one reply, and the answer after the last call."""
     tool = ToolSpec("gpio-set", "Set a pin of the board high (1) or low (0).", SET_PIN)
     messages: list[Message] = [UserText("Turn on pin 4 and pin 5.")]
     most_calls = 0
@@ -317,7 +390,7 @@ async def _dialogue(model: Model) -> tuple[int, str]:
 
 
 async def _ask(
-    one: Service, url: str, headers: Mapping[str, str], proxy: str | None, limit_s: float = PROBE_S
+    service: Service, url: str, headers: Mapping[str, str], proxy: str | None, limit_s: float = PROBE_S
 ) -> ProbeResult:
     import httpx2
 
@@ -329,11 +402,20 @@ async def _ask(
             answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
-    told = "without what it should have: is this its address?" if answer.status_code == 200 else ""
+    is_ok = answer.status_code == 200
+    detail = "without what it should have: is this its address?" if is_ok else ""
+    # The answer may be anything, because the address may be of another service.
     with suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        found = json.loads(answer.content)
-        if answer.status_code == 200:
-            return ProbeResult(True, one.read(found))
-        told = found.get("description") or found["error"]["message"]
-    works = False if answer.status_code in one.refusals else None
-    return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {told}".rstrip())
+        document = json.loads(answer.content)
+        if is_ok:
+            return ProbeResult(works=True, text=service.read(document))
+        detail = document.get("description") or document["error"]["message"]
+    text = f"{shown_address(url)} answered {answer.status_code} {detail}".rstrip()
+    return _failed(text, is_refusal=answer.status_code in service.refusals)
+
+
+def _failed(text: str, *, is_refusal: bool) -> ProbeResult:
+    """Return the result of a failed test. Only a refusal proves that the key or model does not work."""
+    if is_refusal:
+        return ProbeResult(works=False, text=text)
+    return ProbeResult(works=None, text=text)

@@ -1,4 +1,4 @@
-"""`microclaw task`: code in the host's sandbox, its secrets and what it may ask. It runs nothing itself."""
+"""`microclaw task`: code in the host's sandbox, its secrets and the hosts that it may ask. Runs nothing itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from microclaw.tasks import operations as tasks
 from microclaw.text import clean_text
 
 WAIT_S: Final = 20
-MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
+# Of one input file: encoded in base64, the request has to fit the host's limit.
+MAX_FILE_BYTES: Final = 4 << 20
 _BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
@@ -45,29 +46,38 @@ def run(
     options: GlobalOptions, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
-    code = _code(file)
-    language = language or ("python" if str(file) == "-" else _BY_SUFFIX.get(file.suffix.lower()))
+    code = _read_code(file)
+    language = language or _guess_language(file)
+    files = _read_files(given)
+    host = options.host()
+    task = host.call(tasks.run, code=code, language=language, files=files, **terms)
+    outputs: list[str] = []
+    with on_interrupt(lambda: host.call(tasks.cancel, number=task.number), once=True):
+        for page in _pages(options, host, task.number, wait_s=WAIT_S):
+            outputs.append(page.output)
+            if not options.json:
+                _print_output(page.output)
+    document = {**msgspec.to_builtins(page), "output": "".join(outputs), "output_begins": 0}
+    if not options.wrote_json("task", document):
+        _note(options, page.summary)
+        for kept_file in page.files:
+            command_line = shlex.join(("microclaw", "task", "get", str(page.number), kept_file.name))
+            _note(options, f"{kept_file.name}, {kept_file.size_bytes:,} bytes: {command_line}")
+    for name, reason in page.refused.items():
+        sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(reason, one_line=True)}\n")
+    if page.state != "done":
+        raise Exit(FAILED)
+
+
+def _guess_language(file: Path) -> TaskLanguage:
+    """Return the language of a file by its suffix; stdin is Python. Raises ConfigError for another suffix."""
+    if str(file) == "-":
+        return "python"
+    language = _BY_SUFFIX.get(file.suffix.lower())
     if language is None:
         step = "--language python, shell (it is run by sh) or javascript"
         raise ConfigError(f"{file} does not say which language it is in", next_step=step)
-    files = _files(given)
-    host = options.host()
-    began = host.call(tasks.run, code=code, language=language, files=files, **terms)
-    printed: list[str] = []
-    with on_interrupt(lambda: host.call(tasks.cancel, number=began.number), once=True):
-        for page in _pages(options, host, began.number, wait_s=WAIT_S):
-            printed.append(page.output)
-            if not options.json:
-                _print(page.output)
-    if not options.wrote_json("task", {**msgspec.to_builtins(page), "output": "".join(printed), "output_begins": 0}):
-        _note(options, page.summary)
-        for one in page.files:
-            command = shlex.join(("microclaw", "task", "get", str(page.number), one.name))
-            _note(options, f"{one.name}, {one.size_bytes:,} bytes: {command}")
-    for name, why in page.refused.items():
-        sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
-    if page.state != "done":
-        raise Exit(1)
+    return language
 
 
 @command(task_group, "get")
@@ -79,7 +89,7 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
     host = options.host()
     if name is None:
         for page in _pages(options, host, number, wait_s=0):
-            _print(page.output)
+            _print_output(page.output)
         return
     path = "/".join(segment(part) for part in name.split("/"))
     chunks = host.download(f"/v1/tasks/{number}/files/{path}", method="GET")
@@ -87,40 +97,42 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
         return
-    place = out or Path(name.rpartition("/")[2])
-    size = write_given(place, chunks, replace=out is not None, next_step="choose another one with -o")
-    document = {"task": number, "name": name, "file": str(place), "size_bytes": size}
-    options.report("task_file", document, f"{size:,} bytes in {place}")
+    target = out or Path(name.rpartition("/")[2])
+    size_bytes = write_given(target, chunks, replace=out is not None, next_step="choose another one with -o")
+    document = {"task": number, "name": name, "file": str(target), "size_bytes": size_bytes}
+    options.report("task_file", document, f"{size_bytes:,} bytes in {target}")
 
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
-    """Yield its output, page by page as it comes; with `wait_s` until it has ended."""
+    """Yield a task's output page by page: what is there, or with `wait_s` all until the task has ended."""
     after = 0
-    last = "\n"
-    goes_on = True
-    while goes_on:
+    last_output = "\n"
+    has_more = True
+    while has_more:
         page = host.call(tasks.show, number=number, after=after, wait_s=wait_s)
-        goes_on = page.output_more or bool(wait_s and page.is_open)
-        missing = page.output_begins - after
+        is_awaited = wait_s > 0 and page.is_open
+        has_more = page.output_more or is_awaited
+        missing_bytes = page.output_begins - after
         after = page.output_ends
-        last = page.output or last
-        if not goes_on and not page.is_open:
-            missing += page.output_bytes - after
-        if missing > 0:
-            _note(options, f"{missing:,} bytes that it printed are not kept, and not shown")
+        last_output = page.output or last_output
+        if not has_more and not page.is_open:
+            missing_bytes += page.output_bytes - after
+        if missing_bytes > 0:
+            _note(options, f"{missing_bytes:,} bytes that it printed are not kept, and not shown")
         yield page
-    if not last.endswith("\n") and sys.stdout.isatty():
-        _print("\n")
+    if not last_output.endswith("\n") and sys.stdout.isatty():
+        _print_output("\n")
 
 
 def _note(options: GlobalOptions, text: str) -> None:
-    """About a task, on stderr: stdout has what the task printed."""
+    """Print a line about a task on stderr; stdout has only the task's output."""
     if not options.quiet and not options.json:
         sys.stdout.flush()
         sys.stderr.write(clean_text(text) + "\n")
 
 
-def _code(file: Path) -> str:
+def _read_code(file: Path) -> str:
+    """Return the text of a file, or of stdin for "-". Raises ConfigError if it is not UTF-8."""
     if str(file) != "-":
         return read_given_text(file, MAX_FILE_BYTES)
     try:
@@ -130,59 +142,62 @@ def _code(file: Path) -> str:
         raise ConfigError(f"the input is not UTF-8 (byte {exc.start + 1:,})", next_step=step) from exc
 
 
-def _files(given: Sequence[str]) -> dict[str, bytes]:
-    """The contents of [NAME=]FILE, by their names in the task's folder."""
-    found: dict[str, bytes] = {}
-    for one in given:
-        name, is_named, path = one.partition("=")
-        file = Path(path if is_named else one)
-        name = normalize("NFC", name if is_named else file.name)
-        if not name or name in found:
-            if name:
-                text = f"two files would be {name} in the task's folder"
-            else:
-                text = f"{one!r} is not NAME=FILE"
-            raise ConfigError(text, next_step="give each a name: --with data.csv=measured/monday.csv")
-        found[name] = read_given(file, MAX_FILE_BYTES)
-    return found
+def _read_files(arguments: Sequence[str]) -> dict[str, bytes]:
+    """Return the contents of [NAME=]FILE arguments, by their names in the task's folder."""
+    step = "give each a name: --with data.csv=measured/monday.csv"
+    contents: dict[str, bytes] = {}
+    for argument in arguments:
+        name, is_named, path = argument.partition("=")
+        file = Path(path)
+        if not is_named:
+            file = Path(argument)
+            name = file.name
+        name = normalize("NFC", name)
+        if not name:
+            raise ConfigError(f"{argument!r} is not NAME=FILE", next_step=step)
+        if name in contents:
+            raise ConfigError(f"two files would be {name} in the task's folder", next_step=step)
+        contents[name] = read_given(file, MAX_FILE_BYTES)
+    return contents
 
 
-def _print(text: str) -> None:
-    """As it is; on a terminal cleaned, so that it does not steer it."""
+def _print_output(text: str) -> None:
+    """Print a task's output as it is, but without control characters on a terminal."""
     sys.stdout.write(clean_text(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 @command(task_group)
 def egress(options: GlobalOptions) -> None:
-    """The allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
+    """Show the allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
     options.only_here("the allowlist")
     home = private_home(os.environ, options.home)
     path = home / FILE_NAME
     allowlist = read_allowlist(path)
     missing = missing_secrets(home, os.environ, allowlist)
-    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
-    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
-    if not options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
-        rows = [_row(one) for one in allowlist.entries]
-        none = f"nothing is allowed: tasks have no network ({path})"
-        options.table(rows, head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"), empty=none)
-        for one in missing.values():
-            options.line(f"{one.text}\n  next: {one.next_step}")
+    fields: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
+    document = {"ok": not missing, "file": str(path), "exists": path.exists(), **fields}
+    document["secrets_missing"] = list(missing)
+    if not options.wrote_json("egress", document):
+        rows = list(map(_entry_row, allowlist.entries))
+        empty = f"nothing is allowed: tasks have no network ({path})"
+        options.table(rows, head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"), empty=empty)
+        for problem in missing.values():
+            options.line(f"{problem.text}\n  next: {problem.next_step}")
     if missing:
         raise Exit(FAILED)
 
 
-def _row(entry: AllowEntry) -> tuple[str, ...]:
-    def words(values: Iterable[object] | None, every: str = "") -> str:
-        if values is None:
-            return every
-        return " ".join(sorted(map(str, values)))
-
-    tls = "the proxy's" if entry.tls else "the task's own"
-    secret = entry.secret or ""
+def _entry_row(entry: AllowEntry) -> tuple[str, ...]:
     ports = " ".join(map(str, sorted(entry.ports)))
-    return entry.host, ports, words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
+    methods = "any" if entry.methods is None else _sorted_words(entry.methods)
+    names = "all" if entry.tasks is None else _sorted_words(entry.tasks)
+    tls = "the proxy's" if entry.tls else "the task's own"
+    return entry.host, ports, methods, names, tls, entry.secret or ""
+
+
+def _sorted_words(values: Iterable[object]) -> str:
+    return " ".join(sorted(map(str, values)))
 
 
 @command(task_group)
@@ -190,16 +205,19 @@ def _row(entry: AllowEntry) -> tuple[str, ...]:
 @click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
 @click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
 def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | None) -> None:
-    """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
+    """Store or list the secrets that tasks use through the proxy and never see. A value is never shown again."""
     options.only_here("tasks' secrets")
     values = SecretValues(private_home(os.environ, options.home), os.environ)
     if remove is not None:
         options.agree(f"Remove the secret {remove}? Nobody can show it again.")
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
-    elif name is not None:
+        return
+    if name is not None:
         values.set(name, secret_value(name, value).strip())
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
-    elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
-        rows = [(one,) for one in values.names()]
+        return
+    names = values.names()
+    if not options.wrote_json("secrets", {"secrets": [{"name": secret} for secret in names]}):
+        rows = [(secret,) for secret in names]
         options.table(rows, head=("NAME",), empty="no secrets (microclaw task secrets NAME @FILE)")

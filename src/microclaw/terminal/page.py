@@ -1,4 +1,4 @@
-"""The terminal channel's page: steps, answers, pin tracks in two columns, 80 wide or less; tables. It knows no host."""
+"""The terminal channel's page: steps, answers and pin tracks in two columns, up to 80 wide; tables. Calls no host."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from microclaw.text import clean_text, format_duration, wrap_code, wrap_text
 
 WIDTH = 80
 STAGE_COLUMNS = 9
-MIN_CELLS = 12  # of a pin's track
-MIN_WIDTH = 40  # a narrower terminal breaks the lines itself
-SIDE_NOTE = "   "  # events.Step: what follows is a side note, set flush right
-PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
+# The least width of a pin's track.
+MIN_CELLS = 12
+# A narrower terminal breaks the lines itself.
+MIN_WIDTH = 40
+# In the text of a step (events.Step) a side note follows, which is set flush right.
+SIDE_NOTE = "   "
+# These stages end with "ok" if they are done, unless the board only accepted.
+PROVEN_STAGES = frozenset({"try", "verify"})
 
 GAP: Final = "  "
 MIN_CELL: Final = 8
-"""No column is made narrower; a table with many of them is wider than the terminal then."""
+"""The least width of a table's column; a table with many columns may be wider than the terminal."""
 
 _GREEN = "\x1b[32m"
 _RED = "\x1b[31m"
@@ -35,7 +39,7 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 
 class Look(Struct, frozen=True):
-    """The look of a page: `colour` paints, `live` may redraw the line it is on, `columns` is how wide a line may be."""
+    """The look of a page: `colour` allows colours, `live` redrawing of the last line; `columns` is the line's width."""
 
     colour: bool
     live: bool
@@ -43,51 +47,61 @@ class Look(Struct, frozen=True):
 
 
 def look_for(out: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
-    """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
-    tty = out.isatty() and environ.get("TERM") != "dumb"
+    """Return the look for a stream: colours and redrawing only on a real terminal.
+
+    NO_COLOR (no-color.org) and TERM=dumb turn colour off.
+    """
+    is_live = out.isatty() and environ.get("TERM") != "dumb"
     columns = min(columns_of(out, environ) or WIDTH, WIDTH)
-    return Look(colour=tty and not environ.get("NO_COLOR"), live=tty, columns=columns)
+    return Look(colour=is_live and not environ.get("NO_COLOR"), live=is_live, columns=columns)
 
 
 def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
-    """The width of the terminal; None where `out` is none. COLUMNS says it for both."""
-    told = environ.get("COLUMNS", "")
-    if told.isascii() and told.isdigit() and int(told[:6]) > 0:
-        return max(int(told[:6]), MIN_WIDTH)
+    """Return the width of the terminal, or None if `out` is not a terminal. COLUMNS overrides both."""
+    override = environ.get("COLUMNS", "")
+    if override.isascii() and override.isdigit() and int(override[:6]) > 0:
+        return max(int(override[:6]), MIN_WIDTH)
     try:
-        columns = os.get_terminal_size(out.fileno()).columns if out.isatty() else 0
-    except (OSError, ValueError):  # a stream without a file behind it
-        columns = 0
-    if columns:
-        return max(columns, MIN_WIDTH)
-    return None
+        if not out.isatty():
+            return None
+        columns = os.get_terminal_size(out.fileno()).columns
+    # The stream has no file behind it.
+    except (OSError, ValueError):
+        return None
+    # Some terminals report the width 0.
+    if columns == 0:
+        return None
+    return max(columns, MIN_WIDTH)
 
 
 def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
-    """`columns` is the width there is; None for a pipe or a file, which has no end of a line.
+    """Return the lines of a table. `columns` is the available width, None for a pipe or a file, which has no limit.
 
-    Columns are as wide as their widest cell, or wrapped where the terminal is narrower. Nothing is cut off: a name that
-    a person wants to copy is whole, if need be on two lines.
+    Columns are as wide as their widest cell, or wrapped if the terminal is narrower. Nothing is cut off: a name that a
+    user wants to copy is complete, if necessary on two lines.
     """
     if not rows:
         return []
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     if columns is not None:
-        widths = _narrowed(widths, columns)
+        widths = _narrow(widths, columns)
     lines: list[str] = []
     for row in rows:
-        cells = [
-            [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
-            for cell, width in zip(row, widths, strict=True)
-        ]
+        cells = [_wrap_cell(cell, width) for cell, width in zip(row, widths, strict=True)]
         for pieces in zip_longest(*cells, fillvalue=""):
-            line = GAP.join(f"{piece:<{width}}" for piece, width in zip(pieces, widths, strict=True))
-            lines.append(line.rstrip())
+            padded = [piece.ljust(width) for piece, width in zip(pieces, widths, strict=True)]
+            lines.append(GAP.join(padded).rstrip())
     return lines
 
 
+def _wrap_cell(cell: str, width: int) -> list[str]:
+    if len(cell) <= width:
+        return [cell]
+    return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+
+
 class Terminal:
-    """Prints to one stream. Everything shown is stripped of control characters first."""
+    """A page on one stream. All texts are stripped of control characters before they are printed."""
 
     def __init__(self, out: TextIO, look: Look) -> None:
         self._out = out
@@ -95,12 +109,14 @@ class Terminal:
         # The last column stays free: some terminals wrap when it is written.
         self._text_columns = look.columns - STAGE_COLUMNS - 1
         self._redrawing = False
-        self._streamed = ""  # of an answer whose line is not ended yet
+        # The text of an answer whose line is not ended yet.
+        self._streamed = ""
         self._column = 0
-        self._apology = ""  # what a failed step said is not said again by the answer
+        # The text of a failed step, which the answer must not repeat.
+        self._apology = ""
 
     def event(self, event: TurnEvent) -> None:
-        """Show a turn's events as they come."""
+        """Show an event of a turn."""
         match event:
             case Step():
                 self.step(event)
@@ -109,90 +125,97 @@ class Terminal:
             case ToolRun() if self._streamed:
                 self.end_redraw()
             case ApprovalSettled(_, "expired"):
-                self.row("approve", "nobody decided in time: it is not done", bad=True)
+                self.row("approve", "no decision in time: it is not done", bad=True)
             case ApprovalSettled(_, "withdrawn", None):
-                self.row("approve", "nobody answered: it is not done", bad=True)
+                self.row("approve", "no answer: it is not done", bad=True)
             case ApprovalSettled(_, outcome, str() as by):
                 self.row("approve", f"{outcome} by {by}", bad=outcome != "approved")
             case Answer():
                 self.answer(event)
 
     def step(self, step: Step) -> None:
+        """Show a step: a passing line while it runs, then its result, its details and the next step."""
         self.end_redraw()
         if step.state == "running":
             self.passing(step.stage, step.text)
             return
-        what, _, note = step.text.partition(SIDE_NOTE)
-        failed = step.state == "failed"
-        if failed:
+        text, _, note = step.text.partition(SIDE_NOTE)
+        is_failed = step.state == "failed"
+        if is_failed:
             self._apology = step.text
-        if failed and step.stage != "sorry":
-            what = f"failed  {what}".rstrip()
-        self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
-        repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
-        for line in step.detail[repeated:]:
-            for piece in wrap_code(line, self._text_columns):
-                self.line(" " * STAGE_COLUMNS + piece)
+        if is_failed and step.stage != "sorry":
+            text = f"failed  {text}".rstrip()
+        self.row(step.stage, text, right=note.strip() or self._right_text(step), bad=is_failed)
+        details = step.detail
+        # The first line of a diagnostic may be the step's text.
+        if details[:1] == (step.text,):
+            details = details[1:]
+        self._show_details(details)
         if step.next_step:
             self.row("next", step.next_step)
 
+    def _show_details(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            for piece in wrap_code(line, self._text_columns):
+                self.line(" " * STAGE_COLUMNS + piece)
+
     def answer(self, answer: Answer) -> None:
+        """Show an answer: only the part that was not streamed yet, and nothing if a failed step said the same."""
         streamed = self._streamed.strip()
         self.end_redraw()
-        if streamed and answer.text.startswith(streamed):
+        is_streamed = bool(streamed) and answer.text.startswith(streamed)
+        if is_streamed:
             rest = answer.text[len(streamed) :].strip()
-            for line in wrap_text(rest, self._text_columns) if rest else ():
-                self.line(" " * STAGE_COLUMNS + line)
-            if answer.next_step:
-                self.row("next", answer.next_step)
-        elif answer.text and not self._apology.endswith(answer.text):
+            if rest:
+                for line in wrap_text(rest, self._text_columns):
+                    self.line(" " * STAGE_COLUMNS + line)
+        is_repeated = not answer.text or self._apology.endswith(answer.text)
+        if not is_streamed and not is_repeated:
             stage = _answer_stage(answer)
             self.row(stage, answer.text, bad=stage == "sorry")
-            if answer.next_step:
-                self.row("next", answer.next_step)
+        if answer.next_step and (is_streamed or not is_repeated):
+            self.row("next", answer.next_step)
         self._apology = ""
 
     def approval(self, asked: ApprovalAsked) -> None:
         """Show an action that waits for a yes or a no, with every detail."""
         self.row("approve", asked.text)
-        for line in asked.detail:
-            for piece in wrap_code(line, self._text_columns):
-                self.line(" " * STAGE_COLUMNS + piece)
+        self._show_details(asked.detail)
 
     def prompt(self, text: str) -> None:
-        """Print a question; the person types behind it on the same line."""
+        """Print a question; the user types the answer on the same line."""
         self.end_redraw()
         self._write(" " * STAGE_COLUMNS + text)
 
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
-        """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
+        """Print a stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
         self.end_redraw()
-        columns = self._text_columns - max(0, len(stage) + 1 - STAGE_COLUMNS)  # a long name takes of the text's
+        # A long name takes columns from the first line of the text.
+        columns = self._text_columns - max(0, len(stage) + 1 - STAGE_COLUMNS)
         right = clean_text(right, one_line=True, limit=columns)
         lines = wrap_text(text, columns) or [""]
         if right and len(lines[-1]) + len(right) + 2 > columns:
             lines.append("")
+        last = len(lines) - 1
         for index, line in enumerate(lines):
-            end = right if index == len(lines) - 1 else ""
-            if end:
-                gap = " " * ((self._text_columns if index else columns) - len(line) - len(end))
-            else:
-                gap = ""
-            if bad and index == 0:
-                body = self._paint(line, _RED)
-            else:
-                body = line
-            if end == "ok":
-                painted = self._paint(end, _GREEN)
-            else:
-                painted = end
-            self.line(_columns(stage if index == 0 else "", body + gap + painted))
+            body = line
+            title = ""
+            if index == 0:
+                title = stage
+                if bad:
+                    body = self._paint(line, _RED)
+            if index == last and right:
+                # Only the first line is narrower because of a long name.
+                width = self._text_columns if index else columns
+                painted = self._paint(right, _GREEN) if right == "ok" else right
+                body += " " * (width - len(line) - len(right)) + painted
+            self.line(_join_columns(title, body))
 
     def passing(self, stage: str, text: str) -> None:
-        """A line that the next one takes the place of, on a live terminal; another prints nothing."""
+        """Print a line that the next one replaces; print nothing if the terminal is not live."""
         self.end_redraw()
         if self._look.live:
-            self._write(_columns(stage, clean_text(text, one_line=True, limit=self._text_columns)))
+            self._write(_join_columns(stage, clean_text(text, one_line=True, limit=self._text_columns)))
             self._redrawing = True
 
     def line(self, text: str = "") -> None:
@@ -216,25 +239,27 @@ class Terminal:
         window_ms: float | None = None,
         final: bool = True,
     ) -> None:
-        """A pin's track; a live terminal redraws it until `final`, any other prints only the final one.
+        """Print a pin's track. A live terminal redraws it until it is `final`; another one prints only the final one.
 
-        The full width stands for `window_ms`, which is the time from start to end when it is not given.
+        The full width stands for `window_ms`, or for the time from start to end if it is None.
         """
         if not final and not self._look.live:
             return
-        full = max(CELLS - (WIDTH - self._look.columns), MIN_CELLS)
-        if window_ms is None:
-            cells = full
-        else:
-            cells = min(full, round(full * (end_ms - start_ms) / window_ms))
-        drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
-        text = f"{self._paint(drawn, _CYAN)}{' ' * (full - len(drawn))}   {clean_text(note, one_line=True)}"
+        full_width = max(CELLS - (WIDTH - self._look.columns), MIN_CELLS)
+        cells = full_width
+        if window_ms is not None:
+            cells = min(full_width, round(full_width * (end_ms - start_ms) / window_ms))
+        drawing = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
+        padding = " " * (full_width - len(drawing))
+        text = f"{self._paint(drawing, _CYAN)}{padding}   {clean_text(note, one_line=True)}"
         if self._redrawing:
             self._write(_CLEAR_LINE)
-        self._write(_columns(f"pin {pin}", text).rstrip() + ("\n" if final else ""))
+        line = _join_columns(f"pin {pin}", text).rstrip()
+        self._write(f"{line}\n" if final else line)
         self._redrawing = not final
 
-    def _right(self, step: Step) -> str:
+    def _right_text(self, step: Step) -> str:
+        """Return the text at the right end of a step: "ok" for a proof, else its duration."""
         if step.state == "failed":
             return ""
         if step.stage in PROVEN_STAGES and not step.text.startswith("accepted"):
@@ -244,24 +269,25 @@ class Terminal:
         return format_duration(step.took_ms)
 
     def _stream(self, text: str) -> None:
-        """A piece of an answer on a live terminal, wrapped as it comes; another prints the whole answer at its end."""
+        """Print a piece of an answer on a live terminal, wrapped; another one prints the whole answer at its end."""
         if not self._look.live:
             return
         if not self._streamed:
             self.end_redraw()
-            self._write(_columns("answer", ""))
+            self._write(_join_columns("answer", ""))
             self._column = 0
         self._streamed += text
         for piece in re.findall(r"\n|[^\S\n]+|\S+", clean_text(text)):
             if piece == "\n" or self._column + len(piece) > self._text_columns:
                 self._write("\n" + " " * STAGE_COLUMNS)
                 self._column = 0
-            if not (piece.isspace() and self._column == 0):
+            is_leading_space = piece.isspace() and self._column == 0
+            if not is_leading_space:
                 self._write(piece)
                 self._column += len(piece)
 
     def end_redraw(self) -> None:
-        """Begin the next line: what was passing is gone, what was streamed has ended."""
+        """Begin the next line: clear a passing line, end a streamed one."""
         if self._streamed:
             self._streamed = ""
             self._write("\n")
@@ -280,24 +306,26 @@ class Terminal:
 
 
 def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
-    """A question back to the person is no failure, though nothing was done."""
+    """Return the name beside an answer. A question back to the user is not a failure, though nothing was done."""
     if answer.error_code is None:
         return "answer"
-    asks = answer.waits_for_yes or (answer.error_code == "ambiguous" and "?" in answer.text)
-    return "asks" if asks else "sorry"
+    is_question = answer.error_code == "ambiguous" and "?" in answer.text
+    if answer.waits_for_yes or is_question:
+        return "asks"
+    return "sorry"
 
 
-def _columns(stage: str, text: str) -> str:
+def _join_columns(stage: str, text: str) -> str:
     if stage:
         return f"{stage:<{STAGE_COLUMNS - 1}} {text}"
     return f"{'':<{STAGE_COLUMNS}}{text}"
 
 
-def _narrowed(widths: list[int], columns: int) -> list[int]:
-    """The widest columns give, one character at a time, until all fit or none has more to give."""
+def _narrow(widths: list[int], columns: int) -> list[int]:
+    """Return widths that fit into `columns`: the widest shrink by a character at a time, down to MIN_CELL."""
     widths = list(widths)
-    over = sum(widths) + len(GAP) * (len(widths) - 1) - columns
-    while over > 0 and max(widths) > MIN_CELL:
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - columns
+    while excess > 0 and max(widths) > MIN_CELL:
         widths[widths.index(max(widths))] -= 1
-        over -= 1
+        excess -= 1
     return widths
