@@ -56,8 +56,8 @@ def metrics(
         view: Any = None
     else:
         view = of(gauges=lambda: cluster)
-    parts: tuple[Any, ...] = (host, of(listeners=2), history, code, lambda: mqtt, view, LoopWatch())
-    return host_metrics(*parts)
+    parts: dict[str, Any] = {"host": host, "live": of(listeners=2), "history": history, "code": code, "cluster": view}
+    return host_metrics(**parts, mqtt=lambda: mqtt, loop_watch=LoopWatch())
 
 
 def lines(what: Iterable[Metric]) -> list[str]:

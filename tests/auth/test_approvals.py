@@ -214,7 +214,7 @@ async def test_only_a_question_without_a_person_says_that_nobody_was_there_also_
     ClusterQuestions(requests, approvals, circle)
     doors = {call.args[0]: call.args[1:] for call in requests.answer.call_args_list}
     kind, decide_here = doors["decide"]
-    for is_there, why in ((True, "it was stopped before somebody answered"), (False, "nobody was there to answer")):
+    for is_there, why in ((True, "it was stopped before a person answered"), (False, "no person was there to answer")):
         task = ask(approvals)
         (pending,) = await asked(approvals)
         if is_there:

@@ -80,7 +80,7 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
     async with telegram(server, tmp_path, approval_s=0.2) as bot, asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(_ask(bot.approvals))
         question = await server.message(100)
-        assert (await asking).startswith("nobody approved in 0.2 s")
+        assert (await asking).startswith("no person approved it in 0.2 s")
         await server.until(lambda: question.text == "install blink\nExpired.")
         query = await server.press(replace(question, buttons=[{"text": "x", "callback_data": "yes:gone"}]), "x")
         await server.until(lambda: query in server.answered_presses)

@@ -219,7 +219,7 @@ async def test_a_request_is_found_and_cancelled_at_any_host_and_unknown_only_whe
         with pytest.raises(UnknownName, match=r"has that number$"):
             await service.find(second, "77")
         ended.append("c")
-        with pytest.raises(UnknownName, match="at c, which ended"):
+        with pytest.raises(UnknownName, match="at c, which stopped"):
             await service.find(second, "77")
 
         async def work(_feed: Feed) -> StreamEvent:

@@ -1,8 +1,8 @@
 """The ASGI apps: the API on the control socket (mode 0600), and the API with tokens and sessions. It opens no port.
 
-The requests of a person or an address at once are limited: one person's never shut the others out. A request counts
-until it is answered. The numbers add up to less than the connections that a listener takes (api.server), so that an
-owner's next one always has room.
+The number of requests at once is limited for each person and each address, so that none can shut the others out. A
+request counts until it is answered. The numbers add up to less than the connections that a listener takes (api.server),
+so that an owner's next request always has room.
 """
 
 from __future__ import annotations
@@ -32,25 +32,27 @@ from microclaw.errors import Overloaded
 OWNERS_REQUESTS: Final = 48
 OTHERS_REQUESTS: Final = 48
 REQUESTS_OF_PERSON: Final = 24
-NAMELESS_REQUESTS: Final = 24  # with a body, from all addresses
+# Requests without a caller but with a body, from all addresses.
+NAMELESS_REQUESTS: Final = 24
 REQUESTS_OF_ADDRESS: Final = 16
 
 
 def host_api(parts: RouteParts) -> ASGIApp:
-    """Every route, for both apps: the caller is in the request (api.caller)."""
+    """Return all routes, for both apps; the caller is in the request (api.caller)."""
+    # Starlette tries the routes in order, so chats and streams are first.
     routes = [*by_hand_routes(parts.services), *operation_routes(parts)]
-    return Router(routes)  # Starlette tries them in order: chats and streams first
+    return Router(routes)
 
 
 def control_socket_app(api: ASGIApp, limits: Limits) -> ASGIApp:
-    """The whole API. Whoever can open the socket is the owner."""
+    """Return the whole API for the control socket; whoever can open the socket is the owner."""
     app = with_body(api, limits.control_body_bytes, limits.body_s)
 
-    async def of_owner(scope: Scope, receive: Receive, send: Send) -> None:
+    async def call_as_owner(scope: Scope, receive: Receive, send: Send) -> None:
         check_head(scope)
         await app({**scope, CALLER_KEY: LOCAL_OWNER}, receive, send)
 
-    return of_owner
+    return call_as_owner
 
 
 def api_app(
@@ -61,28 +63,31 @@ def api_app(
     *,
     on_network: bool = False,
 ) -> ASGIApp:
-    """With a token or a session: the whole API, as far as the person's role allows. Without one: the open
-    routes, fewer `on_network`. `allowed_hosts`: the names by which it may be called."""
+    """Return the API for tokens and sessions, as far as the person's role allows.
+
+    Without a token or a session only the open routes answer, and fewer of them `on_network`. `allowed_hosts` are the
+    names by which it may be called.
+    """
     access = access_from_network if on_network else access_of
     callers = Callers(admission.tokens, admission.sign_ins, access=access)
     shares = Shares(admission.people)
-    whole = with_body(api, limits.control_body_bytes, limits.body_s)
-    inside = shares.limit(ends_with_credential(whole, admission))
-    outside = shares.limit(with_body(api, limits.body_bytes, limits.body_s))
+    full_app = with_body(api, limits.control_body_bytes, limits.body_s)
+    authenticated_app = shares.limit(ends_with_credential(full_app, admission))
+    open_app = shares.limit(with_body(api, limits.body_bytes, limits.body_s))
 
-    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
         check_head(scope, allowed_hosts)
         caller = await callers.caller(scope)
         if caller is None:
-            await outside(scope, receive, send)
+            await open_app(scope, receive, send)
         else:
-            await inside({**scope, CALLER_KEY: caller}, receive, send)
+            await authenticated_app({**scope, CALLER_KEY: caller}, receive, send)
 
-    return known
+    return call
 
 
 class Shares:
-    """Of owners, of other people, and of addresses without a name, each kind apart: none takes another one's."""
+    """The shares of owners, of other people, and of addresses without a caller: none takes another's."""
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
@@ -91,28 +96,30 @@ class Shares:
         self._addresses = Places(REQUESTS_OF_ADDRESS, NAMELESS_REQUESTS)
 
     def limit(self, app: ASGIApp) -> ASGIApp:
-        """The app, for requests within their sender's share; others are refused."""
+        """Return the app for requests within their sender's share; others are refused."""
 
-        async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        async def call_limited(scope: Scope, receive: Receive, send: Send) -> None:
             with ExitStack() as place:
                 try:
                     place.enter_context(self._place(scope))
                 except Overloaded as exc:
                     raise Refused(503, exc.code, exc.message, exc.next_step) from exc
 
-                async def sending(message: Message) -> None:
+                async def send_and_release(message: Message) -> None:
                     await send(message)
                     if message["type"] == "http.response.body" and not message.get("more_body", False):
-                        place.close()  # what goes on behind it, such as a question that waits, holds no connection
+                        # Work that continues after the answer, such as a waiting question, holds no connection.
+                        place.close()
 
-                await app(scope, receive, sending)
+                await app(scope, receive, send_and_release)
 
-        return limited
+        return call_limited
 
     def _place(self, scope: Scope) -> AbstractContextManager[None]:
         caller = scope.get(CALLER_KEY)
         if isinstance(caller, Caller):
-            places = self._owners if is_owner(self._roles, caller.person_id) else self._people
+            is_by_owner = is_owner(self._roles, caller.person_id)
+            places = self._owners if is_by_owner else self._people
             return places.one(person_behind(caller.person_id))
         headers = Headers(scope=scope)
         has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -1,4 +1,4 @@
-"""Routes that are no act of a room: streams of their own, files, pages, and protocols of others. Declared like acts."""
+"""Routes that are not operations of a room: streams, files, pages, and other protocols. Declared like operations."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ BY_HAND: Final[dict[str, Operation[..., Any]]] = {}
 
 
 def load_by_hand() -> tuple[Operation[..., Any], ...]:
+    """Import the modules with these routes, and return all of them."""
     for module in MODULES:
         import_module(f"microclaw.api.{module}")
     return tuple(BY_HAND.values())
 
 
 class Asked(Struct, frozen=True):
-    """A request of such a route, and whose it is."""
+    """A request of such a route, and its caller."""
 
     request: Request
     by: Caller
@@ -46,30 +47,31 @@ class Asked(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class by_hand(operation):
-    """Declares such a route. `run` is given the Asked in place of the Call, and may return the Response itself."""
+    """Declares such a route. `run` gets an `Asked` in place of the Call, and may return the Response itself."""
 
     def __call__(self, run: Callable[Concatenate[Any, Any, P], Awaitable[R]]) -> Operation[P, R]:
-        made = Operation(**vars(self), run=run)
-        BY_HAND[self.name] = made
-        return made
+        route = Operation(**vars(self), run=run)
+        BY_HAND[self.name] = route
+        return route
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return the work's result; it is cancelled when the client leaves, who then has no answer."""
-    doing = asyncio.create_task(work, name=f"{request.url.path}: work")
-    leaving = asyncio.create_task(left(request), name=f"{request.url.path}: client")
+    """Return the work's result, or cancel the work if the client leaves, which then gets no answer."""
+    work_task = asyncio.create_task(work, name=f"{request.url.path}: work")
+    leave_task = asyncio.create_task(left(request), name=f"{request.url.path}: client")
     try:
-        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
+        await asyncio.wait((work_task, leave_task), return_when=asyncio.FIRST_COMPLETED)
+        if not work_task.done():
             raise HTTPException(408, "the client left")
-        return doing.result()
+        return work_task.result()
     finally:
-        doing.cancel()
-        leaving.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
+        work_task.cancel()
+        leave_task.cancel()
+        await asyncio.gather(work_task, leave_task, return_exceptions=True)
 
 
 async def left(request: Request) -> None:
-    """Until the client has left."""
+    """Wait until the client has left."""
+    # Other messages are the rest of a body that was read already.
     while (await request.receive())["type"] != "http.disconnect":
-        pass  # the rest of a body that was read already
+        pass

@@ -1,4 +1,4 @@
-"""The sender of a request, its rights, and the place where it is asked. api.credentials finds the sender."""
+"""The sender of a request, its rights, and its conversation. api.credentials finds the sender."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
 from microclaw.wire.host_api import REQUEST_HEADER
 
-CHANNEL: Final = "api"  # the channel of approvals that programs wait for
+# The channel of approvals that programs wait for.
+CHANNEL: Final = "api"
 CALLER_KEY: Final = "microclaw.caller"
 _NUMBER: Final = re.compile(r"[0-9a-f]{16,32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`direct`: a person at the command line of this machine, who is not asked again. `source` is the token's id, or
-    the session's.
+    """The sender of a request.
 
-    `request` is the request's own number, which its approvals carry.
+    If `direct`, it is a person at the command line of this machine, who is not asked for approvals. `source` is the id
+    of the token or the session. `request` is the request's own number, which its approvals carry. `csrf` is the value
+    that a browser's session sends with each change, `role` the role with which the token or session was accepted.
     """
 
     person_id: str
     direct: bool
     source: str
     request: str = ""
-    csrf: str = ""  # of a browser's session: what it sends with each change
-    role: str = field(default=OWNER.role, compare=False)  # what the token or session came in as
+    csrf: str = ""
+    role: str = field(default=OWNER.role, compare=False)
 
     @property
     def conversation(self) -> str:
-        """The conversation of its requests outside of a chat: all of a token's are one."""
+        """The conversation of its requests outside of a chat: one for each token."""
         if self.direct:
             return COMMAND_LINE
         return conversation_of(CHANNEL, self.source)
@@ -50,10 +52,15 @@ class Caller:
         return None if self.direct else self.source
 
     def chat(self, chat_id: str) -> tuple[str, str]:
-        """The channel and id of a chat of this token alone; a browser's is the person's, in each browser."""
+        """Return the channel and the id of a chat.
+
+        The chat belongs to this token only; a browser's chat belongs to the person, in each browser.
+        """
         if self.direct:
             return "terminal", chat_id
-        return CHANNEL, f"{SESSION_PREFIX}{self.person_id}.{chat_id}" if self.csrf else f"{self.source}.{chat_id}"
+        if self.csrf:
+            return CHANNEL, f"{SESSION_PREFIX}{self.person_id}.{chat_id}"
+        return CHANNEL, f"{self.source}.{chat_id}"
 
     @property
     def job(self) -> str:
@@ -61,35 +68,36 @@ class Caller:
         return self.job_key(self.request)
 
     def job_key(self, number: str) -> str:
-        """A request's number, of this token alone."""
+        """Return the key of a request's number, which is this token's only."""
         return f"{self.source}.{number}"
 
 
 NOBODY: Final = Caller("", direct=False, source="")
-"""Who sends a request without a token, where none is needed."""
+"""The sender of a request without a token, if none is needed."""
 LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
 def caller_of(request: Request) -> Caller:
-    """The request's caller, with a number of ours where the request has none.
+    """Return the request's caller, with a new number if the request has none.
 
-    A request without a caller is refused: it must not count as the owner's.
+    Raises PermissionRefused for a request without a caller: it must not count as the owner's.
     """
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused(
-            "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
-        )
-    return replace(caller, request=caller.request or request_number(request.scope) or secrets.token_hex(8))
+        step = "send a token: microclaw person tokens --add NAME"
+        raise PermissionRefused("this request has no caller", next_step=step)
+    number = caller.request or request_number(request.scope) or secrets.token_hex(8)
+    return replace(caller, request=number)
 
 
 def client_address(scope: Scope) -> str:
+    """Return the address of the connection, "?" if it has none."""
     return str((scope.get("client") or ("?", 0))[0])
 
 
 def request_number(scope: Scope) -> str:
-    """The request's own number; "" when it has none, or one of another form."""
-    named = Headers(scope=scope).getlist(REQUEST_HEADER)
-    if len(named) == 1 and _NUMBER.fullmatch(named[0]):
-        return named[0]
+    """Return the request's own number; "" if it has none, or not exactly one of the right form."""
+    numbers = Headers(scope=scope).getlist(REQUEST_HEADER)
+    if len(numbers) == 1 and _NUMBER.fullmatch(numbers[0]):
+        return numbers[0]
     return ""

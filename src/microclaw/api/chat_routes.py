@@ -1,4 +1,4 @@
-"""/v1/chat: a person's message in, the turn's events out as JSON lines; undelivered answers; cancelling a turn.
+"""/v1/chat: sends a message and streams the turn's events as JSON lines; undelivered answers; cancelling a turn.
 
 The message is in the agent's inbox, so the answer is kept for a client that disconnects.
 """
@@ -50,7 +50,7 @@ class Chats(Struct, frozen=True, kw_only=True):
 
 
 class ChatMessages(Struct, frozen=True, kw_only=True):
-    """The newest, and the texts that wait for their turn."""
+    """The newest messages, and the texts that wait for their turn."""
 
     messages: list[SessionLine]
     waiting: list[str]
@@ -81,15 +81,17 @@ async def say(
     chat_id: ChatId = "terminal",
     device: str | None = None,
 ) -> Response:
-    """One message; the turn's events as JSON lines."""
+    """Send one message; the turn's events are JSON lines."""
     if device is not None:
+        # Raises UnknownName before the message is accepted.
         chats.devices.get(device)
     channel, own_id = asked.by.chat(chat_id)
     accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device))
 
     def leave() -> None:
-        ended = asked.request.scope.get(ENDED_KEY)
-        if ended is not None and ended.is_set():  # nobody may read the answer any more
+        end_event = asked.request.scope.get(ENDED_KEY)
+        # After the end of the token its client may not read the answer any more.
+        if end_event is not None and end_event.is_set():
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
     events = _delivered(accepted, chats.inbox.outbox)
@@ -98,61 +100,72 @@ async def say(
 
 @by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
 async def list_chats(chats: ChatService, asked: Asked) -> Chats:
-    """The caller's newest conversations."""
-    start = session_name(*asked.by.chat(""))
-    found = [one for one in await chats.sessions.list() if one.name.startswith(start)][:MAX_CHATS]
-    shown = []
-    for one in found:
-        said = [line.content for line in await chats.sessions.show(one.name, 4) if line.role == "user"]
-        if said:
-            text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS]
-        else:
-            text = ""
-        shown.append(ChatFacts(chat_id=one.name.removeprefix(start), changed_s=int(one.changed_s), text=text))
-    return Chats(chats=shown)
+    """List the caller's newest conversations."""
+    prefix = session_name(*asked.by.chat(""))
+    sessions = [session for session in await chats.sessions.list() if session.name.startswith(prefix)]
+    facts = []
+    for session in sessions[:MAX_CHATS]:
+        text = await _last_user_text(chats.sessions, session.name)
+        chat_id = session.name.removeprefix(prefix)
+        facts.append(ChatFacts(chat_id=chat_id, changed_s=int(session.changed_s), text=text))
+    return Chats(chats=facts)
+
+
+async def _last_user_text(sessions: Sessions, name: str) -> str:
+    """Return the beginning of the user's last message, if it is among the newest four lines."""
+    texts = [line.content for line in await sessions.show(name, 4) if line.role == "user"]
+    if not texts:
+        return ""
+    return " ".join(texts[-1].split())[:_MAX_TEXT_CHARS]
 
 
 @by_hand("chat.show", http="GET /v1/chat/{chat_id}/messages", access=Access.ASK)
 async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMessages:
-    """A conversation's newest messages."""
+    """Show a conversation's newest messages."""
     address = asked.by.chat(chat_id)
     waiting = chats.inbox.waiting(*address)
     messages = await chats.sessions.load(*address, MAX_MESSAGES)
-    return ChatMessages(messages=convert(messages, list[SessionLine], from_attributes=True), waiting=list(waiting))
+    lines = convert(messages, list[SessionLine], from_attributes=True)
+    return ChatMessages(messages=lines, waiting=list(waiting))
 
 
 @by_hand("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
 async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTurns:
     """End a chat's running turn at the next safe point."""
-    return CancelledTurns(cancelled=int(await chats.inbox.cancel_anywhere(*asked.by.chat(chat_id))))
+    is_cancelled = await chats.inbox.cancel_anywhere(*asked.by.chat(chat_id))
+    return CancelledTurns(cancelled=int(is_cancelled))
 
 
 @by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
 async def undelivered(chats: ChatService, asked: Asked, chat_id: str) -> UndeliveredMessages:
-    """Answers and notes that nobody has read yet."""
-    waiting = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))
-    return UndeliveredMessages(
-        messages=[UndeliveredMessage(kind=one.kind, answer=answer_object(one.answer)) for one in waiting]
-    )
+    """List answers and notes that no client has read yet."""
+    rows = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))
+    messages = [UndeliveredMessage(kind=row.kind, answer=answer_object(row.answer)) for row in rows]
+    return UndeliveredMessages(messages=messages)
 
 
 @by_hand("chat.delivered", http="POST /v1/chat/{chat_id}/delivered", access=Access.ASK)
 async def delivered(
     chats: ChatService, asked: Asked, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
 ) -> DeliveredMessages:
-    """These answers and notes of the chat were read."""
-    waiting = {one.outbound_id for one in await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))}
-    read = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting]
-    for outbound_id in read:
+    """Mark answers and notes of the chat as read."""
+    rows = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))
+    waiting_ids = {row.outbound_id for row in rows}
+    read_ids = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting_ids]
+    for outbound_id in read_ids:
         await chats.inbox.outbox.delivered(outbound_id)
-    return DeliveredMessages(delivered=read)
+    return DeliveredMessages(delivered=read_ids)
 
 
 async def _delivered(accepted: AcceptedMessage, outbox: Outbox) -> AsyncGenerator[TurnEvent, None]:
-    """A turn's events; its answer was read when the next one is asked for. Closing it does not end the turn."""
+    """Yield a turn's events; its answer counts as read once the next one is requested.
+
+    Closing it does not end the turn.
+    """
     async with aclosing(accepted.events) as events:
         async for event in events:
             yield event
             if isinstance(event, Answer):
-                await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
+                # The reader may leave now, but the answer was read.
+                await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))
                 return

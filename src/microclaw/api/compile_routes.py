@@ -1,9 +1,8 @@
-"""/api/compile-wasm: C or C++ source to wasm; whether a compiler is there (the seed's route). It touches no device."""
+"""/api/compile-wasm: C or C++ source to wasm, and which compilers are installed (the seed's route). Uses no device."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -25,7 +24,7 @@ _Text = Annotated[str, Meta(max_length=MAX_PROGRAM_CHARS)]
 
 
 class CompilerFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"next_step": "next"}):
-    """`message` and `next`: why it is not there, and how to get it."""
+    """A compiler. `message` and `next`: why it is not available, and how to get it."""
 
     compiler: str
     available: bool
@@ -35,7 +34,7 @@ class CompilerFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
 
 
 class Compilers(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"next_step": "next"}):
-    """`compiler`: the one that is used; `sandbox`: how it is shut off."""
+    """The compilers of this host. `compiler`: the one in use; `sandbox`: how it is confined."""
 
     available: bool
     compilers: list[CompilerFacts]
@@ -75,6 +74,7 @@ class CompiledModule(Struct, frozen=True, kw_only=True, rename="camel"):
 async def compile_wasm(
     queue: CompileQueue,
     asked: Asked,
+    *,
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)],
     name: Annotated[
         str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="blink.ino says the language.")
@@ -82,7 +82,7 @@ async def compile_wasm(
     files: Annotated[
         dict[Annotated[str, Meta(max_length=100)], _Text],
         Meta(max_length=MAX_FILES, description="The program's other files by their names, lib/pins.h among them."),
-    ] = {},  # noqa: B006  msgspec makes one for each
+    ] = {},  # noqa: B006
     optimizationLevel: Annotated[
         Literal["O0", "O1", "O2", "O3", "Os", "Oz", "-O0", "-O1", "-O2", "-O3", "-Os", "-Oz"],
         Meta(description="The compiler's optimisation."),
@@ -90,7 +90,7 @@ async def compile_wasm(
     board: str = "virtual",
     compiler: Annotated[
         Literal["zig", "wasi-sdk", "clang", "docker", "podman"] | None,
-        Meta(description="Without it the first that is here."),
+        Meta(description="By default the first that is installed."),
     ] = None,
 ) -> CompiledModule:
     """Compile C or C++ source to a checked wasm module."""
@@ -99,15 +99,21 @@ async def compile_wasm(
     profile = load_board(board)
     level = optimizationLevel.removeprefix("-")
     joined = await asyncio.to_thread(join_files, name, source, files)
-    person_id = asked.by.person_id or None  # without a token there is none
+    # A request without a token has no person.
+    person_id = asked.by.person_id or None
     with compiler_chosen(compiler):
         try:
             image = await queue.compile(joined, profile, name=name, optimization=level, person_id=person_id)
-        except DeployRejected as exc:  # its text is Python
+        except DeployRejected as exc:
+            # The text of the program is Python.
             raise _no_python() from exc
-        assert isinstance(image, Image)  # no other kind was asked for
-        shown = f"main{SUFFIX[image.language]}"
-        flags = find_toolchain().shown_flags(shown, level)
+        # The source cannot be of another kind here.
+        assert isinstance(image, Image)
+        flags = find_toolchain().shown_flags(f"main{SUFFIX[image.language]}", level)
+    return _compiled(image, profile.board_id, flags)
+
+
+def _compiled(image: Image, board_id: str, flags: list[str]) -> CompiledModule:
     return filled(
         CompiledModule,
         image,
@@ -115,8 +121,8 @@ async def compile_wasm(
         size=image.size_bytes,
         flags=flags,
         compile_ms=round(image.compile_ms, 1),
-        board=profile.board_id,
-        imports=[one.name for one in image.imports],
+        board=board_id,
+        imports=[function.name for function in image.imports],
         memory=filled(ModuleMemory, image.memory),
         warnings=findings(image.warnings),
     )
@@ -128,14 +134,15 @@ def _no_python() -> ConfigError:
 
 @by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
 async def compilers(_queue: CompileQueue, _asked: Asked) -> Compilers:
-    """List the compilers that are here, and how to get the others."""
-    listed = [
-        filled(CompilerFacts, one, available=one.version is not None, message=one.problem)
-        for one in await asyncio.to_thread(list_compilers)
-    ]
-    found = partial(Compilers, compilers=listed, boards=list(board_ids()))
+    """List the installed compilers, and how to get the others."""
+    facts = []
+    for compiler in await asyncio.to_thread(list_compilers):
+        is_available = compiler.version is not None
+        facts.append(filled(CompilerFacts, compiler, available=is_available, message=compiler.problem))
+    boards = list(board_ids())
     try:
-        chosen = find_toolchain()
+        toolchain = find_toolchain()
     except ConfigError as exc:
-        return found(available=False, message=exc.message, next_step=exc.next_step)
-    return found(available=True, compiler=chosen.name, sandbox=await asyncio.to_thread(confinement))
+        return Compilers(available=False, compilers=facts, boards=boards, message=exc.message, next_step=exc.next_step)
+    sandbox = await asyncio.to_thread(confinement)
+    return Compilers(available=True, compilers=facts, boards=boards, compiler=toolchain.name, sandbox=sandbox)

@@ -1,6 +1,6 @@
-"""Cuts off the long answers of a token or session that ends, or whose person has another role. It checks no token.
+"""Ends the long answers of a token or session that ends, or whose person gets another role. It checks no token.
 
-To what is behind it, its client has left: streams end, and a job that has changed nothing is cancelled.
+For the app behind it the client has left: streams end, and a job that has changed nothing is cancelled.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ENDED_KEY: Final = "microclaw.ended"
 
 
 def ends_with_credential(app: ASGIApp, admission: Admission) -> ASGIApp:
-    """Ends a request, and withdraws its approvals, when its token or session ends."""
+    """Return an app that ends a request, and withdraws its approvals, when its token or session ends."""
 
-    async def ending(scope: Scope, receive: Receive, send: Send) -> None:
+    async def call_watched(scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope[CALLER_KEY]
         is_answered = False
         scope = {**scope, ENDED_KEY: asyncio.Event()}
 
-        async def sending(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal is_answered
             await send(message)
             is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -39,35 +39,39 @@ def ends_with_credential(app: ASGIApp, admission: Admission) -> ASGIApp:
             for pending in admission.approvals.pending():
                 if pending.chat_id.partition(".")[0] == caller.source:
                     admission.approvals.withdraw(pending.approval_id)
-            if not is_answered:  # else the connection may have another request by now
+            # After the answer the connection may have another request already.
+            if not is_answered:
                 scope["state"]["abort"]()
 
         async with when_credential_ends(admission, caller, cut):
-            await app(scope, receive, sending)
+            await app(scope, receive, send_and_note)
 
-    return ending
+    return call_watched
 
 
 @asynccontextmanager
 async def when_credential_ends(admission: Admission, caller: Caller, act: Callable[[], object]) -> AsyncGenerator[None]:
-    """Inside, `act` is done once what the caller came in with has ended; on the control socket that is nothing."""
+    """Call `act` once if the caller's token or session ends inside; never for the control socket."""
 
-    def role() -> str | None:
+    def current_role() -> str | None:
         person = admission.people.get(caller.person_id)
         return None if person is None else person.role
 
-    async def watch(before: str | None) -> None:
-        await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
-        with suppress(StoreError):  # nobody knows whether it is still there
+    async def watch(first_role: str | None) -> None:
+        # Most requests are done before this time, and need no watch.
+        await asyncio.sleep(RECHECK_S)
+        # After a StoreError the host cannot know whether the credential is still valid, so it counts as ended.
+        with suppress(StoreError):
             async with admission.watching(caller.token) as credential:
-                if role() == before:  # else it changed before the watch began
+                # Otherwise the role changed before the watch began.
+                if current_role() == first_role:
                     await credential.until_ended()
         act()
 
     if caller.token is None:
         yield
         return
-    task = asyncio.create_task(watch(role()), name=f"{caller.source}: credential")
+    task = asyncio.create_task(watch(current_role()), name=f"{caller.source}: credential")
     try:
         yield
     finally:

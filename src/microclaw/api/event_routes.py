@@ -8,7 +8,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Annotated, Any
 
@@ -18,23 +18,28 @@ from starlette.responses import Response
 
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.jobs import stream
-from microclaw.api.live_pins import MAX_BOARDS, LivePins
+from microclaw.api.live_pins import MAX_BOARDS, EdgeReader, LivePins
 from microclaw.auth.people import Roles, is_owner, person_behind
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
 
 RING_EVENTS = 1_024
-MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
+# A quarter of the connections that the listener takes.
+MAX_LISTENERS = 16
 _NOT_LOGGED = frozenset({"at_ms", "text", "person_id"})
-_NOT_TOLD = frozenset({"person_id"})
-_RENAMED = {"name": "what"}  # as a log line has it: a record's own name is its logger's
+_NOT_SENT = frozenset({"person_id"})
+# The name of a log record is its logger's, so a field of an event cannot have it.
+_RENAMED = {"name": "what"}
 _log = logging.getLogger("microclaw.live")
 
 
 class LiveFeed:
-    """The last events and their readers. `run` tells this host run from an earlier one; it begins with `origin`, which
-    the runs of the other hosts of a cluster do not."""
+    """The last events and their readers.
+
+    `run` is different for each run of this host; it begins with `origin`, which the other hosts of a cluster do not
+    share.
+    """
 
     def __init__(
         self, run: str, *, origin: str = "", ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS
@@ -42,9 +47,11 @@ class LiveFeed:
         self.run = origin + run
         self._origin = origin
         self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
-        self.last = 0  # the number of the last event ever
+        # The number of the last event of this run.
+        self.last = 0
         self._room = max_listeners
-        self._readers: dict[asyncio.Event, str] = {}  # what wakes each, and whose it is
+        # The event that wakes each reader, and the reader's person.
+        self._readers: dict[asyncio.Event, str] = {}
         self._ended = False
         self._on_event: list[Callable[[LiveEvent, bool], None]] = []
 
@@ -53,11 +60,11 @@ class LiveFeed:
         return len(self._readers)
 
     def listen(self, on_event: Callable[[LiveEvent, bool], None]) -> None:
-        """Call it with each event from now on, and with whether that happened at this host."""
+        """Call `on_event` with each event from now on, and with whether it happened at this host."""
         self._on_event.append(on_event)
 
     def put(self, event: LiveEvent, *, is_own: bool = True) -> None:
-        """Give the event to every reader, and the facts of it to the log; never waits."""
+        """Give the event to every reader, and its facts to the log; never waits."""
         for on_event in self._on_event:
             on_event(event, is_own)
         if self._ended:
@@ -73,24 +80,36 @@ class LiveFeed:
         self._wake()
 
     def check_room(self, person_id: str = "", *, is_owner: bool = True) -> None:
-        """Raise Overloaded when too many are reading: who is no owner has a quarter, all of them three quarters."""
-        theirs = list(self._readers.values()).count(person_behind(person_id))
-        full = self.listeners >= self._room * (4 if is_owner else 3) // 4
-        if full or (not is_owner and theirs >= max(1, self._room // 4)):
-            text = f"{self.listeners} streams of live events are open already, {theirs} of them of this person"
+        """Raise Overloaded if too many are reading.
+
+        A person who is not an owner may have a quarter of the readers, and all of them together three quarters.
+        """
+        own_count = list(self._readers.values()).count(person_behind(person_id))
+        if is_owner:
+            is_full = self.listeners >= self._room
+        else:
+            is_full = self.listeners >= self._room * 3 // 4 or own_count >= max(1, self._room // 4)
+        if is_full:
+            text = f"{self.listeners} streams of live events are open already, {own_count} of them of this person"
             raise Overloaded(text, next_step="close one of them")
 
     def place(self, last_event_id: str | None) -> tuple[int, bool]:
-        """The place where a reader with this `Last-Event-ID` begins, and if a gap comes first. After an earlier run
-        of this host that is this run's first event; an id that this host does not know begins now."""
+        """Return where a reader with this `Last-Event-ID` begins, and whether events are missing before.
+
+        With an id of an earlier run of this host it begins with this run's first event; with an unknown id it begins
+        now.
+        """
         if not last_event_id:
             return self.last, False
         match = _ID.fullmatch(last_event_id)
-        run, number = ("", 0) if match is None else (match[1], int(match[2]))
+        if match is None:
+            return self.last, True
+        run = match[1]
+        number = int(match[2])
         if run == self.run and number <= self.last:
             return number, False
-        earlier = run not in ("", self.run) and run.startswith(self._origin)
-        return 0 if earlier else self.last, True
+        is_earlier_run = run != self.run and run.startswith(self._origin)
+        return 0 if is_earlier_run else self.last, True
 
     async def read(
         self,
@@ -102,27 +121,33 @@ class LiveFeed:
         boards: Sequence[str] = (),
         person_id: str = "",
     ) -> AsyncGenerator[str, None]:
-        """The event stream after this number; `lost` where the ring was too short, and first for a `gap`. The edges of
-        `boards` (ids) come between the events."""
+        """Yield the event stream after this number; the edges of `boards` (ids) come between the events.
+
+        `lost` comes if the ring was too short, and first if there is a `gap`.
+        """
         news = asyncio.Event()
-        with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
+        with _watch_pins(pins, boards, news) as edges:
             self._readers[news] = person_behind(person_id)
             try:
-                yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+                # It is sent at once, so that the client knows that it is connected.
+                yield f"retry: {RETRY_MS}\n\n"
                 if gap:
                     yield _block(LOST, {"count": None}, f"{self.run}-{after}")
                 while True:
                     news.clear()
                     oldest = self.last - len(self._ring)
-                    if after < oldest:  # with an id, so that who comes back after it is not told of the same gap again
+                    if after < oldest:
+                        # It has an id, so that a client that returns after it does not get the same gap again.
                         yield _block(LOST, {"count": oldest - after}, f"{self.run}-{oldest}")
                         after = oldest
                     for event in tuple(islice(self._ring, after - oldest, None)):
                         after += 1
                         if sees(event):
-                            yield _block(event.kind, _facts(event, _NOT_TOLD), f"{self.run}-{after}")
-                    for counted in () if edges is None else edges.take():
-                        yield _block("edges", counted)  # no id: GET /v1/devices/{name}/edges has what is missed
+                            yield _block(event.kind, _facts(event, _NOT_SENT), f"{self.run}-{after}")
+                    if edges is not None:
+                        # Edges have no id: a client reads missed ones from GET /v1/devices/{name}/edges.
+                        for edge_news in edges.take():
+                            yield _block("edges", edge_news)
                     if after < self.last:
                         continue
                     if self._ended:
@@ -136,13 +161,21 @@ class LiveFeed:
             news.set()
 
 
+def _watch_pins(
+    pins: LivePins | None, boards: Sequence[str], news: asyncio.Event
+) -> AbstractContextManager[EdgeReader | None]:
+    if pins is None or not boards:
+        return nullcontext()
+    return pins.watching(boards, news.set)
+
+
 def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
-    """One event of the stream: its id, its kind, its facts as one line of JSON."""
+    """Return one event of the stream: its id, its kind, its facts as one line of JSON."""
+    data = json.dumps(facts, separators=(",", ":"))
+    block = f"event: {kind}\ndata: {data}\n\n"
     if number:
-        identity = f"id: {number}\n"
-    else:
-        identity = ""
-    return f"{identity}event: {kind}\ndata: {json.dumps(facts, separators=(',', ':'))}\n\n"
+        return f"id: {number}\n{block}"
+    return block
 
 
 def _facts(event: LiveEvent, without: Collection[str]) -> dict[str, Any]:
@@ -150,7 +183,7 @@ def _facts(event: LiveEvent, without: Collection[str]) -> dict[str, Any]:
 
 
 def _log_event(event: LiveEvent) -> None:
-    """One line with the facts that are fit for a log: no text that a device or its program wrote."""
+    """Log the facts of the event, but no text that a device or its program wrote."""
     if isinstance(event, DeviceLog | Published):
         return
     level = logging.WARNING if isinstance(event, Alarm) else logging.INFO
@@ -163,7 +196,7 @@ RETRY_MS = 2_000
 MAX_ID_CHARS = 64
 LOST = "lost"
 KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
-"""What `kind` may name. `lost` comes whatever it names."""
+"""The values of `kind`. `lost` comes even if it is not among them."""
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
@@ -182,16 +215,15 @@ async def events(
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
     edges: Annotated[list[str], Meta(max_length=MAX_BOARDS, description="Also the edges of these.")] = [],  # noqa: B006
 ) -> Response:
-    """Live events, as Server-Sent Events; after `Last-Event-ID` if that is still there, `lost` comes first if not."""
-    unknown = sorted(set(kind) - KINDS)
-    if unknown:
-        raise ConfigError(
-            f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
-        )
+    """Stream live events as Server-Sent Events after `Last-Event-ID`; `lost` comes first if some are missing."""
+    unknown_kinds = sorted(set(kind) - KINDS)
+    if unknown_kinds:
+        step = f"ask for any of {', '.join(sorted(KINDS))}"
+        raise ConfigError(f"there is no kind of event {unknown_kinds[0]!r}", next_step=step)
     feed = service.live
     roles = service.people
     by = asked.by
-    wanted = frozenset(kind or KINDS)
+    kinds = frozenset(kind or KINDS)
     feed.check_room(by.person_id, is_owner=is_owner(roles, by.person_id))
     boards = service.pins.check(list(dict.fromkeys(edges)))
     if asked.request.method == "HEAD":
@@ -199,14 +231,17 @@ async def events(
     after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
 
     def sees(event: LiveEvent) -> bool:
-        return event.kind in wanted and device in (None, event.device) and may_see(roles, by.person_id, event)
+        return event.kind in kinds and device in (None, event.device) and may_see(roles, by.person_id, event)
 
-    found = feed.read(after, sees, gap=gap, pins=service.pins, boards=boards, person_id=by.person_id)
-    return stream(found, str.encode, service.keepalive_s, b": nothing new\n\n", MEDIA_TYPE)
+    blocks = feed.read(after, sees, gap=gap, pins=service.pins, boards=boards, person_id=by.person_id)
+    return stream(blocks, str.encode, service.keepalive_s, keepalive=b": nothing new\n\n", media_type=MEDIA_TYPE)
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
-    """Tasks and questions are told as /v1/tasks and /v1/approvals list them: owners see all, others their own."""
+    """Return True if the person may see the event.
+
+    Tasks and questions are shown as in /v1/tasks and /v1/approvals: owners see all, others their own.
+    """
     if not isinstance(event, TaskChanged | ApprovalChanged):
         return True
     person = roles.get(person_id)

@@ -21,7 +21,8 @@ from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 
-_CODES: Final = {  # of errors (errors.py), by the status that they are answered with
+# The codes of errors (errors.py) by the status of their answers.
+_CODES: Final = {
     400: "config_error empty_message schedule_refused",
     403: "permission_refused",
     404: "unknown_name app_not_found",
@@ -40,7 +41,9 @@ _CODES: Final = {  # of errors (errors.py), by the status that they are answered
     503: "no_sandbox overloaded voice_error store_unreachable store_unwritable taken_over newer_connection",
     504: "device_timeout device_silent outcome_unknown boards_unknown",
 }
-STATUS_BY_CODE: Final = {code: status for status, codes in _CODES.items() for code in codes.split()}
+STATUS_BY_CODE: Final[dict[str, int]] = {}
+for _status, _codes in _CODES.items():
+    STATUS_BY_CODE.update(dict.fromkeys(_codes.split(), _status))
 UNSUPPORTED: Final = "unsupported_media_type"
 _CODE_BY_STATUS: Final = {
     403: "forbidden",
@@ -51,7 +54,7 @@ _CODE_BY_STATUS: Final = {
     415: UNSUPPORTED,
 }
 PATH_KEY: Final = "microclaw.ingress_path"
-"""Of a request's scope: the path that the browser has this host at, where it is not the root (api.ingress)."""
+"""Key of a request's scope: the path of this host for the browser, if it is not the root (api.ingress)."""
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
     422: "correct that value; the form of every request is in /api/openapi.json",
@@ -59,22 +62,20 @@ _NEXT_BY_STATUS: Final = {
 
 
 def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
-    """In the form that the clients of this path read; `status` None: the code's own."""
+    """Return the error in the form that the clients of this path read; `status` None is the code's own."""
     if status is None:
-        found = STATUS_BY_CODE.get(failure.code, 500)
-    else:
-        found = status
+        status = STATUS_BY_CODE.get(failure.code, 500)
     if not is_openai(path):
-        return JSONResponse({"error": failure_object(failure)}, status_code=found, headers=retry_headers(found))
-    if failure.next_step is None:
-        text = failure.message
-    else:
-        text = f"{failure.message} (next: {failure.next_step})"
-    return openai_error(found, text, code="invalid_api_key" if found == 401 else failure.code)
+        return JSONResponse({"error": failure_object(failure)}, status_code=status, headers=retry_headers(status))
+    text = failure.message
+    if failure.next_step is not None:
+        text += f" (next: {failure.next_step})"
+    code = "invalid_api_key" if status == 401 else failure.code
+    return openai_error(status, text, code=code)
 
 
 RETRY_AFTER_S: Final = {429: 60, 503: 5}
-"""When a client may try again: a budget, or too many wrong tokens; no room."""
+"""Seconds after which a client may try again: 429 for a budget or too many wrong tokens, 503 for no room."""
 
 
 def retry_headers(status: int) -> dict[str, str]:
@@ -88,47 +89,51 @@ DRAIN_S: Final = 2.0
 
 
 class Refused(Exception):
-    """A request that goes no further: it is answered with this before its body is read, and the connection ends."""
+    """A request that is refused before its body is read: it is answered with this error, and the connection ends."""
 
     def __init__(
         self, status: int, code: str, text: str, next_step: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(text)
-        self._status, self._failure = status, Failure(code, text, next_step)
+        self._status = status
+        self._failure = Failure(code, text, next_step)
         self._headers = {"Connection": "close", **(headers or {})}
 
     def response(self, path: str = "") -> Response:
-        made = failure_response(self._failure, self._status, path=path)
-        made.headers.update(self._headers)
-        return made
+        response = failure_response(self._failure, self._status, path=path)
+        response.headers.update(self._headers)
+        return response
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, then read on for a moment: a client that is still sending would lose the answer when we close."""
+        """Answer, then read for a moment: a client that is still sending would lose the answer when we close."""
         response = self.response(scope["path"])
         await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
-        left = DRAIN_BYTES
+        left_bytes = DRAIN_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while left > 0 and (message := await receive()).get("more_body", False):
-                    left -= len(message.get("body", b""))
+                while left_bytes > 0 and (message := await receive()).get("more_body", False):
+                    left_bytes -= len(message.get("body", b""))
         await send({"type": "http.response.body", "body": b""})
 
 
-# On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
+# On every answer: browsers trust its type, no other page frames it, and no other site learns its address.
 ANSWER_HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
+    # An answer may have its own values of these two.
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
 }
 
 
 class AnswersInForm:
-    """ASGI, the outermost: what fails behind it is answered in the one form of errors, and so is a request that still
-    waits when the host's end cuts it off. Every answer has ANSWER_HEADERS."""
+    """The outermost ASGI app: each error behind it is answered in the one form of errors.
+
+    So is a request that still waits when the host stops. Every answer has ANSWER_HEADERS.
+    """
 
     def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool] = lambda: False) -> None:
         self._app = app
@@ -139,7 +144,7 @@ class AnswersInForm:
             return
         has_begun = False
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             if message["type"] == "http.response.start":
@@ -150,22 +155,24 @@ class AnswersInForm:
             await send(message)
 
         try:
-            await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
+            # With an "app" in the scope, Starlette's router raises its 404.
+            await self._app({**scope, "app": self}, receive, send_with_headers)
         except asyncio.CancelledError:
             if has_begun or not self._is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await error_response(stopping, scope)(scope, receive, sending)
+            await error_response(stopping, scope)(scope, receive, send_with_headers)
         except Exception as exc:
             if has_begun:
                 raise
             if isinstance(exc, Refused):
-                await exc.answer(scope, receive, sending)
+                await exc.answer(scope, receive, send_with_headers)
             else:
-                await error_response(exc, scope)(scope, receive, sending)
+                await error_response(exc, scope)(scope, receive, send_with_headers)
 
 
 def error_response(error: Exception, scope: Scope) -> Response:
+    """Return the answer to an error; logs it if it is a fault of the host."""
     path = scope["path"]
     if isinstance(error, MicroclawError):
         return failure_response(failure_of(error), path=path)
@@ -180,22 +187,26 @@ def error_response(error: Exception, scope: Scope) -> Response:
     code = _CODE_BY_STATUS.get(status, "bad_request")
     response = failure_response(Failure(code, message, step, exit_code=2 if status == 422 else 1), status, path=path)
     response.headers.update(error.headers or {})
-    if status == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
-        response.headers["Allow"] = ", ".join(methods)
+    if status == 405:
+        # The framework knows only the methods of one route.
+        methods = methods_at(path)
+        if methods:
+            response.headers["Allow"] = ", ".join(methods)
     return response
 
 
 def unexpected(error: BaseException) -> Failure:
-    """An error of ours, without internal details."""
+    """Return a fault of the host as an error without internal details."""
     return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
 
 
 def is_openai(path: str) -> bool:
-    """True if OpenAI's clients ask for this path, so that errors there have OpenAI's form."""
+    """Return True if OpenAI's clients use this path, so that its errors have OpenAI's form."""
     return path in ("/v1/chat/completions", "/v1/models") or path.startswith("/v1/models/")
 
 
-_TYPES: Final = {  # others below 500 are the request's
+# Any other status below 500 is an invalid request.
+_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
@@ -217,16 +228,18 @@ class OpenAIError(Struct, frozen=True):
 
 
 class Error(Struct, frozen=True):
-    """An error, with every status of 400 and above."""
+    """The form of an error, with every status of 400 and above."""
 
     error: Failure
 
 
 def openai_fault(status: int, message: str, *, code: str | None = None, param: str | None = None) -> OpenAIError:
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    """Return an error in OpenAI's form, with its type for the status."""
+    default = "invalid_request_error" if status < 500 else "server_error"
+    kind = _TYPES.get(status, default)
     return OpenAIError(OpenAIFault(message, kind, param, code))
 
 
 def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
-    made = msgspec.to_builtins(openai_fault(status, message, code=code, param=param))
-    return JSONResponse(made, status_code=status, headers=retry_headers(status))
+    content = msgspec.to_builtins(openai_fault(status, message, code=code, param=param))
+    return JSONResponse(content, status_code=status, headers=retry_headers(status))

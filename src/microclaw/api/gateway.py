@@ -1,4 +1,4 @@
-"""The chat gateway, as docs/protocols/chat-gateway.md has it: conversations over WebSockets. It keeps none itself."""
+"""The chat gateway of docs/protocols/chat-gateway.md: conversations over WebSockets. It stores none itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias, cast
 from weakref import ref
 
 import msgspec
@@ -41,10 +41,13 @@ from microclaw.operations.operation import Access
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
-MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
-MAX_OPENING: Final = 128  # connections that are not accepted yet
+# The device keeps it in 32 bytes with the final NUL.
+MAX_CHAT_ID_BYTES: Final = 31
+# Connections that are not accepted yet.
+MAX_OPENING: Final = 128
 _OFFERED: Final = re.compile(r"(?:^|[ ,])bearer\.([^ ,]*)")
-_LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
+# The caller with the local token, or without any if none is needed.
+_LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
@@ -75,24 +78,26 @@ class _Typed(Struct):
     type: str
 
 
+_Request: TypeAlias = Message | Ping | Subscribe | Approve
 _FORMS: Final = {"message": Message, "ping": Ping, "subscribe": Subscribe, "approve": Approve}
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
-    """The conversation's id in the journal, different for every pair of token ("" is none) and chat id.
+    """Return the conversation's id in the journal, different for every pair of token ("" is none) and chat id.
 
-    Without a token `ws_client1` becomes `client1`, whose file is MimiClaw's; any other has an "@", as no such name has.
+    Without a token `ws_client1` becomes `client1`, whose file is MimiClaw's; any other id has an "@", as no such name
+    has.
     """
     if token_id:
         return f"{token_id}@{chat_id}"
-    bare = chat_id.removeprefix("ws_")
-    if bare != chat_id and re.fullmatch(r"[A-Za-z0-9._-]+", bare):
-        return bare
+    name = chat_id.removeprefix("ws_")
+    if name != chat_id and re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        return name
     return f"@{chat_id}"
 
 
 class Client(ServerConnection):
-    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
+    """One client's connection. `chat_id` is the visible id; `journaled` is the conversation's."""
 
     caller: Caller
     watch: TokenWatch
@@ -108,11 +113,14 @@ class Client(ServerConnection):
         return conversation_id(self.caller.source, self.chat_id)
 
     def is_asked(self, pending: PendingApproval) -> bool:
-        """Another conversation's questions are not this client's to know of."""
+        """Return True if the question is of this client's conversation; a client does not see other questions."""
         return (pending.channel, pending.chat_id) == (CHANNEL, self.journaled)
 
     async def tell(self, within_s: float, type_: str, **fields: object) -> bool:
-        """True if it was written; a client that takes nothing for too long is cut. A lone surrogate becomes "?"."""
+        """Send a message, and return True if it was written.
+
+        A client that reads nothing for too long is disconnected. A lone surrogate becomes "?".
+        """
         text = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
         try:
             async with asyncio.timeout(within_s):
@@ -120,51 +128,55 @@ class Client(ServerConnection):
                     await self.send(text.encode(errors="replace").decode())
         except (TimeoutError, ConnectionClosed):
             self.transport.abort()
-        return self.is_open  # an aborted connection's `send` returns as if it were written
+        # On an aborted connection `send` returns as if it had written.
+        return self.is_open
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > 4 << 20:  # answers to pings are written, read or not
+        # Answers to pings are written even if the client does not read them.
+        if self.transport.get_write_buffer_size() > 4 << 20:
             self.transport.abort()
 
 
 @dataclass(eq=False)
 class Gateway:
-    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each. On loopback
-    `local_token` opens it besides people's tokens, and `settings.open` needs none."""
+    """The gateway's server: inside `async with gateway.serving(listener)` clients can connect; leaving sends each 1001.
+
+    On loopback `local_token` is accepted besides people's tokens, and with `settings.open` none is needed.
+    """
 
     settings: GatewaySettings
     inbox: Inbox
     tokens: PersonTokens
     approvals: Approvals
     local_token: str | None = None
-    send_s: float = 10.0  # one message may wait this long for its reader
+    # A message may wait this long for its reader.
+    send_s: float = 10.0
     head_s: float = HEAD_TIMEOUT_S
 
     def __post_init__(self) -> None:
-        here = is_loopback(self.settings.host)
-        least = Access.OPEN if here and self.settings.open else Access.ASK
-        if here and self.local_token:
+        is_local = is_loopback(self.settings.host)
+        least = Access.OPEN if is_local and self.settings.open else Access.ASK
+        local = None
+        if is_local and self.local_token:
             local = (self.local_token, _LOCAL)
-        else:
-            local = None
         self._callers = Callers(self.tokens, access=lambda *_: least, local=local, next_step=_HOW_TO_COME_IN)
         self._tasks = ChannelTasks()
         self._newest: deque[ref[Client]] = deque(maxlen=MAX_OPENING)
         self.clients: set[Client] = set()
-        # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
+        # An assigned id must never be an id of an earlier run: its client would get that conversation.
         self._numbers = itertools.count(time.time_ns())
         self.approvals.listen(self._tell_all)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
-        """Gives its address, `ws://host:port`."""
+        """Serve inside, and yield the address, `ws://host:port`."""
         host, port = listener.getsockname()[:2]
         server = serve(
             self._serve,  # type: ignore[arg-type]  # each is a Client
             sock=listener,
             process_request=self._admit,  # type: ignore[arg-type]
-            select_subprotocol=lambda _, offered: next((one for one in offered if one == "microclaw.chat"), None),
+            select_subprotocol=lambda _, offered: next((name for name in offered if name == "microclaw.chat"), None),
             create_connection=self._connection,  # type: ignore[arg-type]
             compression=None,
             server_header=None,
@@ -173,30 +185,33 @@ class Gateway:
             ping_interval=30,
             ping_timeout=15,
             max_size=64 << 10,
-            logger=logging.Logger(__name__, logging.CRITICAL + 1),  # any peer can fill it
+            # Any peer could fill the log.
+            logger=logging.Logger(__name__, logging.CRITICAL + 1),
         )
-        async with self._tasks, server:  # whose end closes each with 1001
+        # The end of the server closes each client with 1001.
+        async with self._tasks, server:
             self._tasks.start(self._deliver(), "gateway: deliver")
             yield f"ws://{bracketed(host)}:{port}"
 
     def _connection(self, *args: Any, **options: Any) -> Client:
-        """One that is not accepted gives way when MAX_OPENING newer ones have come."""
+        """Make a client; a connection that is not accepted is ended after MAX_OPENING newer ones."""
         if len(self._newest) == MAX_OPENING:
             oldest = self._newest[0]()
-        else:
-            oldest = None
-        if oldest is not None and oldest.state is State.CONNECTING:
-            oldest.loop.call_soon(lambda: oldest.transport.abort())  # it may get its transport just now
+            if oldest is not None and oldest.state is State.CONNECTING:
+                # It may get its transport just now, so it is looked up later.
+                oldest.loop.call_soon(lambda: oldest.transport.abort())
         client = Client(*args, **options)
         self._newest.append(ref(client))
         return client
 
     async def _admit(self, client: Client, request: Request) -> Response | None:
-        """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
+        """Check the request like the API does. On a network neither `settings.open` nor the local token counts."""
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
-        if "Authorization" not in request.headers:  # a browser can set no header: it offers bearer.TOKEN besides
-            offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-            headers += [(b"authorization", f"Bearer {one}".encode("latin-1")) for one in _OFFERED.findall(offered)]
+        if "Authorization" not in request.headers:
+            # A browser cannot set this header, so it offers bearer.TOKEN as a subprotocol.
+            protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+            for token in _OFFERED.findall(protocols):
+                headers.append((b"authorization", f"Bearer {token}".encode("latin-1")))
         path = request.path.partition("?")[0]
         scope = {"scheme": "http", "method": "GET", "path": path, "headers": headers, "client": client.remote_address}
         try:
@@ -217,12 +232,12 @@ class Gateway:
                 return
             client.chat_id = f"{CHANNEL}_{next(self._numbers)}"
             self.clients.add(client)
-            ending = asyncio.create_task(self._close_at_end(client), name=f"gateway: token of {client.chat_id}")
+            watch_task = asyncio.create_task(self._close_at_end(client), name=f"gateway: token of {client.chat_id}")
             try:
                 while True:
                     await self._take(client, await client.recv())
             finally:
-                ending.cancel()
+                watch_task.cancel()
                 self.clients.discard(client)
 
     async def _close_at_end(self, client: Client) -> None:
@@ -230,37 +245,31 @@ class Gateway:
         await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
 
     async def _take(self, client: Client, text: str | bytes) -> None:
-        """Do what a client says, or tell it why not. An unknown type is of another version."""
+        """Handle a client's message, or send the error."""
         try:
-            if isinstance(text, bytes):
-                raise msgspec.ValidationError("messages are JSON in text frames")
-            form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
-            if form is None:
-                message = None
-            else:
-                message = msgspec.json.decode(text, type=form)
+            message = _read_message(text)
         except msgspec.ValidationError as exc:
-            code = "bad_message"
-            why = str(exc)
+            await self._send_error(client, "bad_message", str(exc))
         except (msgspec.DecodeError, RecursionError):
-            code = "bad_json"
-            why = "a message is one JSON object"
+            await self._send_error(client, "bad_json", "a message is one JSON object")
         else:
-            try:
-                if message is None:
-                    return None
-                return await self._act(client, message)
-            except MicroclawError as exc:
-                code = exc.code
-                why = exc.message
-            except Exception:  # a fault of ours with one message must not end the connection
-                _log.exception("gateway: a message of %s failed", client.chat_id)
-                code = "internal"
-                why = "something went wrong inside the host; its log says what"
-        await client.tell(self.send_s, "error", code=code, message=why)
-        return None
+            if message is not None:
+                await self._act_safely(client, message)
 
-    async def _act(self, client: Client, message: Message | Ping | Subscribe | Approve) -> None:
+    async def _act_safely(self, client: Client, message: _Request) -> None:
+        try:
+            await self._act(client, message)
+        except MicroclawError as exc:
+            await self._send_error(client, exc.code, exc.message)
+        except Exception:
+            # A fault of the host with one message must not end the connection.
+            _log.exception("gateway: a message of %s failed", client.chat_id)
+            await self._send_error(client, "internal", "something went wrong inside the host; its log says what")
+
+    async def _send_error(self, client: Client, code: str, message: str) -> None:
+        await client.tell(self.send_s, "error", code=code, message=message)
+
+    async def _act(self, client: Client, message: _Request) -> None:
         if client.caller.source and isinstance(message, Message | Approve):
             await self.tokens.fresh()
         if not client.watch.check():
@@ -278,16 +287,20 @@ class Gateway:
                 client.hears_approvals = "approval" in events
                 await self._tell_what_waits(client)
             case Approve(approval_id, approved):
-                if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
+                questions = [pending for pending in self.approvals.pending() if client.is_asked(pending)]
+                if all(pending.approval_id != approval_id for pending in questions):
                     raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
     async def _answer(self, client: Client, inbound: Inbound) -> None:
-        """Have a message answered. While it waits for room, others are read: the running turn may wait for a yes."""
+        """Answer a message.
+
+        While it waits for room, other messages are read: the running turn may wait for a yes.
+        """
         try:
             accepted = await self.inbox.accept(inbound, when_full="wait")
         except MicroclawError as exc:
-            await client.tell(self.send_s, "error", code=exc.code, message=exc.message)
+            await self._send_error(client, exc.code, exc.message)
         else:
             await self._hand_over(inbound.chat_id, accepted.events)
 
@@ -301,33 +314,55 @@ class Gateway:
             self._tasks.start(self._tell_of(news, client), f"gateway: question to {client.chat_id}")
 
     async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: Client) -> None:
+        fields: dict[str, object]
         if isinstance(news, PendingApproval):
-            told = {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
-            type_ = "approval"
             pending = news
+            type_ = "approval"
+            fields = {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
         else:
-            type_ = "approval_settled"
             pending = news.pending
-            told = {"outcome": news.outcome}
+            type_ = "approval_settled"
+            fields = {"outcome": news.outcome}
         if client.hears_approvals and client.is_asked(pending):
-            await client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
+            await client.tell(self.send_s, type_, approval_id=pending.approval_id, **fields)
 
     async def _deliver(self) -> None:
-        outbox = self.inbox.outbox
-        clients = self.clients
-        async for outbound in outbox.outgoing(CHANNEL, chats=lambda: {c.journaled for c in clients if c.is_open}):
+        def open_chats() -> set[str]:
+            return {client.journaled for client in self.clients if client.is_open}
+
+        async for outbound in self.inbox.outbox.outgoing(CHANNEL, chats=open_chats):
             self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound)), "gateway: answer")
 
     async def _hand_over(self, journaled: str, events: AsyncGenerator[TurnEvent, None]) -> None:
-        """Send the answer to everybody with this chat id; with nobody there it waits for somebody."""
+        """Send the answer to all clients with this chat id; if there is none, it waits for one."""
+        outbox = self.inbox.outbox
         async for answer in events:
             if isinstance(answer, Answer):
-                if answer.next_step is None:
-                    text = answer.text
+                if await self._send_answer(journaled, answer):
+                    await outbox.delivered(answer.outbound_id)
                 else:
-                    text = f"{answer.text}\nnext: {answer.next_step}"
-                clients = [one for one in self.clients if one.journaled == journaled]
-                told = (one.tell(self.send_s, "response", content=text, chat_id=one.chat_id) for one in clients)
-                outbox = self.inbox.outbox
-                is_sent = any(await asyncio.gather(*told))
-                await (outbox.delivered if is_sent else outbox.give_back)(answer.outbound_id)
+                    await outbox.give_back(answer.outbound_id)
+
+    async def _send_answer(self, journaled: str, answer: Answer) -> bool:
+        """Send the answer to each client of the chat, and return True if one of them got it."""
+        text = answer.text
+        if answer.next_step is not None:
+            text += f"\nnext: {answer.next_step}"
+        sends = []
+        for client in self.clients:
+            if client.journaled == journaled:
+                sends.append(client.tell(self.send_s, "response", content=text, chat_id=client.chat_id))
+        return any(await asyncio.gather(*sends))
+
+
+def _read_message(text: str | bytes) -> _Request | None:
+    """Parse a message; None for an unknown type, which is of another version.
+
+    Raises msgspec.DecodeError, its ValidationError for a wrong form, and RecursionError.
+    """
+    if isinstance(text, bytes):
+        raise msgspec.ValidationError("messages are JSON in text frames")
+    form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
+    if form is None:
+        return None
+    return cast("_Request", msgspec.json.decode(text, type=form))

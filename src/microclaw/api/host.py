@@ -1,4 +1,4 @@
-"""A running host, as `up`, the status and the metrics show it."""
+"""A running host, for `up`, the status and the metrics."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class ChannelStates(Struct):
-    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
-    `gateway_token` is the file with the local one, None on a network.
+    """The states of the channels.
 
-    `problems` says why a configured channel is off.
+    `gateway` is its address, `clients` counts its connections. If `gateway_open`, it needs no token. `gateway_token` is
+    the file with the local token, None on a network. `problems` says why a configured channel is off.
     """
 
     telegram: TelegramState | None = None
@@ -39,8 +39,12 @@ class ChannelStates(Struct):
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    """`plane` is where people and programs call it, `ingress` the port for Home Assistant's, `link` where devices
-    connect; None without one. `boards` starts virtual boards. `more_problems` are of parts that fail as they run."""
+    """The parts of a running host.
+
+    `plane` is the address of people and programs, `ingress` the port for Home Assistant, `link` the server of devices;
+    None if it is off. `boards` starts virtual boards. `more_problems` returns the problems of parts that fail while
+    they run.
+    """
 
     settings: Settings
     admission: Admission
@@ -65,7 +69,10 @@ class Host(Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> list[str]:
-        """The parts that are set and off, and why, a line each."""
-        off = [f"{name} is off: {problem}" for name, problem in self.voice.problems.items() if name != "voice"]
-        more = [text for text in self.more_problems() if text is not None]
-        return [*self.settings.problems, *self.channels.problems, *off, *more]
+        """The parts that are configured but off, and why, one a line."""
+        problems = [*self.settings.problems, *self.channels.problems]
+        for name, problem in self.voice.problems.items():
+            if name != "voice":
+                problems.append(f"{name} is off: {problem}")
+        problems.extend(text for text in self.more_problems() if text is not None)
+        return problems

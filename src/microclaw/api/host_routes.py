@@ -1,4 +1,4 @@
-"""Routes of the host as a whole: alive, its numbers, its document, the bytes of boards, home and tasks, the page."""
+"""Routes of the host as a whole: health, metrics, its document, files of boards, home and tasks, and the page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HealthService(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """`failing`: background tasks that are tried again and again."""
+    """Whether the host works. `failing`: background tasks that fail and are tried again."""
 
     ok: bool
     version: str
@@ -50,29 +50,32 @@ class Health(Struct, frozen=True, kw_only=True):
 
 @by_hand("health.read", http="GET /healthz", access=Access.OPEN)
 async def healthz(service: HealthService, _: Asked) -> Health:
-    """Alive; 503 while the store takes no writes."""
+    """Report that the host is alive; 503 while the store takes no writes."""
     refusal = await service.database.refusal()
     if refusal is not None:
         raise Refused(503, refusal.code, refusal.message, refusal.next_step)
-    return Health(ok=True, version=__version__, failing=[one.name for one in service.tasks.failing()])
+    failing = [task.name for task in service.tasks.failing()]
+    return Health(ok=True, version=__version__, failing=failing)
 
 
 @by_hand("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
 async def metrics(page: Callable[[], bytes], _: Asked) -> Response:
-    """Counters, gauges and histograms as Prometheus text."""
+    """Read counters, gauges and histograms as Prometheus text."""
     return Response(page(), media_type=_PROMETHEUS_TEXT)
 
 
-def read_metrics(*parts: Any) -> bytes:
-    from microclaw.api.metrics_page import host_metrics, metrics_page  # the client takes 2 MB: for those who ask
+def read_metrics(**parts: Any) -> bytes:
+    """Return the page of host_metrics with these parts."""
+    # The client library takes 2 MB, so it is loaded only if the metrics are read.
+    from microclaw.api.metrics_page import host_metrics, metrics_page
 
-    return metrics_page(host_metrics(*parts))
+    return metrics_page(host_metrics(**parts))
 
 
 @by_hand("document.read", http="GET /api/openapi.json", access=Access.OPEN)
 async def document(_service: Any, _: Asked) -> dict[str, Any]:
-    """The API's document in OpenAPI 3.1."""
-    return Response(_document(), media_type="application/json")  # type: ignore[return-value]  # with that
+    """Read the API's document in OpenAPI 3.1."""
+    return Response(_document(), media_type="application/json")  # type: ignore[return-value]
 
 
 @cache
@@ -82,20 +85,23 @@ def _document() -> bytes:
 
 @by_hand("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
 async def board_part(parts: InstallParts, _: Asked, name: str) -> Response:
-    """A part that a manifest named, its bytes."""
+    """Read the bytes of a part that a manifest names."""
     return Response(parts.kept(name.removesuffix(".bin")), media_type="application/octet-stream")
 
 
 @by_hand("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
 async def backup(backups: ScheduledBackups, _: Asked) -> Response:
-    """The home as a tar archive, for the owner on this machine."""
+    """Read the home as a tar archive, for the owner on this machine."""
     stack = ExitStack()
     chunks = await asyncio.to_thread(stack.enter_context, backups.reading())
     return StreamingResponse(_sent(chunks, stack), media_type=ARCHIVE)
 
 
 async def _sent(chunks: Iterator[bytes], stack: ExitStack) -> AsyncIterator[bytes]:
-    """The bytes, read in a thread. An error cuts the answer off, which its reader sees; the log has the reason."""
+    """Yield the bytes, read in a thread.
+
+    An error cuts the answer off, which its reader sees; the log has the reason.
+    """
     try:
         while (data := await asyncio.to_thread(next, chunks, None)) is not None:
             yield data
@@ -104,29 +110,29 @@ async def _sent(chunks: Iterator[bytes], stack: ExitStack) -> AsyncIterator[byte
 
 
 async def _view(_: Any, asked: Asked) -> Response:
-    """The page for browsers."""
+    """Read the page for browsers."""
     return document_at(asked.request)
 
 
-async def _view_of_one(_: Any, asked: Asked, rest: str) -> Response:  # noqa: ARG001  the path has it
-    """The page for browsers."""
+async def _view_of_one(_: Any, asked: Asked, rest: str) -> Response:  # noqa: ARG001
+    """Read the page for browsers."""
     return document_at(asked.request)
 
 
 for _path in VIEWS:
-    _declare = by_hand(
-        f"page.{_path.strip('/') or 'front'}", http=f"GET {_path}", access=Access.OPEN, media="text/html"
-    )
+    _name = _path.strip("/") or "front"
+    _declare = by_hand(f"page.{_name}", http=f"GET {_path}", access=Access.OPEN, media="text/html")
+    # A path with a parameter needs a function with that parameter.
     _declare(_view_of_one if "{" in _path else _view)
 
 
 @by_hand("page.file", http=f"GET {FILES}", access=Access.OPEN, media="*/*")
 async def page_file(_: Any, asked: Asked, name: str) -> Response:
-    """A script, style or picture of the page."""
-    found = page_files().get(name)
-    if found is None:
+    """Read a script, style or picture of the page."""
+    file = page_files().get(name)
+    if file is None:
         raise HTTPException(404, "the page has no such file")
-    return found.response(asked.request)
+    return file.response(asked.request)
 
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
@@ -136,21 +142,22 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
     "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
 )
 async def file(tasks: TaskService, asked: Asked, number: Number, name: str) -> Response:
-    """A file that it left."""
+    """Read a file that the task has written."""
     row = await tasks.row(number, asked.by.person_id)
-    found = await tasks.file(number, name)
-    kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
-    shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
-    return await file_answer(asked.request, found, kind, {**_HEADERS, "Content-Disposition": shown})
+    path = await tasks.file(number, name)
+    kind = next((file.media_type for file in row.files if file.name == name), "application/octet-stream")
+    base_name = name.rpartition("/")[2]
+    disposition = f"attachment; filename*=UTF-8''{quote(base_name)}"
+    return await file_answer(asked.request, path, kind, {**_HEADERS, "Content-Disposition": disposition})
 
 
 async def file_answer(request: Request, path: Path, kind: str, headers: Mapping[str, str]) -> Response:
-    """A file, or 304 for who has it."""
+    """Return a file, or 304 if the client has it already."""
     try:
-        facts = await asyncio.to_thread(path.stat)
+        stat = await asyncio.to_thread(path.stat)
     except FileNotFoundError as exc:
-        raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
-    answer = FileResponse(path, media_type=kind, headers=headers, stat_result=facts)
+        raise UnknownName("this file was removed", next_step="run the task again") from exc
+    answer = FileResponse(path, media_type=kind, headers=headers, stat_result=stat)
     if StaticFiles(check_dir=False).is_not_modified(answer.headers, request.headers):
         return NotModifiedResponse(answer.headers)
     return answer

@@ -1,6 +1,6 @@
-"""/v1/jobs: ends what a request does, before it changes something. /v1/requests: what became of one that waited.
+"""/v1/jobs: cancels what a request does, before it changes something. /v1/requests: the outcome of one that waited.
 
-In a cluster a request is found, or ended, at any host. It is known by its token and number: it is that token's alone.
+In a cluster a request is found, or cancelled, at any host. It is known by its token and number, and only to that token.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from microclaw.operations.operation import Access
 if TYPE_CHECKING:
     from microclaw.cluster.requests import HostRequests
 
-MAX_NAMED: Final = 5  # hosts that ended, in an error's text
+# Stopped hosts in the text of an error.
+MAX_NAMED: Final = 5
 T = TypeVar("T")
 
 
 class JobService(Struct, frozen=True):
-    """`others`: the other hosts of a cluster, which are asked and answered; `ended`: the names of those that are gone.
+    """The jobs and waiting requests of this host and of the other hosts of its cluster.
 
-    Overloaded when a host that may have the request does not say.
+    `others` asks and answers the other hosts; `ended` returns the names of stopped hosts. Raises Overloaded if a host
+    that may have the request does not answer.
     """
 
     jobs: Jobs
@@ -36,48 +38,53 @@ class JobService(Struct, frozen=True):
     ended: Callable[[], Sequence[str]] = tuple
 
     def __post_init__(self) -> None:
-        async def tell(key: str) -> AsyncGenerator[object, None]:
-            kept = self.requests.find(key)
-            if kept is not None:
-                yield kept
+        async def find_here(key: str) -> AsyncGenerator[object, None]:
+            request = self.requests.find(key)
+            if request is not None:
+                yield request
 
-        async def cancel(key: str) -> AsyncGenerator[object, None]:
+        async def cancel_here(key: str) -> AsyncGenerator[object, None]:
             state = self.jobs.cancel(key)
             if state != "unknown":
                 yield state
 
         if self.others is not None:
-            self.others.answer("waiting request", str, tell)
-            self.others.answer("cancel job", str, cancel)
+            self.others.answer("waiting request", str, find_here)
+            self.others.answer("cancel job", str, cancel_here)
 
     async def cancel(self, by: Caller, number: str) -> CancelState:
+        """Cancel a job at any host; "unknown" if no host runs it."""
         state = self.jobs.cancel(by.job_key(number))
-        if state == "unknown":
-            state = cast("CancelState", await self._elsewhere(by, number, "cancel job", str) or state)
-        return state
+        if state != "unknown":
+            return state
+        return cast("CancelState", await self._elsewhere(by, number, "cancel job", str) or state)
 
     async def find(self, by: Caller, number: str) -> KeptRequest:
-        kept = self.requests.find(by.job_key(number))
-        kept = kept or await self._elsewhere(by, number, "waiting request", KeptRequest)
-        if kept is not None:
-            return kept
-        if not by.direct and (ended := self.ended()):
+        """Return a request of this token from any host; raises UnknownName."""
+        request = self.requests.find(by.job_key(number))
+        request = request or await self._elsewhere(by, number, "waiting request", KeptRequest)
+        if request is not None:
+            return request
+        stopped_hosts = () if by.direct else self.ended()
+        if stopped_hosts:
+            names = ", ".join(stopped_hosts[:MAX_NAMED])
             raise UnknownName(
-                "no request of this token has that number at a host that runs; it may have waited at "
-                f"{', '.join(ended[:MAX_NAMED])}, which ended: nobody knows what became of it, and it waits no more",
-                next_step="look whether it was done; else ask for it again",
+                "no request of this token has that number at a running host; it may have waited at "
+                f"{names}, which stopped: its result is unknown, and it waits no more",
+                next_step="check whether it was done; otherwise ask for it again",
             )
         raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
 
     async def _elsewhere(self, by: Caller, number: str, what: str, kind: type[T]) -> T | None:
+        """Return the answer of another host, None if it has none; raises Overloaded if one did not answer."""
         if self.others is None or by.direct:
             return None
-        found, silent = await self.others.ask_all(what, by.job_key(number), kind)
-        if not found and silent:
-            text = f"it may be at {', '.join(silent)}, which did not answer"
+        answers, silent_hosts = await self.others.ask_all(what, by.job_key(number), kind)
+        if answers:
+            return answers[0][1]
+        if silent_hosts:
+            text = f"it may be at {', '.join(silent_hosts)}, which did not answer"
             raise Overloaded(text, next_step="try again in a moment")
-        if found:
-            return found[0][1]
         return None
 
 
@@ -87,12 +94,12 @@ class JobCancelled(Struct, frozen=True, kw_only=True):
 
 @by_hand("job.cancel", http="POST /v1/jobs/{number}/cancel", access=Access.ASK)
 async def cancel_job(service: JobService, asked: Asked, number: str) -> JobCancelled:
-    """End what your request with this number does, before it changes."""
+    """Cancel the job of your request with this number, before it changes something."""
     return JobCancelled(state=await service.cancel(asked.by, number))
 
 
 class WaitedRequest(Struct, frozen=True, kw_only=True):
-    """`waiting` with its `approval_id`, or `ended` with the `status` and the `result` that it would have had."""
+    """A request that waited: "waiting" with its `approval_id`, or "ended" with its `status` and `result`."""
 
     request: str
     state: str
@@ -104,7 +111,7 @@ class WaitedRequest(Struct, frozen=True, kw_only=True):
 @by_hand("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
 async def waited(service: JobService, asked: Asked, number: str) -> WaitedRequest:
     """Return the outcome of a request that waited for a yes (202)."""
-    kept = await service.find(asked.by, number)
-    if kept.status is None:
-        return WaitedRequest(request=number, state="waiting", approval_id=kept.approval_id)
-    return WaitedRequest(request=number, state="ended", status=kept.status, result=kept.result)
+    request = await service.find(asked.by, number)
+    if request.status is None:
+        return WaitedRequest(request=number, state="waiting", approval_id=request.approval_id)
+    return WaitedRequest(request=number, state="ended", status=request.status, result=request.result)

@@ -1,4 +1,4 @@
-"""Jobs: work that is never left half-done. Before it changes something, a client that leaves can end it; then not."""
+"""Jobs: work that is never left half-done. Only before it changes something can a client that leaves end it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from starlette.responses import StreamingResponse
 
@@ -30,16 +30,20 @@ def stream(
     events: AsyncGenerator[T, None],
     encode: Callable[[T], bytes],
     keepalive_s: float,
+    *,
     keepalive: bytes = encode_event(Keepalive()),
     media_type: str = MEDIA_TYPE,
     left: Callable[[], object] = lambda: None,
 ) -> StreamingResponse:
-    """The events as they come, a keepalive when there are none for a while. `left` is called at the end."""
+    """Return an answer with the events as they come, and a keepalive if none comes for a while.
+
+    `left` is called at the end.
+    """
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            async with aclosing(paced(events, keepalive_s)) as coming:
-                async for event in coming:
+            async with aclosing(paced(events, keepalive_s)) as paced_events:
+                async for event in paced_events:
                     yield keepalive if event is None else encode(event)
         finally:
             left()
@@ -48,21 +52,21 @@ def stream(
 
 
 async def paced(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGenerator[T | None, None]:
-    """Every event, and None when none came for a while."""
-    coming: asyncio.Future[T] | None = None
+    """Yield every event, and None if none came for `keepalive_s`."""
+    next_event: asyncio.Future[T] | None = None
     try:
         while True:
-            coming = asyncio.ensure_future(anext(events))
-            while not (await asyncio.wait((coming,), timeout=keepalive_s))[0]:
+            next_event = asyncio.ensure_future(anext(events))
+            while not (await asyncio.wait((next_event,), timeout=keepalive_s))[0]:
                 yield None
             try:
-                yield coming.result()
+                yield next_event.result()
             except StopAsyncIteration:
                 return
     finally:
-        if coming is not None and not coming.done():
-            coming.cancel()
-            await asyncio.wait((coming,))
+        if next_event is not None and not next_event.done():
+            next_event.cancel()
+            await asyncio.wait((next_event,))
         await events.aclose()
 
 
@@ -73,13 +77,14 @@ CancelState: TypeAlias = Literal["cancelled", "begun", "unknown"]
 
 
 class Feed:
-    """A job's events for one reader. When it is full the oldest event is dropped, never the last one."""
+    """A job's events for one reader. If it is full, the oldest event is dropped, but never the last."""
 
     def __init__(self, size: int) -> None:
         self._events: deque[StreamEvent] = deque(maxlen=size)
         self._end: StreamEvent | None = None
         self._news = asyncio.Event()
-        self.stop: Callable[[], object] | None = None  # of a job that can be cancelled, until it begins
+        # Only a job that can be cancelled has it, until it begins.
+        self.stop: Callable[[], object] | None = None
         self._on_leave: dict[str, Callable[[], object]] = {}
         self.is_left = False
 
@@ -88,22 +93,27 @@ class Feed:
         return self._end is not None
 
     def when_left(self, name: str, act: Callable[[], object] | None) -> None:
-        """The step to do once when the reader goes; None: nothing any more."""
+        """Set what is done once when the reader leaves; None removes it."""
         self._on_leave.pop(name, None)
-        if act is not None and self.is_left:
+        if act is None:
+            return
+        if self.is_left:
             act()
-        elif act is not None:
+        else:
             self._on_leave[name] = act
 
     def leave(self) -> None:
-        """The reader has gone."""
+        """Note that the reader has left."""
         self.is_left = True
         self.cancel()
         while self._on_leave:
             self._on_leave.popitem()[1]()
 
     def begin(self) -> None:
-        """Call it before the first change: from here on the job is not cancelled. Raises CancelledError if it was."""
+        """Note that the first change comes now: from here on the job cannot be cancelled.
+
+        Raises CancelledError if it was cancelled before.
+        """
         if self._end is CANCELLED:
             raise asyncio.CancelledError
         self.stop = None
@@ -125,7 +135,7 @@ class Feed:
             self._news.set()
 
     async def read(self) -> AsyncGenerator[StreamEvent, None]:
-        """Every event, and the end last."""
+        """Yield every event, and the end last."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -140,15 +150,18 @@ class Feed:
 def questions_in(
     feed: Feed, approvals: Approvals, *, channel: str, chat_id: str, request: str | None = None
 ) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, or those of a `request` in it, and how they end.
+    """Put the questions of this chat, or only of a `request` in it, and their outcomes in the feed.
 
-    They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
+    They are withdrawn when the feed's reader leaves, because no client would learn the result of the act.
     """
 
-    def tell(news: PendingApproval | ApprovalOutcome) -> None:
+    def report(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, maker_now().turn):
-            return  # listeners are called in the asker's own task
+        if (pending.channel, pending.chat_id) != (channel, chat_id):
+            return
+        # Listeners are called in the asker's own task, so the current maker is the asker.
+        if request not in (None, maker_now().turn):
+            return
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
             feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
@@ -156,7 +169,7 @@ def questions_in(
             feed.when_left(pending.approval_id, None)
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
-    stop = approvals.listen(tell)
+    stop = approvals.listen(report)
     try:
         yield
     finally:
@@ -166,14 +179,21 @@ def questions_in(
 Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]
 
 
+class _RunningJob(NamedTuple):
+    """The person of a job (None: the control socket), its request's number, and its feed."""
+
+    person_id: str | None
+    number: str
+    feed: Feed
+
+
 class Jobs:
     """Starts jobs in the host's TaskGroup; `async with` the group around it, `drain` before the group ends."""
 
     def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
         self._group = group
         self._limits = limits
-        self._running: dict[asyncio.Task[None], tuple[str | None, str, Feed]] = {}
-        """Each with its person (None: the control socket) and its request's number."""
+        self._running: dict[asyncio.Task[None], _RunningJob] = {}
         self._closed = False
 
     def start(
@@ -184,36 +204,22 @@ class Jobs:
         by: Caller | None = None,
         cancellable: bool = False,
     ) -> Feed:
-        """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
+        """Run `work`; its result, or its failure, is the end of the feed. Raises Overloaded.
 
-        A job may wait minutes for an approval, so one person has at most half of the room, and the last place is the
-        command line's. `cancel` finds it by the request's number; a `cancellable` job calls its feed's `begin` before
+        A job may wait minutes for an approval, so one person has at most half of the room, and the last place is for
+        the command line. `cancel` finds it by the request's number; a `cancellable` job calls its feed's `begin` before
         it changes something.
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
-        if by is None or by.direct:
-            person = None
-        else:
-            person = person_behind(by.person_id)
-        limit = self._limits.parallel_jobs
-        running = len(self._running)
-        if person is None:
-            theirs = 0
-        else:
-            theirs = sum(one == person for one, _, _ in self._running.values())
-        if person is None:
-            room = limit
-        else:
-            room = max(1, limit - 1)
-        if running >= room or theirs >= max(1, limit // 2):
-            raise Overloaded(
-                f"{running} jobs are running, {theirs} of them yours, at most {limit} are allowed",
-                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
-            )
+        person_id = None
+        if by is not None and not by.direct:
+            person_id = person_behind(by.person_id)
+        self._check_room(person_id)
         feed = Feed(self._limits.stream_events)
         task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
-        self._running[task] = person, "" if by is None else by.job, feed
+        number = "" if by is None else by.job
+        self._running[task] = _RunningJob(person_id, number, feed)
         task.add_done_callback(self._running.pop)
         if cancellable:
             feed.stop = task.cancel
@@ -228,21 +234,38 @@ class Jobs:
         return stream(feed.read(), encode_event, self._limits.keepalive_s, left=feed.leave)
 
     def cancel(self, number: str) -> CancelState:
-        """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""
-        found = (feed.cancel() for _, one, feed in self._running.values() if one == number)
-        return next(found, "unknown")
+        """End a job if it has changed nothing yet; "unknown" if no job with this number runs."""
+        for job in self._running.values():
+            if job.number == number:
+                return job.feed.cancel()
+        return "unknown"
 
     async def drain(self) -> None:
         """Wait a while for running jobs to end, then cancel them."""
         self._closed = True
         if not self._running:
             return
-        _, late = await asyncio.wait(self._running, timeout=self._limits.drain_s)
-        for task in late:
+        _, late_tasks = await asyncio.wait(self._running, timeout=self._limits.drain_s)
+        for task in late_tasks:
             _log.warning("cancelled at shutdown: %s", task.get_name())
             task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=self._limits.drain_s)
+        if late_tasks:
+            await asyncio.wait(late_tasks, timeout=self._limits.drain_s)
+
+    def _check_room(self, person_id: str | None) -> None:
+        """Raise Overloaded if too many jobs run, here or of this person."""
+        limit = self._limits.parallel_jobs
+        running_count = len(self._running)
+        own_count = 0
+        room = limit
+        if person_id is not None:
+            own_count = sum(job.person_id == person_id for job in self._running.values())
+            room = max(1, limit - 1)
+        if running_count >= room or own_count >= max(1, limit // 2):
+            raise Overloaded(
+                f"{running_count} jobs are running, {own_count} of them yours, at most {limit} are allowed",
+                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
+            )
 
 
 async def _run(name: str, work: Work, feed: Feed) -> None:
@@ -251,28 +274,32 @@ async def _run(name: str, work: Work, feed: Feed) -> None:
             end = await work(feed)
             if isinstance(end, Failure):
                 act.failed(end.message, end.code, end.next_step)
-            elif isinstance(end, Result) and (some := _some_failed(end.value)) is not None:
-                act.failed(some)
+            elif isinstance(end, Result):
+                failures = _describe_failures(end.value)
+                if failures is not None:
+                    act.failed(failures)
         feed.finish(end)
     except MicroclawError as exc:
         feed.finish(failure_of(exc))
     except Exception as exc:
         _log.exception("job %s failed", name)
         feed.finish(unexpected(exc))
-    finally:  # only a cancelled job comes here without its end
+    finally:
+        # Only a cancelled job has no end here.
         feed.finish(
             Failure("interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130)
         )
 
 
-def _some_failed(value: Any) -> str | None:
-    """Of an act on many devices: which failed and why, if some did."""
+def _describe_failures(value: Any) -> str | None:
+    """Return which devices of an act on many failed, and why; None if all succeeded, or for other acts."""
+    rows = None
     if isinstance(value, dict):
         rows = value.get("results")
-    else:
-        rows = None
-    failed = [row for row in rows or () if isinstance(row, dict) and row.get("error")]
-    if not rows or not failed:
+    if not rows:
         return None
-    why = "; ".join(f"{row['device']}: {row['error']['message']}" for row in failed)
-    return f"{len(failed)} of {len(rows)} devices failed: {why}"
+    failed_rows = [row for row in rows if isinstance(row, dict) and row.get("error")]
+    if not failed_rows:
+        return None
+    why = "; ".join(f"{row['device']}: {row['error']['message']}" for row in failed_rows)
+    return f"{len(failed_rows)} of {len(rows)} devices failed: {why}"

@@ -26,13 +26,15 @@ from microclaw.telemetry.history import TelemetryHistory
 if TYPE_CHECKING:
     from microclaw.cluster.status import ClusterView
 
-MAX_SERIES: Final = 1_100  # every device of a full host
+# Enough for every device of a full host.
+MAX_SERIES: Final = 1_100
 MAX_TELEMETRY: Final = 5_000
 
 
 def metrics_page(metrics: Iterable[Metric]) -> bytes:
-    """Prometheus text 0.0.4."""
-    return generate_latest(_Collected(metrics))  # not the library's own registry: it is one for the whole process
+    """Return the metrics as Prometheus text 0.0.4."""
+    # The library's own registry is not used: there is only one for the whole process.
+    return generate_latest(_Collected(metrics))
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class _Collected(Collector):
 
 
 def host_metrics(
+    *,
     host: Host,
     live: LiveFeed,
     history: TelemetryHistory,
@@ -52,11 +55,12 @@ def host_metrics(
     cluster: ClusterView | None,
     loop_watch: LoopWatch,
 ) -> Iterator[Metric]:
-    """Every metric of a host."""
+    """Yield every metric of a host."""
     if host.link is not None:
         yield from link_metrics(host.link.meter, host.link.links.depths())
-    if (sent := mqtt())["state"] != "off":
-        yield from _mqtt_metrics(sent)
+    mqtt_status = mqtt()
+    if mqtt_status["state"] != "off":
+        yield from _mqtt_metrics(mqtt_status)
     if cluster is not None:
         yield from cluster_metrics(cluster.gauges())
     yield _by(Gauge, "microclaw_info", "The host's version", "version", {__version__: 1})
@@ -70,10 +74,10 @@ def host_metrics(
     for device, key, value in islice(history.recent(), MAX_TELEMETRY):
         telemetry.add_metric((device, key), value)
     yield telemetry
-    counted = code.counts()
-    tasks = {"running": counted["running"], "queued": counted["waiting"]}
+    counts = code.counts()
+    tasks = {"running": counts["running"], "queued": counts["waiting"]}
     yield _by(Gauge, "microclaw_code_tasks", "Code in the sandbox now", "state", tasks)
-    yield _by(Counter, "microclaw_code_tasks_ended_total", "Tasks by how they ended", "ending", counted["endings"])
+    yield _by(Counter, "microclaw_code_tasks_ended_total", "Tasks by how they ended", "ending", counts["endings"])
     yield Gauge("microclaw_event_listeners", "Open streams of live events", value=live.listeners)
     about = "Moments of a second or more in which the event loop stood still"
     yield Counter("microclaw_loop_stalls_total", about, value=loop_watch.stalls)
@@ -83,6 +87,7 @@ def host_metrics(
 
 
 def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[Metric]:
+    """Yield the metrics of the link to the devices."""
     about = "Messages waiting to be sent, all connections together"
     yield _by(Gauge, "microclaw_link_queue_depth", about, "lane", depths)
     yield Gauge("microclaw_link_connections", "Devices connected over the link now", value=meter.connections)
@@ -101,7 +106,7 @@ def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[M
 
 
 def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
-    """`mqtt` is its part of the host's status."""
+    """Yield the metrics of `mqtt`, which is its part of the host's status."""
     buffer = mqtt["buffer"]
     yield Gauge("microclaw_mqtt_connected", "1 while the broker has this host", value=float(mqtt["state"] == "on"))
     waiting = {"event": buffer["events"], "telemetry": buffer["telemetry"]}
@@ -111,13 +116,13 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     lost = {kind: buffer[name] for kind, name in kinds.items()}
     yield _by(Counter, "microclaw_mqtt_lost_total", "Messages that the full buffer lost", "kind", lost)
     yield Counter("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=mqtt["acknowledged"])
-    done = mqtt["commands"]
-    if done is not None:
-        yield _by(Counter, "microclaw_mqtt_commands_total", "Commands by how they ended", "outcome", done)
+    commands = mqtt["commands"]
+    if commands is not None:
+        yield _by(Counter, "microclaw_mqtt_commands_total", "Commands by how they ended", "outcome", commands)
 
 
 def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
-    """`cluster` is what cluster/status.py counts."""
+    """Yield the metrics of `cluster`, the counts of cluster/status.py."""
     gauges = {
         "connected": "1 while the shared database answers",
         "member": "1 while this host's lease is good",
@@ -130,13 +135,13 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
         ("calls", "Calls of other hosts to devices here", ("served", "refused")),
         ("events", "Live events between this host and the others", ("sent", "taken", "dropped", "refused")),
     ):
-        found = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
-        yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", found)
+        values = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
+        yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", values)
 
 
 def _by(kind: type[Gauge | Counter], name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:
-    """One series for each value of the label."""
+    """Return a family with one series for each value of the label."""
     family = kind(name, about, labels=(label,))
-    for of, value in values.items():
-        family.add_metric((of,), value)
+    for label_value, value in values.items():
+        family.add_metric((label_value,), value)
     return family

@@ -1,7 +1,7 @@
-"""POST /v1/chat/completions and GET /v1/models, as OpenAI's clients speak them. The turn itself is the agent's.
+"""POST /v1/chat/completions and GET /v1/models, as OpenAI's clients use them. The agent runs the turn.
 
-The client's messages are the conversation; `metadata.conversation` names one that the host keeps instead, which takes
-one new message (docs/openai.md). What is not done is refused by name.
+The client's messages are the conversation; `metadata.conversation` names a conversation that the host keeps instead,
+which takes one new message (docs/openai.md). An unsupported field is refused by its name.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from microclaw.wire.host_api import Failure, Keepalive, Result, failure_of
 CHANNEL: Final = "openai"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CONVERSATION: Final = "conversation"
-"""The key of `metadata` that names a conversation which the host keeps."""
+"""The key of `metadata` that names a conversation that the host keeps."""
 
 _NO_EFFECT: Final = frozenset(
     {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
@@ -72,7 +72,7 @@ class Completion(Struct, frozen=True, kw_only=True):
 
 
 class BadRequest(MicroclawError, code="bad_request", exit_code=2):
-    """A request that this API does not take; `param` names the place."""
+    """A request that this API does not accept; `param` names the place."""
 
     def __init__(self, message: str, param: str, next_step: str) -> None:
         super().__init__(message, next_step=next_step)
@@ -95,7 +95,7 @@ class _StreamOptions(Struct, frozen=True):
 
 
 class CompletionBody(Struct, frozen=True):
-    """Inside of messages clients send much that means nothing here."""
+    """The body of a request. Unknown fields inside of messages are ignored, because clients send many of them."""
 
     messages: Annotated[list[_Message], Meta(min_length=1, max_length=4096)]
     model: str = MODEL
@@ -105,7 +105,7 @@ class CompletionBody(Struct, frozen=True):
 
     @property
     def conversation(self) -> str | None:
-        """The stored conversation that is asked for by name; None for a stateless request."""
+        """The name of the stored conversation; None for a stateless request."""
         return (self.metadata or {}).get(CONVERSATION)
 
     @property
@@ -113,47 +113,51 @@ class CompletionBody(Struct, frozen=True):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def conversation_messages(self) -> tuple[str, tuple[Message, ...], str]:
-        """The system text, the history and the latest message. Raises BadRequest for what is not done here."""
+        """Return the system text, the history and the latest message; raises BadRequest for what is not supported."""
         system: list[str] = []
-        said: list[Message] = []
+        messages: list[Message] = []
         for index, message in enumerate(self.messages):
             text = _text(message, f"messages[{index}]")
             if message.role in ("system", "developer"):
                 system.append(text)
-            elif message.role == "user":
-                said.append(UserText(clean_text(f"[{message.name}] {text}" if message.name else text)))
+            elif message.role == "assistant":
+                messages.append(AssistantReply(clean_text(text)))
             else:
-                said.append(AssistantReply(clean_text(text)))
-        if not said or not isinstance(latest := said.pop(), UserText) or not latest.text.strip():
+                if message.name:
+                    text = f"[{message.name}] {text}"
+                messages.append(UserText(clean_text(text)))
+        latest = messages.pop() if messages else None
+        if not isinstance(latest, UserText) or not latest.text.strip():
             raise BadRequest("the last message has no text of the user", "messages", "say what is to be done")
         if self.conversation is not None and len(self.messages) > 1:
             step = f"leave out metadata.{CONVERSATION}: then the messages are the conversation"
             raise BadRequest("a stored conversation takes one new message: the host has the others", "messages", step)
-        return "\n\n".join(filter(None, system)), tuple(said), latest.text
+        return "\n\n".join(filter(None, system)), tuple(messages), latest.text
 
 
 def completion_body(content: bytes) -> CompletionBody:
-    """Read it. Raises BadRequest for what it must not be, and for what is not done here."""
+    """Parse the body; raises BadRequest for a wrong form, and for what is not supported."""
     try:
-        found = read_object(content.decode())
-        body = convert(found, CompletionBody)
+        fields = read_object(content.decode())
+        body = convert(fields, CompletionBody)
     except ValidationError as exc:
         place, _, text = fault(exc).partition(": ")
         raise BadRequest(f"{place}: {text}", place, "see docs/openai.md") from exc
     except (ValueError, RecursionError) as exc:
-        raise BadRequest(f"the body is no JSON: {exc}"[:300], "", "send a JSON object") from exc
-    for name, value in found.items():
-        known = name in CompletionBody.__struct_fields__ or name in _NO_EFFECT
-        if value and not known and value != _DEFAULTS.get(name):
-            raise BadRequest(f"{name[:80]} is not done by this server", name[:80], "leave it out")
+        raise BadRequest(f"the body is not JSON: {exc}"[:300], "", "send a JSON object") from exc
+    for name, value in fields.items():
+        is_known = name in CompletionBody.__struct_fields__ or name in _NO_EFFECT
+        if value and not is_known and value != _DEFAULTS.get(name):
+            raise BadRequest(f"{name[:80]} is not supported by this server", name[:80], "leave it out")
     return body
 
 
 class OpenAiService:
-    """The parts that the routes work with."""
+    """The parts that the routes use."""
 
     def __init__(self, conversations: Conversations, jobs: Jobs, keepalive_s: float) -> None:
-        self.inbox, self.turns = conversations.inbox, ClientTurns(conversations)
+        self.inbox = conversations.inbox
+        self.turns = ClientTurns(conversations)
         self.jobs = jobs
         self.keepalive_s = keepalive_s
         self.model = ModelFacts(id=MODEL, object="model", created=int(time.time()), owned_by=MODEL)
@@ -161,13 +165,13 @@ class OpenAiService:
 
 @by_hand("openai.models", http="GET /v1/models", access=Access.ASK)
 async def models(service: OpenAiService, _asked: Asked) -> ModelList:
-    """The one model: this agent."""
+    """List the one model: this agent."""
     return ModelList(object="list", data=[service.model])
 
 
 @by_hand("openai.model", http="GET /v1/models/{name:path}", access=Access.ASK)
 async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
-    """The one model by its name."""
+    """Read the one model by its name."""
     if name != MODEL:
         text = f"there is no model {name[:80]!r} (next: use {MODEL})"
         return openai_error(404, text, code="model_not_found", param="model")  # type: ignore[return-value]
@@ -176,14 +180,15 @@ async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
 
 @by_hand("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
 async def complete(service: OpenAiService, asked: Asked) -> Completion:
-    """OpenAI's chat completions; docs/openai.md says what is done."""
-    return await _complete(service, asked)  # type: ignore[return-value]  # a Response, with that
+    """Complete a chat as OpenAI does; docs/openai.md says what is supported."""
+    # The route returns a Response with this form.
+    return await _complete(service, asked)  # type: ignore[return-value]
 
 
 async def _complete(service: OpenAiService, asked: Asked) -> Response:
     try:
         body = completion_body(await asked.request.body())
-        turn = await _begun(service, asked.by, body)
+        turn = await _begin_turn(service, asked.by, body)
     except BadRequest as exc:
         text = f"{exc.message} (next: {exc.next_step})"
         return openai_error(400, text, code="unsupported_or_invalid", param=exc.param)
@@ -193,11 +198,12 @@ async def _complete(service: OpenAiService, asked: Asked) -> Response:
     if body.stream:
         lines = stream(turn, head)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    return await unless_left(asked.request, whole(turn, head))  # who leaves ends the turn before its next effect
+    # A client that leaves ends the turn before its next effect.
+    return await unless_left(asked.request, whole(turn, head))
 
 
-async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> CompletionTurn:
-    """The running turn. Raises BadRequest, MessageTooLong, Overloaded."""
+async def _begin_turn(service: OpenAiService, by: Caller, body: CompletionBody) -> CompletionTurn:
+    """Start the turn. Raises BadRequest, MessageTooLong, Overloaded."""
     inbox = service.inbox
     keepalive_s = service.keepalive_s
     system, history, text = body.conversation_messages()
@@ -205,22 +211,22 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
         accepted = await inbox.accept(inbound)
         stop = partial(inbox.cancel, CHANNEL, inbound.chat_id, message_id=accepted.message_id)
-        return CompletionTurn(paced(_of_conversation(inbox, accepted), keepalive_s), stop)
-    # The chat id is of this request alone, for its approvals.
+        return CompletionTurn(paced(_conversation_events(inbox, accepted), keepalive_s), stop)
+    # The chat id is only for this request, for its approvals.
     inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
-    at_once = inbox.answer_at_once(inbound)
-    if at_once is not None:
-        return CompletionTurn(events_of(at_once))
+    outbound = inbox.answer_at_once(inbound)
+    if outbound is not None:
+        return CompletionTurn(events_of(outbound))
     turn = await service.turns.prepared(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
     feed = service.jobs.start("chat completion", run, by=by)
-    return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.turn.stop, turn.shown)
+    return CompletionTurn(paced(_job_events(feed), keepalive_s), turn.turn.stop, turn.shown)
 
 
-async def _of_job(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
+async def _job_events(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
     async with aclosing(feed.read()) as events:
         async for event in events:
             if isinstance(event, Failure):
@@ -229,8 +235,8 @@ async def _of_job(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
                 yield event
 
 
-async def _of_conversation(inbox: Inbox, accepted: AcceptedMessage) -> AsyncGenerator[TurnEvent, None]:
-    """An answer that nobody waited for is in the conversation."""
+async def _conversation_events(inbox: Inbox, accepted: AcceptedMessage) -> AsyncGenerator[TurnEvent, None]:
+    """Yield the events; an answer that no client waited for stays in the conversation."""
     async with aclosing(accepted.events) as events:
         async for event in events:
             if isinstance(event, Answer):
@@ -239,9 +245,9 @@ async def _of_conversation(inbox: Inbox, accepted: AcceptedMessage) -> AsyncGene
 
 
 def conversation_of(name: str) -> str:
-    """The conversation's part of a chat id: the same text if it is short and plain, else its SHA-256.
+    """Return the conversation's part of a chat id: the same text if it is short and plain, else its SHA-256.
 
-    No two names share one: the hash has 64 characters, a plain one at most 32.
+    No two names share one: the hash has 64 characters, a plain name at most 32.
     """
     if _PLAIN.fullmatch(name):
         return name
@@ -253,6 +259,6 @@ def _text(message: _Message, place: str) -> str:
         return message.content or ""
     for index, part in enumerate(message.content):
         if part.type != "text":
-            where = f"{place}.content[{index}].type"
-            raise BadRequest(f"content of type {part.type[:40]!r} is not read here", where, "send text")
+            param = f"{place}.content[{index}].type"
+            raise BadRequest(f"content of type {part.type[:40]!r} is not read here", param, "send text")
     return "\n".join(part.text for part in message.content)

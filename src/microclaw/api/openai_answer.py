@@ -16,12 +16,12 @@ from starlette.responses import JSONResponse
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.agent.toolbox import INTERNAL
 from microclaw.api.failures import openai_error, openai_fault
-from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
+from microclaw.events import Answer, ApprovalAsked, Delta, Evidence, ToolRun, TurnEvent
 from microclaw.text import format_duration
 from microclaw.wire.host_api import action_object, answer_object
 
 MODEL: Final = "microclaw"
-# Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.
+# Errors before anything was done, so the client may try again as after OpenAI's own errors.
 REFUSED: Final = {
     "overloaded": 429,
     "budget_spent": 429,
@@ -32,17 +32,17 @@ REFUSED: Final = {
 
 
 _BROKEN: Final = frozenset({*REFUSED, INTERNAL})
-"""A stream that ends with one of these ends with an error: its text is cut."""
+"""The error codes of a stream that is cut, so it ends with an error."""
 
 
 class CompletionTurn(Struct, frozen=True):
-    """A running turn and its one reader. `events` has None now and then when nothing happened, the answer last."""
+    """A running turn and its one reader. `events` yields None if nothing happened for a while, and the answer last."""
 
     events: AsyncGenerator[TurnEvent | None]
     stop: Callable[[], object] = lambda: None
-    """The client has left: nothing more is started."""
+    """Called if the client has left: nothing more is started."""
     shown: Callable[[str], None] = lambda _text: None
-    """The client got this text: the answer, or instead of one that the turn waits for an approval; it goes on so."""
+    """Called with the text that the client got: the answer, or that the turn waits for an approval."""
 
 
 class Head(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Head(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """The completion's last text, its `microclaw`, and the answer; a question that waits has none."""
+    """The completion's last text, its `microclaw`, and the answer; a question that waits has no answer."""
 
     text: str
     extra: dict[str, Any]
@@ -69,82 +69,99 @@ class End(Struct, frozen=True):
 
 
 async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | End | None]:
-    """The texts of a turn and its end; without `streams` that has the whole text. An act that waits for a yes ends it
-    at once; a client that goes away ends the turn at its next safe point."""
-    # `said` is of the answer: what came before a tool call is not part of it
-    ended = False
-    text = ""
-    said = ""
+    """Yield the texts of a turn and its end; without `streams` the end has the whole text.
+
+    An act that waits for a yes ends it at once; a client that leaves ends the turn at its next safe point.
+    """
+    sent = _SentText()
+    is_ended = False
     try:
         async with aclosing(turn.events) as events:
             async for event in events:
-                ended = isinstance(event, ApprovalAsked | Answer)
-                match event:
-                    case None:
-                        yield None
-                    case Delta(piece) if streams:
-                        text = text + piece
-                        said = said + piece
-                        yield piece
-                    case ToolRun(state="started") if said:
-                        text = f"{text}\n\n"
-                        said = ""
-                        yield "\n\n"
-                    case ApprovalAsked():
-                        if said:
-                            rest = f"\n\n{_waiting_text(event)}"
-                        else:
-                            rest = _waiting_text(event)
-                        turn.shown(text + rest)
-                        yield End(rest, _waiting(event))
-                        return
-                    case Answer():
-                        rest = _text(event)
-                        said = said.strip()
-                        if rest.startswith(said):
-                            rest = rest[len(said) :]
-                        else:
-                            rest = f"\n\n{rest}"
-                        if streams and event.error_code in _BROKEN:
-                            record = with_record("", event.actions)
-                            if record:
-                                rest = f"\n\n{record}"
-                            else:
-                                rest = ""
-                        turn.shown(text + rest)
-                        state = "done" if event.error_code is None else "failed"
-                        yield End(rest, {"state": state, **_done(event)}, event)
-                        return
+                if isinstance(event, ApprovalAsked | Answer):
+                    is_ended = True
+                    end = _end(event, sent, streams=streams)
+                    turn.shown(sent.whole + end.text)
+                    yield end
+                    return
+                if event is None:
+                    yield None
+                    continue
+                piece = sent.add(event) if streams else None
+                if piece is not None:
+                    yield piece
     finally:
-        if not ended:
+        if not is_ended:
             turn.stop()
 
 
+class _SentText:
+    """The streamed text. `answer` is the part after the last tool call: earlier text is not part of the answer."""
+
+    def __init__(self) -> None:
+        self.whole = ""
+        self.answer = ""
+
+    def add(self, event: TurnEvent) -> str | None:
+        """Return the text of the event, or None if it has none."""
+        if isinstance(event, Delta):
+            self.whole += event.text
+            self.answer += event.text
+            return event.text
+        if isinstance(event, ToolRun) and event.state == "started" and self.answer:
+            self.whole += "\n\n"
+            self.answer = ""
+            return "\n\n"
+        return None
+
+
+def _end(event: ApprovalAsked | Answer, sent: _SentText, *, streams: bool) -> End:
+    if isinstance(event, ApprovalAsked):
+        text = _waiting_text(event)
+        if sent.answer:
+            text = f"\n\n{text}"
+        return End(text, _waiting(event))
+    state = "done" if event.error_code is None else "failed"
+    return End(_unsent_text(event, sent, streams=streams), {"state": state, **_done(event)}, event)
+
+
+def _unsent_text(answer: Answer, sent: _SentText, *, streams: bool) -> str:
+    """Return the rest of the answer; of a cut stream only the record of its acts."""
+    if streams and answer.error_code in _BROKEN:
+        record = with_record("", answer.actions)
+        return f"\n\n{record}" if record else ""
+    text = _text(answer)
+    sent_text = sent.answer.strip()
+    if text.startswith(sent_text):
+        return text[len(sent_text) :]
+    return f"\n\n{text}"
+
+
 async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
-    """The completion as one document."""
-    async with aclosing(parts(turn, streams=False)) as found:
-        async for part in found:
+    """Return the completion as one document."""
+    async with aclosing(parts(turn, streams=False)) as turn_parts:
+        async for part in turn_parts:
             if isinstance(part, End):
-                # Once something was done it is an answer: nobody may try it again.
-                if acts_of(part.answer.actions):
-                    status = None
-                else:
-                    status = REFUSED.get(part.answer.error_code or "")
-                if status is not None:
-                    return openai_error(status, part.text, code=part.answer.error_code)
-                message = {"role": "assistant", "content": part.text, "refusal": None}
-                choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-                usage = _usage(part.answer)
-                extra = part.extra
-                return JSONResponse(head.object("chat.completion", choices=[choice], usage=usage, microclaw=extra))
+                return _document(part, head)
     return openai_error(500, "the turn ended without an answer (next: see the host's log)")
 
 
+def _document(end: End, head: Head) -> JSONResponse:
+    code = end.answer.error_code
+    # After an act the error is an answer, because the client must not try again.
+    if code in REFUSED and not acts_of(end.answer.actions):
+        return openai_error(REFUSED[code], end.text, code=code)
+    message = {"role": "assistant", "content": end.text, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    usage = _usage(end.answer)
+    return JSONResponse(head.object("chat.completion", choices=[choice], usage=usage, microclaw=end.extra))
+
+
 async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
-    """Server-Sent Events."""
+    """Yield the completion as Server-Sent Events."""
     yield head.chunk({"role": "assistant", "content": ""})
-    async with aclosing(parts(turn, streams=True)) as found:
-        async for part in found:
+    async with aclosing(parts(turn, streams=True)) as turn_parts:
+        async for part in turn_parts:
             text = part.text if isinstance(part, End) else part
             if text is None:
                 yield b": working\n\n"
@@ -164,38 +181,38 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
 
 
 def _done(answer: Answer) -> dict[str, Any]:
-    """The fields of an answer of /v1/chat, its actions as `acts` and `reads`."""
-    kept = answer_object(Answer("", acts_of(answer.actions), answer.evidence))
+    """Return the fields of an answer of /v1/chat, with its actions as `acts` and `reads`."""
+    fields = answer_object(Answer("", acts_of(answer.actions), answer.evidence))
     return {
-        "acts": kept["actions"],
+        "acts": fields["actions"],
         "reads": [action_object(read) for read in reads_of(answer.actions)],
-        "evidence": kept["evidence"],
+        "evidence": fields["evidence"],
         "error": answer.error_code,
         "next": answer.next_step,
     }
 
 
-def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
-    told = ("approval_id", "text", "detail", "expires_s", "may_decide")
-    approval = {name: getattr(asked, name) for name in told}
-    evidence = tuple(proof for action in asked.actions if action.outcome == "done" for proof in action.evidence)
-    return {"state": "waiting", "approval": approval, **_done(Answer("", asked.actions, evidence))}
+def _waiting(question: ApprovalAsked) -> dict[str, Any]:
+    names = ("approval_id", "text", "detail", "expires_s", "may_decide")
+    approval = {name: getattr(question, name) for name in names}
+    evidence: list[Evidence] = []
+    for action in question.actions:
+        if action.outcome == "done":
+            evidence.extend(action.evidence)
+    answer = Answer("", question.actions, tuple(evidence))
+    return {"state": "waiting", "approval": approval, **_done(answer)}
 
 
-def _waiting_text(asked: ApprovalAsked) -> str:
-    """The text of what waits and who decides it, and of what was done before."""
-    within = format_duration(asked.expires_s * 1000)
-    if asked.may_decide:
-        how = (
-            f"Decide within {within}: microclaw approval decide {asked.approval_id} yes (or no), or POST "
-            f"/v1/approvals/{asked.approval_id}."
-        )
+def _waiting_text(question: ApprovalAsked) -> str:
+    """Return the text of the waiting act, who decides it, and what was done before."""
+    number = question.approval_id
+    limit = format_duration(question.expires_s * 1000)
+    if question.may_decide:
+        how = f"Decide within {limit}: microclaw approval decide {number} yes (or no), or POST /v1/approvals/{number}."
     else:
-        how = f"It is risky, so an owner decides it, within {within}, as number {asked.approval_id} of their list."
-    text = (
-        f"This waits for a yes and is not done: {asked.text}. {how} After a yes it is done without asking again here."
-    )
-    return with_record(text, asked.actions)
+        how = f"It is risky, so an owner decides it, within {limit}, as number {number} of their list."
+    text = f"This waits for a yes and is not done: {question.text}."
+    return with_record(f"{text} {how} After a yes it is done without asking again here.", question.actions)
 
 
 def _text(answer: Answer) -> str:
@@ -205,9 +222,10 @@ def _text(answer: Answer) -> str:
 
 
 def _usage(answer: Answer) -> dict[str, int]:
-    given = answer.usage.input_tokens
-    made = answer.usage.output_tokens
-    return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+    input_tokens = answer.usage.input_tokens
+    output_tokens = answer.usage.output_tokens
+    total_tokens = input_tokens + output_tokens
+    return {"prompt_tokens": input_tokens, "completion_tokens": output_tokens, "total_tokens": total_tokens}
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the API: its acts, ways in, the one form of errors, the lines of streams. No route.
+"""The OpenAPI 3.1 document of the API: operations, credentials, the one form of errors, lines of streams. No route.
 
 docs/api.md says the same in words.
 """
@@ -31,32 +31,30 @@ _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 
 
 def openapi_of(acts: Collection[Act]) -> Document:
-    """The document of the routes of these acts."""
-    ours = (act for act in acts if act.noun != "mcp")  # a protocol of its own, with its own errors
-    routes = [one for act in ours for one in (act, act.of_many) if one.http is not None]
-    types = [Error, OpenAIError, Waiting, *(kind for one in routes for kind in _types(one))]
-    found, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
+    """Return the document of the routes of these operations."""
+    routes: list[Act] = []
+    for act in acts:
+        # MCP is a protocol of its own, with its own errors.
+        if act.noun != "mcp":
+            routes.extend(route for route in (act, act.of_many) if route.http is not None)
+    types = [Error, OpenAIError, Waiting]
+    for route in routes:
+        types.extend(_types(route))
+    references, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()
     schemas = declared | lines | {LINE: line}
     _complete(schemas)
-    of = dict(zip(types, found, strict=True))
+    schema_of = dict(zip(types, references, strict=True))
     paths = Document()
-    for one in routes:
-        path = one.path.replace(":path}", "}")  # as a reader of OpenAPI knows it
-        paths.setdefault(path, {})[one.method.lower()] = _route(one, path, of)
+    for route in routes:
+        # OpenAPI has no types of path parameters.
+        path = route.path.replace(":path}", "}")
+        paths.setdefault(path, {})[route.method.lower()] = _route(route, path, schema_of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "microclaw", "description": _ABOUT, "version": __version__},
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": _WAYS_IN,
-            "responses": {
-                f"{kind}Failed{status}": _failed(status, f"{kind}Error")
-                for kind in ("", "OpenAI")
-                for status in _STATUSES
-            },
-        },
+        "components": {"schemas": schemas, "securitySchemes": _WAYS_IN, "responses": _failures()},
         "security": _READS,
     }
 
@@ -84,6 +82,14 @@ _ABOUT: Final = (
 )
 
 
+def _failures() -> Document:
+    failures = Document()
+    for kind in ("", "OpenAI"):
+        for status in _STATUSES:
+            failures[f"{kind}Failed{status}"] = _failed(status, f"{kind}Error")
+    return failures
+
+
 def _types(act: Act) -> Iterator[Any]:
     if act.has_body:
         yield act.reads or act.body
@@ -92,70 +98,90 @@ def _types(act: Act) -> Iterator[Any]:
 
 
 def _complete(value: object) -> None:
-    """Names that fit no pattern are refused: pydantic says the patterns alone. Bytes are base64: readers of the
-    document go by patterns, not by the encoding's name."""
+    """Add what readers of the document need to the schemas, in place.
+
+    Names that match no pattern are refused: pydantic writes only the patterns. Bytes are base64: readers use patterns,
+    not the encoding's name.
+    """
     if isinstance(value, dict):
         if "patternProperties" in value:
             value.setdefault("additionalProperties", False)
         if value.get("contentEncoding") == "base64":
             value["pattern"] = _BASE64
         value = list(value.values())
-    for part in value if isinstance(value, list) else ():
-        _complete(part)
+    if isinstance(value, list):
+        for part in value:
+            _complete(part)
 
 
-def _route(act: Act, path: str, of: Mapping[Any, Document]) -> Document:
-    answers = {str(act.status): {"description": HTTPStatus(act.status).phrase, "content": _content(act, of)}}
+def _route(act: Act, path: str, schema_of: Mapping[Any, Document]) -> Document:
+    content = _content(act, schema_of)
+    answers = {str(act.status): {"description": HTTPStatus(act.status).phrase, "content": content}}
+    in_texts = act.texts.__struct_fields__
     route: Document = {
         "tags": [act.noun],
         "summary": act.summary,
         "operationId": act.name,
-        "parameters": [_parameter(act, given) for given in act.parameters if given.name in act.texts.__struct_fields__],
+        "parameters": [_parameter(act, parameter) for parameter in act.parameters if parameter.name in in_texts],
         "responses": answers,
         "x-access": act.least.name.lower(),
     }
     body: Any = act.reads or act.body
     if act.has_body and body.__struct_fields__:
-        route["requestBody"] = {"content": {"application/json": {"schema": of[body]}}, "required": True}
+        route["requestBody"] = {"content": {"application/json": {"schema": schema_of[body]}}, "required": True}
     if path == _TASK_FILE:
-        content = answers["200"]["content"] = {kind: {"schema": _FILE} for kind in ("application/octet-stream", "*/*")}
-        answers["206"] = {"description": "The part that Range asks for", "content": content}
-        answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
-        answers["416"] = {"description": "The file has no such part: Content-Range says how long it is"}
+        _add_file_answers(answers)
     if act.least is Access.OPEN:
         route["security"] = [{}, *_READS] if path in OPEN_HERE else []
     elif act.method != "GET":
         route["security"] = _CHANGES
-        if not (act.steps or act.media or act.least is Access.SOCKET or is_openai(path)):
+        if _may_wait(act, path):
             answers.setdefault("202", _WAITS)
     kind = "OpenAIFailed" if is_openai(path) else "Failed"
     answers |= {str(status): {"$ref": f"#/components/responses/{kind}{status}"} for status in _STATUSES}
     return route
 
 
-def _content(act: Act, of: Mapping[Any, Document]) -> Document:
+def _add_file_answers(answers: Document) -> None:
+    content = {kind: {"schema": _FILE} for kind in ("application/octet-stream", "*/*")}
+    answers["200"]["content"] = content
+    answers["206"] = {"description": "The part that Range asks for", "content": content}
+    answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
+    answers["416"] = {"description": "The file has no such part: Content-Range says how long it is"}
+
+
+def _may_wait(act: Act, path: str) -> bool:
+    """Return True if a change may be answered with 202, because it waits for an approval."""
+    if act.steps or act.media:
+        return False
+    return act.least is not Access.SOCKET and not is_openai(path)
+
+
+def _content(act: Act, schema_of: Mapping[Any, Document]) -> Document:
     kind = NDJSON if act.steps else act.media
     if not kind:
-        return {"application/json": {"schema": of[act.result]}}
-    return {kind: {"schema": _STREAMED.get(kind, _TEXT if kind.startswith("text/") else _FILE)}}
+        return {"application/json": {"schema": schema_of[act.result]}}
+    default = _TEXT if kind.startswith("text/") else _FILE
+    return {kind: {"schema": _STREAMED.get(kind, default)}}
 
 
-def _parameter(act: Act, given: Parameter) -> Document:
-    is_in_path = given.name in act.in_path
-    is_needed = is_in_path or given.default is msgspec.NODEFAULT
-    schema = msgspec.json.schema(given.told)
-    return {"name": given.name, "in": "path" if is_in_path else "query", "required": is_needed, "schema": schema}
+def _parameter(act: Act, parameter: Parameter) -> Document:
+    is_in_path = parameter.name in act.in_path
+    is_required = is_in_path or parameter.default is msgspec.NODEFAULT
+    place = "path" if is_in_path else "query"
+    schema = msgspec.json.schema(parameter.told)
+    return {"name": parameter.name, "in": place, "required": is_required, "schema": schema}
 
 
 def _failed(status: int, schema: str) -> Document:
-    found: Document = {
+    answer: Document = {
         "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
     if status in RETRY_AFTER_S:
-        about = "In so many seconds it may be tried again"
-        found["headers"] = {"Retry-After": {"description": about, "schema": {"type": "integer"}}}
-    return found
+        about = "It may be tried again after this many seconds"
+        answer["headers"] = {"Retry-After": {"description": about, "schema": {"type": "integer"}}}
+    return answer
 
 
 _WAITS: Final[Document] = {
@@ -166,7 +192,8 @@ _TEXT: Final = {"type": "string"}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
 _STREAMED: Final[Mapping[str, Document]] = {
     NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
-    "text/event-stream": {  # of one event, as readers of OpenAPI 3.1 take it
+    # Readers of OpenAPI 3.1 expect the form of one event here.
+    "text/event-stream": {
         "type": "object",
         "required": ["data"],
         "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},

@@ -1,4 +1,4 @@
-"""The acts of the host itself: how it is, and with which hosts it shares a database."""
+"""The operations of the host itself: its state, and the hosts with which it shares a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class StatusRow(Struct, frozen=True):
-    """A line of the screen: what it is about, and the text."""
+    """A line of the screen: its subject and its text."""
 
     about: str
     text: str
@@ -36,15 +36,15 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
+        devices = ", ".join(self.connected) or "no device connected"
+        text = f"{self.address}   {devices}"
         if self.waiting:
-            waiting = f", {len(self.waiting)} waiting to be paired"
-        else:
-            waiting = ""
-        return f"{self.address}   {', '.join(self.connected) or 'no device connected'}{waiting}"
+            text += f", {len(self.waiting)} waiting to be paired"
+        return text
 
 
 class ModelOutage(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
-    """A model that is out. `instead` answered last, if any did."""
+    """A model that does not answer. `instead` is the model that answered last, if any did."""
 
     model: str
     fault: str
@@ -55,7 +55,7 @@ class ModelOutage(Struct, frozen=True, kw_only=True, rename={"next_step": "next"
 
 
 class AlarmFacts(Struct, frozen=True, rename={"next_step": "next"}):
-    """Something that a person should look at, and what to do about it."""
+    """An alarm for a person, and what to do about it."""
 
     kind: str
     device: str
@@ -65,7 +65,7 @@ class AlarmFacts(Struct, frozen=True, rename={"next_step": "next"}):
 
 
 class DeferredStatus(Struct, frozen=True):
-    """An act that waits for its device, or how one of the last day came out."""
+    """An act that waits for its device, or the outcome of an act of the last day."""
 
     text: str
     state: str
@@ -81,7 +81,7 @@ class DeferredStatus(Struct, frozen=True):
 
 
 class DeviceStatus(Struct, frozen=True, kw_only=True):
-    """`reachable` None: it was not used yet. `process`: of a virtual board that was started again, or failed."""
+    """A device. `reachable` None: it was not used yet. `process`: of a virtual board that was restarted, or failed."""
 
     name: str
     board: str
@@ -94,25 +94,28 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
+        away = ""
         if self.never_reached:
             away = "never reached"
         elif self.reachable is False:
             away = "does not answer"
-        else:
-            away = ""
-        text = f"{self.name} ({self.board}): {', '.join(self.apps) or 'no programs'}{away and f', {away}'}"
+        apps = ", ".join(self.apps) or "no programs"
+        text = f"{self.name} ({self.board}): {apps}"
+        if away:
+            text += f", {away}"
+        parts = [text]
+        if self.process:
+            parts.append(self.process)
         if self.problem and not away:
-            problem = f"problem: {self.problem}"
-        else:
-            problem = None
-        return "   ".join(filter(None, (text, self.process, problem)))
+            parts.append(f"problem: {self.problem}")
+        return "   ".join(parts)
 
 
 class Status(Result, frozen=True, kw_only=True):
-    """The fields from `pid` on are null for who is no owner: they are about this machine and other people's chats.
+    """The host's status. Only owners get the fields from `pid` on: about this machine and other people's chats.
 
-    `host`: its name in its cluster; `failing`: its background tasks that fail now, and why. `screen` has it as a person
-    reads it, and more, but for the devices.
+    `host`: its name in its cluster; `failing`: its background tasks that fail now, and why. `screen` has the lines that
+    a person reads, and more, without the devices.
     """
 
     document: ClassVar = "status"
@@ -146,12 +149,15 @@ class Status(Result, frozen=True, kw_only=True):
         return is_pairing or any(device.problem for device in self.devices)
 
     def lines(self) -> Iterable[tuple[str, str]]:
-        yield from ((row.about, row.text) for row in self.screen)
-        texts = [one.text for one in self.devices] or ["none: microclaw device add NAME --wasmachine HOST:PORT"]
-        yield from (("device", text) for text in texts)
+        for row in self.screen:
+            yield row.about, row.text
+        for device in self.devices:
+            yield "device", device.text
+        if not self.devices:
+            yield "device", "none: microclaw device add NAME --wasmachine HOST:PORT"
 
 
 @operation("host.status", http="GET /v1/status", access=Access.LOOK, is_command=False)
 async def read_status(reader: StatusReader, call: Call) -> Status:
-    """Model, devices, programs."""
+    """Read the model, devices and programs."""
     return await reader.read(call.person_id)

@@ -24,10 +24,10 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
 class AllowedHosts(Container[str]):
-    """The Host names that a server on the network accepts: this machine's, the bound one, and every IP address.
+    """The Host names that a server on the network accepts: this machine's, the bound name, and every IP address.
 
-    `names` are those of its certificate now, also `*.example.org`. An IP address is safe: no web page can rebind it to
-    another machine.
+    `names` returns the names of its current certificate, also `*.example.org`. An IP address is safe: no web page can
+    rebind it to another machine.
     """
 
     def __init__(self, bound_to: str, names: Callable[[], Iterable[str]] = tuple) -> None:
@@ -39,43 +39,52 @@ class AllowedHosts(Container[str]):
             return False
         if name in self._own or name.removesuffix(".local") in self._own or ip_of(name) is not None:
             return True
-        return not {name, f"*.{name.partition('.')[2]}"}.isdisjoint(self._names())
+        domain = name.partition(".")[2]
+        return not {name, f"*.{domain}"}.isdisjoint(self._names())
 
 
 def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> None:
-    """Raise Refused for a head that is not clear, or of a page that may not call; without `allowed_hosts` it is a
-    local process on the control socket.
+    """Raise Refused for an ambiguous head, or for a page that may not call.
 
-    Any web page can send requests to loopback: its Origin shows it. A name that was rebound to 127.0.0.1 (DNS
-    rebinding) shows in the Host.
+    Without `allowed_hosts` the caller is a local process on the control socket. Any web page can send requests to
+    loopback, but its Origin shows it. A name that was rebound to 127.0.0.1 (DNS rebinding) shows in the Host.
     """
     headers = Headers(scope=scope)
     if "transfer-encoding" in headers and "content-length" in headers:
-        # A proxy in front may believe the other one (RFC 9112, 6.1), and take the rest for somebody else's request.
+        # A proxy in front may believe the other header (RFC 9112, 6.1), and read the rest as another client's request.
         text = "both Transfer-Encoding and Content-Length: where the request ends is not clear"
         raise Refused(400, "bad_request", text, "send one of them")
     for coding in headers.getlist("content-encoding"):
         if coding.lower() != "identity":
-            text = f"the body is compressed ({coding[:20]}), and bodies are taken as they are"
+            text = f"the body is compressed ({coding[:20]}), which is not supported"
             raise Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
-    if allowed_hosts is None:
-        return
+    if allowed_hosts is not None:
+        _check_names(headers, scope["scheme"], allowed_hosts)
+
+
+def _check_names(headers: Headers, scheme: str, allowed_hosts: Container[str]) -> None:
+    """Raise Refused for a foreign Host or Origin."""
     hosts = headers.getlist("host")
-    scheme = scope["scheme"]
-    if len(hosts) != 1 or (here := _name_and_port(hosts[0], scheme)) is None or here[0] not in allowed_hosts:
-        shown = ", ".join(hosts)[:80] or "none"
-        raise Refused(403, "forbidden", f"foreign Host: {shown}", LET_IN)
-    for origin in headers.getlist("origin"):  # a page served here: the same name and port, not just this machine
-        its_scheme, _, host = origin.partition("://")
-        if its_scheme.lower() != scheme or _name_and_port(host, scheme) != here:
+    own = _name_and_port(hosts[0], scheme) if len(hosts) == 1 else None
+    if own is None or own[0] not in allowed_hosts:
+        host_text = ", ".join(hosts)[:80] or "none"
+        raise Refused(403, "forbidden", f"foreign Host: {host_text}", LET_IN)
+    # A page of this host has the same name and port; another page of this machine is foreign.
+    for origin in headers.getlist("origin"):
+        origin_scheme, _, host = origin.partition("://")
+        if origin_scheme.lower() != scheme or _name_and_port(host, scheme) != own:
             raise Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", OWN_NAME)
 
 
 def with_body(app: ASGIApp, limit: int, within_s: float) -> ASGIApp:
-    """The app, for requests whose whole body came in time; one that is too large is Refused as soon as it shows."""
+    """Return the app for requests whose whole body came in time.
 
-    async def with_read(scope: Scope, receive: Receive, send: Send) -> None:
-        claimed = sum(map(int, Headers(scope=scope).getlist("content-length")))  # h11 took them for numbers
+    A body that is too large is Refused as soon as that is known.
+    """
+
+    async def call_with_body(scope: Scope, receive: Receive, send: Send) -> None:
+        # h11 has checked that they are numbers.
+        claimed = sum(map(int, Headers(scope=scope).getlist("content-length")))
         body = bytearray()
         is_whole = False
         try:
@@ -94,11 +103,11 @@ def with_body(app: ASGIApp, limit: int, within_s: float) -> ASGIApp:
             raise Refused(413, "too_large", over_limit("the body", limit, "byte", claimed or None), "send less")
         await app(scope, replaying(bytes(body), receive), send)
 
-    return with_read
+    return call_with_body
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:
-    """Gives the app the body that was already read, then the connection's next messages."""
+    """Return a `receive` with the body that was already read, then the connection's next messages."""
     read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:
@@ -110,7 +119,7 @@ def replaying(body: bytes, receive: Receive) -> Receive:
 
 
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
-    """Split a Host header; None when it is not a name or an address with a port or without one."""
+    """Split a Host header; None unless it is a name or an address, with a port or without."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return None

@@ -32,9 +32,10 @@ START_TIMEOUT_S = 10.0
 
 
 class PeoplePlane(Struct, frozen=True):
-    """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
+    """The listening socket for people and programs, and its addresses.
 
-    `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
+    `urls` begins with the best address; `local_url` is for programs of this machine. `fingerprint` is of the host's own
+    authority, else None. If `on_network`, other machines can reach it.
     """
 
     socket: socket.socket
@@ -47,48 +48,52 @@ class PeoplePlane(Struct, frozen=True):
 
 
 class TimeoutConfig(uvicorn.Config):
-    """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
+    """uvicorn's settings, the time for the head of a request, and the time that a client may read nothing."""
 
     head_timeout_s: float
     unread_timeout_s: float
 
 
 class HeadTimeout(H11Protocol):
-    """Closes a connection that begins a request and does not end its head, or whose peer does not read. uvicorn waits
-    forever there.
+    """Closes a connection whose request head never ends, or whose client does not read; uvicorn waits forever there.
 
-    Where all connections are taken, one that asks for nothing gives way: it waits for a request, or its request was
-    refused. It is the oldest of the address that has most of those. `api.asgi_apps` leaves room besides the others.
-    uvicorn's own limit would answer everybody with 503, in plain text.
+    If all connections are in use, an idle connection is closed: it waits for a request, or its request was refused. It
+    is the oldest of the address with most idle ones. `api.asgi_apps` leaves room besides the others. uvicorn's own
+    limit would answer all clients with 503, in plain text.
     """
 
     config: TimeoutConfig
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._timers: dict[str, asyncio.TimerHandle] = {}
         super().connection_made(transport)
-        # Paused for as long as anything waits to be read. Not 0: asyncio's TLS transport would never go on from there.
+        # Writing pauses while anything waits to be read. With 0, asyncio's TLS transport would never resume.
         transport.set_write_buffer_limits(high=1)
         self._opened_s = self.loop.time()
-        self.app_state = {**self.app_state, "abort": transport.abort}  # for its scope: ASGI has no word for it
+        # ASGI has no way to abort a connection, so the scope's state gets one.
+        self.app_state = {**self.app_state, "abort": transport.abort}
         self._start("head", self.config.head_timeout_s, transport.close)
-        if len(self.connections) > 2 * MAX_CONNECTIONS:  # as most have said nothing
-            victim = self._who_gives_way()
+        # Above this number most connections are idle.
+        if len(self.connections) > 2 * MAX_CONNECTIONS:
+            victim = self._choose_victim()
             self.connections.discard(victim)
             victim.transport.abort()
 
     @property
     def gives_way(self) -> bool:
-        """True if nothing would be lost with it: it waits for a request, or was answered before it was heard out."""
-        waits = "head" in self._timers or self.timeout_keep_alive_task is not None
-        return waits or (self.cycle is not None and self.cycle.response_started and self.cycle.more_body)
+        """True if it is idle: it waits for a request, or its request was answered before it was read."""
+        if "head" in self._timers or self.timeout_keep_alive_task is not None:
+            return True
+        return self.cycle is not None and self.cycle.response_started and self.cycle.more_body
 
-    def _who_gives_way(self) -> HeadTimeout:
-        """This connection itself where all the others are at work."""
-        others = (one for one in self.connections if isinstance(one, HeadTimeout) and one is not self)
-        idle = [one for one in others if one.gives_way]
-        of_address = Counter(one.address for one in idle)
-        return min(idle, key=lambda one: (-of_address[one.address], one._opened_s), default=self)
+    def _choose_victim(self) -> HeadTimeout:
+        """Return the connection to close; this one if all the others are working."""
+        idle = []
+        for connection in self.connections:
+            if isinstance(connection, HeadTimeout) and connection is not self and connection.gives_way:
+                idle.append(connection)
+        counts = Counter(connection.address for connection in idle)
+        return min(idle, key=lambda connection: (-counts[connection.address], connection._opened_s), default=self)
 
     @property
     def address(self) -> str:
@@ -117,7 +122,7 @@ class HeadTimeout(H11Protocol):
         super().resume_writing()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
+        """Log nothing: any client can ask for an upgrade, and uvicorn advises to install something."""
 
     def _start(self, name: str, after_s: float, act: Callable[[], None]) -> None:
         if name not in self._timers:
@@ -145,7 +150,7 @@ async def serving(
     head_timeout_s: float = HEAD_TIMEOUT_S,
     unread_timeout_s: float = UNREAD_TIMEOUT_S,
 ) -> AsyncGenerator[None]:
-    """Inside, every listener answers. Leaving stops them together; open answers get GRACE_S to end."""
+    """Serve all listeners inside. Leaving stops them together; open answers get GRACE_S to end."""
     servers = [_Server(listener, head_timeout_s, unread_timeout_s) for listener in listeners]
     tasks = [
         group.create_task(server.serve(sockets=[listener.socket]), name=f"api:{listener.name}")
@@ -164,7 +169,7 @@ async def serving(
 
 @contextmanager
 def unix_listener(path: Path) -> Iterator[socket.socket]:
-    """A listening socket at `path`, mode 0600; a stale file there is removed. The caller holds the host's lock."""
+    """Open a listening socket at `path`, mode 0600; a stale file there is removed. The caller holds the host's lock."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
@@ -181,8 +186,9 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
 
 @contextmanager
 def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 0") -> Iterator[socket.socket]:
-    """A listening TCP socket; port 0 takes any free one. ConfigError says when the port is taken."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    """Open a listening TCP socket; port 0 takes any free port. Raises ConfigError if the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     _listen(listener, (host, port), f"{bracketed(host)}:{port}", next_step)
     with listener:
@@ -200,12 +206,13 @@ def _listen(listener: socket.socket, address: str | tuple[str, int], shown: str,
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers (the host has its own), and without its minute for a TLS handshake."""
+    """uvicorn without its signal handlers (the host has its own), and with a shorter time for a TLS handshake."""
 
     config: TimeoutConfig
 
     def __init__(self, listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> None:
         tls = listener.tls
+        context_factory = None if tls is None else lambda *_: tls
         config = TimeoutConfig(
             AnswersInForm(listener.app, lambda: self.should_exit),
             lifespan="off",
@@ -217,7 +224,7 @@ class _Server(uvicorn.Server):
             proxy_headers=False,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=GRACE_S,
-            ssl_context_factory=None if tls is None else lambda *_: tls,
+            ssl_context_factory=context_factory,
         )
         config.head_timeout_s = head_timeout_s
         config.unread_timeout_s = unread_timeout_s
@@ -227,12 +234,13 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         config = self.config
-        tls = dict[str, Any]()
+        options: dict[str, Any] = {"ssl": config.ssl}
         if config.ssl is not None:
-            tls = {"ssl_handshake_timeout": config.head_timeout_s, "ssl_shutdown_timeout": GRACE_S}
-        made = partial(HeadTimeout, config=config, server_state=self.server_state, app_state=self.lifespan.state)
+            options["ssl_handshake_timeout"] = config.head_timeout_s
+            options["ssl_shutdown_timeout"] = GRACE_S
+        protocol = partial(HeadTimeout, config=config, server_state=self.server_state, app_state=self.lifespan.state)
         loop = asyncio.get_running_loop()
-        self.servers = [await loop.create_server(made, sock=one, ssl=config.ssl, **tls) for one in sockets or []]
+        self.servers = [await loop.create_server(protocol, sock=sock, **options) for sock in sockets or []]
         self.started = True
         self.ready.set()
 

@@ -1,4 +1,4 @@
-"""/v1/signin, /v1/signout, /v1/me: how a browser comes in and goes, and who a caller is."""
+"""/v1/signin, /v1/signout, /v1/me: how a browser signs in and out, and the caller's identity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from microclaw.api.access import OF_ROLE
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.caller import client_address
+from microclaw.api.caller import Caller, client_address
 from microclaw.api.credentials import session_cookie
 from microclaw.api.failures import Refused
 from microclaw.auth.admission import Admission
@@ -25,7 +25,7 @@ from microclaw.wire.host_api import TOO_MANY
 
 
 class OpenedSignIn(Struct, frozen=True, kw_only=True):
-    """`csrf` goes with each change; the cookie is in `Set-Cookie`."""
+    """A new session. `csrf` goes with each change; the cookie is in `Set-Cookie`."""
 
     name: str
     role: str
@@ -58,7 +58,7 @@ async def by_password(
 
 
 class Myself(Struct, frozen=True, kw_only=True):
-    """`may`: the least access that this role has (x-access of the routes); `by`: how the caller came in."""
+    """The caller. `may`: the access level of this role (x-access of the routes); `by`: the kind of its credential."""
 
     person_id: str
     name: str
@@ -73,7 +73,7 @@ class Myself(Struct, frozen=True, kw_only=True):
 async def me(admission: Admission, asked: Asked) -> Myself:
     """Return the owner of this token or session; `csrf` goes with each change of a session."""
     by = asked.by
-    person = admission.people.get(asked.by.person_id)
+    person = admission.people.get(by.person_id)
     if person is None or person.role == "automation":
         raise PermissionRefused("this person is not known here any more")
     return Myself(
@@ -81,10 +81,16 @@ async def me(admission: Admission, asked: Asked) -> Myself:
         name=person.name,
         role=person.role,
         may=OF_ROLE[person.role].name.lower(),
-        by="socket" if by.direct else "session" if by.csrf else "token",
+        by=_credential_kind(by),
         id=by.source,
         csrf=by.csrf or None,
     )
+
+
+def _credential_kind(by: Caller) -> Literal["socket", "session", "token"]:
+    if by.direct:
+        return "socket"
+    return "session" if by.csrf else "token"
 
 
 class EndedSignIn(Struct, frozen=True, kw_only=True):
@@ -95,7 +101,8 @@ class EndedSignIn(Struct, frozen=True, kw_only=True):
 async def sign_out(admission: Admission, asked: Asked) -> EndedSignIn:
     """End this session."""
     if not asked.by.csrf:
-        raise PermissionRefused("this is no session", next_step="end a token with microclaw person tokens --rm NAME")
+        step = "end a token with microclaw person tokens --rm NAME"
+        raise PermissionRefused("this is not a session", next_step=step)
     await admission.sign_ins.end(asked.by.source)
     answer: EndedSignIn = _with_cookie(asked, EndedSignIn(ended=asked.by.source), "", 0)
     return answer
@@ -108,18 +115,23 @@ def _browser(asked: Asked) -> dict[str, str]:
 async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong: str) -> Any:
     step = "microclaw status --open, on the host's machine"
     try:
-        opened = await opening
+        session = await opening
     except TooManyTries as exc:
         wait_s = math.ceil(exc.wait_s)
         text = "too many wrong tries within a minute"
         step = f"wait {wait_s} s, or: {step}"
         return Refused(429, TOO_MANY, text, step, {"Retry-After": str(wait_s)}).response()
-    if opened is None:
+    if session is None:
         return Refused(401, "unauthorized", wrong, f"sign in by a link: {step}").response()
-    one = opened.sign_in
-    csrf = csrf_token(opened.secret)
-    made = OpenedSignIn(name=one.person.name, role=one.person.role, id=one.sign_in_id, ends_ms=one.ends_ms, csrf=csrf)
-    return _with_cookie(asked, made, opened.secret, LONGEST_MS // 1000)
+    sign_in = session.sign_in
+    facts = OpenedSignIn(
+        name=sign_in.person.name,
+        role=sign_in.person.role,
+        id=sign_in.sign_in_id,
+        ends_ms=sign_in.ends_ms,
+        csrf=csrf_token(session.secret),
+    )
+    return _with_cookie(asked, facts, session.secret, LONGEST_MS // 1000)
 
 
 def _with_cookie(asked: Asked, value: Struct, secret: str, age_s: int) -> Any:

@@ -43,6 +43,7 @@ from microclaw.schedules.book import ScheduleBook
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.outbox import OutboxRow
+from microclaw.store.schedules import Schedule
 from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
@@ -51,14 +52,16 @@ from microclaw.telemetry.operations import refused_values
 from microclaw.text import count_text, moment_text
 
 _DAY_MS: Final = 86_400_000
-SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
+# Lines for the schedules that are due next, for the approvals, and for deferred acts that ended.
+SHOWN: Final = 5
 OFFLINE: Final = "offline"
-AT_ONCE: Final = 200  # devices that are told before the event loop does something else
+# Devices that are read before the event loop runs other tasks.
+AT_ONCE: Final = 200
 _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
 class StatusReader(Struct, frozen=True):
-    """`plans` is the rest of an owner's screen."""
+    """Reads the host's status. `plans` yields the rest of an owner's screen."""
 
     host: Host
     tasks: SupervisedTasks
@@ -69,22 +72,32 @@ class StatusReader(Struct, frozen=True):
     plans: Callable[[], AsyncIterator[tuple[str, str]]]
 
     async def read(self, person_id: str) -> Status:
-        """The document of GET /v1/status, for an owner or for somebody else."""
+        """Return the document of GET /v1/status, for an owner or for another person."""
         host = self.host
-        at = self.host.plane
-        by_owner = is_owner(self.host.admission.people, person_id)
+        is_by_owner = is_owner(host.admission.people, person_id)
+        status = await self._facts()
+        if is_by_owner:
+            status = await self._add_owner_facts(status)
+        rows = [*_screen(host, status)]
+        if is_by_owner:
+            rows += _owner_screen(host, status)
+            rows += [row async for row in self.plans()]
+            rows += _undelivered(await host.conversations.inbox.outbox.failures())
+        rows += await self._events(status)
+        return replace(status, screen=[StatusRow(about, text) for about, text in rows])
+
+    async def _facts(self) -> Status:
+        """Return the fields that every person gets."""
+        host = self.host
+        plane = host.plane
+        cluster = host.settings.cluster
         model, hint = await describe_model(host.conversations.model)
-        link = None
-        server = host.link
-        if server is not None:
-            connected = sorted(one.name for one in server.links.online)
-            link = LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
-        made = Status(
+        return Status(
             version=__version__,
-            host=None if host.settings.cluster.database is None else host.settings.cluster.host_name,
+            host=None if cluster.database is None else cluster.host_name,
             http=host.http,
-            https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
-            link=link,
+            https=HttpsFacts() if plane is None else HttpsFacts(plane.urls, plane.local_url, plane.fingerprint),
+            link=await _link(host),
             xiaozhi=host.voice.xiaozhi_object(),
             wyoming=host.voice.wyoming_object(),
             up_s=round(time.monotonic() - host.began_s, 1),
@@ -94,35 +107,36 @@ class StatusReader(Struct, frozen=True):
             deferred=await _deferred(host),
             devices=await _devices(host),
         )
-        if by_owner:
-            outages = outages_of(host.conversations.model)
-            made = replace(
-                made,
-                pid=os.getpid(),
-                home=str(host.settings.home),
-                problems=host.problems,
-                alarms=await self._alarms(),
-                gateway_open=host.channels.gateway is not None and host.channels.gateway_open,
-                failing=[one.text for one in self.tasks.failing()],
-                mqtt=dict(self.mqtt()),
-                model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
-            )
-        screen = [*_screen(host, made)]
-        if by_owner:
-            screen += [*_screen_of_owners(host, made), *[row async for row in self.plans()]]
-            screen += _undelivered(await host.conversations.inbox.outbox.failures())
-        screen += await self._events(made)
-        return replace(made, screen=[StatusRow(about, text) for about, text in screen])
 
-    async def _events(self, made: Status) -> list[tuple[str, str]]:
-        """The events that wait and the faults at devices."""
-        rows = [("deferred", one.line) for one in made.deferred]
+    async def _add_owner_facts(self, status: Status) -> Status:
+        host = self.host
+        outages = outages_of(host.conversations.model)
+        return replace(
+            status,
+            pid=os.getpid(),
+            home=str(host.settings.home),
+            problems=host.problems,
+            alarms=await self._alarms(),
+            gateway_open=host.channels.gateway is not None and host.channels.gateway_open,
+            failing=[task.text for task in self.tasks.failing()],
+            mqtt=dict(self.mqtt()),
+            model_outages=[convert(outage, ModelOutage, from_attributes=True) for outage in outages],
+        )
+
+    async def _events(self, status: Status) -> list[tuple[str, str]]:
+        """Return the lines about acts that wait and faults at devices."""
+        rows = [("deferred", deferred.line) for deferred in status.deferred]
         crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
         if crashes:
-            boards = count_text(len({device for one in crashes for device in one.devices}), "board")
+            devices: set[str] = set()
+            for crash in crashes:
+                devices.update(crash.devices)
+            boards = count_text(len(devices), "board")
             text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
             rows.append(("crash", f"{text}; next: microclaw device crashes"))
-        return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(self.history))]
+        for value in refused_values(self.history):
+            rows.append(("telemetry", f"{value.device}: {value.text}"))
+        return rows
 
     async def _alarms(self) -> list[AlarmFacts]:
         alarms = []
@@ -141,6 +155,7 @@ class StatusReader(Struct, frozen=True):
 
 
 async def costs_and_plans(
+    *,
     usage: UsageLog,
     budget: BudgetSettings,
     mcp: Callable[[], Mapping[str, str]],
@@ -150,18 +165,12 @@ async def costs_and_plans(
     book: ScheduleBook,
     admission: Admission,
 ) -> AsyncIterator[tuple[str, str]]:
-    """The rest of an owner's screen: what is spent, what runs at times, what waits."""
+    """Yield the rest of an owner's screen: the costs, the plans, and what waits."""
     today = (await usage.report("day", 1)).today
     if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
-        if budget.day_usd is None:
-            usd = ""
-        else:
-            usd = f" of ${budget.day_usd:.2f}"
-        if budget.day_tokens is None:
-            tokens = ""
-        else:
-            tokens = f" of {budget.day_tokens:,}"
-        yield "usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"
+        usd_limit = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
+        token_limit = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        yield "usage", f"today ${today.cost_usd:.2f}{usd_limit}, {today.tokens:,}{token_limit} tokens"
     for name, state in mcp().items():
         yield "mcp", f"{name}: {state}"
     backup = backups.text()
@@ -175,76 +184,97 @@ async def costs_and_plans(
         number = rollout.row.rollout_id
         text = f"{number} of {rollout.row.version}: {rollout.row.state}, {rollout.text}"
         yield "rollout", f"{text}; next: microclaw firmware rollouts {number}"
-    schedules = await book.all()
-    due = [(one.next_ms, one) for one in schedules if one.state == "active" and one.next_ms is not None]
-    soon = sorted(due, key=lambda one: one[0])[:SHOWN]
-    for next_ms, one in soon:
-        yield "schedule", f"{moment_text(next_ms)}   {one.what} ({one.said})"
-    if len(schedules) > len(soon):
-        yield "schedule", f"{len(schedules)} in all: microclaw schedule list"
-    pending = admission.approvals.pending()
-    name_of = admission.gate.name_of
-    for asked in pending[:SHOWN]:
-        yield "approval", f"{asked.action} (asked by {name_of(asked.person_id)})"
-    if pending:
-        yield "approval", f"{len(pending)} in all: microclaw approval list"
+    for text in _schedule_lines(await book.all()):
+        yield "schedule", text
+    for text in _approval_lines(admission):
+        yield "approval", text
 
 
-def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
-    if made.pid is None:
-        pid = ""
+def _schedule_lines(schedules: Sequence[Schedule]) -> Iterator[str]:
+    due = []
+    for schedule in schedules:
+        if schedule.state == "active" and schedule.next_ms is not None:
+            due.append((schedule.next_ms, schedule))
+    due.sort(key=lambda pair: pair[0])
+    for next_ms, schedule in due[:SHOWN]:
+        yield f"{moment_text(next_ms)}   {schedule.what} ({schedule.said})"
+    if len(schedules) > len(due[:SHOWN]):
+        yield f"{len(schedules)} in all: microclaw schedule list"
+
+
+def _approval_lines(admission: Admission) -> Iterator[str]:
+    questions = admission.approvals.pending()
+    for question in questions[:SHOWN]:
+        yield f"{question.action} (asked by {admission.gate.name_of(question.person_id)})"
+    if questions:
+        yield f"{len(questions)} in all: microclaw approval list"
+
+
+def _screen(host: Host, status: Status) -> Iterator[tuple[str, str]]:
+    pid = "" if status.pid is None else f" (pid {status.pid})"
+    yield "host", f"running{pid}, up {status.up_s:.0f} s, {status.rss_mb:.0f} MB"
+    yield "api", status.http or "only the control socket"
+    if status.link is None:
+        yield "link", "off: no device can connect here"
     else:
-        pid = f" (pid {made.pid})"
-    yield "host", f"running{pid}, up {made.up_s:.0f} s, {made.rss_mb:.0f} MB"
-    yield "api", made.http or "only the control socket"
-    link = made.link
-    yield "link", "off: no device can connect here" if link is None else link.text
-    for one in () if link is None else link.waiting:
-        yield "pairing", one.text
-    yield "model", made.model
+        yield "link", status.link.text
+        for pairing in status.link.waiting:
+            yield "pairing", pairing.text
+    yield "model", status.model
     window = host.conversations.context.window
     if window is not None and window.tokens < window.configured_tokens:
         text = f"{window.tokens:,} tokens; configured: {window.configured_tokens:,}"
         yield "context", f"learned from the server's refusal: {text}"
-    if made.xiaozhi["ota"]:
-        yield "xiaozhi", f"{made.xiaozhi['ota']}   {count_text(made.xiaozhi['connected'], 'device')} connected"
-    if made.wyoming["address"]:
-        yield "wyoming", made.wyoming["address"]
+    if status.xiaozhi["ota"]:
+        devices = count_text(status.xiaozhi["connected"], "device")
+        yield "xiaozhi", f"{status.xiaozhi['ota']}   {devices} connected"
+    if status.wyoming["address"]:
+        yield "wyoming", status.wyoming["address"]
 
 
-def _screen_of_owners(host: Host, made: Status) -> Iterator[tuple[str, str]]:
-    for one in made.model_outages or ():
-        yield "model", f"{one.reason}{f' - {one.next_step}' if one.next_step else ''}"
+def _owner_screen(host: Host, status: Status) -> Iterator[tuple[str, str]]:
+    for outage in status.model_outages or ():
+        text = outage.reason
+        if outage.next_step:
+            text += f" - {outage.next_step}"
+        yield "model", text
     yield from _channels(host.channels, host.settings.problems)
-    if made.mqtt and made.mqtt["state"] != "off":
-        yield "mqtt", mqtt_line(made.mqtt)
-    for text in made.failing or ():
+    if status.mqtt and status.mqtt["state"] != "off":
+        yield "mqtt", mqtt_line(status.mqtt)
+    for text in status.failing or ():
         yield "failing", text
-    for text in made.problems or ():
+    for text in status.problems or ():
         if text.partition(" is off: ")[0] not in _SWITCH:
             yield "off", text
-    for alarm in made.alarms or ():
+    for alarm in status.alarms or ():
         yield "alarm", f"{alarm.text}   {alarm.next_step}"
 
 
 def _channels(channels: ChannelStates, problems: Sequence[str]) -> Iterator[tuple[str, str]]:
-    telegram = channels.telegram
-    if telegram is None:
-        yield "telegram", _off("telegram", problems)
-    elif telegram.phase == "listening":
-        yield "telegram", f"@{(telegram.bot or '').removeprefix('@')} listens"
-    else:
-        yield "telegram", f"{telegram.phase}: {telegram.reason}" if telegram.reason else telegram.phase
+    yield "telegram", _telegram_text(channels, problems)
     if channels.gateway is None:
         yield "gateway", _off("the chat gateway", channels.problems)
-    else:
-        text = f"{channels.gateway}   {count_text(channels.clients(), 'client')}"
-        warning = "   open: every program of this machine is the owner there" if channels.gateway_open else ""
-        yield "gateway", text + warning
+        return
+    text = f"{channels.gateway}   {count_text(channels.clients(), 'client')}"
+    if channels.gateway_open:
+        text += "   open: every program of this machine is the owner there"
+    yield "gateway", text
+
+
+def _telegram_text(channels: ChannelStates, problems: Sequence[str]) -> str:
+    telegram = channels.telegram
+    if telegram is None:
+        return _off("telegram", problems)
+    if telegram.phase == "listening":
+        bot = (telegram.bot or "").removeprefix("@")
+        return f"@{bot} listens"
+    if telegram.reason:
+        return f"{telegram.phase}: {telegram.reason}"
+    return telegram.phase
 
 
 def _undelivered(rows: Sequence[OutboxRow]) -> list[tuple[str, str]]:
-    """Return the line about what could not be delivered; none if everything was."""
+    """Return the line about undelivered messages; an empty list if all were delivered."""
     if not rows:
         return []
     newest = rows[0]
@@ -253,65 +283,70 @@ def _undelivered(rows: Sequence[OutboxRow]) -> list[tuple[str, str]]:
 
 
 def _off(name: str, problems: Sequence[str]) -> str:
-    start = f"{name} is off: "
-    reason = next((problem.removeprefix(start) for problem in problems if problem.startswith(start)), None)
-    if reason:
-        return f"off: {reason}"
+    """Return why a channel is off, or how to switch it on."""
+    prefix = f"{name} is off: "
+    for problem in problems:
+        if problem.startswith(prefix) and problem != prefix:
+            return f"off: {problem.removeprefix(prefix)}"
     return f"off (microclaw config set {_SWITCH[name]})"
 
 
+async def _link(host: Host) -> LinkStatus | None:
+    server = host.link
+    if server is None:
+        return None
+    connected = sorted(link.name for link in server.links.online)
+    return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
+
+
 async def _deferred(host: Host) -> list[DeferredStatus]:
-    """The deferred acts, and how the newest of the last day came out."""
+    """Return the acts that wait for devices, and the newest outcomes of the last day."""
     log = host.apps.deferrals.log
     since_ms = now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in host.devices.list()}
-    waiting = [one for one in await log.waiting() if one.device_id in names]
-    ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
-    return [
-        DeferredStatus(
-            one.text(names.get(one.device_id, one.device_id)), one.state, one.ended_ms or one.at_ms, one.outcome
-        )
-        for one in (*waiting, *ended)
-    ]
+    acts = [act for act in await log.waiting() if act.device_id in names]
+    acts += [act for act in await log.ended(limit=SHOWN) if (act.ended_ms or 0) > since_ms]
+    statuses = []
+    for act in acts:
+        text = act.text(names.get(act.device_id, act.device_id))
+        statuses.append(DeferredStatus(text, act.state, act.ended_ms or act.at_ms, act.outcome))
+    return statuses
 
 
 async def _devices(host: Host) -> list[DeviceStatus]:
-    checks = {one.device_id: one for one in host.apps.reconciler.status()}
-    wanted: dict[str, list[str]] = {}
+    checks = {check.device_id: check for check in host.apps.reconciler.status()}
+    apps: dict[str, list[str]] = {}
     for app in await host.apps.change_log.desired():
-        wanted.setdefault(app.device_id, []).append(app.name)
+        apps.setdefault(app.device_id, []).append(app.name)
     processes = host.boards.standing()
-    shown = list[DeviceStatus]()
+    statuses = list[DeviceStatus]()
     for device in host.devices.list():
         check = checks.get(device.device_id)
-        of_device = filled(
+        reachable = device.reachable
+        if check is not None and check.problem and check.unreachable_since_ms:
+            reachable = False
+        status = filled(
             DeviceStatus,
             device,
             board=device.board.board_id,
             transports=tuple(device.endpoints),
-            apps=wanted.get(device.device_id, []),
-            reachable=False if check and check.problem and check.unreachable_since_ms else device.reachable,
+            apps=apps.get(device.device_id, []),
+            reachable=reachable,
             problem=None if check is None else check.problem,
             process=processes.get(device.device_id),
         )
-        shown.append(of_device)
-        if len(shown) % AT_ONCE == 0:
+        statuses.append(status)
+        if len(statuses) % AT_ONCE == 0:
             await asyncio.sleep(0)
-    return shown
+    return statuses
 
 
 async def describe_model(model: Model) -> tuple[str, str | None]:
-    """The model that answers, and what a person can do to change it."""
+    """Return the model that answers, and what a person can do to change it."""
     if model.name != OFFLINE:
-        out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
-        if out is None:
-            return f"{model.name} answers", None
-        if out.instead:
-            who = f"{out.instead} answers instead of {out.model}"
-        else:
-            who = f"{out.model} does not answer"
-        return f"{who} ({out.why}; {out.again})", None
-    from microclaw.offline.sentences import english  # loaded after the host's start
+        return _model_text(model), None
+    # The sentences are loaded after the host's start.
+    from microclaw.offline.sentences import english
 
     kinds = len((await asyncio.to_thread(english)).examples)
     return (
@@ -320,11 +355,24 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
     )
 
 
+def _model_text(model: Model) -> str:
+    outage = next((outage for outage in outages_of(model) if outage.model == model.name), None)
+    if outage is None:
+        return f"{model.name} answers"
+    if outage.instead:
+        text = f"{outage.instead} answers instead of {outage.model}"
+    else:
+        text = f"{outage.model} does not answer"
+    return f"{text} ({outage.why}; {outage.again})"
+
+
 def resident_mb() -> float:
-    """This process's memory in RAM; where the system does not tell, the highest it ever was."""
+    """Return this process's memory in RAM in MiB; its highest value if the system does not report the current one."""
     with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / (1 << 20)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS reports bytes, Linux KiB.
     if sys.platform == "darwin":
         return highest / (1 << 20)
     return highest / 1024

@@ -1,4 +1,4 @@
-"""/v1/tools and /mcp: the agent's tools for other programs, through the same gate and approvals. It has none itself."""
+"""/v1/tools and /mcp: the agent's tools for other programs, with the same gate and approvals. It has no own tools."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHANNEL = "mcp"
 def conversation_in(by: Caller, session: str) -> str:
     """Return the conversation of a session's calls."""
     if by.direct:
-        # Sessions of MCP on this machine are no chats of the terminal.
+        # Sessions of MCP on this machine are not chats of the terminal.
         return conversation_of(CHANNEL, f"{by.source}.{session}")
     # A session is the token's chat of that name: undo in one reverts what was done in the other.
     return conversation_of(*by.chat(session))
@@ -49,9 +49,24 @@ def conversation_in(by: Caller, session: str) -> str:
 MAX_TAINTED = 4096
 
 
+class _Call(Struct, frozen=True, kw_only=True):
+    """A call of a tool. `arguments` is JSON; `foreign`: the request comes from untrusted text."""
+
+    by: Caller
+    request: str
+    name: str
+    arguments: str
+    device: str | None
+    chat_id: str
+    conversation: str
+    foreign: bool
+
+
 class ToolService(Struct, frozen=True):
-    """`tainted` are conversations that have read untrusted text. Beyond MAX_TAINTED the longest unused one is no longer
-    tainted: its next acts are still the caller's own role's, and the risky asks in any case.
+    """The calls of the agent's tools.
+
+    `tainted` are conversations that have read untrusted text. Beyond MAX_TAINTED the longest unused one is no longer
+    tainted: its next acts still need the caller's own role, and risky acts ask in any case.
     """
 
     conversations: Conversations
@@ -63,6 +78,7 @@ class ToolService(Struct, frozen=True):
 
     @property
     def offered(self) -> list[Tool[Any]]:
+        """The tools that other programs can call."""
         return [tool for tool in self.conversations.tools.tools if tool.name != MORE_TOOLS]
 
     def start(
@@ -75,48 +91,63 @@ class ToolService(Struct, frozen=True):
         session: str | None = None,
         foreign: bool = False,
     ) -> Feed:
-        """Begin a call; its end is a Result. Who leaves the feed ends a call that has changed nothing yet, and its
-        questions; so does the end of the caller's token. Raises UnknownName, Overloaded."""
-        tools = self.conversations.tools
-        admission = self.admission
-        if all(tool.name != name for tool in tools.tools):
+        """Begin a call; its end is a Result. Raises UnknownName, Overloaded.
+
+        If its reader leaves the feed, or the caller's token ends, a call that has changed nothing yet ends, and its
+        questions are withdrawn.
+        """
+        if all(tool.name != name for tool in self.conversations.tools.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if device is not None:
+            # Raises UnknownName before the job begins.
             self.devices.get(device)
-        chat = f"{by.source}.{session or secrets.token_hex(4)}"
-        given = json.dumps(arguments)
-        request = f"{chat}.{secrets.token_hex(4)}"
-        effect = tools.effect_of(name)
-        journal = TurnJournal(self.conversations.journal, request)
+        chat_id = f"{by.source}.{session or secrets.token_hex(4)}"
+        conversation = by.conversation if session is None else conversation_in(by, session)
+        call = _Call(
+            by=by,
+            request=f"{chat_id}.{secrets.token_hex(4)}",
+            name=name,
+            arguments=json.dumps(arguments),
+            device=device,
+            chat_id=chat_id,
+            conversation=conversation,
+            foreign=foreign,
+        )
+        return self.jobs.start(f"tool {name}", partial(self._run, call), by=by)
 
-        async def run(feed: Feed) -> StreamEvent:
-            feed.when_left("call", journal.stop)  # what has changed nothing ends with its client
+    async def _run(self, call: _Call, feed: Feed) -> StreamEvent:
+        effect = self.conversations.tools.effect_of(call.name)
+        journal = TurnJournal(self.conversations.journal, call.request)
+        # A call that has changed nothing ends with its client.
+        feed.when_left("call", journal.stop)
+        run_tool = partial(self._run_tool, call, feed)
+        async with when_credential_ends(self.admission, call.by, feed.leave):
+            tool_call = ToolCall(call.request, call.name, call.arguments)
+            result = await journal.call(EffectKey(call.request, 0, 0), tool_call, effect, run_tool)
+        if result.foreign:
+            self.tainted[call.chat_id] = None
+        return Result(_result(result, action_of(tool_call, effect, result)))
 
-            async def tool(begin: Begin) -> ToolResult:
-                is_foreign = foreign or chat in self.tainted
-                context = ToolContext(
-                    by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
-                )
-                if session is None:
-                    conversation = by.conversation
-                else:
-                    conversation = conversation_in(by, session)
-                asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
-                with made_by(Maker(request, by.person_id, conversation, is_tainted=is_foreign)), asked:
-                    return await tools.call(name, given, context)
-
-            async with when_credential_ends(admission, by, feed.leave):
-                call = ToolCall(request, name, given)
-                result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
-            if result.foreign:
-                self.tainted[chat] = None
-            return Result(_result(result, action_of(call, effect, result)))
-
-        return self.jobs.start(f"tool {name}", run, by=by)
+    async def _run_tool(self, call: _Call, feed: Feed, begin: Begin) -> ToolResult:
+        is_foreign = call.foreign or call.chat_id in self.tainted
+        context = ToolContext(
+            call.by.person_id,
+            feed.put,
+            call.device,
+            channel=CHANNEL,
+            chat_id=call.chat_id,
+            foreign=is_foreign,
+            begin=begin,
+        )
+        maker = Maker(call.request, call.by.person_id, call.conversation, is_tainted=is_foreign)
+        approvals = self.admission.approvals
+        questions = questions_in(feed, approvals, channel=CHANNEL, chat_id=call.chat_id, request=call.request)
+        with made_by(maker), questions:
+            return await self.conversations.tools.call(call.name, call.arguments, context)
 
 
 class ToolFacts(Struct, frozen=True, kw_only=True):
-    """`foreign`: its answer may hold words of others."""
+    """A tool. `foreign`: its answer may contain other people's words."""
 
     name: str
     description: str
@@ -133,7 +164,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
 @by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
 async def list_tools(service: ToolService, _: Asked) -> Tools:
-    """Every tool: name, description, schema, permission, effect."""
+    """List every tool: name, description, schema, permission, effect."""
     facts = [
         filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
         for tool in service.offered
@@ -142,9 +173,10 @@ async def list_tools(service: ToolService, _: Asked) -> Tools:
 
 
 @by_hand("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
-async def call(  # the gate knows each tool's permission
+async def call(
     service: ToolService,
     asked: Asked,
+    *,
     name: str,
     arguments: dict[str, Any] = {},  # noqa: B006
     device: Annotated[str | None, Meta(max_length=80)] = None,
@@ -161,7 +193,7 @@ async def call(  # the gate knows each tool's permission
 
 
 class _Passed(Response):
-    """The answer of an ASGI app to the request as it came."""
+    """The answer of an ASGI app to the unchanged request."""
 
     def __init__(self, app: ASGIApp, body: bytes) -> None:
         super().__init__()
@@ -174,13 +206,13 @@ class _Passed(Response):
 
 @by_hand("mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, media="text/event-stream")
 async def ask_mcp(app: ASGIApp, asked: Asked) -> Response:
-    """The Model Context Protocol's Streamable HTTP: one message."""
+    """Send one message of the Model Context Protocol's Streamable HTTP."""
     return _Passed(app, await asked.request.body())
 
 
 @by_hand("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
 async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
-    """The messages of an MCP session that answer nothing."""
+    """Stream the messages of an MCP session that are not answers."""
     return _Passed(app, await asked.request.body())
 
 
@@ -191,7 +223,10 @@ async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:
-    """`content` is what a model would read; the rest is for programs. `act` is what was done, also by a read."""
+    """Return the result as an object: `content` is for a model; the rest is for programs.
+
+    `act` is what was done, also by a read.
+    """
     return {
         "ok": result.ok,
         "content": json.loads(result.content),

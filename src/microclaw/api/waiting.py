@@ -1,8 +1,8 @@
-"""Requests that wait for a person's yes: a program is told so at once, and the end of its request is kept for it.
+"""Requests that wait for a person's yes: a program gets that answer at once, and the end of its request is kept for it.
 
-The request itself goes on. Streams tell of questions in their lines, and the command line follows its request by the
-number that it sent with it: both are left as they are, and so is who says that it waits (RFC 7240, `Prefer: wait`).
-When the connection of one who waits ends, its question is withdrawn: nobody would get the answer.
+The request itself continues. Streams report questions in their lines, and the command line follows its request by the
+number that it sent with it: both wait as before, and so does a client that asks for it (RFC 7240, `Prefer: wait`). If
+the connection of such a client ends, its question is withdrawn, because no client would get the answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -40,7 +40,7 @@ class AskedApproval(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """Told to a program that did not send `Prefer: wait`."""
+    """The answer to a program that did not send `Prefer: wait`."""
 
     state: Literal["waiting"]
     request: Annotated[str, Meta(description="GET /v1/requests/{number} has its end.")]
@@ -57,14 +57,14 @@ class KeptRequest(Struct):
 
     @property
     def result(self) -> Any:
-        """JSON; None where it was too long to be kept."""
+        """The result as JSON; None if it was too long to be kept."""
         if self.body:
             return json.loads(self.body)
         return None
 
 
 class WaitingRequests:
-    """The requests that were told to wait, by token and number; the oldest give way."""
+    """The requests that were answered with 202, by token and number; the oldest are dropped first."""
 
     def __init__(self) -> None:
         self._kept: BoundedMap[str, KeptRequest] = BoundedMap(MAX_KEPT)
@@ -75,59 +75,67 @@ class WaitingRequests:
     async def answer(
         self, request: Request, by: Caller, approvals: Approvals, work: Coroutine[Any, Any, Response]
     ) -> Response:
-        """The work's answer; 202 with the question and where to look once it asks, if nobody follows it."""
+        """Return the work's answer; 202 with the question once it asks, if the client does not follow it."""
         feed = Feed(MAX_PENDING)
         follows = is_followed(request)
 
-        async def end() -> Response:
+        async def run() -> Response:
             try:
                 with approved_act(), questions_in(feed, approvals, channel=CHANNEL, chat_id=by.job):
                     return await work
             except Exception as exc:
                 return error_response(exc, request.scope)
 
-        async def keep_end(kept: KeptRequest) -> None:
-            try:
-                made = await doing
-                if len(made.body) <= MAX_BODY_BYTES:
-                    kept.body = bytes(made.body)
-                else:
-                    kept.body = b""
-                kept.status = made.status_code
-            finally:
-                doing.cancel()
-
-        doing = asyncio.create_task(end(), name=f"{request.url.path}: work")
-        waiting = asyncio.ensure_future(left(request) if follows else anext(feed.read()))
+        work_task = asyncio.create_task(run(), name=f"{request.url.path}: work")
+        other: asyncio.Future[Any]
+        if follows:
+            other = asyncio.ensure_future(left(request))
+        else:
+            other = asyncio.ensure_future(anext(feed.read()))
         kept: KeptRequest | None = None
         try:
-            await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
-            if follows and not doing.done():
+            await asyncio.wait((work_task, other), return_when=asyncio.FIRST_COMPLETED)
+            if follows and not work_task.done():
                 feed.leave()
-            if follows or doing.done():
-                return await doing
-            asked = cast("ApprovalAsked", waiting.result())
-            kept = KeptRequest(asked.approval_id)
+            if follows or work_task.done():
+                return await work_task
+            question: ApprovalAsked = other.result()
+            kept = KeptRequest(question.approval_id)
             self._kept[by.job] = kept
-            place = f"/v1/requests/{by.request}"
-            decide = f"POST /v1/approvals/{asked.approval_id}"
-            told = Waiting(
-                state="waiting",
-                request=by.request,
-                approval=filled(AskedApproval, asked, action=asked.text),
-                next=f"nothing is done yet: {decide} decides it, GET {place} has the end",
-            )
-            content = msgspec.json.encode(told)
-            headers = {"Location": place}
-            return Response(content, 202, headers, "application/json", BackgroundTask(keep_end, kept))
+            return _waiting_response(by, question, BackgroundTask(_keep_end, work_task, kept))
         finally:
-            waiting.cancel()
+            other.cancel()
             if kept is None:
-                doing.cancel()
-                await asyncio.wait((doing, waiting))
+                work_task.cancel()
+                await asyncio.wait((work_task, other))
+
+
+def _waiting_response(by: Caller, question: ApprovalAsked, task: BackgroundTask) -> Response:
+    place = f"/v1/requests/{by.request}"
+    decide = f"POST /v1/approvals/{question.approval_id}"
+    waiting = Waiting(
+        state="waiting",
+        request=by.request,
+        approval=filled(AskedApproval, question, action=question.text),
+        next=f"nothing is done yet: {decide} decides it, GET {place} has the end",
+    )
+    content = msgspec.json.encode(waiting)
+    return Response(content, 202, {"Location": place}, "application/json", task)
+
+
+async def _keep_end(work_task: asyncio.Task[Response], kept: KeptRequest) -> None:
+    try:
+        response = await work_task
+        if len(response.body) <= MAX_BODY_BYTES:
+            kept.body = bytes(response.body)
+        kept.status = response.status_code
+    finally:
+        work_task.cancel()
 
 
 def is_followed(request: Request) -> bool:
-    """True if its client waits for it, or follows it by its number."""
-    prefers = ",".join(request.headers.getlist("prefer")).lower().split(",")
-    return any(part.partition("=")[0].strip() == "wait" for part in prefers) or bool(request_number(request.scope))
+    """Return True if its client waits for it, or follows it by its number."""
+    if request_number(request.scope):
+        return True
+    preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(preference.partition("=")[0].strip() == "wait" for preference in preferences)

@@ -214,9 +214,16 @@ async def running_host(
                 None if authority is None else authority.problem,
             ],
         )
-        book = agent.schedules.book
         plans = partial(
-            costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
+            costs_and_plans,
+            usage=usage,
+            budget=settings.budget,
+            mcp=servers.states,
+            backups=backups,
+            tasks=code,
+            rollouts=rollouts,
+            book=agent.schedules.book,
+            admission=admission,
         )
         workshop = Workshop(apps, CompileQueue(apps.compile), trial_turns())
         limits = settings.limits
@@ -230,7 +237,16 @@ async def running_host(
             "document": None,
             "health": HealthService(database, tasks),
             "signin": admission.sign_ins,
-            "metrics": partial(read_metrics, host, live, history, code, mqtt, view, loop_watch),
+            "metrics": partial(
+                read_metrics,
+                host=host,
+                live=live,
+                history=history,
+                code=code,
+                mqtt=mqtt,
+                cluster=view,
+                loop_watch=loop_watch,
+            ),
             "host": StatusReader(host, tasks, audit, database, history, mqtt, plans),
             "crash": CrashService(registry, CrashTable(database)),
             "device": device_service,

@@ -1,4 +1,4 @@
-"""Joins who may come in and what is asked for first: people, tokens, sessions, approvals, the gate. Opens no store."""
+"""Joins what decides who may enter: people, tokens, sessions, approvals and the gate. Opens no store."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from microclaw.store.schedules import ScheduleTable
 
 
 class Admission(Struct, frozen=True):
+    """Everything that checks who a caller is and what they may do."""
+
     people: People
     tokens: PersonTokens
     approvals: Approvals
@@ -26,14 +28,14 @@ class Admission(Struct, frozen=True):
     sign_ins: SignIns
 
     def watching(self, credential_id: str | None) -> AbstractAsyncContextManager[TokenWatch]:
-        """The watch of a connection by its token's or session's id; None is neither."""
+        """Watch a connection by the id of its token or session; None if it used neither."""
         if credential_id is not None and credential_id.startswith(SESSION_PREFIX):
             return self.sign_ins.watching(credential_id)
         return self.tokens.watching(credential_id)
 
 
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
-    """`record` takes the events of the security log."""
+    """Build the admission of a store; `record` receives the events of the security log."""
     people = await People.opened(database, record=record)
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)

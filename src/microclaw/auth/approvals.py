@@ -1,8 +1,8 @@
-"""Pending approvals, and how the acts ended that had a yes. Channels show them and bring the
-decision; this module asks nobody.
+"""Pending approvals, and how the approved acts ended.
 
-What may do something that is asked about first runs inside `approved_act`: a tool's call, a job or a request of the
-API. The innermost one tells the end, and its approval is the one that the security log names.
+Channels show the questions and bring the decisions; this module sends nothing. Code that may do something that needs an
+approval runs inside `approved_act`: a tool's call, a job or a request of the API. The innermost one reports the end,
+and the security log names its approval.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,22 +34,25 @@ Outcome: TypeAlias = Literal["approved", "declined", "expired", "withdrawn"]
 ID_CHARS: Final = 8
 MAX_PENDING: Final = 64
 MAX_PENDING_A_PERSON: Final = 16
-MAX_APPROVED: Final = 256  # that are kept with their ends; the oldest gives way
+# Approved acts that are kept with their ends; the oldest is dropped first.
+MAX_APPROVED: Final = 256
 MAX_DETAIL_LINES: Final = 1_000
 MAX_DETAIL_CHARS: Final = 64_000
 MAX_ACTION_CHARS: Final = 200
-MAX_SOURCES_CHARS: Final = 1_000  # of what a run had read, in a question that can be answered for all runs
+# The sources that a run has read, in a question that can be answered for all runs.
+MAX_SOURCES_CHARS: Final = 1_000
 MAX_WHY_CHARS: Final = 400
 HIDDEN_MARK: Final = "?"
 
 
 class PendingApproval(Struct, frozen=True):
-    """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
+    """An action that waits for a decision.
 
-    `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
-    waits, for the security log; "" for an act of the API. `program` is the one that would be installed, if one would.
-    `turn` is the turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer.
-    `standing` is what a yes for all runs of a schedule would allow.
+    `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked. If `risky`, only an owner
+    may approve it; otherwise the asking member may, too. `tool` is the name of the tool whose call waits, for the
+    security log; "" for an act of the API. `program` is the program that would be installed, or None. `turn` is the
+    turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer. `standing` is what
+    a yes for all runs of a schedule would allow.
     """
 
     approval_id: str
@@ -67,14 +70,26 @@ class PendingApproval(Struct, frozen=True):
 
     @property
     def door(self) -> str:
-        """The channel; "browser" where the asker is signed in by a session."""
-        return "browser" if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX) else self.channel
+        """The channel, or "browser" if the asker is signed in by a session."""
+        if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX):
+            return "browser"
+        return self.channel
+
+
+class QuestionContext(TypedDict, total=False):
+    """The optional parts of a question; PendingApproval says what each is."""
+
+    tool: str
+    program: AskedProgram | None
+    turn: str | None
+    standing: StandingYes | None
 
 
 class ApprovalOutcome(Struct, frozen=True):
-    """The outcome and the name of who decided. `by` is None when the time was over, or the asker gone.
+    """The outcome of a question, and the name of the person who decided.
 
-    `always`: the yes is to all runs of its schedule. `is_unattended`: nobody was there to answer.
+    `by` is None if the time was over or the asker has left. If `always`, the yes is for all runs of its schedule. If
+    `is_unattended`, no person was there to answer.
     """
 
     pending: PendingApproval
@@ -85,7 +100,10 @@ class ApprovalOutcome(Struct, frozen=True):
 
 
 class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
-    """`failed`: it was refused or went wrong, `why` says how; `unknown`: nobody can tell what came of it."""
+    """How an act ended.
+
+    "failed": it was refused or went wrong, and `why` says how. "unknown": the host cannot know its result.
+    """
 
     state: Literal["done", "failed", "unknown", "under_way"]
     why: str = ""
@@ -94,15 +112,18 @@ class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next
 
 
 DONE: Final = ActEnd("done")
-GONE: Final = ActEnd("failed", "nobody waited for it any more, so it was not done", "permission_refused")
-CUT: Final = ActEnd("unknown", "it was ended before it was over", next_step="look what came of it: microclaw app list")
+GONE: Final = ActEnd("failed", "the asker had left, so it was not done", "permission_refused")
+CUT: Final = ActEnd("unknown", "it was stopped before its end", next_step="check its result: microclaw app list")
 FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="the host's log says what went wrong")
-UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
+UNTOLD: Final = ActEnd("unknown", "the asker does not report how it ended")
 
 
 @dataclass(slots=True)
 class ApprovedAct:
-    """One act; `yes` is to its last question, `end` is what each of `tell` is told when it is over."""
+    """An act that may need approvals.
+
+    `yes` is the answer to its last question. When the act is over, each function in `tell` is called with `end`.
+    """
 
     yes: ApprovalOutcome | None
     end: ActEnd = DONE
@@ -110,57 +131,71 @@ class ApprovedAct:
     tell: list[Callable[[ActEnd], None]] = field(default_factory=list)
 
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
-        self.end = ActEnd("failed", clean_text(why, one_line=True, limit=MAX_WHY_CHARS), code, next_step)
+        """Set the end to a failure."""
+        text = clean_text(why, one_line=True, limit=MAX_WHY_CHARS)
+        self.end = ActEnd("failed", text, code, next_step)
 
     def approved(self, yes: ApprovalOutcome, tell: Callable[[ActEnd], None]) -> None:
-        """`tell` is called once with the end."""
+        """Add a yes; `tell` is called once with the end, at once if the act is over."""
         if self.is_over:
             tell(UNTOLD)
-        else:
-            self.yes = yes
-            self.tell.append(tell)
+            return
+        self.yes = yes
+        self.tell.append(tell)
 
 
 _act: ContextVar[ApprovedAct | None] = ContextVar("approved act", default=None)
 
 
 def yes_now() -> ApprovalOutcome | None:
-    """The yes that the act under way here had; None where nobody was asked."""
-    return None if (act := _act.get()) is None else act.yes
+    """Return the approval of the current act, or None if no person was asked."""
+    act = _act.get()
+    if act is None:
+        return None
+    return act.yes
 
 
 def approval_now() -> str | None:
-    """The number of the question that the act under way here had its yes to."""
+    """Return the id of the current act's approval, or None."""
     yes = yes_now()
     return None if yes is None else yes.pending.approval_id
 
 
 @contextmanager
 def approved_act() -> Iterator[ApprovedAct]:
-    """Inside, each yes belongs to this act, which until it asks itself is done with the yes of the act around it.
+    """Open an act to which each yes inside belongs.
 
-    An error that leaves it is its end, else `end` as it was set.
+    It starts with the yes of the act around it, until it asks a question itself. An error that leaves it is its end,
+    otherwise `end` as it was set.
     """
     outer = _act.get()
-    act = ApprovedAct(None if outer is None or outer.is_over else outer.yes)
-    before = _act.set(act)
+    if outer is None or outer.is_over:
+        inherited_yes = None
+    else:
+        inherited_yes = outer.yes
+    act = ApprovedAct(inherited_yes)
+    token = _act.set(act)
     try:
         yield act
     except MicroclawError as exc:
         act.failed(exc.message, exc.code, exc.next_step)
         raise
     except BaseException as exc:
-        act.end = CUT if isinstance(exc, asyncio.CancelledError) else FAULT
+        is_cancelled = isinstance(exc, asyncio.CancelledError)
+        act.end = CUT if is_cancelled else FAULT
         raise
     finally:
-        _act.reset(before)
+        _act.reset(token)
         act.is_over = True
         for tell in act.tell:
             tell(act.end)
 
 
 class _Question(Struct, frozen=True):
-    """`end` is that of its act, after a yes. `until_s` is on the loop's clock."""
+    """A question that waits or was approved.
+
+    `end` is set when its approved act is over. `until_s` is on the loop's clock.
+    """
 
     pending: PendingApproval
     decision: asyncio.Future[ApprovalOutcome]
@@ -198,7 +233,7 @@ class Approvals:
         self._closed = False
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` of each question and each decision, at once; call the result to stop."""
+        """Call `listener` with each question and each decision, at once. Call the result to stop."""
         self._listeners.append(listener)
         return partial(self._listeners.remove, listener)
 
@@ -206,7 +241,7 @@ class Approvals:
         return tuple(map(attrgetter("pending"), self._waiting.values()))
 
     def seconds_left(self, pending: PendingApproval) -> float:
-        """Until its time is over; 0 when it waits no more."""
+        """Return the seconds until its time is over; 0 if it does not wait."""
         waiting = self._waiting.get(pending.approval_id)
         if waiting is None:
             return 0.0
@@ -215,9 +250,11 @@ class Approvals:
     def question(
         self, pending: PendingApproval, *, of: str | None = None, actions: tuple[Action, ...] = ()
     ) -> ApprovalAsked:
-        """The question as it is shown: `of` is who is asked, else who asked for the act; `actions` of the turn."""
-        may = self.may_decide(pending, of or pending.person_id)
-        return ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s, may, actions)
+        """Return the question for display to the person `of`, or to the asker; `actions` are its turn's."""
+        may_decide = self.may_decide(pending, of or pending.person_id)
+        return ApprovalAsked(
+            pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide, actions
+        )
 
     async def ask(
         self,
@@ -228,65 +265,38 @@ class Approvals:
         channel: str,
         chat_id: str,
         risky: bool = False,
-        tool: str = "",
-        program: AskedProgram | None = None,
-        turn: str | None = None,
-        standing: StandingYes | None = None,
+        **context: Unpack[QuestionContext],
     ) -> ApprovalOutcome:
-        """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
+        """Ask for an approval and return once it is given.
 
-        What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
+        Raises PermissionRefused if it is declined or if no person decides in time, Overloaded if too many questions
+        wait. A question that is too long to be shown whole is refused: a yes to its beginning would be a yes to its
+        end, too.
         """
         act = _act.get()
         if act is not None:
-            act.yes = None  # a yes of before is not to this question
+            # An earlier yes does not belong to this question.
+            act.yes = None
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         if self._closed:
             raise _stopping(action)
         self._check_room(person_id)
-        lines = tuple(line for text in detail for line in _shown(text).split("\n"))
+        lines = _split_detail(detail)
         _check_length(action, lines)
-        if program is not None:
-            program = replace(program, diff=tuple(map(_shown, program.diff)))
-        approval_id = self._new_id()
-        if standing is not None and sum(map(len, standing.sources)) > MAX_SOURCES_CHARS:
-            standing = None  # nobody would read to what it is bound
-        if standing is not None:
-            lines += _standing_lines(approval_id, standing)
-        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, turn, standing)
-        pending = PendingApproval(approval_id, person_id, action, lines, *of_call)
-        loop = asyncio.get_running_loop()
-        asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
-        self._waiting[pending.approval_id] = asked
-        outcome = ApprovalOutcome(pending, "withdrawn", None)
-        step = None
-        why = "it was stopped before somebody answered"
-        self._note(AuditKind.APPROVAL_ASKED, pending, "")
-        try:
-            self._notify(pending)
-            async with asyncio.timeout(self._timeout_s):
-                outcome = await asked.decision
-        except TimeoutError:
-            outcome = replace(outcome, outcome="expired")
-            why = f"nobody approved in {self._timeout_s:g} s"
-            step = "ask for it again, and answer in time: microclaw approval list"
-        finally:
-            self._waiting.pop(pending.approval_id, None)
-            kind = AuditKind.APPROVAL_EXPIRED if outcome.by is None else AuditKind.APPROVAL_DECIDED
-            self._note(kind, pending, "" if outcome.by is None else f"{outcome.outcome}: ", outcome.by)
-            self._notify(outcome)
-            if outcome.outcome == "approved" and act is not None:
-                act.approved(outcome, partial(self._end, asked))
-            else:  # also after a yes that came just too late
-                self._end(asked, UNTOLD if outcome.outcome == "approved" else GONE)
-        if outcome.by is None and self._closed:
-            raise _stopping(action)
+        pending = PendingApproval(
+            approval_id=self._new_id(),
+            person_id=person_id,
+            action=action,
+            detail=lines,
+            channel=channel,
+            chat_id=chat_id,
+            expires_s=self._timeout_s,
+            risky=risky,
+            **context,
+        )
+        outcome = await self._wait_for_decision(_make_showable(pending), act)
         if outcome.outcome != "approved":
-            if outcome.by is not None:
-                why = f"{outcome.outcome} by {outcome.by}"
-            elif outcome.is_unattended:
-                why = "nobody was there to answer"
-            raise PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
+            raise self._refusal(outcome)
         return outcome
 
     def decide(
@@ -299,73 +309,134 @@ class Approvals:
         always: bool = False,
         nobody: bool = False,
     ) -> PendingApproval:
-        """Approve or decline it, or withdraw it as `by` goes on with something else, or as `nobody` can answer there.
+        """Approve, decline or withdraw a question.
 
-        PermissionRefused if they may not.
-        `always`: the yes is to all runs of its schedule; PermissionRefused if no such yes can be given.
-        UnknownName when it does not wait (any more): somebody else was first, or the time is over.
+        It is withdrawn if `by` continues with something else (`goes_on`), or if `nobody` can answer there. If `always`,
+        the yes is for all runs of its schedule. Raises PermissionRefused if `by` may not decide or no such yes can be
+        given, UnknownName if it does not wait (any more): another person was first, or the time is over.
         """
-        asked = self._waiting.get(approval_id)
-        if asked is None or asked.decision.done():
-            text = f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over"
+        question = self._waiting.get(approval_id)
+        if question is None or question.decision.done():
+            text = f"there is no pending approval {approval_id[:40]!r}: it was decided or expired"
             raise UnknownName(text, next_step="microclaw approval list")
-        pending = asked.pending
+        pending = question.pending
         name = name_of(self._roles, by)
-        taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
-        if not taken_back and not self.may_decide(pending, by):
-            self._note(AuditKind.APPROVAL_REFUSED, pending, f"{'yes' if approved else 'no'} does not count: ", name)
-            why = "it is risky" if by == pending.person_id else "it is not theirs"
-            text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
-            raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
+        self._check_decider(pending, by, name, approved=approved)
         if always and approved and pending.standing is None:
-            text = f"this cannot be allowed to all runs of a schedule: {pending.action}"
+            text = f"this cannot be allowed for all runs of a schedule: {pending.action}"
             raise PermissionRefused(text, next_step=f"microclaw approval decide {approval_id} yes")
         if approved:
-            self._approved[approval_id] = asked
-            asked.settle("approved", name[:80], always=always)
+            self._approved[approval_id] = question
+            question.settle("approved", name[:80], always=always)
         elif nobody:
-            asked.settle("withdrawn", is_unattended=True)
+            question.settle("withdrawn", is_unattended=True)
         else:
-            asked.settle("withdrawn" if goes_on else "declined", name[:80])
+            question.settle("withdrawn" if goes_on else "declined", name[:80])
         return pending
 
     def find(self, approval_id: str) -> PendingApproval | None:
-        """The one of this id that waits, or that somebody said yes to, while it is kept."""
-        asked = self._waiting.get(approval_id) or self._approved.get(approval_id)
-        return None if asked is None else asked.pending
+        """Return the question if it waits, or was approved and is still kept; otherwise None."""
+        question = self._waiting.get(approval_id) or self._approved.get(approval_id)
+        return None if question is None else question.pending
 
     async def end(self, approval_id: str, timeout_s: float) -> ActEnd | None:
-        """The end of the approved act; None when it is still under way then, or no such approval is kept."""
-        asked = self._approved.get(approval_id)
-        if asked is None:
+        """Wait for the end of the approved act.
+
+        Returns None if the act is still running after `timeout_s`, or if no such approval is kept.
+        """
+        question = self._approved.get(approval_id)
+        if question is None:
             return None
-        done, _ = await asyncio.wait((asked.end,), timeout=timeout_s)
+        done, _ = await asyncio.wait((question.end,), timeout=timeout_s)
         if done:
-            return asked.end.result()
+            return question.end.result()
         return None
 
     def withdraw(self, approval_id: str) -> None:
-        """Drop it, as the asker has gone. Nothing happens when it waits no more."""
-        asked = self._waiting.get(approval_id)
-        if asked is not None:
-            asked.settle("withdrawn")
+        """Drop a question because the asker has left. Does nothing if it does not wait."""
+        question = self._waiting.get(approval_id)
+        if question is not None:
+            question.settle("withdrawn")
 
     def close(self) -> None:
-        """The host stops: what waits is not done, and nothing more is asked."""
+        """Refuse every waiting question and every later one, because the host stops."""
         self._closed = True
-        for asked in self._waiting.values():
-            asked.settle("expired")
+        for question in self._waiting.values():
+            question.settle("expired")
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
-        """True if a yes of `by` would count."""
+        """Return True if a yes of `by` would count."""
         person = self._roles.get(by)
         if person is None or person.role in ("guest", "read-only"):
             return False
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
+    async def _wait_for_decision(self, pending: PendingApproval, act: ApprovedAct | None) -> ApprovalOutcome:
+        loop = asyncio.get_running_loop()
+        question = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
+        self._waiting[pending.approval_id] = question
+        outcome = ApprovalOutcome(pending, "withdrawn", None)
+        self._note(AuditKind.APPROVAL_ASKED, pending, "")
+        try:
+            self._notify(pending)
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await question.decision
+        except TimeoutError:
+            outcome = replace(outcome, outcome="expired")
+        finally:
+            self._close_question(question, outcome, act)
+        return outcome
+
+    def _close_question(self, question: _Question, outcome: ApprovalOutcome, act: ApprovedAct | None) -> None:
+        """Record and announce the outcome, and connect an approved question with the end of its act."""
+        pending = question.pending
+        self._waiting.pop(pending.approval_id, None)
+        if outcome.by is None:
+            self._note(AuditKind.APPROVAL_EXPIRED, pending, "")
+        else:
+            self._note(AuditKind.APPROVAL_DECIDED, pending, f"{outcome.outcome}: ", outcome.by)
+        self._notify(outcome)
+        if outcome.outcome != "approved":
+            # A yes that came just too late has put the question among the approved ones.
+            self._end(question, GONE)
+        elif act is None:
+            self._end(question, UNTOLD)
+        else:
+            act.approved(outcome, partial(self._end, question))
+
+    def _refusal(self, outcome: ApprovalOutcome) -> PermissionRefused:
+        action = outcome.pending.action
+        step = None
+        if outcome.by is not None:
+            why = f"{outcome.outcome} by {outcome.by}"
+        elif self._closed:
+            return _stopping(action)
+        elif outcome.is_unattended:
+            why = "no person was there to answer"
+        elif outcome.outcome == "expired":
+            why = f"no person approved it in {self._timeout_s:g} s"
+            step = "ask again and answer in time: microclaw approval list"
+        else:
+            why = "it was stopped before a person answered"
+        return PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
+
+    def _check_decider(self, pending: PendingApproval, by: str, name: str, *, approved: bool) -> None:
+        """Raise PermissionRefused if `by` may not decide; a person may always withdraw an own request."""
+        is_asker = by == pending.person_id
+        if is_asker and not approved:
+            return
+        if self.may_decide(pending, by):
+            return
+        answer = "yes" if approved else "no"
+        self._note(AuditKind.APPROVAL_REFUSED, pending, f"{answer} does not count: ", name)
+        why = "it is risky" if is_asker else "another person asked for it"
+        text = f"{name[:80]} may not decide this, because {why}: {pending.action}"
+        raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
+
     def _check_room(self, person_id: str) -> None:
-        own = sum(waiting.pending.person_id == person_id for waiting in self._waiting.values())
-        if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
+        """Raise Overloaded if too many questions wait."""
+        own_count = sum(question.pending.person_id == person_id for question in self._waiting.values())
+        if len(self._waiting) >= MAX_PENDING or own_count >= MAX_PENDING_A_PERSON:
             text = f"{len(self._waiting)} acts wait for a decision already"
             raise Overloaded(text, next_step="microclaw approval list")
 
@@ -373,27 +444,60 @@ class Approvals:
         for listener in tuple(self._listeners):
             listener(news)
 
-    def _end(self, asked: _Question, end: ActEnd) -> None:
-        if asked.pending.approval_id not in self._approved or asked.end.done():
+    def _end(self, question: _Question, end: ActEnd) -> None:
+        if question.pending.approval_id not in self._approved or question.end.done():
             return
-        asked.end.set_result(end)
-        state = f"{end.state} ({end.code})" if end.code else end.state  # of a failure only its code
-        self._note(AuditKind.APPROVAL_DECIDED, asked.pending, f"approved, then {state}: ")
+        question.end.set_result(end)
+        # The reason of a failure may contain a person's words, so the log gets only its code.
+        state = f"{end.state} ({end.code})" if end.code else end.state
+        self._note(AuditKind.APPROVAL_DECIDED, question.pending, f"approved, then {state}: ")
 
     def _note(self, kind: AuditKind, pending: PendingApproval, text: str, by: str | None = None) -> None:
-        """Of the act only its tool, or its first word, as the rest may be a person's words."""
+        """Write a line of the security log.
+
+        It names only the act's tool, or its first word, because the rest may be a person's words.
+        """
         asker = name_of(self._roles, pending.person_id)
-        what = pending.tool or (pending.action.split() or ["?"])[0]
-        told = f"{text}{what}{', risky' * pending.risky}, asked by {asker} {door_words(pending.door)}"
-        self._record(AuditEvent(kind, told, about=pending.approval_id, by=by or asker))
+        words = pending.action.split() or ["?"]
+        act = pending.tool or words[0]
+        risky = ", risky" if pending.risky else ""
+        line = f"{text}{act}{risky}, asked by {asker} {door_words(pending.door)}"
+        self._record(AuditEvent(kind, line, about=pending.approval_id, by=by or asker))
 
 
 def approval_event(news: PendingApproval | ApprovalOutcome, people: Roles, at_ms: int) -> ApprovalChanged:
-    """The live event of a question, or of its end."""
-    pending = news if isinstance(news, PendingApproval) else news.pending
-    state, by = ("asked", "") if isinstance(news, PendingApproval) else (news.outcome, news.by or "")
-    who = name_of(people, pending.person_id)
-    return ApprovalChanged("", at_ms, pending.approval_id, state, who, by, pending.action, pending.person_id)
+    """Return the live event of a question, or of its outcome."""
+    if isinstance(news, PendingApproval):
+        return _changed_event(news, people, at_ms, "asked", by="")
+    return _changed_event(news.pending, people, at_ms, news.outcome, by=news.by or "")
+
+
+def _changed_event(
+    pending: PendingApproval, people: Roles, at_ms: int, state: Literal["asked"] | Outcome, *, by: str
+) -> ApprovalChanged:
+    asker = name_of(people, pending.person_id)
+    return ApprovalChanged("", at_ms, pending.approval_id, state, asker, by, pending.action, pending.person_id)
+
+
+def _split_detail(detail: Iterable[str]) -> tuple[str, ...]:
+    lines: list[str] = []
+    for text in detail:
+        lines.extend(_shown(text).split("\n"))
+    return tuple(lines)
+
+
+def _make_showable(pending: PendingApproval) -> PendingApproval:
+    """Clean the program's lines, and add the lines of a yes for all runs if a person would read what it is bound to."""
+    program = pending.program
+    if program is not None:
+        program = replace(program, diff=tuple(map(_shown, program.diff)))
+    standing = pending.standing
+    if standing is not None and sum(map(len, standing.sources)) > MAX_SOURCES_CHARS:
+        standing = None
+    lines = pending.detail
+    if standing is not None:
+        lines += _standing_lines(pending.approval_id, standing)
+    return replace(pending, program=program, standing=standing, detail=lines)
 
 
 def _check_length(action: str, lines: tuple[str, ...]) -> None:
@@ -401,21 +505,22 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
     if len(lines) > MAX_DETAIL_LINES or chars > MAX_DETAIL_CHARS:
         raise PermissionRefused(
             f"{action} would be shown in {len(lines):,} lines, {chars:,} characters: "
-            f"nobody is asked for more than {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
+            f"a question has at most {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
             next_step="make it smaller, or do it yourself on the command line",
         )
 
 
 def _standing_lines(approval_id: str, standing: StandingYes) -> tuple[str, ...]:
     """Return the lines that show what a yes for all runs is bound to, and how to give it."""
-    sources = (f"it has read: {clean_text(source, one_line=True, mark=HIDDEN_MARK)}" for source in standing.sources)
-    door = f"microclaw approval decide {approval_id} yes --always"
+    lines = [f"it has read: {clean_text(source, one_line=True, mark=HIDDEN_MARK)}" for source in standing.sources]
+    command = f"microclaw approval decide {approval_id} yes --always"
     number = standing.schedule_id
-    return (*sources, f"each run of schedule {number} that has read just this asks; to allow it to all: {door}")
+    lines.append(f"each run of schedule {number} that has read just this asks; to allow it for all: {command}")
+    return tuple(lines)
 
 
 def _shown(text: str) -> str:
-    """Without what could draw over the question, turn its letters around or hide; that it was there is seen."""
+    """Replace what could draw over the question, reverse its letters or hide text with a visible mark."""
     return clean_text(text, mark=HIDDEN_MARK).replace("\t", " ")
 
 

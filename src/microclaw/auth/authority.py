@@ -1,7 +1,7 @@
-"""The host's own certificate authority: made once, kept whole, never replaced without a person's word. Serves nothing.
+"""The host's own certificate authority: made once, never replaced without a person's consent. Serves nothing.
 
 Every device trusts this one certificate and nothing else, so losing it orphans them all. The store remembers its
-fingerprint: an authority file that is missing, damaged or another one is an error, not a reason to make a new one.
+fingerprint: an authority file that is missing, damaged or a different one is an error, not a reason to make a new one.
 """
 
 from __future__ import annotations
@@ -33,18 +33,20 @@ from microclaw.errors import StoreError
 from microclaw.findings import Finding, problem
 from microclaw.store.identity import IdentityTable
 
-RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
+# It is short because the clock may be set, the machine's addresses change, and files are replaced.
+RENEWAL_CHECK_S: Final = 30.0
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"
 BEGIN_ANEW_FILE: Final = "begin-anew"
-CONSENT: Final = "end the fleet"  # the words in it
+# The words that a person must write into BEGIN_ANEW_FILE.
+CONSENT: Final = "end the fleet"
 MAX_CONSENT_BYTES: Final = 256
 # Forward secret, authenticated, and what mbedTLS and MicroPython builds have. TLS 1.3 brings its own list.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Authority:
-    """Made by `Authority.open`. Signs devices' keys and keeps the server's certificate fresh."""
+    """The authority that signs devices' keys and keeps the server's certificate fresh. Made by `Authority.open`."""
 
     def __init__(
         self,
@@ -71,19 +73,20 @@ class Authority:
         now_ms: Callable[[], int],
         record: Record = no_record,
     ) -> Authority:
-        """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else.
+        """Read the authority in `folder`, or make it if no device ever trusted one.
 
-        `look` gives the names that the server's certificate is to have; it may block.
+        `look` returns the names that the server's certificate must have; it may block. Raises StoreError if the file is
+        missing, damaged, or not the authority that the store's devices trust.
         """
         await asyncio.to_thread(make_private_folder, folder)
         if await asyncio.to_thread(_is_given_up, folder):
-            ended = await pin.begin_anew(now_ms())
-            text = f"{ended} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
+            ended_count = await pin.begin_anew(now_ms())
+            text = f"{ended_count} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
             record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
             await asyncio.to_thread(_put_away, folder, now_ms())
-        known = await pin.authority()
+        fingerprint = await pin.authority()
         remedy = _remedy(folder, shared=pin.is_shared)
-        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy)
+        pair = await asyncio.to_thread(_read_or_make, folder, fingerprint, remedy)
         await pin.pin_authority(fingerprint_of(pair.certificate), now_ms())
         authority = cls(folder, pair, look, now_ms=now_ms)
         await authority.renew_if_due()
@@ -91,7 +94,7 @@ class Authority:
 
     @property
     def ca_pem(self) -> bytes:
-        """The answer of `/ca.pem`: public."""
+        """The public answer of `/ca.pem`."""
         return self.pair.certificate.public_bytes(Encoding.PEM)
 
     @property
@@ -101,8 +104,9 @@ class Authority:
 
     @property
     def server(self) -> x509.Certificate:
-        """The server's certificate as it is now."""
-        assert self._server is not None  # since `open`
+        """The current certificate of the server."""
+        # `open` has set it before any caller gets this object.
+        assert self._server is not None
         return self._server
 
     @property
@@ -115,25 +119,26 @@ class Authority:
 
     @property
     def names(self) -> HostNames:
-        """Those that the server's certificate has now."""
+        """The names and addresses of the server's current certificate."""
         return HostNames.of(self.server)
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
-        """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
+        """Sign a client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
         return device_certificate(self.pair, public_key, device_id, since_release(from_ms(self._now_ms())))
 
     async def renew_if_due(self) -> None:
-        """Make a new server certificate at the start, when 2/3 of its life are over, or a name or address is missing.
+        """Make a new server certificate at the start, after 2/3 of its life, or if a name or address is missing.
 
-        To be asked every RENEWAL_CHECK_S. Live contexts get the new one: connections stay, new ones get it. StoreError
-        where the disk does not take it; it is tried again then.
+        Call it every RENEWAL_CHECK_S. Open connections stay; new ones get the new certificate. Raises StoreError if it
+        cannot be written; the next call tries again.
         """
         names = await asyncio.to_thread(self._look)
         now = from_ms(self._now_ms())
         if self._server is not None and HostNames.of(self._server).covers(names):
             begin = self._server.not_valid_before_utc
             end = self._server.not_valid_after_utc
-            if begin <= now < begin + (end - begin) * 2 / 3:
+            renewal = begin + (end - begin) * 2 / 3
+            if begin <= now < renewal:
                 return
         server = server_certificate(self.pair, names.names, names.addresses, now)
         await asyncio.to_thread(write_private, self._server_path, server.to_pem())
@@ -142,10 +147,10 @@ class Authority:
         self._server = server.certificate
 
     def server_context(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
+        """Return a TLS context for devices, which need no client certificate.
 
-        A resumed session brings the certificate of its first handshake along, so that who connects is checked by us
-        (`DeviceCredentials`) at every connection all the same.
+        It takes TLS 1.2 or newer, and a client certificate must be of this authority. A resumed session brings the
+        certificate of its first handshake, so `DeviceCredentials` checks the device at every connection.
         """
         context = bare_server_context()
         context.load_verify_locations(cadata=self.ca_pem.decode("ascii"))
@@ -154,13 +159,13 @@ class Authority:
         return context
 
     def serve(self, context: ssl.SSLContext) -> None:
-        """Give a context the server's certificate, and each newer one."""
+        """Give a context the server's certificate, now and whenever it is renewed."""
         context.load_cert_chain(self._server_path)
         self._contexts.append(context)
 
 
 def bare_server_context() -> ssl.SSLContext:
-    """TLS 1.2 or newer and good ciphers, still without a certificate: for devices, and for people (people_tls.py)."""
+    """Return a context of TLS 1.2 or newer with good ciphers, without a certificate: for devices and for people."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
@@ -181,7 +186,7 @@ def read_authority(folder: Path, remedy: str) -> KeyPair | None:
 
 
 def certificate_problem(authority: x509.Certificate, now_ms: int) -> Finding | None:
-    """Return what keeps devices from trusting the authority by this clock; None if nothing does."""
+    """Return what keeps devices from trusting the authority by this clock, or None."""
     now = from_ms(now_ms)
     begin = authority.not_valid_before_utc
     end = authority.not_valid_after_utc
@@ -200,7 +205,7 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 
 def _remedy(folder: Path, *, shared: bool) -> str:
-    """The step where the authority in `folder` is not the one that the store's devices trust."""
+    """Return the next step if the authority in `folder` is not the one that the store's devices trust."""
     path = folder / AUTHORITY_FILE
     restored = "microclaw backup restore FILE --replace"
     if shared:
@@ -210,30 +215,34 @@ def _remedy(folder: Path, *, shared: bool) -> str:
 
 
 def _is_given_up(folder: Path) -> bool:
-    """True if a person wrote that every device is to be paired again; StoreError for the file without their words."""
+    """Return True if a person wrote that every device must be paired again.
+
+    Raises StoreError if the file has other words.
+    """
     path = folder / BEGIN_ANEW_FILE
     try:
-        said = read_limited(path, MAX_CONSENT_BYTES) or b""
+        words = read_limited(path, MAX_CONSENT_BYTES) or b""
     except FileNotFoundError:
         return False
     except OSError as exc:
         raise StoreError(f"{path} cannot be read: {exc.strerror}", next_step="check its owner and mode") from exc
-    if said.strip() != CONSENT.encode():
+    if words.strip() != CONSENT.encode():
         step = f"remove it, or write the words {CONSENT} into it; docs/cluster.md: a new authority"
-        raise StoreError(f"{path} would end every device's credentials, and does not say so", next_step=step)
+        raise StoreError(f"{path} ends every device's credentials, but lacks the words for it", next_step=step)
     return True
 
 
-def _read_or_make(folder: Path, known: str | None, remedy: str) -> KeyPair:
+def _read_or_make(folder: Path, fingerprint: str | None, remedy: str) -> KeyPair:
+    """Read the authority, or make it if the store knows no `fingerprint`; StoreError if both differ."""
     path = folder / AUTHORITY_FILE
     pair = read_authority(folder, remedy)
     if pair is None:
-        if known is not None:
+        if fingerprint is not None:
             raise StoreError(f"{path} is missing, and devices trust the authority in it", next_step=remedy)
         pair = new_authority(RELEASED)
         write_private(path, pair.to_pem())
         return pair
-    if known not in (None, fingerprint_of(pair.certificate)):
+    if fingerprint not in (None, fingerprint_of(pair.certificate)):
         raise StoreError(f"{path} is not the authority that this host's devices trust", next_step=remedy)
     return pair
 

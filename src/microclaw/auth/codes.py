@@ -1,6 +1,6 @@
-"""Codes that are good once, of every kind: drawn, kept by their hashes in the store, found again; guesses are bounded.
+"""Single-use codes of every kind: made, kept by their hashes in the store, looked up; the number of guesses is limited.
 
-A code lives until its time is over, it was used, or it gave way to a newer one, also over a restart of the host.
+A code is valid until its time is over, it was used, or a newer code replaced it. A restart of the host keeps it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ MAX_ADDRESSES: Final = 1024
 
 
 def digest_of(secret: str) -> bytes:
-    """The digest that is kept of a secret. Plain SHA-256: there is nothing to guess in 256 random bits."""
+    """Return the SHA-256 of a secret, which is what the store keeps. A slow hash is not needed for 256 random bits."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 class CodeKind(Struct, frozen=True):
-    """`wrong_tries` of one source within a minute, then its codes are not looked at. So many codes at a time may one
-    holder have, one place (a channel, a range of addresses) and all; `kept_s`: so long none gives way that is its
-    holder's only one. `is_typed`: by a person, so case, spaces and dashes do not count."""
+    """A kind of codes, and its limits.
+
+    After `wrong_tries` wrong codes of one source within a minute, its codes are not looked at. The limits `of_holder`,
+    `of_place` and `in_all` are the codes at a time of one holder, of one place (a channel, a range of addresses) and of
+    the kind. For `kept_s` no code is replaced that is its holder's only one. If `is_typed`, a person types it, so case,
+    spaces and dashes do not count.
+    """
 
     name: str
     chars: int
@@ -47,43 +51,47 @@ class CodeKind(Struct, frozen=True):
     is_typed: bool = True
 
     def hash(self, code: str) -> bytes:
-        """The hash that is kept of a code. A reader of it finds six digits by trying; typing them takes a person."""
+        """Return the hash of a code for the store.
+
+        Whoever reads the store finds six digits by trying, but using them at the host needs a person.
+        """
         if self.is_typed:
-            plain = re.sub(r"[\s-]", "", code).upper()
-        else:
-            plain = code
-        return digest_of(plain)
+            code = re.sub(r"[\s-]", "", code).upper()
+        return digest_of(code)
 
     def giving_way(
         self, waiting: Sequence[CodeRow], holder: str, place: str, now_ms: int
     ) -> tuple[CodeRow, ...] | None:
-        """The codes that end for one more of this holder; None where it finds no place. `waiting`: the oldest first.
+        """Select the codes that a new code of this holder replaces; None if there is no room for it.
 
-        Where its place is full, the holder with the most codes in it gives one up to who has fewer; where all are
-        taken, the place with the most. So a holder, and a place, has a share. A newcomer without a code also gets the
-        place of the oldest that had `kept_s` to be typed: one machine can have a whole range of addresses.
+        `waiting` begins with the oldest. If the place is full, the holder with the most codes in it loses one to a
+        holder with fewer; if all are taken, the place with the most. So each holder, and each place, has a share. A
+        newcomer without a code also gets the room of the oldest code that could be typed for `kept_s`: one machine can
+        have a whole range of addresses.
         """
         holders = Counter(row.holder for row in waiting)
         places = Counter(row.place for row in waiting)
         if holders[holder] >= self.of_holder:
             return None
         if places[place] >= self.of_place:
-            among = [row for row in waiting if row.place == place]
-            largest = place
-            own = holders[holder]
-            most = max(holders[row.holder] for row in among)
+            candidates = [row for row in waiting if row.place == place]
+            largest_place = place
+            own_count = holders[holder]
+            largest_count = max(holders[row.holder] for row in candidates)
         elif len(waiting) >= self.in_all:
-            among = list(waiting)
-            own = places[place]
-            largest, most = places.most_common(1)[0]
+            candidates = list(waiting)
+            own_count = places[place]
+            largest_place, largest_count = places.most_common(1)[0]
         else:
             return ()
-        if most > own + 1:  # its newest: an older code may be one that a person is just typing
-            rivals = [row for row in reversed(among) if row.place == largest]
+        if largest_count > own_count + 1:
+            # The newest code of that holder ends, because a person may just be typing an older one.
+            rivals = [row for row in reversed(candidates) if row.place == largest_place]
             return (max(rivals, key=lambda row: holders[row.holder]),)
-        if own or among[0].made_ms + self.kept_s * 1000 > now_ms:
+        oldest = candidates[0]
+        if own_count or oldest.made_ms + self.kept_s * 1000 > now_ms:
             return None
-        return (among[0],)
+        return (oldest,)
 
 
 PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
@@ -95,7 +103,10 @@ PROVISION: Final = CodeKind(SECRET, 26, f"{string.ascii_uppercase}234567", 30 * 
 
 
 class WrongTokens:
-    """`limit` wrong tokens are allowed within WRONG_TOKENS_S. With too many addresses the oldest one is forgotten."""
+    """Failures of each address: up to `limit` within WRONG_TOKENS_S.
+
+    If there are too many addresses, the oldest is forgotten.
+    """
 
     def __init__(self, limit: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -108,13 +119,13 @@ class WrongTokens:
         self._times[address] = times
 
     def take_back(self, address: str) -> None:
-        """Forget the last failure: it was right after all."""
+        """Forget the last failure, because the secret was right after all."""
         times = self._times.get(address)
         if times:
             times.pop()
 
     def wait_s(self, address: str) -> float:
-        """The time that this address has to wait; 0 while it is below the limit."""
+        """Return how many seconds this address has to wait; 0 below the limit."""
         times = self._times.get(address)
         if times is None or len(times) < self._limit:
             return 0.0
@@ -122,8 +133,11 @@ class WrongTokens:
 
 
 class Codes:
-    """`now_ms` is the clock of codes' lives, `clock_s` that of wrong tries, monotonic. A wrong code, one that is over
-    and one that was used are the same to it."""
+    """The codes of a store.
+
+    `now_ms` is the clock of the codes' lives; `clock_s` is the monotonic clock of wrong tries. A wrong, an expired and
+    a used code look the same to callers.
+    """
 
     def __init__(
         self,
@@ -138,7 +152,7 @@ class Codes:
         self._wrong = {kind: WrongTokens(kind.wrong_tries, clock_s) for kind in kinds}
 
     async def list(self, kind: CodeKind) -> tuple[CodeRow, ...]:
-        """Those that are good, the oldest first."""
+        """Return the valid codes, the oldest first."""
         return await self.table.list(kind.name, self.now_ms())
 
     async def give(
@@ -150,30 +164,36 @@ class Codes:
         *,
         instead_of: Collection[CodeRow] = (),
     ) -> tuple[str, CodeRow]:
-        """A new code that is kept, and its row: the only time that the host has it. Forgets those of `instead_of`."""
+        """Make and store a new code, and return it with its row; the code itself is not kept.
+
+        Forgets the codes of `instead_of`.
+        """
         host = self.table.host or ""
-        gone = [one.hash for one in instead_of]
-        while True:  # until it is one that is not out already
+        replaced_hashes = [row.hash for row in instead_of]
+        # The loop ends with a code that is not in use already.
+        while True:
             code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
             now_ms = self.now_ms()
             until_ms = now_ms + int(kind.life_s * 1000)
             row = CodeRow(kind.name, kind.hash(code), host, holder, place, about, now_ms, until_ms)
-            if await self.table.add(row, now_ms, instead_of=gone):
+            if await self.table.add(row, now_ms, instead_of=replaced_hashes):
                 return code, row
 
     async def find(self, kind: CodeKind, code: str) -> CodeRow | None:
-        """The good code's row; it stays good."""
+        """Return the row of a valid code, which stays valid; None for a wrong code."""
         return await self.table.find(kind.name, kind.hash(code), self.now_ms())
 
     async def take(self, kind: CodeKind, code: str) -> CodeRow | None:
-        """The good code's row; it was good once."""
+        """Use a code up and return its row; None for a wrong code."""
         row = await self.find(kind, code)
-        return row if row is not None and await self.table.spend(row) else None
+        if row is None or not await self.table.spend(row):
+            return None
+        return row
 
     def wrong(self, kind: CodeKind, source: str = "") -> None:
-        """Somebody tried a wrong code."""
+        """Count a wrong code of this source."""
         self._wrong[kind].add(source)
 
     def locked_s(self, kind: CodeKind, source: str = "") -> float:
-        """The time that no code of this source is to be looked at; 0 where it may be."""
+        """Return how many seconds no code of this source may be looked at; 0 if it is not locked."""
         return self._wrong[kind].wait_s(source)

@@ -1,4 +1,4 @@
-"""Devices' credentials: who comes in with which, how they are made, rotated and revoked; who is refused, and why.
+"""Devices' credentials: how they are checked, made, rotated and revoked; which device is refused, and why.
 
 Tokens are kept as hashes only. A token is `mc1_<device id>_<43 characters>`, the last part 32 random bytes in
 base64url. It is for boards that cannot do client certificates (MicroPython).
@@ -32,7 +32,7 @@ Method: TypeAlias = Literal["certificate", "token"]
 
 
 class Reason(StrEnum):
-    """Why a device was refused: the label of a counter, the code to close with, its kind in the security log."""
+    """Why a device was refused: the label of a counter, the code to close with, and its kind in the security log."""
 
     close_code: CloseCode
     kind: AuditKind
@@ -41,7 +41,9 @@ class Reason(StrEnum):
         cls, label: str, close_code: int = CloseCode.NOT_AUTHENTICATED, kind: str = AuditKind.CREDENTIAL_REFUSED
     ) -> Reason:
         reason = str.__new__(cls, label)
-        reason._value_, reason.close_code, reason.kind = label, CloseCode(close_code), AuditKind(kind)
+        reason._value_ = label
+        reason.close_code = CloseCode(close_code)
+        reason.kind = AuditKind(kind)
         return reason
 
     NO_CREDENTIALS = "no_credentials"
@@ -72,18 +74,18 @@ class Identity(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why, and whose the credential claimed to be."""
+    """Why a device was refused, and which device its credential named."""
 
     reason: Reason
     device_id: str | None = None
 
     @property
     def may_pair(self) -> bool:
-        """It has no credential: its first message may be a pair request."""
+        """True if the device has no credential, so that its first message may be a pair request."""
         return self.reason is Reason.NO_CREDENTIALS
 
     def event(self, address: str) -> AuditEvent:
-        """Its line in the security log."""
+        """Return the refusal's line of the security log."""
         return AuditEvent(self.reason.kind, str(self.reason), address=address, about=self.device_id)
 
 
@@ -97,8 +99,10 @@ _TOKEN: Final = re.compile(r"mc1_([A-Za-z0-9._-]{1,64})_([A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, slots=True)
 class IssuedCredential:
-    """A certificate (DER), or a token, on its way to its device: the only time that the host has the token, which
-    expires when it is unused until `expires_ms`."""
+    """A certificate (DER) or a token on its way to its device.
+
+    The host has the token only here. It expires if it is not used until `expires_ms`.
+    """
 
     device_id: str
     certificate: bytes | None = None
@@ -106,9 +110,19 @@ class IssuedCredential:
     expires_ms: int = 0
 
 
+class _CredentialState(Struct, frozen=True):
+    """Whether a credential is valid, when it was made, and when it ended (revoked or replaced)."""
+
+    is_good: bool
+    made_ms: int
+    ended_ms: int | None
+
+
 class DeviceCredentials:
-    """Those of one store's devices. Every connection is authenticated, resumed TLS sessions too: a revocation counts
-    as soon as it is stored."""
+    """The credentials of one store's devices.
+
+    Every connection is authenticated, also a resumed TLS session, so a revocation counts as soon as it is stored.
+    """
 
     def __init__(
         self, authority: Authority, table: IdentityTable, *, now_ms: Callable[[], int], record: Record = no_record
@@ -118,13 +132,15 @@ class DeviceCredentials:
         self._now_ms = now_ms
         self._record = record
         self._listeners: list[Callable[[str], None]] = []
-        self._open: dict[object, Identity] = {}  # by connection; no list: thousands of them may end at once
+        # By connection. It is not a list, because thousands of connections may end at once.
+        self._open: dict[object, Identity] = {}
         table.follow(self._recheck)
 
-    # Who comes in
-
     async def authenticate(self, peer_certificate: bytes | None, authorization: str | None) -> Identity | Refusal:
-        """`peer_certificate` in DER form as the TLS layer gives it. With a certificate the header is not looked at."""
+        """Check the credential of a new connection.
+
+        `peer_certificate` is in DER form, from the TLS layer. If there is one, the header is ignored.
+        """
         if peer_certificate is not None:
             return await self._by_certificate(peer_certificate)
         if authorization is not None:
@@ -133,121 +149,135 @@ class DeviceCredentials:
 
     @asynccontextmanager
     async def entered(self, identity: Identity) -> AsyncGenerator[bool]:
-        """For the time of a connection, which hears of a credential that ends, also at another host. Whether it is
-        still good: looked at once more, so that no revocation falls between authentication and this moment.
+        """Watch a credential for the time of its connection, and yield whether it is still valid.
 
-        The last connection of a device is the one that counts.
+        It is checked once more here, so that no revocation is missed between authentication and this moment. Later the
+        listeners are called if it ends, also at another host. The last connection of a device is the one that counts.
         """
         connection = object()
         self._open[connection] = identity
         try:
-            is_good, _, _ = (await self._of_its_kind(identity)).get(identity.credential, _NO_CREDENTIAL)
-            yield is_good
+            states = await self._states(identity)
+            state = states.get(identity.credential, _NO_CREDENTIAL)
+            yield state.is_good
         finally:
             del self._open[connection]
 
     async def is_ended(self, identity: Identity) -> bool:
-        """True if a live connection is to be closed, as its credential opens nothing any more.
+        """Return True if a live connection must be closed because its credential is not valid any more.
 
-        Not where the device has shown the one that follows it: its newer connection takes this one's place.
+        False if the device has shown its next credential: that newer connection replaces this one.
         """
-        known = await self._of_its_kind(identity)
-        is_good, _, ended_ms = known.get(identity.credential, _NO_CREDENTIAL)
-        is_followed = ended_ms is not None and any(good and made < ended_ms for good, made, _ in known.values())
-        return not is_good and not is_followed
-
-    # What a device gets
+        states = await self._states(identity)
+        state = states.get(identity.credential, _NO_CREDENTIAL)
+        if state.is_good:
+            return False
+        if state.ended_ms is None:
+            return True
+        ended_ms = state.ended_ms
+        return not any(other.is_good and other.made_ms < ended_ms for other in states.values())
 
     async def grant(
         self, device_id: str, key: ec.EllipticCurvePublicKey | None = None, *, secret: bytes | None = None
     ) -> IssuedCredential | None:
-        """The device's one credential from now on, on the disk: a certificate for its key, or else a token.
+        """Store and return the device's only credential from now on: a certificate for its key, or else a token.
 
-        None when the pairing secret of that hash was spent meanwhile.
+        Returns None if the pairing secret of that hash was used meanwhile.
         """
+        row: TokenRow | CertificateRow
         if key is None:
-            issued, digest = self._minted(device_id)
-            row: TokenRow | CertificateRow = TokenRow(digest, device_id, "current", self._now_ms())
+            issued, digest = self._mint(device_id)
+            row = TokenRow(digest, device_id, "current", self._now_ms())
         else:
-            issued, row = self._signed(device_id, key)
-        granted = await self._table.grant(row, secret=secret)
-        if granted:
-            self._announce(device_id)
-        return issued if granted else None
+            issued, row = self._sign(device_id, key)
+        if not await self._table.grant(row, secret=secret):
+            return None
+        self._announce(device_id)
+        return issued
 
     async def rotate(self, identity: Identity) -> IssuedCredential | None:
-        """The token to send a device whose own is older than a day, else None. To be asked after its `hello`.
+        """Return a new token for a device if its own is older than a day, else None. Call it after its `hello`.
 
-        A pending token is replaced only by a later connection that still came with the current one: the device
-        never got it then. Within the session that sent it, it may be in the device's flash already.
+        A pending token is replaced only in a later connection that still used the current one: the device never
+        received it then. Within the session that sent it, it may be in the device's flash already.
         """
         if identity.method != "token":
             return None
-        live = {row.state: row for row in await self._table.tokens_of(identity.device_id)}
-        current = live.get("current")
-        pending = live.get("pending")
+        tokens = {row.state: row for row in await self._table.tokens_of(identity.device_id)}
+        current = tokens.get("current")
+        pending = tokens.get("pending")
         now_ms = self._now_ms()
         if current is None or current.hash.hex() != identity.credential or now_ms - current.made_ms < ROTATE_AFTER_MS:
             return None
         if pending is not None and pending.made_ms >= identity.authenticated_ms:
             return None
-        issued, digest = self._minted(identity.device_id)
-        seen = pending.hash if pending else None
-        stored = await self._table.put_pending(identity.device_id, digest, now_ms, current=current.hash, seen=seen)
-        return issued if stored else None
+        issued, digest = self._mint(identity.device_id)
+        pending_hash = pending.hash if pending else None
+        is_stored = await self._table.put_pending(
+            identity.device_id, digest, now_ms, current=current.hash, seen=pending_hash
+        )
+        return issued if is_stored else None
 
     async def renew(self, device_id: str, csr: bytes | None) -> IssuedCredential | Refusal:
-        """A new certificate for a device that came with one that ends in RENEW_BEFORE_MS or less.
+        """Return a new certificate for a device whose own ends in RENEW_BEFORE_MS or less.
 
-        Both are good until the new one is used: the answer may be lost.
+        Both are valid until the new one is used, because the answer may be lost.
         """
         try:
             key = read_csr(csr or b"")
         except ProtocolError:
             return Refusal(Reason.MALFORMED_REQUEST, device_id)
         rows = await self._table.certificates_of(device_id)
-        live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
-        if not any(self._now_ms() >= row.expires_ms - RENEW_BEFORE_MS for row in live):
+        used_rows = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
+        now_ms = self._now_ms()
+        if not any(now_ms >= row.expires_ms - RENEW_BEFORE_MS for row in used_rows):
             return Refusal(Reason.TOO_EARLY, device_id)
-        issued, row = self._signed(device_id, key)
+        issued, row = self._sign(device_id, key)
         await self._table.add_certificate(row)
         return issued
 
-    # What ends it
-
     def listen(self, listener: Callable[[str], None]) -> Callable[[], None]:
-        """Call `listener` with the device's id after each revocation is on the disk, so that it closes the connection
-        (4403). Call the result to stop."""
+        """Call `listener` with the device's id after each revocation is stored, to close its connection (4403).
+
+        Call the result to stop.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     async def revoke(self, device_id: str, *, by: str | None = None) -> int:
-        """A person ends every credential of the device. Returns how many were still good."""
-        ended = await self._table.revoke(device_id, self._now_ms())
-        self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended} were still good", about=device_id, by=by))
+        """End every credential of the device, and return how many were still valid."""
+        ended_count = await self._table.revoke(device_id, self._now_ms())
+        self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended_count} were still good", about=device_id, by=by))
         self._announce(device_id)
-        return ended
+        return ended_count
 
     def _announce(self, device_id: str) -> None:
         for listener in tuple(self._listeners):
             listener(device_id)
 
     async def _recheck(self) -> None:
-        """Announce what ended at another host."""
+        """Announce the credentials that ended at another host."""
         if not self._open:
             return
-        good = await self._table.opening()
-        for identity in {identity.device_id: identity for identity in self._open.values()}.values():
-            if identity.credential not in good and await self.is_ended(identity):
+        valid = await self._table.opening()
+        # Only the last connection of each device counts.
+        identities = {identity.device_id: identity for identity in self._open.values()}
+        for identity in identities.values():
+            if identity.credential not in valid and await self.is_ended(identity):
                 self._announce(identity.device_id)
 
-    async def _of_its_kind(self, identity: Identity) -> dict[str, tuple[bool, int, int | None]]:
-        """The device's credentials: whether each opens something, when it was made, and when it was over."""
+    async def _states(self, identity: Identity) -> dict[str, _CredentialState]:
+        """Return the state of each of the device's credentials of the same method."""
+        states = {}
         if identity.method == "certificate":
-            certificates = await self._table.certificates_of(identity.device_id)
-            return {row.serial: (row.revoked_ms is None, row.issued_ms, row.revoked_ms) for row in certificates}
-        tokens = await self._table.tokens_of(identity.device_id)
-        return {row.hash.hex(): (row.state in ("current", "pending"), row.made_ms, row.used_ms) for row in tokens}
+            for certificate in await self._table.certificates_of(identity.device_id):
+                is_good = certificate.revoked_ms is None
+                states[certificate.serial] = _CredentialState(is_good, certificate.issued_ms, certificate.revoked_ms)
+            return states
+        for token in await self._table.tokens_of(identity.device_id):
+            is_good = token.state in ("current", "pending")
+            states[token.hash.hex()] = _CredentialState(is_good, token.made_ms, token.used_ms)
+        return states
 
     async def _by_certificate(self, der: bytes) -> Identity | Refusal:
         try:
@@ -268,36 +298,36 @@ class DeviceCredentials:
         return Identity(device_id, "certificate", serial, now_ms)
 
     async def _by_token(self, authorization: str) -> Identity | Refusal:
-        """Of `Bearer <token>` (RFC 6750; the scheme's case does not matter)."""
-        scheme, _, text = authorization[: MAX_AUTHORIZATION_CHARS + 1].partition(" ")
-        token = text.strip()
-        now_ms = self._now_ms()
-        if scheme.lower() == "bearer":
-            device_id = token_device(token)
-        else:
-            device_id = None
-        if device_id is None or len(authorization) > MAX_AUTHORIZATION_CHARS:
+        """Check `Bearer <token>` (RFC 6750; the scheme's case does not matter)."""
+        if len(authorization) > MAX_AUTHORIZATION_CHARS:
             return Refusal(Reason.MALFORMED_AUTHORIZATION)
+        scheme, _, text = authorization.partition(" ")
+        token = text.strip()
+        device_id = token_device(token)
+        if scheme.lower() != "bearer" or device_id is None:
+            return Refusal(Reason.MALFORMED_AUTHORIZATION)
+        now_ms = self._now_ms()
         digest = digest_of(token)
         use = await self._table.use_token(device_id, digest, now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
-        refused = _REFUSED.get(use)
-        if refused is not None:
-            return Refusal(refused, device_id)
+        reason = _REFUSED.get(use)
+        if reason is not None:
+            return Refusal(reason, device_id)
         return Identity(device_id, "token", digest.hex(), now_ms)
 
-    def _minted(self, device_id: str) -> tuple[IssuedCredential, bytes]:
-        """A token, and what is kept of it."""
+    def _mint(self, device_id: str) -> tuple[IssuedCredential, bytes]:
+        """Make a token, and return it with its digest for the store."""
         token = mint_token(device_id, secrets.token_bytes(SECRET_BYTES))
         issued = IssuedCredential(device_id, token=token, expires_ms=self._now_ms() + UNUSED_LIFE_MS)
         return issued, digest_of(token)
 
-    def _signed(self, device_id: str, key: ec.EllipticCurvePublicKey) -> tuple[IssuedCredential, CertificateRow]:
-        made = self._authority.sign(key, device_id)
-        row = CertificateRow(f"{made.serial_number:x}", device_id, self._now_ms(), to_ms(made.not_valid_after_utc))
-        return IssuedCredential(device_id, made.public_bytes(Encoding.DER)), row
+    def _sign(self, device_id: str, key: ec.EllipticCurvePublicKey) -> tuple[IssuedCredential, CertificateRow]:
+        certificate = self._authority.sign(key, device_id)
+        serial = f"{certificate.serial_number:x}"
+        row = CertificateRow(serial, device_id, self._now_ms(), to_ms(certificate.not_valid_after_utc))
+        return IssuedCredential(device_id, certificate.public_bytes(Encoding.DER)), row
 
 
-_NO_CREDENTIAL: Final = (False, 0, None)
+_NO_CREDENTIAL: Final = _CredentialState(is_good=False, made_ms=0, ended_ms=None)
 _REFUSED: Final = {
     TokenUse.SUPERSEDED: Reason.TOKEN_SUPERSEDED,
     TokenUse.REVOKED: Reason.REVOKED,
@@ -307,15 +337,18 @@ _REFUSED: Final = {
 
 
 def mint_token(device_id: str, secret: bytes) -> str:
-    """The token of a device out of 32 random bytes; ValueError for a device id that could not be read back."""
+    """Make the token of a device from 32 random bytes.
+
+    Raises ValueError for a device id that could not be read back.
+    """
     if len(secret) != SECRET_BYTES or not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"no token can be made of {len(secret)} bytes for the device id {device_id!r}")
     return f"mc1_{device_id}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
 
 
 def token_device(token: str) -> str | None:
-    """The device that a token names, or None when it is no token."""
-    found = _TOKEN.fullmatch(token)
-    if found:
-        return found[1]
-    return None
+    """Return the device that a token names, or None if it is not a token."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    return match[1]

@@ -1,17 +1,16 @@
-"""Checks every action: who may do what, and what needs an approval first. It carries out nothing itself."""
+"""Checks every action: who may do it, and whether it needs an approval first. It carries out nothing itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Unpack
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals, approval_now
+from microclaw.auth.approvals import Approvals, QuestionContext, approval_now
 from microclaw.auth.people import MAY, OWNER_ALONE, Roles, is_owner, name_of
 from microclaw.errors import PermissionRefused
-from microclaw.events import AskedProgram
 from microclaw.operations.operation import Effect, Permission
-from microclaw.store.schedules import ScheduleTable, StandingYes
+from microclaw.store.schedules import ScheduleTable
 from microclaw.text import role_words
 
 __all__ = ["Effect", "Gate", "Permission"]
@@ -22,7 +21,10 @@ _BY_A_PERSON: Final = "let a person do it, or first stop the program that is in 
 
 
 class Gate:
-    """For the agent, the API and MCP alike. Without `approvals` an action that needs a yes is refused."""
+    """The check of every action of the agent, the API and MCP.
+
+    Without `approvals`, an action that needs an approval is refused.
+    """
 
     def __init__(
         self,
@@ -51,23 +53,25 @@ class Gate:
             raise PermissionRefused(text, next_step=step)
 
     def check_owner(self, person_id: str, action: str) -> None:
-        """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""
+        """Raise PermissionRefused unless `person_id` is an owner; only owners change people, tokens and settings."""
         if not is_owner(self._roles, person_id):
-            self.note(AuditKind.TOKEN_MISUSED, f"tried to {action}: that is the owner's", person_id)
-            text = f"{self.name_of(person_id)[:80]} may not {action}: that is the owner's"
+            self.note(AuditKind.TOKEN_MISUSED, f"tried to {action}: only an owner may", person_id)
+            text = f"{self.name_of(person_id)[:80]} may not {action}: only an owner may"
             raise PermissionRefused(text, next_step="ask the owner of this host")
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
-        """A line of the security log about what this person does, with the approval that it was given here."""
+        """Write a line of the security log about this person's act, with its approval if it has one."""
         self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval_now()))
 
     def name_of(self, person_id: str) -> str:
-        """The person's name, as the security log has it; the id of somebody who is gone."""
+        """Return the person's name for the security log; the id if the person was removed."""
         return name_of(self._roles, person_id)
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
-        """True if a person must say yes first. `tainted`: the turn has read untrusted text."""
-        return permission is Permission.RISKY or (permission is Permission.ACT and (tainted or self._always_ask))
+        """Return True if a person must approve first. `tainted`: the turn has read untrusted text."""
+        if permission is Permission.RISKY:
+            return True
+        return permission is Permission.ACT and (tainted or self._always_ask)
 
     async def admit(
         self,
@@ -79,42 +83,31 @@ class Gate:
         detail: Iterable[str] = (),
         channel: str,
         chat_id: str,
-        tool: str = "",
         asks: bool = False,
-        program: AskedProgram | None = None,
-        turn: str | None = None,
-        standing: StandingYes | None = None,
+        **context: Unpack[QuestionContext],
     ) -> None:
-        """Return when it may be done, after an approval where one is needed; else PermissionRefused.
+        """Return when the action may be done, after an approval if it needs one; raises PermissionRefused otherwise.
 
-        `asks`: one is needed whatever the permission. `turn`: whose call it is. `standing`: what a person may allow,
-        or has allowed, to all runs of its schedule.
+        If `asks`, it needs one whatever the permission. A `standing` in `context` is what a person may allow, or has
+        allowed, for all runs of its schedule.
         """
         self.check(person_id, permission, action)
         if not asks and not self.needs_approval(permission, tainted=tainted):
             return
         if self._approvals is None:
-            text = f"{action} needs an approval, and nobody can be asked here"
+            text = f"{action} needs an approval, and no person can be asked here"
             raise PermissionRefused(text, next_step="run it through the host")
+        standing = context.get("standing")
         if self._schedules is not None and standing is not None and await self._schedules.allows(standing):
             return
-        risky = permission is Permission.RISKY
-        if tainted and not risky:
-            shown = (*detail, TAINTED_NOTE)
-        else:
-            shown = tuple(detail)
-        yes = await self._approvals.ask(
-            person_id,
-            action,
-            shown,
-            channel=channel,
-            chat_id=chat_id,
-            risky=risky,
-            tool=tool,
-            program=program,
-            turn=turn,
-            standing=standing,
+        is_risky = permission is Permission.RISKY
+        lines = tuple(detail)
+        if tainted and not is_risky:
+            lines += (TAINTED_NOTE,)
+        outcome = await self._approvals.ask(
+            person_id, action, lines, channel=channel, chat_id=chat_id, risky=is_risky, **context
         )
-        self.check(person_id, permission, action)  # again: a person may have been removed meanwhile
-        if self._schedules is not None and standing is not None and yes.always:
+        # The person may have been removed or got another role meanwhile.
+        self.check(person_id, permission, action)
+        if self._schedules is not None and standing is not None and outcome.always:
             await self._schedules.allow(standing)

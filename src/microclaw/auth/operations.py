@@ -1,4 +1,4 @@
-"""The acts of people: who may come in, and by which tokens, passwords and sessions."""
+"""The operations on people: who may enter, and with which tokens, passwords and sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PeopleService(Struct, frozen=True):
-    """The parts that the acts work with. `push` sends a text to a chat: channel, address, text, `person`."""
+    """The parts that the operations use. `push` sends a text to a chat: channel, address, text, `person`."""
 
     admission: Admission
     push: Callable[..., Awaitable[int]]
@@ -47,7 +47,7 @@ class PersonFacts(Result, frozen=True, kw_only=True):
 
     @property
     def where(self) -> str:
-        return ", ".join(f"{one.channel}:{one.id}" for one in self.addresses) or "-"
+        return ", ".join(f"{address.channel}:{address.id}" for address in self.addresses) or "-"
 
 
 class AskingPerson(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class AskingPerson(Struct, frozen=True, kw_only=True):
 
 
 class PeopleFacts(Listing, frozen=True, kw_only=True):
-    """`asking`: who shows a code and waits to be let in."""
+    """The people. `asking`: people who were shown a code and wait to be let in."""
 
     document: ClassVar = "people"
     columns: ClassVar = {"NAME": "name", "ROLE": "role", "WHERE": "where"}
@@ -67,12 +67,15 @@ class PeopleFacts(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        asking = (f"{one.name or 'somebody'} in {one.channel}" for one in self.asking)
-        return "\n".join(f"{who} asks to be let in: microclaw person pair CODE" for who in asking)
+        lines = []
+        for person in self.asking:
+            name = person.name or "a person"
+            lines.append(f"{name} in {person.channel} asks to be let in: microclaw person pair CODE")
+        return "\n".join(lines)
 
 
 class RemovedAccess(Result, frozen=True, kw_only=True):
-    """The name of a person or token that opens nothing any more."""
+    """The name of a person or token that is not valid any more."""
 
     document: ClassVar = "removed"
 
@@ -93,10 +96,11 @@ class TokenFacts(Result, frozen=True, kw_only=True):
 
 
 class NewToken(TokenFacts, frozen=True, kw_only=True):
-    secret: Annotated[str, Meta(description="In this answer alone")]
+    secret: Annotated[str, Meta(description="Only in this answer")]
 
     def lines(self) -> Iterable[str]:
-        yield self.secret  # alone, for TOKEN=$(microclaw person tokens --add NAME)
+        # It is the only line, for TOKEN=$(microclaw person tokens --add NAME).
+        yield self.secret
 
 
 class Tokens(Listing, frozen=True, kw_only=True):
@@ -108,7 +112,7 @@ class Tokens(Listing, frozen=True, kw_only=True):
 
 
 class SignInFacts(Struct, frozen=True, kw_only=True):
-    """`this`: the caller's own."""
+    """A session. `this`: the caller's own session."""
 
     id: str
     person: str
@@ -124,7 +128,7 @@ class SignInFacts(Struct, frozen=True, kw_only=True):
 class SignInList(Listing, frozen=True, kw_only=True):
     document: ClassVar = "signins"
     columns: ClassVar = {"ID": "id", "PERSON": "person", "BY": "how", "FROM": "address", "USED": "used_ms"}
-    empty: ClassVar = "nobody is signed in: microclaw status --open"
+    empty: ClassVar = "no browser is signed in: microclaw status --open"
 
     signins: list[SignInFacts]
 
@@ -153,7 +157,7 @@ Of: TypeAlias = Annotated[str, Meta(max_length=80, description="In whose name.")
 
 
 def _socket(name: str, http: str, **more: Any) -> operation:
-    """An owner's at the command line of the host: what it makes outlives a token."""
+    """Declare an operation that only an owner may do, on the host's command line, as its result outlives a token."""
     return operation(name, http=http, permission=Permission.ACT, access=Access.SOCKET, **more)
 
 
@@ -161,11 +165,11 @@ def _socket(name: str, http: str, **more: Any) -> operation:
 async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
     """List the people of this host, and those who ask to be let in."""
     people = service.admission.people
-    asking = [
-        AskingPerson(channel=row.place, name=row.about, seconds_left=round((row.until_ms - now_ms()) / 1000))
-        for row in await people.asking()
-    ]
-    return PeopleFacts(people=[_facts(one) for one in people.list()], asking=asking)
+    asking = []
+    for row in await people.asking():
+        seconds_left = round((row.until_ms - now_ms()) / 1000)
+        asking.append(AskingPerson(channel=row.place, name=row.about, seconds_left=seconds_left))
+    return PeopleFacts(people=list(map(_facts, people.list())), asking=asking)
 
 
 @_socket(
@@ -173,16 +177,17 @@ async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
     "POST /v1/people/pair",
     status=201,
     said="{name} may write now, as {role}",
-    words="let people in",  # without the code
+    # The words must not contain the code.
+    words="let people in",
 )
 async def pair(
     service: PeopleService,
     call: Call,
     code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the person was shown.")],
-    name: Annotated[str | None, Meta(max_length=400, description="What to call them, or somebody known.")] = None,
+    name: Annotated[str | None, Meta(max_length=400, description="Their name, or the name of a person here.")] = None,
     role: Annotated[Role | None, Meta(description="owner without --name: you. [default: member]")] = None,
 ) -> PersonFacts:
-    """Let in who shows CODE: read-only people look, guests ask, members act, owners decide."""
+    """Let in the person who shows CODE: read-only people look, guests ask, members act, owners decide."""
     person = await service.admission.people.pair(code, role, name)
     channel, address = person.addresses[-1]
     await service.push(channel, address, _welcome(person), person=person.person_id)
@@ -196,13 +201,13 @@ async def pair(
     said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}",
 )
 async def add(service: PeopleService, call: Call, name: NewName, role: RoleOf = "member") -> PersonFacts:
-    """Somebody without a channel: they sign in by a link or a password."""
+    """Add a person without a channel: they sign in by a link or a password."""
     return _facts(await service.admission.people.add(name, role))
 
 
 @_socket("person.role", "PATCH /v1/people/{name}", effect=Effect.IDEMPOTENT, said="{name} is {is_a} from now on")
 async def change_role(service: PeopleService, call: Call, name: Name, role: RoleOf) -> PersonFacts:
-    """Another role; it counts at once, for open sessions and tokens too."""
+    """Change a person's role; it counts at once, for open sessions and tokens too."""
     return _facts(await service.admission.people.change_role(name, role))
 
 
@@ -213,64 +218,80 @@ async def change_role(service: PeopleService, call: Call, name: Name, role: Role
     confirm="{name} and every token of theirs will be shut out. Go on?",
 )
 async def remove(service: PeopleService, call: Call, name: Name) -> RemovedAccess:
-    """Forget somebody, with their addresses, tokens, password and sessions."""
-    return RemovedAccess(removed=(await service.admission.people.remove(name)).name)
+    """Forget a person, with their addresses, tokens, password and sessions."""
+    person = await service.admission.people.remove(name)
+    return RemovedAccess(removed=person.name)
 
 
 @_socket(
     "person.password",
     "PUT /v1/people/{name}/password",
     said="the password of {name} is changed; older sessions are ended",
-    words="set passwords",  # without the password
+    # The words must not contain the password.
+    words="set passwords",
 )
 async def set_password(service: PeopleService, call: Call, name: Name, password: Password) -> PersonFacts:
-    """A new password, or null for none any more; every session of the person ends."""
+    """Set a password, or remove it with null; every session of the person ends."""
     sign_ins = service.admission.sign_ins
-    return _facts(await (sign_ins.remove_password(name) if password is None else sign_ins.set_password(name, password)))
+    if password is None:
+        person = await sign_ins.remove_password(name)
+    else:
+        person = await sign_ins.set_password(name, password)
+    return _facts(person)
 
 
 @operation("person.tokens", http="GET /v1/tokens", access=Access.OWN)
 async def list_tokens(service: PeopleService, call: Call) -> Tokens:
-    """Every token for the API, never its secret."""
-    found = await service.admission.tokens.list()
-    return Tokens(tokens=[filled(TokenFacts, one, person=one.person.name, role=one.person.role) for one in found])
+    """List every token for the API, never its secret."""
+    tokens = []
+    for token in await service.admission.tokens.list():
+        tokens.append(filled(TokenFacts, token, person=token.person.name, role=token.person.role))
+    return Tokens(tokens=tokens)
 
 
 @_socket("person.add-token", "POST /v1/tokens", status=201, command="tokens")
 async def add_token(
     service: PeopleService,
     call: Call,
+    *,
     name: Annotated[NewName, Option("--add", metavar="NAME")],
     person: Of = "owner",
-    days: Annotated[int | None, Meta(ge=1, le=3650, description="It ends after so many days.")] = None,
+    days: Annotated[int | None, Meta(ge=1, le=3650, description="It ends after this many days.")] = None,
     scope: Annotated[Scope, Meta(description="read: look; chat: ask, too; act: as a member; all: as its person.")] = (
         "all"
     ),
 ) -> NewToken:
     """Make a token for the API and print it: it is shown this once, keep it secret."""
     secret = await service.admission.tokens.create(name, person, days=days, scope=scope)
-    made = next(one for one in await service.admission.tokens.list() if one.name == name)
-    return filled(NewToken, made, person=made.person.name, role=made.person.role, secret=secret)
+    tokens = await service.admission.tokens.list()
+    token = next(token for token in tokens if token.name == name)
+    return filled(NewToken, token, person=token.person.name, role=token.person.role, secret=secret)
 
 
-@_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} opens nothing any more", command="tokens")
+@_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} is not valid any more", command="tokens")
 async def remove_token(
     service: PeopleService, call: Call, name: Annotated[Name, Option("--rm", metavar="NAME")]
 ) -> RemovedAccess:
-    """End a token: it opens nothing from now on."""
-    return RemovedAccess(removed=(await service.admission.tokens.remove(name)).name)
+    """End a token: it is not valid from now on."""
+    token = await service.admission.tokens.remove(name)
+    return RemovedAccess(removed=token.name)
 
 
 @operation("person.signins", http="GET /v1/signins", access=Access.LOOK)
 async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
-    """Browsers that are signed in: the own ones, for an owner everybody's."""
-    signins = [
-        filled(
-            SignInFacts, one, id=one.number, person=one.person.name, browser=one.agent, this=one.number == call.chat_id
+    """List the browsers that are signed in: your own, for an owner all."""
+    sessions = []
+    for session in await _sign_ins(service, call):
+        facts = filled(
+            SignInFacts,
+            session,
+            id=session.number,
+            person=session.person.name,
+            browser=session.agent,
+            this=session.number == call.chat_id,
         )
-        for one in await _sign_ins(service, call)
-    ]
-    return SignInList(signins=signins)
+        sessions.append(facts)
+    return SignInList(signins=sessions)
 
 
 @operation(
@@ -288,27 +309,33 @@ async def end_sign_in(
     ],
 ) -> EndedSignIns:
     """End a session at once, or all that the list shows."""
-    ended = [one.sign_in_id for one in await _sign_ins(service, call) if session in ("all", one.sign_in_id)]
-    if not ended and session != "all":
+    sessions = await _sign_ins(service, call)
+    ids = [sign_in.sign_in_id for sign_in in sessions if session in ("all", sign_in.sign_in_id)]
+    if not ids and session != "all":
         raise UnknownName(f"there is no session {session[:40]!r}", next_step="microclaw person signins")
-    for one in ended:
-        await service.admission.sign_ins.end(one, by=service.admission.gate.name_of(call.person_id))
-    return EndedSignIns(ended=ended)
+    caller_name = service.admission.gate.name_of(call.person_id)
+    for sign_in_id in ids:
+        await service.admission.sign_ins.end(sign_in_id, by=caller_name)
+    return EndedSignIns(ended=ids)
 
 
 @_socket("person.link", "POST /v1/signin/links", status=201, is_command=False)
 async def link(service: PeopleService, call: Call, person: Of = "owner") -> SignInLink:
-    """A code that signs a browser in once."""
-    who = service.admission.people.named(person)
-    code = await service.admission.sign_ins.new_code(who.person_id)
-    return SignInLink(person=who.name, role=cast(Role, who.role), path=f"/signin#{code}", expires_s=SIGN_IN.life_s)
+    """Make a code that signs a browser in once."""
+    owner = service.admission.people.named(person)
+    code = await service.admission.sign_ins.new_code(owner.person_id)
+    return SignInLink(person=owner.name, role=cast(Role, owner.role), path=f"/signin#{code}", expires_s=SIGN_IN.life_s)
 
 
 async def _sign_ins(service: PeopleService, call: Call) -> list[SignIn]:
-    """Those that the caller may see and end."""
-    by = service.admission.people.get(call.person_id)
-    found = await service.admission.sign_ins.list()
-    return [one for one in found if by is not None and (by.role == "owner" or one.person.person_id == by.person_id)]
+    """Return the sessions that the caller may see and end."""
+    caller = service.admission.people.get(call.person_id)
+    sessions = await service.admission.sign_ins.list()
+    if caller is None:
+        return []
+    if caller.role == "owner":
+        return list(sessions)
+    return [session for session in sessions if session.person.person_id == caller.person_id]
 
 
 def _facts(person: Person) -> PersonFacts:
@@ -317,8 +344,11 @@ def _facts(person: Person) -> PersonFacts:
 
 
 def _welcome(person: Person) -> str:
-    """The first words to somebody who was let in: a private chat's id is its person's (Telegram Bot API, Chat)."""
+    """Return the first message to a person who was let in.
+
+    The id of a private chat is the person's (Telegram Bot API, Chat), so the message can be sent to their address.
+    """
     if person.role == "read-only":
         return f"Welcome, {person.name}: you may look at the boards, in a browser or with a token, and not chat here."
-    may = "look at the boards" if person.role == "guest" else "work with the boards"
-    return f"Welcome, {person.name}: you may {may} now. Say what you want, for example: what can you do?"
+    permission = "look at the boards" if person.role == "guest" else "work with the boards"
+    return f"Welcome, {person.name}: you may {permission} now. Say what you want, for example: what can you do?"

@@ -1,4 +1,4 @@
-"""TLS of the address that people and programs call, and a certificate that was given for it. It listens nowhere."""
+"""TLS of the address that people and programs call, with a certificate of another authority. It does not listen."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class GivenCertificate:
-    """Two PEM files of somebody else's authority, read again when they change. ConfigError where they cannot be used
-    at the start; later the certificate of before stays, and the log says why."""
+    """Two PEM files of another authority, read again when they change.
+
+    Raises ConfigError if they cannot be used at the start; later the previous certificate stays, and the log says why.
+    """
 
     def __init__(self, certificate: Path, key: Path, now_ms: Callable[[], int]) -> None:
         self._files = certificate.expanduser(), key.expanduser()
@@ -32,6 +34,7 @@ class GivenCertificate:
         self.names = self._load()
 
     async def refresh(self) -> None:
+        """Read the files again if they have changed."""
         stamp = self._stamp()
         if stamp in (None, self._seen):
             return
@@ -44,13 +47,13 @@ class GivenCertificate:
             _log.info("the certificate of %s is served again", self._files[0])
 
     def _load(self) -> HostNames:
-        """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""
+        """Serve the pair from now on, and return its names. Everything is checked before the live context gets it."""
         certificate, key = self._files
         pem = read_given(certificate, MAX_PEM_BYTES)
         now = from_ms(self._now_ms())
         read_given(key, MAX_PEM_BYTES)
         if key.stat().st_mode & 0o007:
-            raise ConfigError(f"everybody may read or change the key {key}", next_step=f"chmod o-rwx {key}")
+            raise ConfigError(f"all users may read or change the key {key}", next_step=f"chmod o-rwx {key}")
         try:
             leaf = x509.load_pem_x509_certificates(pem)[0]
             names = HostNames.of(leaf)
@@ -61,7 +64,8 @@ class GivenCertificate:
                 text = f"{certificate} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and today is {now:%Y-%m-%d}"
                 raise ConfigError(text, next_step="renew it")
             self.context.load_cert_chain(certificate, key, password="")
-        except (ValueError, OSError, x509.ExtensionNotFound) as exc:  # ssl.SSLError too
+        except (ValueError, OSError, x509.ExtensionNotFound) as exc:
+            # OSError includes ssl.SSLError.
             text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
             step = "PEM, P-256 or RSA of 2048 bits, the key without a password, names as subjectAltName"
             raise ConfigError(text, next_step=step) from exc
@@ -71,14 +75,15 @@ class GivenCertificate:
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...] | None:
         try:
-            found = [path.stat() for path in self._files]
+            stats = [path.stat() for path in self._files]
         except OSError:
-            return None  # it is being replaced: the next look finds it
-        return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+            # A file is just being replaced: the next call finds it.
+            return None
+        return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 def people_context() -> ssl.SSLContext:
-    """It never asks a browser for a certificate, unlike the devices' one; it has none itself yet."""
+    """Return a context that never asks a browser for a certificate, unlike the devices'. It has no certificate yet."""
     context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

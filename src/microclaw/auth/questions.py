@@ -1,4 +1,4 @@
-"""The questions that wait for a yes, and the acts that show and decide them. cluster/questions.py adds other hosts'."""
+"""The pending questions, and the operations that show and decide them. cluster/questions.py adds other hosts' ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ W = TypeVar("W", bound="WaitingApproval")
 
 
 class Question(Struct, frozen=True):
-    """`left_s`: until its time is over; 0: it was said yes to. `host`: the other host that has it."""
+    """A question that waits or was approved.
+
+    `left_s` is the time until it expires, 0 if it was approved. `host` is the other host that has it, or "".
+    """
 
     pending: PendingApproval
     left_s: float
@@ -32,34 +35,35 @@ class Question(Struct, frozen=True):
 
 
 class Questions:
-    """Those of this host."""
+    """The questions of this host."""
 
     def __init__(self, approvals: Approvals, people: Roles) -> None:
         self.people = people
         self._approvals = approvals
 
     async def pending(self) -> list[Question]:
-        """All that wait."""
-        return [self._here(one) for one in self._approvals.pending()]
+        """Return all that wait."""
+        return list(map(self._question, self._approvals.pending()))
 
     async def find(self, approval_id: str) -> Question | None:
-        """The question, or the act that was said yes to."""
-        found = self._approvals.find(approval_id)
-        if found is None:
+        """Return the question if it waits or was approved; otherwise None."""
+        pending = self._approvals.find(approval_id)
+        if pending is None:
             return None
-        return self._here(found)
+        return self._question(pending)
 
     async def decide(
         self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
     ) -> Question:
-        """As Approvals.decide."""
-        return self._here(self._approvals.decide(approval_id, approved=approved, by=by, always=always, nobody=nobody))
+        """Decide a question, like Approvals.decide."""
+        pending = self._approvals.decide(approval_id, approved=approved, by=by, always=always, nobody=nobody)
+        return self._question(pending)
 
     async def end(self, question: Question, wait_s: float) -> ActEnd | None:
-        """The end of the act; None while it is under way."""
+        """Wait for the end of the act; None if it is still running after `wait_s`."""
         return await self._approvals.end(question.pending.approval_id, wait_s)
 
-    def _here(self, pending: PendingApproval) -> Question:
+    def _question(self, pending: PendingApproval) -> Question:
         return Question(pending, self._approvals.seconds_left(pending))
 
 
@@ -75,7 +79,7 @@ class WaitingApproval(Result, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        # The act may be somebody else's.
+        # Another person may have asked for the act.
         return True
 
     def lines(self) -> Iterable[str]:
@@ -95,14 +99,14 @@ class WaitingApprovals(Result, frozen=True, kw_only=True):
         return bool(self.approvals)
 
     def lines(self) -> Iterable[str]:
-        for one in self.approvals:
-            yield from one.lines()
+        for approval in self.approvals:
+            yield from approval.lines()
         if not self.approvals:
             yield "nothing waits"
 
 
 class Approval(WaitingApproval, frozen=True, kw_only=True, omit_defaults=True):
-    """`outcome` null: it waits. `end`: how the act ended that was said yes to."""
+    """A question and its answer. `outcome` null: it waits. `end`: how the approved act ended."""
 
     document: ClassVar = "approval"
 
@@ -112,7 +116,9 @@ class Approval(WaitingApproval, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.end is not None and self.end.state in ("failed", "unknown") else 0
+        if self.end is not None and self.end.state in ("failed", "unknown"):
+            return 1
+        return 0
 
     @property
     def ended(self) -> str:
@@ -140,21 +146,24 @@ WaitS: TypeAlias = Annotated[
 @operation("approval.list", http="GET /v1/approvals")
 async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
     """List the pending approvals, and exactly what would happen; a member sees the own questions."""
-    found = await questions.pending()
-    seen = [one for one in found if may_see(questions.people, one.pending.person_id, call.person_id)]
-    return WaitingApprovals(approvals=[_filled(WaitingApproval, questions, call, one) for one in seen])
+    approvals = []
+    for question in await questions.pending():
+        if may_see(questions.people, question.pending.person_id, call.person_id):
+            approvals.append(_fill(WaitingApproval, questions, call, question))
+    return WaitingApprovals(approvals=approvals)
 
 
 @operation("approval.show", http="GET /v1/approvals/{approval_id}", command="list")
 async def show_approval(questions: Questions, call: Call, approval_id: Number, wait_s: WaitS = 0.0) -> Approval:
-    """One question with its program; whether it waits, or how the act ended that was said yes to."""
-    found = await questions.find(approval_id)
-    if found is None or not may_see(questions.people, found.pending.person_id, call.person_id):
+    """Show one question with its program; whether it waits, or how the approved act ended."""
+    question = await questions.find(approval_id)
+    if question is None or not may_see(questions.people, question.pending.person_id, call.person_id):
         text = f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over"
         raise UnknownName(text, next_step="microclaw approval list")
-    if found.left_s:
-        return _filled(Approval, questions, call, found, outcome=None, end=None)
-    return _filled(Approval, questions, call, found, outcome="approved", end=await _end(questions, found, wait_s))
+    if question.left_s:
+        return _fill(Approval, questions, call, question, outcome=None, end=None)
+    end = await _end(questions, question, wait_s)
+    return _fill(Approval, questions, call, question, outcome="approved", end=end)
 
 
 @operation(
@@ -166,23 +175,24 @@ async def show_approval(questions: Questions, call: Call, approval_id: Number, w
 async def decide(
     questions: Questions,
     call: Call,
+    *,
     approval_id: Number,
     approved: Annotated[bool, Meta(description="yes: it is done now; no: it is not done."), Option(metavar="yes|no")],
     wait_s: WaitS = 5.0,
     always: Annotated[
         bool, Meta(description="yes to this act in all runs of its schedule, after the same pages.")
     ] = False,
-    nobody: Annotated[bool, Meta(description="A no because nobody is there to answer."), Option(hidden=True)] = False,
+    nobody: Annotated[
+        bool, Meta(description="A no because no person is there to answer."), Option(hidden=True)
+    ] = False,
 ) -> Approval:
-    """Say yes or no; the first decision counts. A yes also tells how the act ended."""
-    decided = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always, nobody=nobody)
-    settled = replace(decided, left_s=0.0)
-    if approved:
-        end = await _end(questions, settled, wait_s)
-    else:
-        end = None
-    outcome = "approved" if approved else "declined"
-    return _filled(Approval, questions, call, settled, outcome=outcome, end=end)
+    """Answer yes or no; the first decision counts. After a yes the answer says how the act ended."""
+    question = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always, nobody=nobody)
+    decided = replace(question, left_s=0.0)
+    if not approved:
+        return _fill(Approval, questions, call, decided, outcome="declined", end=None)
+    end = await _end(questions, decided, wait_s)
+    return _fill(Approval, questions, call, decided, outcome="approved", end=end)
 
 
 async def _end(questions: Questions, question: Question, wait_s: float) -> ActEnd:
@@ -190,17 +200,18 @@ async def _end(questions: Questions, question: Question, wait_s: float) -> ActEn
     return await questions.end(question, wait_s) or ActEnd("under_way", next_step=step)
 
 
-def _filled(kind: type[W], questions: Questions, call: Call, question: Question, **more: Any) -> W:
-    # of this token's requests
+def _fill(kind: type[W], questions: Questions, call: Call, question: Question, **more: Any) -> W:
+    """Build the result for the caller; its `request` is set only for the caller's own requests."""
     pending = question.pending
-    own = f"{call.chat_id}."
-    is_own = pending.channel == call.channel and not call.direct and pending.chat_id.startswith(own)
+    prefix = f"{call.chat_id}."
+    is_own = pending.channel == call.channel and not call.direct and pending.chat_id.startswith(prefix)
+    request = pending.chat_id.removeprefix(prefix) if is_own else None
     return filled(
         kind,
         pending,
         person=name_of(questions.people, pending.person_id),
         channel=pending.door,
-        request=pending.chat_id.removeprefix(own) if is_own else None,
+        request=request,
         expires_s=round(question.left_s, 1),
         **more,
     )
