@@ -189,11 +189,10 @@ async def running_plane(
             authority=authority,
             listening=listener,
             limits=limits,
-            meter=meter,
             now_ms=now_ms,
-            publish=published.add,
             record=audited.append,
         )
+        opened.meter = meter
         await stack.enter_async_context(opened.serving())
         opened.start()
         await opened.started()

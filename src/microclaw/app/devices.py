@@ -36,7 +36,6 @@ from microclaw.link_client.state import SystemClock, new_message_id
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.live_hosts import ALONE, Fleet
@@ -218,9 +217,7 @@ async def open_link_server(
         authority=authority,
         listening=listening,
         limits=LinkLimits(),
-        meter=LinkMeter(),
         now_ms=now_ms,
-        publish=base.publish,
         record=base.audit.record,
     )
     await stack.enter_async_context(server.serving())

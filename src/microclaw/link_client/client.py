@@ -1,7 +1,7 @@
-"""One boot's end of the link: a thread that connects, sends, receives and reconnects. handler.py acts on messages.
+"""One boot's end of the link: a thread that connects, sends, receives and reconnects. handler.py handles messages.
 
-Only this thread touches the session, the outbox and the inbox. Others hand it work with `post`; it never blocks on the
-host but while it connects.
+Only this thread uses the session, the outbox and the inbox. Other threads give it work with `post`. It waits for the
+host only while it connects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from typing import Any, Final, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ConfigError, DeviceUnreachable, Overloaded, StoreError
@@ -46,7 +46,7 @@ Handle = Callable[[actions.Deliver], None]
 
 
 class LinkClient:
-    """`hello` says who the board is; `measure` makes the telemetry; `start` says who handles the messages."""
+    """The client. `hello` describes the board, `measure` makes the telemetry, `start` sets the handler of messages."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class LinkClient:
         address: LinkAddress,
         hello: Hello,
         state: LinkState,
+        *,
         measure: Callable[[], Telemetry],
         set_calendar: Callable[[float], None],
     ) -> None:
@@ -89,30 +90,30 @@ class LinkClient:
     # What other threads call
 
     def start(self, handle: Handle) -> None:
-        """Begin to connect; `handle` is called with every message that comes, in the link's thread."""
+        """Begin to connect. `handle` is called in the link's thread with every message of the host."""
         self._handle = handle
         self._thread.start()
 
     def end(self) -> None:
-        """The power is gone. Nothing is sent or kept from now on."""
+        """End as at a power cut: nothing is sent or stored from now on."""
         self.is_over = True
         self._waker.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(JOIN_S)
 
     def goodbye(self, reason: str, timeout_s: float) -> None:
-        """The board is switched off in order: `bye`, then 1001; waits until that is out, and connects no more."""
-        gone = threading.Event()
+        """Switch off in order: send `bye` and 1001, wait until they are sent, and connect no more."""
+        has_left = threading.Event()
 
-        def over() -> None:
+        def end() -> None:
             self.is_over = True
-            gone.set()
+            has_left.set()
 
-        self.post(lambda: self.leave(CloseCode.SHUTTING_DOWN, reason, over, retry_after_s=None), must=True)
-        gone.wait(timeout_s)
+        self.post(lambda: self.leave(CloseCode.SHUTTING_DOWN, reason, end, retry_after_s=None), must=True)
+        has_left.wait(timeout_s)
 
     def post(self, job: Callable[[], None], *, must: bool = False) -> bool:
-        """Run a job in the link's thread. False if 256 jobs wait already, unless it `must` run."""
+        """Run a job in the link's thread. Returns False if 256 jobs wait already, unless it `must` run."""
         with self._lock:
             if len(self._posted) >= MAX_POSTED and not must:
                 return False
@@ -121,39 +122,39 @@ class LinkClient:
         return True
 
     def keep(self, body: AnyMessage) -> bool:
-        """Put a durable message into the outbox. It is in flash when this returns True; False: the outbox is full."""
+        """Put a durable message into the outbox. Returns True if it is in flash, False if the outbox is full."""
         done = threading.Event()
-        refused: list[int] = []
+        refused_counts: list[int] = []
 
         def job() -> None:
-            before = self.state.refused_events
+            count_before = self.state.refused_events
             self.send(body)
             self._carry_out(self.session)
-            refused.append(self.state.refused_events - before)
+            refused_counts.append(self.state.refused_events - count_before)
             done.set()
 
         if not self.post(job):
             self.state.refused_events += 1
             return False
-        return done.wait(KEEP_TIMEOUT_S) and not refused[0]
+        return done.wait(KEEP_TIMEOUT_S) and not refused_counts[0]
 
     def log(self, level: str, source: str, line: str) -> None:
-        """Send a log line to the host, now or later: 256 wait, shared out by program. Also under the board's lock."""
+        """Send a log line to the host, now or later: 256 wait, shared between programs. Also under the board's lock."""
+        log_level: Literal["error", "info"] = "error" if level == "error" else "info"
         with self._lock:
             self._log_number += 1
-            text = line[:MAX_LOG_CHARS]
-            self._log_lines.append(Log("error" if level == "error" else "info", source, self._log_number, text))
+            self._log_lines.append(Log(log_level, source, self._log_number, line[:MAX_LOG_CHARS]))
             if len(self._log_lines) > MAX_LOG_LINES:
                 drop_of_largest(self._log_lines, lambda line: line.source)
                 self.state.dropped += 1
         self._waker.wake()
 
-    # What the link's thread does; also for handler.py
+    # Called in the link's thread, also by handler.py
 
     def send(
         self, body: AnyMessage, *, re: Id | None = None, durable: bool = False, also: Mapping[str, Any] | None = None
     ) -> None:
-        """Send a message. A durable one is kept (`also` is committed with it), others are lost without a connection."""
+        """Send a message. A durable one is stored (`also` is committed with it), others are lost if not connected."""
         try:
             message_id = self.session.send(body, re=re, durable=durable)
         except DeviceUnreachable:
@@ -162,12 +163,12 @@ class LinkClient:
             self._also[message_id] = also
 
     def keep_now(self, body: AnyMessage) -> None:
-        """Put a durable message into the outbox, into the room that is kept for answers: in flash when this returns."""
+        """Put a durable message into the outbox's reserved room for answers. It is in flash when this returns."""
         self.send(body, durable=True, also={})
         self._carry_out(self.session)
 
     def applied(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
-        """Commit the effect of a durable message with the inbox's cursor, then ack. False: it had its effect before."""
+        """Commit the effect of a durable message with the inbox's cursor, then ack. Returns False if that was done."""
         envelope = deliver.envelope
         if envelope.seq is None or deliver.epoch is None:
             return True
@@ -176,13 +177,14 @@ class LinkClient:
         return is_new
 
     def close(self, code: int, reason: str) -> None:
-        """End the present connection; the board comes back later."""
+        """End the present connection. The board connects again later."""
         self._present.close(code, reason)
 
     def leave(self, code: int, reason: str, then: Callable[[], float | None], *, retry_after_s: int | None = 0) -> None:
-        """End the connection in order, then call `then`, which may say how many seconds the board stays away."""
+        """End the connection in order, then call `then`, which may return the seconds until the next connection."""
         if self._socket is None:
-            self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
+            # The answer is stored first, because `then` may switch the power off.
+            self._carry_out(self.session)
             then()
         else:
             self._then = then
@@ -190,7 +192,7 @@ class LinkClient:
             self._carry_out(self._present)
 
     def paired(self) -> None:
-        """The credential is in flash: connect again with it."""
+        """Connect again with the new credential, which is in flash."""
         if self._pairing is not None:
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
 
@@ -205,13 +207,14 @@ class LinkClient:
                     self._rest(self._connect())
                 except PowerGone:
                     raise
-                except Exception as exc:  # a full disk, or a defect of ours: the link comes back
+                except Exception as exc:
+                    # A full disk or a defect: the link connects again.
                     _log.exception("the link broke off")
                     self.state.enter("waiting", str(exc))
                     self._rest(self._backoff.next_wait_s())
 
     def _connect(self) -> float:
-        """One connection from beginning to end; how long to wait before the next."""
+        """Run one connection from beginning to end. Returns the seconds to wait before the next."""
         self._retry_after_s = None
         self.state.enter("connecting")
         is_paired = self.identity.is_paired
@@ -226,7 +229,8 @@ class LinkClient:
         if not is_paired:
             session = self._identity_session("pairing", self.identity.pair_request, LinkConfig().pairing_timeout_ms)
         if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
-            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # if nothing comes of it, the next try is tomorrow
+            # If the renewal fails, the next try is tomorrow.
+            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S
             session = self._identity_session("renewing", self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
         self._socket = socket
         try:
@@ -234,7 +238,8 @@ class LinkClient:
             self._converse(socket, session)
         finally:
             session.closed()
-            self._pairing = self._socket = None
+            self._pairing = None
+            self._socket = None
             if not socket.closed:
                 socket.abort()
             self.state.code = None
@@ -256,7 +261,7 @@ class LinkClient:
         return self._backoff.next_wait_s(self._retry_after_s)
 
     def _identity_session(self, state: str, request: Callable[[str], PairRequest], timeout_ms: float) -> LinkSession:
-        """Asks for a credential; renewing, for a new certificate with the old one."""
+        """Make the session that requests a credential, or a new certificate with the old one."""
         self.state.enter(state)
         opening = self.session.opening
         assert isinstance(opening, Hello)
@@ -299,7 +304,7 @@ class LinkClient:
         return due_s
 
     def _report(self, session: LinkSession) -> None:
-        """Telemetry when it is due, and log lines as far as their lane has room."""
+        """Send telemetry if it is due, and log lines while their lane has room."""
         if session.phase is not Phase.READY:
             return
         now_s = time.monotonic()
@@ -328,7 +333,8 @@ class LinkClient:
                     break
                 job = self._posted.popleft()
             job()
-            self._carry_out(self.session)  # what it sent is kept, connected or not
+            # The messages of the job are stored, connected or not.
+            self._carry_out(self.session)
 
     def _carry_out(self, session: LinkSession) -> None:
         while not self.is_over and (action := session.next_action()) is not None:
@@ -338,21 +344,16 @@ class LinkClient:
         match action:
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
-                if self._socket is not None:  # after everything that was queued: the last of it says why
+                if self._socket is not None:
+                    # All queued messages are sent before the close, because the last one has the reason.
                     self._write(self._socket, session, must=True)
                     self._socket.close(code, reason)
             case actions.ReportPeer(peer=peer):
-                self._connected(peer)
+                self._note_welcome(peer)
             case actions.Deliver():
                 self._handle(action)
-            case actions.Persist(message_id=message_id, payload=payload):
-                self._persist(session, message_id, payload)
-            case actions.Replay(after=after, limit=limit):
-                session.loaded(after, self.outbox.unacked_after(after, limit))
-            case actions.DropAcked(seq=seq):
-                self.outbox.ack(seq)
-            case actions.RenewEpoch():
-                session.epoch_renewed(self.outbox.renew())
+            case actions.Persist() | actions.Replay() | actions.DropAcked() | actions.RenewEpoch():
+                self._store(action, session)
             case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
             case actions.Hear(stream=stream, payload=payload):
@@ -362,7 +363,23 @@ class LinkClient:
             case _:
                 assert_never(action)
 
-    def _connected(self, peer: Hello | Welcome) -> None:
+    def _store(
+        self,
+        action: actions.Persist | actions.Replay | actions.DropAcked | actions.RenewEpoch,
+        session: LinkSession,
+    ) -> None:
+        """Carry out an action on the outbox."""
+        match action:
+            case actions.Persist(message_id=message_id, payload=payload):
+                self._persist(session, message_id, payload)
+            case actions.Replay(after=after, limit=limit):
+                session.loaded(after, self.outbox.unacked_after(after, limit))
+            case actions.DropAcked(seq=seq):
+                self.outbox.ack(seq)
+            case actions.RenewEpoch():
+                session.epoch_renewed(self.outbox.renew())
+
+    def _note_welcome(self, peer: Hello | Welcome) -> None:
         assert isinstance(peer, Welcome)
         self._backoff.succeeded()
         self.state.enter("connected")

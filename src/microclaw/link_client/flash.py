@@ -1,6 +1,6 @@
-"""The link's flash on the virtual board: values under names, changed in transactions; the outbox and inbox in it.
+"""The link's flash on the virtual board: named values, changed in transactions, with the outbox and the inbox.
 
-SQLite keeps it in one file: a board that is killed at any moment finds every commit that returned, and no half of
+SQLite stores it in one file: a board that is killed at any moment has every commit that returned, and no part of
 another. It reads no message.
 """
 
@@ -28,17 +28,17 @@ RESET_FILE: Final = "reset"
 MAX_MESSAGES: Final = 256
 MAX_BYTES: Final = 65_536
 RESERVED_MESSAGES: Final = 64
-"""Room on top for answers to durable calls: those must never be refused, and at most so many calls are taken."""
+"""Additional room for answers to durable calls, which must never be refused. Up to this many calls are accepted."""
 RECENT_IDS: Final = 256
 _PUT: Final = "INSERT INTO flash VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class PowerGone(MicroclawError, code="power_gone"):
-    """The boot that opened this flash is over: who gets this exception ends at once."""
+    """The boot that opened this flash is over. The code that gets this exception ends at once."""
 
 
 class Flash:
-    """One boot's hold on the folder. A value is anything CBOR carries; committing None removes a name."""
+    """The flash of one boot. A value is anything that CBOR can encode; committing None removes a name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,9 +48,11 @@ class Flash:
         try:
             finish_reset(folder)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / STATE_FILE  # it holds a token: its own account's alone
+            path = folder / STATE_FILE
+            # The file has a token, so only its own account may read it.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            self._database = database = sqlite3.connect(path, check_same_thread=False)
+            database = sqlite3.connect(path, check_same_thread=False)
+            self._database = database
             database.execute("PRAGMA journal_mode = TRUNCATE")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("CREATE TABLE IF NOT EXISTS flash (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
@@ -67,35 +69,36 @@ class Flash:
             return self._values.get(name, default)
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Every value whose name starts with `prefix`, in the order in which the names were first written."""
+        """Return every value whose name starts with `prefix`, in the order of the names' first writing."""
         with self._lock:
             return {name: value for name, value in self._values.items() if name.startswith(prefix)}
 
     def commit(self, changes: Mapping[str, Any]) -> None:
-        """All changes or none; on the disk when this returns. StoreError if the disk does not take them."""
+        """Write all changes or none to the disk. Raises StoreError if the disk refuses them."""
         with self.writing() as database:
-            gone = [(name,) for name, value in changes.items() if value is None]
-            kept = {name: value for name, value in changes.items() if value is not None}
+            removed = [(name,) for name, value in changes.items() if value is None]
+            stored = {name: value for name, value in changes.items() if value is not None}
+            rows = [(name, cbor2.dumps(value)) for name, value in stored.items()]
             try:
                 with database:
-                    database.executemany("DELETE FROM flash WHERE name = ?", gone)
-                    database.executemany(_PUT, [(name, cbor2.dumps(value)) for name, value in kept.items()])
+                    database.executemany("DELETE FROM flash WHERE name = ?", removed)
+                    database.executemany(_PUT, rows)
             except sqlite3.Error as exc:
                 raise StoreError(f"the board's flash cannot be written: {exc}") from exc
-            for (name,) in gone:
+            for (name,) in removed:
                 self._values.pop(name, None)
-            self._values |= kept
+            self._values |= stored
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The power does not go while something is written. PowerGone once it is gone."""
+        """Hold the power while something is written. Raises PowerGone after the power cut."""
         with self._lock:
             if self._database is None:
                 raise PowerGone("the board has no power")
             yield self._database
 
     def close(self) -> None:
-        """The power is gone: nothing is written any more."""
+        """Cut the power: nothing is written after it."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
@@ -103,7 +106,7 @@ class Flash:
 
 
 def begin_reset(folder: Path) -> None:
-    """Factory reset: decided once this returns; `finish_reset` carries it out, after a power cut too."""
+    """Begin a factory reset. It is certain when this returns: `finish_reset` does it, also after a power cut."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(folder / RESET_FILE, b"", only_writer=True)
 
@@ -122,7 +125,7 @@ def finish_reset(folder: Path) -> None:
 
 
 class FlashOutbox:
-    """Durable messages for the host, at most 256 or 64 KiB of them. Only the link's thread changes it."""
+    """The durable messages for the host, up to 256 and 64 KiB. Only the link's thread changes it."""
 
     def __init__(self, flash: Flash) -> None:
         self._flash = flash
@@ -139,14 +142,20 @@ class FlashOutbox:
     def append(
         self, message_id: Id, payload: bytes, *, also: Mapping[str, Any] | None = None, reserved: bool = False
     ) -> int:
-        """The message's number. `also` is committed with it; `reserved`: it may use the room kept for answers."""
+        """Store a message with `also`, and return its number. `reserved`: it may use the reserved room for answers.
+
+        A message that is stored already keeps its number. Raises Overloaded if the outbox is full.
+        """
         rows = self._rows()
-        known = next((seq for seq, row in rows.items() if row[0] == message_id), None)
-        if known is not None:
-            return known
-        most = MAX_MESSAGES + (RESERVED_MESSAGES if reserved else 0)
-        size = sum(len(row[1]) for row in rows.values())
-        if len(rows) >= most or (not reserved and size + len(payload) > MAX_BYTES):
+        for stored_seq, (stored_id, _) in rows.items():
+            if stored_id == message_id:
+                return stored_seq
+        max_count = MAX_MESSAGES
+        if reserved:
+            max_count += RESERVED_MESSAGES
+        size = sum(len(stored_payload) for _, stored_payload in rows.values())
+        has_room = reserved or size + len(payload) <= MAX_BYTES
+        if len(rows) >= max_count or not has_room:
             raise Overloaded(f"the outbox is full: {len(rows)} messages, {size} bytes")
         epoch, acked, last = self.cursor()
         seq = last + 1
@@ -155,24 +164,26 @@ class FlashOutbox:
 
     def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
         rows = self._rows()
-        return [StoredMessage(n, rows[n][1]) for n in sorted(n for n in rows if n > seq)[:limit]]
+        later = sorted(number for number in rows if number > seq)
+        return [StoredMessage(number, rows[number][1]) for number in later[:limit]]
 
     def ack(self, seq: int) -> None:
         epoch, acked, last = self.cursor()
         if seq > acked:
-            done = {_name(n): None for n in self._rows() if n <= seq}
-            self._flash.commit({"outbox": [epoch, seq, last], **done})
+            acked_rows = {_name(number): None for number in self._rows() if number <= seq}
+            self._flash.commit({"outbox": [epoch, seq, last], **acked_rows})
 
     def renew(self) -> OutboxCursor:
+        """Renew the epoch, and number the messages from 1 again."""
         rows = self._rows()
-        fresh = OutboxCursor(secrets.token_bytes(8), 0, len(rows))
-        changes: dict[str, Any] = {_name(n): None for n in rows}
-        changes |= {_name(n): rows[old] for n, old in enumerate(sorted(rows), 1)}
-        self._flash.commit({"outbox": list(fresh), **changes})
-        return fresh
+        cursor = OutboxCursor(secrets.token_bytes(8), 0, len(rows))
+        changes: dict[str, Any] = {_name(number): None for number in rows}
+        changes |= {_name(number): rows[old_number] for number, old_number in enumerate(sorted(rows), 1)}
+        self._flash.commit({"outbox": list(cursor), **changes})
+        return cursor
 
     def _rows(self) -> dict[int, Any]:
-        """Id and payload of what is not acked, by number."""
+        """Return the ids and payloads of the messages without an ack, by number."""
         return {int(name.removeprefix("out/")): row for name, row in self._flash.under("out/").items()}
 
 
@@ -186,7 +197,7 @@ class FlashInbox:
         return InboxCursor(*self._flash.get("inbox", (None, 0, 0))[:2])
 
     def advance(self, epoch: bytes, seq: int, message_id: Id, effect: Mapping[str, Any]) -> bool:
-        """Commit the effect and the new cursor as one; False, without the effect, when it was committed before."""
+        """Commit the effect and the new cursor together. Returns False and does nothing if that was done before."""
         at = self.cursor()
         if at.epoch == epoch and seq <= at.seq:
             return False

@@ -1,4 +1,4 @@
-"""Closing a socket that another thread may be reading. Boards without a link import it too, so it needs little."""
+"""Closes a socket that another thread may be reading. Boards without a link import it too, so it imports little."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import struct
 
 
 def reset_connection(connection: socket.socket) -> None:
-    """Close as a device does that lost its power: with RST, so that the other end notices at once."""
+    """Close a socket with RST, as if the device lost its power, so that the other end notices at once."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     hang_up(connection)
 
 
 def hang_up(connection: socket.socket) -> None:
-    """Close, and wake a thread that reads from it."""
+    """Close a socket, and wake a thread that reads from it."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):

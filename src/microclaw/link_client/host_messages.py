@@ -1,6 +1,7 @@
-"""Acts on each message of the host once, however often it comes. Runs in the link's thread. Opens no connection.
+"""Handles each message of the host once, also if it is sent several times. Runs in the link's thread.
 
-Calls and speech are for the device that it serves; what every device does alike is here.
+Opens no connection. Calls and speech are for the device that it serves; the messages that every device handles alike
+are handled here.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class HostMessages:
-    """One boot's. `show` gets a line for the device's screen, `take_call` each call before it is acked.
+    """The handler of one boot. `show` gets a line for the device's screen, `take_call` each call before it is acked.
 
-    `took_update` and `took_speech` say whether what they got was for them. `name`: what a person calls the device.
+    `took_update` and `took_speech` return True if the message was for them. `name` is the person's name for the device.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class HostMessages:
         client: LinkClient,
         show: Callable[[str], None],
         take_call: Callable[[Deliver, messages.Call], None],
+        *,
         took_speech: Callable[[AnyMessage], bool],
         took_update: Callable[[Deliver], bool] = lambda _: False,
         name: str | None = None,
@@ -51,57 +53,80 @@ class HostMessages:
         self._took_update = took_update
 
     def handle(self, deliver: Deliver) -> None:
-        envelope = deliver.envelope
-        match envelope.body:
+        """Handle a message, and ack it if it is durable."""
+        match deliver.envelope.body:
             case messages.Call() as call:
                 self._take_call(deliver, call)
             case messages.Notify(text=text):
                 self._notify(deliver, text)
-            case messages.TaskStatus(task=task, state=task_state, text=text):
-                if self._client.applied(deliver):
-                    self._show(f"task {task[:60]}: {task_state}{f': {text}' if text else ''}")
+            case messages.TaskStatus() as status:
+                self._show_task(deliver, status)
             case messages.OtaOffer() | messages.OtaCancel() | ErrorMessage() if self._took_update(deliver):
                 pass
             case messages.OtaOffer() | messages.OtaCancel():
-                if self._client.applied(deliver):
-                    refusal_text = "this device takes no updates over the link"
-                    self._client.send(ErrorMessage("not_supported", refusal_text, fatal=False), re=envelope.id)
+                self._refuse_update(deliver)
+            case messages.Token() | messages.PairCode() | messages.PairDone() as credential:
+                self._handle_credential(credential)
+            case messages.UiState() | ErrorMessage() | messages.Bye() as news:
+                self._note_state(news)
+            # A message for another kind of board is acked too.
+            case message if isinstance(message, messages.Unknown) or not self._took_speech(message):
+                self._client.applied(deliver)
+
+    def _show_task(self, deliver: Deliver, status: messages.TaskStatus) -> None:
+        if self._client.applied(deliver):
+            line = f"task {status.task[:60]}: {status.state}"
+            if status.text:
+                line += f": {status.text}"
+            self._show(line)
+
+    def _refuse_update(self, deliver: Deliver) -> None:
+        if self._client.applied(deliver):
+            error = ErrorMessage("not_supported", "this device takes no updates over the link", fatal=False)
+            self._client.send(error, re=deliver.envelope.id)
+
+    def _handle_credential(self, message: messages.Token | messages.PairCode | messages.PairDone) -> None:
+        match message:
             case messages.Token(token=token):
                 self._client.identity.keep_token(token)
-            case messages.UiState() as news:
-                present = {k: v for k, v in structs.asdict(news).items() if v is not None}
-                self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
             case messages.PairCode(code=code, expires_s=expires_s):
                 self._show_code(code, expires_s)
-            case messages.PairDone() as done:
-                self._paired(done)
-            case ErrorMessage(code=code, message=message, fatal=fatal):
-                self._client.state.error = _one_line(f"{code}: {message}")
-                _log.warning("the host says%s %s", " (fatal)" if fatal else "", self._client.state.error)
+            case messages.PairDone():
+                self._finish_pairing(message)
+
+    def _note_state(self, message: messages.UiState | ErrorMessage | messages.Bye) -> None:
+        state = self._client.state
+        match message:
+            case messages.UiState():
+                for name, value in structs.asdict(message).items():
+                    if value is not None:
+                        state.ui[name] = _one_line(value) if isinstance(value, str) else value
+            case ErrorMessage(code=code, message=text, fatal=is_fatal):
+                state.error = _one_line(f"{code}: {text}")
+                note = " (fatal)" if is_fatal else ""
+                _log.warning("the host says%s %s", note, state.error)
             case messages.Bye(reason=reason):
                 _log.info("the host says bye: %s", _one_line(reason))
-            case messages.Unknown():
-                self._client.applied(deliver)
-            case body if not self._took_speech(body):  # what is for a board of another kind
-                self._client.applied(deliver)
 
     def _notify(self, deliver: Deliver, text: str) -> None:
         if deliver.expired:
             self._client.applied(deliver)
             return
-        kept = [*self._flash.get("notifications", []), _one_line(text)]
+        notifications = [*self._flash.get("notifications", []), _one_line(text)]
         count = self._flash.get("notified", 0) + 1
-        effect = {"notifications": kept[-NOTIFICATIONS_KEPT:], "notified": count}
+        effect = {"notifications": notifications[-NOTIFICATIONS_KEPT:], "notified": count}
         if self._client.applied(deliver, effect):
             self._show(f"notify: {text}")
 
     def _show_code(self, code: str, expires_s: int) -> None:
         self._client.state.code = code
-        words = f"device pair {code}" + (f" --name {self._name}" if self._name else "")
-        print(f"pairing code {code}, good for {expires_s} s: microclaw {words}", file=sys.stderr, flush=True)
+        command = f"microclaw device pair {code}"
+        if self._name:
+            command += f" --name {self._name}"
+        print(f"pairing code {code}, good for {expires_s} s: {command}", file=sys.stderr, flush=True)
         self._show(f"pairing code {code}")
 
-    def _paired(self, done: messages.PairDone) -> None:
+    def _finish_pairing(self, done: messages.PairDone) -> None:
         try:
             self._client.identity.accept(done)
         except MicroclawError as exc:
@@ -117,10 +142,10 @@ class HostMessages:
 
 
 def refusal(code: str, message: str) -> Result:
-    """The answer to a call that is not carried out."""
-    return Result(False, error=messages.ErrorInfo(code, message[:400]))
+    """Build the answer to a call that is refused."""
+    return Result(ok=False, error=messages.ErrorInfo(code, message[:400]))
 
 
 def _one_line(text: str) -> str:
-    """A host's text as one console line."""
+    """Clean and cut a host's text to one console line."""
     return clean_text(text, one_line=True, limit=MAX_SHOWN_CHARS)

@@ -1,7 +1,7 @@
-"""The board's identity on the link: its key and certificate or its token, and the one authority that it trusts.
+"""The board's identity on the link: its key and certificate or its token, and the only authority that it trusts.
 
-The authority's certificate is fetched once over a connection that proves nothing, and taken only when its SHA-256 is
-the one that the board was provisioned with. Every other connection is verified against it.
+The authority's certificate is fetched once over a connection that proves nothing, and accepted only if its SHA-256 is
+the board's provisioned one. Every other connection is verified against it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from microclaw.wire.link.messages import RENEW_BEFORE_MS, PairDone, PairRequest
 
 CA_FILE: Final = "ca.pem"
 KEY_FILE: Final = "key.pem"
-CREDENTIAL_FILE: Final = "device.pem"  # key and certificate in one file: never one without the other
+# The key and the certificate are in one file, so that there is never only one of them.
+CREDENTIAL_FILE: Final = "device.pem"
 MAX_CA_BYTES: Final = 16_384
 FETCH_TIMEOUT_S: Final = 10.0
 _URN: Final = "urn:microclaw:device:"
@@ -39,7 +40,7 @@ Credential: TypeAlias = Literal["certificate", "token"]
 
 @dataclass(frozen=True, slots=True)
 class LinkAddress:
-    """The host's address, and how to know it."""
+    """The host's address, and the fingerprint that proves it."""
 
     url: str
     ca_sha256: str | None
@@ -49,7 +50,7 @@ class LinkAddress:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme != "wss" or not parts.hostname or parts.username is not None:
-            raise ConfigError(f"{self.url!r} is no link address", next_step="write it as wss://HOST:8443/link")
+            raise ConfigError(f"{self.url!r} is not a link address", next_step="write it as wss://HOST:8443/link")
         if self.ca_sha256 is None:
             text = "a wss:// link needs the fingerprint of the host's authority"
             raise ConfigError(text, next_step="add --link-ca-sha256 as `microclaw device provision` prints it")
@@ -66,7 +67,10 @@ class LinkAddress:
 
 
 def named_device(credential: Path) -> str | None:
-    """The host's id of the device that a certificate names. OSError, ValueError for what is none."""
+    """Return the host's id of the device that a certificate names, or None.
+
+    Raises OSError, and ValueError if the file is not a certificate.
+    """
     certificate = x509.load_pem_x509_certificate(credential.read_bytes())
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -98,16 +102,14 @@ class LinkIdentity:
     def device_id(self) -> str | None:
         """The host's id of this board, if the credential names it."""
         if self.token is not None:
-            found = _TOKEN.fullmatch(self.token)
-            if found:
-                return found[1]
-            return None
+            match = _TOKEN.fullmatch(self.token)
+            return match[1] if match else None
         if self._credential.exists():
             return named_device(self._credential)
         return None
 
     def tls(self) -> ssl.SSLContext:
-        """For the next connection; fetches the authority when it is not in flash."""
+        """Make the TLS context of the next connection. Fetches the authority if it is not in flash."""
         path = self._folder / CA_FILE
         if not path.exists() or pem_fingerprint(path.read_bytes()) != self._address.ca_sha256:
             replace_file(path, fetch_authority(self._address), only_writer=True)
@@ -132,18 +134,18 @@ class LinkIdentity:
 
     @property
     def is_late(self) -> bool:
-        """True if its certificate ends in RENEW_BEFORE_MS or less, by this computer's clock, and needs a successor."""
+        """True if its certificate ends within RENEW_BEFORE_MS, by this computer's clock, and must be renewed."""
         if self.token is not None or not self._credential.exists():
             return False
         certificate = x509.load_pem_x509_certificate(self._credential.read_bytes())
         return datetime.now(UTC) >= certificate.not_valid_after_utc - timedelta(milliseconds=RENEW_BEFORE_MS)
 
     def renewal_request(self, board_id: str) -> PairRequest:
-        """In place of `hello`, on a connection that brings the old certificate."""
+        """Build the request that replaces `hello`, on a connection with the old certificate."""
         return structs.replace(self.pair_request(board_id), secret=None)
 
     def accept(self, done: PairDone) -> None:
-        """Store the credential that pairing gave; ProtocolError if the board wanted another kind."""
+        """Store the credential of a pairing. Raises ProtocolError if the board requested another kind."""
         if done.token is not None and self._address.wanted == "token":
             self.keep_token(done.token)
             return
@@ -151,17 +153,21 @@ class LinkIdentity:
             raise ProtocolError(f"pairing gave another credential than the {self._address.wanted} asked for")
         try:
             certificate = x509.load_der_x509_certificate(done.certificate)
-            same = certificate.public_key() == self._key().public_key()
+            is_own_key = certificate.public_key() == self._key().public_key()
         except ValueError as exc:
             raise ProtocolError(f"pairing gave a certificate that cannot be read: {exc}") from exc
-        if not same:
+        if not is_own_key:
             raise ProtocolError("pairing gave a certificate for another key")
         key = (self._folder / KEY_FILE).read_bytes()
         replace_file(self._credential, key + certificate.public_bytes(Encoding.PEM), only_writer=True)
 
     def keep_token(self, token: str) -> None:
-        """In flash when this returns. The host takes the first use of a new token as proof that the board has it."""
-        if not token.isascii() or not token.isprintable() or " " in token or len(token) > 200:
+        """Store a token in flash. The host takes its first use as proof that the board has it.
+
+        Raises ProtocolError if no HTTP header can have it.
+        """
+        is_word = token.isascii() and token.isprintable() and " " not in token
+        if not is_word or len(token) > 200:
             raise ProtocolError("the host sent a token that no header can carry")
         self._flash.commit({"token": token})
 
@@ -172,14 +178,17 @@ class LinkIdentity:
             pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             replace_file(path, pem, only_writer=True)
             return key
-        kept = load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(kept, ec.EllipticCurvePrivateKey):
+        stored_key = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(stored_key, ec.EllipticCurvePrivateKey):
             raise ConfigError(f"{path} is not this board's key", next_step="do a factory reset and pair it again")
-        return kept
+        return stored_key
 
 
 def fetch_authority(address: LinkAddress) -> bytes:
-    """The host's authority certificate (PEM) from /ca.pem; ConfigError when it is not the one provisioned."""
+    """Fetch the host's authority certificate (PEM) from /ca.pem.
+
+    Raises ConfigError if it is not the provisioned one, DeviceUnreachable if the host does not answer with one.
+    """
     import http.client
 
     tls = unproved_tls()
@@ -194,9 +203,10 @@ def fetch_authority(address: LinkAddress) -> bytes:
         connection.close()
     if response.status != 200 or len(body) > MAX_CA_BYTES:
         raise DeviceUnreachable(f"{address.host}:{address.port} has no /ca.pem: status {response.status}")
-    found = pem_fingerprint(body)
-    if found != address.ca_sha256:
-        text = f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}"
+    fingerprint = pem_fingerprint(body)
+    if fingerprint != address.ca_sha256:
+        shown = fingerprint or "of no certificate"
+        text = f"the host's authority has the fingerprint {shown}, expected {address.ca_sha256}"
         step = "provision the board again; if the host was not changed, another computer answers in its place"
         raise ConfigError(text, next_step=step)
     return body

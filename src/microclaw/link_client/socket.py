@@ -1,7 +1,7 @@
-"""One WebSocket of the board over verified TLS: connects, then moves whole messages. Knows nothing of the link.
+"""One WebSocket of the board over verified TLS: connects, then sends and receives whole messages. Knows no link.
 
 Nothing blocks after `open_link`: one thread waits in `wait` for the network, the clock and the Waker. So a host that
-does not read cannot stop the heartbeat, which notices it.
+does not read cannot stop the heartbeat, which detects it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SUBPROTOCOL: Final = Subprotocol("microclaw.v1")
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_BYTES: Final = 65_536
 MAX_UNSENT_BYTES: Final = 65_536
-"""The lanes keep what is beyond: they know what may be dropped."""
+"""Further messages stay in the lanes, which know the messages that may be dropped."""
 MAX_ANSWERS_BYTES: Final = 8 * 1_048_576
 MAX_REASON_BYTES: Final = 120
 _CLOSE_CODES: Final[dict[int, int]] = {1009: CloseCode.TOO_LARGE, 1002: CloseCode.MALFORMED, 1007: CloseCode.NOT_BINARY}
@@ -41,14 +41,14 @@ _log.addHandler(logging.NullHandler())
 
 
 class _Protocol(ClientProtocol):
-    """Fails a connection with the link's close codes where the library has its own (RFC 6455, 7.4.1)."""
+    """The library's protocol, with the link's close codes in place of its own (RFC 6455, 7.4.1)."""
 
     def fail(self, code: int, reason: str = "") -> None:
         super().fail(_CLOSE_CODES.get(int(code), code), reason)
 
 
 class Waker:
-    """Ends a wait from another thread."""
+    """A pipe that ends a wait from another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,12 +58,13 @@ class Waker:
             os.set_blocking(end, False)
 
     def wake(self) -> None:
-        with self._lock, contextlib.suppress(BlockingIOError):  # it is full of wakes
+        # A full pipe wakes the thread too.
+        with self._lock, contextlib.suppress(BlockingIOError):
             if not self._closed:
                 os.write(self._writer, b"\0")
 
     def wait(self, timeout_s: float, connection: socket.socket | None = None, events: int = 0) -> None:
-        """Until it is woken, `connection` is ready, or the time is over."""
+        """Wait until `wake` is called, `connection` is ready, or the time is over."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._reader, selectors.EVENT_READ)
             if connection is not None:
@@ -90,7 +91,8 @@ class LinkSocket:
         self._fragments: list[bytes] = []
         self._closing_until_s: float | None = None
         self.closed = False
-        self._flush()  # the host may have closed in the same breath as it answered
+        # The host may have closed together with its answer.
+        self._flush()
 
     @property
     def has_room(self) -> bool:
@@ -98,36 +100,39 @@ class LinkSocket:
 
     @property
     def close_received(self) -> Close | None:
-        """The host's close frame, also of a close that is not through yet."""
+        """The host's close frame, also before the connection has ended."""
         return self._protocol.close_rcvd
 
     def send(self, message: bytes) -> None:
-        """Nothing happens once the connection is closing."""
+        """Send a message, unless the connection is closing."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_binary(message)
             self._flush()
 
     def close(self, code: int, reason: str, linger_s: float = 2.0) -> None:
-        """Send a close frame after what was sent; the connection ends when the host answers, or after `linger_s`."""
+        """Send a close frame after the sent messages. The connection ends at the host's answer, or after `linger_s`."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
         self._linger(linger_s)
         self._flush()
 
     def abort(self) -> None:
-        """As when the power goes: with a reset."""
+        """End the connection with a reset, as at a power cut."""
         self.closed = True
         reset_connection(self._connection)
 
     def wait(self, timeout_s: float, waker: Waker) -> list[bytes]:
-        """Messages that came, waiting for them, for `waker`, or until the time is over."""
+        """Wait for messages, for `waker`, or until the time is over. Returns the messages."""
         if self.closed:
             return []
         if self._closing_until_s is not None:
             timeout_s = min(timeout_s, self._closing_until_s - time.monotonic())
-        pending = bool(self._protocol.events) or self._connection.pending() > 0
-        write = selectors.EVENT_WRITE if self._unsent else 0
-        waker.wait(0 if pending else timeout_s, self._connection, selectors.EVENT_READ | write)
+        if self._protocol.events or self._connection.pending() > 0:
+            timeout_s = 0
+        events = selectors.EVENT_READ
+        if self._unsent:
+            events |= selectors.EVENT_WRITE
+        waker.wait(timeout_s, self._connection, events)
         messages = self._read()
         self._flush()
         if self._closing_until_s is not None and time.monotonic() >= self._closing_until_s:
@@ -146,7 +151,11 @@ class LinkSocket:
             self._protocol.receive_data(data)
         elif data is not None:
             self._protocol.receive_eof()
-        messages = [m for event in self._protocol.events_received() if (m := self._message(event)) is not None]
+        messages = []
+        for event in self._protocol.events_received():
+            message = self._read_message(event)
+            if message is not None:
+                messages.append(message)
         if self._protocol.state is State.CLOSED or data == b"":
             self._flush()
             self._end()
@@ -154,8 +163,8 @@ class LinkSocket:
             self._linger(2.0)
         return messages
 
-    def _message(self, event: object) -> bytes | None:
-        """A whole message; what is text or continues text closes the connection."""
+    def _read_message(self, event: object) -> bytes | None:
+        """Return a whole message, or None. A text message closes the connection."""
         if not isinstance(event, Frame) or event.opcode not in (Opcode.BINARY, Opcode.CONT, Opcode.TEXT):
             return None
         if event.opcode is Opcode.TEXT:
@@ -178,13 +187,15 @@ class LinkSocket:
         if self.closed:
             return
         self._unsent += b"".join(self._protocol.data_to_send())
-        if len(self._unsent) > MAX_ANSWERS_BYTES:  # pongs for a host that floods pings and does not read
+        if len(self._unsent) > MAX_ANSWERS_BYTES:
+            # These are pongs for a host that floods pings and does not read.
             self._end()
             return
         try:
             while self._unsent:
-                sent = self._connection.send(memoryview(self._unsent)[:READ_BYTES].tobytes())
-                del self._unsent[:sent]
+                piece = memoryview(self._unsent)[:READ_BYTES].tobytes()
+                sent_count = self._connection.send(piece)
+                del self._unsent[:sent_count]
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return
         except OSError as exc:
@@ -198,7 +209,7 @@ class LinkSocket:
 
 
 def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> LinkSocket:
-    """Connect, verify, upgrade; DeviceUnreachable says what went wrong. Blocks at most about 10 s."""
+    """Connect, verify the host, and upgrade, within about 10 s. Raises DeviceUnreachable with the reason."""
     deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
     try:
         connection = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
@@ -209,15 +220,15 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> L
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection = tls.wrap_socket(connection, server_hostname=address.host)
         protocol = _upgrade(connection, address, token, deadline_s)
-        connection.setblocking(False)
+        connection.settimeout(0)
         return LinkSocket(connection, protocol)
     except ssl.SSLCertVerificationError as exc:
         connection.close()
         raise DeviceUnreachable(f"the host's certificate is refused: {exc.verify_message}") from exc
     except (OSError, WebSocketException, EOFError) as exc:
         connection.close()
-        text = f"{address.host}:{address.port} did not take the link: {str(exc) or type(exc).__name__}"
-        raise DeviceUnreachable(text) from exc
+        reason = str(exc) or type(exc).__name__
+        raise DeviceUnreachable(f"{address.host}:{address.port} did not take the link: {reason}") from exc
     except BaseException:
         connection.close()
         raise

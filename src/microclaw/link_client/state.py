@@ -1,4 +1,4 @@
-"""Clocks and new message ids of either end of the link, and the board's state as the bench sees it. Sends nothing."""
+"""The clocks and new message ids of both ends of the link, and the state of the board's link. Sends nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from microclaw.wire.link.values import Value
 
 
 class SystemClock:
-    """This machine's clocks: an ESP32 has set its own by the time that it speaks TLS."""
+    """This machine's clocks. An ESP32 has set its own before it uses TLS."""
 
     def now_ms(self) -> float:
         return time.monotonic() * 1000
@@ -25,9 +25,10 @@ def new_message_id() -> bytes:
 
 
 class LinkState(Struct):
-    """The link in one boot, written by its thread. `name`: connecting, waiting, pairing, renewing, connected, refused.
+    """The state of the link in one boot, written by its thread.
 
-    Counted since boot: `dropped` log lines and telemetry, `refused_events` that the full outbox did not take.
+    `name`: connecting, waiting, pairing, renewing, connected, refused. Counts since boot: `dropped` log lines and
+    telemetry, `refused_events` that the full outbox refused.
     """
 
     name: str = "off"

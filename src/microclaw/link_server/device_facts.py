@@ -1,9 +1,10 @@
-"""The results of acts on devices: a device with its link, firmware and pins. It asks no device."""
+"""The results of operations on devices: a device with its link, firmware and pins. Calls no device."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct, convert
@@ -34,12 +35,16 @@ F = TypeVar("F", bound="DeviceFacts")
 
 
 class LinkState(Struct, frozen=True):
-    """The state of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
-    in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none.
-    `host`: the other host of the cluster that it is connected to. `handshake_end`: if it is not online, the newest
-    connection that ended in its TLS handshake since: of its last address, else of any."""
+    """The state of a device's link.
 
-    online: bool  # here, or at the host `host` of the cluster
+    `connections` counts since the host started. `rssi` in dBm and `refused_events`, which its full outbox refused, are
+    of the device's last telemetry. `updates`: the updates that it accepts, None if it accepts none. `host`: the other
+    host of the cluster that it is connected to. `handshake_end`: if it is not online, the newest connection since that
+    ended in its TLS handshake: of its last address, else of any address.
+    """
+
+    # At this host, or at `host`.
+    online: bool
     last_seen_ms: int | None
     address: str | None
     firmware: str | None
@@ -53,7 +58,7 @@ class LinkState(Struct, frozen=True):
 
 
 class DeviceFacts(Result, frozen=True, kw_only=True):
-    """`capabilities` are the methods that it can be called with; `link` is None where it has none to this host."""
+    """A device. `capabilities` are the methods that it can be called with; `link` is None if it has no link here."""
 
     document: ClassVar = "device"
 
@@ -87,7 +92,7 @@ class ListedDevice(DeviceFacts, frozen=True, kw_only=True):
 
     @property
     def connection(self) -> str:
-        """ "connected", the time of the last connection, that it was never reached, or is revoked."""
+        """The words "connected", the time of the last connection, "never reached", or that it is revoked."""
         link = self.link
         if self.revoked:
             return REVOKED
@@ -102,12 +107,14 @@ class ListedDevice(DeviceFacts, frozen=True, kw_only=True):
         if link.last_seen_ms is None:
             return "never seen"
         ago_s = max(0, int(time.time() - link.last_seen_ms / 1000))
-        unit, length_s = next((one for one in _UNITS if ago_s >= one[1]), ("s", 1))
-        return f"seen {ago_s // length_s} {unit} ago"
+        for unit, length_s in _UNITS:
+            if ago_s >= length_s:
+                return f"seen {ago_s // length_s} {unit} ago"
+        return f"seen {ago_s} s ago"
 
 
 class PendingPairing(Struct, frozen=True):
-    """A device that shows a code; the code is the device's to show."""
+    """A device that shows a code. The code itself is only on the device."""
 
     address: str
     board: str
@@ -121,8 +128,10 @@ class PendingPairing(Struct, frozen=True):
 
 
 class DeviceList(Listing, frozen=True, kw_only=True):
-    """`next`: where there are more, the `after` of the next request. `handshake_end`: the newest of the last minutes,
-    of whatever device: a board that never got in has no row."""
+    """A page of devices. `next`: if there are more, the `after` of the next request.
+
+    `handshake_end` is the newest of the last minutes, of any device, because a board that never connected has no row.
+    """
 
     document: ClassVar = "devices"
     columns: ClassVar = {
@@ -154,9 +163,9 @@ class DeviceList(Listing, frozen=True, kw_only=True):
 
 
 class PinFacts(Struct, frozen=True, kw_only=True):
-    """`reserved` and `caution` say why a pin is not to be used, or with care; `refused` why nothing may drive it.
+    """A pin. `reserved`: why not to use it; `caution`: why to use it with care; `refused`: why nothing may drive it.
 
-    `name` is what the board has wired to it, `labels` are the names that the device's labels give it.
+    `name` is the part that the board has wired to it, `labels` are its names in the device's labels.
     """
 
     pin: int
@@ -176,7 +185,7 @@ class LastValue(Struct, frozen=True, kw_only=True):
 
 
 class OneDevice(ListedDevice, frozen=True, kw_only=True):
-    """`today`: what works on such boards; `layout` is None where it is not known how the pins lie."""
+    """A device in detail. `today`: the features of such boards; `layout` is None if the pins' places are unknown."""
 
     today: dict[str, Any] | None
     pins: list[PinFacts]
@@ -190,14 +199,19 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         return self.problem is not None
 
     def lines(self) -> Iterable[str]:
-        yield from (f"{title:<12} {text}" for title, text in self._facts() if text)
+        for title, text in self._facts():
+            if text:
+                yield f"{title:<12} {text}"
         if self.today is not None:
             yield from _today(self.name, **self.today)
 
     def _facts(self) -> Iterator[tuple[str, str | None]]:
-        link = self.link
-        told = None if link is None else link.firmware
-        yield from (("name", self.name), ("device_id", self.device_id), ("title", self.title), ("chip", self.chip))
+        """Yield the titles and texts of the list. An empty text is left out."""
+        version = None if self.link is None else self.link.firmware
+        yield "name", self.name
+        yield "device_id", self.device_id
+        yield "title", self.title
+        yield "chip", self.chip
         if self.revoked:
             yield "state", f"{REVOKED}: microclaw device pair CODE -d {self.name}"
         if self.never_reached:
@@ -206,28 +220,41 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         for title in ("transports", "labels", "capabilities"):
             yield title, ", ".join(getattr(self, title)) or "-"
         yield "power cut", self.power_cut
-        yield from _firmware(self, told)
-        if link is not None:
-            yield from (("link", self.connection), ("address", link.address or "-"), ("version", told or "-"))
-            yield "no link", None if link.handshake_end is None else _handshake_text(link.handshake_end)
-            yield "round trip", None if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
-            facts = link.updates
-            if facts is not None:
-                if facts.revision:
-                    board = f"{facts.board} of revision {facts.revision}"
-                else:
-                    board = facts.board
-                how = f"over the link ({', '.join(facts.kinds)}), channel {facts.channel}, for {board}"
-                yield "updates", f"{how}, signed by {', '.join(facts.keys)}"
-            elif self.kinds == ["py"]:
-                yield "updates", "by cable alone: it has no key; microclaw flash --update-key FILE gives it one"
+        yield from _firmware(self, version)
+        if self.link is not None:
+            yield from self._link_facts(self.link)
         if self.telemetry:
-            values = (f"{one.key} {round(one.value, 3):,} {one.unit}".strip() for one in self.telemetry)
-            age_ms = max(0.0, time.time() * 1000 - max(one.at_ms for one in self.telemetry))
-            over_time = f"over time: microclaw device telemetry {self.name}"
-            yield "telemetry", f"{', '.join(values)} ({format_duration(age_ms)} ago); {over_time}"
-        if self.today is None and told is not None:
+            yield "telemetry", self._telemetry_text()
+        if self.today is None and version is not None:
             yield "today", "its firmware is not one that this project tried"
+
+    def _link_facts(self, link: LinkState) -> Iterator[tuple[str, str]]:
+        yield "link", self.connection
+        yield "address", link.address or "-"
+        yield "version", link.firmware or "-"
+        if link.handshake_end is not None:
+            yield "no link", _handshake_text(link.handshake_end)
+        if link.rtt_ms is not None:
+            yield "round trip", f"{link.rtt_ms:.1f} ms"
+        if link.updates is not None:
+            yield "updates", _updates_text(link.updates)
+        elif self.kinds == ["py"]:
+            yield "updates", "only by cable: it has no key; microclaw flash --update-key FILE gives it one"
+
+    def _telemetry_text(self) -> str:
+        values = [f"{value.key} {round(value.value, 3):,} {value.unit}".strip() for value in self.telemetry]
+        newest_ms = max(value.at_ms for value in self.telemetry)
+        age_ms = max(0.0, time.time() * 1000 - newest_ms)
+        over_time = f"over time: microclaw device telemetry {self.name}"
+        return f"{', '.join(values)} ({format_duration(age_ms)} ago); {over_time}"
+
+
+def _updates_text(updates: UpdateFacts) -> str:
+    board = updates.board
+    if updates.revision:
+        board = f"{board} of revision {updates.revision}"
+    way = f"over the link ({', '.join(updates.kinds)}), channel {updates.channel}, for {board}"
+    return f"{way}, signed by {', '.join(updates.keys)}"
 
 
 def _handshake_text(end: HandshakeEnd) -> str:
@@ -235,73 +262,90 @@ def _handshake_text(end: HandshakeEnd) -> str:
     return f"a connection from {end.address} ended in its TLS handshake {ago} ago: {end.why}"
 
 
-def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]]:
-    """Yield its parts for programs, and their sizes. `told`: what its link said of it."""
-    has = device.firmware
-    kb = has["max_module_bytes"] // 1024
+def _firmware(device: DeviceFacts, version: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the firmware's parts for programs, and their sizes. `version` is from the device's hello."""
     if device.voice_only:
-        if device.link is None:
-            whose = "xiaozhi's"
-        else:
-            whose = one_line(told or "not seen yet")
-        yield "firmware", f"{whose}: it is spoken to, and runs no programs"
+        firmware_name = "xiaozhi's"
+        if device.link is not None:
+            firmware_name = one_line(version or "not seen yet")
+        yield "firmware", f"{firmware_name}: it is spoken to, and runs no programs"
     elif device.kinds == ["py"]:
-        is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
-        yield "firmware", "microclaw on MicroPython" if is_ours else one_line(told or "-")
-        yield "limits", f"{has['max_apps']} Python programs at once, {kb} KB each; they share the memory"
+        yield from _python_firmware(device.firmware, version)
     else:
-        yield "firmware", described_text(has["described"])
-        yield "device files", ", ".join(has["nodes"]) or "-"
-        if has["natives_lacking"]:
-            lacking = f", without {', '.join(has['natives_lacking'])}"
-        else:
-            lacking = ""
-        yield "natives", f"{', '.join([*has['native_groups'], *has['natives_added']]) or '-'}{lacking}"
-        limits = (
-            count_text(has["max_apps"], "app"),
-            f"{kb} KB a program",
-            f"{has['max_memory_bytes'] // 1024} KB of memory",
-            has["max_heap_bytes"] and f"{has['max_heap_bytes']} B of heap",
-            has["max_timers"] and f"{has['max_timers']} timers",
-            "" if has["files"] else "no files",
-        )
-        yield "limits", ", ".join(filter(None, limits))
+        yield from _wasm_firmware(device.firmware)
+
+
+def _python_firmware(firmware: dict[str, Any], version: str | None) -> Iterator[tuple[str, str]]:
+    if version is not None and version.startswith(f"{OUR_FIRMWARE} "):
+        yield "firmware", "microclaw on MicroPython"
+    else:
+        yield "firmware", one_line(version or "-")
+    program_kb = firmware["max_module_bytes"] // 1024
+    yield "limits", f"{firmware['max_apps']} Python programs at once, {program_kb} KB each; they share the memory"
+
+
+def _wasm_firmware(firmware: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "firmware", described_text(firmware["described"])
+    yield "device files", ", ".join(firmware["nodes"]) or "-"
+    natives = ", ".join([*firmware["native_groups"], *firmware["natives_added"]]) or "-"
+    if firmware["natives_lacking"]:
+        natives += f", without {', '.join(firmware['natives_lacking'])}"
+    yield "natives", natives
+    limits = [
+        count_text(firmware["max_apps"], "app"),
+        f"{firmware['max_module_bytes'] // 1024} KB a program",
+        f"{firmware['max_memory_bytes'] // 1024} KB of memory",
+    ]
+    if firmware["max_heap_bytes"]:
+        limits.append(f"{firmware['max_heap_bytes']} B of heap")
+    if firmware["max_timers"]:
+        limits.append(f"{firmware['max_timers']} timers")
+    if not firmware["files"]:
+        limits.append("no files")
+    yield "limits", ", ".join(filter(None, limits))
 
 
 def _today(name: str, family: str, hardware: list[str], findings: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the features that work on such a board, by state; docs/boards.md has the evidence of each."""
     yield f"today        {family} (docs/boards.md)"
-    for text in STATES.values():
-        found = [one["feature"].replace("`", "") for one in findings if one["text"] == text]
-        if found:
-            yield f"  {text}: {'; '.join(found)}"
+    for state in STATES.values():
+        features = [finding["feature"].replace("`", "") for finding in findings if finding["text"] == state]
+        if features:
+            yield f"  {state}: {'; '.join(features)}"
     if hardware:
         yield f"  on hardware: {'; '.join(hardware)}"
-    elif family not in {families()[one].title for one in VIRTUALS}:
+    elif family not in {families()[virtual].title for virtual in VIRTUALS}:
         yield f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
 
 
 class AddedDevice(DeviceFacts, frozen=True, kw_only=True):
-    """`check`: whether it is reached by its addresses; None where none came."""
+    """A device that was added. `check` is the result of connecting to its addresses, None if it has none."""
 
     check: Examination | None
 
     def lines(self) -> Iterable[str]:
+        line = f"{self.name} ({self.title}): {self.transports_text}"
         described = self.firmware["described"]
         if described:
-            about = f"; its firmware is {described_text(described)}"
-        else:
-            about = ""
-        yield f"{self.name} ({self.title}): {self.transports_text}{about}"
+            line += f"; its firmware is {described_text(described)}"
+        yield line
         if self.never_reached:
-            yield f"it is kept, and was {NEVER_REACHED}"
+            yield f"it was added, and was {NEVER_REACHED}"
         if self.check is not None:
-            yield from lines_of(one for one in self.check.findings if one.part in ("reach", "console") or not one.ok)
+            findings = self.check.findings
+            yield from lines_of(
+                finding for finding in findings if finding.part in ("reach", "console") or not finding.ok
+            )
 
 
 def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:
+    """Fill a form with the facts of a device, and with `more`."""
     board = device.board
-    in_flash = any(one.connects_itself and AppInstall.method in one.capabilities for one in device.transports)
+    keeps_programs = any(
+        transport.connects_itself and AppInstall.method in transport.capabilities for transport in device.transports
+    )
+    power_cut = _IN_FLASH if keeps_programs else board.power_cut
+    link = None if server is None else server.state(device)
     return filled(
         form,
         device,
@@ -314,45 +358,46 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
         kinds=list(device.kinds),
         firmware=firmware_object(board.firmware),
         free_pins=list(board.free_pins("output")),
-        power_cut=_IN_FLASH if in_flash else board.power_cut,
+        power_cut=power_cut,
         voice_only=is_voice_only(device),
-        link=None if server is None else server.state(device),
+        link=link,
         **more,
     )
 
 
 def is_voice_only(device: Device) -> bool:
-    """True if it is spoken to and nothing else: a computer, or firmware of others without pins and programs for us."""
+    """Return True if the host can only speak with it: a computer, or other firmware without pins and programs."""
     if device.board.board_id == VOICE:
         return True
-    return bool(device.endpoints) and all(one.startswith(xiaozhi.SCHEME) for one in device.endpoints)
+    return bool(device.endpoints) and all(endpoint.startswith(xiaozhi.SCHEME) for endpoint in device.endpoints)
 
 
 def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
-    """Each pin of the board with what it can do."""
-    if board.led is None:
-        named = {}
-    else:
-        named = {board.led.pin: "LED"}
+    """Describe each pin of the board, in the order of the numbers."""
+    names = {}
+    if board.led is not None:
+        names[board.led.pin] = "LED"
     if board.i2c is not None:
-        named |= {board.i2c.sda: "SDA", board.i2c.scl: "SCL"}
+        names[board.i2c.sda] = "SDA"
+        names[board.i2c.scl] = "SCL"
     labelled = labelled_pins(board, labels)
-    return [
-        PinFacts(
+    pins = []
+    for pin in sorted(board.pins.values(), key=attrgetter("number")):
+        facts = PinFacts(
             pin=pin.number,
-            name=named.get(pin.number),
-            labels=sorted(name for name, number in labelled.items() if number == pin.number),
+            name=names.get(pin.number),
+            labels=sorted(label for label, number in labelled.items() if number == pin.number),
             uses=sorted(pin.uses),
             reserved=pin.reserved,
             caution=pin.caution,
             refused=refusal(board, pin.number, "output"),
         )
-        for pin in sorted(board.pins.values(), key=lambda pin: pin.number)
-    ]
+        pins.append(facts)
+    return pins
 
 
 async def pending_pairings(server: LinkServer | None) -> list[PendingPairing]:
-    """The devices that wait to be paired, the oldest first."""
+    """List the devices that wait to be paired, the oldest first."""
     if server is None:
         return []
     return convert(await server.identity.waiting(), list[PendingPairing], from_attributes=True)

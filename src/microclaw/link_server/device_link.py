@@ -1,7 +1,7 @@
-"""One device at this end of the link: what waits for it, who waits for its answers, its connection while it has one.
+"""One device at this end of the link: its waiting messages and calls, and its connection while it has one.
 
-It outlives connections. Nothing is kept in memory without a bound: calls (64), log lines, the last telemetry; what is
-durable is in the store.
+It outlives connections. Everything in memory has a bound: calls (64), log lines, the last telemetry. Durable messages
+are in the store.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class RemoteDevices(Protocol):
     """Calls to devices that are connected to other hosts of the cluster (cluster.remote_calls)."""
 
     async def call(self, host: str, link_id: str, call: DeviceCall[R], timeout_s: float) -> R:
-        """As Transport.call; DeviceMoved when the device is not there any more, and the call may be made elsewhere."""
+        """Call as Transport.call does. Raises DeviceMoved if the device left, and the call may be made elsewhere."""
 
 
 class AudioStreams(Protocol):
-    """The audio of one connection, for who listens (voice/link_device.py). No method waits."""
+    """The listener to the audio of one connection (voice/link_device.py). No method waits."""
 
     def took(self, message: messages.StartAsr | messages.StopAsr | messages.CancelStream) -> None: ...
 
@@ -85,34 +85,43 @@ class LinkParts(Struct):
     open_audio: Callable[[DeviceLink, Connection, messages.AudioFormat], AudioStreams] | None = None
     reports: DeviceReports = field(default_factory=DeviceReports)
     updates: DeviceUpdates = field(default_factory=DeviceUpdates)
-    holding: LinkHolding | None = None  # in a cluster
-    remote: RemoteDevices | None = None  # with it
+    # Both are None outside of a cluster.
+    holding: LinkHolding | None = None
+    remote: RemoteDevices | None = None
 
 
 class DeviceLink:
-    """`link_id` is what credentials name."""
+    """A device's link. Its credentials name it by `link_id`."""
 
     def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
         self.link_id = link_id
         self.presence = presence
         self.telemetry: messages.Telemetry | None = None
         self.log = LogRing()
-        self.connections = 0  # since the host started
-        self.is_revoked = False  # nothing that it has opens this host, until it is paired again
+        # The count since the host started.
+        self.connections = 0
+        # No credential of a revoked device opens this host, until it is paired again.
+        self.is_revoked = False
         self.connection: Connection | None = None
-        self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
+        # Held while one connection replaces another.
+        self.arriving = asyncio.Lock()
         self.parts = parts
         self._links = parts.links
-        self._is_open = False  # its outbox and inbox are in the store
+        # True if its outbox and inbox are in the store.
+        self._is_open = False
         self._numbering = asyncio.Lock()
         self.calls = LinkCalls(self)
-        self._fence: int | None = None  # of the connection, in a cluster
-        self._writer: int | None = None  # that, or the one of the last connection: its writes are checked against it
-        self._bye: str | None = None  # the reason it gave when it went
+        # The fence of the current connection, in a cluster.
+        self._fence: int | None = None
+        # The fence of the current or last connection: the store checks writes against it.
+        self._writer: int | None = None
+        # The reason of its `bye`.
+        self._bye: str | None = None
         self.boots = Boots()
-        self._audio: AudioStreams | None = None  # who hears it, while it is here
+        # The listener to its audio, while it is connected.
+        self._audio: AudioStreams | None = None
 
-    # What the host asks of the device
+    # Messages and calls to the device
 
     @property
     def endpoint(self) -> str:
@@ -120,17 +129,17 @@ class DeviceLink:
 
     @property
     def online(self) -> bool:
-        """Connected to this host."""
+        """True if it is connected to this host."""
         return self.connection is not None and self.boots.current is not None
 
     @property
     def anywhere(self) -> bool:
-        """It is connected, to this host or another one of the cluster."""
+        """True if it is connected, to this host or to another host of the cluster."""
         return self.online or self.other_host is not None
 
     @property
     def other_host(self) -> str | None:
-        """The host of the cluster that has its connection, where that is not this one."""
+        """The other host of the cluster that has its connection, or None."""
         holding = self.parts.holding
         if holding is None:
             return None
@@ -138,8 +147,10 @@ class DeviceLink:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The capabilities that it offered when it was last here."""
-        return frozenset(self.presence.capabilities if self.presence is not None else ())
+        """The capabilities of its last hello."""
+        if self.presence is None:
+            return frozenset()
+        return frozenset(self.presence.capabilities)
 
     async def send(
         self,
@@ -148,9 +159,9 @@ class DeviceLink:
         re: bytes | None = None,
         also: Callable[[Sql], object] = lambda _: None,
     ) -> bytes:
-        """A durable message: stored when this returns, sent now or later; its id.
+        """Store a durable message, which is sent now or later, and return its id.
 
-        `also` is done in the transaction that stores it.
+        `also` is called in the transaction that stores it.
         """
         await self._open()
         message_id = self.parts.new_id()
@@ -159,16 +170,20 @@ class DeviceLink:
         return message_id
 
     async def has(self, message_id: bytes, timeout_s: float) -> bool:
-        """True once the device has the durable message, whichever host of the cluster had the ack."""
-        with suppress(TimeoutError, StoreError):  # it is stored: told again, it would come twice
+        """Wait until the device has acked a durable message, to any host of the cluster. Returns False if it has not.
+
+        An error of the store raises nothing: the message is stored, and sending it again would deliver it twice.
+        """
+        with suppress(TimeoutError, StoreError):
             async with asyncio.timeout(timeout_s):
-                while message_id in await self._links.waiting_ids(self.link_id):  # noqa: ASYNC110  # another host's ack
+                # The ack may come to another host, so no event of this host reports it.
+                while message_id in await self._links.waiting_ids(self.link_id):  # noqa: ASYNC110
                     await asyncio.sleep(_ACK_POLL_S)
                 return not self.is_revoked
         return False
 
     def tell(self, body: AnyMessage, re: bytes | None = None) -> None:
-        """A message that is not durable; DeviceUnreachable when the device is not connected."""
+        """Send a message that is not durable. Raises DeviceUnreachable if the device is not connected."""
         if self.connection is None and self.is_revoked:
             raise revoked_error(self.name)
         if self.connection is None:
@@ -177,67 +192,75 @@ class DeviceLink:
         self.connection.pump()
 
     def close(self, code: int, reason: str) -> None:
-        """End its connection here, if it has one."""
+        """End its connection to this host, if it has one."""
         if self.connection is not None:
             self.connection.close(code, reason)
 
     def revoke(self) -> None:
-        """Its credentials were revoked: what waits for it fails at once."""
+        """Mark its credentials as revoked. Waiting calls fail at once."""
         self.is_revoked = True
         self.calls.end("was revoked", lambda _: revoked_error(self.name))
 
     # Connections come and go
 
     async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
-        """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
+        """Make the live connection from now on. Call it holding `arriving`, after the older one has ended."""
         await self._open()
         holding = self.parts.holding
         if holding is not None:
-            self._writer = self._fence = await holding.take(self.link_id)
-        async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
-            self.connection = connection = make(*await self._links.cursors(self.link_id))
+            self._fence = await holding.take(self.link_id)
+            self._writer = self._fence
+        # Nothing may be numbered between reading the cursors and making the session that continues from them.
+        async with self._numbering:
+            outbox, inbox = await self._links.cursors(self.link_id)
+            connection = make(outbox, inbox)
+            self.connection = connection
         if holding is not None and holding.has_newer(self.link_id, self._writer or 0):
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
 
     async def detach(self, connection: Connection) -> None:
-        """That connection is gone, and what came over it applied."""
-        if self.connection is connection:
-            self.connection = None
-            if self._audio is not None:
-                self._audio.left()
-                self._audio = None
-            if self.boots.left() is not None:
-                code, reason = connection.end
-                if self._bye is None:
-                    reason = reason
-                else:
-                    reason = f"bye: {self._bye}"
-                reason = clean_text(reason, one_line=True)
-                self.parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
-                await self.note_presence()
-            if self.parts.holding is not None and self._fence is not None:
-                fence = self._fence
-                self._fence = None
-                await self.parts.holding.leave(self.link_id, fence)
+        """Release a connection that has ended, and whose messages are applied. An older one does nothing."""
+        if self.connection is not connection:
+            return
+        self.connection = None
+        if self._audio is not None:
+            self._audio.left()
+            self._audio = None
+        if self.boots.left() is not None:
+            self._publish_end(connection)
+            await self.note_presence()
+        if self.parts.holding is not None and self._fence is not None:
+            fence = self._fence
+            self._fence = None
+            await self.parts.holding.leave(self.link_id, fence)
+
+    def _publish_end(self, connection: Connection) -> None:
+        code, reason = connection.end
+        if self._bye is not None:
+            reason = f"bye: {self._bye}"
+        reason = clean_text(reason, one_line=True)
+        self.parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
 
     def moved(self) -> None:
-        """It is connected to another host now: what waits for it ends here, and may go on there."""
+        """Note that it may be connected to another host. Calls that wait here end, and may be made there."""
         host = self.other_host
         if host is not None:
-            self.is_revoked = False  # it was paired again there
+            # It was paired again there.
+            self.is_revoked = False
             self.calls.moved(host)
             self.boots.moved()
 
     def forget(self) -> None:
-        """The device was removed: what waits for it fails."""
+        """Note that the device was removed. Waiting calls fail, and its tasks are cancelled."""
         self.calls.end("was removed", lambda _: DeviceUnreachable(f"{self.name} was removed"))
         self.parts.tasks.forget(self.link_id)
         self._is_open = False
 
-    # What its connection tells it
+    # Called by its connection
 
     def ready(self, connection: Connection, hello: Hello) -> None:
+        """Note the device's hello, which begins the session."""
         self._bye = None
         self.connections += 1
         self.boots.came(hello.boot_id, self.parts.clock.now_ms())
@@ -249,17 +272,15 @@ class DeviceLink:
         self.calls.reconnected(hello.boot_id)
 
     def took(self, connection: Connection, envelope: Envelope) -> None:
+        """Apply a message that is not durable."""
         match envelope.body:
             case Result() as result if envelope.re is not None:
                 self.calls.answered(envelope.re, result)
             case messages.Telemetry() as telemetry:
-                kept = self.parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
-                self.telemetry = kept or self.telemetry
-            case messages.Log(level=level, source=source, n=n, text=text):
-                t_ms = self.parts.clock.now_ms() - self.boots.began_ms
-                self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
-                shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
-                self.parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
+                accepted = self.parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
+                self.telemetry = accepted or self.telemetry
+            case messages.Log() as log:
+                self._add_log(log)
             case messages.StartAsr() | messages.StopAsr() | messages.CancelStream() as message if (
                 self._audio is not None
             ):
@@ -268,19 +289,26 @@ class DeviceLink:
                 # It must not speak into the void.
                 self.object_to("no_listener", "this host takes no audio", re=envelope.id)
                 self.tell(messages.CancelStream(stream))
-            case messages.BlobRead() as wanted:
-                self.parts.updates.serve(self, connection, wanted, envelope.id)
+            case messages.BlobRead() as request:
+                self.parts.updates.serve(self, connection, request, envelope.id)
             case messages.PairRequest() as request if connection.on_renewal is not None:
                 renewal = connection.on_renewal(connection, envelope.id, request)
                 connection.on_renewal = None
                 connection.start(renewal, "renewal")
             case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
-                self.calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
+                self.calls.answered(envelope.re, Result(ok=False, error=messages.ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
             case messages.Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
+
+    def _add_log(self, log: messages.Log) -> None:
+        t_ms = self.parts.clock.now_ms() - self.boots.began_ms
+        self.log.add(LogLine(t_ms, log.source or None, log.text, self._now_ms), log.n)
+        source = one_line(log.source[:MAX_NAME_CHARS])
+        text = one_line(log.text[:MAX_TEXT])
+        self.parts.publish(DeviceLog(self.name, self._now_ms, log.level, source, log.n, text))
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
         offer = await self._links.refused(self.link_id, message_id, error)
@@ -288,23 +316,26 @@ class DeviceLink:
             self.parts.updates.changed(offer)
 
     def left(self) -> None:
-        """`detach` follows."""
+        """Do nothing when the session ends: `detach` follows."""
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
+        """Store a durable message of the device and apply it, if it is new."""
         assert envelope.seq is not None
         async with self._numbering:
             facts = None if self.presence is None else self.presence.ota
             effect = Effect(self, envelope, self._now_ms, facts, self.name)
-            message = (epoch, envelope.seq, envelope.id)
-            new = await self._links.advance(self.link_id, *message, effect.apply, self._writer)
-            if new and effect.seq is not None:
-                self._hand_over(effect.seq, effect.payload)
-        if new:
-            self._applied(envelope, effect)
+            is_new = await self._links.advance(
+                self.link_id, epoch, envelope.seq, envelope.id, effect.apply, self._writer
+            )
+            if is_new and effect.seq is not None:
+                self._send_stored(effect.seq, effect.payload)
+        if is_new:
+            self._finish_commit(envelope, effect)
 
     async def persist(self, message_id: bytes, payload: bytes, also: Callable[[Sql], object] = lambda _: None) -> None:
         async with self._numbering:
-            self._hand_over(await self._links.append(self.link_id, message_id, payload, also), payload)
+            seq = await self._links.append(self.link_id, message_id, payload, also)
+            self._send_stored(seq, payload)
 
     async def load(self, after: int, limit: int) -> Sequence[StoredMessage]:
         return await self._links.unacked_after(self.link_id, after, limit)
@@ -316,22 +347,26 @@ class DeviceLink:
         async with self._numbering:
             return await self._links.renew(self.link_id, self._writer)
 
-    # What other hosts of the cluster do to its outbox
+    # Called for other hosts of the cluster
 
     async def outbox_grew(self) -> None:
-        """Another host put messages into the outbox: they go out here, in their order."""
+        """Send the messages that another host put into the outbox, in their order."""
         async with self._numbering:
-            (cursor, _), connection = await self._links.cursors(self.link_id), self.connection
+            cursor, _ = await self._links.cursors(self.link_id)
+            connection = self.connection
             if connection is not None and connection.session.outgoing.epoch == cursor.epoch:
                 connection.session.grew(cursor.last)
                 connection.pump()
 
-    # How it works
+    # Internals
 
     @property
     def name(self) -> str:
+        """The device's name, or `link_id` if no device of the registry has this link."""
         owner = self.parts.owner_of(self.endpoint)
-        return owner.name if owner is not None else self.link_id
+        if owner is None:
+            return self.link_id
+        return owner.name
 
     @property
     def _now_ms(self) -> int:
@@ -343,21 +378,23 @@ class DeviceLink:
             self._is_open = True
 
     async def note_presence(self) -> None:
-        """Keep the device's hello, and that it is connected now."""
+        """Store the device's hello, and that it is connected now. An error of the store is only logged."""
         if self.presence is not None:
             self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
                 await self.parts.events.put(self.presence)
-            except StoreError as exc:  # a full disk keeps no device out
-                _log.warning("when %s was here is not kept: %s", self.name, exc.message)
+            except StoreError as exc:
+                # A full disk must not keep a device out.
+                _log.warning("the time of %s's connection was not stored: %s", self.name, exc.message)
 
-    def _hand_over(self, seq: int, payload: bytes) -> None:
-        """A numbered message for the live session. Call it holding `_numbering`."""
+    def _send_stored(self, seq: int, payload: bytes) -> None:
+        """Give a numbered message to the live session. Call it holding `_numbering`."""
         if self.connection is not None:
             self.connection.session.stored(seq, payload)
             self.connection.pump()
 
-    def _applied(self, envelope: Envelope, effect: Effect) -> None:
+    def _finish_commit(self, envelope: Envelope, effect: Effect) -> None:
+        """Do what follows a stored message outside of its transaction."""
         if effect.offer is not None:
             if self.presence is not None and effect.offer.is_of_keys:
                 self.presence = replace(self.presence, ota=effect.facts)
@@ -376,7 +413,7 @@ class DeviceLink:
                     self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
     def object_to(self, code: str, message: str, *, re: bytes | None = None) -> None:
-        """Tell a connected device what was wrong with what it sent."""
+        """Send a connected device the error in its message."""
         if self.online:
             with suppress(DeviceUnreachable):
                 self.tell(messages.ErrorMessage(code, message, fatal=False), re)

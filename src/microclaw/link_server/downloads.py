@@ -1,4 +1,7 @@
-"""GET /ota/SHA256.bin: a payload over HTTPS, for boards that prefer it to the link. Whose it is, the listener asked."""
+"""GET /ota/SHA256.bin: a payload over HTTPS, for boards that prefer it to the link.
+
+The listener has authenticated the device before.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,27 @@ from microclaw.link_server.update_windows import BlobFault, BlobRefused, DeviceU
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""
 _PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
-_CHUNK_BYTES: Final = 65_536  # at once: the device decrypts while the next piece is encrypted
+# Small pieces: the device decrypts one while the next is encrypted.
+_CHUNK_BYTES: Final = 65_536
 _STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
 
 
 class Downloads:
-    """One at a time a device: a new one ends the one before, whose connection may be dead."""
+    """The downloads under way, one for each device: a new one ends the older, whose connection may be dead."""
 
     def __init__(self, updates: DeviceUpdates) -> None:
         self._updates = updates
         self._running: dict[str, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
 
     def named(self, request: web.BaseRequest) -> str | None:
-        """The SHA-256 that the request asks for; None for another request."""
-        found = _PATH.fullmatch(request.path)
-        if found is None or request.method != hdrs.METH_GET:
+        """Return the SHA-256 of the payload that the request is for, None for another request."""
+        match = _PATH.fullmatch(request.path)
+        if match is None or request.method != hdrs.METH_GET:
             return None
-        return found[1]
+        return match[1]
 
     async def answer(self, request: web.BaseRequest, link_id: str, sha256: str) -> web.StreamResponse:
-        """The file, or the part that Range names: 200, 206, 416; 404 and 410 as on the link."""
+        """Answer with the file, or with the part that Range names: 200, 206, 416; 404 and 410 as on the link."""
         source = self._updates.source
         try:
             if source is None:
@@ -46,7 +50,8 @@ class Downloads:
             is_empty = (request.http_range.start or 0) >= size
         except FileNotFoundError:
             return plain_answer(404, "blob_unknown: it is not on this host's disk")
-        except ValueError:  # of http_range
+        except ValueError:
+            # The Range header is invalid.
             is_empty = True
         if is_empty:
             refusal = plain_answer(416, "a range without bytes")
@@ -69,4 +74,5 @@ class Downloads:
     def _end(self, link_id: str) -> None:
         transport, limit = self._running.pop(link_id)
         limit.cancel()
-        transport.abort()  # one that has ended is not touched
+        # This does nothing to a transport that has ended.
+        transport.abort()

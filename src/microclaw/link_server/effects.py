@@ -1,4 +1,4 @@
-"""Turns a device's messages into rows in the inbox's transaction, live events, log lines. Sends nothing."""
+"""Turns a device's messages into rows of the inbox's transaction, live events and log lines. Sends nothing."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
 
 class DeviceReports(Struct):
-    """The receivers of devices' measurements and stored events, and of both to pass on; app/ says them. Nobody
-    before.
+    """The receivers of devices' measurements and stored events; app/ sets them, and the defaults do nothing.
 
     `impossible` gets the number of values that no board can have. `keep_event` runs in the transaction that stores an
-    event, with the device's name, the event's id and Unix time in ms.
+    event, with the device's name, the event's id and Unix time in ms. `pass_telemetry` and `pass_event` forward both.
     """
 
     telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
@@ -41,11 +40,11 @@ class DeviceReports(Struct):
     pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
     pass_event: Callable[[], None] = lambda: None
 
-    def took(self, endpoint: str, name: str, told: Telemetry, at_ms: int) -> Telemetry | None:
-        """The values that a board can have, which are passed on; None where there are none."""
-        telemetry, refused = possible(told)
-        if refused:
-            self.impossible(endpoint, refused)
+    def took(self, endpoint: str, name: str, reported: Telemetry, at_ms: int) -> Telemetry | None:
+        """Pass on and return the values that a board can have. Returns None if a required value is impossible."""
+        telemetry, refused_count = possible(reported)
+        if refused_count:
+            self.impossible(endpoint, refused_count)
         if telemetry is not None:
             self.telemetry(endpoint, telemetry)
             self.pass_telemetry(name, telemetry, at_ms)
@@ -56,8 +55,8 @@ class DeviceReports(Struct):
         self.pass_event()
 
 
-# The least and the most that a board can have (docs/protocols/link.md#telemetry): chips, radios and counters of today,
-# with room. Programs' readings have no such bounds.
+# The lowest and the highest value of a real board (docs/protocols/link.md#telemetry): today's chips, radios and
+# counters, with a margin. Programs' readings have no such bounds.
 POSSIBLE: Final[dict[str, tuple[float, float]]] = {
     "free_heap": (0, 1 << 32),
     "uptime_s": (0, 1 << 32),
@@ -69,7 +68,7 @@ POSSIBLE: Final[dict[str, tuple[float, float]]] = {
     "refused_events": (0, 1 << 32),
 }
 MAX_EVENT_NAME_CHARS: Final = 200
-# Live events wait for slow readers, many of them: each is cut.
+# Many live events may wait for slow readers, so each is cut.
 MAX_NAME_CHARS: Final = 64
 MAX_REASON_CHARS: Final = 200
 MAX_FIRMWARE_CHARS: Final = 100
@@ -80,11 +79,13 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class Effect:
-    """The rows of a durable message of `link`; `facts` are what its hello said, `device` is its name, read on the event
-    loop: `apply` runs in the store's thread, where of `link` only `link_id` and `parts` may be read.
+    """The rows of a durable message of `link`.
 
-    Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
-    `facts` has the keys that the device trusts now).
+    `facts` are of the device's hello, `device` is its name. Both are read on the event loop, because `apply` runs in
+    the store's thread, where only `link_id` and `parts` of `link` may be read.
+
+    After `apply`, `task` is the task that was accepted, `seq` and `payload` are an answer, `offer` is the update that
+    a status was about (and `facts` has the keys that the device trusts now).
     """
 
     link: DeviceLink
@@ -98,7 +99,7 @@ class Effect:
     offer: OfferRow | None = None
 
     def apply(self, connection: Sql) -> None:
-        """In that transaction; it may run again after one that failed."""
+        """Write the rows in the message's transaction. It may run again after a transaction that failed."""
         self.seq = None
         self.payload = b""
         self.task = None
@@ -106,20 +107,27 @@ class Effect:
         body = self.envelope.body
         if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
-            kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
-            add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
-            if isinstance(body, Event) and (keep_event := self.link.parts.reports.keep_event) is not None:
-                keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
+            message = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
+            add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], message, self.now_ms)
+        keep_event = self.link.parts.reports.keep_event
+        if isinstance(body, Event) and keep_event is not None:
+            keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
-            self._take(connection, body)
+            self._open_task(connection, body)
         if isinstance(body, messages.OtaStatus):
-            running = None if self.facts is None else self.facts.version
-            self.offer = offer = status_in(connection, self.link.link_id, body, running, self.now_ms)
-            if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
-                self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
+            self._note_update(connection, body)
 
-    def _take(self, connection: Sql, request: RunTask) -> None:
-        """An open task, or its refusal in the outbox."""
+    def _note_update(self, connection: Sql, status: messages.OtaStatus) -> None:
+        running_version = None if self.facts is None else self.facts.version
+        offer = status_in(connection, self.link.link_id, status, running_version, self.now_ms)
+        self.offer = offer
+        if offer is None or self.facts is None:
+            return
+        if offer.is_of_keys and offer.state == "healthy":
+            self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
+
+    def _open_task(self, connection: Sql, request: RunTask) -> None:
+        """Add an open task, or its refusal to the outbox."""
         task = OpenTask(self.link.link_id, request.task, self.envelope.id, self.link.parts.tasks.host)
         refusal = self.link.parts.tasks.refusal(request)
         if refusal is None:
@@ -133,43 +141,46 @@ class Effect:
         self.seq = append_to(connection, self.link.link_id, message_id, self.payload, self.now_ms)
 
 
-def possible(told: Telemetry) -> tuple[Telemetry | None, int]:
-    """Without the values that no board can have, and how many these are; None where it has to have one of them."""
-    odd = [
-        name
-        for name, (least, most) in POSSIBLE.items()
-        if (value := getattr(told, name)) is not None and not least <= value <= most
-    ]
-    if "free_heap" in odd or "uptime_s" in odd:
-        return None, len(odd)
-    return (replace(told, **dict.fromkeys(odd)) if odd else told), len(odd)
+def possible(reported: Telemetry) -> tuple[Telemetry | None, int]:
+    """Drop the values that no board can have, and count them. The telemetry is None if a required value is dropped."""
+    impossible = []
+    for name, (lowest, highest) in POSSIBLE.items():
+        value = getattr(reported, name)
+        if value is not None and not lowest <= value <= highest:
+            impossible.append(name)
+    if not impossible:
+        return reported, 0
+    if "free_heap" in impossible or "uptime_s" in impossible:
+        return None, len(impossible)
+    return replace(reported, **dict.fromkeys(impossible)), len(impossible)
 
 
 def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
-    """The live events that a device's own event is, by the names of docs/protocols/link-methods.md."""
+    """Convert a device's own event to live events, by the names of docs/protocols/link-methods.md."""
     data = event.data
-    events: list[LiveEvent] = [DeviceEvent(device, at_ms, _words(event.name, MAX_NAME_CHARS))]
-    if event.name in ("app.exit", "app.crash"):
-        if event.name == "app.crash":
-            why = "trapped"
-        else:
-            why = _words(data.get("kind", "returned"), MAX_NAME_CHARS)
-        events.append(AppEnded(device, at_ms, _words(data.get("app", ""), MAX_NAME_CHARS), why))
+    app = _clean_words(data.get("app", ""), MAX_NAME_CHARS)
+    events: list[LiveEvent] = [DeviceEvent(device, at_ms, _clean_words(event.name, MAX_NAME_CHARS))]
+    if event.name == "app.exit":
+        kind = _clean_words(data.get("kind", "returned"), MAX_NAME_CHARS)
+        events.append(AppEnded(device, at_ms, app, kind))
+    if event.name == "app.crash":
+        events.append(AppEnded(device, at_ms, app, "trapped"))
     if event.name in ("crash", "app.crash"):
-        events.append(Alarm(device, at_ms, event.name, _words(data.get("reason", ""), MAX_REASON_CHARS)))
+        reason = _clean_words(data.get("reason", ""), MAX_REASON_CHARS)
+        events.append(Alarm(device, at_ms, event.name, reason))
     if event.name == "mqtt.publish":
-        app = _words(data.get("app", ""), MAX_NAME_CHARS)
-        topic = _words(data.get("topic", ""), MAX_TOPIC)
-        events.append(Published(device, at_ms, app, topic, str(data.get("text", ""))[:MAX_PUBLISHED]))
+        topic = _clean_words(data.get("topic", ""), MAX_TOPIC)
+        text = str(data.get("text", ""))[:MAX_PUBLISHED]
+        events.append(Published(device, at_ms, app, topic, text))
     return tuple(events)
 
 
 def presence_of(link_id: str, hello: Hello, address: str, now_ms: int) -> Presence:
-    """The presence that a device's greeting gives."""
+    """Build the presence of a device from its hello."""
     return Presence(
         link_id,
-        _words(f"{hello.firmware.name} {hello.firmware.version}", MAX_FIRMWARE_CHARS),
-        _words(hello.board, MAX_NAME_CHARS),
+        _clean_words(f"{hello.firmware.name} {hello.firmware.version}", MAX_FIRMWARE_CHARS),
+        _clean_words(hello.board, MAX_NAME_CHARS),
         hello.capabilities,
         address,
         now_ms,
@@ -178,23 +189,23 @@ def presence_of(link_id: str, hello: Hello, address: str, now_ms: int) -> Presen
     )
 
 
-def _words(value: object, limit: int) -> str:
-    """A text that a device chose, to be shown: it steers no terminal and forges no line."""
+def _clean_words(value: object, limit: int) -> str:
+    """Cut and clean a text that a device chose, so that it cannot control a terminal or forge a line."""
     return clean_text(str(value)[:limit], one_line=True)
 
 
 def _update_facts(hello: Hello) -> UpdateFacts | None:
-    """The facts about updates in a device's hello: cleaned and cut."""
-    told = hello.ota
-    if told is None:
+    """Clean and cut the facts about updates in a device's hello."""
+    ota = hello.ota
+    if ota is None:
         return None
     return UpdateFacts(
-        _words(hello.firmware.name, MAX_NAME_CHARS),
-        _words(hello.firmware.version, MAX_VERSION_CHARS),
-        _words(told.board, MAX_NAME_CHARS),
-        _words(told.channel, MAX_NAME_CHARS),
-        tuple(_words(kind, MAX_NAME_CHARS) for kind in told.kinds[:MAX_UPDATE_WORDS]),
-        tuple(_words(key, MAX_NAME_CHARS) for key in told.keys[:MAX_UPDATE_WORDS]),
-        told.security_version,
-        _words(told.revision or "", MAX_NAME_CHARS),
+        _clean_words(hello.firmware.name, MAX_NAME_CHARS),
+        _clean_words(hello.firmware.version, MAX_VERSION_CHARS),
+        _clean_words(ota.board, MAX_NAME_CHARS),
+        _clean_words(ota.channel, MAX_NAME_CHARS),
+        tuple(_clean_words(kind, MAX_NAME_CHARS) for kind in ota.kinds[:MAX_UPDATE_WORDS]),
+        tuple(_clean_words(key, MAX_NAME_CHARS) for key in ota.keys[:MAX_UPDATE_WORDS]),
+        ota.security_version,
+        _clean_words(ota.revision or "", MAX_NAME_CHARS),
     )

@@ -1,12 +1,12 @@
-"""HTTP on a device's connection until its WebSocket takes it over, and plain answers. It lets nobody in."""
+"""HTTP on a device's connection until its WebSocket takes it over, and plain answers. Authenticates no device."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's HTTP on one connection, until its Connection takes the transport over; its place in the limits.
+    """aiohttp's HTTP on one connection, until its Connection takes the transport over. It counts in the limits.
 
     `on_no_request` is called for a client that never sent an HTTP request.
     """
@@ -35,16 +35,19 @@ class HttpConnection(web.RequestHandler):
         timeout_s: float,
         linger_s: float = 0,
     ) -> None:
-        """`linger_s`: so long the rest of a refused body is read: a reset of what is unread would lose the answer."""
+        """Create it. The rest of a refused body is read for `linger_s`, because a reset would lose the answer."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # what it takes for none
-            keepalive_timeout=timeout_s,  # it also ends a request that does not come
+            # aiohttp takes None for "no access log", which its types do not say.
+            access_log=None,  # type: ignore[arg-type]
+            # This also ends a connection whose request does not come.
+            keepalive_timeout=timeout_s,
             max_field_size=MAX_HEAD_FIELD_BYTES,
             max_line_size=MAX_HEAD_FIELD_BYTES,
             lingering_time=linger_s,
-            auto_decompress=False,  # a small body would be gigabytes, before anybody has looked at the request
+            # A small compressed body could grow to gigabytes before the request is checked.
+            auto_decompress=False,
         )
         self.address = address
         self.has_asked = False
@@ -77,28 +80,40 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Not HTTP: an answer without the library's traceback, of which anybody could fill the log."""
+        """Answer bytes that are not HTTP, without the library's traceback, which any client could fill the log with."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
         return plain_answer(status, "not HTTP")
 
 
+class Arrival(NamedTuple):
+    """A request for a WebSocket: `answer` ends the handshake.
+
+    `http` has the transport until then, and is notified of its end.
+    """
+
+    http: HttpConnection
+    transport: asyncio.Transport
+    answer: Callable[[], Awaitable[object]]
+
+
 def plain_answer(status: int, text: str) -> web.Response:
-    """An answer in words, after which the connection ends."""
+    """Build an answer in words, after which the connection ends."""
     response = web.Response(status=status, text=text + "\n")
     response.force_close()
     return response
 
 
 async def accepted(listening: socket.socket, protocol: str) -> AsyncIterator[tuple[socket.socket, str]]:
-    """Each connection that comes in, and the address of its client; ends only when it is cancelled."""
+    """Yield each new connection with the address of its client. Ends only if it is cancelled."""
     loop = asyncio.get_running_loop()
-    listening.setblocking(False)
+    listening.settimeout(0)
     while True:
         try:
             peer, address = await loop.sock_accept(listening)
-        except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
+        except OSError as exc:
+            # No file descriptor is free. Waiting connections stay in the kernel's queue.
             _log.warning("%s: cannot accept: %s", protocol, exc)
             await asyncio.sleep(_ACCEPT_PAUSE_S)
         else:

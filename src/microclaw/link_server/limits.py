@@ -1,4 +1,4 @@
-"""The limits of the link: numbers, a rate of messages, and how many may be connected. No IO."""
+"""The limits of the link: numbers, a rate of messages, and counts of connections. No IO."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from microclaw.wire.link.session import LinkConfig
 
 
 class LinkLimits(Struct, frozen=True):
-    """`arriving_*`: connections not authenticated yet; `connections_*`: all of them.
+    """The limits: `arriving_*` of connections not authenticated yet, `connections_*` of all.
 
     A newcomer over `arriving_*` or `connections_an_address` is dropped before TLS costs anything; over
     `connections_in_all` it gets a WebSocket that is closed with 4429, so that a device knows to wait.
-    A TLS handshake has `handshake_s`. If no place is free for a newcomer, the oldest one that has had
-    `handshake_when_full_s` makes room. `request_s` is for the HTTP request after it.
+    A TLS handshake has `handshake_s`. If no place is free for a newcomer, the oldest handshake that has had
+    `handshake_when_full_s` is ended. `request_s` is for the HTTP request after it.
     """
 
     handshake_s: float = 30.0
@@ -30,7 +30,8 @@ class LinkLimits(Struct, frozen=True):
     unauthenticated_messages_a_second: float = 5.0
     unauthenticated_messages_at_once: float = 20.0
     close_s: float = 3.0
-    retry_after_s: int = 2  # a host that goes away asks for this and up to `retry_spread_s` more
+    # A host that stops asks devices to wait for this, and for up to `retry_spread_s` more.
+    retry_after_s: int = 2
     retry_spread_s: int = 5
     write_buffer_bytes: int = 65_536
     session: LinkConfig = field(default_factory=LinkConfig)
@@ -48,7 +49,7 @@ class RateLimit:
         self._at_s = now_s
 
     def allows(self, now_s: float) -> bool:
-        """Take one; False when there is none."""
+        """Take one token. Returns False if there is none."""
         left = self._left + (now_s - self._at_s) * self._per_s
         self._at_s = now_s
         if left > self._most:
@@ -81,7 +82,7 @@ class ConnectionLimits:
         return self.connected > self._limits.connections_in_all
 
     def admits(self, address: str) -> bool:
-        """True if one more may come from this address."""
+        """Return True if one more connection from this address is allowed."""
         limits = self._limits
         return (
             self._arriving[address] < limits.arriving_an_address
@@ -91,28 +92,26 @@ class ConnectionLimits:
         )
 
     def is_full_for(self, address: str) -> bool:
-        """True if this address has all the places that one address gets before it is authenticated."""
+        """Return True if this address has all the places that one address gets before it is authenticated."""
         return self._arriving[address] >= self._limits.arriving_an_address
 
     def must_wait(self, address: str) -> bool:
-        """True if this address may have one more, but for the places that others have who are not authenticated yet."""
-        return self.arriving >= self._limits.arriving_in_all and (
-            self._arriving[address] < self._limits.arriving_an_address
-        )
+        """Return True if only the unauthenticated connections of other addresses keep this address out."""
+        return self.arriving >= self._limits.arriving_in_all and not self.is_full_for(address)
 
     def enter(self, address: str) -> None:
         self._connected[address] += 1
         self._arriving[address] += 1
 
     def known(self, address: str) -> None:
-        """It is authenticated."""
-        _less(self._arriving, address)
+        """Note that a connection of this address is authenticated."""
+        _decrement(self._arriving, address)
 
     def leave(self, address: str) -> None:
-        _less(self._connected, address)
+        _decrement(self._connected, address)
 
 
-def _less(counts: Counter[str], key: str) -> None:
+def _decrement(counts: Counter[str], key: str) -> None:
     counts[key] -= 1
     if counts[key] <= 0:
         del counts[key]

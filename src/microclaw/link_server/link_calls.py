@@ -1,4 +1,4 @@
-"""Calls to one device over its link, and its boots, on which they hang. 64 wait for it or for its answer."""
+"""Calls to one device over its link, and its boots, which decide about lost calls. Up to 64 calls wait."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ MAX_CALLS: Final = 64
 _FIRMWARE: Final = "its firmware must keep the limits of the link: docs/protocols/link.md"
 
 
-class _Waiting(PendingCall):
+class _WaitingCall(PendingCall):
     answer: asyncio.Future[Result]
-    due_s: float  # on the loop's clock
+    # A time of the loop's clock.
+    due_s: float
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
@@ -40,28 +41,28 @@ class _Waiting(PendingCall):
 
 
 class LinkCalls:
-    """They outlive connections. What ends them, `link` tells."""
+    """The waiting calls of a device. They outlive connections; `link` reports the events that end them."""
 
     def __init__(self, link: DeviceLink) -> None:
         self._link = link
-        self._pending: dict[bytes, _Waiting] = {}
+        self._pending: dict[bytes, _WaitingCall] = {}
 
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
-        """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
+        """Send a call, now or when the device is back, and wait for its result for up to `timeout_s`.
 
-        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
-        is unknown, Overloaded when too many wait, DeviceMoved when it is at another host and may be called there. A
-        revoked device is not waited for: DeviceUnreachable at once.
+        Raises DeviceUnreachable if the device never came back, or at once if it is revoked, OutcomeUnknown if it had
+        the call and its outcome is unknown, Overloaded if too many calls wait, DeviceMoved if it is connected to
+        another host and may be called there.
         """
         if self._link.is_revoked and not self._link.anywhere:
             raise revoked_error(self._link.name)
         host = self._link.other_host
         if host is not None:
-            raise self._moved_to(host, method)
+            raise self._moved_error(host, method)
         loop = asyncio.get_running_loop()
         message_id = self._link.parts.new_id()
         call = Call(method, params, idempotent)
-        waiting = _Waiting(call=call, answer=loop.create_future(), due_s=loop.time() + timeout_s)
+        waiting = _WaitingCall(call=call, answer=loop.create_future(), due_s=loop.time() + timeout_s)
         if len(self._pending) >= MAX_CALLS:
             raise Overloaded(f"{MAX_CALLS} calls wait for this device", next_step="try again when some are answered")
         self._pending[message_id] = waiting
@@ -71,27 +72,30 @@ class LinkCalls:
             async with asyncio.timeout(timeout_s):
                 return await waiting.answer
         except TimeoutError as exc:
-            raise self._unanswered(waiting, timeout_s) from exc
+            raise self._timeout_error(waiting, timeout_s) from exc
         finally:
             self._pending.pop(message_id, None)
 
     def reconnected(self, boot_id: bytes) -> None:
-        """Send what waited, and again what this boot had; what another boot had is lost."""
-        for waiting in self._take_those(lambda pending: pending.is_lost(boot_id)):
-            waiting.fail(self._unknown(f"{self._link.name} restarted while it had the call"))
+        """Send the waiting calls, and again the calls that this boot had. Calls that another boot had are lost."""
+        for waiting in self._take_matching(lambda pending: pending.is_lost(boot_id)):
+            waiting.fail(self._unknown_error(f"{self._link.name} restarted while it had the call"))
         for message_id, waiting in tuple(self._pending.items()):
             self._send(message_id, waiting)
 
     def end(self, event: str, error: Callable[[str], Exception]) -> None:
-        """Nothing more comes of them here, after this event: `error` of the method, or an unknown outcome."""
-        for waiting in self._take_those(lambda _: True):
+        """End all calls after this event, with `error` of the method, or OutcomeUnknown if it must not be repeated."""
+        for waiting in self._take_matching(lambda _: True):
             method = waiting.call.method
-            text = f"{self._link.name} had {method} from this host when it {event}"
-            waiting.fail(error(method) if waiting.may_repeat else self._unknown(text))
+            if waiting.may_repeat:
+                waiting.fail(error(method))
+            else:
+                text = f"{self._link.name} had {method} from this host when it {event}"
+                waiting.fail(self._unknown_error(text))
 
     def moved(self, host: str) -> None:
-        """The device is connected to another host: what waits for it ends here, and may go on there."""
-        self.end(f"connected to {host_called(host)}", lambda method: self._moved_to(host, method))
+        """End all calls, because the device is connected to another host. They may be made again there."""
+        self.end(f"connected to {host_called(host)}", lambda method: self._moved_error(host, method))
 
     def answered(self, message_id: bytes, result: Result) -> None:
         waiting = self._pending.pop(message_id, None)
@@ -99,25 +103,30 @@ class LinkCalls:
             waiting.answer.set_result(result)
 
     def unreadable(self, violation: LinkViolation) -> None:
-        """Sent again, the calls that the device has would end the next connection too: whose answer it was is unknown
-        where there are several.
+        """Fail the calls that the device has, after an answer that cannot be read.
+
+        If they were sent again, they would end the next connection too. Of several calls, any may be the one that was
+        answered.
         """
-        had = self._take_those(lambda waiting: waiting.sent_in_boot is not None)
-        for waiting in had:
+        sent_calls = self._take_matching(lambda waiting: waiting.sent_in_boot is not None)
+        if len(sent_calls) > 1:
+            others = f", or to one of {len(sent_calls) - 1} other calls"
+        else:
+            others = ""
+        for waiting in sent_calls:
             call = waiting.call
-            if len(had) > 1:
-                others = f", or to one of {len(had) - 1} other calls"
-            else:
-                others = ""
             text = f"{self._link.name} answered {call.method}{others} with what the link does not allow"
             text = f"{text}: {violation.message}"
-            waiting.fail(ProtocolError(text, next_step=_FIRMWARE) if call.idempotent else self._unknown(text))
+            if call.idempotent:
+                waiting.fail(ProtocolError(text, next_step=_FIRMWARE))
+            else:
+                waiting.fail(self._unknown_error(text))
 
-    def _take_those(self, is_over: Callable[[_Waiting], bool]) -> list[_Waiting]:
-        over = [message_id for message_id, waiting in self._pending.items() if is_over(waiting)]
-        return [self._pending.pop(message_id) for message_id in over]
+    def _take_matching(self, matches: Callable[[_WaitingCall], bool]) -> list[_WaitingCall]:
+        message_ids = [message_id for message_id, waiting in self._pending.items() if matches(waiting)]
+        return [self._pending.pop(message_id) for message_id in message_ids]
 
-    def _send(self, message_id: bytes, waiting: _Waiting) -> None:
+    def _send(self, message_id: bytes, waiting: _WaitingCall) -> None:
         connection = self._link.connection
         boot_id = self._link.boots.current
         assert connection is not None
@@ -125,21 +134,23 @@ class LinkCalls:
         left_ms = int(1000 * max(0.0, waiting.due_s - asyncio.get_running_loop().time()))
         try:
             connection.session.send(replace(waiting.call, ttl_ms=left_ms), message_id=message_id)
-        except ProtocolError as exc:  # it can never be sent
+        except ProtocolError as exc:
+            # A later connection could not send it either.
             waiting.fail(exc)
             return
         except DeviceUnreachable:
-            return  # it waits for the next connection
+            # The call waits for the next connection.
+            return
         waiting.sent_in_boot = boot_id
         connection.pump()
 
-    def _moved_to(self, host: str, method: str) -> DeviceMoved:
+    def _moved_error(self, host: str, method: str) -> DeviceMoved:
         return DeviceMoved(
             f"{self._link.name} is connected to the host {host_called(host)}; {method} was not answered here",
             next_step=f"try again (microclaw device show {self._link.name})",
         )
 
-    def _unanswered(self, waiting: _Waiting, timeout_s: float) -> Exception:
+    def _timeout_error(self, waiting: _WaitingCall, timeout_s: float) -> Exception:
         name = self._link.name
         call = waiting.call
         if waiting.sent_in_boot is None:
@@ -150,15 +161,18 @@ class LinkCalls:
         text = f"{name} did not answer {call.method} within {timeout_s:g} s"
         if call.idempotent:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
-        return self._unknown(text)
+        return self._unknown_error(text)
 
     @staticmethod
-    def _unknown(text: str) -> OutcomeUnknown:
+    def _unknown_error(text: str) -> OutcomeUnknown:
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
 
 
 class Boots:
-    """Of one device, since the host started. `current` is the boot that is connected, `began_ms` when it first was."""
+    """The boots of one device since the host started.
+
+    `current` is the connected boot, `began_ms` the time of its first connection.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -173,21 +187,22 @@ class Boots:
             self.count += 1
             self.began_ms = now_ms
             self._new.set()
-        self.current = self._last = boot_id
+        self._last = boot_id
+        self.current = boot_id
 
     def left(self) -> bytes | None:
-        """The boot that was here until now."""
-        was_here = self.current
+        """Note the end of the connection, and return the boot that was connected."""
+        ended = self.current
         self.current = None
-        return was_here
+        return ended
 
     def moved(self) -> None:
-        """The device is connected to another host: nobody need wait for it here."""
+        """Note that the device is connected to another host. `another` waits no longer."""
         self._moves += 1
         self._new.set()
 
     async def another(self, count: int, timeout_s: float) -> bool:
-        """True if one more boot than `count` comes to this host within the time."""
+        """Wait for one more boot than `count`. Returns False if none connects to this host within the time."""
         moves = self._moves
         try:
             async with asyncio.timeout(timeout_s):

@@ -1,4 +1,4 @@
-"""The host's device links by id. Opens no socket."""
+"""All device links of the host, by id. Opens no socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH: Final = "/link"
 
 
 class LinkRegistry:
-    """`await LinkRegistry.open(parts)` knows every device that ever said hello."""
+    """The device links. `await LinkRegistry.open(parts)` has every device that ever sent a hello."""
 
     def __init__(self, parts: LinkParts) -> None:
         self.parts = parts
@@ -22,6 +22,7 @@ class LinkRegistry:
 
     @classmethod
     async def open(cls, parts: LinkParts) -> Self:
+        """Read the devices of the store."""
         links = cls(parts)
         for presence in await parts.events.list():
             links._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
@@ -30,7 +31,7 @@ class LinkRegistry:
         return links
 
     def link(self, link_id: str) -> DeviceLink:
-        """The device's link, whether it is connected or not."""
+        """Return the device's link, whether it is connected or not."""
         if link_id not in self._links:
             self._links[link_id] = DeviceLink(link_id, self.parts)
         return self._links[link_id]
@@ -40,20 +41,20 @@ class LinkRegistry:
         return tuple(link for link in self._links.values() if link.online)
 
     def revoked(self, link_id: str) -> None:
-        """End the live connection of a device whose credentials ended, and what waits for it."""
+        """End the live connection of a device whose credentials were revoked, and its waiting calls."""
         link = self._links.get(link_id)
         if link is not None:
             link.revoke()
             link.close(CloseCode.REVOKED, "revoked")
 
     def replaced(self, link_id: str) -> None:
-        """The device has a newer connection, to another host."""
+        """Close the connection of a device that has a newer one to another host."""
         link = self._links.get(link_id)
         if link is not None:
             link.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
 
     def moved(self, link_id: str) -> None:
-        """The device is connected to another host than before."""
+        """Note that the device is connected to another host than before."""
         link = self._links.get(link_id)
         if link is not None:
             link.moved()
@@ -62,18 +63,22 @@ class LinkRegistry:
         return tuple(self._links.values())
 
     def drop(self, link_id: str) -> None:
-        """The device was removed: its connection ends, and nothing of it is in memory."""
+        """End the connection of a removed device, and drop it from memory."""
         link = self._links.pop(link_id, None)
         if link is not None:
             link.close(CloseCode.REVOKED, "removed")
             link.forget()
 
     async def forget(self, link_id: str) -> None:
-        """The device was removed: nothing is kept of it."""
+        """Delete everything of a removed device, in memory and in the store."""
         self.drop(link_id)
         await self.parts.links.forget(link_id)
 
     def depths(self) -> Mapping[LaneName, int]:
-        """Messages that wait on all connections, by lane."""
-        lanes = [link.connection.session.lanes for link in self._links.values() if link.connection is not None]
-        return {name: sum(one.depth(lane) for one in lanes) for name, lane in zip(LANES, Lane, strict=True)}
+        """Count the waiting messages of all connections, by lane."""
+        counts = dict.fromkeys(LANES, 0)
+        for link in self._links.values():
+            if link.connection is not None:
+                for name, lane in zip(LANES, Lane, strict=True):
+                    counts[name] += link.connection.session.lanes.depth(lane)
+        return counts

@@ -1,7 +1,7 @@
-"""Listens for devices: TLS, `/link` and `/ca.pem`. Lets connections in and hands each to its owner; reads no message.
+"""Listens for devices: TLS, `/link` and `/ca.pem`. Gives each connection to its owner; reads no message.
 
-Connections are accepted by hand, so that who comes too often costs no TLS handshake. aiohttp makes the WebSocket's
-handshake and no more.
+It accepts connections itself, so that a client that connects too often costs no TLS handshake. aiohttp does only the
+WebSocket's handshake.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError, StoreError
-from microclaw.link_server.connection import Arrival, Connection
+from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
-from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
+from microclaw.link_server.http_connection import Arrival, HttpConnection, accepted, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import FAULTS, HandshakeEnd, LinkMeter
@@ -44,13 +44,14 @@ CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 _FAMILY: Final = "microclaw.v"
 _HOST: Final = Software("microclaw", __version__)
-_LINES_A_MINUTE: Final = 1  # of the log about TLS handshakes that ended: a scanner must not fill it
+# The log's lines about TLS handshakes that ended: a scanner must not fill it.
+_LINES_A_MINUTE: Final = 1
 _LINES_AT_ONCE: Final = 20
-_TAKEN: Final = Limits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
+_MESSAGE_LIMITS: Final = Limits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
 
 
 class Listener:
-    """`async with Listener(...).serving(...)`: inside, devices are let in; leaving says 1001 to each."""
+    """The link's listener. Inside `async with listener.serving(...)` devices connect; its end closes each with 1001."""
 
     def __init__(
         self,
@@ -69,7 +70,8 @@ class Listener:
         self._find_owner = find_owner
         self._random_share = random_share
         self._counts = ConnectionLimits(limits)
-        self._handshakes: list[_Handshake] = []  # the oldest first
+        # The oldest first.
+        self._handshakes: list[_Handshake] = []
         now_s = asyncio.get_running_loop().time()
         self._log_rate = RateLimit(_LINES_A_MINUTE / 60, _LINES_AT_ONCE, now_s)
         self._live: set[Connection] = set()
@@ -78,7 +80,7 @@ class Listener:
 
     @asynccontextmanager
     async def serving(self, listening: socket.socket, tls: ssl.SSLContext) -> AsyncIterator[None]:
-        """Raises nothing for what a device does."""
+        """Accept connections inside. Raises nothing for faults of a device."""
         stop_listening = self._identity.credentials.listen(self._links.revoked)
         async with asyncio.TaskGroup() as tasks:
             server = web.Server(self._handle)
@@ -91,10 +93,10 @@ class Listener:
                 await self.goodbye()
                 await server.shutdown(self._limits.close_s)
 
-    # Who comes in
+    # Accepting connections
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext, server: web.Server) -> None:
-        """Cancelled, it ends those that arrive, too."""
+        """Accept connections until it is cancelled, which also ends the connections in their TLS handshake."""
         async with asyncio.TaskGroup() as arrivals:
             async for peer, host in accepted(listening, "link"):
                 if not self._counts.admits(host):
@@ -114,31 +116,38 @@ class Listener:
                 arrivals.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
 
     def _make_room(self, host: str) -> None:
-        """End the oldest handshake of the address that has the most: a flood pushes out itself.
+        """End the oldest handshake of the address that has the most, so that a flood displaces only itself.
 
-        Each has at least `handshake_when_full_s`, so that a flood is no quicker than a board.
+        Each handshake has at least `handshake_when_full_s`, so that a flood does not displace a board sooner.
         """
-        is_host_full = self._counts.is_full_for(host)
-        is_full = self._counts.arriving >= self._limits.arriving_in_all
-        if not self._handshakes or not (is_host_full or is_full):
-            return
-        crowded = host
-        if not is_host_full:
-            addresses = Counter(handshake.http.address for handshake in self._handshakes)
-            crowded = addresses.most_common(1)[0][0]
-        oldest = next((handshake for handshake in self._handshakes if handshake.http.address == crowded), None)
+        oldest = self._oldest_of_fullest(host)
         if oldest is None:
             return
         age_s = asyncio.get_running_loop().time() - oldest.began_s
         if age_s >= self._limits.handshake_when_full_s:
             self._handshakes.remove(oldest)
             oldest.http.leave()
-            # It may have gone away just now.
+            # It may have ended just now.
             with suppress(OSError):
                 oldest.peer.shutdown(socket.SHUT_RDWR)
 
+    def _oldest_of_fullest(self, host: str) -> _Handshake | None:
+        """Return the oldest handshake of `host` if it has all its places, else of the address with the most.
+
+        Returns None if there are free places.
+        """
+        is_host_full = self._counts.is_full_for(host)
+        is_full = self._counts.arriving >= self._limits.arriving_in_all
+        if not self._handshakes or not (is_host_full or is_full):
+            return None
+        address = host
+        if not is_host_full:
+            addresses = Counter(handshake.http.address for handshake in self._handshakes)
+            address = addresses.most_common(1)[0][0]
+        return next((handshake for handshake in self._handshakes if handshake.http.address == address), None)
+
     async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext) -> None:
-        """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""
+        """Do the TLS handshake. The HTTP layer then calls `_handle`, or ends the connection by its own time-out."""
         loop = asyncio.get_running_loop()
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -163,16 +172,16 @@ class Listener:
                 self._handshakes.remove(handshake)
 
     def _handshake_ended(self, http: HttpConnection, exc: OSError) -> None:
-        """Count it, keep it for `device show`, and log it if there were not too many."""
-        why = self._why_no_tls(exc)
+        """Count it, note it for `device show`, and log it if there were not too many."""
+        reason = self._handshake_fault(exc)
         if not http.is_arriving:
-            why = "its place was needed"
+            reason = "its place was needed"
         at_ms = int(self._links.parts.clock.unix_us() // 1000)
-        self._meter.handshake_ended(HandshakeEnd(http.address, at_ms, why))
+        self._meter.handshake_ended(HandshakeEnd(http.address, at_ms, reason))
         if self._log_rate.allows(asyncio.get_running_loop().time()):
-            _log.warning("link: a connection from %s ended in its TLS handshake: %s", http.address, why)
+            _log.warning("link: a connection from %s ended in its TLS handshake: %s", http.address, reason)
 
-    def _why_no_tls(self, exc: OSError) -> str:
+    def _handshake_fault(self, exc: OSError) -> str:
         """Return in a few words what ended a TLS handshake."""
         if isinstance(exc, ssl.SSLCertVerificationError):
             return exc.verify_message
@@ -183,7 +192,7 @@ class Listener:
         return "the other end went away"
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; with 503 while its credential cannot be looked up."""
+        """Answer a request, with 503 while the store cannot look up its credential."""
         try:
             return await self._answer(request)
         except StoreError as exc:
@@ -204,40 +213,46 @@ class Listener:
         if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
             self._meter.refused("not_a_link")
             return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
-        offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
-        if SUBPROTOCOL not in offered and any(name.startswith(_FAMILY) for name in offered):
-            return await self._tell_version(request)
+        header = request.headers.get("Sec-WebSocket-Protocol", "")
+        subprotocols = {name.strip() for name in header.split(",")}
+        if SUBPROTOCOL not in subprotocols and any(name.startswith(_FAMILY) for name in subprotocols):
+            return await self._send_version(request)
         upgrade = _Upgrade(protocols=(SUBPROTOCOL,), compress=False)
-        if SUBPROTOCOL not in offered or not upgrade.can_prepare(request):
+        if SUBPROTOCOL not in subprotocols or not upgrade.can_prepare(request):
             self._meter.refused("not_a_link")
             return plain_answer(400, f"not the handshake of a WebSocket with the subprotocol {SUBPROTOCOL}")
+        return await self._upgrade(request, http, upgrade)
+
+    async def _upgrade(self, request: web.BaseRequest, http: HttpConnection, upgrade: _Upgrade) -> web.StreamResponse:
         try:
             await self._link(request, http, upgrade)
             return upgrade
         except (OSError, MicroclawError) as exc:
             _log.warning("link: the connection of %s ended: %s", request.remote, exc)
             raise
-        except Exception:  # a fault of ours with one device must not become an HTTP answer on its WebSocket
+        except Exception:
+            # A defect of the host must not become an HTTP answer on the device's WebSocket.
             _log.exception("link: the connection of %s failed", request.remote)
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the connection failed") from None
 
     async def _download(self, request: web.BaseRequest, http: HttpConnection, sha256: str) -> web.StreamResponse:
-        """A payload for a device, with the credential that opens its link."""
-        answer = await self._authenticated(request)
-        if isinstance(answer, Refusal):
-            if not answer.may_pair:
-                self._identity.record(answer.event(http.address))
+        """Answer with a payload, if the request has the credential of a device's link."""
+        credential = await self._authenticate(request)
+        if isinstance(credential, Refusal):
+            # A device that may still pair has no credential that could be foreign.
+            if not credential.may_pair:
+                self._identity.record(credential.event(http.address))
             self._meter.refused("not_authenticated")
             return plain_answer(401, "an update is for the devices of this host: bring the link's credential")
-        link = self._links.link(answer.device_id)
+        link = self._links.link(credential.device_id)
         if self._is_closing or await self._find_owner(link.endpoint) is None:
             return plain_answer(403, "this device was removed, or the host is shutting down")
         http.known()
         return await self._downloads.answer(request, link.link_id, sha256)
 
-    async def _authenticated(self, request: web.BaseRequest) -> Identity | Refusal:
+    async def _authenticate(self, request: web.BaseRequest) -> Identity | Refusal:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the connection went away")
@@ -248,8 +263,8 @@ class Listener:
             certificate = None
         return await self._identity.credentials.authenticate(certificate, request.headers.get("Authorization"))
 
-    async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
-        """A device of another version of the link hears in this one's words what is spoken here."""
+    async def _send_version(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send a device of another version of the link the version of this host, in an error of this version."""
         self._meter.refused("version")
         parts = self._links.parts
         error = ErrorMessage("unsupported_version", f"this host speaks {SUBPROTOCOL}", fatal=True)
@@ -260,11 +275,11 @@ class Listener:
         await answer.close(code=CloseCode.MALFORMED, message=b"unsupported_version")
         return answer
 
-    # What becomes of them
+    # Serving connections
 
     async def _link(self, request: web.BaseRequest, http: HttpConnection, upgrade: _Upgrade) -> None:
-        """Decide before the WebSocket is answered, so that nothing which comes over it has to wait."""
-        credential = await self._authenticated(request)
+        """Decide about a connection before its handshake is answered, so that none of its messages must wait."""
+        credential = await self._authenticate(request)
         if http.transport is None:
             raise ConnectionResetError("the connection went away")
         arrival = Arrival(http, http.transport, partial(upgrade.prepare, request))
@@ -296,7 +311,8 @@ class Listener:
             older = link.connection
             if older is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
-                await older.gone.wait()  # bounded: it is aborted when it does not close in time
+                # This wait has an end: a connection that does not close in time is aborted.
+                await older.gone.wait()
                 await link.detach(older)
             connection = await link.attach(partial(self._connection, arrival, link, link))
         self._live.add(connection)
@@ -340,7 +356,7 @@ class Listener:
     ) -> Connection:
         parts = self._links.parts
         session = LinkSession(
-            Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _TAKEN),
+            Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _MESSAGE_LIMITS),
             outbox=outbox,
             inbox=inbox,
             clock=parts.clock,
@@ -351,13 +367,13 @@ class Listener:
         return Connection(arrival, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
 
     async def _turn_away(self, arrival: Arrival, code: int, reason: str) -> None:
-        """Say why on a WebSocket, and close it."""
+        """Answer the handshake only to close the WebSocket with a reason."""
         if code not in FAULTS:
             self._meter.refused("other")
         await self._serve_unauthenticated(arrival, (code, reason))
 
     async def goodbye(self) -> None:
-        """Close every connection with 1001 and a time of its own to come back; accept no more."""
+        """Close every connection with 1001 and its own time to reconnect, and accept no more."""
         self._is_closing = True
         limits = self._limits
         for connection in tuple(self._live):
@@ -368,7 +384,7 @@ class Listener:
 
 
 class _Handshake(NamedTuple):
-    """A TLS handshake that is not over; `began_s` is of the loop's clock."""
+    """A TLS handshake under way; `began_s` is a time of the loop's clock."""
 
     http: HttpConnection
     peer: socket.socket
@@ -376,7 +392,7 @@ class _Handshake(NamedTuple):
 
 
 class _Upgrade(web.WebSocketResponse):
-    """aiohttp's handshake. It would close the WebSocket as well: the link does that itself."""
+    """aiohttp's handshake, without aiohttp's close: the link closes the WebSocket itself."""
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:  # noqa: ARG002
         return False

@@ -1,4 +1,4 @@
-"""The acts of devices that come by themselves: pairing, what a new one needs, notes, credentials, Wi-Fi."""
+"""The operations of devices with a link: pairing, provisioning, notes, credentials, Wi-Fi."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 _LIST_S = 5.0
 _POLL_S = 0.5
-_BACK_S = 120.0  # after a trial: until the board is back in its former network, and has dialled again
+# After a failed trial the board needs this time to rejoin its former network and to connect again.
+_BACK_S = 120.0
 
 
 class LinkService(Struct, frozen=True, kw_only=True):
-    """The parts that the acts work with. `link` is where devices connect, None without one."""
+    """The parts that the operations use. `link` is the server for devices, None if the host has none."""
 
     registry: Registry
     gate: Gate
@@ -41,13 +42,13 @@ class LinkService(Struct, frozen=True, kw_only=True):
 
     @property
     def server(self) -> LinkServer:
-        """Raises ConfigError without one."""
+        """The server for devices. Raises ConfigError if the host has none."""
         if self.link is None:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return self.link
 
     def by(self, call: Call) -> str:
-        """The name of who asks, for the security log."""
+        """Return the caller's name, for the security log."""
         return self.gate.name_of(call.person_id)
 
 
@@ -73,6 +74,7 @@ Address: TypeAlias = Annotated[
 async def pair(
     service: LinkService,
     call: Call,
+    *,
     code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the device shows.")],
     name: Annotated[str | None, Meta(max_length=64, description="What to call it.")] = None,
     device: Annotated[str | None, Meta(max_length=64, description="The known device that it is.")] = None,
@@ -80,13 +82,13 @@ async def pair(
         str | None, Meta(max_length=64, description="The board's profile, where the device has its own name for it.")
     ] = None,
 ) -> DeviceFacts:
-    """Let the device that shows CODE in; with -d NAME it is that known device. Who waits: microclaw device list."""
+    """Pair the device that shows CODE; with -d NAME it is that known device. See who waits: microclaw device list."""
     paired = await service.server.pair(code, name=name, device=device, board=board, by=service.by(call))
     return device_facts(paired, service.link, DeviceFacts)
 
 
 class Provisioned(Result, frozen=True, kw_only=True):
-    """`only_local`: the link is not open to the network."""
+    """The facts that a new device needs. `only_local`: the link is not open to the network."""
 
     document: ClassVar = "provision"
 
@@ -100,15 +102,15 @@ class Provisioned(Result, frozen=True, kw_only=True):
 
     @property
     def given(self) -> Provision:
-        """It as text, file and QR code."""
+        """The provisioning, which has a text, a file and a QR code."""
         return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
 
     def lines(self) -> Iterable[str]:
         yield self.given.to_text()
         if self.only_local:
-            yield "this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443"
+            yield "this host accepts only devices of this machine; for others: microclaw up --link 0.0.0.0:8443"
         if self.secret:
-            yield "the secret is good for one device, for 30 days"
+            yield "the secret is valid for one device, for 30 days"
 
 
 @operation(
@@ -126,13 +128,13 @@ async def provision(
     secret: bool = True,
     host: Address = None,
 ) -> Provisioned:
-    """Give out what a new device needs to find this host and be paired."""
-    made = await service.server.provision(name, board=board, with_secret=secret, host=host)
-    return Provisioned(**asdict(made), only_local=service.server.is_local)
+    """Make the facts that a new device needs to find this host and to be paired."""
+    provisioning = await service.server.provision(name, board=board, with_secret=secret, host=host)
+    return Provisioned(**asdict(provisioning), only_local=service.server.is_local)
 
 
 class RevokedDevice(Result, frozen=True, kw_only=True):
-    """`revoked`: so many credentials were still good."""
+    """A revoked device; `revoked` counts the credentials that were still valid."""
 
     document: ClassVar = "revoked"
 
@@ -150,9 +152,9 @@ class RevokedDevice(Result, frozen=True, kw_only=True):
     confirm="{device} will be cut off until it is paired again. Go on?",
 )
 async def revoke(service: LinkService, call: Call, device: DeviceName) -> RevokedDevice:
-    """End what a device's credentials open, at once; it can be paired again."""
-    ended = await service.server.revoke(device, by=service.by(call))
-    return RevokedDevice(device=service.registry.get(device).name, revoked=ended)
+    """Revoke all credentials of a device, at once; it can be paired again."""
+    revoked_count = await service.server.revoke(device, by=service.by(call))
+    return RevokedDevice(device=service.registry.get(device).name, revoked=revoked_count)
 
 
 class NotedDevice(Result, frozen=True, kw_only=True):
@@ -163,7 +165,9 @@ class NotedDevice(Result, frozen=True, kw_only=True):
 
     @property
     def news(self) -> str:
-        return "has it" if self.state == "delivered" else "is not connected: it gets it when it comes back"
+        if self.state == "delivered":
+            return "has it"
+        return "is not connected: it gets it when it comes back"
 
 
 @operation(
@@ -178,6 +182,7 @@ async def notify(
     service: LinkService,
     call: Call,
     device: DeviceName,
+    *,
     text: Annotated[str, Meta(min_length=1, max_length=2000, description="What to tell it."), Option(rest=True)],
     speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False,
     expires_s: Annotated[
@@ -186,14 +191,14 @@ async def notify(
         Option("--expires", metavar="SECONDS"),
     ] = None,
 ) -> NotedDevice:
-    """Tell a device something, now or when it is back."""
+    """Send a device a note, now or when it is back."""
     await call.approve(f"tell {service.registry.get(device).name}", (text,))
     state = await service.server.notify(device, text, speak=speak, expires_s=expires_s)
     return NotedDevice(device=service.registry.get(device).name, state=state)
 
 
 class WifiTrialFacts(Result, frozen=True, kw_only=True):
-    """`state` is trying, kept, failed or forgotten."""
+    """The trial of a network; `state` is trying, kept, failed or forgotten."""
 
     document: ClassVar = "wifi"
 
@@ -208,12 +213,16 @@ class WifiTrialFacts(Result, frozen=True, kw_only=True):
         return int(self.state == "failed")
 
     def lines(self) -> Iterable[str]:
-        news = {"kept": f"knows {self.ssid}", "forgotten": f"has forgotten {self.ssid}"}
-        yield f"{self.device} {news.get(self.state, f'stays in its former Wi-Fi: {self.ssid}: {self.why}')}"
+        if self.state == "kept":
+            yield f"{self.device} knows {self.ssid}"
+        elif self.state == "forgotten":
+            yield f"{self.device} has forgotten {self.ssid}"
+        else:
+            yield f"{self.device} stays in its former Wi-Fi: {self.ssid}: {self.why}"
 
 
 class WifiNetworks(Result, frozen=True, kw_only=True):
-    """`ssid` is the one that it is in, `trial` how the trial of another one ended."""
+    """The networks of a device; `ssid` is the current one, `trial` the last trial of another one."""
 
     document: ClassVar = "wifi"
 
@@ -230,28 +239,33 @@ class WifiNetworks(Result, frozen=True, kw_only=True):
     def lines(self) -> Iterable[str]:
         if not self.online:
             yield f"{self.device} is not connected: switch it on, and ask again"
-        yield from (f"{one}{'  (connected)' if one == self.ssid else ''}" for one in self.networks)
+        for network in self.networks:
+            if network == self.ssid:
+                yield f"{network}  (connected)"
+            else:
+                yield network
         if self.trial is not None and self.trial.state == "failed":
             yield f"the last change failed: {self.trial.ssid}: {self.trial.why or 'no reason given'}"
 
 
 @operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
 async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNetworks:
-    """The networks that the board knows, and how the trial of a new one ended."""
+    """List the networks that the board knows, and the outcome of the trial of a new one."""
     board = service.registry.get(device)
     board.transport_for(WifiList.method)
     online = False
-    found = calls.WifiNetworks(())
+    answer = calls.WifiNetworks(())
     with suppress(DeviceUnreachable, DeviceTimeout):
         online = True
-        found = await board.call(WifiList(), _LIST_S, wait=False)
-    return WifiNetworks(
-        device=board.name,
-        online=online,
-        networks=[_shown(ssid) for ssid in found.networks],
-        ssid=None if found.ssid is None else _shown(found.ssid),
-        trial=None if found.trial is None else _trial(board, found.trial),
-    )
+        answer = await board.call(WifiList(), _LIST_S, wait=False)
+    ssid = None
+    if answer.ssid is not None:
+        ssid = _clean_ssid(answer.ssid)
+    trial = None
+    if answer.trial is not None:
+        trial = _trial_facts(board, answer.trial)
+    networks = [_clean_ssid(network) for network in answer.networks]
+    return WifiNetworks(device=board.name, online=online, networks=networks, ssid=ssid, trial=trial)
 
 
 @operation(
@@ -267,67 +281,70 @@ async def set_wifi(
     service: LinkService,
     call: Call,
     device: DeviceName,
+    *,
     ssid: Annotated[str, Meta(min_length=1, max_length=32)],
     password: Annotated[str | None, Meta(min_length=8, max_length=63)] = None,
     later: bool = False,
     forget: bool = False,
 ) -> WifiTrialFacts:
-    """Another network: tried first, which is waited for, and given up when the host is not reached over it.
+    """Try another network, wait for the outcome, and return to the former one if the host is not reached over it.
 
-    `later`: only noted.
+    `later`: the board only notes it.
 
-    `forget`: a network less; never the one that the board is in.
+    `forget`: the board forgets a network, but never its current one.
     """
     board = service.registry.get(device)
-    shown = _shown(ssid)
-    board.transport_for(WifiForget.method if forget else WifiSet.method)  # first: nobody is asked for what cannot be
-    await call.approve(
-        f"have {board.name} forget the Wi-Fi {shown}" if forget else f"give {board.name} the Wi-Fi {shown}", ()
-    )
     if forget:
-        await board.call(WifiForget(ssid), wait=False)
-        trial = WifiTrial(ssid, "forgotten")
-    else:
-        trial = await board.call(WifiSet(ssid, password, later), wait=False)
-    if forget:
-        note = f"Wi-Fi {shown} forgotten"
-    else:
-        note = f"Wi-Fi {shown}"
-    service.gate.note(AuditKind.DEVICE_CHANGED, note, call.person_id, about=board.name)
+        return await _forget_wifi(service, call, board, ssid)
+    network = _clean_ssid(ssid)
+    # This comes first: no person is asked to approve an impossible call.
+    board.transport_for(WifiSet.method)
+    await call.approve(f"give {board.name} the Wi-Fi {network}", ())
+    trial = await board.call(WifiSet(ssid, password, later), wait=False)
+    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {network}", call.person_id, about=board.name)
     if trial.state == "trying":
-        call.report(Step("try", f"{board.name} tries {shown}, for {trial.seconds or 0} s at most", "running"))
-        trial = await _ended(board, trial)
-    return _trial(board, trial)
+        call.report(Step("try", f"{board.name} tries {network}, for {trial.seconds or 0} s at most", "running"))
+        trial = await _wait_for_outcome(board, trial)
+    return _trial_facts(board, trial)
 
 
-async def _ended(board: Device, began: WifiTrial) -> WifiTrial:
-    """The outcome of the trial, once the board is back and says so."""
+async def _forget_wifi(service: LinkService, call: Call, board: Device, ssid: str) -> WifiTrialFacts:
+    network = _clean_ssid(ssid)
+    board.transport_for(WifiForget.method)
+    await call.approve(f"have {board.name} forget the Wi-Fi {network}", ())
+    await board.call(WifiForget(ssid), wait=False)
+    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {network} forgotten", call.person_id, about=board.name)
+    return _trial_facts(board, WifiTrial(ssid, "forgotten"))
+
+
+async def _wait_for_outcome(board: Device, running: WifiTrial) -> WifiTrial:
+    """Ask the board until it is back and reports the outcome of the trial."""
     try:
-        async with asyncio.timeout((began.seconds or 0) + _BACK_S):
+        async with asyncio.timeout((running.seconds or 0) + _BACK_S):
             while True:
-                await asyncio.sleep(_POLL_S)  # the board says nothing by itself
+                # The board does not report the outcome by itself.
+                await asyncio.sleep(_POLL_S)
                 with suppress(DeviceUnreachable, DeviceTimeout):
-                    trial = (await board.call(WifiList(), _LIST_S, wait=False)).trial
-                    if trial is not None and trial.ssid == began.ssid and trial.state != "trying":
+                    networks = await board.call(WifiList(), _LIST_S, wait=False)
+                    trial = networks.trial
+                    if trial is not None and trial.ssid == running.ssid and trial.state != "trying":
                         return trial
     except TimeoutError as exc:
         raise DeviceTimeout(
-            f"{board.name} tries {_shown(began.ssid)} and has not come back yet",
+            f"{board.name} tries {_clean_ssid(running.ssid)} and has not come back yet",
             next_step="is its former Wi-Fi still there? Else its own access point after two minutes, or: "
             "microclaw flash --wifi SSID, with a cable",
         ) from exc
 
 
-def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:
-    if trial.why is None:
-        why = None
-    else:
-        why = clean_text(trial.why, one_line=True, limit=200)
-    return WifiTrialFacts(
-        device=device.name, ssid=_shown(trial.ssid), state=trial.state, why=why, seconds=trial.seconds
-    )
+def _trial_facts(device: Device, trial: WifiTrial) -> WifiTrialFacts:
+    reason = None
+    if trial.why is not None:
+        reason = clean_text(trial.why, one_line=True, limit=200)
+    ssid = _clean_ssid(trial.ssid)
+    return WifiTrialFacts(device=device.name, ssid=ssid, state=trial.state, why=reason, seconds=trial.seconds)
 
 
-def _shown(ssid: str) -> str:
-    """A name that the board, or whoever is near it, chose."""
+def _clean_ssid(ssid: str) -> str:
+    """Clean a network's name, which the board or any person near it chose."""
     return clean_text(ssid, one_line=True, limit=32)

@@ -1,6 +1,6 @@
-"""A device's request to the pairing service: for its first credential, or a new certificate. It decides nothing.
+"""Passes a device's request for its first credential, or a new certificate, to the pairing service. Decides nothing.
 
-A device that renews is authenticated already, and the certificate is for the same device: no code, no person.
+A device that renews is authenticated already, and the certificate is for the same device, so no person enters a code.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ class UnauthenticatedConnection:
 
     def __init__(self, service: HostIdentity) -> None:
         self._service = service
-        self._asking: asyncio.Task[None] | None = None
+        self._request: asyncio.Task[None] | None = None
 
     def took(self, connection: Connection, envelope: Envelope) -> None:
+        """Begin a request to be paired. Other messages are ignored."""
         if isinstance(envelope.body, PairRequest):
             self.left()
-            self._asking = connection.start(self._pair(connection, envelope.id, envelope.body), "pairing")
+            self._request = connection.start(self._pair(connection, envelope.id, envelope.body), "pairing")
 
     def left(self) -> None:
-        """Its code is no longer good."""
-        if self._asking is not None:
-            self._asking.cancel()
+        """Withdraw the request, so that its code is no longer valid."""
+        if self._request is not None:
+            self._request.cancel()
 
     async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
@@ -57,8 +58,9 @@ class UnauthenticatedConnection:
                 _answer(connection, request_id, PairDone(answer.certificate, answer.token or None))
         except DeviceUnreachable:
             _log.info("the device at %s went away while it was being paired", connection.address)
-        except StoreUnreachable as exc:  # a code that only this host knows is none
-            _log.warning("the device at %s is to come again: %s", connection.address, exc.message)
+        except StoreUnreachable as exc:
+            # A code that only this host has could not be confirmed at the others.
+            _log.warning("the device at %s must try to pair again: %s", connection.address, exc.message)
             _refuse(connection, CloseCode.OVERLOADED, exc.code)
         except MicroclawError as exc:
             _log.warning("pairing of %s failed: %s", connection.address, exc.message)
@@ -68,14 +70,15 @@ class UnauthenticatedConnection:
 async def renew(
     device_id: str, credentials: DeviceCredentials, connection: Connection, request_id: bytes, request: PairRequest
 ) -> None:
-    """A device's new certificate while its old one is good."""
+    """Send a device a new certificate while its old one is still valid."""
     try:
         answer = await credentials.renew(device_id, request.csr)
         if isinstance(answer, Refusal):
             _refuse(connection, answer.reason.close_code, str(answer.reason))
         else:
             _answer(connection, request_id, PairDone(answer.certificate))
-    except MicroclawError as exc:  # the disk is full, or the device went away: its old certificate stays good
+    except MicroclawError as exc:
+        # The disk is full, or the device left: its old certificate stays valid.
         _log.warning("the certificate of %s was not renewed: %s", device_id, exc.message)
         _refuse(connection, CloseCode.OVERLOADED, type(exc).code)
 

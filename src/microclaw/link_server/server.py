@@ -1,4 +1,4 @@
-"""The server for devices: its identity and listener, and what a person does with those that have a link.
+"""The server for devices: its identity and listener, and a person's actions on devices with a link.
 
 It reads no message.
 """
@@ -6,6 +6,7 @@ It reads no message.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.errors import ConfigError, NotSupported
-from microclaw.events import Alarm, LiveEvent
+from microclaw.events import Alarm
 from microclaw.link_server.device_facts import LinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.limits import LinkLimits
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
 
-ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
+# The time between two live events about one device's alarm.
+ALARM_PAUSE_MS: Final = 600_000
 RECENT_MS: Final = 600_000
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
@@ -46,7 +48,7 @@ Noted: TypeAlias = Literal["delivered", "waiting"]
 
 
 class LinkServer:
-    """`async with server.serving():` devices connect from `start` on."""
+    """The server. Inside `async with server.serving():` devices connect after `start`."""
 
     def __init__(
         self,
@@ -57,18 +59,16 @@ class LinkServer:
         authority: Authority,
         listening: socket.socket,
         limits: LinkLimits,
-        meter: LinkMeter,
         now_ms: Callable[[], int],
-        publish: Callable[[LiveEvent], None],
         record: Record = no_record,
     ) -> None:
         self.links = links
-        self.meter = meter
+        self.meter = LinkMeter()
         self._devices = devices
         devices.removed_elsewhere = self._drop
         self._host, self.port = listening.getsockname()[:2]
+        self._listening = listening
         self._record = record
-        self._publish = publish
         self._now_ms = now_ms
         self._alarmed_ms: dict[str, int] = {}
         self.identity = HostIdentity(
@@ -80,7 +80,6 @@ class LinkServer:
             now_ms=now_ms,
             record=self._note,
         )
-        self._listening = listening
         self._tls = authority.server_context()
         self._limits = limits
         self._tasks = asyncio.TaskGroup()
@@ -90,7 +89,7 @@ class LinkServer:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Inside, devices connect once it was started."""
+        """Run the server inside. Devices connect after `start`."""
         async with self._tasks:
             await self.mark_revoked()
             try:
@@ -99,11 +98,11 @@ class LinkServer:
                 self._leaving.set()
 
     def start(self) -> None:
-        """Let devices in. The listener's library takes 0.3 s to import: until then they wait in the kernel's queue."""
+        """Begin to accept devices. They wait in the kernel's queue until the listener's library is imported (0.3 s)."""
         self._tasks.create_task(self._listen(), name="link: listen")
 
     async def started(self) -> None:
-        """Returns when devices are let in."""
+        """Wait until devices are accepted."""
         await self._started.wait()
 
     async def _listen(self) -> None:
@@ -120,11 +119,11 @@ class LinkServer:
             await self._leaving.wait()
 
     async def goodbye(self) -> None:
-        """Close every connection with 1001 and a time of its own to come back; accept no more."""
+        """Close every connection with 1001 and its own time to reconnect, and accept no more."""
         if self._listener is not None:
             await self._listener.goodbye()
 
-    # What a person does
+    # A person's actions
 
     @property
     def address(self) -> str:
@@ -132,7 +131,7 @@ class LinkServer:
 
     @property
     def is_local(self) -> bool:
-        """Only this machine can reach it."""
+        """True if only this machine can reach it."""
         return is_loopback(self._host)
 
     async def provision(
@@ -143,18 +142,16 @@ class LinkServer:
         with_secret: bool = True,
         host: str | None = None,
     ) -> Provision:
-        """For a device to come called `name`, or for the known one of that name."""
-        known = next((device for device in self._devices.list() if device.name == name), None)
-        if known is None:
-            link_id = None
-        else:
-            link_id = known.link_id or known.device_id
+        """Make the provisioning of a new device called `name`, or of the known device of that name."""
+        device = next((device for device in self._devices.list() if device.name == name), None)
+        if not host and self.is_local:
+            host = self._host
         return await self.identity.provision(
-            device_id=link_id,
+            device_id=_credential_id(device),
             name=name,
             board_id=board,
             with_secret=with_secret,
-            host=host or (self._host if self.is_local else None),
+            host=host or None,
         )
 
     async def pair(
@@ -166,129 +163,148 @@ class LinkServer:
         board: str | None = None,
         by: str | None = None,
     ) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does.
+        """Pair the device that shows `code`, as a new device called `name` or as a known one. Raises as `confirm` does.
 
-        `board` is the profile of a device that calls its board by a name of its own, `by` the name of who let it in.
+        `board` is the profile if the device has its own name for its board, `by` the name of the person that pairs it.
         """
+        known_device = None
         if device is not None:
-            known = self._devices.get(device)
-        else:
-            known = None
-        if known is not None:
-            link_id = known.link_id or known.device_id
-        else:
-            link_id = None
-        paired = await self.identity.confirm(code, Wish(name, link_id, board, by))
-        owner = await self._devices.find_owner(endpoint_of(paired))
+            known_device = self._devices.get(device)
+        wish = Wish(name, _credential_id(known_device), board, by)
+        paired_id = await self.identity.confirm(code, wish)
+        owner = await self._devices.find_owner(endpoint_of(paired_id))
         assert owner is not None
-        self.links.link(paired).is_revoked = False
+        self.links.link(paired_id).is_revoked = False
         return owner
 
     async def mark_revoked(self) -> None:
-        """At the start: a link of a device that was revoked says so."""
+        """Mark the links of revoked devices, at the start."""
         for link_id in await self.identity.table.revoked():
             if self._devices.owner_of(endpoint_of(link_id)) is not None:
                 self.links.link(link_id).is_revoked = True
 
     async def revoke(self, reference: str, *, by: str | None = None) -> int:
-        """End every credential of the device, for the person of the name `by`; returns how many were still good."""
+        """Revoke every credential of the device, for the person `by`. Returns the number that were still valid."""
         device = self._devices.get(reference)
-        known = _credentials(device)
-        if not known:
-            self._link_of(device)  # it says what is missing
-        return sum([await self.identity.credentials.revoke(credential, by=by) for credential in known])
+        credentials = _credentials(device)
+        if not credentials:
+            # This raises NotSupported with the missing link.
+            self._link_of(device)
+        revoked_count = 0
+        for credential in credentials:
+            revoked_count += await self.identity.credentials.revoke(credential, by=by)
+        return revoked_count
 
     async def revoked(self) -> frozenset[str]:
-        """The registry's ids of devices that were revoked and not paired again."""
-        gone = await self.identity.table.revoked()
-        return frozenset(
-            device.device_id for device in self._devices.list() if gone.issuperset(_credentials(device) or ("",))
-        )
+        """Return the registry's ids of devices that were revoked and not paired again."""
+        revoked_credentials = await self.identity.table.revoked()
+        device_ids = []
+        for device in self._devices.list():
+            credentials = _credentials(device)
+            if credentials and revoked_credentials.issuperset(credentials):
+                device_ids.append(device.device_id)
+        return frozenset(device_ids)
 
     def check_note(self, reference: str, text: str) -> None:
-        """Raises what `notify` refuses: its length, a device that is unknown or has no link."""
+        """Raise ConfigError if the text is empty or too long, and an error if the device is unknown or has no link."""
         if not text.strip() or len(text) > MAX_NOTE_CHARS:
             raise ConfigError(f"a note has 1 to {MAX_NOTE_CHARS} characters", next_step="make it shorter")
         self._link_of(self._devices.get(reference))
 
     async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
-        """Kept until the device has it or it expires; "delivered" when the device had it at once.
+        """Store a note until the device has it or it expires. Returns "delivered" if the device had it at once.
 
-        Raises NotSupported for a device that was revoked, and as `check_note`.
+        Raises NotSupported if the device was revoked, and as `check_note` does.
         """
         self.check_note(reference, text)
         device = self._devices.get(reference)
         if device.device_id in await self.revoked():
-            revoked, step = revoked_text(device.name)
-            raise NotSupported(revoked, next_step=step)
+            message, next_step = revoked_text(device.name)
+            raise NotSupported(message, next_step=next_step)
         link = self._link_of(device)
-        if expires_s is None:
-            expires_ms = None
-        else:
+        expires_ms = None
+        if expires_s is not None:
             expires_ms = int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
-        note = await link.send(Notify(text, speak, expires_ms))
-        return "delivered" if link.anywhere and await link.has(note, AT_ONCE_S) else "waiting"
+        message_id = await link.send(Notify(text, speak, expires_ms))
+        if link.anywhere and await link.has(message_id, AT_ONCE_S):
+            return "delivered"
+        return "waiting"
 
     async def forget(self, device: Device, *, by: str | None = None) -> None:
-        """The device was removed."""
+        """Revoke the credentials of a removed device, and delete its links."""
         for credential in _credentials(device):
             await self.identity.credentials.revoke(credential, by=by)
         for link_id in device.link_ids:
             await self.links.forget(link_id)
 
     def state(self, device: Device) -> LinkState | None:
-        """None for a device without a link."""
+        """Return the state of the device's link, or None for a device without a link."""
         link_id = device.link_id
         if link_id is None:
             return None
         link = self.links.link(link_id)
-        known = link.presence
-        return LinkState(
+        state = LinkState(
             online=link.anywhere,
-            last_seen_ms=known.seen_ms if known is not None else None,
-            address=known.address if known is not None else None,
-            firmware=known.firmware if known is not None else None,
-            rtt_ms=None if link.connection is None else link.connection.rtt_ms,
+            last_seen_ms=None,
+            address=None,
+            firmware=None,
+            rtt_ms=None,
             connections=link.connections,
-            rssi=None if link.telemetry is None else link.telemetry.rssi,
-            refused_events=None if link.telemetry is None else link.telemetry.refused_events,
-            updates=known.ota if known is not None else None,
             host=link.other_host,
             handshake_end=self._handshake_end(link),
         )
+        presence = link.presence
+        if presence is not None:
+            state = replace(
+                state,
+                last_seen_ms=presence.seen_ms,
+                address=presence.address,
+                firmware=presence.firmware,
+                updates=presence.ota,
+            )
+        if link.connection is not None:
+            state = replace(state, rtt_ms=link.connection.rtt_ms)
+        if link.telemetry is not None:
+            state = replace(state, rssi=link.telemetry.rssi, refused_events=link.telemetry.refused_events)
+        return state
 
     def recent_handshake_end(self) -> HandshakeEnd | None:
-        """Return the newest connection that ended in TLS, of whatever device, if it was not long ago."""
+        """Return the newest connection of any device that ended in TLS, if it was within the last 10 minutes."""
         now_ms = self.links.parts.clock.unix_us() // 1000
         return self.meter.last_handshake_end(None, now_ms - RECENT_MS)
 
     def _handshake_end(self, link: DeviceLink) -> HandshakeEnd | None:
-        """Return the last connection that ended in TLS since the device was here, None if it is here."""
+        """Return the last connection that ended in TLS since the device was connected, None if it is connected."""
         if link.anywhere:
             return None
-        known = link.presence
-        if known is None:
+        presence = link.presence
+        if presence is None:
             return self.meter.last_handshake_end(None, 0)
-        return self.meter.last_handshake_end(known.address, known.seen_ms)
+        return self.meter.last_handshake_end(presence.address, presence.seen_ms)
 
     async def credential_line(self, device: Device) -> CheckLine | None:
-        """Check that the device's credential opens this host; None for a device without a link."""
+        """Check that the device has a valid credential of this host. Returns None for a device without a link."""
         link_id = device.link_id
         if link_id is None:
             return None
+        if not await self._has_valid_credential(link_id):
+            _, step = revoked_text(device.name)
+            return CheckLine("pairing", ok=False, text="nothing that it has opens this host any more", next_step=step)
+        if self.links.link(link_id).anywhere:
+            return CheckLine("pairing", ok=True, text="paired: this connection was opened with its credential")
+        step = "a board that was flashed for another host comes back after: microclaw flash"
+        text = "paired; whether it still has its credential shows when it connects"
+        return CheckLine("pairing", ok=True, text=text, next_step=step)
+
+    async def _has_valid_credential(self, link_id: str) -> bool:
         table = self.identity.table
         now_ms = self.links.parts.clock.unix_us() / 1000
-        good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
-        good = good or any(
-            row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)
-        )
-        if not good:
-            _, step = revoked_text(device.name)
-            return CheckLine("pairing", False, "nothing that it has opens this host any more", step)
-        if self.links.link(link_id).anywhere:
-            return CheckLine("pairing", True, "paired: this connection was opened with its credential")
-        step = "a board that was flashed for another host comes back after: microclaw flash"
-        return CheckLine("pairing", True, "paired; whether it still has its credential shows when it connects", step)
+        if any(token.state in ("current", "pending") for token in await table.tokens_of(link_id)):
+            return True
+        for certificate in await table.certificates_of(link_id):
+            if certificate.revoked_ms is None and certificate.expires_ms > now_ms:
+                return True
+        return False
 
     def _link_of(self, device: Device) -> DeviceLink:
         link_id = device.link_id
@@ -300,41 +316,53 @@ class LinkServer:
         return self.links.link(link_id)
 
     def _note(self, event: AuditEvent) -> None:
-        """Give a device's lines of the security log its name, and tell an alarm to who listens now."""
+        """Add the device's name to its lines of the security log, and publish an alarm as a live event."""
+        device = None
         if event.about is not None:
             device = self._devices.owner_of(endpoint_of(event.about))
-        else:
-            device = None
         if device is None:
             self._record(event)
             return
-        now_ms = self._now_ms()
-        if event.kind in ALARMS and now_ms - self._alarmed_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
-            self._alarmed_ms[device.device_id] = now_ms
-            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
-            self._publish(Alarm(device.name, now_ms, "token_superseded", text))
+        if event.kind in ALARMS:
+            self._publish_alarm(device)
         self._record(replace(event, text=f"{device.name}: {event.text}"))
 
+    def _publish_alarm(self, device: Device) -> None:
+        now_ms = self._now_ms()
+        last_ms = self._alarmed_ms.get(device.device_id, -ALARM_PAUSE_MS)
+        if now_ms - last_ms >= ALARM_PAUSE_MS:
+            self._alarmed_ms[device.device_id] = now_ms
+            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
+            self.links.parts.publish(Alarm(device.name, now_ms, "token_superseded", text))
+
     def _drop(self, device: Device) -> None:
-        """Another host removed it, or merged it into another: that one has its links then."""
+        """Drop the links of a device that another host removed, unless it merged them into another device."""
         for link_id in device.link_ids:
             if self._devices.owner_of(endpoint_of(link_id)) is None:
                 self.links.drop(link_id)
 
 
 def endpoint_of(credential: str) -> str:
-    """The transport of the device whose credential has this id."""
+    """Return the transport of the device whose credential has this id."""
     return xiaozhi.endpoint_of(credential) or f"{LINK_SCHEME}{credential}"
 
 
 def _credentials(device: Device) -> tuple[str, ...]:
-    """The ids of everything that opens something for the device."""
+    """Return the ids of all credentials of the device."""
     macs = (address.removeprefix(xiaozhi.SCHEME) for address in device.endpoints if address.startswith(xiaozhi.SCHEME))
     return (*device.link_ids, *map(xiaozhi.credential_of, macs))
 
 
+def _credential_id(device: Device | None) -> str | None:
+    """Return the id that a device's new credential gets. None for a new device."""
+    if device is None:
+        return None
+    return device.link_id or device.device_id
+
+
 def _listener_class() -> type[Listener]:
-    from microclaw.link_server.listener import Listener  # it imports aiohttp, which takes 0.3 s
+    # It imports aiohttp, which takes 0.3 s.
+    from microclaw.link_server.listener import Listener
 
     return Listener
 
@@ -342,19 +370,28 @@ def _listener_class() -> type[Listener]:
 async def _enrol(
     devices: Registry, board: str, *, name: str | None, device_id: str | None, is_new: bool = False
 ) -> str:
-    """Enter a device that is being paired among the devices; its id."""
+    """Add a device that is being paired to the registry, or a link to a known device. Returns its id."""
     if device_id is not None and await devices.find_owner(f"{LINK_SCHEME}{device_id}") is not None:
         return device_id
-    if device_id is None or (is_new and all(device.device_id != device_id for device in devices.list())):
-        minted = device_id or devices.mint_id()
-        await devices.add(name or _free_name(devices, board), board, (f"{LINK_SCHEME}{minted}",), device_id=minted)
-        return minted
-    device = devices.get(device_id)
-    await devices.add_transport(device.device_id, f"{LINK_SCHEME}{device.device_id}")
-    return device.device_id
+    if device_id is not None and not (is_new and _is_unknown(devices, device_id)):
+        device = devices.get(device_id)
+        await devices.add_transport(device.device_id, f"{LINK_SCHEME}{device.device_id}")
+        return device.device_id
+    new_id = device_id or devices.mint_id()
+    new_name = name or _free_name(devices, board)
+    await devices.add(new_name, board, (f"{LINK_SCHEME}{new_id}",), device_id=new_id)
+    return new_id
+
+
+def _is_unknown(devices: Registry, device_id: str) -> bool:
+    return all(device.device_id != device_id for device in devices.list())
 
 
 def _free_name(devices: Registry, board: str) -> str:
-    taken = {device.name for device in devices.list()}
-    stem = "".join(c if c.isalnum() else "-" for c in board.lower()).strip("-")[:24] or "device"
-    return next(name for number in range(1, 10_000) if (name := f"{stem}-{number}") not in taken)
+    used_names = {device.name for device in devices.list()}
+    stem = re.sub(r"[\W_]", "-", board.lower()).strip("-")[:24] or "device"
+    for number in range(1, 10_000):
+        name = f"{stem}-{number}"
+        if name not in used_names:
+            return name
+    raise ConfigError(f"no name is free for a board {stem}", next_step="microclaw device list")

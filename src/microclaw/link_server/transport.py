@@ -1,14 +1,14 @@
-"""A device's transport over its link: calls of the one vocabulary, programs in pieces. The device may be away.
+"""A device's transport over its link: the calls of devices/calls.py, and programs in pieces. The device may be away.
 
-In a cluster its link may be at another host, or nowhere yet, also in mid-call: a call goes where the device is. It is
-made again at another host only where that is safe: DeviceMoved says so.
+In a cluster the device may be connected to another host, or move during a call: a call goes to the device's host. It is
+repeated at another host only if that is safe, which DeviceMoved says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
@@ -48,56 +48,61 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "too_large": errors.ImageTooLarge,
     "expired": DeviceTimeout,
 }
-_CODES: Final = frozenset(
-    {*_ERRORS, "bad_params", "no_upload", "wrong_offset", "hash_mismatch", "failed"}
-)  # docs/protocols/link-methods.md
+# The error codes of docs/protocols/link-methods.md.
+_CODES: Final = frozenset({*_ERRORS, "bad_params", "no_upload", "wrong_offset", "hash_mismatch", "failed"})
+_MAX_REASON_CHARS: Final = 300
 
 
 async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
-    """The value of the device's result; its error as ours. A code that the contract does not name is `failed`."""
+    """Call the device and return the value of its result. Raises the host's error for the device's error code.
+
+    A code that the contract does not name is handled as `failed`.
+    """
     result = await link.calls.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
     if result.ok:
         return result.value
-    told = result.error.code if result.error is not None else "failed"
-    code = told if told in _CODES else "failed"
-    if result.error is not None:
-        text = result.error.message[:300]
-    else:
-        text = "no reason given"
-    error = _ERRORS.get(code, CallRejected)
-    foreign = result.error is not None and bool(text)
-    raise error(f"{method}: {text or code}", next_step=_next_step(code, method), foreign=foreign)
+    if result.error is None:
+        raise CallRejected(f"{method}: no reason given", next_step=_next_step("failed", method))
+    code = result.error.code
+    if code not in _CODES:
+        code = "failed"
+    reason = result.error.message[:_MAX_REASON_CHARS]
+    error_class = _ERRORS.get(code, CallRejected)
+    raise error_class(f"{method}: {reason or code}", next_step=_next_step(code, method), foreign=bool(reason))
 
 
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
-    """The typed answer, of edges a page of them; ProtocolError when the device's is another."""
+    """Convert a device's answer to the typed answer, of edges to one page. Raises ProtocolError if it is another."""
     kind = _ANSWERS.get(type(call)) or call.answer_type()
     if kind is NoneType:
         return None
-    answer = _converted(call, value, kind, endpoint)
+    answer = _convert(call, value, kind, endpoint)
     match answer:
         case dict():
-            return calls.DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
+            facts = {key: fact for key, fact in answer.items() if isinstance(fact, str | int | float | bool)}
+            return calls.DeviceFacts(facts)
         case _Apps(apps):
-            return _converted(call, apps, tuple[calls.AppEntry, ...], endpoint)
+            return _convert(call, apps, tuple[calls.AppEntry, ...], endpoint)
         case _States(apps):
-            return _converted(call, apps, tuple[calls.AppState, ...], endpoint)
+            return _convert(call, apps, tuple[calls.AppState, ...], endpoint)
         case _:
             return answer
 
 
-def _converted(call: Call[Any], value: object, kind: type[T], endpoint: str) -> T:
+def _convert(call: Call[Any], value: object, kind: type[T], endpoint: str) -> T:
+    if value is None:
+        value = {}
     try:
-        return convert({} if value is None else value, kind, from_attributes=True)
+        return convert(value, kind, from_attributes=True)
     except ValidationError as exc:
         raise ProtocolError(
-            f"{endpoint} answered {call.method} with another value than it has: {exc}",
+            f"{endpoint} answered {call.method} with an invalid value: {exc}",
             next_step="is its firmware of this version? microclaw device show",
         ) from exc
 
 
 class _App(Struct, rename={"heap_bytes": "heap"}):
-    """As `apps.list` has it, but for what docs/protocols/link-methods.md calls otherwise than devices/calls.py."""
+    """An entry of `apps.list`; renamed where docs/protocols/link-methods.md differs from devices/calls.py."""
 
     name: str
     heap_bytes: int = 0
@@ -126,7 +131,8 @@ class _State(_App, kw_only=True, rename=_NAMES):
     peak_heap_bytes: int = 0
     peak_stack_bytes: int = 0
     pins: tuple[int, ...] = ()
-    digest: Any = None  # 32 bytes, or their hexadecimal digits
+    # 32 bytes, or their hexadecimal digits.
+    digest: Any = None
     every_ms: _Ms = 0
     stop_after_ms: _Ms = 0
     count: _Ms = 0
@@ -137,18 +143,27 @@ class _State(_App, kw_only=True, rename=_NAMES):
 
     @property
     def sha256(self) -> str | None:
-        return self.digest.hex() if isinstance(self.digest, bytes) else self.digest
+        if isinstance(self.digest, bytes):
+            return self.digest.hex()
+        digits: str | None = self.digest
+        return digits
 
     @property
     def runs(self) -> calls.AppRuns | None:
         if not self.every_ms and not self.stop_after_ms:
             return None
+        runs = calls.AppRuns(
+            self.every_ms,
+            self.stop_after_ms,
+            self.count,
+            self.missed,
+            self.next_in_ms,
+            self.running_ms,
+        )
         if self.last is None:
-            last = ()
-        else:
-            last = structs.astuple(self.last)
-        now = (self.missed, self.next_in_ms, self.running_ms)
-        return calls.AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
+            return runs
+        last = self.last
+        return structs.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
 
 
 class _States(Struct):
@@ -161,7 +176,8 @@ def _next_step(code: str, method: str) -> str | None:
     return "microclaw app list" if method.startswith("apps.") else None
 
 
-_ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
+# Other calls have their own answer type.
+_ANSWERS: Final[dict[type[Call[Any]], Any]] = {
     calls.DeviceInfo: dict[str, Any],
     calls.DeviceStatus: dict[str, Any],
     AppList: _Apps,
@@ -171,21 +187,24 @@ _ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
 
 
 _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
-_PINS: Final = "edges.read"
-MAX_EDGE_PAGES: Final = 256  # as much as a board keeps
+# A board that reads edges counts them, so its pins are evidence.
+_EDGES: Final = "edges.read"
+# A board has no more edges than this.
+MAX_EDGE_PAGES: Final = 256
 CHUNK_BYTES: Final = 4096
 MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
 _LEAST_S: Final = 1.0
-# This host may hear of a device's move later than the one that it asked, and of a dead host only when its lease ends.
+# This host may learn of a device's move later than the host that it called, and of a dead host only when its lease
+# ends, so it tries again after these times.
 _FIRST_WAIT_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 0.5
 
 
 class LinkTransport(Transport):
-    """`link:<the id that the device's credentials name>`. Connections come from the device: nothing is opened here.
+    """The transport `link:<the id that the device's credentials name>`. The device connects, so this opens nothing.
 
-    `remote` asks the other hosts of a cluster.
+    `remote` calls the other hosts of a cluster.
     """
 
     connects_itself = True
@@ -197,12 +216,14 @@ class LinkTransport(Transport):
 
     @property
     def here(self) -> LinkTransport:
-        """It asks no other host."""
+        """The same transport, which calls no other host."""
         return LinkTransport(self.link, None)
 
     @property
     def online(self) -> bool:
-        return self.link.online if self._remote is None else self.link.anywhere
+        if self._remote is None:
+            return self.link.online
+        return self.link.anywhere
 
     @property
     def revoked(self) -> bool:
@@ -211,26 +232,29 @@ class LinkTransport(Transport):
     @property
     def capabilities(self) -> frozenset[str]:
         """The methods that the device offers, by their names in devices/calls.py, and its log lines."""
-        known = self.link.capabilities
-        offered = {method for method in _CALLS if method in known}
-        if known >= _UPLOAD:
+        methods = self.link.capabilities
+        offered = set(_CALLS & methods)
+        if methods >= _UPLOAD:
             offered.add(AppInstall.method)
-        if AppList.method in known:
+        if AppList.method in methods:
             offered.add(AppStates.method)
-        if known:
+        if methods:
+            # The host itself keeps the log lines.
             offered.add(calls.LogsRead.method)
         return frozenset(offered)
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
-        """Those of its last `hello` that this host can build."""
-        known = self.link.presence
-        told = (known.kinds if known is not None else ()) or ("wasm",)
-        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
+        """The kinds of programs of its last `hello` that this host can build."""
+        presence = self.link.presence
+        device_kinds: Collection[str] = ("wasm",)
+        if presence is not None and presence.kinds:
+            device_kinds = presence.kinds
+        return tuple(kind for kind in PROGRAM_KINDS if kind in device_kinds)
 
     @property
     def evidence(self) -> EvidenceKind:
-        return "counted" if _PINS in self.link.capabilities else "reported"
+        return "counted" if _EDGES in self.link.capabilities else "reported"
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         if call.method not in self.capabilities:
@@ -242,25 +266,30 @@ class LinkTransport(Transport):
         now_s = asyncio.get_running_loop().time
         began_s = now_s()
         try:
-            return cast("R", await self._wherever_it_is(call, began_s + timeout_s))
+            return cast("R", await self._call_current_host(call, began_s + timeout_s))
         except OutcomeUnknown:
-            if not isinstance(call, DeviceRestart) or not await self._began_after(began_s, began_s + timeout_s):
+            # The host that sent the restart may not see the new boot.
+            if not isinstance(call, DeviceRestart) or not await self._has_restarted(began_s, began_s + timeout_s):
                 raise
             return cast("R", Restart(round(now_s() - began_s, 1)))
 
-    async def _began_after(self, began_s: float, deadline: float) -> bool:
-        """True if the device is in a boot that began since: the host that asked it to restart may not see that."""
+    async def _has_restarted(self, began_s: float, deadline: float) -> bool:
+        """Return True if the device's current boot began after `began_s`, a time of the loop's clock."""
         now_s = asyncio.get_running_loop().time
         if now_s() >= deadline:
             return False
         try:
-            told: calls.DeviceFacts = await self._wherever_it_is(calls.DeviceStatus(), deadline)
+            status: calls.DeviceFacts = await self._call_current_host(calls.DeviceStatus(), deadline)
         except DeviceError:
             return False
-        uptime_ms = told.values.get("uptime_ms")
-        return type(uptime_ms) in (int, float) and 0 <= float(uptime_ms or 0) / 1000 < now_s() - began_s
+        uptime_ms = status.values.get("uptime_ms")
+        # A bool is no uptime, although it is an int.
+        if type(uptime_ms) not in (int, float):
+            return False
+        return 0 <= float(uptime_ms or 0) / 1000 < now_s() - began_s
 
-    async def _wherever_it_is(self, call: Call[Any], deadline: float) -> Any:
+    async def _call_current_host(self, call: Call[Any], deadline: float) -> Any:
+        """Call the device at its current host, and again if it moved, until the deadline."""
         now_s = asyncio.get_running_loop().time
         wait_s = _FIRST_WAIT_S
         while True:
@@ -286,39 +315,46 @@ class LinkTransport(Transport):
             await install(self.link, call, timeout_s)
             return None
         if isinstance(call, EdgesRead):
-            return await self._all_edges(call, timeout_s)
+            return await self._read_edges(call, timeout_s)
         if isinstance(call, DeviceRestart):
             return await self._restart(call, timeout_s)
         method = AppList.method if isinstance(call, AppStates) else call.method
-        params = structs.asdict(call)  # their names are the link's
+        # The fields of a call have the names of the link.
+        params = structs.asdict(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         return read_value(call, value, self.endpoint)
 
     async def _restart(self, call: DeviceRestart, timeout_s: float) -> Restart:
-        """Its answer proves nothing: it comes before the restart, or is lost with it. Another boot does."""
+        """Restart the device, and wait for another boot.
+
+        The answer proves nothing, because the device sends it before the restart, or it is lost in the restart.
+        """
         now_s = asyncio.get_running_loop().time
         boots = self.link.boots
         began_s = now_s()
-        count = boots.count
+        boot_count = boots.count
         try:
             await ask(self.link, call.method, {}, idempotent=False, timeout_s=timeout_s)
         except OutcomeUnknown:
-            if boots.count == count:
+            if boots.count == boot_count:
                 raise
-        if not await boots.another(count, timeout_s - (now_s() - began_s)):
-            host = self.link.other_host
-            if host is None:
-                since = f"was not seen back within {timeout_s:.0f} s"
-            else:
-                since = f"is connected to the host {host_called(host)}"
-            raise OutcomeUnknown(
-                f"{self.link.name} was asked to restart and took it, and {since}",
-                next_step=f"see whether it is back: microclaw device show {self.link.name}",
-            )
+        if not await boots.another(boot_count, timeout_s - (now_s() - began_s)):
+            raise self._no_restart_error(timeout_s)
         return Restart(round(now_s() - began_s, 1))
 
-    async def _all_edges(self, call: EdgesRead, timeout_s: float) -> EdgeLog:
-        """A message carries 256 edges: ask on while the device says that there are more."""
+    def _no_restart_error(self, timeout_s: float) -> OutcomeUnknown:
+        host = self.link.other_host
+        if host is None:
+            state = f"did not come back within {timeout_s:.0f} s"
+        else:
+            state = f"is connected to the host {host_called(host)}"
+        return OutcomeUnknown(
+            f"{self.link.name} accepted the restart, and {state}",
+            next_step=f"see whether it is back: microclaw device show {self.link.name}",
+        )
+
+    async def _read_edges(self, call: EdgesRead, timeout_s: float) -> EdgeLog:
+        """Read pages of 256 edges, which is the most of a message, while the device has more."""
         pages = EdgePages(self.link.name, min(call.cursor, MAX_CURSOR))
         for _ in range(MAX_EDGE_PAGES):
             params: ValueMap = {"cursor": pages.cursor}
@@ -334,10 +370,10 @@ _CALLS: Final = calls.CALLS.keys() - _OTHERS
 
 
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
-    """Begin, write in pieces (resumed by offset), commit (checked by hash). Raises DeployRejected, DeviceError.
+    """Upload a program in pieces, resumed by offset and checked by hash, and start it.
 
-    The program starts, and comes back by itself after a power cut.
-    After OutcomeUnknown the device may or may not have it: ask with `apps.list`.
+    The device also starts it after a power cut. Raises DeployRejected, DeviceError. After OutcomeUnknown the device may
+    or may not have it: call `apps.list`.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -346,7 +382,7 @@ async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
             await _upload(link, call, deadline)
             break
         except DeviceTimeout:
-            # A piece or its answer was lost with a connection: `apps.begin` again answers where to go on.
+            # A piece or its answer was lost with a connection: `apps.begin` answers with the offset to continue at.
             if attempt == MAX_RESUMES or loop.time() >= deadline:
                 raise
     await ask(link, "apps.commit", {}, idempotent=False, timeout_s=_left_s(deadline))
@@ -376,9 +412,13 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
 
 
 def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
-    """Raise DeployRejected for firmware that is older than intervals: it would run the program on. Nothing is begun."""
+    """Raise DeployRejected for firmware older than intervals, which would run the program without end.
+
+    No piece was sent yet.
+    """
+    accepted: Mapping[str, Value] = answer if isinstance(answer, dict) else {}
     for key in ("every_ms", "stop_after_ms"):
-        if key in begin and not (isinstance(answer, dict) and answer.get(key) == begin[key]):
+        if key in begin and accepted.get(key) != begin[key]:
             raise DeployRejected(
                 f"the firmware of {link.name} runs no programs at intervals yet, so the times cannot be kept there",
                 next_step="update it: microclaw flash; or leave out --every and --stop-after",
@@ -399,7 +439,7 @@ def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
 
 
 def _left_s(deadline: float) -> float:
-    """Return the seconds until then. Raises DeviceTimeout if no answer could come in them, before anything is sent."""
+    """Return the seconds until the deadline. Raises DeviceTimeout if they are too few for another answer."""
     left_s = deadline - asyncio.get_running_loop().time()
     if left_s < _LEAST_S:
         raise DeviceTimeout("the upload took too long; nothing was started", next_step="try again")

@@ -1,4 +1,4 @@
-"""Addresses as people type them (host:port, [ipv6]:port), their locks, and how a stream is closed. Looks up no name."""
+"""Addresses as people type them (host:port, [ipv6]:port), their locks, and closing a stream. Resolves no name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class HostPort(Struct, frozen=True):
 
 
 def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
-    """HOST:PORT, or HOST alone where there is a default; ConfigError for another form and where no board can be."""
+    """Parse HOST:PORT, or only HOST if there is a default port.
+
+    Raises ConfigError for another form, and for an address that no board can have.
+    """
     step = f"write it like 192.168.1.20:{default_port or 8080}"
     match = _HOST_PORT.fullmatch(text)
     port = int(match["port"]) if match and match["port"] else default_port
@@ -42,25 +45,32 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
     if not 0 < port <= 65535:
         raise ConfigError(f"{text[:_SHOWN_CHARS]!r} is not HOST:PORT: a port is 1 to 65535", next_step=step)
     host: str = match["v6"] or match["host"]
-    why = _impossible(host, is_v6=match["v6"] is not None)
-    if why:
-        raise ConfigError(f"no board can be at {host[:_SHOWN_CHARS]!r}: {why}", next_step=step)
+    fault = _find_fault(host, is_v6=match["v6"] is not None)
+    if fault:
+        raise ConfigError(f"no board can be at {host[:_SHOWN_CHARS]!r}: {fault}", next_step=step)
     return HostPort(host, port)
 
 
-def _impossible(host: str, *, is_v6: bool) -> str | None:
-    """Why nothing can listen there; None where something can. It looks up no name."""
+def _find_fault(host: str, *, is_v6: bool) -> str | None:
+    """Return the reason why nothing can listen at this host, or None. Resolves no name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        if is_v6 or _NUMBERS.fullmatch(host):
-            return "it is no IP address"
-        labels = host.removesuffix(".").split(".")  # RFC 1123, 2.1; "_" is in names that people give at home
-        if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            return "it is no name of a host"
-        return None
+        return _find_name_fault(host, is_v6=is_v6)
     is_unused = address.version == 4 and (address.is_reserved or address in _THIS_NETWORK)
-    return "no machine has it" if address.is_multicast or address.is_unspecified or is_unused else None
+    if is_unused or address.is_multicast or address.is_unspecified:
+        return "no machine has it"
+    return None
+
+
+def _find_name_fault(host: str, *, is_v6: bool) -> str | None:
+    if is_v6 or _NUMBERS.fullmatch(host):
+        return "it is not an IP address"
+    # RFC 1123, 2.1 has no "_", but names that people choose at home have it.
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return "it is not a host name"
+    return None
 
 
 _POLL_S = 0.02
@@ -68,7 +78,7 @@ _CLOSE_S = 1.0
 
 
 class AddressLock:
-    """Advisory and per user; the kernel lets go when the process ends, however it ends."""
+    """An advisory lock of an address, per user. The kernel releases it when the process ends, also after a crash."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self._address = address
@@ -76,24 +86,28 @@ class AddressLock:
         self._fd: int | None = None
 
     async def acquire(self, timeout_s: float) -> None:
-        """Wait for the address to be free; DeviceUnreachable when another process keeps it longer."""
+        """Wait until the address is free. Raises DeviceUnreachable if another process keeps it longer."""
         if self._fd is not None:
             return
         fd = self._open()
         try:
-            deadline = asyncio.get_running_loop().time() + timeout_s
-            while True:
-                with suppress(BlockingIOError):
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                if asyncio.get_running_loop().time() >= deadline:
-                    text = f"another microclaw process is talking to {self._address}"
-                    raise DeviceUnreachable(text, next_step="wait for it, or use the running host: microclaw status")
-                await asyncio.sleep(_POLL_S)
+            await self._lock(fd, timeout_s)
         except BaseException:
             os.close(fd)
             raise
         self._fd = fd
+
+    async def _lock(self, fd: int, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            if loop.time() >= deadline:
+                text = f"another microclaw process is talking to {self._address}"
+                raise DeviceUnreachable(text, next_step="wait for it, or use the running host: microclaw status")
+            await asyncio.sleep(_POLL_S)
 
     def release(self) -> None:
         if self._fd is not None:
@@ -110,7 +124,7 @@ class AddressLock:
 
 
 async def close_stream(writer: asyncio.StreamWriter) -> None:
-    """Close a connection; abort it when the other end takes longer than a second."""
+    """Close a connection, and abort it if the other end takes longer than a second."""
     try:
         writer.close()
         async with asyncio.timeout(_CLOSE_S):

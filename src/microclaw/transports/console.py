@@ -1,7 +1,7 @@
-"""A firmware's serial console, read and never written to: what programs and the firmware itself print there.
+"""Reads a firmware's serial console: the lines that programs and the firmware print. Never writes to it.
 
-The port is opened when somebody asks, and given back KEEP_S after the last question, so that a flashing tool or a
-monitor gets it. Lines carry no program's name: they are the board's.
+The port is opened at a call, and closed KEEP_S after the last one, so that a flashing tool or a monitor can open it.
+Lines have no program's name: they belong to the board.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ KEEP_S: Final = 30.0
 MAX_LINES: Final = 1_000
 MAX_PAGE: Final = 200
 _QUIET_S: Final = 1.0
-_AGAIN_S: Final = 1.0  # how often a port that went away is looked for, at most
+# The least time between two tries to open a port that disappeared.
+_RETRY_S: Final = 1.0
 
 
 class ConsoleTransport(Transport):
-    """`console:/dev/ttyACM0`, `console:usb-VID:PID:SERIAL`, `console:tcp://HOST:PORT`."""
+    """The transport of `console:/dev/ttyACM0`, `console:usb-VID:PID:SERIAL`, `console:tcp://HOST:PORT`."""
 
     capabilities: Final = frozenset({ConsoleRead.method})
     evidence: Final[EvidenceKind] = "reported"
@@ -51,8 +52,12 @@ class ConsoleTransport(Transport):
         self._ring: FairRing[ConsoleLine] = FairRing(MAX_LINES, lambda _: None)
         self._listening: asyncio.Task[None] | None = None
         self._port: BytePort | None = None
-        self._asked_s = self._opened_s = self._tried_s = 0.0
-        self._problem: str | None = None  # why a port that was open is not
+        # Times of the loop's clock: of the last call, of the last opening, and of the last try to open.
+        self._called_s = 0.0
+        self._opened_s = 0.0
+        self._tried_s = 0.0
+        # The reason why a port that was open is not open now.
+        self._problem: str | None = None
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         if not isinstance(call, ConsoleRead):
@@ -70,31 +75,40 @@ class ConsoleTransport(Transport):
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        await self._let_go()  # a task that was cancelled before its first step did not
+        # A task that was cancelled before its first step did not close the port.
+        await self._close_port()
 
     async def _read(self, cursor: int) -> ConsolePage:
-        now_s = asyncio.get_running_loop().time()
-        if self._problem is not None and now_s - self._asked_s > self._keep_s:
-            self._problem = None  # who asks now did not see it open: an error is the better answer
-        self._asked_s = now_s
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self._problem is not None and now_s - self._called_s > self._keep_s:
+            # This caller did not see the port open, so an error is the better answer.
+            self._problem = None
+        self._called_s = now_s
         if self._listening is not None and self._port is None:
-            await asyncio.wait([self._listening])  # it is just giving the port back
+            # The task is closing the port just now.
+            await asyncio.wait([self._listening])
         if self._listening is None or self._listening.done():
             await self._open(now_s)
-        page = self._ring.since(cursor if cursor <= self._ring.added else 0, MAX_PAGE)
-        if self._problem:
-            opened_ms = 0
-        else:
-            opened_ms = round((asyncio.get_running_loop().time() - self._opened_s) * 1000)
+        # A cursor above all lines is of an earlier ring.
+        start = cursor if cursor <= self._ring.added else 0
+        page = self._ring.since(start, MAX_PAGE)
+        opened_ms = 0
+        if not self._problem:
+            opened_ms = round((loop.time() - self._opened_s) * 1000)
         return ConsolePage(page.records, page.next, page.dropped, opened_ms, self._problem)
 
     async def _open(self, now_s: float) -> None:
-        """Listen, from now on. Of a port that was open before and is gone, only the page tells."""
-        if self._problem is not None and now_s - self._tried_s < _AGAIN_S:
+        """Begin to listen. If a port that was open has disappeared, only the page says so.
+
+        Raises DeviceUnreachable if it was not open before.
+        """
+        if self._problem is not None and now_s - self._tried_s < _RETRY_S:
             return
         self._tried_s = now_s
         try:
-            self._port = port = await self._opener.open()
+            port = await self._opener.open()
+            self._port = port
         except DeviceUnreachable as exc:
             if self._problem is None:
                 raise
@@ -108,7 +122,7 @@ class ConsoleTransport(Transport):
         loop = asyncio.get_running_loop()
         decoder = ConsoleDecoder()
         try:
-            while loop.time() - self._asked_s < self._keep_s:
+            while loop.time() - self._called_s < self._keep_s:
                 try:
                     async with asyncio.timeout(min(_QUIET_S, self._keep_s)):
                         data = await port.read()
@@ -116,15 +130,16 @@ class ConsoleTransport(Transport):
                     self._add(decoder.quiet())
                     continue
                 self._add(decoder.receive(data))
-                await asyncio.sleep(0)  # a board that floods leaves others their turn
+                # Other tasks have their turn, also if a board floods.
+                await asyncio.sleep(0)
         except (OSError, EOFError) as exc:
-            why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
-            self._problem = f"{self._opener.where} went away: {why}"
+            reason = getattr(exc, "strerror", None) or str(exc)
+            self._problem = f"{self._opener.where} went away: {reason}"
             self._add([*decoder.quiet(), "(the port went away here)"])
         finally:
-            await self._let_go()
+            await self._close_port()
 
-    async def _let_go(self) -> None:
+    async def _close_port(self) -> None:
         port = self._port
         self._port = None
         if port is not None:

@@ -1,4 +1,4 @@
-"""An installation over the WASMachine port: what may be sent, what a refusal means, its mark. Sends nothing."""
+"""An install over the WASMachine port: the check of its image, the errors of its answer, its mark. Sends nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _REBUILD: Final = "build it again from its source: microclaw app build"
 
 
 def check_sendable(wasm: bytes, board: BoardProfile) -> None:
-    """Refuse images that firmware never answers and that wedge its parser: empty ones, and cut sections."""
+    """Raise an error for images that firmware never answers and that block its parser: empty, or with cut sections.
+
+    Raises ImageTooLarge if the image is too large for the board, else InvalidModule.
+    """
     limit = board.firmware.max_module_bytes
     if len(wasm) > limit:
         text = f"the image has {len(wasm)} bytes, {board.title} takes {limit}"
@@ -38,7 +41,7 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
 
 
 def raise_install_error(response: Response, name: str) -> None:
-    """Each refusal of an install as its exception; the loader's own texts come without the manager's prefix."""
+    """Raise the exception of a refused install. The loader's own texts have no prefix of the manager."""
     if response.status < Status.BAD_REQUEST:
         return
     text = error_text(response) or ""
@@ -54,7 +57,7 @@ def raise_install_error(response: Response, name: str) -> None:
 
 
 class InterruptedInstall(Struct, frozen=True):
-    """An install whose end the device may never have seen. `is_old`: a process before this one began it."""
+    """An install whose end the device may not have received. `is_old`: an earlier process began it."""
 
     name: str
     frame_bytes: int
@@ -63,7 +66,7 @@ class InterruptedInstall(Struct, frozen=True):
 
 
 class InstallMark:
-    """The file that says which install is under way at an address, for the process after one that died.
+    """The file that names the install under way at an address, for the next process if this one dies.
 
     Written and removed under the address lock.
     """
@@ -76,15 +79,15 @@ class InstallMark:
         return self._path.exists()
 
     def write(self, sent: InterruptedInstall) -> None:
-        with suppress(OSError):  # a full disk must not keep a program from its board
+        # A full disk must not prevent an install.
+        with suppress(OSError):
             replace_file(self._path, encode(sent), sync=False)
 
     def read(self) -> InterruptedInstall | None:
-        """The install of a process that died; None when there is none, or the file is not one of ours."""
+        """Return the install of a process that died, or None if there is none or the file is not valid."""
         try:
-            return structs.replace(
-                decode(self._path.read_bytes(), type=InterruptedInstall), is_old=True, delivered=False
-            )
+            install = decode(self._path.read_bytes(), type=InterruptedInstall)
+            return structs.replace(install, is_old=True, delivered=False)
         except (OSError, DecodeError, UnicodeDecodeError):
             self.clear()
             return None

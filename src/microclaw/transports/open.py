@@ -1,4 +1,4 @@
-"""From a transport's address to the transport. Nothing is connected yet: that happens at the first call."""
+"""Makes the transport of an address. It connects at its first call, not here."""
 
 from __future__ import annotations
 
@@ -36,16 +36,18 @@ def open_transport(
     links: Callable[[str], DeviceLink] | None = None,
     zone: tzinfo | None = None,
 ) -> Transport:
-    """ConfigError names the known forms; HOST:PORT alone is taken as WASMachine.
+    """Make the transport of an address; HOST:PORT without a scheme is WASMachine.
 
-    Programs are told the local time of `zone`, the machine's if None.
+    Raises ConfigError with the known forms for any other address. Programs get the local time of `zone`, or of the
+    machine if it is None.
     """
     locks = lock_folder or cache_folder(os.environ) / "locks"
     if endpoint.startswith(LINK_SCHEME):
         if links is None:
             text = f"{endpoint} is a device's own connection to its host"
             raise ConfigError(text, next_step="ask the host: microclaw device show")
-        from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
+        # Only hosts with a link need it.
+        from microclaw.link_server.transport import LinkTransport
 
         link = links(endpoint.removeprefix(LINK_SCHEME))
         return LinkTransport(link, link.parts.remote)
@@ -66,7 +68,7 @@ def open_transport(
 
 
 def tcp_address(endpoint: str) -> HostPort | None:
-    """The TCP address of a transport; None for one without. ConfigError as `open_transport` has it."""
+    """Return the TCP address of a transport, or None if it has none. Raises ConfigError as `open_transport` does."""
     if endpoint.startswith((serial_ports.SCHEME, console.SCHEME)):
         port = serial_ports.parse_port_address(endpoint.removeprefix(console.SCHEME))
         return port if isinstance(port, HostPort) else None
@@ -76,7 +78,7 @@ def tcp_address(endpoint: str) -> HostPort | None:
 
 
 class XiaozhiTransport(Transport):
-    """`xiaozhi:aa:bb:cc:dd:ee:ff`: a voice device, which connects when it is spoken to, and offers no call."""
+    """The transport of `xiaozhi:aa:bb:cc:dd:ee:ff`: a voice device, which connects to speak, and offers no call."""
 
     def __init__(self, endpoint: str) -> None:
         try:

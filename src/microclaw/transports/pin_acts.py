@@ -1,7 +1,7 @@
-"""Acts at a stock board's pins: our program for them comes for each act, and stays while it holds a pin.
+"""Calls for a stock board's pins: microclaw's program is installed for each call, and stays while it holds a pin.
 
-Stock firmware has no requests for pins: pin_program.c has them. It is taken off at once when it holds nothing. One that
-a host left behind is found in the board's list: it is asked what it holds, and taken off if that is nothing.
+Stock firmware has no requests for pins: pin_program.c has them. It is uninstalled as soon as it holds nothing. If an
+earlier host left it on the board, the board's list has it: it is asked for its pins, and uninstalled if it holds none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PIN_PROGRAM: Final = "microclaw-pins"
 HEAP_BYTES: Final = 2048
 TIMERS: Final = 4
 HELD_URL: Final = "pins/held"
-MAX_PWM_HZ: Final = 9000  # pwm_open's, of LEDC's 13 bits
+# The limit of pwm_open, from LEDC's 13 bits.
+MAX_PWM_HZ: Final = 9000
 
 _ADDRESSES: Final[Mapping[str, tuple[int, ...]]] = {"bme280": (0x76, 0x77), "ina219": (0x40,)}
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,7 +52,7 @@ _REASONS: Final = {
 
 
 class PinAnswer(Struct, frozen=True):
-    """The answer of the program: its word, numbers, and by pin what it holds there."""
+    """The answer of the program: its word, numbers, and the pins that it holds."""
 
     word: str
     numbers: tuple[int, ...]
@@ -59,25 +60,23 @@ class PinAnswer(Struct, frozen=True):
 
 
 def pin_methods(board: BoardProfile) -> frozenset[str]:
-    """The methods that the program has with this board's firmware."""
+    """Return the methods that the program has with this board's firmware."""
+    natives = ("wasm_register_resource", "wasm_response_send")
+    if not all(board.firmware.has_native(name, "app_framework") for name in natives):
+        return frozenset()
     nodes = board.firmware.device_nodes
+    methods = set[str]()
     if "gpio" in nodes:
-        offered = {"gpio.set", "gpio.get"}
-    else:
-        offered = set[str]()
+        methods |= {"gpio.set", "gpio.get"}
     if "ledc" in nodes:
-        offered |= {"pwm.set"}
+        methods |= {"pwm.set"}
     if "i2c" in nodes and board.i2c is not None:
-        offered |= {"i2c.scan", "i2c.read"}
-    needed = ("wasm_register_resource", "wasm_response_send")
-    has_requests = all(board.firmware.has_native(name, "app_framework") for name in needed)
-    if has_requests:
-        return frozenset(offered)
-    return frozenset()
+        methods |= {"i2c.scan", "i2c.read"}
+    return frozenset(methods)
 
 
 def pin_url(board: BoardProfile, call: Call[Any]) -> str:
-    """The url that asks for this call. Raises CallRejected for what the program cannot do."""
+    """Return the url of a call. Raises CallRejected if the program cannot do it."""
     match call:
         case GpioSet(pin=pin, level=level):
             return f"pins/set/{pin}/{level}"
@@ -94,15 +93,17 @@ def pin_url(board: BoardProfile, call: Call[Any]) -> str:
             if sensor not in _FIELDS or board.i2c is None:
                 text = f"there is no driver for {sensor[:32]!r} here"
                 raise CallRejected(text, next_step=f"there are {', '.join(sorted(_FIELDS))}")
-            first, *others = _ADDRESSES[sensor]
-            known = board.i2c.sensors.get(sensor, first)
-            return f"pins/{sensor}/{known}/{next(iter(others), known)}"
+            default, *others = _ADDRESSES[sensor]
+            address = board.i2c.sensors.get(sensor, default)
+            # The program tries the second address if no sensor answers at the first.
+            second_address = next(iter(others), address)
+            return f"pins/{sensor}/{address}/{second_address}"
         case _:
-            raise AssertionError(f"{call.method} is not asked of the program for pins")
+            raise AssertionError(f"{call.method} is not a call of the program for pins")
 
 
 def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
-    """The result of the call. Raises CallRejected for a refusal, ProtocolError for numbers that do not fit the call."""
+    """Return the result of the call. Raises CallRejected for a refusal, ProtocolError if the numbers do not fit."""
     if answer.word != "ok":
         reason, step = _REASONS[answer.word]
         raise CallRejected(f"{call.method}: {reason}", next_step=step)
@@ -120,17 +121,19 @@ def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
 
 
 def pin_source(board: BoardProfile) -> str:
-    """The program in C, with the parts that this firmware has."""
+    """Return the program in C, with the parts that this firmware has."""
     methods = pin_methods(board)
     source = Path(__file__).with_name("pin_program.c").read_text(encoding="utf-8")
-    return f"#define HAS_PWM {int('pwm.set' in methods)}\n#define HAS_I2C {int('i2c.scan' in methods)}\n{source}"
+    has_pwm = int("pwm.set" in methods)
+    has_i2c = int("i2c.scan" in methods)
+    return f"#define HAS_PWM {has_pwm}\n#define HAS_I2C {has_i2c}\n{source}"
 
 
 _DRIVES: Final = (GpioSet, PwmSet)
 
 
 class PinActs:
-    """One board's. `held`: the pins that our program holds there, as far as it was asked."""
+    """The calls for one board's pins. `held`: the pins that microclaw's program holds, as of its last answer."""
 
     def __init__(
         self,
@@ -138,15 +141,16 @@ class PinActs:
         uninstall: Callable[[str], Awaitable[None]],
         ask: Callable[[str, str], Awaitable[bytes | None]],
     ) -> None:
-        """`ask` gives the body of a program's answer to a url, None for silence."""
+        """Create it. `ask` returns the body of a program's answer to a url, or None if there is no answer."""
         self._install_app = install
         self._uninstall_app = uninstall
         self._ask_app = ask
         self.held: Mapping[int, HeldAs] = {}
-        self._is_known = False  # what it holds, and whether it is there
+        # True if `held` is the program's present state.
+        self._is_known = False
 
     async def tidy(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The board's list, without a program of ours that a host left behind and that holds nothing."""
+        """Uninstall a pin program that an earlier host left and that holds nothing. Returns the remaining names."""
         if PIN_PROGRAM not in names:
             self.held = {}
             self._is_known = True
@@ -155,28 +159,29 @@ class PinActs:
             return names
         try:
             answer = await self._ask(HELD_URL)
-        except (DeviceError, ProtocolError):  # a list must not fail for it; the next one asks again
+        except (DeviceError, ProtocolError):
+            # The list of programs must not fail for it, and the next list tries again.
             return names
         if answer.held:
             return names
-        await self._take_off()
+        await self._remove()
         return tuple(name for name in names if name != PIN_PROGRAM)
 
     async def act(self, call: Call[Any], board: BoardProfile, names: tuple[str, ...]) -> Any:
-        """Do it with our program, which is installed where it is not there yet. Raises TooManyApps, CallRejected."""
+        """Do a call with microclaw's program, which is installed if it is missing. Raises TooManyApps, CallRejected."""
         url = pin_url(board, call)
         if PIN_PROGRAM not in names:
             await self._install(board, names)
         try:
             answer = await self._ask(url)
         except BaseException:
-            # Where the program may have set the pin, it stays: taking it off would change the pin once more.
+            # If the program may have set the pin, it stays: uninstalling it would change the pin again.
             if not self.held and not isinstance(call, _DRIVES):
                 with suppress(DeviceError):
-                    await self._take_off()
+                    await self._remove()
             raise
         if not answer.held:
-            await self._take_off()
+            await self._remove()
         return pin_result(call, answer)
 
     async def _install(self, board: BoardProfile, names: tuple[str, ...]) -> None:
@@ -187,7 +192,8 @@ class PinActs:
                 f"taken, by {', '.join(sorted(names))}",
                 next_step="take one of them off for it: microclaw app uninstall NAME",
             )
-        from microclaw.wasm.compile import compile_module  # only a board that has such a program needs it
+        # Only a board with such a program needs the compiler.
+        from microclaw.wasm.compile import compile_module
 
         image = await compile_module(pin_source(board), board, name=PIN_PROGRAM, optimization="Os")
         self.held = {}
@@ -201,14 +207,19 @@ class PinActs:
         if body is None:
             text = f"{PIN_PROGRAM} did not answer; outcome unknown"
             raise DeviceTimeout(text, next_step="look at the pin itself, then try again")
-        found = _ANSWER.fullmatch(text := body[:1024].decode("ascii", "replace"))
-        if found is None:
+        text = body[:1024].decode("ascii", "replace")
+        match = _ANSWER.fullmatch(text)
+        if match is None:
             raise ProtocolError(f"{PIN_PROGRAM} answered {text[:80]!r}")
-        self.held = {int(word[:-1]): "level" if word[-1] == "g" else "pwm" for word in found[3].split()}
+        numbers = tuple(map(int, match[2].split()))
+        held: dict[int, HeldAs] = {}
+        for word in match[3].split():
+            held[int(word[:-1])] = "level" if word[-1] == "g" else "pwm"
+        self.held = held
         self._is_known = True
-        return PinAnswer(found[1], tuple(map(int, found[2].split())), self.held)
+        return PinAnswer(match[1], numbers, held)
 
-    async def _take_off(self) -> None:
+    async def _remove(self) -> None:
         with suppress(AppNotFound):
             await self._uninstall_app(PIN_PROGRAM)
         self.held = {}

@@ -1,4 +1,4 @@
-"""The lines of a board's programs as this host has heard them, with gaps counted. Sends nothing itself."""
+"""The lines of a board's programs that this host has read, with the gaps counted. Sends nothing itself."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.program_log import MAX_MS, ProgramLog, carries_log
 
 AskLog: TypeAlias = Callable[[str, int], Awaitable[ProgramLog | None]]
-"""Asks a program for its lines from a number on; None: no answer. Raises ProtocolError for one of another kind."""
+"""Asks a program for its lines from a number on. Returns None without an answer. Raises ProtocolError for another."""
 
 LEAST_APART_S: Final = 0.2
-"""Who reads more often gets what is known."""
+"""Within this time after a refresh, the known lines are returned."""
+# A program that does not answer is not asked again for this time.
 _SILENT_S: Final = 60.0
-_BUSY_S: Final = 5.0  # a program that surely keeps its lines, and computes just now
+# The same for a program that certainly keeps its lines, and only computes at the moment.
+_BUSY_S: Final = 5.0
 _RESTARTED_MS: Final = 5_000.0
 _DRIFT: Final = 1e-3
 
 
 class _Program(Struct):
-    """The reading of one program. `next`: the number of the line to ask for; `started_ms`: when it printed first, by
-    this host's clock, None before it was read; `has_log`: that it keeps its lines, None for one of somebody else.
+    """The reading of one program.
+
+    `next`: the number of the next line; `started_ms`: the time of its first line on this host's clock, None before it
+    was read; `has_log`: True if it keeps its lines, None if this host did not install it.
     """
 
     has_log: bool | None = None
     next: int = 0
     started_ms: float | None = None
     ask_after_s: float = 0.0
-    is_unreadable: bool = False  # and the board's lines say so
+    # True if a line in `ring` says that its lines cannot be read.
+    is_unreadable: bool = False
 
 
 class ProgramLogs:
-    """One board's. `refresh` asks each program for what is new, and puts it into `ring`."""
+    """The lines of one board's programs. `refresh` asks each program for new lines, and adds them to `ring`."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.ring = LogRing()
@@ -46,7 +51,7 @@ class ProgramLogs:
         self._refreshed_s: float | None = None
 
     def installed(self, name: str, wasm: bytes) -> None:
-        """Another program has this name now."""
+        """Note that another program has this name now."""
         self._programs[name] = _Program(carries_log(wasm))
         self._refreshed_s = None
 
@@ -55,41 +60,55 @@ class ProgramLogs:
         return self._refreshed_s is None or self._now_s() - self._refreshed_s >= LEAST_APART_S
 
     async def refresh(self, names: tuple[str, ...], ask: AskLog) -> None:
-        """Ask each of the board's programs that may answer. One that does not is left alone for a while."""
+        """Ask each of the board's programs for new lines, except programs that did not answer a short time ago."""
         self._refreshed_s = self._now_s()
         self._programs = {name: self._programs.get(name) or _Program() for name in names}
-        for name, known in self._programs.items():
-            if known.has_log is False or known.ask_after_s > self._now_s():
+        for name, program in self._programs.items():
+            if program.has_log is False or program.ask_after_s > self._now_s():
                 continue
             has_answered = False
             try:
-                has_answered = await self._take_new_lines(name, known, ask)
+                has_answered = await self._read_program(name, program, ask)
             except ProtocolError as exc:
-                if known.has_log and not known.is_unreadable:  # any other has an answer of its own to that url
-                    known.is_unreadable = True
-                    text = f"what {name} printed cannot be read: {exc.message[:200]}"
-                    self.ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
+                self._note_unreadable(name, program, exc)
             if not has_answered:
-                known.ask_after_s = self._now_s() + (_BUSY_S if known.has_log else _SILENT_S)
+                pause_s = _BUSY_S if program.has_log else _SILENT_S
+                program.ask_after_s = self._now_s() + pause_s
         self._refreshed_s = self._now_s()
 
-    async def _take_new_lines(self, name: str, known: _Program, ask: AskLog) -> bool:
-        log = await ask(name, known.next)
-        if log is not None and known.started_ms is not None:
-            later_ms = self._started_ms(log) - known.started_ms
-            if log.next < known.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT:
-                log = await ask(name, 0)  # it began again, and its numbers with it
-                known.next = known.next if log is None else 0
+    def _note_unreadable(self, name: str, program: _Program, exc: ProtocolError) -> None:
+        # A program of another author may have its own answer to that url.
+        if program.has_log and not program.is_unreadable:
+            program.is_unreadable = True
+            text = f"the output of {name} cannot be read: {exc.message[:200]}"
+            self.ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
+
+    async def _read_program(self, name: str, program: _Program, ask: AskLog) -> bool:
+        """Add a program's new lines to the ring. Returns False if it did not answer."""
+        log = await ask(name, program.next)
+        if log is not None and self._has_restarted(program, log):
+            # Its line numbers began again.
+            log = await ask(name, 0)
+            if log is not None:
+                program.next = 0
         if log is None:
             return False
-        missing = log.first - known.next
-        if missing > 0 and log.lines:
-            text = f"({missing} {'line was' if missing == 1 else 'lines were'} left out)"
-            self.ring.add(self._line(name, log, log.lines[0].t_ms, text))
+        missing_count = log.first - program.next
+        if missing_count > 0 and log.lines:
+            words = "line was" if missing_count == 1 else "lines were"
+            self.ring.add(self._line(name, log, log.lines[0].t_ms, f"({missing_count} {words} left out)"))
         for line in log.lines:
-            self.ring.add(self._line(name, log, line.t_ms, f"{line.text}…" if line.is_cut else line.text))
-        known.next, known.started_ms = log.next, self._started_ms(log)
+            end = "…" if line.is_cut else ""
+            self.ring.add(self._line(name, log, line.t_ms, line.text + end))
+        program.next = log.next
+        program.started_ms = self._started_ms(log)
         return True
+
+    def _has_restarted(self, program: _Program, log: ProgramLog) -> bool:
+        if program.started_ms is None:
+            return False
+        later_ms = self._started_ms(log) - program.started_ms
+        return log.next < program.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT
 
     def _started_ms(self, log: ProgramLog) -> float:
         return self._now_s() * 1000 - _age_ms(log)

@@ -1,7 +1,7 @@
 """The serial transport: exploration by JSON lines (docs/protocols/jsonline.md) over a serial port, a pty or TCP.
 
-It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks who
-is there, so that a late answer is never taken for the next one's. What a board prints when it starts is no answer.
+It deploys nothing. The protocol has no request ids: after a lost answer the transport waits for silence and sends
+get_info, so that a late answer is never taken for the answer of the next request. Boot lines are not answers.
 """
 
 from __future__ import annotations
@@ -49,14 +49,17 @@ _INFO_FIELDS: Final = {"firmware", "uptime_ms"}
 class SerialTimeouts(Struct, frozen=True):
     open_s: float = 3.0
     reply_s: float = 5.0
-    quiet_s: float = 0.2  # silence that ends boot lines and late answers
+    # Boot lines and late answers end with this silence.
+    quiet_s: float = 0.2
     ask_again_s: float = 1.2
-    prints_s: float = 1.0  # so long without an answer, on a line that does not fall quiet
-    drain_s: float = 3.0  # a device that never falls silent is asked all the same
+    # If a board prints all the time, this time without an answer is enough.
+    prints_s: float = 1.0
+    # After this time the request is sent, also if the board is never silent.
+    drain_s: float = 3.0
 
 
 class SerialTransport(Transport):
-    """One request at a time; the port stays open between calls."""
+    """The transport of one port: one request at a time; the port stays open between calls."""
 
     capabilities: Final = frozenset(
         {"gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.read", "i2c.scan", "device.info", "device.status"}
@@ -83,11 +86,12 @@ class SerialTransport(Transport):
         self._in_step = False
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
-        """An answer about something else than was asked means that we are out of step."""
+        """Call the board. An answer about another pin or sensor means that answers and requests are out of step."""
         try:
             async with asyncio.timeout(timeout_s), self._queue:
                 answer = await self._do(call)
-                with contextlib.suppress(DeviceLied):  # the device says so
+                # The device class checks the answer again, and raises.
+                with contextlib.suppress(DeviceLied):
                     self._in_step = False
                     check_answer(self.endpoint, call, answer)
                     self._in_step = True
@@ -131,7 +135,7 @@ class SerialTransport(Transport):
                 raise self.not_offered(call)
 
     async def _status(self, call: DeviceStatus) -> DeviceFacts:
-        """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
+        """Read the status: only dialect C has get_status, the others have it in the sensors' `system` entry."""
         try:
             return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_status")))
         except NotSupported:
@@ -140,15 +144,16 @@ class SerialTransport(Transport):
         return DeviceFacts({**system, "sensors_active": ", ".join(readings)})
 
     async def _ask(self, call: Call[Any], action: str, **fields: int | str) -> Mapping[str, object]:
-        """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
+        """Send one line and return its reply. After any error, the next request gets in step first."""
         self._boot = BootWatch()
         try:
             port = await self._get_in_step()
             self._in_step = False
             async with asyncio.timeout(self.timeouts.reply_s):
                 await port.write(jsonline.encode_line({"action": action, **fields}))
-                while not is_answer(reply := await self._next_reply(port, may_restart=False), action):
-                    pass
+                reply = await self._next_reply(port, may_restart=False)
+                while not is_answer(reply, action):
+                    reply = await self._next_reply(port, may_restart=False)
         except TimeoutError as exc:
             raise self._timed_out(call.method, self.timeouts.reply_s) from exc
         except BoardRestarted as exc:
@@ -159,39 +164,41 @@ class SerialTransport(Transport):
             ) from exc
         except (OSError, EOFError) as exc:
             await self.close()
-            why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
+            reason = getattr(exc, "strerror", None) or str(exc)
             raise DeviceUnreachable(
-                f"{self._opener.where} went away during {call.method}: {why}",
+                f"{self._opener.where} went away during {call.method}: {reason}",
                 next_step="is the cable in and the board powered? It is found again when it is back",
             ) from exc
         self._in_step = True
         return reply
 
     async def _get_in_step(self) -> BytePort:
-        """Open the port and let boot lines pass; after a lost answer, ask until the device answers what was asked."""
+        """Open the port and skip boot lines. After a lost answer, send get_info until its answer is received."""
         port = self._port
-        opened = self._port is None
+        is_new = port is None
         if port is not None and self._in_step:
             return port
         if port is None:
-            self._port = port = await self._opener.open(self.timeouts.open_s)
+            port = await self._opener.open(self.timeouts.open_s)
+            self._port = port
             self._lines = jsonline.LineDecoder()
         await self._drain(port)
-        if opened and isinstance(self._address, HostPort):
+        if is_new and isinstance(self._address, HostPort):
             return port
         try:
-            await self._until_info(port)
+            await self._wait_for_info(port)
         except TimeoutError:
-            await self.close()  # a board that came back may need a fresh connection
+            # A board that came back may need a fresh connection.
+            await self.close()
             raise
         return port
 
     async def _drain(self, port: BytePort) -> None:
-        """Throw away what comes until the line is quiet, or brings only what programs print."""
+        """Discard all bytes until the line is quiet, or has only the output of programs."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeouts.drain_s
-        only_prints = loop.time() + self.timeouts.prints_s
-        while loop.time() < min(deadline, only_prints):
+        prints_deadline = loop.time() + self.timeouts.prints_s
+        while loop.time() < min(deadline, prints_deadline):
             try:
                 async with asyncio.timeout(self.timeouts.quiet_s):
                     self._lines.receive(await port.read())
@@ -199,28 +206,33 @@ class SerialTransport(Transport):
                 break
             while (line := self._next_line()) is not None:
                 if self._boot.hear(line) or reply_in(line) is not None:
-                    only_prints = loop.time() + self.timeouts.prints_s
+                    prints_deadline = loop.time() + self.timeouts.prints_s
         self._lines = jsonline.LineDecoder()
 
-    async def _until_info(self, port: BytePort) -> None:
-        """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped.
+    async def _wait_for_info(self, port: BytePort) -> None:
+        """Send get_info until its answer comes, and drop older answers: only this one has a firmware and an uptime.
 
-        Asked more than once: opening a tty can reset the board, which hears nothing while it boots.
+        It is sent again, because opening a tty can reset the board, which receives nothing while it boots.
         """
         async with asyncio.timeout(self.timeouts.reply_s):
             while True:
                 try:
                     async with asyncio.timeout(self.timeouts.ask_again_s):
                         await port.write(jsonline.GET_INFO)
-                        while not (await self._next_reply(port, may_restart=True)).keys() >= _INFO_FIELDS:
-                            pass
+                        reply = await self._next_reply(port, may_restart=True)
+                        while not reply.keys() >= _INFO_FIELDS:
+                            reply = await self._next_reply(port, may_restart=True)
                         break
                 except TimeoutError:
                     continue
-        await self._drain(port)  # a late answer could have been one to get_info itself
+        # A late answer could also be an answer to get_info.
+        await self._drain(port)
 
     async def _next_reply(self, port: BytePort, *, may_restart: bool) -> Mapping[str, object]:
-        """The next object with a status; console lines and other noise in between are not replies."""
+        """Return the next object with a status. Console lines and other noise are not replies.
+
+        Raises BoardRestarted if the board restarts, unless `may_restart`.
+        """
         while True:
             while (line := self._next_line()) is not None:
                 reply = reply_in(line)
@@ -232,36 +244,37 @@ class SerialTransport(Transport):
 
     def _next_line(self) -> bytes | None:
         while True:
-            with contextlib.suppress(ProtocolError):  # a line over the limit was thrown away; those after it are good
+            # A line over the limit was discarded; the next lines are valid.
+            with contextlib.suppress(ProtocolError):
                 return self._lines.next_line()
 
     def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
         self._in_step = False
-        what = f"{self._opener.where} did not answer {method} within {timeout_s:g} s"
+        text = f"{self._opener.where} did not answer {method} within {timeout_s:g} s"
         if self._boot.in_download_mode:
-            text = f"{what}: it is in download mode and runs no firmware"
+            text += ": it is in download mode and runs no firmware"
             return DeviceTimeout(text, next_step="press its reset button (RST or EN) without the BOOT button")
         if self._boot.restarts > 1:
             return DeviceTimeout(
-                f"{what}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
+                f"{text}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
                 next_step="its firmware crashes or its power is weak: another cable or port, or flash it again",
                 foreign=self._boot.quotes,
             )
         if self._boot.restarts == 1:
-            text = f"{what}: it has just restarted{self._boot.why()}"
+            text += f": it has just restarted{self._boot.why()}"
             return DeviceTimeout(text, next_step="try again in a moment", foreign=self._boot.quotes)
-        return DeviceTimeout(
-            what, next_step="is its exploration firmware running? press its reset button and try again"
-        )
+        step = "is its exploration firmware running? press its reset button and try again"
+        return DeviceTimeout(text, next_step=step)
 
 
 def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
-    """`addresses` or `devices`, as numbers or as "0x76"."""
+    """Read `addresses` or `devices`, which are numbers or texts such as "0x76"."""
     jsonline.raise_for_error(reply)
-    found = reply.get("addresses", reply.get("devices"))
-    if not isinstance(found, list):
+    values = reply.get("addresses", reply.get("devices"))
+    if not isinstance(values, list):
         raise ProtocolError("a reply to i2c_scan without a list of addresses")
     try:
-        return I2cAddresses(tuple(sorted({int(str(one), 0) for one in found})))
+        addresses = {int(str(value), 0) for value in values}
     except ValueError as exc:
-        raise ProtocolError(f"an I2C address in {found!r:.60}") from exc
+        raise ProtocolError(f"an I2C address in {values!r:.60}") from exc
+    return I2cAddresses(tuple(sorted(addresses)))

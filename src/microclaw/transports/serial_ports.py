@@ -1,7 +1,6 @@
-"""The serial ports of this machine by their addresses (a path, a USB id, TCP), each opened as a byte stream under its
-address's lock. It knows no lines.
+"""The serial ports of this machine by address (a path, a USB id, TCP), opened as byte streams under a lock.
 
-A USB id outlives re-plugging and other boards' comings and goings, which a path such as /dev/ttyACM0 does not.
+A USB id stays the same if this or another board is plugged in again, which a path such as /dev/ttyACM0 may not.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class TtyPath(Struct, frozen=True):
 
 
 class UsbId(Struct, frozen=True):
-    """`usb-303a:1001:F4:12:FA:01:02:03`; without a serial number it means the only port with these two ids."""
+    """A USB id: `usb-303a:1001:F4:12:FA:01:02:03`. Without a serial number it is the only port with the two ids."""
 
     vid: int
     pid: int
@@ -46,7 +45,7 @@ class UsbId(Struct, frozen=True):
 
 
 class PortInfo(Struct, frozen=True):
-    """A port of this machine: its path or name, and its USB id when it hangs on USB."""
+    """A port of this machine: its path or name, and its USB id if it has one."""
 
     device: str
     usb: UsbId | None = None
@@ -57,7 +56,7 @@ ListPorts: TypeAlias = Callable[[], Iterable[PortInfo]]
 
 
 def parse_port_address(address: str) -> PortAddress:
-    """serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://host:port."""
+    """Parse serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://host:port. Raises ConfigError."""
     rest = address.removeprefix(SCHEME)
     if rest.startswith(TCP_SCHEME):
         return parse_host_port(rest.removeprefix(TCP_SCHEME))
@@ -66,51 +65,58 @@ def parse_port_address(address: str) -> PortAddress:
         return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
     if not rest.startswith("/") or "\0" in rest:
         step = "write serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT"
-        raise ConfigError(f"{address!r} is no serial port", next_step=step)
+        raise ConfigError(f"{address!r} is not a serial port", next_step=step)
     return TtyPath(rest)
 
 
 def list_ports() -> tuple[PortInfo, ...]:
-    """The serial ports of this machine; it reads the system's own lists and opens none."""
+    """List the serial ports of this machine from the system's own lists, without opening one."""
     from serialx import list_serial_ports
 
-    found = sorted(list_serial_ports(), key=lambda port: port.resolved_device)
-    return tuple(
-        PortInfo(
-            p.resolved_device, None if p.vid is None or p.pid is None else UsbId(p.vid, p.pid, p.serial_number or None)
-        )
-        for p in found
-    )
+    ports = []
+    for port in sorted(list_serial_ports(), key=lambda port: port.resolved_device):
+        usb = None
+        if port.vid is not None and port.pid is not None:
+            usb = UsbId(port.vid, port.pid, port.serial_number or None)
+        ports.append(PortInfo(port.resolved_device, usb))
+    return tuple(ports)
 
 
 def find_usb_port(wanted: UsbId, ports: Iterable[PortInfo]) -> str:
-    """The path or name behind a USB id; DeviceUnreachable when none or several have it."""
-    known = tuple(ports)
-    found = [p for p in known if p.usb is not None and _is(p.usb, wanted)]
-    if len(found) == 1:
-        return found[0].device
-    if not found:
+    """Return the path or name of the port with a USB id. Raises DeviceUnreachable if none or several have it."""
+    all_ports = tuple(ports)
+    matches = [port for port in all_ports if port.usb is not None and _matches(port.usb, wanted)]
+    if len(matches) == 1:
+        return matches[0].device
+    if not matches:
         text = f"no serial port has the USB id {wanted}"
-        raise DeviceUnreachable(text, next_step=f"is the board plugged in? {shown_ports(known)}")
-    text = f"{len(found)} serial ports have the USB id {wanted}"
-    raise DeviceUnreachable(text, next_step=f"name one with its serial number, or by its path: {shown_ports(found)}")
+        raise DeviceUnreachable(text, next_step=f"is the board plugged in? {shown_ports(all_ports)}")
+    text = f"{len(matches)} serial ports have the USB id {wanted}"
+    raise DeviceUnreachable(text, next_step=f"name one with its serial number, or by its path: {shown_ports(matches)}")
 
 
 def shown_ports(ports: Iterable[PortInfo]) -> str:
-    """ "ports here: /dev/ttyACM0 (usb-303a:1001:...), /dev/ttyS0"."""
-    names = [f"{p.device} ({p.usb})" if p.usb is not None else p.device for p in ports]
+    """Return the text "ports here: /dev/ttyACM0 (usb-303a:1001:...), /dev/ttyS0", of up to 8 ports."""
+    names = []
+    for port in ports:
+        if port.usb is None:
+            names.append(port.device)
+        else:
+            names.append(f"{port.device} ({port.usb})")
+    if not names:
+        return "this machine shows no serial port"
+    text = f"ports here: {', '.join(names[:_SHOWN])}"
     if len(names) > _SHOWN:
-        more = f" and {len(names) - _SHOWN} more"
-    else:
-        more = ""
-    if names:
-        return f"ports here: {', '.join(names[:_SHOWN])}{more}"
-    return "this machine shows no serial port"
+        text += f" and {len(names) - _SHOWN} more"
+    return text
 
 
-def _is(usb: UsbId, wanted: UsbId) -> bool:
-    same = (usb.vid, usb.pid) == (wanted.vid, wanted.pid)
-    return same and (wanted.serial is None or (usb.serial or "").upper() == wanted.serial.upper())
+def _matches(usb: UsbId, wanted: UsbId) -> bool:
+    if usb.vid != wanted.vid or usb.pid != wanted.pid:
+        return False
+    if wanted.serial is None:
+        return True
+    return (usb.serial or "").upper() == wanted.serial.upper()
 
 
 BAUD: Final = 115_200
@@ -120,7 +126,7 @@ _Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class BytePort:
-    """Both directions, with the address's lock until it is closed. OSError or EOFError when the other side is gone."""
+    """An open port with its address's lock. Raises OSError or EOFError if the other side has left."""
 
     def __init__(self, streams: _Streams, lock: AddressLock | None = None) -> None:
         self._reader, self._writer = streams
@@ -131,7 +137,7 @@ class BytePort:
         await self._writer.drain()
 
     async def read(self) -> bytes:
-        """At least one byte."""
+        """Wait for bytes, and return at least one. Raises EOFError at the end."""
         data = await self._reader.read(_READ_BYTES)
         if not data:
             raise EOFError("the device closed the connection")
@@ -146,20 +152,21 @@ class BytePort:
 
 
 async def open_serial_port(path: str, lock: AddressLock | None = None) -> BytePort:
-    """A tty, ours alone among programs that lock what they open, as pyserial's do.
+    """Open a tty, and lock it against other programs that lock ports, as pyserial's do.
 
-    Opening asserts DTR and RTS in one call, which the two transistors of a dev board's auto-reset circuit, and the
-    chip's own USB port, take for idle (ESP32-C6-DevKitC-1 schematic, auto program); closing leaves them as they are, so
-    that the next opening changes nothing. OSError when it is no serial port, cannot be opened, or is locked.
+    Opening asserts DTR and RTS in one call, which is idle for the two transistors of a dev board's auto-reset circuit
+    and for the chip's own USB port (ESP32-C6-DevKitC-1 schematic, auto program). Closing leaves them unchanged, so that
+    the next opening changes nothing. Raises OSError if it is not a serial port, cannot be opened, or is locked.
     """
     from serialx import PinState, open_serial_connection
 
-    kept = PinState.UNDEFINED
-    return BytePort(await open_serial_connection(path, BAUD, dtr_on_close=kept, rts_on_close=kept), lock)
+    unchanged = PinState.UNDEFINED
+    streams = await open_serial_connection(path, BAUD, dtr_on_close=unchanged, rts_on_close=unchanged)
+    return BytePort(streams, lock)
 
 
 class PortOpener:
-    """One address. The lock is of the port, whatever is spoken there."""
+    """The opener of one address. The lock belongs to the port, with any protocol."""
 
     def __init__(
         self,
@@ -170,7 +177,7 @@ class PortOpener:
         list_ports: ListPorts = list_ports,
         tcp_step: str = "",
     ) -> None:
-        """`tcp_step`: what to do when an address of TCP does not answer."""
+        """Create it. `tcp_step` is the next step in the error if a TCP address does not answer."""
         self.address = address
         if isinstance(address, HostPort):
             self._shown = f"{TCP_SCHEME}{address}"
@@ -180,17 +187,18 @@ class PortOpener:
         self._lock_folder = lock_folder
         self._list_ports = list_ports
         self._tcp_step = tcp_step
-        self._found_at: str | None = None  # the path behind a USB id
+        # The path of the port with a USB id.
+        self._usb_path: str | None = None
 
     @property
     def where(self) -> str:
-        """The address as typed, and the path that a USB id stands for."""
-        if self._found_at is not None:
-            return f"{self.endpoint} ({self._found_at})"
+        """The address as typed, and the path of a USB id."""
+        if self._usb_path is not None:
+            return f"{self.endpoint} ({self._usb_path})"
         return self.endpoint
 
     async def open(self, open_s: float = OPEN_S) -> BytePort:
-        """DeviceUnreachable with why: it is not there, another program has it, this user may not."""
+        """Open the port. Raises DeviceUnreachable if it is missing, in use, or not allowed for this user."""
         lock = AddressLock(self._lock_folder, f"{SCHEME}{self._shown}")
         await lock.acquire(open_s)
         try:
@@ -198,10 +206,12 @@ class PortOpener:
                 return await self._open_port(lock)
         except BaseException as exc:
             lock.release()
-            if not isinstance(exc, OSError):  # TimeoutError is one
+            # TimeoutError is an OSError too.
+            if not isinstance(exc, OSError):
                 raise
-            why = exc.strerror or str(exc) or "no answer"
-            raise DeviceUnreachable(f"cannot open {self.where}: {why}", next_step=await self._how_to_open(exc)) from exc
+            reason = exc.strerror or str(exc) or "no answer"
+            step = await self._next_step(exc)
+            raise DeviceUnreachable(f"cannot open {self.where}: {reason}", next_step=step) from exc
 
     async def _open_port(self, lock: AddressLock) -> BytePort:
         match self.address:
@@ -210,13 +220,14 @@ class PortOpener:
             case TtyPath(path=path):
                 return await open_serial_port(path, lock)
             case UsbId():
-                self._found_at = None
-                self._found_at = found = find_usb_port(self.address, await asyncio.to_thread(self._list_ports))
-                return await open_serial_port(found, lock)
+                self._usb_path = None
+                ports = await asyncio.to_thread(self._list_ports)
+                self._usb_path = find_usb_port(self.address, ports)
+                return await open_serial_port(self._usb_path, lock)
             case _:
                 assert_never(self.address)
 
-    async def _how_to_open(self, exc: OSError) -> str:
+    async def _next_step(self, exc: OSError) -> str:
         if isinstance(self.address, HostPort):
             return self._tcp_step
         if isinstance(exc, PermissionError):

@@ -1,4 +1,4 @@
-"""Finds the answers among the lines that come over a serial port. It reads no port.
+"""Finds the answers among the lines of a serial port. It reads no port.
 
 Boot lines may be JSON objects with status ok (protocols/jsonline, traps), and dialect C repeats neither pin nor state:
 the "ready" of a board that has just restarted must not pass for "GPIO set".
@@ -17,7 +17,7 @@ _MAX_STARTS: Final = 8
 _FIRST_PRINTABLE = 0x20
 _LAST_PRINTABLE = 0x7E
 
-# What an ok answer to an action has, in at least one dialect: one of the members, or a msg that begins so.
+# An ok answer to an action has, in at least one dialect, one of these members, or a msg with this beginning.
 _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     "set_gpio": (frozenset({"pin", "state"}), "GPIO"),
     "read_gpio": (frozenset({"state"}), "GPIO"),
@@ -36,9 +36,9 @@ class BoardRestarted(Exception):
 
 
 def reply_in(line: bytes) -> Mapping[str, object] | None:
-    """The object with a status that a line is, or that ends it behind a prompt or garbage; None for any other line.
+    """Return the line's object with a status, which may follow a prompt or garbage. None for any other line.
 
-    An object inside a readable log line is the log's, not an answer.
+    An object inside a readable log line belongs to the log, and is not an answer.
     """
     start = -1
     for _ in range(_MAX_STARTS):
@@ -51,12 +51,14 @@ def reply_in(line: bytes) -> Mapping[str, object] | None:
             reply = jsonline.parse_object(line[start:])
         except ProtocolError:
             continue
-        return reply if "status" in reply else None
+        if "status" not in reply:
+            return None
+        return reply
     return None
 
 
 def is_answer(reply: Mapping[str, object], action: str) -> bool:
-    """True if this can answer the action: every error can; an ok reply with a msg must also say what it is about."""
+    """Return True if this can answer the action: every error can; an ok reply with a msg must fit the action."""
     marks = _MARKS.get(action)
     message = reply.get("msg")
     if marks is None or reply.get("status") != "ok" or not isinstance(message, str):
@@ -66,10 +68,14 @@ def is_answer(reply: Mapping[str, object], action: str) -> bool:
 
 
 def _is_noise(before: bytes) -> bool:
-    """Nothing, a console's prompt, or bytes that no one would log (a boot at another baud rate)."""
+    """Return True for nothing, a console's prompt, or unreadable bytes (a boot at another baud rate)."""
     if not before.strip() or before.rstrip().endswith(b">"):
         return True
-    return any(byte > _LAST_PRINTABLE or (byte < _FIRST_PRINTABLE and byte not in b"\t\x1b") for byte in before)
+    return any(_is_unreadable(byte) for byte in before)
+
+
+def _is_unreadable(byte: int) -> bool:
+    return byte > _LAST_PRINTABLE or (byte < _FIRST_PRINTABLE and byte not in b"\t\x1b")
 
 
 _RESET: Final = re.compile(rb"rst:0x[0-9a-f]{1,2} \(([A-Za-z0-9_]{1,40})\)")
@@ -82,7 +88,7 @@ _DOWNLOAD: Final = b"waiting for download"
 
 
 class BootWatch:
-    """Counts how often a board starts while one waits for it."""
+    """A count of a board's starts while the host waits for it."""
 
     def __init__(self) -> None:
         self.restarts = 0
@@ -91,7 +97,7 @@ class BootWatch:
         self.in_download_mode = False
 
     def hear(self, line: bytes) -> bool:
-        """Take a line that is no reply; True when it says that the board has just started."""
+        """Note a line that is not a reply. Returns True if it says that the board has just started."""
         if _DOWNLOAD in line:
             self.in_download_mode = True
         for pattern, words in _CRASH:
@@ -108,12 +114,12 @@ class BootWatch:
 
     @property
     def quotes(self) -> bool:
-        """True if `why` has words of the board's own."""
+        """True if `why` has words of the board."""
         return self._crash is not None
 
     def why(self) -> str:
-        """The last reason in brackets, " (RTCWDT_RTC_RST; it crashed: LoadProhibited)", or nothing."""
-        known = "; ".join(part for part in (self._reason, self._crash) if part)
-        if known:
-            return f" ({known})"
+        """Return the last reason in brackets, " (RTCWDT_RTC_RST; it crashed: LoadProhibited)", or ""."""
+        reason = "; ".join(part for part in (self._reason, self._crash) if part)
+        if reason:
+            return f" ({reason})"
         return ""

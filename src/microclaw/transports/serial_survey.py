@@ -1,6 +1,7 @@
-"""The serial ports of this machine: what their USB ids suggest, and what answers there. A port is opened only to ask.
+"""Surveys the serial ports of this machine: the boards that their USB ids suggest, and the answers of their firmware.
 
-Nothing is written that a board could take for an order: an empty line, and the query of the JSON line protocol.
+A port is opened only with `ask`. It writes nothing that a board could take for an order: only an empty line, and the
+query of the JSON line protocol.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from microclaw.transports.serial_replies import reply_in
 from microclaw.wire import jsonline
 
 _LISTEN_S: Final = 0.6
-_ANSWER_S: Final = 2.5  # JSON lines come late from a board that is busy
+# A busy board answers with JSON lines late.
+_ANSWER_S: Final = 2.5
 _MAX_BYTES: Final = 64 << 10
 _MAX_PORTS: Final = 32
 _SHOWN_CHARS: Final = 60
@@ -48,47 +50,47 @@ _CHIPS: Final[Mapping[tuple[int, int | None], str]] = {
 
 
 async def survey_ports(lock_folder: Path, *, ask: bool, ports: ListPorts = list_ports) -> list[DiscoveredService]:
-    """The ports with what is known of each. With `ask` each is opened, one after the other."""
-    found: list[DiscoveredService] = []
-    known = tuple(await asyncio.to_thread(ports))
-    for port in known[:_MAX_PORTS]:
-        if port.usb is None:
-            facts = {}
-        else:
+    """List the ports with their facts. With `ask` each is opened, one after the other."""
+    services: list[DiscoveredService] = []
+    all_ports = tuple(await asyncio.to_thread(ports))
+    for port in all_ports[:_MAX_PORTS]:
+        facts = {}
+        if port.usb is not None:
             facts = {"usb": str(port.usb), "looks like": suggestion(port)}
         if ask:
             facts["answers"] = await _ask(port, lock_folder)
-        found.append(DiscoveredService("serial", SCHEME + port_name(port, known), port.device, 0, facts))
-    return found
+        name = SCHEME + port_name(port, all_ports)
+        services.append(DiscoveredService("serial", name, port.device, 0, facts))
+    return services
 
 
 def only_board_port(ports: ListPorts = list_ports) -> str:
-    """The USB id, or else the path, of the one port that looks like an ESP32's; ConfigError if it is not one."""
-    known = tuple(ports())
-    found = board_ports(known)
-    if len(found) == 1:
-        return port_name(found[0], known)
-    if found:
-        raise ConfigError(f"{len(found)} boards are on cables here", next_step=f"name one: {shown_ports(found)}")
+    """Return the USB id, or else the path, of the only port of a board. Raises ConfigError if there is not just one."""
+    all_ports = tuple(ports())
+    matches = board_ports(all_ports)
+    if len(matches) == 1:
+        return port_name(matches[0], all_ports)
+    if matches:
+        raise ConfigError(f"{len(matches)} boards are on cables here", next_step=f"name one: {shown_ports(matches)}")
     text = "no port here looks like a board's"
-    raise ConfigError(text, next_step=f"plug it in, or name its port: {shown_ports(known)}")
+    raise ConfigError(text, next_step=f"plug it in, or name its port: {shown_ports(all_ports)}")
 
 
 def board_ports(ports: Iterable[PortInfo]) -> list[PortInfo]:
-    """Those with a USB chip that ESP32 boards have."""
+    """Return the ports with a USB chip that ESP32 boards have."""
     return [port for port in ports if "ESP" in suggestion(port).upper()]
 
 
 def port_name(port: PortInfo, ports: Iterable[PortInfo]) -> str:
-    """Its USB id where that says which of the ports it is, else its path."""
-    is_one = port.usb is not None and bool(port.usb.serial) and [p.usb for p in ports].count(port.usb) == 1
-    if is_one:
-        return str(port.usb)
-    return port.device
+    """Return the port's USB id if it has a serial number and is unique, else its path."""
+    if port.usb is None or not port.usb.serial:
+        return port.device
+    same_count = sum(other.usb == port.usb for other in ports)
+    return str(port.usb) if same_count == 1 else port.device
 
 
 def suggestion(port: PortInfo) -> str:
-    """The other end, as far as the USB id says."""
+    """Return the kind of board or chip that the USB id suggests."""
     if port.usb is None:
         return "unknown"
     ids = (port.usb.vid, port.usb.pid)
@@ -110,16 +112,18 @@ async def _ask(port: PortInfo, lock_folder: Path) -> str:
 
 
 async def _who(port: BytePort) -> str:
-    await _listen(port, _LISTEN_S)  # boot lines, and what a program prints
+    # Boot lines and the output of programs come first.
+    await _listen(port, _LISTEN_S)
     await port.write(b"\r\n")
-    heard = await _listen(port, _LISTEN_S)
-    if heard.rstrip().endswith(b">>>"):
+    output = (await _listen(port, _LISTEN_S)).rstrip()
+    if output.endswith(b">>>"):
         return "MicroPython (its prompt)"
-    prompt = _PROMPT.search(heard.rstrip())
+    prompt = _PROMPT.search(output)
     if prompt:
         return f"a console with the prompt {prompt[1].decode()!r}"
     await port.write(jsonline.GET_INFO)
-    for line in (await _listen(port, _ANSWER_S)).split(b"\n"):
+    answer = await _listen(port, _ANSWER_S)
+    for line in answer.split(b"\n"):
         reply = reply_in(line)
         if reply is not None and isinstance(reply.get("firmware"), str):
             return f"JSON lines, firmware {str(reply['firmware'])[:_SHOWN_CHARS]}"
@@ -127,12 +131,12 @@ async def _who(port: BytePort) -> str:
 
 
 async def _listen(port: BytePort, for_s: float) -> bytes:
-    """Return what comes within the time, its last 64 KB."""
-    heard = bytearray()
+    """Return the last 64 KB of the bytes that the port sends within the time."""
+    received = bytearray()
     try:
         async with asyncio.timeout(for_s):
             while True:
-                heard += await port.read()
-                del heard[:-_MAX_BYTES]
+                received += await port.read()
+                del received[:-_MAX_BYTES]
     except TimeoutError:
-        return bytes(heard)
+        return bytes(received)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +18,21 @@ from microclaw.transports.discovery import MAX_FOUND, DiscoveredService
 from microclaw.transports.wasmachine import SCHEME, WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 
-PORTS: Final = (8080, 18080)  # the firmware's, and the virtual board's
+# The ports of the firmware and of the virtual board.
+PORTS: Final = (8080, 18080)
 MAX_ADDRESSES: Final = 1024
 SMALLEST_PREFIX: Final = 22
 CONNECT_S: Final = 0.7
 ANSWER_S: Final = 5.0
-_FIRST_S: Final = 4.5  # the firmware sleeps a second after each client, this probe's first connection included
+# The firmware sleeps a second after each client, also after this probe's first connection.
+_FIRST_S: Final = 4.5
 _AT_ONCE: Final = 48
-_STARTS_A_SECOND: Final = 150  # under what home routers and their address tables take for an attack
+# Home routers take a higher rate for an attack, and their address tables overflow.
+_STARTS_A_SECOND: Final = 150
 
 
 def parse_subnet(text: str) -> ipaddress.IPv4Network:
-    """A private IPv4 network of at most 1024 addresses; ConfigError says what is wrong."""
+    """Parse a private IPv4 network of up to 1024 addresses. Raises ConfigError with the fault."""
     example = "write it like --subnet 192.168.1.0/24"
     try:
         network = ipaddress.IPv4Network(text, strict=False)
@@ -49,31 +53,31 @@ async def probe_subnet(
     ports: Sequence[int] = PORTS,
     also: Sequence[HostPort] = (),
 ) -> list[DiscoveredService]:
-    """Every address that answers as a WASMachine application manager, with the programs it lists.
+    """List the addresses that answer as a WASMachine application manager, with their programs.
 
-    `also` are places of known boards: those in the subnet are asked, too.
+    `also` are the addresses of known boards, which are asked too if they are in the subnet.
     """
-    found: list[DiscoveredService] = []
+    services: list[DiscoveredService] = []
     hosts = dict.fromkeys(map(str, network.hosts()))
-    wanted = dict.fromkeys(HostPort(host, port) for host in hosts for port in ports)
-    wanted |= dict.fromkeys(place for place in also if place.host in hosts)
+    addresses = dict.fromkeys(HostPort(*pair) for pair in product(hosts, ports))
+    addresses |= dict.fromkeys(address for address in also if address.host in hosts)
     gate = asyncio.Semaphore(_AT_ONCE)
     board = load_board("virtual")
 
-    async def look(place: HostPort) -> None:
+    async def probe(address: HostPort) -> None:
         async with gate:
-            if not await _is_open(place.host, place.port):
+            if not await _is_open(address.host, address.port):
                 return
-            there = await _ask(place.host, place.port, board, lock_folder)
-            if there is not None:
-                found.append(there)
+            service = await _ask(address.host, address.port, board, lock_folder)
+            if service is not None:
+                services.append(service)
 
     async with asyncio.TaskGroup() as group:
-        for place in wanted:
-            group.create_task(look(place), name=f"probe {place}")
+        for address in addresses:
+            group.create_task(probe(address), name=f"probe {address}")
             await asyncio.sleep(1 / _STARTS_A_SECOND)
-    found.sort(key=lambda each: (ipaddress.IPv4Address(each.address), each.port))
-    return found[:MAX_FOUND]
+    services.sort(key=lambda service: (ipaddress.IPv4Address(service.address), service.port))
+    return services[:MAX_FOUND]
 
 
 async def _is_open(host: str, port: int) -> bool:
@@ -82,12 +86,13 @@ async def _is_open(host: str, port: int) -> bool:
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
-    writer.transport.abort()  # the firmware serves one client at a time: gone before the query comes
+    # The firmware serves one client at a time, so this connection ends before the query's begins.
+    writer.transport.abort()
     return True
 
 
 async def _ask(host: str, port: int, board: BoardProfile, lock_folder: Path) -> DiscoveredService | None:
-    """The one query; what does not answer it in time, or otherwise, is no application manager."""
+    """Send the query. Returns None if the answer is late or is not an application manager's."""
     timeouts = Timeouts(connect_s=CONNECT_S, answer_s=ANSWER_S, first_query_s=_FIRST_S)
     transport = WasmachineTransport(f"{SCHEME}{host}:{port}", board, lock_folder=lock_folder, timeouts=timeouts)
     try:

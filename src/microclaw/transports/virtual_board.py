@@ -1,4 +1,4 @@
-"""The virtual board's transport over its control socket: counted edges, logs, app states, and its inputs to set.
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and setting its inputs.
 
 The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
 """
@@ -44,7 +44,8 @@ T = TypeVar("T")
 P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage)
 
 SCHEME: Final = "virtual:"
-MAX_PAGES: Final = 132  # three times the board's own ring of edges
+# Three times the board's own ring of edges.
+MAX_PAGES: Final = 132
 PY_PIECE_BYTES: Final = 4_096
 _ANSWER_S: Final = 5.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
@@ -74,7 +75,7 @@ class VirtualBoardTransport(Transport):
             raise DeviceTimeout(text, next_step=_GONE) from exc
 
     async def request(self, request: wire.Request[T], timeout_s: float = _ANSWER_S) -> T:
-        """One op of the control protocol; CallRejected carries the board's own reason."""
+        """Send one op of the control protocol, and return its answer. Raises CallRejected with the board's reason."""
         async with self._queue:
             try:
                 async with asyncio.timeout(timeout_s):
@@ -83,25 +84,25 @@ class VirtualBoardTransport(Transport):
                 text = f"{self.endpoint} did not answer {request.op} within {timeout_s:g} s"
                 raise DeviceTimeout(text, next_step=_GONE) from exc
             except (OSError, EOFError) as exc:
-                why = exc if isinstance(exc, OSError) else "it closed the control socket"
-                raise DeviceUnreachable(f"{self.endpoint} went away: {why}", next_step=_GONE) from exc
+                reason = exc if isinstance(exc, OSError) else "it closed the control socket"
+                raise DeviceUnreachable(f"{self.endpoint} went away: {reason}", next_step=_GONE) from exc
             except ProtocolError as exc:
                 text = f"{self.endpoint} answered {request.op} with something unreadable: {exc.message}"
                 raise ProtocolError(text, next_step="is it a microclaw virtual board of this version?") from exc
 
     async def pages(self, ask: Callable[[int], wire.Request[P]], since: int = 0) -> P:
-        """Every row from `since` on: all pages of it as one."""
+        """Return every row from `since` on, all pages as one page."""
         rows: list[Any] = []
-        dropped = 0
+        dropped_count = 0
         for _ in range(MAX_PAGES):
             page = await self.request(ask(since))
             rows += page.rows
-            dropped += page.dropped
-            stuck = page.next <= since
+            dropped_count += page.dropped
+            is_stuck = page.next <= since
             since = page.next
-            if stuck or not page.more:
+            if is_stuck or not page.more:
                 break
-        return replace(page, rows=tuple(rows), dropped=dropped)
+        return replace(page, rows=tuple(rows), dropped=dropped_count)
 
     async def edges(self, since: int = 0) -> EdgeLog:
         page = await self.pages(wire.Edges, since)
@@ -119,11 +120,15 @@ class VirtualBoardTransport(Transport):
         timeout_s: float = 30.0,
         times: tuple[int | None, int | None] = (None, None),
     ) -> None:
-        """Install and start a `py` program; CallRejected with the runner's words when the board refuses it."""
+        """Install and start a `py` program. Raises CallRejected with the runner's words if the board refuses it.
+
+        `times` are `every_ms` and `stop_after_ms`.
+        """
+        every_ms, stop_after_ms = times
         digest = hashlib.sha256(image).hexdigest()
-        announced = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
-        announced |= {"every_ms": times[0] or 0, "stop_after_ms": times[1] or 0}
-        await self.request(wire.Py("begin", announced), timeout_s)
+        program = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
+        program |= {"every_ms": every_ms or 0, "stop_after_ms": stop_after_ms or 0}
+        await self.request(wire.Py("begin", program), timeout_s)
         for offset in range(0, len(image), PY_PIECE_BYTES):
             piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()
             await self.request(wire.Py("write", {"offset": offset, "data": piece}), timeout_s)
@@ -147,9 +152,11 @@ class VirtualBoardTransport(Transport):
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
             case AppStates():
-                return tuple(map(_app_state, (await self.request(wire.Apps())).apps))
+                apps = await self.request(wire.Apps())
+                return tuple(map(_app_state, apps.apps))
             case GpioGet(pin=pin):
-                levels = {row.pin: row.level for row in (await self.request(wire.Pins())).pins}
+                pins = await self.request(wire.Pins())
+                levels = {row.pin: row.level for row in pins.pins}
                 if pin not in levels:
                     raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
                 return PinLevel(pin, levels[pin])
@@ -164,17 +171,18 @@ class VirtualBoardTransport(Transport):
         info = await self.request(wire.Info())
         pins = (await self.request(wire.Pins())).pins
         apps = (await self.request(wire.Apps())).apps
-        used = {f"gpio{row.pin}": _pin_text(row) for row in pins if row.role != "idle"}
-        states = {f"app {row.name}": row.state for row in apps}
-        return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **states, **used})
+        used_pins = {f"gpio{row.pin}": _pin_text(row) for row in pins if row.role != "idle"}
+        app_states = {f"app {row.name}": row.state for row in apps}
+        uptime_s = round(info.now_ms / 1000, 3)
+        return DeviceFacts({"powered": info.powered, "uptime_s": uptime_s, **app_states, **used_pins})
 
     async def _exchange(self, request: wire.Request[T]) -> T:
         if self._streams is None or self._streams[1].is_closing():
             try:
                 self._streams = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
             except OSError as exc:
-                why = exc.strerror or str(exc) or "no answer"
-                raise DeviceUnreachable(f"no virtual board at {self.path}: {why}", next_step=_GONE) from exc
+                reason = exc.strerror or str(exc) or "no answer"
+                raise DeviceUnreachable(f"no virtual board at {self.path}: {reason}", next_step=_GONE) from exc
         reader, writer = self._streams
         self._last_id += 1
         try:
@@ -188,16 +196,26 @@ class VirtualBoardTransport(Transport):
         except CallRejected:
             raise
         except BaseException as exc:
-            await self.close()  # the answer of a cancelled request would be taken for the next one's
+            # The answer of a cancelled request would be taken for the answer of the next one.
+            await self.close()
             if isinstance(exc, asyncio.LimitOverrunError):
                 raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
             raise
 
 
 def _app_state(row: replies.AppRow) -> AppState:
-    state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
-    peaks = row.peak_heap_bytes, row.peak_stack_bytes
-    return AppState(row.name, state, row.error, row.heap_bytes, *peaks, row.pins)
+    state = row.state
+    if state == "running" and row.kind_of_end == "returned":
+        state = "returned"
+    return AppState(
+        row.name,
+        state,
+        row.error,
+        row.heap_bytes,
+        row.peak_heap_bytes,
+        row.peak_stack_bytes,
+        row.pins,
+    )
 
 
 def _facts(info: replies.BoardInfo) -> DeviceFacts:

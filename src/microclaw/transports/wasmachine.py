@@ -1,9 +1,9 @@
-"""The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles and checks nothing.
+"""The WASMachine transport: installs, removes, lists and calls apps over TCP. It compiles and checks nothing.
 
-After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
-repairs that first: pad, remove what the padding may have completed, list what is there. While it sends an install, a
-mark beside the address lock says so: a process that finds the mark of one that died asks the board first, as all of it
-may have arrived, and repairs the parser only when nothing comes.
+After an interrupted install the firmware's parser waits for the rest of the image, from any client. The transport
+repairs that first: it sends padding, removes the app that the padding may have completed, and lists the apps. During an
+install there is a mark beside the address lock. A process that finds the mark of a process that died asks the board
+first, because all bytes may have arrived, and repairs the parser only if it gets no answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.clock import find_zone, machine_zone
@@ -62,14 +62,16 @@ from microclaw.wire.wasmachine.request import (
 
 _APPS: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request", "logs.read"})
 MAX_CURSOR: Final = 2**32
-"""Above it no cursor of a log is: who asks from there wants to know where the next line will be."""
+"""No cursor of a log is above it: a caller with a higher one asks for the number of the next line."""
 
 
 R = TypeVar("R")
 
 SCHEME: Final = "wasmachine://"
-DEFAULT_PORT: Final = 8080  # WASMACHINE_TCP_SERVER's default port in esp-wasmachine
-_PAD: Final = b"\xff"  # zeros once aborted the firmware's heap
+# The default port of WASMACHINE_TCP_SERVER in esp-wasmachine.
+DEFAULT_PORT: Final = 8080
+# Zeros once aborted the firmware's heap.
+_PAD: Final = b"\xff"
 _RECOVERY_ANSWER_S: Final = 5.0
 _ONE_CLIENT: Final = "firmware serves one client at a time: close others (host_tool, a second host), else restart it"
 _WRONG_PEER: Final = "is that address a WASMachine? check host and port: microclaw device list"
@@ -83,7 +85,7 @@ _SILENT: Final = (
 
 
 class WasmachineTransport(Transport):
-    """One application manager at host:port; calls queue up, one exchange at a time."""
+    """The transport to one application manager at host:port. Calls queue up: there is one exchange at a time."""
 
     kinds: Final[tuple[ProgramKind, ...]] = ("wasm",)
     pin_program: Final = PIN_PROGRAM
@@ -109,13 +111,11 @@ class WasmachineTransport(Transport):
         self._queue = asyncio.Lock()
         self._logs = ProgramLogs()
         self._pins = PinActs(self._install, self._uninstall, self._ask_pins)
-        # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
-        if first_mid is None:
-            self._mid = secrets.randbits(31)
-        else:
-            self._mid = first_mid
+        # Answers to an earlier process's requests can still come. A random start makes equal mids improbable.
+        self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: InterruptedInstall | None = None
-        self._is_silent = False  # the last exchange had no answer
+        # The last exchange had no answer.
+        self._is_silent = False
 
     @property
     def held_pins(self) -> Mapping[int, HeldAs]:
@@ -126,24 +126,15 @@ class WasmachineTransport(Transport):
         return self._capabilities
 
     def describe(self, board: BoardProfile) -> None:
-        self.board, self._capabilities = board, _APPS | pin_methods(board)
+        self.board = board
+        self._capabilities = _APPS | pin_methods(board)
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
             async with asyncio.timeout(timeout_s), self._queue:
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
-            if isinstance(call, AppInstall) and self._interrupted is not None:
-                raise InstallInterrupted(
-                    f"installing {call.name} on {self._connection.address} took over {timeout_s:g} s; outcome unknown",
-                    outcome="unknown",
-                    next_step="see whether it is there: microclaw app list",
-                ) from exc
-            unknown = "" if call.idempotent else "; outcome unknown"
-            text = f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}"
-            if self._is_silent and not isinstance(call, AppRequest):
-                raise DeviceSilent(text, next_step=_SILENT) from exc
-            raise DeviceTimeout(text, next_step=self._way_out()) from exc
+            raise self._call_timeout(call, timeout_s) from exc
         except ProtocolError as exc:
             await self._connection.close()
             text = f"{self._connection.address} answered {call.method} with something unreadable: {exc.message}"
@@ -151,6 +142,19 @@ class WasmachineTransport(Transport):
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def _call_timeout(self, call: Call[Any], timeout_s: float) -> InstallInterrupted | DeviceTimeout:
+        if isinstance(call, AppInstall) and self._interrupted is not None:
+            return InstallInterrupted(
+                f"installing {call.name} on {self._connection.address} took over {timeout_s:g} s; outcome unknown",
+                outcome="unknown",
+                next_step="see whether it is there: microclaw app list",
+            )
+        unknown = "" if call.idempotent else "; outcome unknown"
+        text = f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}"
+        if self._is_silent and not isinstance(call, AppRequest):
+            return DeviceSilent(text, next_step=_SILENT)
+        return DeviceTimeout(text, next_step=self._next_step())
 
     async def _do(self, call: Call[Any]) -> Any:
         match call:
@@ -165,12 +169,13 @@ class WasmachineTransport(Transport):
             case LogsRead(cursor=cursor):
                 return await self._log_page(cursor)
             case _ if call.method in pin_methods(self.board):
-                return await self._pins.act(call, self.board, tuple(app.name for app in await self._list()))
+                names = tuple(app.name for app in await self._list())
+                return await self._pins.act(call, self.board, names)
             case _:
                 raise self.not_offered(call)
 
     async def _install(self, call: AppInstall) -> None:
-        """The name must be free: after an interruption whatever has it is removed."""
+        """Install a program whose name is free: after an interruption, an app of this name is removed."""
         check_sendable(call.code, self.board)
         await self._mend()
         wasm = stamp_clock(call.code, time.time(), self._zone)
@@ -195,7 +200,7 @@ class WasmachineTransport(Transport):
         self._logs.installed(call.name, call.code)
 
     async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
-        """Mend the parser at once and say what is true of the app."""
+        """Repair the parser at once, and return an error with the state of the app."""
         text = f"installing {name} on {self._connection.address} broke off: {cause.reason}"
         try:
             names = await self._mend()
@@ -206,51 +211,53 @@ class WasmachineTransport(Transport):
                 next_step=f"when the device is back, see whether it has {name}: microclaw app list",
                 silent=isinstance(exc, DeviceSilent),
             )
-        outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
-        if outcome == "listed":
+        if name in names:
             text = f"{text}; the device does list {name} now"
-            return InstallInterrupted(text, outcome=outcome, next_step="check that it works, or remove it")
-        return InstallInterrupted(f"{text}; it is not on the device", outcome=outcome, next_step="deploy it again")
+            return InstallInterrupted(text, outcome="listed", next_step="check that it works, or remove it")
+        text = f"{text}; it is not on the device"
+        return InstallInterrupted(text, outcome="not_installed", next_step="deploy it again")
 
     async def _mend(self) -> frozenset[str]:
-        """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
+        """Repair the firmware's parser after an interrupted install. Returns the names of the apps, if there was one.
 
-        More padding than the parser waits for is harmless: it skips what does not start a frame. A cut inside the
-        frame's length makes it wait for up to 64 KiB; a longer claim fails its malloc, which ends the wait.
+        More padding than the parser waits for is harmless: it skips bytes that do not start a frame. A cut inside the
+        frame's length makes it wait for up to 64 KiB; a longer length fails its malloc, which ends the wait.
         """
         if self._interrupted is None and self._mark.is_there:
-            await self._connection.open()  # waits for a process that is sending just now; its mark is gone then
-            if self._mark.is_there:
-                self._interrupted = self._mark.read()
-            else:
-                self._interrupted = None
+            # This waits for another process that is sending just now, which then removes its mark.
+            await self._connection.open()
+            self._interrupted = self._mark.read() if self._mark.is_there else None
         interrupted = self._interrupted
         if interrupted is None:
             return frozenset()
         try:
-            if interrupted.is_old:
-                with suppress(NoAnswer):
-                    response = await self._exchange(query_request, self.timeouts.first_query_s)
-                    self._settle()
-                    return frozenset(app.name for app in read_applets(response))
-            if not interrupted.delivered:
-                try:
-                    await self._pad_and_remove(interrupted)
-                except NoAnswer:  # a board that has just started loses what comes first, as with every request
-                    await self._pad_and_remove(interrupted)
-            names = frozenset(entry.name for entry in await self._list_now())
+            return await self._repair(interrupted)
         except NoAnswer as exc:
-            kind = DeviceSilent if exc.silent else DeviceUnreachable
-            raise kind(
+            error_class = DeviceSilent if exc.silent else DeviceUnreachable
+            raise error_class(
                 f"{self._connection.address} has not answered since the install of {interrupted.name} broke off: "
                 f"{exc.reason}",
                 next_step=_RESTART,
             ) from exc
+
+    async def _repair(self, interrupted: InterruptedInstall) -> frozenset[str]:
+        if interrupted.is_old:
+            with suppress(NoAnswer):
+                response = await self._exchange(query_request, self.timeouts.first_query_s)
+                self._settle()
+                return frozenset(app.name for app in read_applets(response))
+        if not interrupted.delivered:
+            try:
+                await self._pad_and_remove(interrupted)
+            except NoAnswer:
+                # A board that has just started can lose the first bytes, as with every request.
+                await self._pad_and_remove(interrupted)
+        names = frozenset(entry.name for entry in await self._list_now())
         self._settle()
         return names
 
     async def _pad_and_remove(self, interrupted: InterruptedInstall) -> None:
-        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
+        """Send padding, and remove the app that it may have completed. The answer does not matter: a list follows."""
         await self._pad(interrupted.frame_bytes)
         await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
 
@@ -259,7 +266,7 @@ class WasmachineTransport(Transport):
         await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
 
     def _settle(self) -> None:
-        """The firmware's parser is in step: no install is open any more."""
+        """Note that the firmware's parser is in step, and that no install is open."""
         self._interrupted = None
         self._mark.clear()
 
@@ -267,31 +274,34 @@ class WasmachineTransport(Transport):
         await self._mend()
         try:
             response = await self._exchange(lambda mid: uninstall_request(mid, name), self.timeouts.answer_s)
-        except NoAnswer as first:
+        except NoAnswer as exc:
+            await self._uninstall_again(name, exc)
+            return
+        raise_for_status(response, name)
+
+    async def _uninstall_again(self, name: str, first: NoAnswer) -> None:
+        # If the first request removed the app, only its answer was lost.
+        with suppress(AppNotFound):
             try:
                 response = await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
                 raise_for_status(response, name)
-            except AppNotFound:
-                return  # the first one did it, only its answer was lost
             except (NoAnswer, DeviceUnreachable) as exc:
                 is_silent = isinstance(exc, NoAnswer) and exc.silent
-                raise self._timed_out(f"removing {name}", first, unknown=True, is_silent=is_silent) from exc
-            return
-        raise_for_status(response, name)
+                raise self._timeout(f"removing {name}", first, unknown=True, is_silent=is_silent) from exc
 
     async def _list(self) -> tuple[AppEntry, ...]:
         await self._mend()
         try:
-            listed = await self._list_now()
+            apps = await self._list_now()
         except NoAnswer as exc:
-            raise self._timed_out("listing its apps", exc, is_silent=exc.silent) from exc
-        names = await self._pins.tidy(tuple(app.name for app in listed))
-        return tuple(app for app in listed if app.name in names)
+            raise self._timeout("listing its apps", exc, is_silent=exc.silent) from exc
+        names = await self._pins.tidy(tuple(app.name for app in apps))
+        return tuple(app for app in apps if app.name in names)
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
-        """Asked once more on a fresh connection when the first request got no answer.
+        """List the apps, with a second request on a fresh connection if the first gets no answer.
 
-        A board that is silent may wait for the rest of another client's frame: padding ends that.
+        A silent board may wait for the rest of another client's frame, which padding ends.
         """
         try:
             response = await self._exchange(query_request, self.timeouts.first_query_s)
@@ -302,18 +312,20 @@ class WasmachineTransport(Transport):
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
     async def _log_page(self, cursor: int) -> LogPage:
-        """The programs' lines, asked of each: firmware itself only has a console (headers/glue/printed.c)."""
+        """Read the lines of all programs, one by one: firmware itself only has a console (headers/glue/printed.c)."""
         if cursor > MAX_CURSOR:
             return self._logs.ring.end()
         if self._logs.is_due:
-            await self._logs.refresh(tuple(entry.name for entry in await self._list()), self._ask_log)
+            names = tuple(entry.name for entry in await self._list())
+            await self._logs.refresh(names, self._ask_log)
         return self._logs.ring.page(cursor)
 
     async def _ask_log(self, name: str, first: int) -> ProgramLog | None:
         try:
-            return read_log(await self._exchange(partial(log_request, name=name, first=first), self.timeouts.log_s))
+            response = await self._exchange(partial(log_request, name=name, first=first), self.timeouts.log_s)
         except NoAnswer:
             return None
+        return read_log(response)
 
     async def _ask_pins(self, name: str, url: str) -> bytes | None:
         try:
@@ -327,13 +339,12 @@ class WasmachineTransport(Transport):
     async def _request(self, call: AppRequest) -> AppReply:
         await self._mend()
         generation = Generation(self.board.firmware.attribute_generation)
+        body = b""
         if call.values:
             body = AttributeContainer.of("", call.values).encode(generation)
-        else:
-            body = b""
+        build = partial(app_request, name=call.name, url=call.url, body=body)
         try:
-            ask = partial(app_request, name=call.name, url=call.url, body=body)
-            response = await self._exchange(ask, self.timeouts.answer_s)
+            response = await self._exchange(build, self.timeouts.answer_s)
         except NoAnswer as exc:
             # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
             raise DeviceTimeout(
@@ -341,11 +352,9 @@ class WasmachineTransport(Transport):
                 next_step=f"does {call.name} register that url and run? microclaw app list",
             ) from exc
         raise_for_status(response, call.name)
-        if response.body:
-            values = AttributeContainer.decode(response.body).as_mapping()
-        else:
-            values = {}
-        return AppReply(response.status, values)
+        if not response.body:
+            return AppReply(response.status, {})
+        return AppReply(response.status, AttributeContainer.decode(response.body).as_mapping())
 
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()
@@ -362,11 +371,13 @@ class WasmachineTransport(Transport):
         self._mid = (self._mid + 1) & 0xFFFF_FFFF
         return self._mid
 
-    def _way_out(self) -> str:
+    def _next_step(self) -> str:
         return _WRONG_PEER if self._connection.garbled else _ONE_CLIENT
 
-    def _timed_out(self, doing: str, cause: NoAnswer, *, is_silent: bool, unknown: bool = False) -> DeviceTimeout:
-        text = f"{doing} on {self._connection.address}: {cause.reason}{'; outcome unknown' if unknown else ''}"
+    def _timeout(self, action: str, cause: NoAnswer, *, is_silent: bool, unknown: bool = False) -> DeviceTimeout:
+        text = f"{action} on {self._connection.address}: {cause.reason}"
+        if unknown:
+            text += "; outcome unknown"
         if is_silent:
             return DeviceSilent(text, next_step=_SILENT)
-        return DeviceTimeout(text, next_step=self._way_out())
+        return DeviceTimeout(text, next_step=self._next_step())

@@ -1,6 +1,6 @@
-"""The TCP connection to an ESP-WASMachine application manager: frames out, the matching answer in. It knows no methods.
+"""The TCP connection to an ESP-WASMachine application manager: sends frames, returns their answers, knows no methods.
 
-Firmware serves one client at a time, so an idle connection is given back after `idle_s`.
+Firmware serves one client at a time, so an idle connection is closed after `idle_s`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from microclaw.wire.wasmachine.request import Response
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 64 * 1024
-_SIOCOUTQ: Final = 0x5411  # Linux: bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ)
+# Linux: the number of bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ).
+_SIOCOUTQ: Final = 0x5411
 
 
 class Timeouts(Struct, frozen=True):
@@ -30,18 +31,21 @@ class Timeouts(Struct, frozen=True):
     answer_s: float = 10.0
     # Bytes sent in the first moments after a boot can vanish: a query asks again on a fresh connection after this.
     first_query_s: float = 4.0
-    log_s: float = 1.5  # a program answers at once, or computes, or keeps no log
+    # A program answers at once, or computes, or keeps no log.
+    log_s: float = 1.5
     idle_s: float = 2.0
-    install_bytes_a_second: int = 50_000  # far below what a board on a poor Wi-Fi takes
+    # Far below the rate of a board on a poor Wi-Fi.
+    install_bytes_a_second: int = 50_000
 
     def install_s(self, size_bytes: int) -> float:
         return self.answer_s + size_bytes / self.install_bytes_a_second
 
 
 class NoAnswer(Exception):
-    """The exchange failed after it began. `delivered`: the device's TCP has every byte, so its parser is not stuck.
+    """The exchange failed after it began.
 
-    `silent`: it took the connection and then answered nothing, until the time was over.
+    `delivered`: the device's TCP has every byte, so its parser is not stuck. `silent`: it accepted the connection and
+    then answered nothing until the time-out.
     """
 
     def __init__(self, reason: str, *, delivered: bool, silent: bool = False) -> None:
@@ -52,7 +56,7 @@ class NoAnswer(Exception):
 
 
 class WasmachineConnection:
-    """At most one connection; `exchange` opens it when there is none. Not for concurrent use."""
+    """The connection of one address, which `exchange` opens if necessary. Not for concurrent use."""
 
     def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
         self.address = address
@@ -66,11 +70,14 @@ class WasmachineConnection:
 
     @property
     def garbled(self) -> bool:
-        """True if the peer of the last connection sent what is no WASMachine frame."""
+        """True if the peer of the last connection sent bytes that are not WASMachine frames."""
         return self._garbled or self._decoder.skipped_bytes > 0
 
     async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
-        """Send one frame, wait for the answer with its mid. DeviceUnreachable: nothing was sent. Else NoAnswer."""
+        """Send one frame, and wait for the answer with its mid.
+
+        Raises DeviceUnreachable if nothing was sent, else NoAnswer.
+        """
         await self.open()
         try:
             async with asyncio.timeout(timeout_s):
@@ -78,12 +85,11 @@ class WasmachineConnection:
                 response = await self._answer(mid)
         except TimeoutError:
             reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
-            failure = NoAnswer(reason, delivered=self._delivered(), silent=not self.garbled)
+            failure = NoAnswer(reason, delivered=self._is_delivered(), silent=not self.garbled)
         except ProtocolError as exc:
             self._garbled = True
-            failure = NoAnswer(
-                f"it answered with something else than WASMachine frames: {exc.message}", delivered=False
-            )
+            reason = f"it answered with something else than WASMachine frames: {exc.message}"
+            failure = NoAnswer(reason, delivered=False)
         except (OSError, EOFError) as exc:
             failure = NoAnswer(f"the connection broke: {exc}", delivered=False)
         except BaseException:
@@ -96,8 +102,8 @@ class WasmachineConnection:
         raise failure
 
     async def open(self) -> None:
-        """Have the connection, and with it the address lock, before the next exchange. Raises DeviceUnreachable."""
-        self._keep()
+        """Open the connection and take the address lock, before the next exchange. Raises DeviceUnreachable."""
+        self._stop_idle_timer()
         if self._writer is not None and self._reader is not None:
             if not self._writer.is_closing() and not self._reader.at_eof():
                 return
@@ -110,17 +116,14 @@ class WasmachineConnection:
             self._lock.release()
             if not isinstance(exc, OSError):
                 raise
-            if isinstance(exc, TimeoutError):
-                why = "no answer"
-            else:
-                why = _why(exc)
+            reason = "no answer" if isinstance(exc, TimeoutError) else _reason(exc)
             step = "is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?"
-            raise DeviceUnreachable(f"cannot reach {self.address}: {why}", next_step=step) from exc
+            raise DeviceUnreachable(f"cannot reach {self.address}: {reason}", next_step=step) from exc
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._garbled = False
 
     async def send_only(self, data: bytes, timeout_s: float) -> None:
-        """Send bytes that get no answer of their own (the padding of a recovery)."""
+        """Send bytes that get no answer (the padding of a recovery). Raises NoAnswer if the connection breaks."""
         await self.open()
         try:
             async with asyncio.timeout(timeout_s):
@@ -130,8 +133,8 @@ class WasmachineConnection:
             raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
 
     async def close(self) -> None:
-        """Drop the connection; whatever was not sent is not sent any more."""
-        self._keep()
+        """Close the connection. Unsent bytes are dropped."""
+        self._stop_idle_timer()
         writer = self._writer
         self._writer = None
         self._reader = None
@@ -147,7 +150,7 @@ class WasmachineConnection:
         await self._writer.drain()
 
     async def _answer(self, mid: int) -> Response:
-        """The answer of this request. Old answers of an earlier connection and what apps push are passed over."""
+        """Return the answer of this request. Skips old answers of an earlier connection, and messages of apps."""
         while True:
             while (frame := self._decoder.next_frame()) is not None:
                 if frame.type != FrameType.RESPONSE:
@@ -161,26 +164,27 @@ class WasmachineConnection:
                 raise EOFError("the device closed it" + self._skipped_note())
             self._decoder.receive(data)
 
-    def _delivered(self) -> bool:
-        """True if the device's TCP acknowledged every byte; False where the platform cannot tell."""
+    def _is_delivered(self) -> bool:
+        """Return True if the device's TCP acknowledged every byte, False if it did not or if that is unknown."""
         if self._writer is None or self._writer.transport.get_write_buffer_size():
             return False
         sock: socket.socket | None = self._writer.get_extra_info("socket")
         if sock is None or not sys.platform.startswith("linux"):
             return False
         try:
-            pending: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)))[0]
+            answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
         except OSError:
             return False
-        return pending == 0
+        pending_bytes: int = struct.unpack("i", answer)[0]
+        return pending_bytes == 0
 
     def _skipped_note(self) -> str:
-        skipped = self._decoder.skipped_bytes
-        if skipped:
-            return f" ({skipped} bytes that are no WASMachine frame came instead)"
+        skipped_bytes = self._decoder.skipped_bytes
+        if skipped_bytes:
+            return f" ({skipped_bytes} bytes that are no WASMachine frame came instead)"
         return ""
 
-    def _keep(self) -> None:
+    def _stop_idle_timer(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -189,12 +193,13 @@ class WasmachineConnection:
         self._idle = None
         if self._writer is not None:
             self._writer.close()
-            self._writer = self._reader = None
+            self._writer = None
+            self._reader = None
         self._lock.release()
 
 
-def _why(exc: OSError) -> str:
-    """ "Connection refused": asyncio's own text has the address a second time, and not the reason."""
+def _reason(exc: OSError) -> str:
+    """Return a reason such as "Connection refused". asyncio's own text repeats the address and has no reason."""
     if isinstance(exc, socket.gaierror) or exc.errno is None:
         return exc.strerror or str(exc)
     return os.strerror(exc.errno)

@@ -169,7 +169,9 @@ class _Boot:
             kinds=KINDS,
             audio=FORMAT,
         )
-        self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
+        self.client = LinkClient(
+            flash, port._address, hello, self.state, measure=self._measure, set_calendar=board.set_calendar
+        )
         session = self.client.session
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
         self.client.hear = self.audio.hear
@@ -178,8 +180,15 @@ class _Boot:
         self._calls = CallHandler(methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
-        took = (self.audio.took, self.updates.took)
-        self._messages = HostMessages(flash, self.client, show, self._calls.take, *took, name)
+        self._messages = HostMessages(
+            flash,
+            self.client,
+            show,
+            self._calls.take,
+            took_speech=self.audio.took,
+            took_update=self.updates.took,
+            name=name,
+        )
 
     def start(self, *, with_apps: bool) -> None:
         machine = self._port._machine
