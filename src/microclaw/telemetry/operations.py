@@ -63,13 +63,14 @@ class Telemetry(Result, frozen=True, kw_only=True):
 async def show(
     history: TelemetryHistory,
     _call: Call,
+    *,
     name: Annotated[str, Meta(pattern=NAME, description="The device.")],
     key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
     since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
     until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
     points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
 ) -> Telemetry:
-    """Show what a device measured in a time, or in the last two hours, as fine as the time and points allow."""
+    """Show the values of a device in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)
     keys = await history.keys(device, key)
     if until is None:
