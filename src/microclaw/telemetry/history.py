@@ -156,12 +156,12 @@ class TelemetryHistory:
                 self.no_room(refused)
 
     def no_room(self, refused: Counter[str]) -> None:
-        """So many points of these devices had no room for their series."""
+        """Count the points, by device, whose series had no room."""
         for device_id, count in refused.items():
             self._refuse(device_id, "series", count)
 
     async def downsample(self) -> None:
-        """Make smaller what is due, in steps; and forget devices that are gone."""
+        """Downsample old values, in steps, and forget removed devices."""
         known = {device.device_id for device in self.devices.list()}
         for kept in (self._rates, self._last, self._refused):
             for device_id in kept.keys() - known:

@@ -78,9 +78,12 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
         "programs": programs,
     }
     documents: dict[str, Mapping[str, Any]] = {"state": state}
-    documents |= {f"pin/{part}": pin for part, pin in pins.items()}
-    documents |= {f"program/{part}": program for part, program in programs.items()}
-    documents |= {f"sensor/{topic_part(sensor)}": values for sensor, values in view.readings.items()}
+    for part, pin in pins.items():
+        documents[f"pin/{part}"] = pin
+    for part, program in programs.items():
+        documents[f"program/{part}"] = program
+    for sensor, values in view.readings.items():
+        documents[f"sensor/{topic_part(sensor)}"] = values
     if firmware is not None:
         if firmware.latest is None:
             latest = {}

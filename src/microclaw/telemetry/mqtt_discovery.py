@@ -151,14 +151,20 @@ def _read_from(topic: str, key: str) -> dict[str, str]:
 
 def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:
     """Return the device with its formerly announced sensors too: a value that came once will come again."""
-    told = (key.removeprefix(_SENSOR) for key, platform in components.items() if platform == "sensor")
-    readings: dict[str, dict[str, float | None]] = {part: dict(values) for part, values in view.readings.items()}
+    sensors = set(view.sensors)
+    for key, platform in components.items():
+        name = key.removeprefix(_SENSOR)
+        if platform == "sensor" and name in SENSORS:
+            sensors.add(name)
+    readings: dict[str, dict[str, float | None]] = {}
+    for part, values in view.readings.items():
+        readings[part] = dict(values)
     if not view.is_online:
         for key in components:
             part, _, quantity = key.removeprefix(_READING).partition("_")
             if key.startswith(_READING) and part not in view.readings:
                 readings.setdefault(part, {})[quantity] = None
-    return replace(view, sensors=view.sensors | {key for key in told if key in SENSORS}, readings=readings)
+    return replace(view, sensors=frozenset(sensors), readings=readings)
 
 
 def _bounded(unique_id: str) -> str:

@@ -110,21 +110,27 @@ class ReportedEvents:
         if not rows:
             return False
         number = rows[-1].number
-        found = [await self._read(row) for row in rows]
-        points = [one for one in found if isinstance(one, Point)]
-        crashes = [one for one in found if isinstance(one, CrashReport)]
+        points: list[Point] = []
+        crashes: list[CrashReport] = []
+        for row in rows:
+            record = await self._read(row)
+            if isinstance(record, Point):
+                points.append(record)
+            elif isinstance(record, CrashReport):
+                crashes.append(record)
         is_kept = not (points or crashes) or await self._keep(number, points, crashes)
         self._number = number if is_kept else None
         return True
 
     async def _keep(self, number: int, points: Sequence[Point], crashes: Sequence[CrashReport]) -> bool:
-        """Keep them and how far the reading came; False where another host took some of them meanwhile."""
+        """Store them and the number of the last event; return False if another host has stored some meanwhile."""
 
         def write(connection: Sql) -> tuple[Counter[str], Sequence[StoredCrash | None]] | None:
             if _number(connection) != self._kept:
                 return None
             connection.execute("UPDATE telemetry_state SET event_number = ?", (number,))
-            return insert_points(connection, points), [insert_crash(connection, report) for report in crashes]
+            refused = insert_points(connection, points)
+            return refused, [insert_crash(connection, report) for report in crashes]
 
         done = await self._database.write(write)
         if done is None:
