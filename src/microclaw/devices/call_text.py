@@ -1,4 +1,4 @@
-"""The common vocabulary of device methods as JSON and as words of a command line. It calls no device."""
+"""Device methods as JSON, as words of a command line, and as a person says them. It calls no device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.errors import ConfigError, UnknownName
 
-# Installing and removing have stages of their own: they go through apps. A Wi-Fi's password is no argument.
+# Installing and removing have stages of their own: they go through apps. A Wi-Fi password must not be an argument.
 NOT_DIRECT = {
     "apps.install": "microclaw run",
     "apps.remove": "microclaw app uninstall",
@@ -38,11 +38,12 @@ CALLS: Mapping[str, type[Call[Any]]] = {
 
 
 def call_words(call: Call[Any], device: str = "") -> str:
-    """The words for a call, as a person would say it: "set pin 2 of lamp high"; of a pin's also without the device."""
+    """Return a call as a person says it: "set pin 2 of lamp high"; a pin's call also works without the device."""
     of = device and f" of {device}"
     match call:
         case GpioSet(pin=pin, level=level):
-            return f"set pin {pin}{of} {'high' if level else 'low'}"
+            level_word = "high" if level else "low"
+            return f"set pin {pin}{of} {level_word}"
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             if frequency_hz == DEFAULT_PWM_HZ:
                 at = ""
@@ -66,12 +67,14 @@ def call_words(call: Call[Any], device: str = "") -> str:
 
 
 def duty_words(duty: int) -> str:
-    """A duty of MAX_DUTY as a person says it: "about 30 %"."""
-    return f"{'' if duty * 100 % MAX_DUTY == 0 else 'about '}{round(duty * 100 / MAX_DUTY)} %"
+    """Return a duty of 0 to MAX_DUTY as a person says it: "about 30 %"."""
+    percent = f"{round(duty * 100 / MAX_DUTY)} %"
+    is_exact = duty * 100 % MAX_DUTY == 0
+    return percent if is_exact else f"about {percent}"
 
 
 def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
-    """The typed call; ConfigError names the argument that is missing, unknown or of a wrong type."""
+    """Return the typed call; ConfigError names the argument that is missing, unknown or of a wrong type."""
     call_type = _call_type(method)
     unknown = sorted(set(arguments) - set(argument_names(method)))
     if unknown:
@@ -84,7 +87,7 @@ def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
 
 
 def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
-    """`pin=2 level=1`, or `2 1` in the call's own order, typed as the call wants them."""
+    """Parse `pin=2 level=1`, or `2 1` in the call's own order, into the types of the call."""
     call_type = _call_type(method)
     hints = get_type_hints(call_type)
     names = call_type.__struct_fields__
@@ -94,14 +97,15 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
         if not separator:
             if index >= len(names):
                 raise ConfigError(f"{method} takes {len(names)} arguments, got {len(words)}", next_step=_form(method))
+            # Without a name the position says which argument it is.
             name = names[index]
             text = word
-        arguments[name] = _typed(method, name, text, hints.get(name, str))
+        arguments[name] = _parse_argument(method, name, text, hints.get(name, str))
     return arguments
 
 
 def argument_names(method: str) -> tuple[str, ...]:
-    """The names of a call's arguments in its own order; none for an unknown method."""
+    """Return the names of a call's arguments in its own order; none for an unknown method."""
     call_type = CALLS.get(method)
     if call_type is None:
         return ()
@@ -109,7 +113,7 @@ def argument_names(method: str) -> tuple[str, ...]:
 
 
 def result_value(result: object) -> Any:
-    """A call's answer as JSON has it."""
+    """Convert a call's answer to the values of JSON."""
     return msgspec.json.decode(msgspec.json.encode(result))
 
 
@@ -122,7 +126,7 @@ def _call_type(method: str) -> type[Call[Any]]:
 
 
 def _form(method: str) -> str:
-    """ "gpio.set pin=... level=...", with what may be left out in brackets."""
+    """Return the form of a call, as in "gpio.set pin=... level=...", with optional arguments in brackets."""
     words = [method]
     for field in msgspec.structs.fields(CALLS[method]):
         word = f"{field.name}=..."
@@ -130,7 +134,7 @@ def _form(method: str) -> str:
     return f"the form is: {' '.join(words)}"
 
 
-def _typed(method: str, name: str, text: str, hint: Any) -> Any:
+def _parse_argument(method: str, name: str, text: str, hint: Any) -> Any:
     try:
         if hint is int:
             return int(text, 0)
@@ -143,7 +147,7 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
 
 
 def what_offers(method: str, name: str) -> str:
-    """The kind of transport that a method needs, and how to add one."""
+    """Return which kind of transport a method needs, and how to add one."""
     family = method.partition(".")[0]
     if method in ("apps.states", "pwm.read") or family == "edges":
         return "only a virtual board reports this: microclaw up --virtual 1"
@@ -154,7 +158,7 @@ def what_offers(method: str, name: str) -> str:
     if method == DeviceRestart.method:
         return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
     if family == "wifi":
-        return "only a board with microclaw's own firmware and a radio is told of Wi-Fi by its link: microclaw flash"
+        return "only a board with microclaw's own firmware and a radio takes Wi-Fi networks: microclaw flash"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
         return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
-    return "see what it offers: microclaw device show " + name
+    return f"see what it offers: microclaw device show {name}"

@@ -1,4 +1,4 @@
-"""The one vocabulary of device methods (protocols/link.md): typed calls and what they return.
+"""The methods of devices (protocols/link.md): typed calls and the types of their answers.
 
 A call is a struct whose `method` is its name on the command line, in logs and on the link. A transport says
 which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 class Call(Struct, Generic[R], frozen=True):
-    """A request to a device; R is what its answer is."""
+    """A request to a device; R is the type of its answer."""
 
     method: ClassVar[str]
     idempotent: ClassVar[bool] = True
@@ -31,7 +31,7 @@ class Call(Struct, Generic[R], frozen=True):
 
     @classmethod
     def answer_type(cls) -> Any:
-        """R."""
+        """Return R, the type of the answer."""
         return get_args(cls.__orig_bases__[0])[0]
 
 
@@ -47,7 +47,7 @@ class AdcReading(Struct, frozen=True):
 
 
 class PwmState(Struct, frozen=True):
-    """`duty` is 0-255, `frequency_hz` as set."""
+    """The state of a PWM pin: `duty` is 0-255, `frequency_hz` as set."""
 
     pin: int
     duty: int
@@ -55,14 +55,17 @@ class PwmState(Struct, frozen=True):
 
 
 class SensorReading(Struct, frozen=True):
-    """Field names carry their units: temperature_c, humidity_pct, pressure_hpa, voltage_v, current_ma, power_mw."""
+    """The values of a sensor.
+
+    Their names carry the units: temperature_c, humidity_pct, pressure_hpa, voltage_v, current_ma, power_mw.
+    """
 
     sensor: str
     values: Mapping[str, float]
 
 
 class DeviceFacts(Struct, frozen=True):
-    """The facts that a device reports of itself; a field the firmware does not report is absent."""
+    """The facts that a device reports; a fact that the firmware does not report is absent."""
 
     values: Mapping[str, str | int | float | bool]
 
@@ -80,7 +83,7 @@ class AppReply(Struct, frozen=True):
 
 
 class EdgeLog(Struct, frozen=True):
-    """Edges since a cursor; `dropped` counts those that the board's ring no longer held."""
+    """Edges since a cursor; `dropped` counts the edges that the board's ring no longer held."""
 
     edges: tuple[Edge, ...]
     cursor: int
@@ -89,7 +92,10 @@ class EdgeLog(Struct, frozen=True):
 
 
 class PwmChange(Struct, frozen=True):
-    """A duty or frequency change at a PWM pin, board time in ms; `duty` is 0-255, `pulse_us` the time high a period."""
+    """A duty or frequency change at a PWM pin, at `t_ms` of the board.
+
+    `duty` is 0-255, `pulse_us` the high time in a period.
+    """
 
     t_ms: float
     pin: int
@@ -99,7 +105,7 @@ class PwmChange(Struct, frozen=True):
 
 
 class LedChange(Struct, frozen=True):
-    """The colours that a chain of addressable LEDs was sent: (red, green, blue) of each, 0 to 255."""
+    """The colours sent to a chain of addressable LEDs: (red, green, blue) of each, 0 to 255."""
 
     t_ms: float
     pin: int
@@ -114,7 +120,10 @@ class PwmLog(Struct, frozen=True):
 
 
 class LogLine(Struct, frozen=True):
-    """`t_ms` is the board's time; `at_ms` when it reached this host, in Unix time, where that is known."""
+    """A line of a log.
+
+    `t_ms` is the board's time; `at_ms` when the line reached this host, in Unix time, or None if unknown.
+    """
 
     t_ms: float
     app: str | None
@@ -129,7 +138,7 @@ class LogPage(Struct, frozen=True):
 
 
 class ConsoleLine(Struct, frozen=True):
-    """A line of a board's serial console, of whatever program or of the firmware. `n` is this host's count."""
+    """A line of a board's serial console, by any program or by the firmware. `n` is this host's count."""
 
     n: int
     at_ms: int
@@ -137,7 +146,10 @@ class ConsoleLine(Struct, frozen=True):
 
 
 class ConsolePage(Struct, frozen=True):
-    """`open_ms`: for how long the port has been open. `problem`: why it is not, after it was."""
+    """Lines of a console.
+
+    `open_ms`: for how long the port has been open. `problem`: why it closed again.
+    """
 
     lines: tuple[ConsoleLine, ...]
     cursor: int
@@ -147,9 +159,9 @@ class ConsolePage(Struct, frozen=True):
 
 
 class AppRuns(Struct, frozen=True):
-    """Of a program that a board runs at an interval or for a time: how long ago, or in how long, in ms.
+    """The runs of a program that a board runs at an interval or for a time; all times are in ms.
 
-    `last_how`: returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
+    `last_how`: returned, exited, stopped or trapped. `missed`: times at which the former run had not ended.
     """
 
     every_ms: int
@@ -166,11 +178,12 @@ class AppRuns(Struct, frozen=True):
 class AppState(Struct, frozen=True):
     """The state of an app, which a virtual board knows and stock firmware does not report.
 
-    `sha256` is of the program's bytes, in hex; None where the board does not tell it.
+    `state` is loaded, running, returned, exited or trapped; waiting between two runs.
+    `sha256` is of the program's bytes, in hex; None if the board does not report it.
     """
 
     name: str
-    state: str  # loaded, running, returned, exited, trapped; waiting between two runs
+    state: str
     error: str | None
     heap_bytes: int
     peak_heap_bytes: int
@@ -181,9 +194,10 @@ class AppState(Struct, frozen=True):
 
     @property
     def has_failed(self) -> bool:
-        """True if it ended by an error, or its last run did and the next one is waited for."""
-        waits = self.state == "waiting" and self.runs is not None
-        return self.state == "trapped" or (waits and self.runs is not None and self.runs.last_how == "trapped")
+        """Whether it ended by an error, or waits for its next run after one that did."""
+        if self.state == "waiting" and self.runs is not None:
+            return self.runs.last_how == "trapped"
+        return self.state == "trapped"
 
 
 class GpioSet(Call[PinLevel], frozen=True):
@@ -233,20 +247,20 @@ class DeviceStatus(Call[DeviceFacts], frozen=True):
 
 
 class Restart(Struct, frozen=True):
-    """A board that was seen back in another boot, so long after it was asked."""
+    """A completed restart: the board is back in another boot, `seconds` after the request."""
 
     seconds: float
 
 
 class DeviceRestart(Call[Restart], frozen=True):
-    """Done when the device is back. OutcomeUnknown when it was asked, and was not seen back yet."""
+    """Restart the device; the answer comes when it is back. OutcomeUnknown if it has not come back in time."""
 
     method = "device.restart"
     idempotent = False
 
 
 class WifiTrial(Struct, frozen=True):
-    """Of a network that the board was given. `state`: trying, kept, failed; `seconds` is how long it is tried."""
+    """The trial of a new network. `state`: trying, kept, failed; `seconds` is how long the board tries it."""
 
     ssid: str
     state: str
@@ -255,7 +269,7 @@ class WifiTrial(Struct, frozen=True):
 
 
 class WifiNetworks(Struct, frozen=True):
-    """Names of the networks that a board knows, the one to be tried first in front, and the one that it is in."""
+    """The networks that a board knows, the first to try in front; `ssid` is the network that it uses."""
 
     networks: tuple[str, ...]
     ssid: str | None = None
@@ -267,9 +281,9 @@ class WifiList(Call[WifiNetworks], frozen=True):
 
 
 class WifiSet(Call[WifiTrial], frozen=True):
-    """The board answers, tries the network, and goes back to the former one when the host is not reached over it.
+    """Try another network. The board answers first, and goes back to the former network if it cannot reach the host.
 
-    `later`: only note it, for a network that is not there yet.
+    `later`: only store it, for a network that is not in range yet.
     """
 
     method = "wifi.set"
@@ -289,10 +303,10 @@ class WifiForget(Call[None], frozen=True):
 
 
 class AppInstall(Call[None], frozen=True):
-    """Load a program under a name that is free on the device. Accepted only means loaded.
+    """Load a program under a name that is free on the device. An answer means only that it is loaded.
 
-    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only, `every_ms` and
-    `stop_after_ms` on boards that run programs at intervals by themselves. None: it runs on.
+    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` are for WASMachine only, `every_ms` and
+    `stop_after_ms` for boards that run programs at intervals by themselves. None: it runs without an end.
     """
 
     method = "apps.install"
@@ -320,7 +334,7 @@ class AppStart(Call[None], frozen=True):
 
 
 class AppStop(Call[None], frozen=True):
-    """It stays on the device."""
+    """Stop an app, which stays on the device."""
 
     method = "apps.stop"
     idempotent = False
@@ -328,7 +342,7 @@ class AppStop(Call[None], frozen=True):
 
 
 class AppUndo(Call[None], frozen=True):
-    """Back to the version that the device itself kept of the app."""
+    """Go back to the version of the app that the device itself kept."""
 
     method = "apps.undo"
     idempotent = False
@@ -340,7 +354,7 @@ class AppList(Call[tuple[AppEntry, ...]], frozen=True):
 
 
 class AppRequest(Call[AppReply], frozen=True):
-    """Ask an app under /app/NAME/url."""
+    """Send a request to an app, under /app/NAME/url."""
 
     method = "apps.request"
     name: str
@@ -349,14 +363,14 @@ class AppRequest(Call[AppReply], frozen=True):
 
 
 class EdgesRead(Call[EdgeLog], frozen=True):
-    """Edges the board counted since `cursor`; only boards that report pins offer it."""
+    """Read the edges that the board counted since `cursor`; only boards that report pins offer it."""
 
     method = "edges.read"
     cursor: int = 0
 
 
 class PwmRead(Call[PwmLog], frozen=True):
-    """PWM changes the board noted since `cursor`; only boards that report pins offer it."""
+    """Read the PWM changes that the board noted since `cursor`; only boards that report pins offer it."""
 
     method = "pwm.read"
     cursor: int = 0
@@ -368,7 +382,7 @@ class LogsRead(Call[LogPage], frozen=True):
 
 
 class ConsoleRead(Call[ConsolePage], frozen=True):
-    """Opens the port if it is not open. What came before that is not known."""
+    """Read the console, and open its port first if needed. Earlier lines are lost."""
 
     method = "console.read"
     cursor: int = 0

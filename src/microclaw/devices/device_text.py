@@ -1,4 +1,4 @@
-"""The texts that a device chose, and who reads them: a turn that reads one asks before it acts (docs/decisions/0015).
+"""The texts that a device chose, and which task reads them: a turn that reads one asks before it acts (decision 0015).
 
 `Device.call` notes them, whatever becomes of the answer or the error on its way; the toolbox fences them.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -16,25 +16,27 @@ from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 
 MAX_ERROR_CHARS: Final = 400
-_WORD: Final = re.compile(r"[A-Za-z0-9_.:+/-]{1,40}")  # a version, a state, a path: no sentence
+# A version, a state or a path: too short and too plain to be a sentence.
+_WORD: Final = re.compile(r"[A-Za-z0-9_.:+/-]{1,40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_TRAP: Final = re.compile(  # what WAMR says of a trap; a program's own words can be in any other
+# WAMR's own messages for a trap. Any other message may hold a program's own words.
+_TRAP: Final = re.compile(
     r"(?:Exception: )?(?:unreachable|out of bounds (?:memory|table) access|integer (?:divide by zero|overflow)|"
     r"(?:undefined|uninitialized) element|indirect call type mismatch|wasm (?:operand|auxiliary) stack overflow|"
     r"native stack overflow|allocate memory failed|invalid conversion to integer)"
 )
-_heard: ContextVar[list[str] | None] = ContextVar("device_texts", default=None)
+_device_texts: ContextVar[list[str] | None] = ContextVar("device_texts", default=None)
 
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """Inside, this task and those that it starts note here every text that a device chose."""
-    heard: list[str] = []
-    token = _heard.set(heard)
+    """Collect every text that a device chose, as long as the block runs, in this task and the tasks it starts."""
+    texts: list[str] = []
+    token = _device_texts.set(texts)
     try:
-        yield heard
+        yield texts
     finally:
-        _heard.reset(token)
+        _device_texts.reset(token)
 
 
 def note_error(error: MicroclawError) -> None:
@@ -45,28 +47,39 @@ def note_error(error: MicroclawError) -> None:
 
 
 def note_answer(answer: object, sensors: Collection[str]) -> None:
-    """Note what of an answer is text of the device's own. `sensors`: names that a board profile has."""
-    match answer:
-        case DeviceFacts(values=values):
-            texts = (value for value in values.values() if isinstance(value, str) and not _is_list(value, sensors))
-            _note((*(key for key in values if not _NAME.fullmatch(key)), *texts))
-        case tuple():
-            for row in answer:
-                if isinstance(row, AppEntry | AppState) and not _NAME.fullmatch(row.name):
-                    _note((row.name,))
-                if isinstance(row, AppState):
-                    texts = (text for text in (row.error, row.state) if text)
-                    _note(text for text in texts if not (_WORD.fullmatch(text) or _TRAP.fullmatch(text)))
-        case _:
-            pass
+    """Note the texts of an answer that the device chose; `sensors` are the names that a board profile has."""
+    if isinstance(answer, DeviceFacts):
+        _note(_fact_texts(answer.values, sensors))
+    elif isinstance(answer, tuple):
+        for row in answer:
+            _note(_row_texts(row))
+
+
+def _fact_texts(values: Mapping[str, object], sensors: Collection[str]) -> Iterator[str]:
+    for key in values:
+        if not _NAME.fullmatch(key):
+            yield key
+    for value in values.values():
+        if isinstance(value, str) and not _is_list(value, sensors):
+            yield value
+
+
+def _row_texts(row: object) -> Iterator[str]:
+    """Yield what a program's row says in other words than those of the firmware."""
+    if isinstance(row, AppEntry | AppState) and not _NAME.fullmatch(row.name):
+        yield row.name
+    if isinstance(row, AppState):
+        for text in (row.error, row.state):
+            if text and not _WORD.fullmatch(text) and not _TRAP.fullmatch(text):
+                yield text
 
 
 def _note(texts: Iterable[str]) -> None:
-    heard = _heard.get()
-    if heard is not None:
-        heard += texts
+    device_texts = _device_texts.get()
+    if device_texts is not None:
+        device_texts += texts
 
 
 def _is_list(text: str, sensors: Collection[str]) -> bool:
-    """True if a text is a word, or a list of the board's sensors."""
+    """Return True if a text is empty, a word, or a list of the board's sensors."""
     return not text or bool(_WORD.fullmatch(text)) or set(text.split(", ")) <= set(sensors)

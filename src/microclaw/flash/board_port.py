@@ -55,7 +55,7 @@ _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
 
 
 def explain(output: str, port: str) -> MicroclawError:
-    """An error for what the port or esptool said, with its next step."""
+    """Build an error for a message of the port or of esptool, with its next step."""
     for pattern, error, message, remedy in _REASONS:
         if re.search(pattern, output):
             return error(message.format(port=port), next_step=remedy)
@@ -92,7 +92,7 @@ class BoardPort(Struct, frozen=True):
 
     @asynccontextmanager
     async def repl(self, timeout_s: float) -> AsyncIterator[RawRepl]:
-        """The board's raw REPL, waited for while the board restarts; DeviceTimeout when none answers."""
+        """Open the board's raw REPL, waiting while the board restarts; DeviceTimeout if none answers."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
@@ -137,15 +137,16 @@ def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
 
 
 def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
-    """A chip with its own USB is another product once MicroPython runs on it, its serial number written without colons.
+    """Return the present USB id of a board: a chip with its own USB gets another one once MicroPython runs on it.
 
-    303a:1001 with F4:12:FA:01:02:03 is the ROM's; 303a:4001 with f412fa010203 is that of MicroPython's TinyUSB.
+    Its serial number then has no colons: 303a:1001 with F4:12:FA:01:02:03 is the ROM's id, 303a:4001 with f412fa010203
+    the id of MicroPython's TinyUSB.
     """
     ids = {port.usb for port in ports if port.usb is not None and port.usb.vid == usb.vid == _ESPRESSIF}
-    same = [one for one in ids if usb.serial and _plain(one) == _plain(usb)]
-    if usb in ids or len(same) != 1:
+    same_serial = [other for other in ids if usb.serial and _plain(other) == _plain(usb)]
+    if usb in ids or len(same_serial) != 1:
         return usb
-    return same[0]
+    return same_serial[0]
 
 
 def _plain(usb: UsbId) -> str:

@@ -55,8 +55,10 @@ OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_
 
 
 class ToldSettings(Struct, frozen=True):
-    """The board's settings from before. `has_credential`: it was paired, as the device with `link_id` by its own word;
-    `is_mended`: something was left out."""
+    """The former settings of a board.
+
+    `has_credential`: it was paired, as the device `link_id` by its own report; `is_mended`: something was left out.
+    """
 
     values: dict[str, Any]
     has_credential: bool
@@ -70,45 +72,44 @@ class ToldSettings(Struct, frozen=True):
     @property
     def board_id(self) -> str | None:
         board = self.values.get("board")
-        if isinstance(board, dict):
-            name = board.get("name")
-        else:
-            name = None
+        if not isinstance(board, dict):
+            return None
+        name = board.get("name")
         return name if name in board_ids() else None
 
     def trusts(self, host: HostFacts) -> bool:
-        """It was told of this host's authority: a new address needs no new secret then."""
+        """Return True if the board has this host's authority: then a new address needs no new secret."""
         return bool(self.values.get("ca_sha256") == host.ca_sha256)
 
 
 async def read_settings(repl: RawRepl) -> ToldSettings:
-    """/settings.json of the board; nothing where it is missing or damaged, as it is written again then."""
+    """Read /settings.json of the board; a missing or damaged file gives no settings, as it is written again."""
     credential, _, rest = (await repl.run(_READ)).partition("\n")
     link_id, _, text = rest.partition("\n")
     try:
         raw = read_json(text)
     except ValueError:
         raw = None
-    if isinstance(raw, dict):
-        given = raw
-    else:
-        given = {}
-    values = {key: value for key, value in given.items() if _is(value, _FORMS.get(key, Any))}
+    settings = raw if isinstance(raw, dict) else {}
+    values = {}
+    for key, value in settings.items():
+        if _has_form(value, _FORMS.get(key, Any)):
+            values[key] = value
     if "wifi" in values:
         values["wifi"] = _networks(values["wifi"])
-    if _is(link_id.strip(), _LinkId):
-        known = link_id.strip()
-    else:
-        known = None
-    return ToldSettings(values, credential.strip() == "True", values != raw, known)
+    valid_id = None
+    if _has_form(link_id.strip(), _LinkId):
+        valid_id = link_id.strip()
+    has_credential = credential.strip() == "True"
+    return ToldSettings(values, has_credential, is_mended=values != raw, link_id=valid_id)
 
 
 def networks_of(values: Mapping[str, Any]) -> dict[str, str | None]:
-    """The Wi-Fi networks in settings that `read_settings` returned: name to password, None for an open one."""
+    """Return the Wi-Fi networks in settings from `read_settings`: name to password, None for an open network."""
     return {entry["ssid"]: entry.get("password") for entry in values.get("wifi", [])}
 
 
-def _is(value: object, form: Any) -> bool:
+def _has_form(value: object, form: Any) -> bool:
     try:
         convert(value, form)
     except MsgspecError:
@@ -117,11 +118,11 @@ def _is(value: object, form: Any) -> bool:
 
 
 def _networks(entries: list[Any]) -> list[dict[str, str]]:
-    """Those of the right form."""
-    found: list[dict[str, str]] = []
+    """Return the networks of a valid form."""
+    networks: list[dict[str, str]] = []
     for entry in entries:
         with contextlib.suppress(MsgspecError, ConfigError):
             network = convert(entry, _Network)
             check_sizes(network.ssid, network.password)
-            found.append(to_builtins(network))
-    return found[:MAX_NETWORKS]
+            networks.append(to_builtins(network))
+    return networks[:MAX_NETWORKS]

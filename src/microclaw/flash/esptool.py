@@ -158,7 +158,7 @@ async def _some(output: asyncio.StreamReader) -> bytes:
 
 
 def parse_facts(output: str) -> ChipFacts:
-    """The facts that `esptool flash-id` printed; ValueError for a line that is missing."""
+    """Parse the output of `esptool flash-id`; ValueError if a line is missing."""
     found = [re.search(line, output, re.MULTILINE) for line in (_CHIP, _MAC, _SIZE)]
     chip, mac, size = (line[1] if line is not None else "" for line in found)
     if not (chip and mac and size):

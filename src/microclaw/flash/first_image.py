@@ -19,14 +19,20 @@ from microclaw.flash.board_files import KEYS_PATH, SETTINGS_PATH, WHOLE_PATH, Bo
 from microclaw.flash.images import TABLE_AT, TABLE_BYTES, FlashImage, Partition, parse_table
 from microclaw.flash.pairing import CHANNEL, board_facts, sealed_keys
 
-_DATA: Final = 1  # the type of "vfs" in partition tables
+# The type of "vfs" in partition tables.
+_DATA: Final = 1
 _SECTOR: Final = 0x1000
 _SIZED_AT_START: Final = (1, 26)
-"""From here on stock images name no partition for files: MicroPython makes it at each start, from the last one's end to
-the flash's (ports/esp32/main.c)."""
-_READ_BYTES: Final = 32  # defaults of VfsLfs2 (extmod/vfs_lfs.c); its cache is four times that
-_GAP_BLOCKS: Final = 16  # what is empty between two pieces and shorter than this is sent too
-_WORD: Final = 4  # the tools in browsers write words
+"""The first version whose stock images have no partition for files.
+
+MicroPython makes it at each start, from the end of the last partition to the end of the flash (ports/esp32/main.c).
+"""
+# The default of VfsLfs2 (extmod/vfs_lfs.c); its cache is four times that.
+_READ_BYTES: Final = 32
+# Two pieces with a smaller empty gap between them are sent as one.
+_GAP_BLOCKS: Final = 16
+# The tools in browsers write whole words.
+_WORD: Final = 4
 
 
 class FirstPiece(Struct, frozen=True):
@@ -41,50 +47,55 @@ class FirstPiece(Struct, frozen=True):
 
     @property
     def md5(self) -> str:
-        """The chip's answer when it is asked for the MD5 of its flash."""
+        """The MD5 that the chip reports for this part of its flash."""
         return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
 
 
 def first_files(
     files: Sequence[BoardFile], board: str, host: Mapping[str, Any], keys: Mapping[str, str]
 ) -> tuple[BoardFile, ...]:
-    """All that the file system gets. `host`: where it is and its authority's fingerprint, no secret; `keys`: public
-    keys of updates, id to modulus in base64."""
-    told = {"board": board_facts(load_board(board)), **host}
-    more = [BoardFile(WHOLE_PATH, b""), BoardFile(SETTINGS_PATH, json.dumps(told).encode())]
+    """Return all files of the file system.
+
+    `host`: its address and its authority's fingerprint, no secret; `keys`: public keys of updates, id to modulus in
+    base64.
+    """
+    settings = {"board": board_facts(load_board(board)), **host}
+    more = [BoardFile(WHOLE_PATH, b""), BoardFile(SETTINGS_PATH, json.dumps(settings).encode())]
     if keys:
         more.append(BoardFile(KEYS_PATH, sealed_keys(keys, CHANNEL)))
     return (*files, *more)
 
 
 def first_pieces(image: FlashImage, flash_bytes: int, files: Iterable[BoardFile]) -> tuple[FirstPiece, ...]:
-    """The image, and the blocks of the file system that are not empty; the rest of the flash is to be erased before."""
+    """Return the image and the file system's blocks that are not empty; erase the flash before writing them."""
     place = files_place(image, flash_bytes)
     whole = image.data.ljust(-(-len(image.data) // _WORD) * _WORD, b"\xff")
     if image.start + len(whole) > place.offset:
         text = f"{image.path.name} ends behind the place of its own files"
         raise ConfigError(text, next_step="take the stock image of the chip")
-    made = make_file_system(files, place.size)
-    parts = (FirstPiece(place.offset + at, data) for at, data in _written(made))
-    return (FirstPiece(image.start, whole), *parts)
+    pieces = [FirstPiece(image.start, whole)]
+    for offset, data in _find_used(make_file_system(files, place.size)):
+        pieces.append(FirstPiece(place.offset + offset, data))
+    return tuple(pieces)
 
 
 def files_place(image: FlashImage, flash_bytes: int) -> Partition:
-    """The place where MicroPython of this image has its files, on a flash of this size. ConfigError without one."""
-    table = {one.label: one for one in parse_table(image.at(TABLE_AT, TABLE_BYTES))}
+    """Return where MicroPython of this image has its files, on a flash of this size. ConfigError if unknown."""
+    table = {partition.label: partition for partition in parse_table(image.at(TABLE_AT, TABLE_BYTES))}
     if "vfs" in table:
         return table["vfs"]
-    end = max((one.end for one in table.values()), default=flash_bytes)
+    end = max((partition.end for partition in table.values()), default=flash_bytes)
     is_sized = image.micropython is not None and image.micropython[:2] >= _SIZED_AT_START
     if "ffat" in table or not is_sized or end >= flash_bytes:
-        text = f"where the files of {image.path.name} are is not known"
+        text = f"the place of the files of {image.path.name} is unknown"
         raise ConfigError(text, next_step="microclaw flash, by cable; or take a stock image of 1.26 or newer")
     return Partition("vfs", _DATA, end, flash_bytes - end)
 
 
 def make_file_system(files: Iterable[BoardFile], size_bytes: int) -> bytes:
-    """A littlefs with these files; ConfigError when they do not fit."""
-    from littlefs import LittleFS, LittleFSError, UserContext  # a C library; only here
+    """Build a littlefs with these files; ConfigError if they do not fit."""
+    # A C library that only this function needs.
+    from littlefs import LittleFS, LittleFSError, UserContext
 
     context = UserContext(buffsize=size_bytes)
     system = LittleFS(
@@ -112,8 +123,8 @@ def make_file_system(files: Iterable[BoardFile], size_bytes: int) -> bytes:
     return bytes(context.buffer)
 
 
-def _written(system: bytes) -> Iterable[tuple[int, bytes]]:
-    """The blocks that are not empty, neighbours together."""
+def _find_used(system: bytes) -> Iterable[tuple[int, bytes]]:
+    """Yield the blocks that are not empty, with their offset; neighbours together."""
     empty = b"\xff" * _SECTOR
     used = [at for at in range(0, len(system), _SECTOR) if system[at : at + _SECTOR] != empty]
     begin = end = used[0]

@@ -1,5 +1,7 @@
-"""The chips that `flash` knows, and their images: how images name chips, where they start, which stock image fits, the
-file (named, in the cache, downloaded), and its check before it is written. It writes to no board.
+"""The chips that `flash` supports, and their images. It writes to no board.
+
+It knows how images name chips, where they start and which stock image fits; finds the file (named, in the cache,
+downloaded) and checks it before it is written.
 
 Sources: ESP-IDF esp_app_format (esp_chip_id_t) and partition tables, esptool targets (BOOTLOADER_FLASH_OFFSET),
 micropython.org/download. A whole image is a bootloader, at 0x8000 the partition table, and behind it the program; each
@@ -51,12 +53,12 @@ class Chip(Struct, frozen=True):
     stock_psram: str | None = None
 
     def stock_image(self, psram_bytes: int | None) -> str:
-        """The official file's name for a board of this chip."""
+        """Return the official file's name for a board of this chip."""
         octal = self.stock_octal_psram if (psram_bytes or 0) >= 8 * MB else None  # ESP32-S3 datasheet, table 1
         return f"{octal or (psram_bytes and self.stock_psram) or self.stock}-{STOCK_RELEASE}.bin"
 
     def profiles(self) -> tuple[str, ...]:
-        """The ids of the board profiles with this chip; the first is taken when nobody is asked."""
+        """Return the ids of the board profiles with this chip; the first is the default."""
         first = {"ESP32-S3": "esp32-s3-devkitc-1-v1.1"}.get(self.name)
         found = (board for board in board_ids() if board != "virtual" and load_board(board).chip == self.name)
         return tuple(sorted(found, key=lambda board: (board != first, board)))
@@ -74,7 +76,7 @@ CHIPS: Final = {
 
 
 def chip_named(name: str) -> Chip:
-    """The chip as esptool calls it; ConfigError when our files do not run on it."""
+    """Return the chip with this name of esptool; ConfigError if our files do not run on it."""
     if name not in CHIPS:
         text = f"this board's chip is a {name}, on which microclaw's files were never tried"
         raise ConfigError(text, next_step=f"use a board with {', '.join(CHIPS)}")
@@ -82,7 +84,7 @@ def chip_named(name: str) -> Chip:
 
 
 def chip_of_image(image_id: int) -> str:
-    """The chip's name for people."""
+    """Return the chip's name for people."""
     return next((chip.name for chip in CHIPS.values() if chip.image_id == image_id), f"chip number {image_id}")
 
 
@@ -96,7 +98,7 @@ _DATED: Final = re.compile(r"-(20\d{6})-v(\d+)\.(\d+)\.(\d+)\.bin")
 
 
 def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fetch: Fetch) -> FlashImage:
-    """The image for this board, its checksum compared where one is known; ConfigError says which file to get."""
+    """Return the image for this board, after comparing a known checksum; ConfigError says which file to get."""
     if named is not None:
         return _compared(named)
     cached = cached_image(chip, psram_bytes, cache)
@@ -118,7 +120,7 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
 
 
 def cached_image(chip: Chip, psram_bytes: int, cache: Path) -> FlashImage | None:
-    """The image in the cache folder for this board: the file itself, else the newest of the same build."""
+    """Return the image in the cache folder for this board: the file itself, else the newest of the same build."""
     folder = cache / FOLDER
     name = chip.stock_image(psram_bytes)
     if (folder / name).exists():
@@ -195,12 +197,12 @@ class FlashImage(Struct, frozen=True):
         return hashlib.sha256(self.data).hexdigest()
 
     def at(self, address: int, size: int) -> bytes:
-        """The bytes that it puts at an address of the flash."""
+        """Return the bytes that the image puts at an address of the flash."""
         return self.data[address - self.start : address - self.start + size]
 
 
 def read_image(path: Path) -> FlashImage:
-    """The image in a file; ConfigError says what is wrong with it."""
+    """Read the image in a file; ConfigError says what is wrong with it."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise Damage("has more bytes than any board's flash")

@@ -123,7 +123,7 @@ class InstallParts:
         return data
 
     async def build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
-        """Raises ConfigError where the image is not to be had, or does not fit."""
+        """Raise ConfigError if the image is not available, or does not fit."""
         async with self._making:
             image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self.settings.cache, download)
             check_image(image, chip, flash_bytes)
@@ -146,7 +146,7 @@ class InstallParts:
         return InstallPart(f"parts/{name}.bin", piece.offset, len(piece.data), piece.md5)
 
     async def _host(self) -> dict[str, Any]:
-        """The address where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
+        """Return the address of this host for boards. It is no secret: a board without a secret shows a code."""
         if self.link is None:
             return {}
         made = await self.link.provision("board", with_secret=False)
@@ -155,7 +155,7 @@ class InstallParts:
 
 @operation("install.choices", http="GET /v1/firmware/install", access=Access.OWN, is_command=False)
 async def choices(made: InstallParts, _: Call) -> InstallChoices:
-    """The chips and boards that a browser can set up."""
+    """List the chips and boards that a browser can set up."""
     chips = [await asyncio.to_thread(_chip, chip, made.settings.cache) for chip in CHIPS.values()]
     problem = None
     step = f"first start it with: microclaw up --link {LAN}"
@@ -188,7 +188,7 @@ async def manifest(
     flash_bytes: FlashBytes = MIN_FLASH_BYTES,
     psram_bytes: PsramBytes = 0,
 ) -> InstallManifest:
-    """The parts of an installation and their places on a board with so much flash, as ESP Web Tools reads it."""
+    """Return the parts of an installation and their places on a board with this flash, for ESP Web Tools."""
     chip = chip_named(load_board(board).chip)
     if board not in chip.profiles():
         raise UnknownName(f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}")

@@ -77,11 +77,11 @@ def free_name(taken: frozenset[str], first: str = "board") -> str:
     if first not in taken:
         return first
     stem = first[:_MAX_STEM]
-    return next(name for n in range(2, _MAX_NAMES) if (name := f"{stem}-{n}") not in taken)
+    return next(f"{stem}-{n}" for n in range(2, _MAX_NAMES) if f"{stem}-{n}" not in taken)
 
 
 async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: str | None) -> dict[str, Any]:
-    """A new secret for the board, as settings. What it had of a host before is removed."""
+    """Return a new secret for the board, as settings, and remove the secrets of its former host."""
     body = {"name": name, "board": board, "secret": True, "host": address}
     made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
     await repl.run(_FORGET.replace("NAMES", repr(CREDENTIALS)))
@@ -133,7 +133,7 @@ def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float)
 
 
 def board_facts(profile: BoardProfile) -> dict[str, Any]:
-    """The part of a profile that the board's files ask for: firmware/fw/board.py says which keys."""
+    """Return the part of a profile that the board's files need: firmware/fw/board.py has the keys."""
     reserved = {str(pin.number): pin.reserved[:_MAX_WHY] for pin in profile.pins.values() if pin.reserved}
     facts: dict[str, Any] = {"name": profile.board_id, "chip": profile.chip, "boot_pin": BOOT_PINS[profile.chip]}
     if reserved:

@@ -94,7 +94,7 @@ class RawRepl:
         self._board.enter_raw_repl(soft_reset=False, timeout_overall=_TALK_S)
 
     async def soft_reset(self) -> None:
-        """A fresh interpreter, in which boot.py has run and main.py has not."""
+        """Start a fresh interpreter, in which boot.py has run and main.py has not."""
         self._heard.data.clear()
         await self._act(lambda: self._board.enter_raw_repl(soft_reset=True, timeout_overall=_RUN_S), 3 * _RUN_S)
 
@@ -109,8 +109,10 @@ class RawRepl:
         return said[:-1].decode("utf-8", "replace")  # without the mark of its end
 
     async def rows(self, code: str, form: Any, about: str, timeout_s: float = _RUN_S) -> list[Any]:
-        """Run the code; the JSON value of each line that it printed. Nothing of it is believed: DeviceError for what is
-        not of this form (a type of msgspec)."""
+        """Run the code and return the JSON value of each line that it printed.
+
+        The board is not trusted: DeviceError if a value does not have this form (a type of msgspec).
+        """
         answer = await self.run(code, timeout_s)
         try:
             return [json.decode(line, type=form) for line in answer.split("\n") if line.strip()]
@@ -157,7 +159,7 @@ class RawRepl:
                 await self.close()
 
     def _no_micropython(self) -> DeviceTimeout:
-        """An error that says what came in its place."""
+        """Build an error that quotes what came instead."""
         said = bytes(self._heard.data)
         what = f"no MicroPython answers on {self._port}"
         if not said.strip():

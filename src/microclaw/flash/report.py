@@ -55,14 +55,17 @@ Facts: TypeAlias = dict[str, Any]
 
 
 class PortNote(Finding, frozen=True):
-    """`cause`: why it is no good, in words that name nothing of the person's."""
+    """A finding at the port. `cause`: why it is a problem, in words without personal data."""
 
     cause: str = ""
 
 
 class CableReport(Struct):
-    """`notes` are in the order in which things are needed; the first that is wrong is the last. `name` is the device
-    that the board was told to be: to find it at the host, and not for the report."""
+    """The report about a board at a cable.
+
+    `notes` are in the order in which things are needed, up to the first problem. `name` is the device name in the
+    board's settings: to find it at the host, and not for the report.
+    """
 
     notes: list[PortNote] = field(default_factory=list)
     name: str | None = None
@@ -71,23 +74,24 @@ class CableReport(Struct):
 
 class _Problem(Exception):
     def __init__(self, part: str, text: str, remedy: str = _FLASH_IT, cause: str = "") -> None:
-        self.note = PortNote(part, False, text, remedy, cause=cause or text)
+        self.note = PortNote(part, ok=False, text=text, next_step=remedy, cause=cause or text)
 
 
 async def report_by_cable(port: BoardPort, esptool: Esptool, files: Path, *, look_s: float = _LOOK_S) -> CableReport:
-    """Everything that can be seen by the cable."""
-    found = CableReport()
+    """Report everything that the cable shows."""
+    report = CableReport()
     try:
-        await _look(port, esptool, files, look_s, found)
+        await _look(port, esptool, files, look_s, report)
     except _Problem as exc:
-        found.notes.append(exc.note)
+        report.notes.append(exc.note)
     except MicroclawError as exc:
-        found.notes.append(PortNote("board", False, exc.message, exc.next_step, cause=exc.code))
-    return found
+        note = PortNote("board", ok=False, text=exc.message, next_step=exc.next_step, cause=exc.code)
+        report.notes.append(note)
+    return report
 
 
 def masked_mac(mac: object) -> str:
-    """Its maker's half alone."""
+    """Return only the maker's half of a MAC address."""
     text = str(mac).replace(":", "")
     if _MAC.fullmatch(str(mac)):
         return f"{text[:2]}:{text[2:4]}:{text[4:6]}:xx:xx:xx"
@@ -95,7 +99,7 @@ def masked_mac(mac: object) -> str:
 
 
 def plain_words(value: object) -> str:
-    """A short text of plain words, or a whole number that a board may have; anything else is not shown."""
+    """Return a short text of plain words, or a whole number in range; "(not shown)" for anything else."""
     number = shown_number(value)
     if isinstance(value, str):
         text = value
@@ -107,9 +111,10 @@ def plain_words(value: object) -> str:
 
 
 def shown_number(value: object, low: int = 0) -> int | None:
-    """A number as a board's memory or clock can have it, whole; None for anything else."""
+    """Return a whole number in the range of a board's memory or clock; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= MAX_SHOWN:
-        return None  # NaN too: it is in no range
+        # NaN comes here too: it is in no range.
+        return None
     return round(value)
 
 
@@ -132,12 +137,13 @@ async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, f
     except DeviceTimeout as exc:
         if answers:
             raise
-        found.notes.append(PortNote("port", True, f"it opens; {exc.message}", exc.next_step))
+        note = PortNote("port", ok=True, text=f"it opens; {exc.message}", next_step=exc.next_step)
+        found.notes.append(note)
         await _note_chip(esptool, found)
 
 
 async def _note_chip(esptool: Esptool, found: CableReport) -> None:
-    """A board on which no MicroPython answers."""
+    """Note the chip of a board on which no MicroPython answers, then raise the problem."""
     facts = await esptool.facts()
     chip = chip_named(facts.chip)
     found.board = {
@@ -148,7 +154,7 @@ async def _note_chip(esptool: Esptool, found: CableReport) -> None:
         "image": "no MicroPython answers",
     }
     text = f"{facts.description}, {facts.flash_bytes >> 20} MB flash, MAC {facts.mac}"
-    found.notes.append(PortNote("chip", True, text))
+    found.notes.append(PortNote("chip", ok=True, text=text))
     start = await esptool.read(chip.image_start, _SAMPLE_BYTES)
     await esptool.restart()
     if not start.strip(b"\xff"):
@@ -180,11 +186,11 @@ def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) 
     text = f"MicroPython {seen.micropython}, {clean_text(seen.facts.machine, one_line=True)}"
     if seen.is_too_old:
         raise _Problem("firmware", text, f"{_FLASH_IT} puts {OLDEST} or newer on it", "too old")
-    notes.append(PortNote("firmware", True, text))
+    notes.append(PortNote("firmware", ok=True, text=text))
     differ = sum(seen.files.get(file.path) != file.sha256 for file in ours)
     if differ:
         raise _Problem("files", f"{differ} of {len(ours)} are missing or of another version", f"{_FLASH_IT} --adopt")
-    notes.append(PortNote("files", True, f"all {len(ours)} files are there"))
+    notes.append(PortNote("files", ok=True, text=f"all {len(ours)} files are there"))
 
 
 async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]) -> None:
@@ -194,7 +200,8 @@ async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]
     if host is None or port is None:
         raise _Problem("host", "it was told of no host", f"microclaw up, then {_FLASH_IT}")
     state = "paired" if told.has_credential else "not paired yet"
-    notes.append(PortNote("host", True, f"{told.name or 'the board'} belongs to {host}:{port}, {state}"))
+    text = f"{told.name or 'the board'} belongs to {host}:{port}, {state}"
+    notes.append(PortNote("host", ok=True, text=text))
     known = networks_of(told.values)
     if not known:
         raise _Problem("wifi", "it knows no Wi-Fi", f"{_FLASH_IT} --wifi SSID")
@@ -206,9 +213,9 @@ async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]
         cause = "the board does not get into its Wi-Fi: a wrong password, or out of reach"
         address = await wifi.join(repl, ssid, known[ssid])
         text = f"{clean_text(ssid, one_line=True)}, {seen[ssid].dbm} dBm, address {address}"
-        notes.append(PortNote("wifi", True, text))
+        notes.append(PortNote("wifi", ok=True, text=text))
         cause = "from its Wi-Fi the board does not reach the host"
         await wifi.check_host(repl, host, port)
     except MicroclawError as exc:
         raise _Problem("board", exc.message, exc.next_step or _FLASH_IT, cause) from exc
-    notes.append(PortNote("link", True, f"from its Wi-Fi the board reaches {host}:{port}"))
+    notes.append(PortNote("link", ok=True, text=f"from its Wi-Fi the board reaches {host}:{port}"))

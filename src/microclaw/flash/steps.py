@@ -31,44 +31,55 @@ _CHIP_IN_MACHINE: Final = re.compile(r" with ESP32-?([A-Z]\d)?")
 
 
 async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
-    """From whatever is on the board to a board that is online at the host."""
+    """Flash a board, whatever it has now, until it is online at the host."""
     done = Outcome(str(shop.port))
-    say = shop.person.say
-    if wishes.erase:
-        found = None
-    else:
+    await _prepare_micropython(shop, wishes, done)
+    await _equip_with_retries(shop, wishes, done)
+    if shop.host is not None and done.device is not None:
+        await _wait_online(shop, shop.host, done.device, done)
+    return done
+
+
+async def _prepare_micropython(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+    """Write MicroPython, unless the board has one that may stay."""
+    found = None
+    if not wishes.erase:
         found = await _look(shop)
-    if found is None or not _may_stay(shop.person, wishes, found):
-        if wishes.adopt:
-            if found is None:
-                text = "no MicroPython answers"
-            else:
-                text = f"it runs MicroPython {found.micropython}"
-            raise ConfigError(f"{text}: nothing to adopt", next_step="microclaw flash without --adopt erases the board")
-        await _write_micropython(shop, wishes, done, erases=wishes.erase or found is not None)
+    if found is not None and _may_stay(shop.person, wishes, found):
+        return
+    if wishes.adopt:
+        text = "no MicroPython answers"
+        if found is not None:
+            text = f"it runs MicroPython {found.micropython}"
+        raise ConfigError(f"{text}: nothing to adopt", next_step="microclaw flash without --adopt erases the board")
+    await _write_micropython(shop, wishes, done, erases=wishes.erase or found is not None)
+
+
+async def _equip_with_retries(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+    """Equip the board; a board that restarts meanwhile continues where it was."""
     for tries_left in reversed(range(_TRIES)):
         try:
             await _equip(shop, wishes, done)
             break
         except (BoardRestarted, DeviceTimeout) as exc:
             if done.micropython is not None and tries_left:
-                say(f"{exc.message}: going on where it was")
+                shop.person.say(f"{exc.message}: going on where it was")
                 continue
             if done.image is None or done.micropython is not None:
                 raise
             text = f"{done.image} is on the board, and its MicroPython does not answer"
             raise DeviceTimeout(text, next_step="press RESET, then: microclaw flash, else --erase") from exc
-    if shop.host is not None and done.device is not None:
-        say(f"waiting for {done.device} to connect")
-        await pairing.wait_online(shop.host.calls, done.device, done.link, shop.online_s)
-        board = load_board(done.board or "")
-        done.online = True
-        if board.led is not None:
-            pin = "the LED"
-        else:
-            pin = f"pin {board.free_pins('output')[0]}"
-        done.say_next = f'microclaw chat "blink {pin} twice a second on {done.device}"'
-    return done
+
+
+async def _wait_online(shop: Workshop, host: Host, device: str, done: Outcome) -> None:
+    shop.person.say(f"waiting for {device} to connect")
+    await pairing.wait_online(host.calls, device, done.link, shop.online_s)
+    board = load_board(done.board or "")
+    done.online = True
+    pin = "the LED"
+    if board.led is None:
+        pin = f"pin {board.free_pins('output')[0]}"
+    done.say_next = f'microclaw chat "blink {pin} twice a second on {device}"'
 
 
 async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
@@ -93,7 +104,7 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
 
 
 async def _look(shop: Workshop) -> Survey | None:
-    """The survey of a board with MicroPython; None where none answers."""
+    """Return the survey of a board with MicroPython, or None if none answers."""
     try:
         async with shop.port.repl(shop.look_s) as repl:
             return await survey(repl)
@@ -172,7 +183,7 @@ async def tell(
     values = {key: value for key, value in told.values.items() if not wishes.forgets or key in OF_HOST}
     host: pairing.HostFacts | None = None
     if shop.host is not None:
-        values, host = await _belong(shop.host, shop.person, repl, wishes, done, told, values)
+        values, host = await _belong(shop.host, shop.person, repl, wishes, done=done, told=told, values=values)
     known = networks_of(values)
     if wishes.ssid is not None or not (known or wishes.keeps_wifi):
         if seen is None:
@@ -222,11 +233,12 @@ async def _belong(
     person: Person,
     repl: RawRepl,
     wishes: Wishes,
+    *,
     done: Outcome,
     told: ToldSettings,
     values: Mapping[str, Any],
 ) -> tuple[dict[str, Any], pairing.HostFacts]:
-    """The settings with which the board belongs to this host, and where the host is."""
+    """Return the settings with which the board belongs to this host, and the host's address."""
     calls = owner.calls
     devices = await pairing.known_devices(calls)
     taken = frozenset(devices)
@@ -234,7 +246,8 @@ async def _belong(
     host = await pairing.host_facts(calls, name, wishes.address)
     was_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
     is_paired = was_paired and f"link:{told.link_id}" in devices[name]["transports"] and not wishes.forgets
-    if not is_paired and wishes.name is None and name in taken:  # its word alone takes no known board's place
+    # The board's own word is not enough to take the place of a device that the host has.
+    if not is_paired and wishes.name is None and name in taken:
         name = pairing.free_name(taken, name)
         host = await pairing.host_facts(calls, name, wishes.address)
     if is_paired and wishes.address is None:
@@ -244,17 +257,23 @@ async def _belong(
         host = await pairing.host_facts(calls, name, wishes.address)
     done.device = name
     done.board = wishes.board or told.board_id or _ask_board(person, done.chip or "")
-    profile = load_board(done.board)  # a wrong --board is told before a secret is made
+    # Before the secret is made, so that a wrong --board changes nothing.
+    profile = load_board(done.board)
     if is_paired:
         return {**values, "host": host.host, "port": host.port, "board": pairing.board_facts(profile)}, host
     if was_paired:
         person.say(f"it is paired again, as {name}")
-    was_told = told.has_credential or any(key in told.values for key in ("ca_sha256", "secret", "host"))
-    is_foreign = was_told and not told.trusts(host)
+    is_foreign = _is_foreign(told, host)
     if is_foreign:
-        person.say("the board was another host's: nothing that it was told stays")
+        person.say("the board belonged to another host: its settings are removed")
     new = await pairing.pair(repl, calls, name, done.board, wishes.address)
-    return {**({} if is_foreign else values), **new}, host
+    return (new if is_foreign else {**values, **new}), host
+
+
+def _is_foreign(told: ToldSettings, host: pairing.HostFacts) -> bool:
+    """Return True if the board belonged to another host."""
+    had_host = told.has_credential or any(key in told.values for key in ("ca_sha256", "secret", "host"))
+    return had_host and not told.trusts(host)
 
 
 def _ask_board(person: Person, chip: str) -> str:

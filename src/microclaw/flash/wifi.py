@@ -67,18 +67,19 @@ class Network(Struct, frozen=True):
 
 
 async def scan(repl: RawRepl) -> dict[str, Network]:
-    """The networks by their names, the strongest first; not those without one, or with one that is no UTF-8."""
+    """Return the networks by name, the strongest first; without networks whose name is empty or not UTF-8."""
     rows = await repl.rows(_SCAN, _Heard, "the Wi-Fi around it", 30.0)
-    found: dict[str, Network] = {}
+    networks: dict[str, Network] = {}
     for name, dbm, kind in sorted(rows, key=lambda row: -row[1]):
         ssid = bytes.fromhex(name).decode("utf-8", "replace")
         if ssid and "\ufffd" not in ssid:
-            found.setdefault(ssid, Network(ssid, kind == 0, kind == _ENTERPRISE, dbm))
-    return found
+            network = Network(ssid, is_open=kind == 0, is_enterprise=kind == _ENTERPRISE, dbm=dbm)
+            networks.setdefault(ssid, network)
+    return networks
 
 
 def check_heard(ssid: str, seen: dict[str, Network]) -> None:
-    """ConfigError when the board does not see it, with the names that it sees."""
+    """Raise ConfigError, with the names of the visible networks, if the board does not see this one."""
     if ssid in seen:
         return
     names = ", ".join(clean_text(name, one_line=True) for name in [*seen][:8]) or "none"
@@ -87,7 +88,7 @@ def check_heard(ssid: str, seen: dict[str, Network]) -> None:
 
 
 def check_sizes(ssid: str, password: str | None) -> None:
-    """ConfigError for a name or password that no Wi-Fi has."""
+    """Raise ConfigError for a name or password that no Wi-Fi can have."""
     size = len((password or "").encode(errors="replace"))
     if not 0 < len(ssid.encode(errors="replace")) <= MAX_SSID_BYTES or _CONTROL.search(ssid + (password or "")):
         raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
@@ -97,7 +98,7 @@ def check_sizes(ssid: str, password: str | None) -> None:
 
 
 def check_network(ssid: str, password: str | None, seen: dict[str, Network]) -> None:
-    """ConfigError when the board cannot join it: not seen (5 GHz), enterprise, or a password of impossible length."""
+    """Raise ConfigError if the board cannot join: not seen (5 GHz), enterprise, or an impossible password."""
     check_sizes(ssid, password)
     check_heard(ssid, seen)
     shown = clean_text(ssid, one_line=True)
@@ -108,7 +109,7 @@ def check_network(ssid: str, password: str | None, seen: dict[str, Network]) -> 
 
 
 async def join(repl: RawRepl, ssid: str, password: str | None) -> str:
-    """Connect the board; its address. ConfigError when the password is wrong."""
+    """Connect the board and return its address. ConfigError if the password is wrong."""
     code = _JOIN.replace("NETWORK", ascii((ssid, password or None)))
     rows = await repl.rows(code, _Joined, "its Wi-Fi", 40.0)
     if len(rows) != 1:
@@ -127,7 +128,7 @@ async def join(repl: RawRepl, ssid: str, password: str | None) -> str:
 
 
 async def check_host(repl: RawRepl, host: str, port: int) -> None:
-    """DeviceUnreachable when the board cannot open a connection to the host."""
+    """Raise DeviceUnreachable if the board cannot open a connection to the host."""
     answer = (await repl.run(_REACH.replace("ADDRESS", ascii((host, port))), 20.0)).strip()
     if answer != "open":
         step = f"open port {port} in the firewall; microclaw up --link 0.0.0.0:8443; no guest network"

@@ -35,17 +35,18 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "link": ("calendar", "cbor", "websocket", "messages", "outbox", "calls", "link"),
 }
 """Modules that always stay, file by file, each after those that it imports. Programs run before the second is read."""
-HOME: Final = {member: group for group, members in GROUPS.items() for member in members}
+HOME: Final = {**dict.fromkeys(GROUPS["firmware"], "firmware"), **dict.fromkeys(GROUPS["link"], "link")}
 TEXTS: Final = "texts"
 """The module that reads the texts; the file lies beside it."""
 _IN_FLASH: Final = Path(__file__).with_name("names_in_flash.txt")
 """Names of stock images 1.25 and 1.26 that are not in stock_image.toml: methods, frozen modules, what chips have."""
-_MIN_CHARS: Final = 12  # what reads a shorter text takes as much
+# The code that reads a shorter text takes as much memory as the text.
+_MIN_CHARS: Final = 12
 _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
 
 
 def outlined(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    """The sources, the resident ones without their texts, and the file of the texts."""
+    """Return the sources, with the texts of resident ones moved into a file, and that file."""
     made = dict(modules)
     texts = _Texts()
     for name in sorted((HOME.keys() - {TEXTS}) & modules.keys()) if TEXTS in modules else ():
@@ -74,7 +75,9 @@ class _Texts(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         text = node.value
-        if not isinstance(text, str) or len(text) < _MIN_CHARS or " " not in text or not text.isprintable():
+        if not isinstance(text, str) or len(text) < _MIN_CHARS:
+            return node
+        if " " not in text or not text.isprintable():
             return node
         if text not in self._places:
             self._places[text] = len(self.file)
@@ -84,28 +87,32 @@ class _Texts(ast.NodeTransformer):
 
 
 def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
-    """The sources with other names. `main` starts them."""
-    # the compiler knows `const` by itself
+    """Return the sources with shorter names; `main` starts them."""
+    # The compiler knows `const` without the import.
     trees = {name: ast.parse(text.replace("from micropython import const\n", "")) for name, text in modules.items()}
     _hide_numbers(trees)
     nodes = {name: [*ast.walk(tree)] for name, tree in trees.items()}
-    starts = [*ast.walk(ast.parse(main))]
-    kept = {*trees, *(name for node in starts for name in (*_named(node), *_kept(node)))}
-    kept |= {name for found in nodes.values() for node in found for name in _kept(node)}
-    # `_x` too: the host refuses such names in programs, others it lets through
-    kept |= {name for module in FOR_PROGRAMS & trees.keys() for name in _defined_in(trees[module])}
+    kept = set(trees)
+    for node in ast.walk(ast.parse(main)):
+        kept.update(_named(node), _kept(node))
+    for node in chain.from_iterable(nodes.values()):
+        kept.update(_kept(node))
+    # Also `_x`: the host refuses some such names in programs, others it lets through.
+    for module in FOR_PROGRAMS & trees.keys():
+        kept.update(_defined_in(trees[module]))
     image = stock_image()
     in_flash = _IN_FLASH.read_text(encoding="ascii").split()
     fixed = kept.union(in_flash, image.builtins, *image.modules.values(), *image.members.values())
-    asked = {name for found in nodes.values() for node in found for name in _asked(node)}
+    asked = set(chain.from_iterable(map(_asked, chain.from_iterable(nodes.values()))))
     defined = {
         module: {name for name in _defined_in(tree) if name not in fixed and not name.endswith("_")}
         for module, tree in trees.items()
     }
-    alone = defined.keys() - FOR_PROGRAMS - HOME.keys()  # the only one in its file, and of no interest to programs
-    private = {module: sorted(defined[module] - asked) for module in alone}
+    # Each of these is the only module in its file, and programs do not use it.
+    own_files = defined.keys() - FOR_PROGRAMS - HOME.keys()
+    private = {module: sorted(defined[module] - asked) for module in own_files}
     most = max(map(len, private.values()), default=0)
-    used = {module: {name for node in found for name in _named(node)} for module, found in nodes.items()}
+    used = {module: set(chain.from_iterable(map(_named, parts))) for module, parts in nodes.items()}
     shared = set().union(*(found.difference(private.get(module, ())) for module, found in used.items()))
     ours = sorted(shared & set().union(*defined.values()), key=lambda name: (-len(name), name))
     taken = kept.union(*used.values())
@@ -115,17 +122,22 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
     for module, found in nodes.items():
         new_names = names | dict(zip(private.get(module, ()), free, strict=False))
         for node in found:
-            for field in _FIELDS:
-                old = getattr(node, field, None)
-                if old:
-                    many = isinstance(old, list)
-                    setattr(node, field, [new_names.get(one, one) for one in old] if many else new_names.get(old, old))
+            _rename(node, new_names)
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
+
+
+def _rename(node: ast.AST, new_names: Mapping[str, str]) -> None:
+    for field in _FIELDS:
+        old = getattr(node, field, None)
+        if isinstance(old, list):
+            setattr(node, field, [new_names.get(name, name) for name in old])
+        elif old:
+            setattr(node, field, new_names.get(old, old))
 
 
 def _hide_numbers(trees: Mapping[str, ast.Module]) -> None:
     """`SIZE = 3` that only its module uses becomes `_SIZE = const(3)`, which the compiler puts where it is used."""
-    used = {module: {name for node in ast.walk(tree) for name in _named(node)} for module, tree in trees.items()}
+    used = {module: set(chain.from_iterable(map(_named, ast.walk(tree)))) for module, tree in trees.items()}
     for module in trees.keys() - FOR_PROGRAMS:
         elsewhere = set().union(*(used[other] for other in used.keys() - {module}))
         for node in trees[module].body:
@@ -140,7 +152,7 @@ def _hide_numbers(trees: Mapping[str, ast.Module]) -> None:
 
 
 def merged(modules: Mapping[str, str]) -> dict[str, str]:
-    """The sources with one module for each group. ValueError for a name that would have two meanings in it."""
+    """Join the sources into one module for each group. ValueError if a name would have two meanings in it."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
     for name, tree in trees.items():
         _Imports(tree, HOME.get(name)).visit(tree)
@@ -174,7 +186,11 @@ class _Imports(ast.NodeTransformer):
     def __init__(self, tree: ast.Module, group: str | None) -> None:
         imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
         self._group = group
-        self._here = {alias.name for node in imports for alias in node.names if group and HOME.get(alias.name) == group}
+        self._here = set[str]()
+        for node in imports:
+            for alias in node.names:
+                if group and HOME.get(alias.name) == group:
+                    self._here.add(alias.name)
 
     def visit_Import(self, node: ast.Import) -> list[ast.Import]:
         kept = [alias for alias in node.names if alias.name not in self._here]
@@ -202,7 +218,9 @@ def _bound_by(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     else:
-        yield from (x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store))
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id
 
 
 _FIELDS: Final = ("id", "attr", "arg", "name", "asname", "names")
@@ -211,16 +229,20 @@ _FIELDS: Final = ("id", "attr", "arg", "name", "asname", "names")
 
 def _named(node: ast.AST) -> Iterator[str]:
     for field in _FIELDS:
-        found = getattr(node, field, None) or ()
-        yield from (one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str))
+        value = getattr(node, field, None)
+        names = value if isinstance(value, list) else [value]
+        for name in names:
+            if isinstance(name, str) and name:
+                yield name
 
 
 def _asked(node: ast.AST) -> Iterator[str]:
     """Names by which a module asks another one, or an object."""
     if isinstance(node, ast.Attribute | ast.alias | ast.ClassDef):
         yield from _named(node)
-    for part in node.body if isinstance(node, ast.ClassDef) else ():
-        yield from _named(part)
+    if isinstance(node, ast.ClassDef):
+        for part in node.body:
+            yield from _named(part)
 
 
 def _defined_in(node: ast.AST, is_function: bool = False) -> Iterator[str]:
@@ -241,7 +263,9 @@ def _kept(node: ast.AST) -> Iterator[str]:
         case ast.Constant(value=str(text)):
             words = text.split()
             if all(_WORD.fullmatch(word) for word in words):
-                yield from (part for word in words for part in (word.replace(".", "_"), *re.split("[.:]", word)))
+                for word in words:
+                    yield word.replace(".", "_")
+                    yield from re.split("[.:]", word)
         case ast.keyword(arg=str(name)):
             yield name
         case ast.Import():

@@ -1,7 +1,7 @@
 """Payloads of releases, checked before they are signed and published: bundles of our files, application images.
 
-A bundle is POSIX ustar, the same bytes for the same files. It has what belongs into the unused one of /fw_a and /fw_b,
-and about.json, by which the firmware knows its version. An image is for one of two slots, in ESP-IDF's "App Image
+A bundle is POSIX ustar, the same bytes for the same files. It has the files for the unused one of /fw_a and /fw_b,
+and about.json, from which the firmware reads its version. An image is for one of two slots, in ESP-IDF's "App Image
 Format" (esp_app_format.h, esp_app_desc.h): header, segments, checksum, SHA-256.
 """
 
@@ -39,16 +39,20 @@ class PayloadError(ConfigError):
 
 
 async def own_files(board: str, *, name: str, version: str, security_version: int) -> dict[str, bytes]:
-    """This installation's files for boards, as `microclaw flash` builds them, and about.json. Raises BuildError."""
+    """Build this installation's files for boards as `microclaw flash` does, and about.json. Raises BuildError."""
     check_version(version)
     built = await our_files(firmware_folder(), with_psram=not board.endswith(SMALL))
-    files = {file.path.removeprefix(f"{FOLDER}/"): file.data for file in built if file.path.startswith(f"{FOLDER}/")}
+    files = {}
+    for file in built:
+        if file.path.startswith(f"{FOLDER}/"):
+            files[file.path.removeprefix(f"{FOLDER}/")] = file.data
     about = {"name": name, "version": version, "security_version": security_version}
-    return {**files, ABOUT: json.dumps(about, separators=(",", ":")).encode()}
+    files[ABOUT] = json.dumps(about, separators=(",", ":")).encode()
+    return files
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """The files as a tar: by their names, without times, owners and padding beyond the two last blocks."""
+    """Pack the files as a tar: sorted by name, without times, owners and padding beyond the two last blocks."""
     parts: list[bytes] = []
     for name in sorted(files):
         info = tarfile.TarInfo(name)
@@ -67,34 +71,34 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
-    """The files of a bundle, read by the boards' own code. Raises PayloadError for whatever a board would refuse."""
+    """Return the files of a bundle, read by the boards' own code. Raises PayloadError if a board would refuse it."""
     files: dict[str, bytes] = {}
-    at = 0
+    position = 0
     try:
         tar = ota_payload.TarReader(len(data))
         while not tar.over:
-            member = tar.member(data[at : at + ota_payload.BLOCK])
-            at += ota_payload.BLOCK
+            member = tar.member(data[position : position + ota_payload.BLOCK])
+            position += ota_payload.BLOCK
             if member is not None:
                 name, size = member
-                files[name] = data[at : at + size]
-                at += ota_payload.padded(size)
+                files[name] = data[position : position + size]
+                position += ota_payload.padded(size)
     except ota_bad.BadPayload as exc:
         raise PayloadError(f"is refused by boards: {exc.words}") from exc
     return files
 
 
 def check_bundle(data: bytes, release: Release) -> None:
-    """Raise PayloadError unless it is what the manifest says: its name and version."""
+    """Raise PayloadError unless the bundle has the name and version of its manifest, and only files for a board."""
     files = unpack(data)
-    said = (release.name, release.version, release.security_version)
+    expected = (release.name, release.version, release.security_version)
     try:
         about = json.loads(files[ABOUT][:_MAX_ABOUT_BYTES])
-        found = (about["name"], about["version"], about["security_version"])
+        actual = (about["name"], about["version"], about["security_version"])
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise PayloadError(f"has no {ABOUT} that can be read") from exc
-    if found != said:
-        raise PayloadError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
+        raise PayloadError(f"has no readable {ABOUT}") from exc
+    if actual != expected:
+        raise PayloadError(f"says in {ABOUT} that it is {actual}, and the manifest says {expected}")
     if _OF_THE_BOARD in files:
         raise PayloadError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
     if "start.mpy" not in files:
@@ -102,7 +106,7 @@ def check_bundle(data: bytes, release: Release) -> None:
 
 
 def check_payload(data: bytes, release: Release) -> None:
-    """Raise PayloadError where no board of the manifest's kind would take it."""
+    """Raise PayloadError if no board of the manifest's kind would take the payload."""
     if release.kind == "files":
         check_bundle(data, release)
     else:
@@ -110,18 +114,18 @@ def check_payload(data: bytes, release: Release) -> None:
 
 
 def read_application(data: bytes, *, chip: str) -> Description:
-    """The description of the application in `data`. Raises PayloadError."""
+    """Return the description of the application in `data`. Raises PayloadError."""
     try:
         chip_id, end = image_end(data, 0, "it")
     except Damage as exc:
         raise PayloadError(str(exc)) from exc
     if chip_id != CHIP_IDS[chip]:
         raise PayloadError(f"is for the chip number {chip_id}, not for the {chip}")
-    described = app_description(data)
-    if described is None:
+    description = app_description(data)
+    if description is None:
         raise PayloadError("has no application descriptor: it may be a bootloader")
     if not data[HASH_FLAG_AT]:
         raise PayloadError("carries no SHA-256 of itself: build it with the hash appended (default)")
     if end != len(data):
         raise PayloadError(f"has {len(data) - end} bytes behind the application: a whole flash image, or a tail")
-    return described
+    return description

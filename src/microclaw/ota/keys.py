@@ -1,4 +1,4 @@
-"""Keys that sign updates: RSA of 3,072 bits with PSS (docs/protocols/ota.md). It sends nothing and asks nobody."""
+"""Keys that sign updates: RSA of 3,072 bits with PSS (docs/protocols/ota.md). It sends nothing and asks no question."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class BadSignature(ConfigError):
 
 
 class PublicKey(Struct, frozen=True):
-    """`der` is its SubjectPublicKeyInfo. Made by `public_key`, which checks it."""
+    """A public key; `der` is its SubjectPublicKeyInfo. Made by `public_key`, which checks it."""
 
     der: bytes
     key_id: str
 
     def verify(self, data: bytes, signature: bytes) -> None:
-        """Raises BadSignature."""
+        """Raise BadSignature unless the signature is of these bytes and by this key."""
         try:
             self._key.verify(signature, data, _PSS, SHA256())
         except InvalidSignature:
@@ -63,7 +63,7 @@ class PublicKey(Struct, frozen=True):
 
     @property
     def trusted(self) -> TrustedKey:
-        """The key as a manifest of kind `keys` has it."""
+        """The key in the form of a manifest of kind `keys`."""
         modulus = self._key.public_numbers().n.to_bytes(SIGNATURE_BYTES, "big")
         return TrustedKey(self.key_id, base64.b64encode(modulus).decode())
 
@@ -83,37 +83,37 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> SigningKey:
-        """Takes up to a second."""
+        """Make a new key, which takes up to a second."""
         return cls(rsa.generate_private_key(EXPONENT, KEY_BITS))
 
     def sign(self, data: bytes) -> bytes:
         return self._key.sign(data, _PSS, SHA256())
 
     def write(self, path: Path, password: str | None) -> None:
-        """A new file with mode 0600; ConfigError where one is already, or it cannot be written whole."""
+        """Write a new file with mode 0600; ConfigError if it exists, or cannot be written completely."""
         lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
         write_given(path, [pem], next_step="a key is never overwritten: give another --out")
 
 
 def public_key(data: bytes) -> PublicKey:
-    """A public key in PEM or DER form; ConfigError for another kind of key than updates are signed with."""
+    """Read a public key in PEM or DER form; raise ConfigError if it is not of the kind that signs updates."""
     try:
         if data.lstrip().startswith(b"-----"):
             key = load_pem_public_key(data)
         else:
             key = load_der_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise ConfigError("that is no public key in PEM form", next_step=_MAKE) from exc
+        raise ConfigError("that is not a public key in PEM form", next_step=_MAKE) from exc
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != KEY_BITS or key.public_numbers().e != EXPONENT:
-        text = f"updates need an RSA key of {KEY_BITS} bits with the exponent {EXPONENT}: that is another one"
+        text = f"updates need an RSA key of {KEY_BITS} bits with the exponent {EXPONENT}, not this key"
         raise ConfigError(text, next_step=_MAKE)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """The key of a file; ConfigError says what is wrong with it."""
+    """Read a public key from a file; ConfigError says what is wrong with it."""
     data = read_given(path, MAX_PEM_BYTES)
     if b"PRIVATE KEY" in data:
         text = f"{path} holds a private key, which belongs on no host"
@@ -122,22 +122,22 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def read_signing_key(path: Path, password: Callable[[], str] = str) -> SigningKey:
-    """A private key from a file that is its owner's alone; `password` is asked for that of a locked one.
+    """Read a private key from a file; `password` is called only if the key is locked.
 
-    Raises ConfigError; StoreError for a file that is open to others.
+    Raises ConfigError; StoreError if other users can read the file.
     """
     pem = read_private(path)
     if pem is None:
         raise ConfigError(f"there is no key {path}", next_step=_MAKE)
+    secret = None
     if b"ENCRYPTED" in pem:
-        secret = password().encode()
-    else:
-        secret = None
+        # cryptography takes None for "no password", not an empty one.
+        secret = password().encode() or None
     try:
-        key = load_pem_private_key(pem, secret or None)
+        key = load_pem_private_key(pem, secret)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         step = "give its password (--password @FILE, or - to be asked), and the file that keygen wrote"
-        raise ConfigError(f"{path} is no private key, or its password is another or none", next_step=step) from None
+        raise ConfigError(f"{path} is not a private key, or its password is wrong or missing", next_step=step) from None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ConfigError(f"{path} is no RSA key", next_step=_MAKE)
+        raise ConfigError(f"{path} is not an RSA key", next_step=_MAKE)
     return SigningKey(key)

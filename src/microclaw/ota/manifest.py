@@ -35,8 +35,10 @@ class ManifestError(ConfigError):
 
 
 class Release(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A manifest of kind `files` or `image`; `device` is the only one that may take it, `revisions` are those of the
-    boards that may."""
+    """A manifest of kind `files` or `image`.
+
+    `device` is the only device that may take it; `revisions` are the revisions of boards that may.
+    """
 
     schema: int
     kind: Literal["files", "image"]
@@ -57,14 +59,14 @@ class Release(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class TrustedKey(Struct, frozen=True):
-    """`n` is the modulus, big-endian, in base64."""
+    """A public key in a manifest; `n` is its modulus, big-endian, in base64."""
 
     key_id: str
     n: str
 
 
 class KeyChange(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A manifest of kind `keys`: which public keys a device trusts from then on, and which no more."""
+    """A manifest of kind `keys`: the public keys that a device trusts from then on, and the keys to remove."""
 
     schema: int
     kind: Literal["keys"]
@@ -88,7 +90,7 @@ Manifest: TypeAlias = Release | KeyChange
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """ManifestError `malformed` or `unsupported_schema` for anything that the contract does not allow."""
+    """Parse a manifest; ManifestError `malformed` or `unsupported_schema` if the contract does not allow it."""
     try:
         values = ota_check.read_manifest(data)
     except ota_check.Refused as exc:
@@ -96,24 +98,23 @@ def read_manifest(data: bytes) -> Manifest:
     if values["kind"] == "keys":
         return convert(values, KeyChange)
     release = convert(values, Release)
+    chip = release.board
     if release.kind == "files":
-        chip = release.board.removesuffix(SMALL)
-    else:
-        chip = release.board
+        chip = chip.removesuffix(SMALL)
     if chip not in CHIPS:
-        raise ManifestError("malformed", f"the board {release.board} is none for the kind {release.kind}")
+        raise ManifestError("malformed", f"the board {release.board} is not valid for the kind {release.kind}")
     return release
 
 
 def write_manifest(manifest: Manifest) -> bytes:
-    """The bytes that are signed. ManifestError where `read_manifest` would refuse them."""
+    """Return the bytes to sign. Raises ManifestError if `read_manifest` would refuse them."""
     data = json.dumps(to_builtins(manifest), separators=(",", ":")).encode()
     read_manifest(data)
     return data
 
 
 def version_numbers(text: str) -> tuple[int, ...] | None:
-    """A version as numbers to compare; None for another text, which devices may report."""
+    """Return a version as numbers to compare; None for any other text, which devices may report."""
     try:
         numbers: tuple[int, ...] = ota_check.version(text)
     except ValueError:
@@ -122,17 +123,17 @@ def version_numbers(text: str) -> tuple[int, ...] | None:
 
 
 def check_version(text: str) -> str:
-    """The version; ConfigError for one that no manifest may have."""
+    """Return the version; raise ConfigError if no manifest may have it."""
     if version_numbers(text) is None:
-        raise ConfigError(f"{text[:40]!r} is no version", next_step="give MAJOR.MINOR.PATCH, each 0 to 65535: 1.4.0")
+        raise ConfigError(f"{text[:40]!r} is not a version", next_step="give MAJOR.MINOR.PATCH, each 0 to 65535: 1.4.0")
     return text
 
 
 def moment(seconds: float) -> str:
-    """A time in seconds since 1970 as manifests have it."""
+    """Format a time in seconds since 1970 as manifests write it."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment_ms(text: str) -> int:
-    """The time of a manifest in milliseconds since 1970."""
+    """Parse the time of a manifest into milliseconds since 1970."""
     return int(ota_check.seconds(text)) * 1000

@@ -1,4 +1,4 @@
-"""The acts of firmware: keys, releases, offers and rollouts. All are the owner's; a private key never comes here."""
+"""Operations for firmware: keys, releases, offers, rollouts. Only for the owner; private keys never come here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from microclaw.store.firmware import KeyRow
 
 MAX_SOAK_MS: Final = 7 * 86_400_000
-MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
+# The names in a question, and the failures of a rollout.
+MAX_SHOWN: Final = 50
 _IS_RELEASE: Final = Meta(max_length=40, pattern=NAME, description="Its number or version: firmware list.")
 Release: TypeAlias = Annotated[str, _IS_RELEASE, Option(metavar="VERSION")]
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
@@ -55,25 +56,27 @@ _risky = partial(operation, permission=Permission.RISKY, previews=True)
 
 
 class FirmwareService(Struct, frozen=True):
-    """The parts that the acts work with. `name_of` is a person's name, as others read it."""
+    """The parts that the operations need. `name_of` returns a person's name for others."""
 
     publisher: Publisher
     rollouts: Rollouts
     name_of: Callable[[str], str]
 
     def by(self, call: Call) -> str:
+        """Return the name of the caller."""
         return self.name_of(call.person_id)
 
 
 def _public_key(file: str) -> str:
-    from microclaw.ota.keys import read_public_key  # cryptography, which most commands need not
+    # It imports cryptography, which most commands do not need.
+    from microclaw.ota.keys import read_public_key
 
     return read_public_key(Path(file)).pem.decode()
 
 
 @_owner("firmware.keys", http="GET /v1/firmware/keys")
 async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
-    """The public keys whose updates this host passes on; what a device trusts: firmware status."""
+    """List the public keys whose updates this host passes on; what a device trusts: firmware status."""
     return UpdateKeys(keys=[_key(row) for row in await service.publisher.table.keys.list()])
 
 
@@ -93,8 +96,9 @@ async def trust(
     ],
     name: Annotated[str, Meta(max_length=64, description="What people call it; its id otherwise.")] = "",
 ) -> UpdateKey:
-    """Pass on what this key signs; no device is told."""
-    from microclaw.ota.keys import public_key  # cryptography, which a command needs not
+    """Pass on what this key signs; no device is notified."""
+    # It imports cryptography, which most commands do not need.
+    from microclaw.ota.keys import public_key
 
     key = public_key(public.encode())
     name = name or key.key_id
@@ -119,7 +123,8 @@ async def distrust(
     ],
 ) -> UpdateKey:
     """Take no more releases of this key and withdraw those that it signed; devices keep what they trust."""
-    await service.publisher.key(key_id)  # first: nobody is asked for what is not there
+    # First: a person is not asked about a key that does not exist.
+    await service.publisher.key(key_id)
     await call.approve(f"take no more updates signed by the key {key_id}, and withdraw its releases", ())
     row = await service.publisher.distrust(key_id, by=service.by(call))
     await service.rollouts.end_withdrawn()
@@ -136,13 +141,14 @@ async def list_releases(
         Option(argument=True, metavar="VERSION"),
     ] = None,
 ) -> Releases:
-    """Every release, the newest first."""
-    found = await service.publisher.table.list()
-    if release is not None:
-        found = tuple(row for row in found if release in (str(row.release_id), row.version))
-        if not found:
-            raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
-    return Releases(releases=list(found) if release else _unsigned(found))
+    """List every release, the newest first."""
+    rows = await service.publisher.table.list()
+    if release is None:
+        return Releases(releases=_unsigned(rows))
+    matches = [row for row in rows if release in (str(row.release_id), row.version)]
+    if not matches:
+        raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
+    return Releases(releases=matches)
 
 
 @_risky("firmware.publish", http="POST /v1/firmware/releases", is_command=False)
@@ -152,8 +158,7 @@ async def publish(
     manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES + 1, extra_json_schema=_BASE64)],
     signature: Annotated[bytes, Meta(max_length=1024, extra_json_schema=_BASE64)],
 ) -> Publication:
-    """Publish a signed manifest; the answer says what of the payload is missing."""
-
+    """Publish a signed manifest; the answer says which part of the payload is missing."""
     read = await service.publisher.verified(manifest, signature)
     wanted = await service.publisher.missing(read)
     if wanted is not None:
@@ -183,30 +188,32 @@ async def receive(
 async def withdraw(
     service: FirmwareService, call: Call, release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")]
 ) -> WithdrawnReleases:
-    """Nobody gets it any more: downloads of it end. A device that runs it goes on."""
+    """Withdraw a release: downloads of it end. A device that runs it keeps it."""
     name = service.by(call)
     rows = await service.rollouts.offers.find(release)
     await call.approve(f"withdraw {rows[0].name} {rows[0].version}", ())
-    gone = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
+    withdrawn = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
     await service.rollouts.end_withdrawn()
-    return WithdrawnReleases(releases=_unsigned(gone))
+    return WithdrawnReleases(releases=_unsigned(withdrawn))
 
 
 @_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
 async def update(
     service: FirmwareService,
     call: Call,
+    *,
     release: Release,
     devices: Devices = (),
     labels: Labels = (),
     all: All = False,
 ) -> Offers:
-    """Offer a release to devices; one that is away gets it when it is back.
+    """Offer a release to devices; a device that is away gets it when it is back.
 
-    Of several releases of a version each device gets the one that is for it.
+    If a version has several releases, each device gets the release that is for it.
     """
     rows = await service.rollouts.offers.find(release)
-    chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", devices, labels, all)
+    selection = Selection(tuple(devices), tuple(labels), all)
+    chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", selection)
     results = await service.rollouts.offers.to_each(chosen, rows, by=service.by(call))
     return Offers(version=rows[0].version, results=results)
 
@@ -215,9 +222,9 @@ async def update(
 async def status(
     service: FirmwareService,
     _: Call,
-    device: Annotated[str | None, Meta(max_length=80, description="Of this one alone.")] = None,
+    device: Annotated[str | None, Meta(max_length=80, description="Only this device.")] = None,
 ) -> UpdateStatuses:
-    """Show what each device runs and trusts, and how its update stands; of one with -d."""
+    """Show what each device runs and trusts, and the state of its update; of one with -d."""
     return UpdateStatuses(devices=await service.rollouts.offers.status(device))
 
 
@@ -235,27 +242,29 @@ async def cancel(
     device: Annotated[str, Meta(pattern=NAME, max_length=80, description="Which one.")],
 ) -> OfferOutcome:
     """Ask a device (-d) to give up an update that it has not written yet."""
-    found = service.rollouts.offers.devices.get(device)
-    row = await service.rollouts.offers.cancel(found.device_id, by=service.by(call))
+    offers = service.rollouts.offers
+    target = offers.devices.get(device)
+    row = await offers.cancel(target.device_id, by=service.by(call))
     if row is None:
-        raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
-    online = service.rollouts.offers.is_online(found.device_id)
-    return OfferOutcome(device=found.name, offer=row, online=online)
+        raise ConfigError(f"{target.name} has no update to cancel", next_step="microclaw firmware status")
+    online = offers.is_online(target.device_id)
+    return OfferOutcome(device=target.name, offer=row, online=online)
 
 
 @_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
 async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
-    """Rollouts, the newest first."""
-    return RolloutList(rollouts=[_rollout(service, one) for one in await service.rollouts.all()])
+    """List rollouts, the newest first."""
+    return _rollout_list(service, await service.rollouts.all())
 
 
 @_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
 async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
     """Show a rollout, with its boards."""
-    one = await service.rollouts.get(number)
-    statuses = await service.rollouts.offers.status()
-    steps = {status.device_id: status.step(one.row.version) for status in statuses}
-    return _rollout(service, one, boards=_boards(service, one, steps))
+    rollout = await service.rollouts.get(number)
+    steps = {}
+    for status in await service.rollouts.offers.status():
+        steps[status.device_id] = status.step(rollout.row.version)
+    return _rollout(service, rollout, boards=_boards(service, rollout, steps))
 
 
 @_risky(
@@ -265,9 +274,10 @@ async def show_rollout(service: FirmwareService, _: Call, number: Number) -> Rol
     place="/v1/rollouts/{rollout}",
     words="roll {version} out",
 )
-async def roll_out(
+async def roll_out(  # noqa: PLR0913, RUF100 - one parameter for each option of the command
     service: FirmwareService,
     call: Call,
+    *,
     version: Release,
     stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
     healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
@@ -280,16 +290,18 @@ async def roll_out(
     labels: Labels = (),
     all: All = False,
 ) -> RolloutFacts:
-    """Update boards (-d, -l, --all) in stages: it goes on by itself, and stops when boards do not get well."""
+    """Update boards (-d, -l, --all) in stages: it continues by itself, and stops if boards do not become healthy."""
     soak_ms = read_duration_ms(soak)
     if soak_ms is None or not 0 <= soak_ms <= MAX_SOAK_MS:
-        raise ConfigError(f"{soak!r} is no time of up to 7 days", next_step="such as 90s, 10m, 24h")
+        raise ConfigError(f"{soak!r} is not a time of up to 7 days", next_step="such as 90s, 10m, 24h")
     share = healthy / 100
     plan = RolloutPlan((), healthy_share=share, max_crashes=crashes, soak_s=soak_ms / 1000, under_way=at_once)
-    await service.rollouts.offers.find(version)  # first: what is wrong is told before anybody is asked
-    chosen = await _chosen(service, call, f"roll {version} out to {{}}", devices, labels, all)
-    one, left_out = await service.rollouts.begin(version, chosen, call.person_id, stages=stages, plan=plan)
-    return _rollout(service, one, left_out=left_out)
+    # First: a wrong version is reported before a person is asked.
+    await service.rollouts.offers.find(version)
+    selection = Selection(tuple(devices), tuple(labels), all)
+    chosen = await _chosen(service, call, f"roll {version} out to {{}}", selection)
+    rollout, left_out = await service.rollouts.begin(version, chosen, call.person_id, stages=stages, plan=plan)
+    return _rollout(service, rollout, left_out=left_out)
 
 
 @_owner(
@@ -308,23 +320,22 @@ async def change_rollout(
         Meta(description="No more offers; go on; end it for good; take its boards back to what they ran."),
     ],
 ) -> RolloutList:
-    """Pause or resume a rollout, stop it for good, or take its boards back: the rollouts that it changed or began."""
+    """Pause or resume a rollout, stop it for good, or take its boards back; return the changed rollouts."""
     rollouts = service.rollouts
-    one = await rollouts.get(number)
+    rollout = await rollouts.get(number)
     if act == "undo":
-        await call.approve(f"revert rollout {number} of {one.row.version}", (), None, Permission.RISKY)
+        await call.approve(f"revert rollout {number} of {rollout.row.version}", (), None, Permission.RISKY)
         changed = await rollouts.undo(number, call.person_id)
     else:
         await call.approve(f"{act} rollout {number}", ())
-        changed = [await {"pause": rollouts.pause, "resume": rollouts.resume, "stop": rollouts.stop}[act](number)]
-    return RolloutList(rollouts=[_rollout(service, each) for each in changed])
+        change = {"pause": rollouts.pause, "resume": rollouts.resume, "stop": rollouts.stop}[act]
+        changed = [await change(number)]
+    return _rollout_list(service, changed)
 
 
-async def _chosen(
-    service: FirmwareService, call: Call, action: str, devices: Sequence[str], labels: Sequence[str], every: bool
-) -> list[Device]:
-    """The devices that are meant, once a person said yes to the action on them."""
-    chosen = service.rollouts.offers.chosen(Selection(tuple(devices), tuple(labels), every))
+async def _chosen(service: FirmwareService, call: Call, action: str, selection: Selection) -> list[Device]:
+    """Return the selected devices after a person approved the action on them."""
+    chosen = service.rollouts.offers.chosen(selection)
     names = [device.name for device in chosen]
     await call.approve(action.format(names_text(names)), names[:MAX_SHOWN])
     return chosen
@@ -341,26 +352,30 @@ def _key(row: KeyRow) -> UpdateKey:
     return filled(UpdateKey, row, public=key.pem.decode(), n=key.trusted.n)
 
 
-def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:
+def _rollout_list(service: FirmwareService, rollouts: Sequence[Rollout]) -> RolloutList:
+    return RolloutList(rollouts=[_rollout(service, rollout) for rollout in rollouts])
+
+
+def _rollout(service: FirmwareService, rollout: Rollout, **more: Any) -> RolloutFacts:
     facts = {
-        "rollout": one.row.rollout_id,
-        "began_by": service.name_of(one.row.person_id),
-        "stage": one.row.stage + 1,
-        "stages": one.plan.stages,
-        "count": len(one.devices),
-        "counts": {state: one.count(state) for state in DEVICE_STATES},
-        "failures": [board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
+        "rollout": rollout.row.rollout_id,
+        "began_by": service.name_of(rollout.row.person_id),
+        "stage": rollout.row.stage + 1,
+        "stages": rollout.plan.stages,
+        "count": len(rollout.devices),
+        "counts": {state: rollout.count(state) for state in DEVICE_STATES},
+        "failures": [board for board in _boards(service, rollout) if board.state in BAD][:MAX_SHOWN],
         "boards": [],
         "left_out": {},
     }
-    return filled(RolloutFacts, one.row, **{**facts, **more})
+    return filled(RolloutFacts, rollout.row, **{**facts, **more})
 
 
-def _boards(service: FirmwareService, one: Rollout, steps: Mapping[str, str] = {}) -> list[RolloutBoard]:
-    """Return its boards, each with its name now, or its id if it was removed; `steps` by id."""
+def _boards(service: FirmwareService, rollout: Rollout, steps: Mapping[str, str] = {}) -> list[RolloutBoard]:
+    """Return the boards of a rollout, each with its present name, or its id if it was removed; `steps` by id."""
     names = {device.device_id: device.name for device in service.rollouts.offers.devices.list()}
     boards = []
-    for row in one.devices.values():
+    for row in rollout.devices.values():
         name = names.get(row.device_id, row.device_id)
         boards.append(filled(RolloutBoard, row, device=name, step=steps.get(row.device_id, "")))
     return boards

@@ -1,6 +1,6 @@
-"""Payloads of releases as files named by their SHA-256: each is there whole and right, or not at all. It signs nothing.
+"""Payloads of releases as files named by their SHA-256: each is complete and correct, or absent. It signs nothing.
 
-A device fetches those of releases that it was offered.
+A device fetches the payloads of releases that it was offered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from microclaw.link_server.update_windows import BlobRefused
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
 
 if TYPE_CHECKING:
-    from microclaw.cluster.payload_rows import SharedFiles  # a host that is alone imports none of the cluster's files
+    # A host without a cluster imports none of its files.
+    from microclaw.cluster.payload_rows import SharedFiles
 
 _OURS: Final = re.compile(r"[0-9a-f]{64}(\.part|\.new)?")
 _log = logging.getLogger(__name__)
@@ -31,18 +32,21 @@ _SIGN_AGAIN: Final = "sign a manifest of this very payload, then publish both"
 
 
 class Payloads(Struct, frozen=True):
-    """Its methods block, but for `share` and `bring`: call them in a thread. `shared` in a cluster."""
+    """The files of payloads. All methods but `share` and `bring` block: call them in a thread.
+
+    `shared` is for a cluster.
+    """
 
     folder: Path
     shared: SharedFiles | None = None
 
     async def share(self, sha256: str) -> None:
-        """See that the other hosts can have what was kept here."""
+        """Give a payload that is stored here to the other hosts."""
         if self.shared is not None:
             await self.shared.put(sha256, self.path(sha256))
 
     async def bring(self, sha256: str) -> bool:
-        """True if it is here, fetched where another host took it."""
+        """Return True if the payload is here, after fetching it from another host if needed."""
         is_here = await asyncio.to_thread(self.has, sha256)
         if is_here or self.shared is None:
             return is_here
@@ -60,11 +64,12 @@ class Payloads(Struct, frozen=True):
             if path.name not in needed and _OURS.fullmatch(path.name) and path.is_file():
                 try:
                     path.unlink()
-                except OSError as exc:  # it is in nobody's way
+                except OSError as exc:
+                    # A file too many harms nothing, so the host still starts.
                     _log.warning("cannot remove %s: %s", path, exc)
 
     def path(self, sha256: str) -> Path:
-        """Of a SHA-256 that was checked to be 64 digits."""
+        """Return the path for a SHA-256, which the caller has checked to be 64 digits."""
         assert len(sha256) == 64
         assert sha256.isalnum()
         return self.folder / sha256
@@ -75,16 +80,11 @@ class Payloads(Struct, frozen=True):
     def complete(self, sha256: str, size: int, sent: bytes | None, check: Callable[[bytes], None]) -> None:
         """Give the payload its name, on the disk, once SHA-256 and size are right and `check` raised no ConfigError.
 
-        Without `sent` it is the one that is here already; one of another SHA-256 is removed.
+        Without `sent` it checks the file that is here already, and removes it if it has another SHA-256. Raises
+        ConfigError; StoreError if the disk does not take it.
         """
         path = self.path(sha256)
-        try:
-            if sent is None:
-                data = path.read_bytes()
-            else:
-                data = sent
-        except OSError as exc:
-            raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
+        data = self._read_whole(path) if sent is None else sent
         if hashlib.sha256(data).hexdigest() != sha256:
             if sent is None:
                 path.unlink(missing_ok=True)
@@ -94,14 +94,23 @@ class Payloads(Struct, frozen=True):
             raise ConfigError(f"the payload has {len(data)} bytes, the manifest says {size}", next_step=_SIGN_AGAIN)
         check(data)
         if sent is not None:
-            try:
-                replace_file(path, data, only_writer=True)
-            except OSError as exc:
-                text = f"cannot keep {path.name}: {exc.strerror or exc}; nothing of it was kept"
-                raise StoreError(text, next_step="free some space on the disk, then publish it again") from exc
+            self._write(path, sent)
+
+    def _read_whole(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as exc:
+            raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            replace_file(path, data, only_writer=True)
+        except OSError as exc:
+            text = f"cannot keep {path.name}: {exc.strerror or exc}; nothing of it was kept"
+            raise StoreError(text, next_step="free some space on the disk, then publish it again") from exc
 
     def read(self, sha256: str, offset: int, length: int) -> bytes:
-        """A part of it. Raises OSError."""
+        """Return up to `length` bytes from `offset` on. Raises OSError."""
         fd = open_regular(self.path(sha256), os.O_RDONLY)
         try:
             return os.pread(fd, length, offset)
@@ -117,7 +126,7 @@ class OfferedPayloads:
         self._payloads = payloads
 
     async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
-        """Asked of the store each time: a release that is withdrawn ends its downloads."""
+        """Return a part of a payload. It asks the store each time, so withdrawing a release ends its downloads."""
         release = await self._offered(link_id, sha256.hex())
         if not 0 <= offset < release.size_bytes:
             raise BlobRefused("blob_range", f"the payload has {release.size_bytes} bytes")
@@ -134,10 +143,10 @@ class OfferedPayloads:
     async def _offered(self, link_id: str, sha256: str) -> ReleaseRow:
         rows = await self._table.offered(link_id, sha256)
         if not rows:
-            raise BlobRefused("blob_unknown", "nobody offered this device such an update")
-        live = [row for row in rows if row.withdrawn_ms is None]
-        if not live:
+            raise BlobRefused("blob_unknown", "this device was not offered such an update")
+        release = next((row for row in rows if row.withdrawn_ms is None), None)
+        if release is None:
             raise BlobRefused("blob_withdrawn", "the update was withdrawn")
         if self._payloads.shared is not None:
             await self._payloads.bring(sha256)
-        return live[0]
+        return release

@@ -1,6 +1,6 @@
-"""Publishes releases: verifies signature and payload before anything is kept. It offers nothing to a device.
+"""Publishes releases: verifies signature and payload before it stores anything. It offers nothing to a device.
 
-The private key is never here: a manifest comes signed. Of the keys only the public ones are known.
+The private key is never here: a manifest comes signed. The host has only public keys.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from microclaw.store.firmware import FirmwareTable, KeyRow, ReleaseRow
 
 MAX_EXPECTED: Final = 4
 MAX_KEYS: Final = 64
-CLOCKS_DIFFER_MS: Final = 86_400_000  # as boards have it (docs/protocols/ota.md, no_clock)
+# The limit of the boards (docs/protocols/ota.md, no_clock).
+CLOCKS_DIFFER_MS: Final = 86_400_000
 _OF_NO_BOARD: Final[dict[str, Any]] = {
     **dict.fromkeys(("board", "channel", "device", "sha256"), ""),
     **{"revisions": (), "security_version": 0, "size": 0, "allow_downgrade": False},
@@ -32,25 +33,25 @@ _OF_NO_BOARD: Final[dict[str, Any]] = {
 
 
 class Publisher:
-    """`now_ms` is the wall clock."""
+    """The keys and releases of this host; `now_ms` is the wall clock."""
 
     def __init__(self, table: FirmwareTable, payloads: Payloads, *, now_ms: Callable[[], int], record: Record) -> None:
         self.table = table
         self.payloads = payloads
         self._now_ms = now_ms
         self._record = record
-        # size and what came so far, by SHA-256, of manifests whose signature is right
+        # The size and the bytes received so far, by SHA-256, for manifests with a correct signature.
         self._expected: BoundedMap[str, tuple[int, bytearray]] = BoundedMap(MAX_EXPECTED)
         self._changing = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make the folder of payloads, without what a crash left there."""
+        """Make the folder of payloads, and remove the files that a crash left there."""
         await asyncio.to_thread(self.payloads.open, await self.table.payloads())
 
     # Keys
 
     async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
-        """From now on this host passes on what this key signs."""
+        """Pass on, from now on, what this key signs."""
         async with self._changing:
             rows = await self.table.keys.list()
             others = [row.name for row in rows if row.key_id != key.key_id]
@@ -58,24 +59,29 @@ class Publisher:
                 raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys")
             if name in others:
                 raise ConfigError(f"another key is called {name}", next_step="give another --name")
-            if len(others) == len(rows):  # a key that is known keeps its name and its time
+            is_new = len(others) == len(rows)
+            # A key that is here already keeps its name and its time.
+            if is_new:
                 await self.table.keys.put(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
         return await self.key(key.key_id)
 
     async def moduli(self) -> dict[str, str]:
-        """Each key as devices keep it, by its id."""
-        return {row.key_id: PublicKey(row.public_der, row.key_id).trusted.n for row in await self.table.keys.list()}
+        """Return the modulus of each key, in the form that devices keep, by the key's id."""
+        moduli = {}
+        for row in await self.table.keys.list():
+            moduli[row.key_id] = PublicKey(row.public_der, row.key_id).trusted.n
+        return moduli
 
     async def key(self, key_id: str) -> KeyRow:
-        """A key that this host knows. Raises UnknownName."""
+        """Return the key with this id. Raises UnknownName."""
         row = await self.table.keys.get(key_id)
         if row is None:
             raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware keys, or trust FILE.pub.pem")
         return row
 
     async def distrust(self, key_id: str, *, by: str) -> KeyRow:
-        """This host takes no more releases of the key and withdraws those it has; what devices trust is theirs."""
+        """Take no more releases of a key and withdraw its releases; devices keep the keys that they trust."""
         async with self._changing:
             row = await self.key(key_id)
             await self.table.distrust(key_id, self._now_ms())
@@ -85,16 +91,13 @@ class Publisher:
     # Releases
 
     async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow:
-        """Keep a release whose signature and payload are right. Raises what `verified` raises, or ConfigError."""
+        """Store a release with a correct signature and payload. Raises the errors of `verified`, or ConfigError."""
         read = await self.verified(manifest, signature)
         async with self._changing:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
                 _, pieces = self._expected.pop(read.sha256, (0, None))
-                if pieces is None:
-                    sent = None
-                else:
-                    sent = bytes(pieces)
+                sent = pieces if pieces is None else bytes(pieces)
                 await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, sent, check)
                 await self.payloads.share(read.sha256)
             row = await self.table.publish(release_row(read, manifest, signature, self._now_ms(), by))
@@ -102,12 +105,12 @@ class Publisher:
         return row
 
     async def receive(self, sha256: str, offset: int, piece: bytes) -> int:
-        """A piece of a payload that `publish` asked for; how much is here now."""
+        """Take a piece of a payload that `missing` asked for; return how many bytes are here now."""
         if len(piece) > MAX_PIECE_BYTES:
             raise ConfigError(f"a piece has at most {MAX_PIECE_BYTES} bytes", next_step="send smaller ones")
         async with self._changing:
             if sha256 not in self._expected:
-                raise UnknownName("nobody published a manifest with this payload", next_step="send the manifest first")
+                raise UnknownName("no published manifest has this payload", next_step="send the manifest first")
             size, sent = self._expected[sha256]
             if offset != len(sent) or offset + len(piece) > size:
                 text = f"a piece at {offset} of {len(piece)} bytes, of {size} bytes {len(sent)} are here"
@@ -116,14 +119,14 @@ class Publisher:
             return len(sent)
 
     async def withdraw(self, release_id: int, *, by: str) -> ReleaseRow:
-        """Nobody gets it any more; devices that are still fetching it fail."""
+        """Withdraw a release: no device gets it any more, and devices that are still fetching it fail."""
         row = await self.table.release(release_id)
         await self.table.withdraw(release_id, self._now_ms())
         self._note(AuditKind.FIRMWARE_WITHDRAWN, f"{row.name} {row.version}", None, by)
         return await self.table.release(release_id)
 
     async def verified(self, manifest: bytes, signature: bytes) -> Manifest:
-        """A manifest signed by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
+        """Return a manifest that one of the keys here signed. Raises ManifestError, BadSignature, UnknownName."""
         read = read_manifest(manifest)
         if len(signature) != SIGNATURE_BYTES:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
@@ -138,7 +141,7 @@ class Publisher:
         return read
 
     async def missing(self, read: Manifest) -> PayloadWanted | None:
-        """The part of the payload that has to come first; from now on it is taken."""
+        """Return the part of the payload that is missing, or None; from now on `receive` takes it."""
         async with self._changing:
             if not isinstance(read, Release) or await self.payloads.bring(read.sha256):
                 return None
@@ -153,15 +156,15 @@ class Publisher:
 
 
 def release_row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> ReleaseRow:
-    """The row of a manifest that was read."""
-    told = {**_OF_NO_BOARD, **to_builtins(read)}
-    made = {
+    """Build the row of a manifest."""
+    values = {**_OF_NO_BOARD, **to_builtins(read)}
+    own_values = {
         "version": read.version,
-        "revisions": sorted(set(told["revisions"])),
-        "size_bytes": told["size"],
+        "revisions": sorted(set(values["revisions"])),
+        "size_bytes": values["size"],
         "manifest": manifest,
         "signature": signature,
         "published_ms": now_ms,
         "published_by": by,
     }
-    return convert({**told, **made}, ReleaseRow)
+    return convert({**values, **own_values}, ReleaseRow)

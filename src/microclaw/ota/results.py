@@ -1,4 +1,4 @@
-"""The results of acts of firmware: releases, offers, rollouts."""
+"""The results of firmware operations: releases, offers, rollouts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from microclaw.store.firmware import ForeignRow, OfferRow, OfferState, ReleaseRo
 from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
 
-MAX_PIECE_BYTES: Final = 1 << 20  # of a payload, in a request
+# The limit of one piece of a payload in a request.
+MAX_PIECE_BYTES: Final = 1 << 20
 _STEPS: Final[Mapping[OfferState, str]] = {
     "waiting": "was sent, the device has not answered yet",
     "offered": "was accepted",
@@ -25,11 +26,11 @@ _STEPS: Final[Mapping[OfferState, str]] = {
     "rebooting": "makes the device restart",
     "trial": "runs on trial and is watched",
 }
-"""What the device does in each state that is not an end (docs/protocols/ota.md)."""
+"""The present step of the device in each state that is not an end (docs/protocols/ota.md)."""
 
 
 class UpdateKey(Result, frozen=True, kw_only=True):
-    """`public` is the key as PEM, `n` its modulus as devices keep it."""
+    """A key that signs updates: `public` is the key as PEM, `n` its modulus as devices keep it."""
 
     document: ClassVar = "firmware-key"
 
@@ -49,7 +50,7 @@ class UpdateKeys(Listing, frozen=True, kw_only=True):
 
 
 class Releases(Listing, frozen=True, kw_only=True):
-    """Manifest and signature are in base64; "" in the list of all."""
+    """A list of releases. Manifest and signature are in base64; "" in the list of all."""
 
     document: ClassVar = "firmware-releases"
     columns: ClassVar = {
@@ -76,7 +77,7 @@ class WithdrawnReleases(Result, frozen=True, kw_only=True):
 
 
 class PayloadWanted(Struct, frozen=True):
-    """The signature is right, and the payload is missing from `offset` on."""
+    """The missing part of a payload, from `offset` on; the signature of its manifest is correct."""
 
     sha256: str
     size_bytes: int
@@ -84,20 +85,20 @@ class PayloadWanted(Struct, frozen=True):
 
 
 class Publication(Result, frozen=True, kw_only=True):
-    """`wanted`: what of the payload is missing; then the same request again."""
+    """The result of publishing. With `wanted`, send that part of the payload, then the same request again."""
 
     wanted: PayloadWanted | None = None
     release: ReleaseRow | None = None
 
 
 class PayloadOffset(Result, frozen=True, kw_only=True):
-    """So many bytes are there."""
+    """The number of bytes that are there."""
 
     offset: int
 
 
 class OfferOutcome(Result, frozen=True, kw_only=True):
-    """One of `offer`, `already` (the version that it runs) and `error`; `online`: the device is connected now."""
+    """The offer to one device: one of `offer`, `already` (the version it runs) and `error`; `online`: connected now."""
 
     document: ClassVar = "firmware-cancelled"
 
@@ -118,18 +119,17 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         if self.error is not None:
+            text = f"{self.device}: not offered: {self.error.message}"
             if self.error.next_step:
-                step = f"; next: {self.error.next_step}"
-            else:
-                step = ""
-            return f"{self.device}: not offered: {self.error.message}{step}"
+                text += f"; next: {self.error.next_step}"
+            return text
         if self.offer is None:
             return f"{self.device}: runs {self.already} already"
         return f"{self.device}: {_offer_text(self.offer, online=self.online)}"
 
 
 class Offers(Result, frozen=True, kw_only=True):
-    """The exit code of its command is 1 where it is on none of the devices, 5 where it failed on some."""
+    """The offers of one version. The command ends with 1 if all devices failed, with 5 if some did."""
 
     document: ClassVar = "firmware-update"
 
@@ -138,28 +138,30 @@ class Offers(Result, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        failed = sum(one.has_failed for one in self.results)
-        if failed == 0:
+        if self._failed_count == 0:
             return 0
-        if failed == len(self.results):
+        if self._failed_count == len(self.results):
             return 1
         return 5
 
     def lines(self) -> Iterable[str]:
-        done = sum(one.is_done for one in self.results)
-        failed = sum(one.has_failed for one in self.results)
-        going_on = len(self.results) - failed - done
-        if going_on:
-            rest = f", {going_on} under way: microclaw firmware status"
-        else:
-            rest = ""
-        yield f"{self.version}: healthy on {done} of {len(self.results)}, {failed} not updated{rest}"
+        done_count = sum(result.is_done for result in self.results)
+        open_count = len(self.results) - self._failed_count - done_count
+        text = f"{self.version}: healthy on {done_count} of {len(self.results)}, {self._failed_count} not updated"
+        if open_count:
+            text += f", {open_count} under way: microclaw firmware status"
+        yield text
+
+    @property
+    def _failed_count(self) -> int:
+        return sum(result.has_failed for result in self.results)
 
 
 class UpdateStatus(Struct, frozen=True, kw_only=True):
-    """`runs`: what its last hello said; None: it takes no updates. `absent`: offline for longer than a restart takes.
+    """The updates of one device. `runs` is from its last hello; None: it takes no updates.
 
-    `offer` is its newest of a firmware, `keys_offer` of keys; `not_ours` an update that it took from elsewhere.
+    `absent`: offline for longer than a restart takes. `offer` is its newest offer of a firmware, `keys_offer` of keys;
+    `not_ours` an update that it took from elsewhere.
     """
 
     device: str
@@ -174,27 +176,32 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
     @property
     def cells(self) -> tuple[str, ...]:
         runs = self.runs
-        theirs = self.not_ours
+        foreign = self.not_ours
         if runs is None:
             return self.device, "", "", "", "", "takes no updates"
-        offers = [offer for offer in (self.offer, self.keys_offer) if offer is not None]
-        told = [_offer_text(offer, online=self.online) for offer in offers]
-        if self.offer is None and theirs is not None:
-            told.append(f"{theirs.version} {theirs.state}, which is not ours")
+        updates = [_offer_text(offer, online=self.online) for offer in self._offers]
+        if self.offer is None and foreign is not None:
+            updates.append(f"{foreign.version} {foreign.state}, which is not ours")
+        firmware = f"{runs.name} {runs.version}"
         board = f"{runs.board} {runs.revision}"
-        keys = ", ".join(runs.keys)
-        return self.device, f"{runs.name} {runs.version}", board, runs.channel, keys, "; ".join(told)
+        return self.device, firmware, board, runs.channel, ", ".join(runs.keys), "; ".join(updates)
+
+    @property
+    def _offers(self) -> list[OfferRow]:
+        return [offer for offer in (self.offer, self.keys_offer) if offer is not None]
 
     def step(self, version: str) -> str:
-        """Return what the device does for its update to this version, "" if nothing is under way."""
+        """Return the present step of the update to this version, "" if none is under way."""
         if self.offer is None or self.offer.version != version or self.offer.is_over:
             return ""
         return _step_text(self.offer, online=self.online)
 
     def now(self, offer: OfferRow) -> OfferRow:
-        """The state of that offer."""
-        both = (one for one in (self.offer, self.keys_offer) if one is not None and one.offer_id == offer.offer_id)
-        return next(both, replace(offer, state="idle", error="superseded"))
+        """Return the offer in its present state; an offer that is no longer the newest was superseded."""
+        for newest in self._offers:
+            if newest.offer_id == offer.offer_id:
+                return newest
+        return replace(offer, state="idle", error="superseded")
 
 
 class UpdateStatuses(Listing, frozen=True, kw_only=True):
@@ -206,11 +213,11 @@ class UpdateStatuses(Listing, frozen=True, kw_only=True):
     devices: list[UpdateStatus]
 
     def table(self) -> list[tuple[str, ...]]:
-        return [one.cells for one in self.devices]
+        return [status.cells for status in self.devices]
 
 
 class RolloutBoard(Struct, frozen=True):
-    """A device of a rollout. `step` is what it does now, in words; "" if no update is under way, and in lists."""
+    """A device of a rollout. `step` is its present step in words; "" if no update is under way, and in lists."""
 
     device: str
     from_version: str
@@ -222,9 +229,10 @@ class RolloutBoard(Struct, frozen=True):
 
 
 class RolloutFacts(Result, frozen=True, kw_only=True):
-    """`stage` counts from 1, `stages` are how many boards each goes up to; `counts` has a number for each state.
+    """A rollout. `stage` counts from 1, `stages` are how many boards may update by the end of each.
 
-    `left_out`: the reason by the device that is not in it, where it was just begun. `boards` are left out of lists.
+    `counts` has a number for each state. `left_out`, only for a new rollout: each device that is not in it, with the
+    reason. Lists have no `boards`.
     """
 
     document: ClassVar = "rollout"
@@ -253,42 +261,39 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
 
     @property
     def standing(self) -> str:
+        parts: list[str] = [self.state]
         if self.undoes:
-            undoes = f", reverts {self.undoes}"
-        else:
-            undoes = ""
-        if self.is_over:
-            stage = ""
-        else:
-            stage = f", stage {self.stage} of {len(self.stages)}"
-        soaking = ", soaking" if self.soaking_since_ms is not None and self.state == "running" else ""
-        return f"{self.state}{undoes}{stage}{soaking}"
+            parts.append(f"reverts {self.undoes}")
+        if not self.is_over:
+            parts.append(f"stage {self.stage} of {len(self.stages)}")
+        if self.soaking_since_ms is not None and self.state == "running":
+            parts.append("soaking")
+        return ", ".join(parts)
 
     @property
     def boards_text(self) -> str:
+        text = f"{self.counts['healthy']} of {self.count} healthy"
         if self.counts["offered"]:
-            under_way = f", {self.counts['offered']} under way"
-        else:
-            under_way = ""
-        return f"{self.counts['healthy']} of {self.count} healthy{under_way}"
+            text += f", {self.counts['offered']} under way"
+        return text
 
     def lines(self) -> Iterable[str]:
-        yield from (f"left out: {name}: {reason}" for name, reason in self.left_out.items())
+        for name, reason in self.left_out.items():
+            yield f"left out: {name}: {reason}"
         head = f"rollout {self.rollout} of {self.version}: {self.standing}, {self.boards_text}"
-        yield "; ".join(filter(None, (head, self.reason)))
+        yield f"{head}; {self.reason}" if self.reason else head
         by_reason: dict[str, list[str]] = {}
-        for one in self.failures:
-            by_reason.setdefault(one.error or one.state, []).append(one.device)
-        yield from (f"   {names_text(names)}: {reason}" for reason, names in by_reason.items())
+        for board in self.failures:
+            by_reason.setdefault(board.error or board.state, []).append(board.device)
+        for reason, names in by_reason.items():
+            yield f"   {names_text(names)}: {reason}"
         if not self.is_over:
             yield f"next: microclaw firmware rollouts {self.rollout} -f"
         if self.state == "halted":
-            has_it = any(self.counts[state] for state in ("healthy", "late", "offered"))
-            if has_it:
-                undo = f"microclaw firmware rollouts {self.rollout} --do undo, or "
-            else:
-                undo = ""
-            yield f"next: {undo}publish a mended version"
+            step = "publish a corrected version"
+            if self.counts["healthy"] or self.counts["late"] or self.counts["offered"]:
+                step = f"microclaw firmware rollouts {self.rollout} --do undo, or {step}"
+            yield f"next: {step}"
 
 
 class RolloutList(Listing, frozen=True, kw_only=True):
@@ -306,15 +311,14 @@ class RolloutList(Listing, frozen=True, kw_only=True):
 
 
 def _offer_text(offer: OfferRow, *, online: bool) -> str:
+    text = f"{offer.version} {_step_text(offer, online=online)}"
     if offer.error:
-        why = f": {offer.error}"
-    else:
-        why = ""
-    return f"{offer.version} {_step_text(offer, online=online)}{why}"
+        text += f": {offer.error}"
+    return text
 
 
 def _step_text(offer: OfferRow, *, online: bool) -> str:
-    """Return the step that the device has reported last, or that it has reported none."""
+    """Return the last step that the device reported, or that it has reported none."""
     step = _STEPS.get(offer.state, offer.state.replace("_", " "))
     if offer.state == "waiting" and not online:
         step = "waits until the device is connected"

@@ -1,7 +1,7 @@
-"""One rollout as a state machine: its plan, whom to offer the update next, when to stop. No IO, no clock.
+"""One rollout as a state machine: its plan, which device gets the update next, when to stop. No IO, no clock.
 
-Its driver (rollouts.py) says what happened (`note`, `count_crashes`) and asks for the next step (`advance`). It keeps
-each change before it acts on it, so that a host that was killed goes on with the same state and offers nothing twice.
+Its driver (rollouts.py) reports events (`note`, `count_crashes`) and asks for the next step (`advance`). It stores
+each change before it acts on it, so that a killed host continues from the same state and offers nothing twice.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _STAGE: Final = re.compile(r"(\d{1,5})(%?)")
 
 
 class RolloutPlan(Struct, frozen=True):
-    """`stages`: how many devices have been let in at the end of each, the last one all of them.
+    """The plan of a rollout. `stages`: how many devices may update by the end of each; the last has all of them.
 
-    `healthy_share`: of the devices of a stage whose update ended, so many (0 to 1) have to be healthy. `max_crashes`:
-    new crash reports of updated devices that are borne. `device_s`: an update without an end counts as failed after
-    it. `soak_s`: between the end of a stage and the next. `absent_s`: how long a stage waits for devices that are off.
-    `under_way`: devices that update at the same time. `back`: by releases that may lower what a device runs.
+    `healthy_share`: the part (0 to 1) of a stage's ended updates that must be healthy. `max_crashes`: how many new
+    crash reports of updated devices are allowed. `device_s`: an update without an end counts as failed after it.
+    `soak_s`: the time between the end of a stage and the next. `absent_s`: how long a stage waits for devices that are
+    off. `under_way`: devices that update at the same time. `back`: with releases that may lower a device's version.
     """
 
     stages: tuple[int, ...]
@@ -47,112 +47,127 @@ class RolloutPlan(Struct, frozen=True):
 
 
 def read_stages(text: str, count: int) -> tuple[int, ...]:
-    """`1,10%,50%,100%` for `count` devices: growing numbers, the last one all of them. Raises ConfigError."""
+    """Parse `1,10%,50%,100%` for `count` devices into growing numbers; the last is `count`. Raises ConfigError."""
     if not 1 <= count <= MAX_DEVICES:
         raise ConfigError(
             f"a rollout takes 1 to {MAX_DEVICES} devices, not {count}", next_step="choose others with -d, -l or --all"
         )
     stages: list[int] = []
     for part in text.replace(" ", "").split(","):
-        match = _STAGE.fullmatch(part)
-        if match is None or int(match[1]) == 0 or (match[2] and int(match[1]) > 100):
-            raise _bad_stages(text, f"{part!r} is no number of devices and no percentage")
-        # At least one device, and never a larger part than was said.
-        if match[2]:
-            wanted = max(1, count * int(match[1]) // 100)
-        else:
-            wanted = int(match[1])
-        if not stages or min(wanted, count) > stages[-1]:
-            stages.append(min(wanted, count))
-        elif wanted < stages[-1]:
+        size = _read_stage(part, count)
+        if size is None:
+            raise _bad_stages(text, f"{part!r} is not a number of devices or a percentage")
+        if not stages or min(size, count) > stages[-1]:
+            stages.append(min(size, count))
+        elif size < stages[-1]:
             raise _bad_stages(text, f"{part!r} is less than the stage before it")
     if stages[-1] < count:
         stages.append(count)
     return tuple(stages)
 
 
+def _read_stage(part: str, count: int) -> int | None:
+    """Return the number of devices that one stage means, or None if it is not valid."""
+    match = _STAGE.fullmatch(part)
+    if match is None or int(match[1]) == 0:
+        return None
+    number = int(match[1])
+    if not match[2]:
+        return number
+    if number > 100:
+        return None
+    # At least one device, and never more than the percentage.
+    return max(1, count * number // 100)
+
+
 class Rollout:
-    """`devices` in the order in which they get the update. `kept` is its row in the store."""
+    """The state of one rollout: `devices` in the order of their updates; `kept` is its row in the store."""
 
     def __init__(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:
         self.plan = json.decode(row.plan, type=RolloutPlan)
         self.load(row, devices)
 
     def load(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:
-        """Take what is in the store, in place of what was here."""
-        self.row = self.kept = row
+        """Replace the state by the one in the store."""
+        self.row = row
+        self.kept = row
         self.devices = {device.device_id: device for device in devices}
 
     @property
     def is_open(self) -> bool:
-        """True if it goes on by itself, or may be resumed."""
+        """Whether it is running, or may be resumed."""
         return self.row.state in ("running", "paused")
 
     @property
     def is_over(self) -> bool:
-        """True if nothing will happen in it any more."""
+        """Whether nothing will happen in it any more."""
         return not self.is_open and not self.under_way
 
     @property
     def under_way(self) -> list[str]:
-        """The devices that have the offer, and no end of it yet."""
+        """The devices that have the offer, and whose update has not ended."""
         return [device.device_id for device in self.devices.values() if device.state == "offered"]
 
     @property
     def waiting(self) -> list[str]:
-        """The devices let in by this stage that have no offer yet; those of earlier stages that were off come first."""
-        let_in = list(self.devices.values())[: self._size]
-        return [device.device_id for device in let_in if device.state == "waiting"]
+        """The devices up to this stage that have no offer yet; devices of earlier stages come first."""
+        candidates = list(self.devices.values())[: self._size]
+        return [device.device_id for device in candidates if device.state == "waiting"]
 
     @property
     def offered(self) -> dict[str, int]:
-        """The devices that have, or had, the offer, and when they got it."""
-        return {one.device_id: one.offered_ms for one in self.devices.values() if one.offered_ms is not None}
+        """When each device that has, or had, the offer got it."""
+        offered = {}
+        for device in self.devices.values():
+            if device.offered_ms is not None:
+                offered[device.device_id] = device.offered_ms
+        return offered
 
     @property
     def text(self) -> str:
-        """Its standing, or why it stopped."""
+        """The stage and progress, or why it stopped."""
         if not self.is_open:
             return self.row.reason
         stage = f"stage {self.row.stage + 1} of {len(self.plan.stages)}"
         return f"{stage}, {self.count('healthy')} of {len(self.devices)} healthy"
 
     def count(self, *states: DeviceState) -> int:
+        """Return how many devices are in one of the states."""
         return sum(device.state in states for device in self.devices.values())
 
     def holds(self, device_id: str) -> bool:
-        """True if the device may not be in another rollout now."""
+        """Return True if the device may not be in another rollout now."""
         device = self.devices.get(device_id)
         return device is not None and (self.is_open or device.state == "offered")
 
     def note(self, device_id: str, state: DeviceState, error: str, now_ms: int) -> RolloutDevice | None:
-        """Note the end of a device's update; the changed row, None where it is no news.
+        """Note the end of a device's update; return the changed row, or None if nothing changes.
 
-        A late end counts: a device that was given up as `late` may still become healthy.
+        A late end counts: a device with the state `late` may still become healthy.
         """
         device = self.devices.get(device_id)
-        if device is None or (device.state == "waiting" and state != "removed"):
+        if device is None or device.state == state:
             return None
-        if device.state == state or (device.state in ENDED and device.state != "late"):
+        # A device without the offer cannot end its update; it can only be removed.
+        if device.state == "waiting" and state != "removed":
+            return None
+        if device.state in ENDED and device.state != "late":
             return None
         return self._set(device_id, state=state, error=error, ended_ms=now_ms)
 
     def count_crashes(self, count: int) -> None:
-        """Count the new crash reports of the `offered` devices since; they only grow."""
+        """Set the number of new crash reports of the `offered` devices; it never falls."""
         if count > self.row.crashes:
             self.row = replace(self.row, crashes=count)
 
     def advance(self, now_ms: int, can_take: Callable[[str], bool]) -> list[RolloutDevice]:
-        """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.
+        """Take the next step and return the rows that it changed: call it after each event, and when time has passed.
 
-        The driver keeps those, and `row`, before it sends the offer to each that is now `offered`.
+        The driver stores these rows, and `row`, before it sends the offer to each device that is now `offered`.
         """
-        before_ms = now_ms - self.plan.device_s * 1000
-        late = [one for one, offered_ms in self.offered.items() if offered_ms <= before_ms]
-        noted = [self.note(one, "late", "no end of the update was reported in time", now_ms) for one in late]
+        changed = self._note_late(now_ms)
         if self.is_open:
             self.row = self._next(now_ms)
-        changed = [device for device in noted if device is not None]
         if self.row.state != "running" or self.row.soaking_since_ms is not None:
             return changed
         room = self.plan.under_way - len(self.under_way)
@@ -164,56 +179,70 @@ class Rollout:
                 room -= 1
         return changed
 
+    def _note_late(self, now_ms: int) -> list[RolloutDevice]:
+        before_ms = now_ms - self.plan.device_s * 1000
+        changed = []
+        for device_id, offered_ms in self.offered.items():
+            if offered_ms <= before_ms:
+                device = self.note(device_id, "late", "no end of the update was reported in time", now_ms)
+                if device is not None:
+                    changed.append(device)
+        return changed
+
     @property
     def _size(self) -> int:
         return self.plan.stages[self.row.stage]
 
     def _set(self, device_id: str, **fields: object) -> RolloutDevice:
-        device = self.devices[device_id] = replace(self.devices[device_id], **fields)
+        device = replace(self.devices[device_id], **fields)
+        self.devices[device_id] = device
         return device
 
     def _next(self, now_ms: int) -> RolloutRow:
-        now = self.row
-        why = self._gate()
-        if why is not None:
-            return replace(now, state="halted", reason=why)
-        if now.state == "paused" or not self._is_through(now_ms):
-            return now
+        """Return the row after the next step of the rollout itself."""
+        row = self.row
+        reason = self._find_reason_to_stop()
+        if reason is not None:
+            return replace(row, state="halted", reason=reason)
+        if row.state == "paused" or not self._is_stage_over(now_ms):
+            return row
         if self._size == len(self.devices):
-            if self.waiting:  # boards that are off get it when they come back
-                return now
-            return replace(now, state="done", soaking_since_ms=None)
-        if now.soaking_since_ms is None:
-            return replace(now, soaking_since_ms=now_ms)
-        if now_ms - now.soaking_since_ms < self.plan.soak_s * 1000:
-            return now
-        return replace(now, stage=now.stage + 1, stage_ms=now_ms, soaking_since_ms=None)
+            # Boards that are off get the update when they come back.
+            if self.waiting:
+                return row
+            return replace(row, state="done", soaking_since_ms=None)
+        if row.soaking_since_ms is None:
+            return replace(row, soaking_since_ms=now_ms)
+        if now_ms - row.soaking_since_ms < self.plan.soak_s * 1000:
+            return row
+        return replace(row, stage=row.stage + 1, stage_ms=now_ms, soaking_since_ms=None)
 
-    def _gate(self) -> str | None:
-        """Why the rollout has to stop."""
-        bad = self.count(*BAD)
-        borne = math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
-        if bad > borne:
-            of = f"{self._size} in stage {self.row.stage + 1}"
-            return f"{count_text(bad, 'board')} did not become healthy, {borne} of {of} may fail: {self._failures()}"
+    def _find_reason_to_stop(self) -> str | None:
+        bad_count = self.count(*BAD)
+        # The small addition keeps 20 * (1 - 0.95) from being 0.99999.
+        allowed_count = math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
+        if bad_count > allowed_count:
+            boards = count_text(bad_count, "board")
+            limit = f"{allowed_count} of {self._size} in stage {self.row.stage + 1}"
+            return f"{boards} did not become healthy, {limit} may fail: {self._failures()}"
         if self.row.crashes > self.plan.max_crashes:
             crashes = count_text(self.row.crashes, "new crash report")
             return f"{crashes} from updated boards, {self.plan.max_crashes} may come"
         return None
 
-    def _is_through(self, now_ms: int) -> bool:
-        """True if every device of the stage has its end, those left out that have been off for too long."""
-        waited = now_ms - self.row.stage_ms >= self.plan.absent_s * 1000
-        if self.under_way or (self.waiting and not waited):
+    def _is_stage_over(self, now_ms: int) -> bool:
+        """Return True if every update of the stage has ended; devices that were off for too long do not count."""
+        has_waited = now_ms - self.row.stage_ms >= self.plan.absent_s * 1000
+        if self.under_way or (self.waiting and not has_waited):
             return False
-        # One board has to have shown that the update is well, unless nobody is left to show it.
+        # One board must have shown that the update works, unless no board is left.
         return self.count("healthy") > 0 or self.count("removed") >= self._size
 
     def _failures(self) -> str:
-        """The reasons, the most frequent one first."""
+        """Return the three most frequent reasons, the most frequent first."""
         bad = [device for device in self.devices.values() if device.state in BAD]
         reasons = Counter((device.error or device.state).partition(":")[0] for device in bad)
-        return ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+        return ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
 
 
 def _bad_stages(text: str, why: str) -> ConfigError:

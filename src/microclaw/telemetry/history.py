@@ -112,31 +112,34 @@ class TelemetryHistory:
         self._last: dict[str, dict[str, Point]] = {}
         self._refused: dict[str, Counter[Reason]] = {}
 
-    # What comes in
-
     def took(self, endpoint: str, message: Telemetry) -> None:
-        """A device's `telemetry`."""
+        """Keep the values of a device's `telemetry` message, and count the refused ones."""
         device = self.devices.owner_of(endpoint)
         at_ms = self._now_ms()
         if device is None:
             return
-        values = ((name, getattr(message, name)) for name in _FIELDS)
-        points = [self._point(device.device_id, name, value, at_ms) for name, value in values if value is not None]
-        taken = [point for point in points if point is not None]
+        points = []
+        for name in _FIELDS:
+            value = getattr(message, name)
+            if value is not None:
+                point = self._point(device.device_id, name, value, at_ms)
+                if point is not None:
+                    points.append(point)
         room = MAX_WAITING - len(self._waiting)
-        self._waiting += taken[:room]
-        if taken[room:]:
-            self._refuse(device.device_id, "store", len(taken[room:]))
+        self._waiting += points[:room]
+        if points[room:]:
+            self._refuse(device.device_id, "store", len(points[room:]))
 
     def impossible(self, endpoint: str, count: int) -> None:
-        """So many values of a device's `telemetry` were none that a board can have."""
+        """Count values of a device's `telemetry` that no board can have."""
         device = self.devices.owner_of(endpoint)
         if device is not None:
             self._refuse(device.device_id, "range", count)
 
     def reading(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
-        """A program's reading, to be kept now; None, and counted, when it is refused: it has to be a number, and its
-        name none of the board's own telemetry.
+        """Return the point of a program's reading; None, and count it, if it is refused.
+
+        It must be a number, and its name must not be one of the board's own telemetry.
         """
         if key.lower() in _OWN:
             self._refuse(device_id, "own")
@@ -153,12 +156,12 @@ class TelemetryHistory:
                 self.no_room(refused)
 
     def no_room(self, refused: Counter[str]) -> None:
-        """So many points of these devices had no room for their series."""
+        """Count the points, by device, whose series had no room."""
         for device_id, count in refused.items():
             self._refuse(device_id, "series", count)
 
     async def downsample(self) -> None:
-        """Make smaller what is due, in steps; and forget devices that are gone."""
+        """Downsample old values, in steps, and forget removed devices."""
         known = {device.device_id for device in self.devices.list()}
         for kept in (self._rates, self._last, self._refused):
             for device_id in kept.keys() - known:
@@ -171,7 +174,7 @@ class TelemetryHistory:
     # What is asked
 
     async def keys(self, device: Device, key: str | None = None) -> tuple[str, ...]:
-        """The names of a device's series, or the one of `key`. Raises UnknownName."""
+        """Return the names of a device's series, or only `key`. Raises UnknownName."""
         await self.flush()
         known = await self._table.keys(device.device_id)
         if key is None:
@@ -195,19 +198,22 @@ class TelemetryHistory:
         return History(since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source, series=series)
 
     def last(self, device_id: str) -> list[LastValue]:
-        """The last value of each series, of those that came since the host started, by name."""
+        """Return the last value of each series that had one since the host started, sorted by name."""
         last = sorted(self._last.get(device_id, {}).values(), key=lambda point: point.key)
-        return [LastValue(key=one.key, unit=unit_of(one.key), value=one.value, at_ms=one.at_ms) for one in last]
+        return [
+            LastValue(key=point.key, unit=unit_of(point.key), value=point.value, at_ms=point.at_ms) for point in last
+        ]
 
     def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
         """Device, series and last value where that is recent, of at most so many series a device; for /metrics."""
         oldest_ms = self._now_ms() - RECENT_MS
         for device in self.devices.list():
             fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
-            yield from ((device.name, value.key, value.value) for value in fresh[:series_a_device])
+            for value in fresh[:series_a_device]:
+                yield device.name, value.key, value.value
 
     def refused(self, device_id: str) -> dict[Reason, int]:
-        """The number of values of a device that were not kept since the host started, by the reason."""
+        """Return how many values of a device were refused since the host started, by reason."""
         return dict(self._refused.get(device_id, {}))
 
     # How it works
@@ -243,7 +249,7 @@ class TelemetryHistory:
 
 
 def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[Source, int]:
-    """The source to read for so many points of a time, and a bucket's length: the finest that covers its beginning."""
+    """Return the finest source that covers the beginning of a time, and a bucket's length for this many points."""
     wanted_ms = -(-(until_ms - since_ms) // points)
     if since_ms < now_ms - MINUTES_MS or wanted_ms >= HOUR_MS:
         return "hours", _multiple(wanted_ms, HOUR_MS)
@@ -253,7 +259,7 @@ def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[
 
 
 def csv_lines(device: str, series: Iterable[Series]) -> str:
-    """The lines of these series, without the head."""
+    """Return the lines of these series, without the head."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for one in series:
@@ -265,7 +271,7 @@ def csv_lines(device: str, series: Iterable[Series]) -> str:
 
 
 def unit_of(key: str) -> str:
-    """The unit of a series: of the link's own, or by the end of a name as in `soil_percent`; empty when not known."""
+    """Return the unit of a series: of the link's own, or by its name as in `soil_percent`; "" if unknown."""
     return _UNITS.get(key) or _SUFFIXES.get(key.lower().rpartition("_")[2] if "_" in key else "", "")
 
 

@@ -96,7 +96,7 @@ class MqttCommands:
                 self._waiting.clear()
 
     def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """A message on a command topic (below the host's own); never waits."""
+        """Take a message on a command topic (below the host's own), without waiting."""
         if not payload:
             return  # how a retained message is taken away
         device = device_of(topic)
@@ -149,7 +149,7 @@ class MqttCommands:
             "outcome": outcome.outcome,
             "reason": outcome.reason,
             "next": outcome.next_step,
-            "evidence": [{"kind": one.kind, "text": one.text} for one in outcome.evidence],
+            "evidence": [{"kind": evidence.kind, "text": evidence.text} for evidence in outcome.evidence],
         }
         told = {key: value for key, value in data.items() if value}
         self._feed.add_event(device, COMMAND_EVENT, told, now_ms())

@@ -78,9 +78,12 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
         "programs": programs,
     }
     documents: dict[str, Mapping[str, Any]] = {"state": state}
-    documents |= {f"pin/{part}": pin for part, pin in pins.items()}
-    documents |= {f"program/{part}": program for part, program in programs.items()}
-    documents |= {f"sensor/{topic_part(sensor)}": values for sensor, values in view.readings.items()}
+    for part, pin in pins.items():
+        documents[f"pin/{part}"] = pin
+    for part, program in programs.items():
+        documents[f"program/{part}"] = program
+    for sensor, values in view.readings.items():
+        documents[f"sensor/{topic_part(sensor)}"] = values
     if firmware is not None:
         if firmware.latest is None:
             latest = {}
@@ -93,12 +96,12 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """A document. Texts have no hidden characters, bytes are in hex, what JSON has no number for is null."""
+    """Encode a document: texts without hidden characters, bytes in hex, null for numbers that JSON does not have."""
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def shown(text: str) -> str:
-    """A name for people, from wherever."""
+    """Return a name from any source as one clean line for people."""
     return clean_text(text, one_line=True, limit=MAX_SHOWN)
 
 

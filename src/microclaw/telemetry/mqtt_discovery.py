@@ -21,7 +21,7 @@ from microclaw.telemetry.mqtt_topics import Topics, topic_part
 def _sensor(
     name: str, unit: str = "", device_class: str = "", state_class: str = "measurement", category: str = "diagnostic"
 ) -> dict[str, str]:
-    """A number of a device, as Home Assistant's sensor shows it."""
+    """Return the facts of Home Assistant's sensor for a number of a device."""
     facts = {
         "name": name,
         "unit_of_measurement": unit,
@@ -103,7 +103,7 @@ class Discovery(Struct, frozen=True):
         return found
 
     def message(self, view: DeviceView, components: Mapping[str, Mapping[str, Any]], gone: Mapping[str, str]) -> bytes:
-        """The whole message. `gone` are entities that were told before, by key, with their platforms."""
+        """Return the whole message. `gone` are former entities that no longer exist: key to platform."""
         device = {
             "ids": [self.node(view.device_id)],
             "name": shown(view.name),
@@ -129,7 +129,7 @@ class Discovery(Struct, frozen=True):
         )
 
     def _switch(self, view: DeviceView, kind: str, name: str) -> dict[str, dict[str, Any]]:
-        """A switch, or where no commands are taken a sensor with the same state."""
+        """Return a switch, or a sensor with the same state if commands are off."""
         topic = self.topics.of_device(view.name, kind, name)
         facts = {
             "p": "switch" if self.takes_commands else "binary_sensor",
@@ -150,19 +150,25 @@ def _read_from(topic: str, key: str) -> dict[str, str]:
 
 
 def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:
-    """The device with the sensors that were told of it before: what it sends once, it sends again."""
-    told = (key.removeprefix(_SENSOR) for key, platform in components.items() if platform == "sensor")
-    readings: dict[str, dict[str, float | None]] = {part: dict(values) for part, values in view.readings.items()}
+    """Return the device with its formerly announced sensors too: a value that came once will come again."""
+    sensors = set(view.sensors)
+    for key, platform in components.items():
+        name = key.removeprefix(_SENSOR)
+        if platform == "sensor" and name in SENSORS:
+            sensors.add(name)
+    readings: dict[str, dict[str, float | None]] = {}
+    for part, values in view.readings.items():
+        readings[part] = dict(values)
     if not view.is_online:
         for key in components:
             part, _, quantity = key.removeprefix(_READING).partition("_")
             if key.startswith(_READING) and part not in view.readings:
                 readings.setdefault(part, {})[quantity] = None
-    return replace(view, sensors=view.sensors | {key for key in told if key in SENSORS}, readings=readings)
+    return replace(view, sensors=frozenset(sensors), readings=readings)
 
 
 def _bounded(unique_id: str) -> str:
-    """A name of 126 characters of any script is over a thousand when it is percent-encoded."""
+    """Shorten a name: 126 characters of any script can be over a thousand when percent-encoded."""
     if len(unique_id) <= MAX_ID_CHARS:
         return unique_id
     return f"{unique_id[: MAX_ID_CHARS - 33]}_{hashlib.sha256(unique_id.encode()).hexdigest()[:32]}"

@@ -59,13 +59,13 @@ class MqttFeed:
         self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), payload))
 
     def take_live(self, event: LiveEvent) -> None:
-        """An event of the host itself. Those that a device sent come with `keep_event`."""
+        """Keep an event of the host itself. Events from a device come by `keep_event`."""
         if isinstance(event, _TOLD):
             facts = {name: value for name, value in asdict(event).items() if name not in _NOT_FACTS}
             self.add_event(event.device, event.kind, facts, event.at_ms)
 
     def add_event(self, device: str | None, name: str, data: Mapping[str, Any], at_ms: int) -> None:
-        """An event of a device, or with None of the host."""
+        """Keep an event of a device, or of the host if the device is None."""
         if device is None:
             topic = "event"
         else:
@@ -74,7 +74,7 @@ class MqttFeed:
         self._put(BufferedMessage("event", topic, json_bytes(body)))
 
     def buffer_object(self) -> dict[str, int]:
-        """The numbers of what waits and what was lost, for the host's status."""
+        """Count the waiting and the lost messages, for the host's status."""
         sizes = self.buffer.sizes
         return {
             "events": sizes["event"].messages,
@@ -113,7 +113,7 @@ class MqttFeed:
 
 
 def _board_name(name: str) -> str:
-    """The name under which a board's event is published: never one of the host's own, nor one that looks like it."""
+    """Return the name for publishing a board's event: never one of the host's own, or similar to one."""
     shown = clean_text(name, one_line=True)
     is_plain = shown.isascii() and "".join(shown.split()).lower() not in HOST_EVENTS
     if is_plain:

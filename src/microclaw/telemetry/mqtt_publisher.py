@@ -42,13 +42,13 @@ class ToldDevices(Protocol):
     def id_of(self, name: str) -> str | None: ...
 
     async def view(self, device_id: str) -> DeviceView | None:
-        """None for a device that has just gone."""
+        """Return the present view of a device, or None if it was just removed."""
 
 
 class MqttPublisher:
     """`run` it in a task. `host` is this host's id in the topics."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, RUF100 - the last three are for tests
         self,
         settings: MqttSettings,
         host: str,
@@ -61,7 +61,8 @@ class MqttPublisher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         watch_s: float = WATCH_S,
     ) -> None:
-        self._settings, self._topics = settings, Topics(settings.topic, host)
+        self._settings = settings
+        self._topics = Topics(settings.topic, host)
         self._discovery = None
         if settings.home_assistant:
             self._discovery = Discovery(settings.discovery_prefix, self._topics, settings.commands)
@@ -72,7 +73,8 @@ class MqttPublisher:
         self._backoff = backoff or Backoff(random.random)
         self._sleep = sleep
         self._watch_s = watch_s
-        self._changed: set[str] | None = None  # None: all
+        # None means all devices.
+        self._changed: set[str] | None = None
         self._some_changed = asyncio.Event()
         self._acknowledged: list[int] = []  # numbers of the buffer
         self._some_acknowledged = asyncio.Event()
@@ -82,7 +84,7 @@ class MqttPublisher:
         self.status = BrokerStatus()
 
     def changed(self, device_id: str | None = None) -> None:
-        """This device, or any of them, may be told otherwise now."""
+        """Note that the state of this device, or of any if None, may have changed."""
         if device_id is None:
             self._changed = None
         elif self._changed is not None:

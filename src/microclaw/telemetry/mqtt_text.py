@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:
-    """The connection, what waits for it, and what is wrong."""
+    """Return one line: the connection, the waiting messages, and any problem."""
     buffer = mqtt["buffer"]
     parts = [_trouble(mqtt)]
     if mqtt["state"] == "on":
@@ -43,11 +43,11 @@ def connection_finding(mqtt: Mapping[str, Any]) -> Finding:
     if mqtt["state"] != "on":
         return problem("mqtt", _trouble(mqtt), mqtt["next"] or "the broker's log says more")
     if mqtt["text"]:
-        return problem("mqtt", mqtt["text"], "look in the broker's settings what this host may write and read")
+        return problem("mqtt", mqtt["text"], "check in the broker's settings what this host may write and read")
     lost = _lost(mqtt["buffer"])
     if lost:
         return warning("mqtt", f"the buffer was full once: {lost}", "see why the broker was away so long")
-    return Finding("mqtt", True, mqtt_line(mqtt))
+    return Finding("mqtt", ok=True, text=mqtt_line(mqtt))
 
 
 def _trouble(mqtt: Mapping[str, Any]) -> str:

@@ -34,15 +34,15 @@ class Topics(Struct, frozen=True):
 
 
 def topic_part(name: str) -> str:
-    """The name as one part of a topic."""
+    """Encode a name as one part of a topic."""
     return quote(name, safe="~")
 
 
 def device_topic(device: str, *parts: str) -> str:
-    """A topic of a device, below the host's own."""
+    """Build a topic of a device, below the host's own."""
     return "/".join(map(topic_part, (device, *parts)))
 
 
 def device_of(topic: str) -> str:
-    """The name of the device that a topic below the host's own is about."""
+    """Return the name of the device in a topic below the host's own."""
     return unquote(topic.partition("/")[0])

@@ -49,27 +49,30 @@ class Telemetry(Result, frozen=True, kw_only=True):
     def lines(self) -> Iterator[str]:
         if not self.series:
             yield f"{self.device} sent no telemetry yet; devices on the link do, each half minute"
-        for one in self.series:
+        for series in self.series:
             values = "no values"
-            if one.points:
-                low = min(point.low for point in one.points)
-                high = max(point.high for point in one.points)
-                values = f"{one.points[-1].mean:,.10g} {one.unit}".rstrip() + f", {low:,.10g} to {high:,.10g}"
-            yield f"{one.key}: {values} since {moment_text(self.since_ms)}"
-        yield from (one.text for one in self.refused)
+            if series.points:
+                low = min(point.low for point in series.points)
+                high = max(point.high for point in series.points)
+                newest = f"{series.points[-1].mean:,.10g} {series.unit}".rstrip()
+                values = f"{newest}, {low:,.10g} to {high:,.10g}"
+            yield f"{series.key}: {values} since {moment_text(self.since_ms)}"
+        for refused in self.refused:
+            yield refused.text
 
 
 @operation("telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, command="telemetry")
 async def show(
     history: TelemetryHistory,
     _call: Call,
+    *,
     name: Annotated[str, Meta(pattern=NAME, description="The device.")],
     key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
     since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
     until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
     points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
 ) -> Telemetry:
-    """Show what a device measured in a time, or in the last two hours, as fine as the time and points allow."""
+    """Show the values of a device in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)
     keys = await history.keys(device, key)
     if until is None:
@@ -83,11 +86,15 @@ async def show(
     if since_ms >= until_ms:
         raise ConfigError("a time ends after it began", next_step="give an earlier `since`, or a later `until`")
     found = await history.read(device.device_id, keys, since_ms, until_ms, points)
+    own_refused = []
+    for refused in refused_values(history):
+        if refused.device == device.name:
+            own_refused.append(refused)
     return Telemetry(
         device=device.name,
         **structs.asdict(found),
         last=history.last(device.device_id),
-        refused=[one for one in refused_values(history) if one.device == device.name],
+        refused=own_refused,
     )
 
 

@@ -110,21 +110,27 @@ class ReportedEvents:
         if not rows:
             return False
         number = rows[-1].number
-        found = [await self._read(row) for row in rows]
-        points = [one for one in found if isinstance(one, Point)]
-        crashes = [one for one in found if isinstance(one, CrashReport)]
+        points: list[Point] = []
+        crashes: list[CrashReport] = []
+        for row in rows:
+            record = await self._read(row)
+            if isinstance(record, Point):
+                points.append(record)
+            elif isinstance(record, CrashReport):
+                crashes.append(record)
         is_kept = not (points or crashes) or await self._keep(number, points, crashes)
         self._number = number if is_kept else None
         return True
 
     async def _keep(self, number: int, points: Sequence[Point], crashes: Sequence[CrashReport]) -> bool:
-        """Keep them and how far the reading came; False where another host took some of them meanwhile."""
+        """Store them and the number of the last event; return False if another host has stored some meanwhile."""
 
         def write(connection: Sql) -> tuple[Counter[str], Sequence[StoredCrash | None]] | None:
             if _number(connection) != self._kept:
                 return None
             connection.execute("UPDATE telemetry_state SET event_number = ?", (number,))
-            return insert_points(connection, points), [insert_crash(connection, report) for report in crashes]
+            refused = insert_points(connection, points)
+            return refused, [insert_crash(connection, report) for report in crashes]
 
         done = await self._database.write(write)
         if done is None:
@@ -133,9 +139,10 @@ class ReportedEvents:
         refused, stored = done
         self._history.no_room(refused)
         names = {device.device_id: device.name for device in self._devices.list()}
-        for one, kept in zip(crashes, stored, strict=True):
-            if kept is not None and (name := names.get(one.device_id)) is not None:
-                self._publish(Crashed(name, one.at_ms, kept.crash_id, one.kind, kept.is_new, kept.count, one.title))
+        for crash, row in zip(crashes, stored, strict=True):
+            name = names.get(crash.device_id)
+            if row is not None and name is not None:
+                self._publish(Crashed(name, crash.at_ms, row.crash_id, crash.kind, row.is_new, row.count, crash.title))
         return True
 
     async def _read(self, row: EventRow) -> Point | CrashReport | None:
@@ -190,20 +197,17 @@ class ReportedEvents:
 
 
 def said_before(log: LogRing, program: str) -> tuple[str, ...]:
-    """The line that a check in a C program printed just before it trapped, with its place; nothing where none did."""
+    """Return the line that a check in a C program printed just before its trap, with the place; empty if none."""
     own = [line.text for line in _newest(log) if line.app == program]
-    trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line
-    if trapped:
-        before = own[trapped - 1]
-    else:
-        before = ""
-    if LINE_SAID.fullmatch(before):
-        return (_shown(before),)
+    # The runtime's line about the trap; without it the program's line is the last one.
+    trap_at = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))
+    if trap_at and LINE_SAID.fullmatch(own[trap_at - 1]):
+        return (_shown(own[trap_at - 1]),)
     return ()
 
 
 def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
-    """A device's last lines of this program and of the board itself, cleaned; those that came before `before_ms`.
+    """Return a device's last lines, before `before_ms`, of this program and of the board itself, cleaned.
 
     The frames of tracebacks are left out: they name lines of the compiled program.
     """
@@ -212,11 +216,10 @@ def last_lines(log: LogRing, program: str | None, before_ms: float | None = None
         is_its_own = program is None or line.app in (program, None)
         is_late = before_ms is not None and line.at_ms is not None and line.at_ms >= before_ms
         if is_its_own and not is_late and not line.text.startswith(_FRAMES):
+            text = _shown(line.text)
             if line.app:
-                source = f"{clean_text(line.app, one_line=True, limit=64)}: "
-            else:
-                source = ""
-            lines.append(source + _shown(line.text))
+                text = f"{clean_text(line.app, one_line=True, limit=64)}: {text}"
+            lines.append(text)
     return tuple(lines[-LOG_LINES:])
 
 
@@ -234,7 +237,7 @@ def _number(connection: Sql) -> int:
 
 
 class Crash(Struct, frozen=True):
-    """`trace` is what the board said, in lines. Of a trap the second is what the program's own checks said before."""
+    """A crash that a board reported; `trace` has its lines. A trap's second line is from the program's own checks."""
 
     kind: CrashKind
     program: str | None
@@ -246,55 +249,63 @@ class Crash(Struct, frozen=True):
 
 
 def crash_of(name: str, data: ValueMap) -> Crash | None:
-    """The crash that a device's event is, by the names of docs/protocols/link-methods.md; None for any other event."""
+    """Parse a device's event into a crash, by the names of docs/protocols/link-methods.md; None for other events."""
     reason = clean_trace(str(data.get("reason", "")))
     if name == "app.crash":
         return Crash("program", program_name(str(data.get("app", ""))[:200]), reason)
     if name == "crash":
         return Crash("firmware", None, reason)
     if name == "reboot":
-        if data.get("not_started"):
-            stays = clean_trace(str(data["not_started"]))
-        else:
-            stays = ""
-        if stays or any(word in reason.lower() for word in _BAD_RESETS):
-            return Crash("reset", None, f"{reason}\nno program was started: {stays}" if stays else reason)
+        return _reset_of(reason, data.get("not_started"))
+    return None
+
+
+def _reset_of(reason: str, not_started: object) -> Crash | None:
+    """Return the crash of a restart; None for one that is harmless and started the programs."""
+    why_not = clean_trace(str(not_started)) if not_started else ""
+    if why_not:
+        return Crash("reset", None, f"{reason}\nno program was started: {why_not}")
+    if any(word in reason.lower() for word in _BAD_RESETS):
+        return Crash("reset", None, reason)
     return None
 
 
 def clean_trace(text: str) -> str:
-    """At most MAX_TRACE_LINES lines, the last ones: a traceback ends with what happened."""
-    lines = [line.rstrip()[:MAX_LINE_CHARS] for line in clean_text(text[-MAX_TRACE_CHARS:]).split("\n")]
-    kept = [line for line in lines if line]
-    return "\n".join(kept[-MAX_TRACE_LINES:])
+    """Return the last lines, up to MAX_TRACE_LINES: a traceback ends with the error."""
+    lines = []
+    for line in clean_text(text[-MAX_TRACE_CHARS:]).split("\n"):
+        if line.rstrip():
+            lines.append(line.rstrip()[:MAX_LINE_CHARS])
+    return "\n".join(lines[-MAX_TRACE_LINES:])
 
 
 def title_of(crash: Crash) -> str:
-    """The crash in a line: what happened, and where."""
+    """Return the crash in a line: the error, and its place."""
     lines = code_lines(crash.trace) or ["no reason given"]
+    frames = _FRAME.findall(crash.trace)
     if crash.kind == "reset":
         title = f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"
-    elif frames := _FRAME.findall(crash.trace):
+    elif frames:
         file, line, function = frames[-1]
+        title = f"{lines[-1].strip()} at {file} line {line}"
         if function and function != "<module>":
-            inside = f" in {function}"
-        else:
-            inside = ""
-        title = f"{lines[-1].strip()} at {file} line {line}{inside}"
+            title += f" in {function}"
+    elif crash.is_trap:
+        title = lines[-1].strip()
     else:
-        title = lines[-1 if crash.is_trap else 0].strip()
+        title = lines[0].strip()
     return title[:MAX_TITLE_CHARS]
 
 
 def fingerprint(crash: Crash, version: str | None, title: str) -> str:
-    """The same for crashes of one kind: of one program and version, at one place, whatever numbers they name."""
+    """Return the same text for crashes of one program and version at one place, whatever numbers they name."""
     parts = (crash.kind, crash.program or "", version or "", _without_numbers(title))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _without_numbers(title: str) -> str:
-    """Addresses and values become marks; places stay, and so do the numbers of OSError."""
+    """Replace addresses and values by marks; places and the numbers of OSError stay."""
     text = _ADDRESS.sub("0x?", title)
     if text.startswith(_HAS_NUMBERED_KINDS):
         return text
-    return re.sub(rf"({_PLACE.pattern})|\d+", lambda found: found[1] or "?", text)
+    return re.sub(rf"({_PLACE.pattern})|\d+", lambda match: match[1] or "?", text)
