@@ -63,8 +63,8 @@ class Mistake(msgspec.Struct, frozen=True, rename={"place": "file", "next_step":
 class Sources:
     """The settings of files and variables, with their mistakes.
 
-    `values` has the valid values by their paths, the strongest of each, with {} for each table; `places` has where
-    they are set. `secrets` has the texts of secrets, and passwords in addresses. `texts` replaces the texts of files that are
+    `values` has the valid values by their paths, the strongest of each, with {} for each table. `places` has where they
+    are set, `secrets` the texts of secrets and the passwords in addresses. `texts` replaces the texts of files that are
     not written yet, by their names.
     """
 
