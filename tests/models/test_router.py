@@ -33,7 +33,7 @@ from microclaw.models.protocol import (
 from microclaw.models.router import Chain, Outage, Router, choose_model, silence_limit_s, turn_limit_s
 from microclaw.models.scripted import Scripted, ScriptedModel, say
 from microclaw.offline.decision import Parse
-from microclaw.offline.last_act import DialogueState, Question
+from microclaw.offline.dialogue_state import DialogueState, Question
 from microclaw.offline.model import OfflineModel
 
 LOVE = UserText("tell me of love")

@@ -10,7 +10,7 @@ from tests.offline.turns import WORLDS, Chat, one
 
 from microclaw.models.protocol import AssistantReply, KnownApp
 from microclaw.offline.decision import Parse
-from microclaw.offline.last_act import DialogueState, LastAct, Question, state_after
+from microclaw.offline.dialogue_state import DialogueState, LastAct, Question, state_after
 
 ONE_BOARD = WORLDS["one board"]
 

@@ -99,7 +99,10 @@ def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) ->
 
 
 def _below(node: Any, part: str) -> Any:
-    """The value of this name in a table, or of this number in rows, `[[model.fallback]]`. LookupError, TypeError."""
+    """Return the value of this name in a table, or of this number in rows, as `[[model.fallback]]`.
+
+    Raises LookupError, TypeError.
+    """
     if isinstance(node, list):
         named = {str(number): row for number, row in enumerate(node, 1)}
     else:
@@ -108,7 +111,10 @@ def _below(node: Any, part: str) -> Any:
 
 
 def _table_of(document: Any, path: Path) -> Any:
-    """The table that has the last name of a path, made where it is missing. LookupError, TypeError: it cannot be."""
+    """Return the table with the last name of a path, and create it if it is missing.
+
+    Raises LookupError, TypeError if the path cannot have such a table.
+    """
     import tomlkit
 
     node = document

@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(
 
 
 def setting(default: T, about: str, low: float | None = None, high: float | None = None, *, secret: bool = False) -> T:
-    """A field of settings.py: its default, its meaning, its bounds. A secret has no repr."""
+    """Build a field of settings.py: its default, its meaning, its bounds. A secret has no repr."""
     metadata = {"about": about, "low": low, "high": high, "secret": secret}
     if isinstance(default, dict):
         return cast(T, field(default_factory=default.copy, repr=not secret, metadata=metadata))
@@ -34,7 +34,7 @@ class Form:
     fits: Callable[[str], object] = bool
 
     def has(self, text: str) -> bool:
-        """The text is a line of this form."""
+        """Return True if the text is a line of this form."""
         try:
             return 0 < len(text) <= MAX_TEXT and text.isprintable() and bool(self.fits(text))
         except (ValueError, RuntimeError):  # RuntimeError: ~NAME without a user of that name

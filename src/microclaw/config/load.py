@@ -62,7 +62,7 @@ def find_mistakes(environ: Mapping[str, str], home: FilePath, texts: Mapping[str
 
 
 def private_home(environ: Mapping[str, str], home: FilePath | None) -> FilePath:
-    """The host's folder, made when it is missing."""
+    """Return the host's folder, and create it if it is missing."""
     folder = (home or home_folder(environ)).expanduser().absolute()
     make_private(folder)
     return folder
@@ -210,7 +210,7 @@ class Assembly:
         return text_of(environ, key), address
 
     def _has(self, part: str, *path: str) -> bool:
-        """The setting is there; else the part is off, which is a problem."""
+        """Return True if the setting is there; otherwise report that the part is off."""
         if path in self.sources.values:
             return True
         variable = self.sources.unset(path)
@@ -228,5 +228,5 @@ class Assembly:
 
 
 def _is_usable(provider: Provider, api_key: str | None, base_url: str | None) -> bool:
-    """A server of OpenAI's kind may need no key."""
+    """Return True for a provider without a key: a server of OpenAI's kind may need none."""
     return bool(api_key or (provider == "openai" and base_url))

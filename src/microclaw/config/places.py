@@ -15,7 +15,7 @@ MAX_SOCKET_PATH_BYTES = 103
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the host's data: MICROCLAW_HOME or the platform's user data folder."""
+    """Return the folder of the host's data: MICROCLAW_HOME or the platform's user data folder."""
     named = text_of(environ, "MICROCLAW_HOME")
     if named:
         return Path(named)
@@ -25,7 +25,7 @@ def home_folder(environ: Mapping[str, str]) -> Path:
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """The folder for what can be made again (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
+    """Return the folder for files that can be made again: MICROCLAW_CACHE or the platform's cache folder."""
     named = text_of(environ, "MICROCLAW_CACHE")
     if named:
         return Path(named).expanduser().absolute()
@@ -60,5 +60,5 @@ def control_socket(home: Path, environ: Mapping[str, str]) -> Path:
 
 
 def text_of(environ: Mapping[str, str], name: str) -> str | None:
-    """A variable's text; an empty one counts as unset."""
+    """Return the text of a variable, or None if it is unset or empty."""
     return environ.get(name, "").strip() or None

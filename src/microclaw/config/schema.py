@@ -71,7 +71,7 @@ class Node:
         return self.inside.get(NAME if NAME in self.inside and (not self.names or part in self.names) else part)
 
     def checked(self, value: object) -> Any:
-        """The value as its type. Raises ValueError with the end of a sentence that begins with the setting's name."""
+        """Convert the value to its type. Raises ValueError, whose text follows the setting's name."""
         if isinstance(value, str) and self.form is not None:
             value = value.strip()
         try:
@@ -100,7 +100,7 @@ def root() -> Node:
 
 
 def find(path: Path) -> Node | None:
-    """The node at a path such as ("mcp", "servers", "git", "url")."""
+    """Return the node at a path, such as ("mcp", "servers", "git", "url")."""
     node: Node | None = root()
     for part in path:
         if node is not None:
@@ -124,7 +124,7 @@ def all_settings(
 
 
 def value_in(text: str, node: Node | None) -> object:
-    """A value given as text (a variable, a command line): texts as they are, lists of words, the rest as TOML."""
+    """Parse a value from a variable or a command line: texts as they are, lists of words, the rest as TOML."""
     if node is not None and not node.is_list and (node.form or node.choices or node.kind is str):
         return next((choice for choice in node.choices if str(choice) == text), text)
     try:
@@ -139,7 +139,7 @@ def value_in(text: str, node: Node | None) -> object:
 
 
 def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
-    """The end of a sentence that names the nearest word, if there is one that is near."""
+    """Return the end of a sentence that suggests the nearest word; "" if no word is near."""
     from rapidfuzz import fuzz, process
 
     near = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
@@ -149,7 +149,7 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
 
 
 def _brief(value: object) -> str:
-    """The beginning of a value, without the password of an address."""
+    """Return the beginning of a value, without the password of an address."""
     try:
         return without_password(json.dumps(value, ensure_ascii=False, default=str))[:SHOWN_CHARS]
     except ValueError:  # a number with thousands of digits
@@ -157,7 +157,7 @@ def _brief(value: object) -> str:
 
 
 def without_password(text: str) -> str:
-    """An address without the password that stands in it."""
+    """Return an address without its password."""
     return _PASSWORD.sub("...", text)
 
 

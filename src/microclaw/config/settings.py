@@ -230,8 +230,10 @@ class BackupSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """The database that this host shares with others, and with it devices and people (docs/cluster.md); else it is
-    alone."""
+    """The database that this host shares with other hosts, with its devices and people (docs/cluster.md).
+
+    Without it the host is on its own.
+    """
 
     database: forms.Database | None = setting(None, "postgresql://USER@HOST/NAME, which several hosts share")
     host: forms.ClusterName | None = setting(None, "this host's name among the others; the machine's when left out")

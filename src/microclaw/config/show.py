@@ -44,7 +44,8 @@ def masked(secret: str) -> str:
 
 
 def secret_texts(settings: Settings) -> set[str]:
-    """Every secret of the settings, with those in the files of passwords and tokens, for the mask of the logs.
+    """Return every secret of the settings and of the files of passwords and tokens, to mask them in the logs.
+
     Blocking.
     """
     found = set(settings.secrets)
@@ -57,7 +58,7 @@ def secret_texts(settings: Settings) -> set[str]:
 
 
 def value_text(value: object) -> str:
-    """A value as `config set` takes it."""
+    """Return a value as `config set` takes it."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -61,10 +61,11 @@ class Mistake(msgspec.Struct, frozen=True, rename={"place": "file", "next_step":
 
 
 class Sources:
-    """`values` are the right ones by their paths, the strongest of each, with {} for each table, and their `places`.
-    `secrets` are the texts of secrets, and passwords in addresses.
+    """The settings of files and variables, with their mistakes.
 
-    `texts` stand for files that shall be written: by their names, what would be in them.
+    `values` has the valid values by their paths, the strongest of each, with {} for each table. `places` has where they
+    are set, `secrets` the texts of secrets and the passwords in addresses. `texts` replaces the texts of files that are
+    not written yet, by their names.
     """
 
     def __init__(self, home: FilePath, environ: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
@@ -99,7 +100,7 @@ class Sources:
         self._put(path, text)
 
     def unset(self, path: Path) -> str | None:
-        """The variable that a setting, or one of its items, names and that is not set."""
+        """Return the unset variable that a setting or one of its items names, or None."""
         return next((name for place, name in self._unset.items() if place[: len(path)] == path), None)
 
     def _read_file(self, path: FilePath, text: str | None) -> None:
@@ -182,7 +183,7 @@ class Sources:
             self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
 
     def _expanded(self, setting: Node, value: object) -> object:
-        """The value with the variables that it names. Raises _UnsetVariable, ValueError."""
+        """Replace the variables in a value. Raises _UnsetVariable, ValueError."""
 
         def variable(found: re.Match[str]) -> str:
             if found[1] is None:
@@ -201,7 +202,7 @@ class Sources:
         return value_in(_REFERENCE.sub(variable, value), setting)
 
     def _put(self, path: Path, value: Any) -> None:
-        """A value is where it counts; a table, where it is first."""
+        """Store a value with the place that counts; of a table, its first place."""
         if value == {} and path in self.values:
             return
         self.values[path], self.places[path] = value, self._origin(path)
@@ -216,7 +217,7 @@ class Sources:
         self.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
 
     def _origin(self, path: Path) -> Origin:
-        """The line of a path, or of the table around it."""
+        """Return the source and the line of a path, or of the table around it."""
         return self._source, next(
             (self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None
         )
@@ -227,7 +228,7 @@ class _UnsetVariable(Exception):
 
 
 def _lines_of(text: str) -> dict[Path, int]:
-    """The first line of each table and value. What looks like a key within a long text comes too late."""
+    """Return the first line of each table and value. A key in a long text comes too late to count."""
     lines: dict[Path, int] = {}
     rows: Counter[Path] = Counter()
     section: Path = ()
@@ -249,7 +250,10 @@ def _lines_of(text: str) -> dict[Path, int]:
 
 
 def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool]:
-    """The file's text, and whether others can read it; a `closed` one must be private. Raises ConfigError."""
+    """Return the text of a file, and True if other users can read it.
+
+    Raises ConfigError, also for a `closed` file that other users can read.
+    """
     step = f"correct {path}"
     try:
         data = read_limited(path.resolve(), MAX_FILE_BYTES)

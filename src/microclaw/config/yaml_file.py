@@ -41,7 +41,7 @@ class YamlFile:
             raise FileMistakes(sorted(self.mistakes, key=lambda one: (one.line or 0, one.column or 0)), self.page)
 
     def root(self, content: bytes, empty: str) -> yaml.Node | None:
-        """The file's node; None when that is a mistake. `empty` is the next step for a file without anything."""
+        """Return the node of the file, or None after a mistake. `empty` is the next step for an empty file."""
         try:
             root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
         except UnicodeDecodeError as exc:
@@ -58,7 +58,7 @@ class YamlFile:
         return None
 
     def fields(self, node: yaml.Node, known: Sequence[str], what: str) -> dict[str, yaml.Node]:
-        """The values of a mapping by their names, all of them `known`."""
+        """Return the values of a mapping by their names, which must be `known`."""
         found: dict[str, yaml.Node] = {}
         if not isinstance(node, yaml.MappingNode) or not node.value:
             self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
@@ -76,7 +76,7 @@ class YamlFile:
         return found
 
     def value(self, node: yaml.Node, key: str, kind: Any) -> Any:
-        """The value as this type; None where that is a mistake, as an empty one is."""
+        """Convert the value to this type. Return None after a mistake, as for an empty value."""
         try:
             found = yaml.safe_load(yaml.serialize(node))
             if found is not None:
@@ -88,9 +88,9 @@ class YamlFile:
         return None
 
     def at(self, node: yaml.Node, message: str, hint: str) -> None:
-        """A mistake at this place."""
+        """Add a mistake at this place."""
         self.wrong(node.start_mark.line + 1, message, hint, node.start_mark.column + 1)
 
     def wrong(self, line: int, message: str, hint: str, column: int | None = None) -> None:
-        """A mistake in this line."""
+        """Add a mistake in this line."""
         self.mistakes.append(Diagnostic("error", message, str(self.path), line, column, hint=hint))

@@ -74,7 +74,7 @@ async def _consolidate(memory: Memory, model: Model, person: str) -> None:
 
 
 def _new_notes(memory: Memory, person: str, state: str) -> tuple[dict[date, str], dict[str, str]]:
-    """The notes before today that changed since the last run, and the digests of all notes then. Blocking."""
+    """Return the notes before today that changed since the last run, and the digests of all notes. Blocking."""
     notes = dict[date, str]()
     today = memory.now().date()
     try:
@@ -91,7 +91,10 @@ def _new_notes(memory: Memory, person: str, state: str) -> tuple[dict[date, str]
 
 
 async def _proposed(model: Model, memory: str, notes: dict[date, str]) -> tuple[list[str], list[str]]:
-    """The lines that the model would add and drop. ModelError for another form, or for dropping most of MEMORY.md."""
+    """Return the lines that the model would add and drop.
+
+    Raises ModelError for another form, or if it would drop most of MEMORY.md.
+    """
     new_notes = "\n\n".join(f"{day.isoformat()}:\n{text.strip()}" for day, text in notes.items())
     asked = f"MEMORY.md:\n{memory.strip() or '(empty)'}\n\nNew daily notes:\n{new_notes[-_MAX_NOTES_CHARS:]}"
     request = ModelRequest(_SYSTEM, (UserText(asked),), (), max_tokens=2048, task="summary")

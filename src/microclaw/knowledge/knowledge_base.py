@@ -29,7 +29,7 @@ class Knowledge(Struct, frozen=True):
 
 
 def open_knowledge(settings: Settings, index: Database, *, shared: Database | None = None) -> Knowledge:
-    """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`."""
+    """Open the knowledge of a home folder. Hosts of a cluster have memory, persona and conversations in `shared`."""
     now = local_clock(settings.agent.timezone)
     sessions = Sessions(shared or index, now_ms)
     texts = TextFiles(settings.home, now=now) if shared is None else TextTable(shared, now_ms)

@@ -35,7 +35,7 @@ RECENT_DAYS: Final = 2
 
 
 def person_folder(person: str) -> str:
-    """The owner's folder is `memory` itself (MimiClaw's layout); every other person has one below it."""
+    """Return a person's folder: the owner's is `memory` itself (MimiClaw's layout), all others are below it."""
     if person == OWNER_ID:
         return ROOT
     return f"{ROOT}/{PEOPLE}/{file_stem(person)}"
@@ -50,7 +50,7 @@ def note_name(person: str, day: date) -> str:
 
 
 def user_name(person: str) -> str:
-    """The owner's USER.md is beside SOUL.md; another person's is in that person's memory folder."""
+    """Return the name of USER.md: the owner's is beside SOUL.md, another person's is in their memory folder."""
     if person == OWNER_ID:
         return f"{CONFIG}/{USER}"
     return f"{person_folder(person)}/{USER}"
@@ -58,12 +58,12 @@ def user_name(person: str) -> str:
 
 @cache
 def default_soul() -> str:
-    """The shipped SOUL.md."""
+    """Return the shipped SOUL.md."""
     return (resources.files("microclaw.knowledge") / "defaults" / SOUL).read_text(encoding="utf-8").strip()
 
 
 def file_stem(name: str) -> str:
-    """A name as one part of a path: never a parent, never hidden, different for each name."""
+    """Return a name as one part of a path: never a parent, never hidden, different for each name."""
     quoted = quote(name, safe="", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E")
     return quoted or "%"
 
@@ -75,7 +75,7 @@ def name_of_stem(stem: str) -> str:
 
 
 def day_of(name: str) -> date | None:
-    """The day of a daily note, which is named YYYY-MM-DD.md; None for another text."""
+    """Return the day of a daily note, which is named YYYY-MM-DD.md, or None for another text."""
     stem = name.rpartition("/")[2].removesuffix(".md")
     try:
         day = date.fromisoformat(stem)
@@ -93,7 +93,7 @@ class MemoryLine(Struct, frozen=True):
 
 
 def one_fact(text: str) -> str:
-    """The text as one line. ToolRetry when there is none, or too much."""
+    """Return the text as one line. Raises ToolRetry if it is empty or too long."""
     fact = " ".join(text.split())
     if not 0 < len(fact) <= MAX_FACT_CHARS:
         text = f"one memory has 1 to {MAX_FACT_CHARS} characters, this has {len(fact)}"
@@ -117,18 +117,18 @@ class Memory(Struct, frozen=True):
         return self.texts.read(f"{CONFIG}/{SOUL}", MAX_PERSONA_BYTES).strip() or default_soul()
 
     def user(self, person: str) -> str:
-        """The person's own text about themselves; "" when there is nothing. Blocking."""
+        """Return the person's own text about themselves, or "". Blocking."""
         return self.texts.read(user_name(person), MAX_PERSONA_BYTES).strip()
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
-        """The daily notes of today and the days before that have one, newest first. Blocking."""
+        """Return the daily notes of today and of the latest days that have one, newest first. Blocking."""
         today = self.now().date()
         wanted = (today - timedelta(days=n) for n in range(days))
         found = ((day, self.texts.read(note_name(person, day)).strip()) for day in wanted)
         return tuple((day, text) for day, text in found if text)
 
     def wiring(self, device: str) -> str:
-        """The notes on a device and what is connected to it. Everybody who sees the device may read them."""
+        """Return the notes on a device and its wiring. Everyone who sees the device may read them."""
         return self.texts.read(_device_name(device)).strip()
 
     def days(self, person: str) -> list[date]:
@@ -223,7 +223,7 @@ class Memory(Struct, frozen=True):
 
 
 def digest(text: str) -> str:
-    """Identifies a text while somebody edits it."""
+    """Return a key that identifies this version of a text while a person edits it."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 

@@ -150,7 +150,7 @@ async def search_memory(
 
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
-    """A text by the name that a person knows it by; SOUL.md and HEARTBEAT.md are the owner's."""
+    """Return a text by the name that a person uses; SOUL.md and HEARTBEAT.md are the owner's."""
     if name in _OWNERS:
         gate.check_owner(call.person_id, f"look at or change {name}")
         return f"{CONFIG}/{name}"
@@ -213,7 +213,7 @@ SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the l
 
 @operation("session.list", http="GET /v1/sessions", access=Access.OWN, command="sessions")
 async def list_sessions(service: KnowledgeService, _: Call) -> SessionList:
-    """Saved conversations, the latest first."""
+    """List saved conversations, the latest first."""
     return SessionList(sessions=list(await service.knowledge.sessions.list()))
 
 
@@ -224,7 +224,7 @@ async def show_session(
     name: SessionName,
     newest: Annotated[int, Meta(ge=1, le=1000, description="So many messages."), Option("-n/--newest")] = 40,
 ) -> SessionMessages:
-    """The newest messages of a conversation."""
+    """Show the newest messages of a conversation."""
     sessions = service.knowledge.sessions
     full = await sessions.full_name(name)
     lines = [filled(SessionLine, one) for one in await sessions.show(full, newest)]
@@ -331,7 +331,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
 
 @operation("skill.show", http="GET /v1/skills/{name}", command="skills")
 async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> OneSkill:
-    """A skill's text, and the files beside it."""
+    """Show a skill's text, and the files beside it."""
     skills = service.knowledge.skills
     skill = await asyncio.to_thread(skills.get, name)
     files = await asyncio.to_thread(skills.files, name)
@@ -364,7 +364,7 @@ def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
 
 
 def _place(path: Path | str, call: Call) -> str:
-    """The place on this machine, for somebody at it; to others its name says enough."""
+    """Return the path for a user at this machine, and only the name for others."""
     if call.direct:
         return str(path)
     return str(path).rpartition("/")[2]

@@ -40,7 +40,7 @@ _RECENCY: Final = 1 / 3
 
 
 def source_name(session: str) -> str:
-    """A conversation's name in the index."""
+    """Return a conversation's name in the index."""
     return f"{_SESSIONS}{session}.jsonl"
 
 
@@ -82,7 +82,7 @@ class Search:
             yield
 
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[NoteHit, ...]:
-        """The person's best matches for a text, best first. Rows of other people are not read.
+        """Return the person's best matches for a text, best first. Rows of other people are not read.
 
         Unless `fresh`, what was said since the last search may be missing, and reading it costs no write of its own.
         """
@@ -98,8 +98,10 @@ class Search:
         await self.refresh()
 
     async def refresh(self, *, wait_s: float | None = None, fresh: bool = True) -> None:
-        """Bring the index up to date, at most every `rescan_s` seconds; unless `fresh`, a few new rows of conversations
-        with the store's next write. A refresh that runs already is waited for `wait_s` at most.
+        """Bring the index up to date, at most every `rescan_s` seconds.
+
+        Unless `fresh`, a few new rows of conversations are written with the store's next write. Waits up to `wait_s`
+        for a refresh that runs already.
         """
         try:
             async with asyncio.timeout(wait_s):
@@ -225,7 +227,7 @@ def _stamps(texts: Texts) -> dict[str, Stamp]:
 
 
 def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
-    """A row for each list item or paragraph. Blocking; StoreError."""
+    """Build a row for each list item or paragraph. Blocking. Raises StoreError."""
     folder = name.rpartition("/")[0]
     at_s = stamp[0] // 10**9
     person = OWNER_ID
@@ -258,7 +260,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _message(line: str) -> NewNote | None:
-    """The row of a conversation's line; None for a line that is no message or has no text."""
+    """Return the row of a conversation's line, or None if the line is not a message or has no text."""
     message = parse_message(line)
     if message is None:
         text = ""

@@ -64,19 +64,21 @@ class Skills:
         return tuple(found[name] for name in sorted(found))
 
     def broken(self) -> dict[str, Diagnostic]:
-        """The mistakes of the folders without a usable skill."""
+        """Return the mistakes of the folders without a usable skill."""
         return {Path(one.file).parent.name: one for one in self._read() if isinstance(one, Diagnostic)}
 
     def get(self, name: str) -> Skill:
-        """The skill of this name. UnknownName, which lists the skills there are."""
+        """Return the skill of this name. Raises UnknownName, which lists all skills."""
         known = {skill.name: skill for skill in self.all()}
         if name in known:
             return known[name]
         raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> tuple[str, int | None]:
-        """A part of a skill's text, or of a file in its folder, from a position on; and the next position where there
-        is more. ToolFailed for a file that may not be read."""
+        """Return a part of a skill's text or of a file in its folder, from a position on.
+
+        The second value is the next position, or None at the end. Raises ToolFailed for a file that may not be read.
+        """
         skill = self.get(name)
         if file is None or file == SKILL:
             text = skill.body
@@ -86,14 +88,14 @@ class Skills:
         return text[offset:end], end if end < len(text) else None
 
     def files(self, name: str) -> tuple[str, ...]:
-        """The other files in a skill's folder, which `piece` reads. Blocking."""
+        """Return the other files in a skill's folder, which `piece` reads. Blocking."""
         folder = self.get(name).folder
         looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
         return tuple(str(p.relative_to(folder)) for p in found)
 
     def _read(self) -> list[Skill | Diagnostic]:
-        """The owner's first."""
+        """Read all skills, the owner's first."""
         found: list[Skill | Diagnostic] = []
         for root in (self.folder, self._shipped):
             folders = root.iterdir() if root.is_dir() else ()
@@ -123,13 +125,13 @@ class Skills:
 
 
 def shipped_skills() -> Path:
-    """The folder of the skills that come with this package."""
+    """Return the folder of the skills that come with this package."""
     return Path(str(resources.files("microclaw.knowledge") / "shipped"))
 
 
 @lru_cache(maxsize=2 * MAX_SKILLS)
 def _skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill | Diagnostic:
-    """The skill in a folder, or what is wrong with it; the stamp of its file has the cache read it again."""
+    """Return the skill in a folder, or its mistake. A new stamp of its file makes the cache read it again."""
     try:
         if folder.is_symlink():
             raise ValueError("a skill is not a symbolic link")

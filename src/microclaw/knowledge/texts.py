@@ -53,23 +53,28 @@ class Texts(ABC):
 
     @abstractmethod
     def stamps(self, folder: str) -> dict[str, Stamp]:
-        """The Markdown texts directly in a folder by name, without links and those over MAX_INDEXED_BYTES; OSError for
-        a folder that cannot be read."""
+        """Return the Markdown texts directly in a folder by name, without links and texts over MAX_INDEXED_BYTES.
+
+        Raises OSError for a folder that cannot be read.
+        """
 
     @abstractmethod
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder."""
+        """Return the names of the folders in a folder."""
 
     @abstractmethod
     def place(self, name: str) -> str:
-        """The place where a person finds it."""
+        """Return the place where a person finds the text."""
 
     @abstractmethod
     async def change(
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
-        """Put what `work` makes of the whole text in its place; no other change comes between. A file keeps its old one
-        with `keep`. `work` may run more than once. ConfigError for a text that is or gets longer than `max_bytes`."""
+        """Replace the whole text by the result of `work`, without another change in between.
+
+        With `keep` a file keeps its old version. `work` may run more than once. Raises ConfigError for a text that is
+        or becomes longer than `max_bytes`.
+        """
 
     def _changed(
         self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
@@ -157,7 +162,7 @@ class TextFiles(Texts):
         return result
 
     def _keep_version(self, path: Path, old: bytes) -> None:
-        """The oldest beyond VERSIONS_KEPT are removed."""
+        """Remove the oldest versions beyond VERSIONS_KEPT."""
         folder = path.parent / VERSIONS
         stamp = self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         make_folders(folder)
@@ -166,7 +171,7 @@ class TextFiles(Texts):
             oldest.unlink(missing_ok=True)
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """The entries under names that are UTF-8 on the disk; the store takes no others."""
+        """Return the entries with names that are UTF-8 on the disk; the store takes no others."""
         try:
             with os.scandir(self.home / folder) as entries:
                 return [entry for entry in entries if encodable(entry.name) == entry.name]

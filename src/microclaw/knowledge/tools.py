@@ -154,7 +154,7 @@ def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]
 
 
 def _all(memory: Memory, person: str) -> list[dict[str, str]]:
-    """The lines of MEMORY.md and of the latest notes; the rest is found only by words. Blocking."""
+    """Return the lines of MEMORY.md and of the latest notes; only a search finds the rest. Blocking."""
     texts = [("MEMORY.md", "", memory.text(person))]
     texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
     lines = [

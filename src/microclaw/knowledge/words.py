@@ -11,13 +11,13 @@ _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
 
 def same_fact(line: str) -> str:
-    """A key that is equal for two lines with the same words, whatever their case, punctuation, bullets and accents."""
+    """Return a key that is equal for lines with the same words, whatever their case, punctuation and accents."""
     plain = unicodedata.normalize("NFKD", _BULLET.sub("", line)).casefold()
     return " ".join(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
 
 
 def significant(text: str) -> list[str]:
-    """The words of a text without stop words: each once, in order, casefolded."""
+    """Return the words of a text without stop words: each once, in order, casefolded."""
     found = (word.casefold() for word in _WORD.findall(unicodedata.normalize("NFC", text)))
     return list(dict.fromkeys(w for w in found if w not in _STOP and (len(w) > 1 or w.isdigit() or not w.isascii())))
 

@@ -1,4 +1,4 @@
-"""Splits times of day, dates and delays from the rest of a sentence. It schedules nothing."""
+"""Splits times of day, dates and delays from the rest of a sentence. Schedules nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _DAYS = "|".join(DAYS)
 _PARTS = "morning|afternoon|evening|night"
 _MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
 _REPEATS = dict.fromkeys(("day", *_PARTS.split("|")), "daily") | {"weekday": "weekdays", "weekend": "weekends"}
+_REPEAT_WORDS = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
 _CLOCK = re.compile(r"(?<![\w-])(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
-_SPOKEN_HOUR = re.compile(  # "half past 6": what is done then is read, the time is asked for
+# "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
+_SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
     r"(?:clock \d{4}|\d+(?: milli)?)\b"
 )
@@ -43,13 +45,15 @@ _NO_ON = frozenset({"tomorrow", "tonight", "today"})
 _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
 _PART_WORD = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night|this (?:morning|afternoon|evening))\b")
+_LATE_HOURS = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}
 _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?(?:to )?me\b")
 
 
 class When(Struct, frozen=True):
-    """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
+    """The times in a sentence, each None if the sentence does not name it.
 
-    `hour` is one of the clock's face, as in "at 7": morning or evening.
+    `clock` is "23:30" or "sunset", `repeat` "daily", `date` "tomorrow" or "2026-12-03". `hour` is an hour from 1 to 12,
+    as in "at 7", which may be in the morning or in the evening.
     """
 
     clock: str | None = None
@@ -60,68 +64,97 @@ class When(Struct, frozen=True):
 
 
 def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:
-    """The rest of a sentence with normalized quantities, and its time; None if it names no time.
+    """Split a sentence with normalized quantities into the rest and its time. Return None if it names no time.
 
-    `bare_hour`: "at 7" alone is a time too.
+    With `bare_hour`, "at 7" without a date is a time too.
     """
-    _, part = _taken(_PART, said)
-    rest, spoken = _SPOKEN_HOUR.subn(" ", said)
-    rest, clock = _taken(_CLOCK, rest)
+    _, part_of_day = _cut(_PART, said)
+    rest, spoken_count = _SPOKEN_HOUR.subn(" ", said)
+    rest, clock = _cut(_CLOCK, rest)
     if clock:
         clock = re.sub(r"clock (\d\d)", r"\1:", clock)
-    else:
-        clock = None
-    rest, repeat = _taken(_REPEAT, rest)
-    rest, date = _taken(_DATE, rest)
-    rest, delay = _taken(_DELAY, rest)
-    if delay is not None and (clock or repeat or date):
-        return None  # a time and a delay together mean nothing
-    rest, in_part = _PART_WORD.subn(" ", rest)
-    hour = None
-    if not (clock or delay) and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
-        rest, bare = _taken(_BARE_HOUR, rest)
-        if bare is not None and int(bare) < 24:
-            known = repeat or date or part or int(bare) > 12 or int(bare) == 0
-            clock, hour = (f"{int(bare):02d}:00", None) if known else (None, int(bare))
-    if clock is not None or hour is not None:
-        rest, today = _TODAY.subn(" ", rest)
-        date = "today" if today and date is None and repeat is None else date
-    if not spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
+    rest, repeat = _cut(_REPEAT, rest)
+    rest, date = _cut(_DATE, rest)
+    rest, delay = _cut(_DELAY, rest)
+    has_date = repeat is not None or date is not None
+    if delay is not None and (clock or has_date):
+        # A time and a delay together mean nothing.
         return None
-    if repeat is not None:
-        repeat = _REPEATS.get(repeat) or " and ".join(re.findall(_DAYS, repeat)) or repeat
-    rest = re.sub(r"\s+", " ", _NOTIFY.sub(" ", rest)).strip(" ,")  # its answer is sent anyway
-    rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
-    late = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}.get(part or "", range(0))
-    if clock is not None and ":" in clock and int(clock[:2]) in late:  # "every evening at 7", "tonight at 12"
-        clock = f"{(int(clock[:2]) + 12) % 24:02d}{clock[2:]}"
-    return rest, When(clock, repeat, _dated(date), int(delay) if delay else None, hour)
+    rest, part_count = _PART_WORD.subn(" ", rest)
+    hour = None
+    may_name_hour = has_date or part_count > 0 or bare_hour or _TODAY.search(rest) is not None
+    if clock is None and delay is None and may_name_hour:
+        rest, bare = _cut(_BARE_HOUR, rest)
+        if bare is not None and int(bare) < 24:
+            hour = int(bare)
+    has_part = has_date or part_of_day is not None
+    if hour is not None and (has_part or hour not in range(1, 13)):
+        clock = f"{hour:02d}:00"
+        hour = None
+    if clock is not None or hour is not None:
+        rest, today_count = _TODAY.subn(" ", rest)
+        if today_count and not has_date:
+            date = "today"
+    delay_ms = None if delay is None else int(delay)
+    when = When(_with_part_of_day(clock, part_of_day), _name_days(repeat), _name_date(date), delay_ms, hour)
+    if not spoken_count and when == When():
+        return None
+    return _tidy(rest), when
 
 
-def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
-    """The text without the first match of the pattern, and the word or number in the match."""
-    found = pattern.search(text)
-    if found is None:
+def _cut(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
+    """Return the text without the first match of the pattern, and the word or number in the match."""
+    match = pattern.search(text)
+    if match is None:
         return text, None
-    word = next(group for group in found.groups() if group is not None)
-    return f"{text[: found.start()]} {text[found.end() :]}".strip(), word
+    word = next(group for group in match.groups() if group is not None)
+    return f"{text[: match.start()]} {text[match.end() :]}".strip(), word
 
 
-def _dated(word: str | None) -> str | None:
-    """A day of a month as "3 december" or "3 december 2027"; other words as they are."""
-    if word is None or word in ("tomorrow", "tonight", "today", *DAYS) or "-" in word or word.startswith("next "):
+def _tidy(rest: str) -> str:
+    """Remove "tell me" and the prepositions that stood before a time."""
+    # The answer of a schedule is sent anyway, so "and tell me" adds nothing.
+    rest = _NOTIFY.sub(" ", rest)
+    rest = re.sub(r"\s+", " ", rest).strip(" ,")
+    return re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
+
+
+def _with_part_of_day(clock: str | None, part_of_day: str | None) -> str | None:
+    """Add twelve hours to a clock if its part of the day needs them: "every evening at 7", "tonight at 12"."""
+    if clock is None or ":" not in clock:
+        return clock
+    hour = int(clock[:2])
+    if hour not in _LATE_HOURS.get(part_of_day or "", range(0)):
+        return clock
+    return f"{(hour + 12) % 24:02d}{clock[2:]}"
+
+
+def _name_days(repeat: str | None) -> str | None:
+    """Return "daily", "weekdays", "weekends" or the days ("monday and friday"); other words as they are."""
+    if repeat is None:
+        return None
+    return _REPEATS.get(repeat) or " and ".join(re.findall(_DAYS, repeat)) or repeat
+
+
+def _name_date(word: str | None) -> str | None:
+    """Return a day of a month as "3 december" or "3 december 2027"; other words as they are."""
+    if word is None or word in ("tomorrow", "tonight", "today", *DAYS):
         return word
-    month = next(name for name in MONTHS if name[:3] in re.findall(r"[a-z]{3}", word))
+    if "-" in word or word.startswith("next "):
+        return word
+    abbreviations = re.findall(r"[a-z]{3}", word)
+    month = next(name for name in MONTHS if name[:3] in abbreviations)
     day, *year = re.findall(r"\d+", word)
     return " ".join((str(int(day)), month, *year))
 
 
 def open_question(when: When) -> tuple[str, str] | None:
-    """The question about an incomplete time, and an example of an answer; None for a complete time."""
+    """Return the question about an incomplete time and an example of an answer, or None for a complete time."""
     if when.clock in SUN:
         return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
     if when.hour is not None:
-        early, late = (f"{hour % 24:02d}:00" for hour in (when.hour, when.hour + 12))
+        early = f"{when.hour % 24:02d}:00"
+        late = f"{(when.hour + 12) % 24:02d}:00"
         return f"Is that {early} or {late}?", f"at {early}"
     if when.clock is None and when.delay_ms is None:
         return "At what time?", f"{when_text(when)} at 8:00".strip()
@@ -131,27 +164,27 @@ def open_question(when: When) -> tuple[str, str] | None:
 
 
 def when_text(when: When) -> str:
-    """The time in words that parse to the same time: "every monday at 18:00", "in 20 min"."""
+    """Return words that parse to the same time: "every monday at 18:00", "in 20 min"."""
     if when.delay_ms is not None:
         return f"in {spoken(when.delay_ms)}"
-    every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
+    words = []
     if when.repeat:
-        words = [every.get(when.repeat, f"every {when.repeat}")]
-    else:
-        words = []
+        words.append(_REPEAT_WORDS.get(when.repeat, f"every {when.repeat}"))
     if when.date is not None:
-        words.append(when.date if when.date in _NO_ON or when.date.startswith("next ") else f"on {when.date}")
+        needs_on = when.date not in _NO_ON and not when.date.startswith("next ")
+        words.append(f"on {when.date}" if needs_on else when.date)
     if when.clock is not None:
         words.append(f"at {when.clock}")
     return " ".join(words)
 
 
 def spoken(ms: int | Fraction) -> str:
-    """As people say it, in whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
-    whole = round(ms)
-    for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
-        if whole >= least and whole % size == 0:
-            return f"{whole // size} {unit}"
-    if whole >= 1000:
-        return f"{whole / 1000:.15g} s"
-    return f"{whole} ms"
+    """Return a time as people write it, from whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
+    whole_ms = round(ms)
+    if whole_ms >= 3_600_000 and whole_ms % 3_600_000 == 0:
+        return f"{whole_ms // 3_600_000} h"
+    if whole_ms >= 120_000 and whole_ms % 60_000 == 0:
+        return f"{whole_ms // 60_000} min"
+    if whole_ms >= 1000:
+        return f"{whole_ms / 1000:.15g} s"
+    return f"{whole_ms} ms"

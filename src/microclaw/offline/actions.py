@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -39,8 +39,9 @@ def _set_pin(at: Context) -> Decision:
         target = pin_target(at, slot)
         if target.pin in sets:
             raise ask("One of these pins is named twice, so I did nothing.", "name each once: turn on pins 4 and 5")
-        if slot == "pin_2" and (second := number("level_2")) is not None:
-            level = second
+        second_level = number("level_2")
+        if slot == "pin_2" and second_level is not None:
+            level = second_level
         sets[target.pin] = level if target.active_level else 1 - level
         pins.append(target.words)
         each.append(f"{target.words} {_ON[level]}")
@@ -54,31 +55,44 @@ def _set_pin(at: Context) -> Decision:
         return call
     if len(pins) == 1:
         return Say(f"{_state(at, target, sets[target.pin])}{_proof(at.results[-1])}.")
-    proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
+    proof = _proof(at.results[-1])
+    proofs = _join_proofs(at.results)
     if proofs:
         proof = f" ({proofs})"
-    else:
-        proof = _proof(at.results[-1])
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
+def _join_proofs(results: Sequence[Result]) -> str:
+    """Join the different pieces of evidence, without those that are only an acceptance."""
+    texts = dict[str, None]()
+    for result in results:
+        kind, text = result.proof
+        if kind != "accepted" and text:
+            texts[text] = None
+    return "; ".join(texts)
+
+
 def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str) -> Act | None:
-    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before."""
+    """Return the next call that sets these pins, or None after the last one.
+
+    A correction is one call, which reverts the changes before it sets the pins.
+    """
     done = len(at.results)
     if not at.parse.undoes or done:
         if done < len(sets):
             return Act(tool, at.on_device(**sets[done]), "" if done else words)
         return None
-    for one in sets:
+    use: Literal["output", "pwm"] = "output" if tool == "gpio-set" else "pwm"
+    for values in sets:
         try:
-            check_pin(board_of(at), one["pin"], "output" if tool == "gpio-set" else "pwm")
+            check_pin(board_of(at), values["pin"], use)
         except PinRefused as exc:
             raise ask(f"{capital(exc.message)}. Nothing was changed.", exc.next_step) from exc
     return Act(CORRECT, at.on_device(undo=list(at.parse.undoes), pins=list(sets)), f"undo, then {words}")
 
 
 def _toggle_pin(at: Context) -> Decision:
-    """Set the pin to the other level than it has."""
+    """Read the pin, then set it to the opposite level."""
     target = pin_target(at)
     if not at.results:
         return Act("gpio-get", at.on_device(pin=target.pin), f"toggle {target.words}")
@@ -108,84 +122,124 @@ def _dim_pin(at: Context) -> Decision:
 
 
 def _look(at: Context) -> Decision:
-    """One call that looks, or restarts the board, then its answer."""
+    """Call the tool that reads, or that restarts the board, then answer from its result."""
     kind = at.parse.kind
     arguments = dict[str, Any]()
+    words = "restart the board" if kind == "restart_device" else ""
     if kind not in ("list_devices", "clock"):
-        board_of(at)  # asks which device
+        # Raises CannotDo, with the question which device, if there are several.
+        board_of(at)
     if kind in ("read_pin", "read_adc"):
-        target = pin_target(at)
-        arguments["pin"] = target.pin
+        arguments["pin"] = pin_target(at).pin
     elif kind == "read_sensor":
-        name, quantity, _ = sensor_of(at)
+        _, quantity, _ = sensor_of(at)
         arguments["sensor"] = quantity.sensor
     if not at.results:
-        return Act(_LOOKS[kind], at.on_device(**arguments), "restart the board" if kind == "restart_device" else "")
-    found = at.results[-1]
-    fields = at.results[-1].fields
-    match kind:
-        case "scan_i2c":
-            each = [
-                a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in fields.get("addresses", [])
-            ]
-            return Say(f"On the I2C bus of {found.device}: {', '.join(each) or 'no device answers'}.")
-        case "read_sensor":
-            sensor = quantity.sensor.upper()
-            value = fields.get("values", {}).get(quantity.field)
-            if value is None:
-                return Say(f"The {sensor} of {found.device} reports no {name}.", "tool_failed")
-            shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
-            return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {found.device}.")
-        case "read_pin":
-            return Say(f"{_state(at, target, int(fields['level']), _LEVELS)}.")
-        case "read_adc":
-            volts = f"{float(fields['volts']):.3f} V (raw {fields['raw']})"
-            return Say(f"ADC pin {target.pin} of {found.device} is at {volts}.")
-        case "restart_device":
-            return Say(f"{found.device} restarted{_proof(found)}.")
-        case "clock":
-            now = datetime.fromisoformat(str(fields.get("now")))
-            return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
-    known = fields.get("devices", [])
-    devices = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
-    shown = f"{count_text(len(known), 'device')}: {'; '.join(devices)}."
-    if known:
-        return Say(shown)
-    return replace(NO_DEVICE, code=None)
+        return Act(_LOOKS[kind], at.on_device(**arguments), words)
+    return _LOOK_ANSWERS[kind](at, at.results[-1])
+
+
+def _answer_scan(_: Context, result: Result) -> Say:
+    addresses = []
+    for row in result.fields.get("addresses", []):
+        sensor = row.get("sensor")
+        addresses.append(f"{row['address']} ({sensor})" if sensor else row["address"])
+    return Say(f"On the I2C bus of {result.device}: {', '.join(addresses) or 'no device answers'}.")
+
+
+def _answer_sensor(at: Context, result: Result) -> Say:
+    name, quantity, _ = sensor_of(at)
+    sensor = quantity.sensor.upper()
+    value = result.fields.get("values", {}).get(quantity.field)
+    if value is None:
+        return Say(f"The {sensor} of {result.device} reports no {name}.", "tool_failed")
+    reading = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
+    return Say(f"{name.capitalize()}: {reading}, read from the {sensor} of {result.device}.")
+
+
+def _answer_pin(at: Context, result: Result) -> Say:
+    return Say(f"{_state(at, pin_target(at), int(result.fields['level']), _LEVELS)}.")
+
+
+def _answer_adc(at: Context, result: Result) -> Say:
+    volts = f"{float(result.fields['volts']):.3f} V (raw {result.fields['raw']})"
+    return Say(f"ADC pin {pin_target(at).pin} of {result.device} is at {volts}.")
+
+
+def _answer_restart(_: Context, result: Result) -> Say:
+    return Say(f"{result.device} restarted{_proof(result)}.")
+
+
+def _answer_clock(_: Context, result: Result) -> Say:
+    fields = result.fields
+    now = datetime.fromisoformat(str(fields.get("now")))
+    return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
+
+
+def _answer_devices(_: Context, result: Result) -> Say:
+    devices = result.fields.get("devices", [])
+    if not devices:
+        return replace(NO_DEVICE, code=None)
+    texts = []
+    for device in devices:
+        transports = ", ".join(device["transports"]) or "no transport"
+        texts.append(f"{device['name']} ({device['board']}; {transports})")
+    return Say(f"{count_text(len(devices), 'device')}: {'; '.join(texts)}.")
+
+
+_LOOK_ANSWERS: Final[Mapping[str, Callable[[Context, Result], Say]]] = {
+    "read_pin": _answer_pin,
+    "read_adc": _answer_adc,
+    "read_sensor": _answer_sensor,
+    "scan_i2c": _answer_scan,
+    "list_devices": _answer_devices,
+    "clock": _answer_clock,
+    "restart_device": _answer_restart,
+}
 
 
 def _device_fact(at: Context) -> Decision:
-    """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    tools = ["device-info", "device-status"][:: 1 if at.parse.kind == "device_info" else -1]
-    wanted = (at.parse.word("fields") or "").split()
+    """Read the facts of one tool; if a single fact is not there, ask the other tool."""
+    tools = ["device-info", "device-status"]
+    if at.parse.kind != "device_info":
+        tools.reverse()
+    names = (at.parse.word("fields") or "").split()
     if not at.results:
         if at.device is None:
             board_of(at)  # asks which device
         return Act(tools[0], at.on_device())
-    found = at.results[-1]
-    facts: Mapping[str, Any] = found.fields.get("facts") or {}
-    if not wanted:
-        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict | list)}
-        shown = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
-        return Say(f"{found.device}: {', '.join(shown[:_MAX_FACTS])}.")
-    told = ", ".join(f"{key} {facts[key]}" for key in wanted if key in facts)
-    if not told and len(at.results) == 1:
+    result = at.results[-1]
+    facts: Mapping[str, Any] = result.fields.get("facts") or {}
+    if not names:
+        plain = {key: value for key, value in result.fields.items() if not isinstance(value, dict | list)}
+        texts = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
+        return Say(f"{result.device}: {', '.join(texts[:_MAX_FACTS])}.")
+    values = ", ".join(f"{key} {facts[key]}" for key in names if key in facts)
+    if values:
+        return Say(f"{result.device} reports {values}.")
+    if len(at.results) == 1:
         return Act(tools[1], at.on_device())
-    return Say(f"{found.device} reports {told or f'no {wanted[0]}'}.", next_step=None if told else "device info")
+    return Say(f"{result.device} reports no {names[0]}.", next_step="device info")
 
 
 def _undo(at: Context) -> Decision:
-    """Undo the last change, or those that the parse names."""
-    undone = [one for one in at.results if one.tool == "undo"]
-    if not undone:
+    """Undo the last change, or the changes that the parse names."""
+    undos = [result for result in at.results if result.tool == "undo"]
+    if not undos:
         undoes = list(at.parse.undoes)
         if undoes:
             return Act(CORRECT, {"undo": undoes}, "undo")
         return Act("undo", at.on_device(), "undo")
-    told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
-    proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
-    known = "; ".join(dict.fromkeys(proofs))
-    return Say(f"{capital(told)}.{f' {capital(known)}.' if known else ''}")
+    messages = "; ".join(str(result.fields.get("message", "undone")) for result in undos)
+    proofs = list[str]()
+    for result in undos:
+        for item in result.fields.get("evidence", ()):
+            if item["kind"] != "accepted" and item["text"] not in proofs:
+                proofs.append(item["text"])
+    evidence = "; ".join(proofs)
+    if not evidence:
+        return Say(f"{capital(messages)}.")
+    return Say(f"{capital(messages)}. {capital(evidence)}.")
 
 
 def _pin_facts(at: Context) -> Decision:
@@ -194,75 +248,89 @@ def _pin_facts(at: Context) -> Decision:
     if pin is None and at.parse.word("thing") is not None:
         return Say(f"The LED of {board.title} is on pin {pin_target(at).pin}.")
     if pin is None:
-        known = None
+        profile = None
     else:
-        known = board.pins[pin_target(at).pin]
-    if known is not None and known.reserved:
-        return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
+        profile = board.pins[pin_target(at).pin]
+    if profile is not None and profile.reserved:
+        return Say(f"Pin {pin} is reserved: it belongs to {profile.reserved}.")
     if not at.results:
         return Act("query-wasm-apps", at.on_device())
     users = _pin_users(at)
-    if known is None:
-        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in users]
+    if profile is None:
+        usable = [row.number for row in board.pins.values() if not row.reserved and not row.caution]
+        free = sorted(number for number in usable if number not in users)
         busy = "".join(f" Pin {pin} is {user}." for pin, user in sorted(users.items()))
-        return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
-    wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
-    if known.caution:
-        caution = f" Careful: {known.caution}."
-    else:
-        caution = ""
-    used = users.get(known.number, "free")
-    return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
+        return Say(f"Free on {board.title}: {', '.join(map(str, free))}.{busy}")
+    is_led = board.led is not None and board.led.pin == pin
+    wired = " The board's LED is on it." if is_led else ""
+    caution = ""
+    if profile.caution:
+        caution = f" Careful: {profile.caution}."
+    state = users.get(profile.number, "free")
+    return Say(f"Pin {pin} is {state}; it can be {', '.join(sorted(profile.uses))}.{wired}{caution}")
 
 
 def _pin_users(at: Context) -> dict[int, str]:
-    """The pins with what uses each: by this host's claims, and by what the board lists of others' running programs."""
-    listed = {str(one.get("name")): one for one in at.results[-1].fields.get("apps", ())}
+    """Return what uses each pin, by this host's claims and by other hosts' running programs as the board lists them."""
+    rows = {str(row.get("name")): row for row in at.results[-1].fields.get("apps", ())}
     users: dict[int, str] = {}
-    for name, one in listed.items():
-        if one.get("foreign") and one.get("state") == "running":
-            users |= dict.fromkeys(one.get("pins") or (), f"used by {name}")
-    for app in at.device.apps if at.device else ():
+    for name, row in rows.items():
+        if row.get("foreign") and row.get("state") == "running":
+            users |= dict.fromkeys(row.get("pins") or (), f"used by {name}")
+    if at.device is None:
+        return users
+    for app in at.device.apps:
         held = f"held by {app.name}, which has ended, until: stop {app.name}"
-        is_over = listed.get(app.name, {}).get("state") in _OVER
+        is_over = rows.get(app.name, {}).get("state") in _OVER
         for pin in (*app.uses, *app.reads, *app.pins):
             users[pin] = held if is_over else f"{app.role_of(pin)} by {app.name}"
     return users
 
 
 def _of_schedules(at: Context) -> Decision:
-    """List those that are not over, or cancel one or all of them."""
+    """List the schedules that are not over, or cancel one or all of them."""
     if not at.results:
         return Act("schedule-list", {})
-    listed = [one for one in at.results[0].fields.get("schedules", ()) if one.get("state") != "over"]
-    if at.parse.kind == "list_schedules" and listed:
-        return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
+    schedules = [row for row in at.results[0].fields.get("schedules", ()) if row.get("state") != "over"]
     if at.parse.kind == "list_schedules":
-        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
+        return _list_schedules(schedules)
     number = at.parse.number("number")
-    meant = [one for one in listed if number in (None, one["schedule"])]
-    removed = [found.fields.get("removed") for found in at.results if found.tool == "schedule-remove"]
-    if removed and not (at.parse.confirmed and len(removed) < len(meant)):
-        goes_on = " What had begun goes on." if any(found.fields.get("under_way") for found in at.results) else ""
-        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.{goes_on}")
-    if not meant:
-        if listed:
-            there = f"There is: {'; '.join(map(_line, listed))}"
-        else:
-            there = "Nothing is scheduled"
-        if listed:
-            step = f"cancel schedule {listed[0]['schedule']}"
-        else:
-            step = "undo reverts the last change of a board"
-        return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
-    shown = "; ".join(map(_line, meant))
-    if not at.parse.values.get("all") and (number is None or at.parse.when):
-        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    matches = [row for row in schedules if number in (None, row["schedule"])]
+    removed = [result.fields.get("removed") for result in at.results if result.tool == "schedule-remove"]
+    has_more = at.parse.confirmed and len(removed) < len(matches)
+    if removed and not has_more:
+        lines = "; ".join(_line(row) for row in matches if row["schedule"] in removed)
+        is_running = any(result.fields.get("under_way") for result in at.results)
+        running = " What had begun goes on." if is_running else ""
+        return Say(f"Cancelled: {lines}.{running}")
+    if not matches:
+        return _nothing_to_cancel(schedules)
+    lines = "; ".join(map(_line, matches))
+    is_unclear = number is None or at.parse.when is not None
+    if is_unclear and not at.parse.values.get("all"):
+        return Say(f"Which one is to go now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}")
     if number is None and not at.parse.confirmed:
-        numbers = ", ".join(str(one["schedule"]) for one in meant)
-        return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
-    number = meant[len(removed)]["schedule"]
+        numbers = ", ".join(str(row["schedule"]) for row in matches)
+        return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
+    number = matches[len(removed)]["schedule"]
     return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+
+
+def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
+    if not schedules:
+        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
+    lines = [f"  {_line(row)}" for row in schedules]
+    return Say("\n".join([f"{len(schedules)} scheduled:", *lines]))
+
+
+def _nothing_to_cancel(schedules: Sequence[Mapping[str, Any]]) -> Say:
+    if schedules:
+        text = f"There is: {'; '.join(map(_line, schedules))}"
+        step = f"cancel schedule {schedules[0]['schedule']}"
+    else:
+        text = "Nothing is scheduled"
+        step = "undo reverts the last change of a board"
+    return Say(f"{text}, so nothing was cancelled.", "unknown_name", step)
 
 
 ACTIONS: Final[Mapping[str, Decider]] = {
@@ -278,7 +346,7 @@ ACTIONS: Final[Mapping[str, Decider]] = {
 
 
 def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _ON) -> str:
-    """A pin's level in `words`; of an LED lit by low, whether the LED is on."""
+    """Return the level of a pin in `words`, or whether the LED is on if it is lit by low."""
     device = at.results[-1].device
     if target.is_led and not target.active_level:
         return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {_LEVELS[level]}"
@@ -289,30 +357,25 @@ def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _O
     return f"Pin {target.pin} of {device} is {words[level]}"
 
 
-def _proof(found: Result) -> str:
-    """Return the evidence in brackets, what was stopped for it, and what to know of the pin."""
-    kind, text = found.proof
-    warning = found.fields.get("warning")
+def _proof(result: Result) -> str:
+    """Return the evidence in brackets, the program that was stopped, and the warning about the pin."""
+    kind, text = result.proof
+    careful = ""
+    warning = result.fields.get("warning")
     if warning:
         careful = f". Careful: {warning}"
-    else:
-        careful = ""
     if kind == "accepted":
         return f", as far as the board accepted it: it offers no read-back{careful}"
-    if found.fields.get("stopped"):
-        stopped = f", and {found.fields['stopped']} is stopped"
-    else:
-        stopped = ""
-    if text:
-        proof = f" ({text})"
-    else:
-        proof = ""
+    stopped = ""
+    if result.fields.get("stopped"):
+        stopped = f", and {result.fields['stopped']} is stopped"
+    proof = f" ({text})" if text else ""
     return f"{proof}{stopped}{careful}"
 
 
-def _line(one: Mapping[str, Any]) -> str:
-    if one.get("next"):
-        then = f"next {one['next']}"
+def _line(schedule: Mapping[str, Any]) -> str:
+    if schedule.get("next"):
+        state = f"next {schedule['next']}"
     else:
-        then = str(one.get("state"))
-    return f"{one['schedule']}: {one.get('when')}: {one.get('what')} ({then})"
+        state = str(schedule.get("state"))
+    return f"{schedule['schedule']}: {schedule.get('when')}: {schedule.get('what')} ({state})"

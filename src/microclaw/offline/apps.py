@@ -34,22 +34,25 @@ class Listing(Struct, frozen=True):
     stopped: Sequence[str]
 
     def __str__(self) -> str:
-        """The programs as one clause."""
+        """Return the programs as one clause."""
         shown = f"On {self.device}: {', '.join(map(_shown, self.apps.values())) or 'no program'}"
         if self.missing:
             shown += f"; missing there, to be redeployed: {', '.join(self.missing)}"
-        return shown + (f"; stopped: {', '.join(self.stopped)}" if self.stopped else "")
+        if self.stopped:
+            shown += f"; stopped: {', '.join(self.stopped)}"
+        return shown
 
 
 def _shown(app: App) -> str:
     pins = app.get("pins") or []
+    facts = []
     if app.get("state"):
-        facts = [str(app["state"])]
-    else:
-        facts = []
-    facts += ["had a fault"] if app.get("error") and app.get("state") == "running" else []
+        facts.append(str(app["state"]))
+    if app.get("error") and app.get("state") == "running":
+        facts.append("had a fault")
     if pins:
-        facts += [f"pin{'s' * (len(pins) > 1)} {', '.join(map(str, pins))}"]
+        word = "pins" if len(pins) > 1 else "pin"
+        facts.append(f"{word} {', '.join(map(str, pins))}")
     if facts:
         return f"{app['name']} ({', '.join(facts)})"
     return str(app["name"])
@@ -64,20 +67,18 @@ def _app_status(at: Context, there: Listing) -> Say:
         return Say(f"No program of that name runs. {there}.")
     app = there.apps[named[0]]
     state = app.get("state") or "listed"
+    fault = ""
+    error = ""
     if app.get("error"):
         fault = f", but {app['error']}"
-    else:
-        fault = ""
-    told = {
+        error = f": {app['error']}"
+    texts = {
         "running": f"runs on {device} ({_proof(at.results[0])}){fault}",
         "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
         "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
     }
-    if app.get("error"):
-        error = f": {app['error']}"
-    else:
-        error = ""
-    return Say(f"{named[0]} {told.get(state, f'is on {device} but {state}{error}')}.")
+    text = texts.get(state, f"is on {device} but {state}{error}")
+    return Say(f"{named[0]} {text}.")
 
 
 def _remove(at: Context, there: Listing) -> Decision:
@@ -100,7 +101,8 @@ def _remove(at: Context, there: Listing) -> Decision:
     else:
         kept = () if said in IT else there.stopped
         meant = _meant(at, [*listed, *(kept if verb == "remove" else ())])
-        if not meant and said is not None and (stopped := matching(kept, said)):
+        stopped = matching(kept, said) if said is not None else []
+        if stopped and not meant:
             step = f"start {stopped[0]}; or: remove {stopped[0]}"
             return Say(f"{stopped[0]} is stopped already on {there.device}.", next_step=step)
         if said in IT:
@@ -116,7 +118,8 @@ def _remove(at: Context, there: Listing) -> Decision:
     if not meant:
         return Say(f"{none}. {there}.", "app_not_found", step)
     if kind == "remove_all" and not at.parse.confirmed:
-        words = f"{', '.join(meant)} {'on' if verb == 'stop' else 'from'} {there.device}"
+        preposition = "on" if verb == "stop" else "from"
+        words = f"{', '.join(meant)} {preposition} {there.device}"
         return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
     return _remove_each(at, there, meant)
 
@@ -159,7 +162,8 @@ def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
             back = "start and a name"
         return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
     is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
-    return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
+    undo = "; undo brings it back" if is_undoable else ""
+    return Say(f"{names} removed from {last.device} ({_proof(last)}){undo}.")
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
@@ -180,8 +184,13 @@ def _decide(at: Context) -> Decision:
         asked = boards
     else:
         asked = [at.device]
-    named = matching([name for board in asked for name in known_apps(board)], said) if said else ()
-    having = [board for board in asked if not {*known_apps(board)}.isdisjoint(named)]
+    names = set[str]()
+    if said:
+        all_names = list[str]()
+        for board in asked:
+            all_names.extend(known_apps(board))
+        names.update(matching(all_names, said))
+    having = [board for board in asked if not names.isdisjoint(known_apps(board))]
     if at.parse.kind == "switch_app" and not having:
         if said in IT | {"again"}:
             text = "Start which program?"
@@ -205,12 +214,15 @@ APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
 
 
 def known_apps(board: KnownDevice) -> list[str]:
-    """The programs that this host put on the board, stopped ones too."""
+    """Return the programs that this host put on the board, with the stopped ones."""
     return [*(app.name for app in board.apps), *board.stopped]
 
 
 def _meant(at: Context, names: Collection[str]) -> list[str]:
-    """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
+    """Return the apps with the name in the sentence.
+
+    Without a name ("stop it"), return the apps whose name is a word of the sentence, or all of them.
+    """
     said = at.parse.word("app") or ""
     if said not in IT:
         return matching(names, said)
@@ -219,7 +231,7 @@ def _meant(at: Context, names: Collection[str]) -> list[str]:
 
 
 def matching(names: Collection[str], said: str) -> list[str]:
-    """Those that are exactly this, else its bare word ("the blinker", "traffic light" for "traffic-light")."""
+    """Return the names that are equal to this one, else to its bare word ("traffic light" for "traffic-light")."""
     bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
     for form in (str, _plain, _stem):
         if form is _stem:

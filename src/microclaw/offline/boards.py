@@ -1,7 +1,7 @@
 """The board of a sentence, by name ("on desk"), number ("board 1") or label ("in the kitchen"); its pins and sensors.
 
-A board that no device is called like is told, and nothing is done. Of several boards, or of pins and LEDs that the
-board's profile has not, it asks instead of guessing.
+If no device has the name of a board, the answer says so and nothing is done. If there are several boards, or if the
+board's profile does not have the pin or LED, it asks instead of guessing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class PinTarget(Struct, frozen=True):
 
 
 def with_written_names(said: str, known: DeviceContext) -> str:
-    """The sentence with "on board 1" or "on board one" as "on board-1" where a device has that name."""
+    """Return the sentence with "on board 1" or "on board one" as "on board-1" if a device has that name."""
     for device in known.devices:
         name = _ENDS_IN_NUMBER.fullmatch(device.name)
         if name is not None:
@@ -78,7 +78,10 @@ def with_written_names(said: str, known: DeviceContext) -> str:
 
 
 def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
-    """The sentence without its board, and the board that it names; None if it names none, a question if several."""
+    """Return the sentence without its board, and that board.
+
+    Return None if it names no board, and a question if it names several.
+    """
     boards = tuple(one for one in known.devices if one.board.pins)
     every = _EVERY.search(said)
     if every is not None:
@@ -89,8 +92,9 @@ def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | S
         return _the_one(_without(said, every), boards)
     own = {device.name.lower(): device for device in known.devices}
     restart = _RESTART.fullmatch(said)
-    if restart is not None and (name := restart["name"].lower()) in own:
-        if not restart["kind"] and any(app.name.lower() == name for one in known.devices for app in one.apps):
+    name = restart["name"].lower() if restart is not None else ""
+    if restart is not None and name in own:
+        if not restart["kind"] and any(_has_app(device, name) for device in known.devices):
             text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
             return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
         return "restart the board", own[name]
@@ -102,13 +106,13 @@ def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | S
     if len(found) != 1:
         return None
     spoken = re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0][0])
-    meant = {name for one in spoken for name in called[one.lower()]}
+    meant = set[str]().union(*(called[phrase.lower()] for phrase in spoken))
     chosen = tuple(device for device in known.devices if device.name in meant)
     return _the_one(_without(said, found[0]), chosen)
 
 
 def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
-    """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
+    """Return the device of an answer that is only its name, as "on virtual-1" or "virtual-1"."""
     found = chosen_board(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
     if isinstance(found, tuple) and found[0].strip(" .?!,") == "it":
         return found[1]
@@ -116,7 +120,10 @@ def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
 
 
 def unknown_device(said: str, known: DeviceContext) -> Say | None:
-    """The answer to "turn on pin 2 on kitchen" where no device is called so: understood without its end."""
+    """Return the answer to "turn on pin 2 on kitchen" if no device has this name.
+
+    The sentence must be understood without its end; otherwise return None.
+    """
     found = _AT_NAME.search(said)
     if found is None or not known.devices or english().parse(_without(said, found)) is None:
         return None
@@ -126,7 +133,7 @@ def unknown_device(said: str, known: DeviceContext) -> Say | None:
 
 
 def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevice] | Say:
-    """The rest of the sentence with the board; a question where several are meant, or none is there."""
+    """Return the rest of the sentence with the board, or a question if there are several boards or none."""
     if len(boards) == 1:
         return rest, boards[0]
     if not boards:
@@ -138,15 +145,21 @@ def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevi
 
 
 def _called(known: DeviceContext) -> dict[str, set[str]]:
-    """The devices by all that they are called: their names, and the labels of boards, room=kitchen as kitchen."""
+    """Return the devices by their names and by the labels of boards, with room=kitchen as kitchen."""
     called: dict[str, set[str]] = {}
     for device in known.devices:
         called.setdefault(device.name.lower(), set()).add(device.name)
-        for label in device.labels if device.board.pins else ():
+        if not device.board.pins:
+            continue
+        for label in device.labels:
             place = label.lower().removeprefix("room=")
             for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
                 called.setdefault(spelling, set()).add(device.name)
     return called
+
+
+def _has_app(device: KnownDevice, name: str) -> bool:
+    return any(app.name.lower() == name for app in device.apps)
 
 
 def _without(said: str, found: re.Match[str]) -> str:
@@ -154,20 +167,26 @@ def _without(said: str, found: re.Match[str]) -> str:
 
 
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:
-    """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
-    if board:
-        pads = board.arduino_pins
-    else:
-        pads = {}
-    if "D0" not in pads:
-        return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
-    return _PAD.sub(lambda m: f"pin {pads[f'D{int(m[1])}']}" if f"D{int(m[1])}" in pads else m[0], said)
+    """Replace "D5" by "pin 5", or by the GPIO of that pad if the board numbers its pads differently."""
+    pads = board.arduino_pins if board else {}
+
+    def replace_pad(match: re.Match[str]) -> str:
+        number = int(match[1])
+        if "D0" not in pads:
+            return f"pin {number}"
+        pad = f"D{number}"
+        return f"pin {pads[pad]}" if pad in pads else match[0]
+
+    return _PAD.sub(replace_pad, said)
 
 
 def board_of(at: Context) -> BoardProfile:
-    """The board a sentence is about; asks which when several could be meant."""
+    """Return the board that a sentence is about. Raises CannotDo, with a question, if there are several."""
     known = at.device_context.devices
-    meant = [at.device] if at.device is not None else [one for one in known if one.board.pins] or known
+    if at.device is not None:
+        meant = [at.device]
+    else:
+        meant = [device for device in known if device.board.pins] or list(known)
     if not meant:
         raise CannotDo(NO_DEVICE)
     name = meant[0].name
@@ -180,11 +199,12 @@ def board_of(at: Context) -> BoardProfile:
 
 
 def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
-    """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
+    """Return the pin that a sentence names, or the board's LED. Raises CannotDo with "Which pin?" otherwise."""
     board = board_of(at)
     pin = at.parse.number(slot)
     led = board.led
-    if slot == "pin" and at.parse.word("thing") == "led" and pin in (None, led.pin if led else None):
+    led_pin = led.pin if led else None
+    if slot == "pin" and at.parse.word("thing") == "led" and pin in (None, led_pin):
         if led is not None and (led.kind == "simple" or at.parse.kind == "remove_on_pin"):
             return PinTarget(led.pin, led.active_level, is_led=True)
         if led is not None and addressable_led(at) is not None:
@@ -206,7 +226,7 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
 
 
 def sensor_of(at: Context) -> tuple[str, Quantity, int]:
-    """The quantity that a sentence means, and the I2C address of its sensor on this board."""
+    """Return the quantity's name, the quantity and the I2C address of its sensor on this board. Raises CannotDo."""
     board = board_of(at)
     quantity = at.parse.word("quantity") or "temperature"
     if board.i2c:
@@ -217,16 +237,21 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
     if wanted is not None and wanted.sensor in sensors:
         return quantity, wanted, sensors[wanted.sensor]
     text = f"The profile of {board.title} has no sensor for {quantity}."
-    if wanted is not None or at.parse.number("pin") is not None:
-        raise ask(text, "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4")
+    if wanted is not None:
+        raise ask(text, "scan the i2c bus")
+    if at.parse.number("pin") is not None:
+        raise ask(text, "read its voltage on an analog pin: read adc 4")
     raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
 def addressable_led(at: Context) -> int | None:
-    """The pin of the board's addressable LED, where the sentence means that and the board takes programs for it."""
+    """Return the pin of the board's addressable LED, or None if the sentence or the firmware excludes it."""
     device = at.device
     pin = at.parse.number("pin")
     thing = at.parse.word("thing") or "led"
-    led = device.board.led if device is not None and "py" in device.kinds else None
-    is_meant = led is not None and led.kind == "addressable" and pin in (None, led.pin) and thing == "led"
-    return led.pin if led is not None and is_meant else None
+    if device is None or "py" not in device.kinds or thing != "led":
+        return None
+    led = device.board.led
+    if led is None or led.kind != "addressable" or pin not in (None, led.pin):
+        return None
+    return led.pin

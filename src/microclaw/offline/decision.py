@@ -56,14 +56,15 @@ class Parse(Struct, frozen=True):
 
     @property
     def pins(self) -> tuple[int, ...]:
-        """The pins that are named, in order; not that of a button."""
-        return tuple(pin for slot in PIN_SLOTS if (pin := self.number(slot)) is not None)
+        """The pins that the sentence names, in order, without the pin of a button."""
+        numbers = [self.number(slot) for slot in PIN_SLOTS]
+        return tuple(pin for pin in numbers if pin is not None)
 
     def on_pins(self, pins: Sequence[int]) -> Parse:
-        """The same on these pins instead, or on the LED if there are none."""
+        """Return the parse for these pins instead, or for the LED if there are none."""
         target: Values = dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"}
-        kept = {name: value for name, value in self.values.items() if name not in (*PIN_SLOTS, "thing")}
-        return replace(self, values=kept | target)
+        others = {name: value for name, value in self.values.items() if name not in (*PIN_SLOTS, "thing")}
+        return replace(self, values=others | target)
 
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
@@ -135,11 +136,11 @@ class Context(Struct, frozen=True):
 
     @property
     def device(self) -> KnownDevice | None:
-        """The device that it is for; None where several could be."""
+        """The device that it is for, or None if there may be several."""
         return self.named or self.device_context.meant
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
-        """A tool call's arguments, with the device when the sentence names it."""
+        """Return the arguments of a tool call, with the device if the sentence names it."""
         if self.named:
             return {**arguments, "device": self.named.name}
         return arguments
@@ -155,14 +156,14 @@ class CannotDo(Exception):
 
 
 def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:
-    """A question to the person instead of a guess. `slot`: the value that a short answer fills."""
+    """Build a question to the user instead of a guess. `slot`: the value that a short answer fills."""
     return CannotDo(Say(text, code, next_step, slot))
 
 
 def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
-    """The person's latest text, the tool results since, and the messages before it.
+    """Return the user's latest text, the tool results since, and the messages before it.
 
-    A result is shown to a person and read by rules, so it has no fences. A correction is the results of what it did.
+    A result is shown to the user and read by rules, so it has no fences. A correction becomes the results of its steps.
     """
     start = max((place for place, message in enumerate(messages) if isinstance(message, UserText)), default=0)
     said = next((message.text for message in messages[start:] if isinstance(message, UserText)), "")
@@ -180,25 +181,28 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple
         except (ValueError, RecursionError):  # no JSON object
             fields = {"message": without_fences(message.content)}
         if tool == CORRECT and ok:
-            results += [Result("undo", True, one) for one in fields.get("undone", ())]
-            pins = fields.get("pins", ())
-            results += [Result("pwm-set" if "duty" in one else "gpio-set", True, one) for one in pins]
+            results += [Result(tool="undo", ok=True, fields=undo) for undo in fields.get("undone", ())]
+            for change in fields.get("pins", ()):
+                tool = "pwm-set" if "duty" in change else "gpio-set"
+                results.append(Result(tool=tool, ok=True, fields=change))
         else:
             results.append(Result(tool, ok, fields))
     return said, tuple(results), tuple(messages[:start])
 
 
 def capital(text: str) -> str:
-    """The text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
+    """Return the text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")
-    return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")
+    if first.isalpha():
+        text = text[:1].upper() + text[1:]
+    return text.rstrip(".")
 
 
 def numbered(suggested: Sequence[str]) -> str:
-    """Sentences to choose from by their number."""
-    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
+    """Return the sentences that the user may choose from, with their numbers."""
+    return "; ".join(f"{number}: {sentence}" for number, sentence in enumerate(suggested, start=1))
 
 
 def plain_line(line: object) -> str:
-    """A line of memory as a sentence without its full stop."""
+    """Return a line of memory as a sentence without its full stop."""
     return str(line).removeprefix("- ").strip().rstrip(".")

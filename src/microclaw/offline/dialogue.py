@@ -22,7 +22,7 @@ from microclaw.offline import boards, last_act
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS, IT
 from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
-from microclaw.offline.last_act import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.offline.dialogue_state import DialogueState, LastAct, Question, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY, names_to_pins, parse_memory
 from microclaw.offline.programs import PROGRAMS, as_light
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
@@ -52,59 +52,63 @@ class Understanding(Struct, frozen=True):
 
 
 def understand(request: ModelRequest) -> Understanding:
-    """The next step of the turn that the messages end with."""
+    """Return the next step of the turn that the messages end with."""
     said, results, before = turn_of(request.messages)
     state = state_after(before[-1] if before else None)
     if (state.question is not None or state.suggested) and said_no(said):
-        done = state.act if state.act is not None and state.act.done else None  # it can still be corrected
-        kept = DialogueState(act=done, undoable=state.undoable)
-        return Understanding(None, Say("Then it stays as it is."), state=kept)
-    if isinstance(chosen := _chosen(said, state.suggested) if state.suggested else None, Say):
+        # An act that was done can still be corrected.
+        act = state.act if state.act is not None and state.act.done else None
+        next_state = DialogueState(act=act, undoable=state.undoable)
+        return Understanding(None, Say("Then it stays as it is."), state=next_state)
+    chosen = _chosen(said, state.suggested)
+    if isinstance(chosen, Say):
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
-    if question is None:
-        completed = None
-    else:
+    completed = None
+    if question is not None:
         completed = _completed(said, question, known)
-    found = completed or _read(chosen or said, known, state)
+    reading = completed or _read(chosen or said, known, state)
     at: Context | None = None
-    if isinstance(found, Context):
-        at = _asking_undo(replace(found, results=results))
+    if isinstance(reading, Context):
+        at = _asking_undo(replace(reading, results=results))
         decision = _decide(at)
     else:
-        decision = found
-    kept = DialogueState()
+        decision = reading
+    next_state = DialogueState()
     if isinstance(decision, Say):
-        # A question about the last act, and what is about nothing, leave it the last act.
-        if found.refers and at is None:
+        # A question about the last act, and a sentence about nothing, leave the last act as it is.
+        if reading.refers and at is None:
             act = state.act
         else:
             act = act_after(at, decision, state.act)
         undoable = undoable_after(at, results, state.undoable)
-        question = None
-        if at is not None and decision.asks is not None:
-            device = at.named.name if at.named else None
-            reading = (decision.next_step or "").removeprefix("yes, ")
-            question = Question(decision.asks, at.parse, at.said, device, reading)
-        kept = DialogueState(question, act, undoable, decision.suggested)
+        next_state = DialogueState(_question(at, decision), act, undoable, decision.suggested)
     confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
-    return Understanding(at.parse if at is not None else None, decision, confirms, found.refers, kept)
+    parse = None if at is None else at.parse
+    return Understanding(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
+
+
+def _question(at: Context | None, decision: Say) -> Question | None:
+    """Return the question that the answer asks, to be stored with it."""
+    if at is None or decision.asks is None:
+        return None
+    device = at.named.name if at.named else None
+    reading = (decision.next_step or "").removeprefix("yes, ")
+    return Question(decision.asks, at.parse, at.said, device, reading)
 
 
 def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
-    """The sentence of the open question with the value that was asked for; None if this does not answer it."""
+    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
     parse = question.parse
     named = _device(known, question.device)
     text = plain(said)
     values = dict[str, Any]()
     percent = _PERCENT.fullmatch(text)
-    if _PINS.fullmatch(text):
-        numbers = re.findall(r"\d+", text)
-    else:
-        numbers = []
+    numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+    device = boards.answered_device(said, known) if question.slot == "device" else None
     match question.slot:
-        case "device" if device := boards.answered_device(said, known):
+        case "device" if device:
             named = device
         case "confirmed" if said_yes(said) or text == plain(f"yes {question.reading}"):
             parse = replace(parse, confirmed=True)
@@ -121,10 +125,7 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
 
 def _asking_undo(at: Context) -> Context:
     """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
-    if at.results:
-        last = at.results[-1]
-    else:
-        last = None
+    last = at.results[-1] if at.results else None
     if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
         return at
     question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
@@ -133,11 +134,11 @@ def _asking_undo(at: Context) -> Context:
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
-    """The suggested sentence that a number or a yes means; None for any other words."""
+    """Return the suggested sentence that a number or a yes means, or None for any other words."""
     text = plain(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not said_yes(said):
+    if not suggested or not said_yes(said):
         return None
     if len(suggested) == 1:
         return suggested[0]
@@ -145,9 +146,9 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
-    """The one tool call of a sentence, for a schedule that then needs no model; None if it takes a whole turn.
+    """Return the only tool call of a sentence, for a schedule that then needs no model, or None if it takes a turn.
 
-    Say, with a question or the reason, if the sentence cannot be done.
+    Return Say, with a question or the reason, if the sentence cannot be done.
     """
     reminder = _REMIND.fullmatch(text.strip())
     if reminder is not None:
@@ -157,29 +158,21 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     decision = found.decision
     if isinstance(decision, Say):
         return decision
-    is_program = decision.tool == "deploy-wasm-app"
-    if parse is None or parse.kind not in _ONE_CALL or is_program or "pin_2" in parse.values:
+    if parse is None or parse.kind not in _ONE_CALL:
+        return None
+    if decision.tool == "deploy-wasm-app" or "pin_2" in parse.values:
         return None
     return decision
 
 
 def _decide(at: Context) -> Decision:
-    """The next step: the decision of the sentence's kind, after a yes to the question that it asks before.
+    """Return the next step: the decision of the sentence's kind, after a yes to the question that it asks first.
 
-    A tool that failed ends it, with its own message. The answer to a correction begins with what was reverted.
+    A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
     """
-    if at.results:
-        last = at.results[-1]
-    else:
-        last = None
-    # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
-    if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
-        text = str(last.fields.get("message", "it failed"))
-        code = str(last.fields.get("error", "tool_failed"))
-        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set")
-        if done:
-            text = f"{text}. Set before that: pin {done}"
-        return Say(text, code, last.fields.get("next"))
+    failure = _failure(at)
+    if failure is not None:
+        return failure
     question = at.parse.word("asks")
     if question is not None and not at.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
@@ -196,16 +189,31 @@ def _decide(at: Context) -> Decision:
         return exc.args[0]
     if isinstance(decision, Act) or not is_correction:
         return decision
-    told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
-    return replace(decision, text=f"{told}{decision.text}")
+    messages = [str(result.fields.get("message", "done")) for result in at.results if result.tool == "undo"]
+    reverted = "".join(f"{capital(message)}. " for message in messages)
+    return replace(decision, text=f"{reverted}{decision.text}")
+
+
+def _failure(at: Context) -> Say | None:
+    """Return the answer if the last tool failed, with the pins that were set before."""
+    if not at.results or at.results[-1].ok:
+        return None
+    last = at.results[-1]
+    # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
+    if "removed" in last.fields or at.parse.kind == "pin_facts":
+        return None
+    text = str(last.fields.get("message", "it failed"))
+    code = str(last.fields.get("error", "tool_failed"))
+    pins = ", ".join(str(result.fields.get("pin")) for result in at.results[:-1] if result.tool == "gpio-set")
+    if pins:
+        text = f"{text}. Set before that: pin {pins}"
+    return Say(text, code, last.fields.get("next"))
 
 
 def _schedule(at: Context) -> Decision:
     """Add the schedule, if its sentence can be done."""
     if at.results and at.results[-1].tool == "schedule-add":
-        made = at.results[-1].fields
-        told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
-        return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
+        return _scheduled(at.results[-1].fields)
     when = at.parse.when or When()
     what = at.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
@@ -244,6 +252,13 @@ def _schedule(at: Context) -> Decision:
     return Act("schedule-add", at.on_device(when=values, do=doing), words)
 
 
+def _scheduled(fields: Mapping[str, Any]) -> Say:
+    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
+    if fields.get("warning"):
+        text += f" Careful: {fields['warning']}."
+    return Say(text)
+
+
 _DECIDERS: Final[Mapping[str, Decider]] = {
     **ACTIONS,
     **APPS,
@@ -264,43 +279,49 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
     if memory is not None and (parse is None or parse.kind not in _NO_FACT):
         return Context(memory, said, known)
     text = boards.with_written_names(said, known)
-    if isinstance(chosen := boards.chosen_board(text, known), Say):
+    chosen = boards.chosen_board(text, known)
+    if isinstance(chosen, Say):
         return chosen
     text, named = chosen or (text, None)
     device = named or known.meant
     text, named = names_to_pins(boards.pads_to_pins(text, device.board if device else None), known, named)
-    if state.act is not None:
-        there = _device(known, state.act.device)
-    else:
-        there = None
-    # "It" is nothing on a device that is gone.
-    act = state.act if state.act is not None and (there is not None or state.act.device is None) else None
+    act = state.act
+    if act is not None and act.device is not None and _device(known, act.device) is None:
+        # "It" means nothing on a device that was removed.
+        act = None
     if act is not None:
-        try:
-            meant = last_act.about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
-            if meant is None:
-                found = last_act.with_target(text, act)
-            else:
-                found = (meant, text)
-        except CannotDo as exc:
-            return replace(exc.args[0], refers=True)
-        if found is not None:
-            return Context(*found, known, named or there or known.meant, refers=True)
+        follow_up = _read_follow_up(text, known, named, act)
+        if follow_up is not None:
+            return follow_up
     is_yes = said_yes(said)
     if is_yes or said_no(said):
-        return Say(f"Nothing waits for a {'yes' if is_yes else 'no'} in this chat.", NOTHING_WAITS, refers=True)
+        word = "yes" if is_yes else "no"
+        return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
     parse = english().parse(text)
     if parse is None and act is None and english().reference(plain(text)):
         return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
     if parse is None:
         return boards.unknown_device(text, known) or _not_understood(text, known, named)
-    if state.undoable:
-        newest = state.undoable[-1]
-    else:
-        newest = None
+    newest = state.undoable[-1] if state.undoable else None
     if parse.kind == "undo" and newest is not None and named is None:
         parse = replace(newest, values=newest.values | {"undo": True})
     return Context(parse, text, known, named)
+
+
+def _read_follow_up(text: str, known: DeviceContext, named: KnownDevice | None, act: LastAct) -> Context | Say | None:
+    """Read a sentence about the last act. Return a question if it is not clear, and None for other sentences."""
+    elsewhere = named is not None and named.name != act.device
+    try:
+        parse = last_act.about_last_act(text, act, elsewhere=elsewhere)
+        if parse is None:
+            with_target = last_act.with_target(text, act)
+            if with_target is None:
+                return None
+            parse, text = with_target
+    except CannotDo as exc:
+        return replace(exc.args[0], refers=True)
+    device = named or _device(known, act.device) or known.meant
+    return Context(parse, text, known, device, refers=True)
 
 
 def _device(known: DeviceContext, name: str | None) -> KnownDevice | None:
@@ -308,25 +329,18 @@ def _device(known: DeviceContext, name: str | None) -> KnownDevice | None:
 
 
 def _not_understood(text: str, known: DeviceContext, named: KnownDevice | None) -> Say:
-    """Ask for the nearest sentences. What speaks of nothing that is known leaves the last act as it is."""
+    """Ask for the nearest sentences. A sentence far from all known ones leaves the last act as it is."""
     near = english().nearest(text)
     device = named or known.meant
     examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
     if near.is_same:
-        if device is not None:
-            where = f" on {device.name}"
-        else:
-            where = ""
+        where = f" on {device.name}" if device is not None else ""
         question = f"{capital(near.sentences[0])}{where}?"
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-    if len(examples) > 1:
-        shown = numbered(examples)
-    else:
-        shown = "".join(examples)
+    question = "Ask: what can you do."
     if examples:
-        meant = f"Did you mean: {shown}?"
-    else:
-        meant = "Ask: what can you do."
+        choices = numbered(examples) if len(examples) > 1 else examples[0]
+        question = f"Did you mean: {choices}?"
     refers = near.is_remote and re.search(r"\d", text) is None
-    text = f"I did not understand that, so I did nothing. {meant}"
+    text = f"I did not understand that, so I did nothing. {question}"
     return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

@@ -1,285 +1,111 @@
-"""The last act, what a sentence says of it ("no, pin 5", "stop it", "and 5", "faster"), and what undo reverts.
+"""Parses follow-ups about the last act of a conversation ("no, pin 5", "stop it", "faster").
 
-Each such sentence is an operation on one value: another value in a slot of the act's parse, the same once more, or its
-end. The templates are in intents/en/references.toml. The state is stored with the answer as JSON, so that a restart of
-the host loses none.
+A follow-up changes one value of the act's parse, repeats it, or ends it. The templates are in
+intents/en/references.toml.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.language.quantities import plain
-from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import CannotDo, Context, Parse, Result, Say, Slot, Values, ask, plain_line
-from microclaw.offline.programs import NS, PROGRAMS, pace_ms, without_pace
+from microclaw.offline.decision import CannotDo, Parse, Say, Values, ask
+from microclaw.offline.dialogue_state import PINS_ALONE, PROGRAMS_ON_PINS, LastAct
+from microclaw.offline.programs import NS, pace_ms, without_pace
 from microclaw.offline.sentences import REMINDER, english
 
-PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
-_BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
-"""Tools that change boards; the change log has what they did."""
-_MAX_UNDOABLE: Final = 32
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
-_PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
 _WITH_AMOUNT: Final = frozenset({"threshold", "threshold_pulse", "thermostat", "dim_pin", "servo"})
-_WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | (PROGRAMS_ON_PINS - {"traffic_light"})
-_KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app", "schedule"}
+_WITH_PIN: Final = PINS_ALONE | _WITH_AMOUNT | (PROGRAMS_ON_PINS - {"traffic_light"})
 _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_pin": ("level",),
     **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
     "blink_times": ("every_ms", "period_ms", "times"),
     "pulse": ("for_ms",),
 }
-"""What a follow-up says to change a slot of an act; "every" and "for" are said of its "ms"."""
-_EXTRA: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
+"""The slots of a follow-up that change a slot of an act; "every_ms" and "for_ms" change its "ms"."""
+_REPLACED_SLOTS: Final = {"milli": "angle", "times": "for_ms"}  # two ways to give the same value
+_FILLER: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
 _IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
-_STEP_MILLI: Final = 20_000
-
-
-class Question(Struct, frozen=True):
-    """The question of the last answer: a slot of the parse of `said`. It is stored with that answer."""
-
-    slot: Slot
-    parse: Parse
-    said: str
-    device: str | None = None  # where the sentence named one
-    reading: str = ""  # the sentence that a yes stands for
-
-
-class LastAct(Struct, frozen=True):
-    """The last act done or tried: its kind, pins and numbers (`parse`), and where.
-
-    `done`: a tool carried it out; else it was refused or asked about. `changes` are the numbers that revert it, in the
-    order in which they were made. `app` is its program, `replaced` says that another of that name was there before,
-    `stopped` that it was taken off again.
-    """
-
-    parse: Parse
-    said: str
-    device: str | None = None
-    done: bool = True
-    changes: tuple[int, ...] = ()
-    app: str | None = None
-    replaced: bool = False
-    stopped: bool = False
-    schedule: int | None = None
-
-    @property
-    def runs(self) -> bool:
-        """True if its program was left on the device."""
-        return self.app is not None and not self.stopped
-
-    @property
-    def named(self) -> str:
-        """It in the person's words."""
-        return f'"{self.said.strip().rstrip(".!?")}"'
-
-    @property
-    def target(self) -> str:
-        """Its pins, or its LED, in words that a template reads; "it" where there are none."""
-        if not self.parse.pins and self.parse.word("thing") == "led":
-            return "the led"
-        return " and ".join(f"pin {pin}" for pin in self.parse.pins) or "it"
-
-
-Undoable: TypeAlias = tuple[Parse | None, ...]
-"""The sentences that undo goes back through, the newest last: each reverts an act that the change log does not hold (a
-schedule, a line of memory); None is a change of boards.
-"""
-
-
-class DialogueState(Struct, frozen=True):
-    """The open question, the last act, and all acts that undo goes back through. `suggested` are sentences of which
-    one may be chosen by its number.
-    """
-
-    question: Question | None = None
-    act: LastAct | None = None
-    undoable: Undoable = ()
-    suggested: tuple[str, ...] = ()
-
-
-def state_after(message: Message | None) -> DialogueState:
-    """The state that an answer left open; nothing for any other message, or where another version wrote it."""
-    if not isinstance(message, AssistantReply) or message.question is None:
-        return DialogueState()
-    try:
-        state = msgspec.json.decode(message.question, type=DialogueState)
-    except msgspec.MsgspecError:
-        return DialogueState()
-    if message.question_expired:
-        return DialogueState(undoable=state.undoable)
-    return state
-
-
-def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
-    """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
-    if at is None:
-        return None
-    parse = at.parse
-    results = at.results
-    kind = at.parse.kind
-    made = {result.tool: result.fields for result in results if result.ok}
-    changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
-    deployed = made.get("deploy-wasm-app")
-    done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and made.keys() & (_BOARD_TOOLS | {"schedule-add", "schedule-remove"}):
-        return None  # half of it: neither done nor not done
-    is_of_it = kind == "app_status" and before is not None and before.app == parse.word("app")
-    if is_of_it or kind == "help" or ("asks" in parse.values and not results):
-        return before
-    if kind not in _KINDS or (done and not results):
-        return None
-    here = at.device.name if at.device else None
-    if results:
-        device = results[-1].fields.get("device")
-    else:
-        device = here
-    act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
-    if kind == "remove_app":
-        name = made.get("switch-program", made.get("uninstall-wasm-app", {})).get("appName")
-        own = before if before is not None and name is not None and before.app == name else act
-        return replace(own, app=name, stopped=True, changes=changes)
-    if deployed is not None:
-        old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
-        if old is not None:
-            replaced = old.replaced
-        else:
-            replaced = bool(deployed.get("replaced"))
-        return replace(act, app=str(deployed.get("appName")), replaced=replaced)
-    return replace(act, schedule=made.get("schedule-add", {}).get("schedule"))
-
-
-def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
-    """The acts after an answer, without the one that "undo" reverted, or asked about.
-
-    Where nothing reverts an act, that is an undo that asks whether a board's change is meant.
-    """
-    done = {result.tool: result.fields for result in results if result.ok}
-    failed = any(not result.ok and "removed" not in result.fields for result in results)
-    if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
-        return before[:-1]
-    changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
-    changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
-    if "undo" in changed:
-        if changed != {"undo"} or before[-1:] != (None,):
-            return before
-        return before[:-1]
-    made: Parse | None = None
-    if "schedule-add" in done:
-        made = Parse("cancel_schedule", {"number": done["schedule-add"]["schedule"]})
-    elif done.get("remember", {}).get("new"):
-        made = Parse("forget", {"text": plain_line(done["remember"].get("line"))})
-    elif done.keys() & {"forget", "schedule-remove"}:
-        made = Parse("undo", {"asks": "Undo does not take that back. Undo the last change of a board instead?"})
-    elif not changed:
-        return before
-    return (*before, None if changed else made)[-_MAX_UNDOABLE:]
+_STEP_MILLI: Final = 20_000  # 20 % of full brightness
+_FULL_MILLI: Final = 100_000
 
 
 def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
-    """Read a sentence about the last act; None where it says nothing of it. Raises CannotDo with a question about it.
+    """Parse a follow-up about the last act, as "no, pin 5". Returns None for any other sentence.
 
-    `elsewhere`: it names another device.
+    `elsewhere`: the sentence names another device. Raises CannotDo with a question if it is not clear.
     """
-    said = plain(text)
-    parse = act.parse
-    kind = act.parse.kind
-    found = english().reference(said)
-    if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
-        found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
-        found = found if found is not None and found.kind in ("pace", "light") else None
-    if found is None:
+    normal = plain(text)
+    follow_up = _follow_up(normal, act)
+    if follow_up is None:
         return None
-    match found.kind:
-        case "no" if elsewhere:
-            return _instead(act, parse, elsewhere=True)
-        case "no":
-            if act.done and kind not in _READS:
-                return _offered(act)
-            return None
-        case "same":
-            return parse if elsewhere else None
-        case "correct":
-            is_of_it = found.number("wrong") in (None, *parse.pins)
-            if is_of_it:
-                return _instead(act, _changed(act, found), elsewhere=elsewhere)
-            return None
-        case "remove" | "stop" if act.app is not None:
-            return Parse("remove_app", {"app": act.app})
+    match follow_up.kind:
+        case "no" | "same" | "correct":
+            return _with_correction(act, follow_up, elsewhere=elsewhere)
         case "remove" | "stop":
-            words = _stop_words(act)
-            if words is None or (found.kind == "remove" and act.schedule is None):  # "delete it" of a pin
-                raise _unclear(act, "what is running")
-            return english().parse(words)
+            return _stopped(act, follow_up)
         case "again":
-            if act.schedule is not None or kind == "remove_app":
-                raise _unclear(act)
-            return replace(parse, replaces=act.app)
+            return _repeated(act)
         case "also":
-            return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
-        case "state" if act.runs or (act.stopped and "level" not in found.values):
-            return Parse("app_status", {"app": act.app or ""})
-        case "state" if kind == "dim_pin" and act.done:
-            raise CannotDo(Say(f"I did {act.named}; how bright it is I cannot read back."))
+            is_question = text.rstrip().endswith("?") or "asks" in follow_up.values
+            return _also(act, follow_up, is_question=is_question)
         case "state":
-            return None  # "is it on" of a pin is read like any other sentence with its target
-        case "pace" | "light" if (found.word("verb") or kind) not in kind:
-            return None  # "fade it twice as fast" of what blinks
+            return _state(act, follow_up)
         case "pace" | "light":
-            return _renewed(act, _adjusted(act, found))
-    if kind == "set_pin" and found.number("number") is not None and not said.startswith("make"):
-        return None  # "set it to 1" is a level
-    meant = _changed(act, found)
-    is_moved = meant.kind == kind and meant.pins != parse.pins
-    return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
+            return _with_other_pace(act, follow_up)
+        case _:
+            return _with_new_value(act, follow_up, normal)
 
 
-def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
-    """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
-    if _STOP.search(text):
-        words = _stop_words(act)
-        if words is None:
-            return None
-        said = _STOP.sub(words, text, count=1)
-        stopped = english().parse(said)
-        if stopped is None:
-            return None
-        return (stopped, said)
-    said = _EXTRA.sub("", text)
-    it = _IT.search(said)
-    has_none = act.target == "it" or act.parse.kind == "traffic_light" or act.schedule is not None
-    if it is None or has_none or REMINDER.match(said.lower()):
+def _with_correction(act: LastAct, follow_up: Parse, *, elsewhere: bool) -> Parse | None:
+    """Apply "no", "the same on board-2" or "not pin 4, pin 5"."""
+    if follow_up.kind == "correct":
+        return _corrected(act, follow_up, elsewhere=elsewhere)
+    if follow_up.kind == "same":
+        return act.parse if elsewhere else None
+    if elsewhere:
+        return _instead(act, act.parse, elsewhere=True)
+    return _offer_undo(act)
+
+
+def _repeated(act: LastAct) -> Parse:
+    """Apply "again". Raises CannotDo if the act added a schedule or removed a program."""
+    if act.schedule is not None or act.parse.kind == "remove_app":
+        raise _unclear(act)
+    return replace(act.parse, replaces=act.app)
+
+
+def _with_other_pace(act: LastAct, follow_up: Parse) -> Parse | None:
+    """Apply "faster" or "brighter". Returns None for "fade it twice as fast" about a blink."""
+    verb = follow_up.word("verb")
+    if verb and verb not in act.parse.kind:
         return None
-    said = f"{said[: it.start()]}{act.target}{said[it.end() :]}"
-    parse = english().parse(said)
-    if parse is None or ((own := english().parse(text)) is not None and own.kind == "remove_all"):
-        return None  # "stop all of them" is of all programs
-    if it["all"] and len(act.parse.pins) < 2:
-        raise ask("Which pins?", "as in: turn off pins 4 and 5")
-    if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
-        raise ask(f"Do you mean {act.app}, or only {act.target}?", "start it again")
-    if act.runs and parse.kind in PROGRAMS_ON_PINS | {"schedule"}:
-        if parse.kind != act.parse.kind:
-            raise ask(f"{act.app} drives {act.target} now, so nothing was done.", f"stop {act.app}")
-        parse = replace(parse, replaces=act.app)
-    return parse, said
+    return _renewed(act, _adjusted(act, follow_up))
 
 
-def _unclear(act: LastAct, step: str = "say the whole sentence") -> CannotDo:
-    return ask(f"I do not know what that means for {act.named}, so nothing was done.", step)
+def _follow_up(normal: str, act: LastAct) -> Parse | None:
+    """Match a sentence in its normal form with the templates of follow-ups."""
+    follow_up = english().reference(normal)
+    if follow_up is not None or len(act.parse.pins) > 1:
+        return follow_up
+    # "blink pin 2 faster" means the program that blinks pin 2.
+    follow_up = english().reference(re.sub(rf"\b{act.target}\b", "it", normal))
+    if follow_up is not None and follow_up.kind in ("pace", "light"):
+        return follow_up
+    return None
 
 
-def _offered(act: LastAct) -> Parse:
-    """The question whether an act that is done shall be reverted, after a "no" and nothing else."""
+def _offer_undo(act: LastAct) -> Parse | None:
+    """Ask whether to revert the act, after a "no" and nothing else."""
+    if not act.done or act.parse.kind in _READS:
+        return None
     question = f"I did {act.named}. Shall I undo it?"
     if act.schedule is not None:
         return Parse("cancel_schedule", {"asks": question, "number": act.schedule})
@@ -288,69 +114,178 @@ def _offered(act: LastAct) -> Parse:
     return Parse("undo", {"asks": question}, undoes=act.changes[::-1])
 
 
-def _changed(act: LastAct, found: Parse) -> Parse:
-    """The act's parse with the pin, level or number that the person says."""
-    said = dict(found.values)
-    pins = found.pins
+def _corrected(act: LastAct, follow_up: Parse, *, elsewhere: bool) -> Parse | None:
+    """Apply "not pin 4, pin 5". Returns None if the wrong pin is not one of the act's."""
+    wrong_pin = follow_up.number("wrong")
+    if wrong_pin is not None and wrong_pin not in act.parse.pins:
+        return None
+    return _instead(act, _changed(act, follow_up), elsewhere=elsewhere)
+
+
+def _stopped(act: LastAct, follow_up: Parse) -> Parse | None:
+    if act.app is not None:
+        return Parse("remove_app", {"app": act.app})
+    sentence = _stop_sentence(act)
+    is_removal_of_pin = follow_up.kind == "remove" and act.schedule is None  # "delete it" about a pin
+    if sentence is None or is_removal_of_pin:
+        raise _unclear(act, "what is running")
+    return english().parse(sentence)
+
+
+def _state(act: LastAct, follow_up: Parse) -> Parse | None:
+    """Answer "is it running?". Returns None for "is it on?" about a pin, which is parsed with its target instead."""
+    is_about_program = act.runs or (act.stopped and "level" not in follow_up.values)
+    if is_about_program:
+        return Parse("app_status", {"app": act.app or ""})
+    if act.parse.kind == "dim_pin" and act.done:
+        raise CannotDo(Say(f"I did {act.named}; how bright it is I cannot read back."))
+    return None
+
+
+def _with_new_value(act: LastAct, follow_up: Parse, normal: str) -> Parse | None:
+    """Apply "make it 25": another pin, level or number."""
+    is_level = act.parse.kind == "set_pin" and follow_up.number("number") is not None
+    if is_level and not normal.startswith("make"):
+        return None  # "set it to 1" is parsed with its target instead
+    meant = _changed(act, follow_up)
+    is_moved = meant.kind == act.parse.kind and meant.pins != act.parse.pins
+    if is_moved:
+        return _instead(act, meant)
+    return _renewed(act, meant)
+
+
+def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
+    """Parse a sentence with the last act's pin or program in place of "it". Returns the parse and that sentence.
+
+    A program there is replaced, or the user is asked. Returns None if the sentence is not about the act.
+    """
+    if _STOP.search(text):
+        return _with_stop(text, act)
+    sentence = _FILLER.sub("", text)
+    it = _IT.search(sentence)
+    has_target = act.target != "it" and act.parse.kind != "traffic_light" and act.schedule is None
+    if it is None or not has_target or REMINDER.match(sentence.lower()):
+        return None
+    sentence = f"{sentence[: it.start()]}{act.target}{sentence[it.end() :]}"
+    parse = english().parse(sentence)
+    if parse is None or _is_about_all_programs(text):
+        return None
+    if it["all"] and len(act.parse.pins) < 2:
+        raise ask("Which pins?", "as in: turn off pins 4 and 5")
+    if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
+        raise ask(f"Do you mean {act.app}, or only {act.target}?", "start it again")
+    if act.runs and parse.kind in PROGRAMS_ON_PINS | {"schedule"}:
+        if parse.kind != act.parse.kind:
+            raise ask(f"{act.app} drives {act.target} now, so nothing was done.", f"stop {act.app}")
+        parse = replace(parse, replaces=act.app)
+    return parse, sentence
+
+
+def _with_stop(text: str, act: LastAct) -> tuple[Parse, str] | None:
+    words = _stop_sentence(act)
+    if words is None:
+        return None
+    sentence = _STOP.sub(words, text, count=1)
+    parse = english().parse(sentence)
+    if parse is None:
+        return None
+    return parse, sentence
+
+
+def _is_about_all_programs(text: str) -> bool:
+    parse = english().parse(text)
+    return parse is not None and parse.kind == "remove_all"  # "stop all of them"
+
+
+def _unclear(act: LastAct, step: str = "say the whole sentence") -> CannotDo:
+    return ask(f"I do not know what that means for {act.named}, so nothing was done.", step)
+
+
+def _changed(act: LastAct, follow_up: Parse) -> Parse:
+    """Return the act's parse with the pin, level or number of the follow-up."""
     kind = act.parse.kind
-    number = found.number("number")
-    unit = found.word("unit")
+    values = dict(follow_up.values)
+    pins = follow_up.pins
+    number = follow_up.number("number")
     if number is not None:
+        is_correction = follow_up.kind == "correct"
         is_amount = kind in _WITH_AMOUNT
-        if (is_amount and found.kind == "correct") or (kind == "set_pin" and number in (0, 1)):
+        is_level = kind == "set_pin" and number in (0, 1)
+        if is_level or (is_amount and is_correction):
             raise _unclear(act, f"as in: no, pin {number}")
         if is_amount:
-            said["milli"] = number * 1000
-        elif kind in _PINS_ALONE or (found.kind == "correct" and number > 1):
+            values["milli"] = number * 1000
+        elif kind in PINS_ALONE or (is_correction and number > 1):
             pins = (number,)
-    if pins or found.word("thing") == "led":
+    if pins or follow_up.word("thing") == "led":
         return _moved(act, pins)
-    if unit == "percent" and kind == "set_pin" and len(act.parse.pins) < 2:
-        return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": said["milli"]})
-    slots = _SLOTS.get(kind, ("every_ms", "for_ms", "period_ms") if kind in english().paces else ())
-    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in slots if word in said}
-    is_of_it = kind != "dim_pin" or unit in (None, "percent")
-    if not change or not is_of_it or "level_2" in act.parse.values:
+    if kind == "set_pin" and follow_up.word("unit") == "percent" and len(act.parse.pins) < 2:
+        return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": values["milli"]})
+    return _with_values(act, values, follow_up.word("unit"))
+
+
+def _with_values(act: LastAct, values: Values, unit: str | None) -> Parse:
+    """Replace the values of the act that a follow-up may change. Raises CannotDo if there are none."""
+    kind = act.parse.kind
+    slots = _SLOTS.get(kind, ())
+    if kind not in _SLOTS and kind in english().paces:
+        slots = ("every_ms", "for_ms", "period_ms")
+    change: Values = {}
+    for slot in slots:
+        if slot in values:
+            change[re.sub("^(every|for)_", "", slot)] = values[slot]
+    is_wrong_unit = kind == "dim_pin" and unit not in (None, "percent")
+    if not change or is_wrong_unit or "level_2" in act.parse.values:
         raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
+    kept = act.parse.values
     if change.keys() & {"ms", "period_ms"}:
-        kept = without_pace(act.parse.values)
-    else:
-        kept = act.parse.values
-    gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
-    return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
+        kept = without_pace(kept)
+    replaced = {_REPLACED_SLOTS[slot] for slot in change if slot in _REPLACED_SLOTS}
+    kept = {slot: value for slot, value in kept.items() if slot not in replaced}
+    return replace(act.parse, values=kept | change)
 
 
-def _adjusted(act: LastAct, found: Parse) -> Parse:
-    """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
-    parse = act.parse
-    milli = act.parse.number("milli")
-    is_more = found.word("way") != "less"
-    if found.kind == "pace" and parse.kind in english().paces:
-        times = found.number("times")
-        many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
-        if is_more:
-            factor = Fraction(1000, many)
-        else:
-            factor = Fraction(many, 1000)
-        time_ms = pace_ms(parse) * factor
-        if time_ms.denominator == 1:
-            exact = {"ms": round(time_ms)}
-        else:
-            exact = {"ms_ns": round(time_ms * NS)}
-        return replace(parse, values=without_pace(parse.values) | exact)
-    if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:
-        step = found.number("milli") or found.number("step") or _STEP_MILLI
-        wanted = milli + (step if is_more else -step)
-        return replace(parse, values=parse.values | {"milli": min(100_000, max(0, wanted))})
-    example = "blink pin NUMBER every second" if found.kind == "pace" else "dim pin NUMBER to 30%"
+def _adjusted(act: LastAct, follow_up: Parse) -> Parse:
+    """Apply "faster" or "brighter". Raises CannotDo if the act has no pace or brightness."""
+    kind = act.parse.kind
+    if follow_up.kind == "pace" and kind in english().paces:
+        return _with_pace(act.parse, follow_up)
+    if follow_up.kind == "light" and kind == "dim_pin" and act.parse.number("milli") is not None:
+        return _with_brightness(act.parse, follow_up)
+    example = "blink pin NUMBER every second" if follow_up.kind == "pace" else "dim pin NUMBER to 30%"
     raise _unclear(act, f"as in: {example}")
 
 
+def _with_pace(parse: Parse, follow_up: Parse) -> Parse:
+    """Make it twice as fast or slow, or as the sentence says ("3 times faster", "a bit slower")."""
+    times = follow_up.number("times")
+    factor_milli = follow_up.number("many") or follow_up.number("amount")
+    if not factor_milli:
+        factor_milli = 2000 if times is None else 1000 * max(times, 1)
+    factor = Fraction(factor_milli, 1000)
+    time_ms = pace_ms(parse)
+    time_ms = time_ms * factor if follow_up.word("way") == "less" else time_ms / factor
+    if time_ms.denominator == 1:
+        pace: Values = {"ms": round(time_ms)}
+    else:
+        pace = {"ms_ns": round(time_ms * NS)}
+    return replace(parse, values=without_pace(parse.values) | pace)
+
+
+def _with_brightness(parse: Parse, follow_up: Parse) -> Parse:
+    """Change the brightness by a step, within 0 to 100 %."""
+    step = follow_up.number("milli") or follow_up.number("step") or _STEP_MILLI
+    if follow_up.word("way") == "less":
+        step = -step
+    milli = (parse.number("milli") or 0) + step
+    return replace(parse, values=parse.values | {"milli": min(_FULL_MILLI, max(0, milli))})
+
+
 def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Parse:
-    """The act that was meant, in the place of the wrong one."""
+    """Return the parse that does `meant` and reverts the act."""
     if not act.done or act.parse.kind in _READS:
         return meant
-    if act.app is not None and not (act.stopped or act.replaced or elsewhere):
+    if act.runs and not act.replaced and not elsewhere:
         return replace(meant, replaces=act.app)
     if act.app is not None or act.schedule is not None or not act.changes:
         raise ask(f"I do not undo {act.named} by that.", "undo, then say the whole sentence")
@@ -358,7 +293,7 @@ def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Parse:
 
 
 def _renewed(act: LastAct, meant: Parse) -> Parse:
-    """The same act with another number: its program takes the place of the old one."""
+    """Return the parse that does the act with another number. Its program replaces the current one."""
     if act.stopped:
         raise ask(f"{act.named} was stopped.", "start it again, or say the whole sentence")
     if act.runs:
@@ -367,38 +302,38 @@ def _renewed(act: LastAct, meant: Parse) -> Parse:
 
 
 def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse:
-    """The same on these pins instead, or on the LED."""
-    is_several = max(len(pins), len(act.parse.pins)) > 1 and act.parse.kind != "set_pin"
-    if act.parse.kind not in _WITH_PIN or is_several or "level_2" in act.parse.values:
+    """Return the act's parse for other pins, or for the LED. Raises CannotDo if the act is not for one pin."""
+    kind = act.parse.kind
+    is_several = max(len(pins), len(act.parse.pins)) > 1 and kind != "set_pin"
+    if kind not in _WITH_PIN or is_several or "level_2" in act.parse.values:
         raise _unclear(act, "say it once for each pin")
     return act.parse.on_pins(pins)
 
 
-def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse:
-    """The same on other pins, in addition."""
-    number = found.number("number")
-    if number is None:
-        pins = found.pins
-    else:
-        pins = (number,)
+def _also(act: LastAct, follow_up: Parse, *, is_question: bool) -> Parse:
+    """Apply "and pin 5": the act on other pins, in addition."""
+    number = follow_up.number("number")
+    pins = follow_up.pins if number is None else (number,)
     if act.stopped or act.schedule is not None:
         raise _unclear(act)
-    if act.parse.kind == "dim_pin" and number is not None:  # or a brightness
+    if act.parse.kind == "dim_pin" and number is not None:  # the number may be a brightness
         raise _unclear(act, f"same on pin {number}")
-    if asks and act.parse.kind not in _READS:
+    if is_question and act.parse.kind not in _READS:
         return Parse("read_pin", {"pin": pins[0]})
     return _moved(act, pins)
 
 
-def _stop_words(act: LastAct) -> str | None:
-    """The meaning of "stop it" for the act, as a sentence; None where it means nothing."""
+def _stop_sentence(act: LastAct) -> str | None:
+    """Return the sentence that "stop it" stands for, or None if the act cannot be stopped."""
     if act.app is not None:
         return f"stop {act.app}"
     if act.schedule is not None:
         return f"cancel schedule {act.schedule}"
-    if act.done and act.parse.kind == "dim_pin":
+    if not act.done:
+        return None
+    if act.parse.kind == "dim_pin":
         return f"dim {act.target} to 0%"
-    is_on = act.done and act.parse.kind == "set_pin" and act.parse.number("level") == 1
+    is_on = act.parse.kind == "set_pin" and act.parse.number("level") == 1
     if is_on and "level_2" not in act.parse.values:
         return f"turn off {act.target}"
     return None

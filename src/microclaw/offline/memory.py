@@ -61,13 +61,15 @@ _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin 
 
 
 def parse_memory(said: str) -> Parse | None:
-    """The parse of a sentence about memory, or None; "remember to ..." is not one."""
+    """Parse a sentence about memory. Return None for any other one, as "remember to ..."."""
     text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
     keep = _KEEP.fullmatch(text)
-    if keep is not None and (fact := keep[1].strip(" .:,")):
+    fact = keep[1].strip(" .:,") if keep is not None else ""
+    if fact:
         return Parse("remember", {"reason": "no_fact"} if fact.lower() in _NOTHING else {"text": fact})
-    if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
-        return Parse("remember", {"text": told})
+    statement = _NO.sub("", said).strip().rstrip(".!")
+    if told_name(statement) is not None:
+        return Parse("remember", {"text": statement})
     text = text.rstrip(". ")
     tell = _TELL.fullmatch(text)
     if tell is not None:
@@ -128,33 +130,32 @@ MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall
 
 
 def told_name(said: str) -> NamedPin | None:
-    """The name and pin that a sentence tells; None for a question and every other sentence."""
+    """Return the name and pin that a sentence states, or None for a question and every other sentence."""
     if said.rstrip().endswith("?"):
         return None
     board = _BOARD.search(said)
     text = normalize_quantities(_BOARD.sub("", said).lstrip("- "))
-    found = next((match for pattern in _TOLD if (match := pattern.fullmatch(text)) is not None), None)
-    if found is not None:
-        name = found.groupdict().get("name") or found["word"]
-    else:
-        name = ""
-    if found is None or not _NO_NAME.isdisjoint(name.split()):
+    matches = [pattern.fullmatch(text) for pattern in _TOLD]
+    match = next((match for match in matches if match is not None), None)
+    if match is None:
         return None
-    if board is None:
-        device = found["device"]
-    else:
+    name = match.groupdict().get("name") or match["word"]
+    if not _NO_NAME.isdisjoint(name.split()):
+        return None
+    device = match["device"]
+    if board is not None:
         device = board["device"].lower()
-    return NamedPin(name, int(found["pin"]), device)
+    return NamedPin(name, int(match["pin"]), device)
 
 
 def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
-    """The names in remembered lines, the newest last; `device` is the one that the lines are about, if they are."""
-    told = (told_name(line) for line in lines)
-    return tuple(NamedPin(one.name, one.pin, one.device or device) for one in told if one is not None)
+    """Return the names in remembered lines, the newest last. `device`: the device that the lines are about."""
+    names = [told_name(line) for line in lines]
+    return tuple(NamedPin(name.name, name.pin, name.device or device) for name in names if name is not None)
 
 
 def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) -> tuple[str, KnownDevice | None]:
-    """The sentence with the pins of its names, and the device that they are on if a name says it."""
+    """Replace the names in a sentence by their pins. Return it with the device that they are on, if a name has one."""
     device = named or known.meant
     # Of one name what was told last; rather of this device, and rather of none than of another.
     if device is not None:

@@ -1,7 +1,7 @@
 """Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows. A rate has its
-exact period (300 Hz is no 3 ms), and a program gets only what it keeps within _KEPT of what was said.
+A rule (a sensor's value that switches a pin) is a program too, and so are the colors of an addressable LED. A rate has
+its exact period (300 Hz is not 3 ms), and a program gets only a time that it keeps to within _KEPT of the sentence.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ the fraction.
 
 
 def without_pace(values: Values) -> Values:
-    """The values of a parse without what says how fast."""
+    """Return the values of a parse without its pace."""
     return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
 
 
 def pace_ms(parse: Parse) -> Fraction:
-    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means.
+    """Return the time in the sentence, also 0 (refused later); else the time of "slowly", "fast" or no such word.
 
     Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
     """
@@ -76,7 +76,8 @@ def pace_ms(parse: Parse) -> Fraction:
 
 
 def _blink(at: Context) -> Filled:
-    target, (half_ms, is_fast) = pin_target(at), _square_wave(at)
+    target = pin_target(at)
+    half_ms, is_fast = _square_wave(at)
     if is_fast:
         words = f"blink {target.words} at {round(500 / half_ms)} Hz"
         return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
@@ -88,7 +89,8 @@ def _blink_times(at: Context) -> Filled:
     times = at.parse.number("times")
     for_ms = at.parse.number("for_ms")
     half_ms, _ = _square_wave(at, pwm=False)
-    if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
+    each_ms = at.parse.number("ms")
+    if (times or 0) > 1 and each_ms and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         step = f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})"
         raise ask(f"{times} times every {spoken(each_ms)}: without an end, or only once?", step)
@@ -127,12 +129,12 @@ def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
 
 
 def _is_kept(wanted: Fraction) -> bool:
-    """True if the nearest whole number is near enough, as a time and as a rate."""
+    """Return True if the nearest whole number is near enough, as a time and as a rate."""
     return abs(round(wanted) - wanted) <= _KEPT * min(wanted, Fraction(round(wanted)))
 
 
 def _on_pin(at: Context) -> Filled:
-    """A program for one pin: its light, its servo, or a pulse."""
+    """Fill a program for one pin: its light, its servo, or a pulse."""
     target = pin_target(at)
     kind = at.parse.kind
     time_ms = pace_ms(at.parse)
@@ -151,8 +153,6 @@ def _on_pin(at: Context) -> Filled:
         raise ask("Which angle?", f"in whole degrees: move {servo} to 90 degrees")
     if angle is None:
         angle = milli // 1000
-    else:
-        angle = angle
     return kind, {"PIN": target.pin, "ANGLE": angle}, f"move {servo} to {angle} degrees"
 
 
@@ -167,7 +167,8 @@ def _button(at: Context) -> Filled:
 
 
 def _read_every(at: Context) -> Filled:
-    (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse)
+    name, _, address = sensor_of(at)
+    every_ms = pace_ms(at.parse)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
     return "read_sensor", values, f"read the {name} every {spoken(every_ms)}"
 
@@ -182,8 +183,10 @@ def _traffic_light(at: Context) -> Filled:
 
 
 def _rule(at: Context) -> Filled:
-    """A sensor's value that switches a pin, or is held at a setpoint."""
-    (name, quantity, address), parse, unit = sensor_of(at), at.parse, at.parse.word("unit")
+    """Fill a rule: a sensor's value that switches a pin, or that is held at a setpoint."""
+    name, quantity, address = sensor_of(at)
+    parse = at.parse
+    unit = parse.word("unit")
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
     milli = (parse.number("milli") or 0) * (1000 if unit in ("amps", "watts") else 1)
     is_of_it = unit in (None, quantity.said_unit) and parse.number("milli") is not None
@@ -205,7 +208,8 @@ def _rule(at: Context) -> Filled:
         return "thermostat", values, f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
     side = parse.word("side") or "above"
     if parse.number("level") == 0:
-        otherwise = f"{'below' if side == 'above' else 'above'} {value}"
+        other_side = "below" if side == "above" else "above"
+        otherwise = f"{other_side} {value}"
         text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
         raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {otherwise}")
     values |= {"LIMIT_MILLI": milli, "ABOVE": int(side == "above"), "ON": target.active_level}
@@ -217,7 +221,7 @@ def _rule(at: Context) -> Filled:
 
 
 def as_light(parse: Parse, at: Context) -> Parse:
-    """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
+    """Return a parse about a color if "the LED" of the sentence is addressable; otherwise the parse as it is."""
     is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
     if not is_light or addressable_led(at) is None:
         return parse
@@ -227,7 +231,7 @@ def as_light(parse: Parse, at: Context) -> Parse:
 
 
 def _led(at: Context) -> Filled:
-    """Colors on addressable LEDs: steady, blinking, or all of them."""
+    """Fill a program for addressable LEDs: a steady or blinking color, or a rainbow."""
     target = _chain(at)
     kind = at.parse.kind
     color = at.parse.word("color") or "white"
@@ -246,7 +250,7 @@ def _led(at: Context) -> Filled:
 
 
 def _chain(at: Context) -> PinTarget:
-    """The pin that addressable LEDs are on: the one that is named, or that of the board's own LED."""
+    """Return the pin of the addressable LEDs: the pin of the board's own LED, or the pin that the sentence names."""
     board = board_of(at)
     if at.device is None or "py" not in at.device.kinds:
         text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
@@ -277,20 +281,24 @@ _FILLED: Final[Mapping[str, Callable[[Context], Filled]]] = {
 
 
 def _decide(at: Context) -> Decision:
-    """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
+    """Call the tool that installs the filled pattern, then answer. Raises CannotDo if a value is not allowed."""
     pattern, wanted, words = _FILLED[at.parse.kind](at)
     if at.results:
         return _deployed(at.results[-1], once=pattern in _ENDING)
     board_of(at)
-    if at.device:
-        kinds = at.device.kinds
-    else:
-        kinds = ("wasm",)
-    kind = next((one for one in kinds if one in pattern_kinds(pattern)), kinds[0])
-    asked = {name: value for name, value in wanted.items() if isinstance(value, Fraction)}
-    values = {name: round(value) if isinstance(value, Fraction) else value for name, value in wanted.items()}
+    kinds = at.device.kinds if at.device else ("wasm",)
+    possible_kinds = pattern_kinds(pattern)
+    kind = next((kind for kind in kinds if kind in possible_kinds), kinds[0])
+    exact: dict[str, Fraction] = {}
+    values: dict[str, Value] = {}
+    for name, value in wanted.items():
+        if isinstance(value, Fraction):
+            exact[name] = value
+            values[name] = round(value)
+        else:
+            values[name] = value
     try:
-        program = fill(pattern, values, kind=kind, asked=asked)
+        program = fill(pattern, values, kind=kind, asked=exact)
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
     if pattern == "read_sensor":
@@ -314,10 +322,13 @@ PROGRAMS: Final = dict.fromkeys(_FILLED, _decide)
 
 
 def _deployed(result: Result, *, once: bool) -> Say:
-    """The answer after the deployment: never more than its evidence says."""
+    """Return the answer after the deployment, which claims no more than its evidence."""
     name = result.fields.get("appName", "the program")
     device = result.device
-    (kind, proof), ends = result.proof, " It ends by itself, and runs again when the board restarts." if once else ""
+    kind, proof = result.proof
+    ends = ""
+    if once:
+        ends = " It ends by itself, and runs again when the board restarts."
     if result.fields.get("verified", False) is False:
         if kind == "accepted":
             step = f"ask again: is {name} running"
@@ -325,7 +336,8 @@ def _deployed(result: Result, *, once: bool) -> Say:
             step = f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     if kind != "accepted":
-        return Say(f"{name} runs on {device}{'' if once else ' by itself'}. {capital(proof)}.{ends}")
-    is_told = ":" in proof and "no read-back" not in proof
-    told = proof if is_told else "it lists it, and offers no read-back of what a program does"
-    return Say(f"{device} took {name}. {capital(told)}.{ends}")
+        how = "" if once else " by itself"
+        return Say(f"{name} runs on {device}{how}. {capital(proof)}.{ends}")
+    has_detail = ":" in proof and "no read-back" not in proof
+    detail = proof if has_detail else "it lists it, and offers no read-back of what a program does"
+    return Say(f"{device} took {name}. {capital(detail)}.{ends}")

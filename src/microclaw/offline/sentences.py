@@ -73,24 +73,26 @@ class Sentences:
         self.paces: Mapping[str, Sequence[int]] = {n: k["paces_ms"] for n, k in intents.items() if "paces_ms" in k}
         self.quantities = convert(merged["quantities"], dict[str, Quantity])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
-        self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
+        self._intents = Intents.from_dict(merged)
+        self._references = Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
         self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")  # also in "turned-off"
-        known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
-        known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
+        known: dict[str, str] = {}
+        for sentence, variants in merged["near"].items():
+            known |= dict.fromkeys((sentence, *variants), sentence)
+        for kind, example in self.examples.items():
+            if kind not in _NEVER_SUGGESTED:
+                known[example] = example
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
-        """The sentence's parse, or None when what matters in it is not understood.
+        """Parse a sentence. Return None if a part that matters is not understood.
 
         A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
         """
-        if len(text) <= MAX_SENTENCE_CHARS:
-            said = normalize_quantities(text)
-        else:
-            said = ""
+        said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
         if not said:
             return None
         found = self._timed(said)
@@ -102,14 +104,12 @@ class Sentences:
         return None if found is None or _NO_NAME.search(str(found.values.get("app"))) else found
 
     def _timed(self, said: str) -> Parse | None:
-        """The parse of a sentence, of one that names a time as a schedule."""
+        """Parse a sentence; a sentence that names a time becomes a schedule."""
         timed = split_when(said)
         if timed is None:
             whole = self._recognize(said)
             is_clear = whole is not None and whole.kind not in _WITH_ANY_NAME
-            if is_clear:
-                timed = None
-            else:
+            if not is_clear:
                 timed = split_when(said, bare_hour=True)
             if timed is None:
                 return whole
@@ -130,18 +130,15 @@ class Sentences:
         return None if meant.kind in _WITH_ANY_NAME and _NOT.search(what) else schedule
 
     def reference(self, said: str) -> Parse | None:
-        """Read a sentence in its normal form about the last act; None where no template of references.toml fits."""
+        """Parse a sentence in its normal form about the last act. Return None if no template fits (references.toml)."""
         return self._recognize(said, self._references)
 
     def _recognize(self, said: str, intents: Intents | None = None) -> Parse | None:
-        """Read it by a template, politeness left out; as it stands where nothing else was said ("hello")."""
+        """Parse a sentence by a template, first without its polite words, then as it stands ("hello")."""
         from hassil import recognize_best
 
         plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
-        if plain:
-            found = recognize_best(plain, intents or self._intents)
-        else:
-            found = None
+        found = recognize_best(plain, intents or self._intents) if plain else None
         if found is None and plain != said:
             found = recognize_best(said, intents or self._intents)
         if found is None:
@@ -152,7 +149,7 @@ class Sentences:
         return Parse(found.intent.name, values)
 
     def nearest(self, text: str) -> Nearest:
-        """The known sentences that look most like this text; none for one with a "not"."""
+        """Return the known sentences that look most like this text; none for a text with a "not"."""
         from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
 
         said = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
@@ -166,7 +163,8 @@ class Sentences:
         for score, known, meant in alike:
             is_same = known.units == said.units and self._told(known) == self._told(said)
             sentence = _readable(meant.with_numbers(said))
-            if score >= _SURE and is_same and is_clear and self.parse(sentence) is not None:
+            is_sure = score >= _SURE and is_same and is_clear
+            if is_sure and self.parse(sentence) is not None:
                 return Nearest((sentence,), is_same=True, is_remote=False)
         meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
@@ -190,7 +188,7 @@ class _TaggedText(Struct, frozen=True):
         return sorted(unit for unit, _ in self.numbers)
 
     def with_numbers(self, other: _TaggedText) -> str:
-        """The sentence with the numbers of another; its own where that has none of the unit."""
+        """Return the sentence with the numbers of another, and with its own if the other has none of the unit."""
         left = list(other.numbers)
         own = iter(self.numbers)
 
@@ -205,7 +203,7 @@ class _TaggedText(Struct, frozen=True):
 
 
 def _tag_numbers(text: str) -> _TaggedText:
-    """The normal form of a typed sentence, with its numbers."""
+    """Return the normal form of a typed sentence, with its numbers."""
     found: list[tuple[str, str]] = []
 
     def tagged(match: re.Match[str]) -> str:
@@ -218,7 +216,7 @@ def _tag_numbers(text: str) -> _TaggedText:
 
 
 def _readable(normal: str) -> str:
-    """A sentence in its normal form with thousandths and lists of pins as people write them."""
+    """Write thousandths, periods and lists of pins of a normal form as people write them."""
     said = re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
     said = re.sub(r"period ([1-9]\d*) ([mn])s", lambda m: f"{(1000 if m[2] == 'm' else 1e9) / int(m[1]):g} Hz", said)
     return said.replace(" percent", "%")

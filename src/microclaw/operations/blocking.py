@@ -25,7 +25,7 @@ _STARTS: Final = threading.RLock()
 
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
-    """The method, waited for."""
+    """Return the method in a form that waits for its result."""
 
     @wraps(method)
     def waited(self: Any, *given: P.args, **named: P.kwargs) -> R:
@@ -37,7 +37,7 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
 def iterated(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
-    """The method, each of whose values is waited for."""
+    """Return the method in a form that waits for each value."""
 
     @wraps(method)
     def iterate(self: Any, *given: P.args, **named: P.kwargs) -> Generator[T, None, None]:
@@ -62,7 +62,7 @@ async def in_caller(function: Callable[..., Any], *given: Any) -> None:
 
 
 def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
-    """The result of the coroutine that `work` makes; the loop's thread runs it.
+    """Return the result of the coroutine of `work`, which the loop's thread runs.
 
     What breaks the wait off, at any moment, cancels it, and waits until it has ended.
     """
@@ -106,7 +106,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _started() -> asyncio.AbstractEventLoop:
-    """The event loop of all clients that block, in a thread that ends with the process."""
+    """Return the event loop of all clients that block; its thread ends with the process."""
     made: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:

@@ -1,5 +1,6 @@
-"""The client of a host's API (docs/client.md): `AsyncClient`, and `Client`, the same for programs that block. Declared
-acts are called with `call`; what is no act, by its path. It starts no host.
+"""The client of a host's API (docs/client.md): `AsyncClient`, and `Client`, the same for programs that block.
+
+Declared acts are called with `call`, other routes by their path. It starts no host.
 """
 
 from __future__ import annotations
@@ -103,8 +104,10 @@ class _Host:
         self._number = ""
 
     def watching(self, watch: Watch | None = None, *, within_s: float | None = None, number: str = "") -> Self:
-        """This client, whose calls of acts with steps give `watch` each event, and end `within_s`; `number` as of
-        `stream`."""
+        """Return a client whose calls of acts with steps give `watch` each event, and end `within_s`.
+
+        `number`: see `stream`.
+        """
         other = copy(self)
         other._watch = watch
         other._within_s = within_s
@@ -117,7 +120,7 @@ class _Host:
         return result
 
     async def _call_many(self, act: Operation[P, R], /, **values: Any) -> OnMany[R]:
-        """The same on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
+        """Do an act on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
         result: OnMany[R] = await self._done(act.of_many, values)
         return result
 
@@ -225,7 +228,7 @@ class _Host:
     async def _download(
         self, path: str, *, method: str = "POST", most_bytes: int = MAX_FILE_BYTES
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes that a request of `path` answers with, as they come.
+        """Yield the bytes of the answer to a request of `path`, as they come.
 
         HostError `too_large` when they are more than `most_bytes`, NoHost when they end too early.
         """
@@ -253,7 +256,7 @@ class _Host:
             raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
 
     async def _end(self, events: AsyncGenerator[StreamEvent, None], of: type[T]) -> T:
-        """The last of the events; `watch` gets each one, `ask` each question."""
+        """Return the last of the events; `watch` gets each event, `ask` each question."""
         async with aclosing(events):
             async for event in events:
                 if self._watch is not None:
@@ -278,7 +281,7 @@ class _Host:
         raise NotImplementedError
 
     async def _asking(self, request: HostRequest) -> AsyncGenerator[StreamEvent, None]:
-        """A call as events: the questions that it waits with, each once, and its answer as the Result.
+        """Yield a call as events: each question that it waits for once, and its answer as the Result.
 
         The call's number goes along: what waits under it is this call's question and no other's. Time in which nothing
         is asked counts as the host's silence. A caller who leaves takes the question back, so that nobody else says
@@ -321,7 +324,7 @@ class _Host:
         return await self._endpoint.document(request, silent_s or self._timeout_s)
 
     async def _lines(self, request: HostRequest) -> AsyncGenerator[bytes, None]:
-        """The lines of an answer, without their ends."""
+        """Yield the lines of an answer, without their ends."""
         rest = b""
         async with aclosing(self._pieces(request)) as pieces:
             async for piece in pieces:
@@ -392,7 +395,7 @@ def endpoint_of(
     ca_file: Path | None = None,
     said_by: str = _CLASS,
 ) -> Endpoint:
-    """The host that `host` or MICROCLAW_HOST names, else this machine's own. ConfigError when it cannot be used."""
+    """Return the host of `host` or MICROCLAW_HOST, else this machine's own. Raises ConfigError if it is unusable."""
     address = named_host(host, os.environ, said_by)
     if address is None:
         if token is not None:
@@ -415,5 +418,5 @@ def endpoint_of(
 
 
 def request_number() -> str:
-    """A number of its own for one request."""
+    """Return a number that only one request has."""
     return secrets.token_hex(8)

@@ -1,5 +1,6 @@
-"""One request to a host and its answer, over asyncio and h11: on its control socket, or at an address with TLS and a
-token; and the lines of live events (Server-Sent Events). It knows no route's meaning.
+"""One request to a host and its answer, over asyncio and h11, and the lines of live events (Server-Sent Events).
+
+It uses the control socket, or an address with TLS and a token. It knows no route's meaning.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class HostRequest(Struct, frozen=True):
 
 
 def segment(name: str, see: str = "the list command of the same group shows the names") -> str:
-    """A name as one segment of a path; UnknownName for one that nothing here can have."""
+    """Return a name as one segment of a path. Raises UnknownName for a name that nothing here can have."""
     if not name.strip() or "/" in name:
         raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step=see)
     return quote(name, safe="")
@@ -124,7 +125,7 @@ class Endpoint(Struct, frozen=True):
 
     @asynccontextmanager
     async def answer(self, request: HostRequest, silent_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of an answer whose status is good, as it comes. A silence of `silent_s` raises NoHost."""
+        """Yield the body of a successful answer, as it comes. Raises NoHost after a silence of `silent_s`."""
         reader, writer = await self._connected(min(CONNECT_S, silent_s))
         try:
             with self._failing(silent_s):
@@ -143,7 +144,7 @@ class Endpoint(Struct, frozen=True):
             writer.transport.abort()
 
     async def document(self, request: HostRequest, silent_s: float) -> JsonObject:
-        """The answer's JSON, which must be an object."""
+        """Return the answer's JSON, which must be an object."""
         async with self.answer(request, silent_s) as body:
             content = await self.whole(body)
         try:
@@ -212,7 +213,7 @@ class Endpoint(Struct, frozen=True):
 
     @contextmanager
     def _failing(self, silent_s: float) -> Iterator[None]:
-        """The connection's errors as ours."""
+        """Convert the connection's errors to ours."""
         try:
             yield
         except TimeoutError as exc:
@@ -229,7 +230,7 @@ class Endpoint(Struct, frozen=True):
         return ProtocolError(text, next_step=f"is the address right? {self.address.said_by} names it")
 
     def _unreachable(self, error: OSError | UnicodeError) -> MicroclawError:
-        """The connection was refused."""
+        """Build the error for a refused connection."""
         if self.address is None:
             if isinstance(error, PermissionError):
                 text = f"{self.path} belongs to another user"
@@ -254,7 +255,7 @@ class Endpoint(Struct, frozen=True):
         return NoHost(f"nobody answers at {self.address}{reason}", next_step=self._look())
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
-        """An answer that is no success, as an error; that of an address may be from a proxy, or another server."""
+        """Convert a failed answer to an error. At an address it may come from a proxy or another server."""
         failure: Failure | None = None
         with suppress(KeyError, DecodeError, ValueError, RecursionError):  # else it is not the host's answer
             failure = failure_from(_read_object(content)["error"])
@@ -293,7 +294,7 @@ class Endpoint(Struct, frozen=True):
         return HostError(Failure(failure.code, text, next_step), status)
 
     async def _other_version(self, request: HostRequest) -> str | None:
-        """A line about versions that differ; None when they do not, or when the host does not tell."""
+        """Return a line about different versions, or None if they are equal or the host does not report its version."""
         if request.path == "/healthz":
             return None
         try:

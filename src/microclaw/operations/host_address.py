@@ -57,7 +57,10 @@ class HostToken:
 
 
 def named_host(option: str | None, environ: Mapping[str, str], said_by: str = OPTION) -> HostAddress | None:
-    """The host of `--host`, else of MICROCLAW_HOST; None is this machine's own. ConfigError when it cannot be used."""
+    """Return the host of `--host`, else of MICROCLAW_HOST; None is this machine's own.
+
+    Raises ConfigError if the address cannot be used.
+    """
     if option is not None and option.strip():
         text = option.strip()
     else:
@@ -143,7 +146,7 @@ def _read_address(text: str, said_by: str) -> HostAddress:
 
 
 def _token_of_file(path: Path, address: HostAddress) -> str | None:
-    """The token of this host alone: a token of one host is never shown to another."""
+    """Return the token for only this host: a token of one host is never shown to another."""
     import tomllib
 
     try:

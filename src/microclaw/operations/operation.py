@@ -118,8 +118,10 @@ class Call(Struct, frozen=True):
 
 
 class Option(Struct, frozen=True):
-    """A parameter's form on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
-    left out, as all words that follow (`rest`), or not at all (`hidden`).
+    """A parameter's form on the command line.
+
+    It is the option `flag` ("-n/--newest"), an `argument` that may be left out, all words that follow (`rest`), or not
+    there at all (`hidden`).
 
     `told` is the type that callers are told, where those inside the host may give more. `reads` makes the value of the
     option's text: of a file's name its content, of "10m" a time.
@@ -171,8 +173,9 @@ class Parameter(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class operation:
-    """Declares an act; the function becomes its Operation. `name` is "noun.verb", `http` the method and path of its
-    route, `tool` the name of its tool.
+    """The declaration of an act; the function becomes its Operation.
+
+    `name` is "noun.verb", `http` the method and path of its route, `tool` the name of its tool.
 
     `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
     evidence. `words` is what a person is asked, and `confirm` what the command asks first, with the parameters in
@@ -342,7 +345,7 @@ class Operation(operation, Generic[P, R]):
         return None
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """The path, the query and the body of a request with these values; defaults are left out. ConfigError."""
+        """Return the path, query and body of a request with these values, without defaults. Raises ConfigError."""
         wrong = self.check(values)
         if wrong is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
@@ -357,14 +360,14 @@ class Operation(operation, Generic[P, R]):
         return instead or (None if self.said is None else self.said.format_map(cast("Any", result)))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
-        """The question that the command asks first, if any."""
+        """Return the question that the command asks first, or None."""
         ask = self.confirm
         if isinstance(ask, str):
             return ask.format_map(values)
         return ask and ask(values)
 
     def asked(self, values: Mapping[str, Any]) -> str:
-        """The text that a person is asked, or refused: "pause schedule 3"."""
+        """Return the words of a question or a refusal: "pause schedule 3"."""
         if self.words is not None:
             return self.words.format_map(values)
         named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]
@@ -389,7 +392,7 @@ def fault(error: Exception) -> str:
 
 
 def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
-    """The declared acts, of one noun or all; their modules are imported."""
+    """Import the modules of one noun or all, and return their declared acts."""
     for module in dict.fromkeys(MODULES.values()) if noun is None else (MODULES[noun],):
         import_module(module)
     return tuple(one for one in OPERATIONS.values() if noun in (None, one.noun))

@@ -14,14 +14,17 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """`document` is the name of its JSON document on the command line, `documents` of that of many devices, where an
-    "s" behind it does not make it."""
+    """The result of an act.
+
+    `document` is the name of its JSON document on the command line. `documents` is the name for many devices, if it is
+    not the same with an "s".
+    """
 
     document: ClassVar[str] = ""
     documents: ClassVar[str] = ""
 
     def __getitem__(self, name: str) -> Any:
-        """A field or property, for str.format_map."""
+        """Return a field or property, for str.format_map."""
         return getattr(self, name)
 
     @property
@@ -40,7 +43,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
     def lines(self) -> Iterable[str | tuple[str, str]]:
-        """It as text, for a command whose act has no sentence; of a pair the first is the name of a stage."""
+        """Return the result as text, for a command whose act has no sentence. Of a pair the first is a stage."""
         return ()
 
 
@@ -80,12 +83,12 @@ class Listing(Result, frozen=True, kw_only=True):
         return next(value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), list | tuple))
 
     def of_devices(self, names: Collection[str]) -> Self:
-        """It with the rows of these devices alone."""
+        """Return the listing with only the rows of these devices."""
         kept = [row for row in self.rows if getattr(row, self.row_device) in names]
         return msgspec.structs.replace(self, **{self.__struct_fields__[0]: kept})
 
     def joined(self, more: Self) -> Self:
-        """It with a later page, which says whether there is another one."""
+        """Return the listing with a later page appended, which says if there is another one."""
         return msgspec.structs.replace(more, **{self.__struct_fields__[0]: [*self.rows, *more.rows]})
 
     @property

@@ -134,7 +134,7 @@ class Tool(Struct, Generic[P], frozen=True):
 
 
 def schema_of(tool: Tool[Any]) -> Mapping[str, Any]:
-    """A tool's arguments as a JSON schema."""
+    """Return a tool's arguments as a JSON schema."""
     if tool.schema is None:
         return object_schema(tool.told or tool.parameters)
     return tool.schema
@@ -153,7 +153,7 @@ def object_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
-    """The arguments of a call. Raises ToolRetry, which names the fault and the right form."""
+    """Parse the arguments of a call. Raises ToolRetry, which names the mistake and the right form."""
     if len(arguments) > MAX_ARGUMENT_BYTES:
         raise ToolRetry(
             f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
@@ -175,7 +175,7 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
 
 
 def _fits(value: object) -> bool:
-    """True if every number in it is one that the store can hold."""
+    """Return True if the store can hold every number in the value."""
     if isinstance(value, int | float):
         return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -213,7 +213,7 @@ class ToolResult(Struct, frozen=True):
 
 
 def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
-    """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced.
+    """Build a tool's output, with its evidence added to the model's text. A device's text is fenced.
 
     `may_quote`: the tool's results quote others, unless the output says that it does not.
     """
@@ -229,7 +229,7 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
-    """An error as the model reads it, with its diagnostics. What a device or a server said is fenced.
+    """Build an error for the model, with its diagnostics. The text of a device or a server is fenced.
 
     `may_quote`: the tool's errors quote others, unless the error says that it does not.
     """
@@ -254,7 +254,7 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:
-    """Valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
+    """Return valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
     room = MAX_RESULT_BYTES
     shown = fields
     while True:
@@ -300,17 +300,17 @@ def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
 
 
 def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
-    """The letters and digits that a text begins with, however it was quoted or cleaned since."""
+    """Return the letters and digits at the start of a text, which quoting and cleaning do not change."""
     return "".join(char for char in text if char.isalnum())[:chars]
 
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
-    """A tool for each act of these nouns that has one. `services` are the rooms' by their nouns."""
+    """Build a tool for each act of these nouns that has one. `services` has the rooms' services by their nouns."""
     return tuple(_tool(one, service) for noun, service in services.items() for one in load(noun) if one.tool)
 
 
 def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
-    """The result of a declared act as its tool gives it."""
+    """Return the result of a declared act as the output of its tool."""
     sentence = act.sentence(result)
     evidence = () if sentence is None else (Evidence("written", sentence),)
     fields = with_moments(msgspec.to_builtins(result))
@@ -320,7 +320,7 @@ def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
 
 
 def with_moments(value: Any, name: str = "") -> Any:
-    """A value with the moments in it as texts: a model reckons badly in milliseconds since 1970."""
+    """Return a value with its moments as texts: a model calculates badly in milliseconds since 1970."""
     if isinstance(value, dict):
         return {key: with_moments(inner, key) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -354,5 +354,5 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
 
 
 def context_of(call: Call) -> ToolContext:
-    """The same caller, for a tool that is planned."""
+    """Return the same caller, for a planned tool."""
     return ToolContext(call.person_id, call.report, call.device, call.channel, call.chat_id)

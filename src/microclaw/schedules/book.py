@@ -1,4 +1,4 @@
-"""The schedules of a host: makes, lists, pauses, resumes and removes them. It runs none of them."""
+"""Creates, lists, pauses, resumes and removes the schedules of a host. Does not run them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
-KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
+MAX_OVER: Final = 20  # schedules that are over stay listed, up to this number, the newest
 
 
 @dataclass(eq=False)
 class ScheduleBook:
-    """`now_ms` is Unix time; `zone` is an IANA name, "" for the machine's. `changed` is called after each change.
+    """The schedules of a host. They are stored with the ids of their devices and returned with their current names.
 
-    Schedules are stored with their devices' ids and returned with the devices' present names.
+    `now_ms` returns Unix time. `zone` is an IANA name, or "" for the machine's zone. `changed` is called after each
+    change.
     """
 
     table: ScheduleTable
@@ -44,107 +45,130 @@ class ScheduleBook:
         self.zone = zone_of(self.zone or machine_zone()).key
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
-        """The time that these words, or a time read from words, mean now. ScheduleRefused."""
+        """Parse a time in words, relative to the current time. Raises ScheduleRefused."""
         return parse_when(when, self.moment(self.now_ms(), zone))
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
-        """A Unix time as the local time of a zone."""
+        """Convert Unix time in ms to a local time, in the host's zone by default."""
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
     async def check_room(self) -> None:
-        """Overloaded when there are too many schedules for one more."""
-        count = sum(one.state != "over" for one in await self.table.readable())
+        """Raise Overloaded if there are already MAX_SCHEDULES schedules that are not over."""
+        schedules = await self.table.readable()
+        count = sum(schedule.state != "over" for schedule in schedules)
         if count >= MAX_SCHEDULES:
             raise Overloaded(f"there are {count} schedules already", next_step="remove one: microclaw schedule list")
 
     async def add(self, new: Schedule) -> Schedule:
-        """Keep it, and give it its number and next time.
+        """Store a schedule and return it with its number and next time.
 
-        ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
+        Raises ScheduleRefused for an invalid time or text, UnknownName for its device, Overloaded for too many.
         """
-        if not new.what.strip() or (isinstance(new.deed, Prompt) and len(new.deed.text) > MAX_PROMPT_CHARS):
-            text = f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters"
-            raise ScheduleRefused(text, next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"')
+        _check_text(new)
         await self.check_room()
         now_ms = self.now_ms()
         due_ms = next_due(new.timing, now_ms)
         if due_ms is None:
             raise ScheduleRefused(f"{new.said!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
-        kept = replace(with_device_ids(new, self.devices), next_ms=due_ms, created_ms=now_ms)
-        schedule_id = await self.table.add(kept)
-        over = [one.schedule_id for one in await self.table.readable() if one.state == "over"]
-        for old in over[:-KEPT_OVER]:
-            await self.table.remove(old)
+        schedule = replace(with_device_ids(new, self.devices), next_ms=due_ms, created_ms=now_ms)
+        schedule_id = await self.table.add(schedule)
+        await self._remove_oldest_over()
         self.changed()
         return await self.get(schedule_id)
 
     async def all(self) -> tuple[Schedule, ...]:
-        """Every schedule, oldest first, without those whose rows cannot be read."""
-        return tuple([with_current_names(one, self.devices) for one in await self.table.readable()])
+        """Return all schedules with readable rows, oldest first."""
+        schedules = await self.table.readable()
+        return tuple([with_current_names(schedule, self.devices) for schedule in schedules])
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
-        """All schedules for an owner, else the person's own."""
-        return tuple(one for one in await self.all() if may_see(self.roles, one.person_id, person_id))
+        """Return the schedules that a person may see: all for an owner, else their own."""
+        schedules = await self.all()
+        return tuple(schedule for schedule in schedules if may_see(self.roles, schedule.person_id, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
-        row = await self.table.get(schedule_id)
-        if row is None:
+        """Return the schedule. Raises UnknownName."""
+        schedule = await self.table.get(schedule_id)
+        if schedule is None:
             raise _unknown(schedule_id)
-        return with_current_names(row, self.devices)
+        return with_current_names(schedule, self.devices)
 
     async def of(self, schedule_id: int, person_id: str) -> Schedule:
-        """The schedule, if the person may change it; else PermissionRefused."""
-        found = await self.get(schedule_id)
-        if not may_see(self.roles, found.person_id, person_id):
+        """Return the schedule. Raises PermissionRefused if the person may not change it."""
+        schedule = await self.get(schedule_id)
+        if not may_see(self.roles, schedule.person_id, person_id):
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
-        return found
+        return schedule
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
-        found = await self.of(schedule_id, person_id)
-        if not await self.table.remove(schedule_id):
-            raise _unknown(schedule_id)  # another host was faster
+        """Remove the schedule and return it. Raises UnknownName, PermissionRefused."""
+        schedule = await self.of(schedule_id, person_id)
+        was_removed = await self.table.remove(schedule_id)
+        if not was_removed:  # another host of the cluster removed it meanwhile
+            raise _unknown(schedule_id)
         self.changed()
-        return found
+        return schedule
 
     async def hold(self, schedule_id: int, why: str) -> None:
-        """Stop it until `resume`; the host's own pause, with its reason."""
+        """Pause the schedule on the host's own decision, until `resume`."""
         await self.table.set_state(schedule_id, "paused", why[:MAX_WHY_CHARS], None)
         self.changed()
 
     async def pause(self, schedule_id: int, person_id: str) -> Schedule:
-        """Stop it until `resume`. A run under way goes on; a paused one keeps its reason. ScheduleRefused if over."""
-        found = await self.of(schedule_id, person_id)
-        if found.state == "paused":
-            return found
-        if found.state == "over":
+        """Pause the schedule until `resume`. A current run continues; a paused schedule keeps its first reason.
+
+        Raises ScheduleRefused if the schedule is over.
+        """
+        schedule = await self.of(schedule_id, person_id)
+        if schedule.state == "paused":
+            return schedule
+        if schedule.state == "over":
             text = f"schedule {schedule_id} is over, so there is nothing to pause"
             raise ScheduleRefused(text, next_step=f"microclaw schedule rm {schedule_id}")
         person = self.roles.get(person_id)
-        await self.hold(schedule_id, f"by {person.name if person is not None else person_id}")
+        name = person_id if person is None else person.name
+        await self.hold(schedule_id, f"by {name}")
         return await self.get(schedule_id)
 
     async def resume(self, schedule_id: int, person_id: str) -> Schedule:
-        """Make a paused schedule due at its next time; missed times stay missed. ScheduleRefused if there is none."""
-        found = await self.of(schedule_id, person_id)
-        if found.state == "active":
-            return found
-        due_ms = next_due(found.timing, self.now_ms())
+        """Make a paused schedule due at its next time. Missed times are not made up for.
+
+        Raises ScheduleRefused if there is no next time.
+        """
+        schedule = await self.of(schedule_id, person_id)
+        if schedule.state == "active":
+            return schedule
+        due_ms = next_due(schedule.timing, self.now_ms())
         if due_ms is None:
-            raise ScheduleRefused(
-                f"the time of schedule {schedule_id} went by", next_step=f"microclaw schedule run {schedule_id}"
-            )
+            text = f"the time of schedule {schedule_id} went by"
+            raise ScheduleRefused(text, next_step=f"microclaw schedule run {schedule_id}")
         await self.table.set_state(schedule_id, "active", "", due_ms)
         self.changed()
         return await self.get(schedule_id)
 
     def refusal(self, schedule: Schedule) -> str | None:
-        """Why it may not run any more: its maker was removed, or may only read now. None when it may."""
+        """Return why the schedule may not run any more (its creator was removed or may only read), or None."""
         person = self.roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
-        if Permission.ACT in MAY[person.role]:
-            return None
-        return f"{person.name} is {role_words(person.role)} now"
+        if Permission.ACT not in MAY[person.role]:
+            return f"{person.name} is {role_words(person.role)} now"
+        return None
+
+    async def _remove_oldest_over(self) -> None:
+        schedules = await self.table.readable()
+        over = [schedule.schedule_id for schedule in schedules if schedule.state == "over"]
+        for schedule_id in over[:-MAX_OVER]:
+            await self.table.remove(schedule_id)
+
+
+def _check_text(schedule: Schedule) -> None:
+    """Raise ScheduleRefused if the schedule does nothing or its prompt is too long."""
+    action = schedule.deed
+    is_too_long = isinstance(action, Prompt) and len(action.text) > MAX_PROMPT_CHARS
+    if is_too_long or not schedule.what.strip():
+        text = f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters"
+        raise ScheduleRefused(text, next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"')
 
 
 def _unknown(schedule_id: int) -> UnknownName:

@@ -1,14 +1,14 @@
-"""The devices of a schedule: kept by id, called and shown by their present names. Asks no device.
+"""The devices of a schedule: stored by id, called and displayed by their current names. Asks no device.
 
-A name may belong to another device later, an id never does. So the names of devices in the words and arguments of a
-schedule are read as the names of that time, and replaced by the present ones.
+Another device may get a name later, but never an id. So the device names in a schedule's words and arguments are the
+names at the time it was made, and are replaced by the current ones.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import structs
@@ -17,60 +17,74 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.store.schedules import Prompt, Schedule, ToolAct
 
-_NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
+_DEVICE_ARGUMENTS: Final = ("device", "device_ip", "deviceIp")
 
 
 def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
-    """Note the ids of the devices that it names. UnknownName when `device` is not a device."""
-    deed = schedule.deed
-    named = _named_in(schedule)
+    """Return the schedule with the ids of all devices that it names.
+
+    Raises UnknownName if `schedule.device` is not a device.
+    """
+    action = schedule.deed
+    words = action.text if isinstance(action, Prompt) else schedule.what
+    references = set(_device_arguments(action).values())
     if schedule.device is not None:
-        named.append(devices.get(schedule.device).name)
-    words = deed.text if isinstance(deed, Prompt) else schedule.what
-    known = {
-        one.device_id: one.name
-        for one in devices.list()
-        if one.name in named or one.device_id in named or _is_named(one.name, words)
-    }
-    return structs.replace(schedule, deed=structs.replace(deed, devices=known))
+        references.add(devices.get(schedule.device).name)
+    names = {}
+    for device in devices.list():
+        if device.name in references or device.device_id in references or _mentions(words, device.name):
+            names[device.device_id] = device.name
+    return structs.replace(schedule, deed=structs.replace(action, devices=names))
 
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
-    """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
-    deed = schedule.deed
-    device = schedule.device
-    then = schedule.deed.devices
-    now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
-    # To be called, a device that is gone has its id: its name may be another device's by now.
-    called = {reference: now.get(number, number) for number, name in then.items() for reference in (number, name)}
-    shown = {reference: now.get(number, name) for number, name in then.items() for reference in (number, name)}
-    if isinstance(deed, Prompt):
-        needed = list(then)
-        deed = structs.replace(deed, text=_renamed(deed.text, shown), devices={})
+    """Return the schedule with the current names of its devices.
+
+    `lost` is the name of a device that it needs and that was removed from the host.
+    """
+    saved_names = schedule.deed.devices
+    current_names = {device.device_id: device.name for device in devices.list() if device.device_id in saved_names}
+    call_names = {}
+    display_names = {}
+    for device_id, saved_name in saved_names.items():
+        for reference in (device_id, saved_name):
+            # A removed device is called by its id, because another device may have its name now.
+            call_names[reference] = current_names.get(device_id, device_id)
+            display_names[reference] = current_names.get(device_id, saved_name)
+
+    action = schedule.deed
+    needed: Collection[str]
+    if isinstance(action, Prompt):
+        needed = saved_names.keys()
+        action = structs.replace(action, text=_replace_names(action.text, display_names), devices={})
     else:
-        needed = _named_in(schedule)
-        deed = _with_devices(deed, called)
-    if device is not None and not any(reference in called for reference in needed):
-        needed = [device]
-    gone = (name for number, name in then.items() if number not in now and (number in needed or name in needed))
+        needed = _device_arguments(action).values()
+        action = _with_device_names(action, call_names)
+    device = schedule.device
+    if device is not None:
+        if not any(reference in call_names for reference in needed):
+            needed = [device]
+        device = call_names.get(device, device)
     return structs.replace(
         schedule,
-        what=_renamed(schedule.what, shown),
-        deed=deed,
-        device=None if device is None else called.get(device, device),
-        lost=next(gone, None),
+        what=_replace_names(schedule.what, display_names),
+        deed=action,
+        device=device,
+        lost=_first_lost(saved_names, current_names, needed),
     )
 
 
 def device_of(schedule: Schedule) -> str | None:
-    """The name of the device it is about; None when that is gone, or when it names none."""
+    """Return the name of the schedule's device, or None if that was removed or the schedule names none."""
     if schedule.lost is not None:
         return None
-    return next(iter(_named_in(schedule)), schedule.device)
+    for name in _device_arguments(schedule.deed).values():
+        return name
+    return schedule.device
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
-    """The error of a schedule whose device is gone."""
+    """Build the error of a schedule whose device was removed from the host."""
     return UnknownName(
         f"its device is gone from this host ({schedule.lost} when the schedule was made)",
         next_step=f"remove it with microclaw schedule rm {schedule.schedule_id} and make it again for another device, "
@@ -78,49 +92,69 @@ def lost_device(schedule: Schedule) -> UnknownName:
     )
 
 
-def _named_in(schedule: Schedule) -> list[str]:
-    """The devices that the arguments of its call name."""
-    if isinstance(schedule.deed, ToolAct):
-        arguments = _object(schedule.deed.arguments)
-    else:
-        arguments = {}
-    return [value for key in _NAMING if isinstance(value := arguments.get(key), str)]
+def _first_lost(
+    saved_names: Mapping[str, str], current_names: Mapping[str, str], needed: Collection[str]
+) -> str | None:
+    for device_id, saved_name in saved_names.items():
+        is_needed = device_id in needed or saved_name in needed
+        if is_needed and device_id not in current_names:
+            return saved_name
+    return None
 
 
-def _with_devices(act: ToolAct, names: Mapping[str, str]) -> ToolAct:
-    """The call with other names of devices; without any, the same text."""
-    arguments = _object(act.arguments)
-    new = {key: names[value] for key in _NAMING if isinstance(value := arguments.get(key), str) and value in names}
-    if all(arguments[key] == value for key, value in new.items()):
+def _device_arguments(action: ToolAct | Prompt) -> dict[str, str]:
+    """Return the arguments of the call that name a device."""
+    if isinstance(action, Prompt):
+        return {}
+    arguments = _parse_arguments(action.arguments)
+    references = {}
+    for key in _DEVICE_ARGUMENTS:
+        value = arguments.get(key)
+        if isinstance(value, str):
+            references[key] = value
+    return references
+
+
+def _with_device_names(act: ToolAct, names: Mapping[str, str]) -> ToolAct:
+    """Replace the call's device names. Keeps the text of its arguments if no name changes."""
+    changes = {}
+    for key, reference in _device_arguments(act).items():
+        if names.get(reference, reference) != reference:
+            changes[key] = names[reference]
+    if not changes:
         return ToolAct(act.tool, act.arguments)
-    return ToolAct(act.tool, json.dumps({**arguments, **new}, ensure_ascii=False))
+    arguments = {**_parse_arguments(act.arguments), **changes}
+    return ToolAct(act.tool, json.dumps(arguments, ensure_ascii=False))
 
 
-def _object(arguments: str) -> Mapping[str, object]:
-    """The arguments; {} when they are not a JSON object, which the tool refuses when it is called."""
+def _parse_arguments(text: str) -> Mapping[str, object]:
+    """Parse a JSON object. Returns {} for any other text, which the tool refuses when it is called."""
     try:
-        value = json.loads(arguments)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    if isinstance(value, dict):
-        return value
-    return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _is_named(name: str, words: str) -> bool:
-    """True if the words name the device. A name of one or two letters, as "in", is taken for a word."""
-    is_name = len(name) > 2 or not name.isalpha()
-    return is_name and re.search(_whole(name), words, re.IGNORECASE) is not None
+def _mentions(words: str, name: str) -> bool:
+    """Return True if the words contain the device's name. A name of one or two letters, as "in", is an English word."""
+    if len(name) <= 2 and name.isalpha():
+        return False
+    return re.search(_whole_word(name), words, re.IGNORECASE) is not None
 
 
-def _renamed(words: str, names: Mapping[str, str]) -> str:
-    """Replace all old names at the same time, as two devices may have swapped their names."""
-    found = {name.lower(): new for name, new in names.items() if name != new and _is_named(name, words)}
-    if not found:
+def _replace_names(words: str, names: Mapping[str, str]) -> str:
+    """Replace all old names in one pass, because two devices may have swapped their names."""
+    replacements = {}
+    for old, new in names.items():
+        if old != new and _mentions(words, old):
+            replacements[old.lower()] = new
+    if not replacements:
         return words
-    any_of = "|".join(_whole(name) for name in sorted(found, key=len, reverse=True))
-    return re.sub(any_of, lambda match: found[match[0].lower()], words, flags=re.IGNORECASE)
+    longest_first = sorted(replacements, key=len, reverse=True)
+    pattern = "|".join(_whole_word(name) for name in longest_first)
+    return re.sub(pattern, lambda match: replacements[match[0].lower()], words, flags=re.IGNORECASE)
 
 
-def _whole(name: str) -> str:
-    return rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+def _whole_word(text: str) -> str:
+    return rf"(?<![\w-]){re.escape(text)}(?![\w-])"

@@ -1,4 +1,4 @@
-"""The acts of schedules."""
+"""The operations on schedules."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class ScheduleFacts(Result, frozen=True, kw_only=True):
-    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then.
+    """A schedule. `when` is in the user's words, `next` in readable form, `by` the creator's name.
 
-    `allowed`: the acts that its runs do without a yes, although they have read these pages.
+    `asks_model`: each run asks a model. `allowed`: the acts that its runs do without approval, although they have read
+    these pages.
     """
 
     document: ClassVar[str] = "schedule"
@@ -46,8 +47,11 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
 
     @property
     def condition(self) -> str:
-        """Its state, with the reasons."""
-        return ": ".join(filter(None, (self.state, "; ".join(filter(None, (self.why, self.problem))))))
+        """The state with its reasons."""
+        reasons = [reason for reason in (self.why, self.problem) if reason]
+        if not reasons:
+            return self.state
+        return f"{self.state}: {'; '.join(reasons)}"
 
 
 class ScheduleList(Listing, frozen=True, kw_only=True):
@@ -78,14 +82,16 @@ class ScheduleRun(Struct, frozen=True, kw_only=True):
 
 
 class OneSchedule(ScheduleFacts, frozen=True, kw_only=True):
-    """With its latest runs, the newest first."""
+    """A schedule with its latest runs, newest first."""
 
     runs: list[ScheduleRun]
 
     def lines(self) -> list[str]:
-        head = [f"{self.when}: {self.what}", f"next {self.next or '-'}, {self.condition}, missed runs: {self.missed}"]
-        head += [f"allowed: {act}" for act in self.allowed]
-        return [*head, *(f"{one.due}  {one.state}  {one.result}" for one in self.runs)]
+        lines = [f"{self.when}: {self.what}"]
+        lines.append(f"next {self.next or '-'}, {self.condition}, missed runs: {self.missed}")
+        lines.extend(f"allowed: {act}" for act in self.allowed)
+        lines.extend(f"{run.due}  {run.state}  {run.result}" for run in self.runs)
+        return lines
 
 
 class RemovedSchedule(Result, frozen=True, kw_only=True):
@@ -104,15 +110,56 @@ class RemovedSchedule(Result, frozen=True, kw_only=True):
 Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]
 
 
+WhenToRun: TypeAlias = Annotated[
+    str | When,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description='"in 20 minutes", "tomorrow at 8:00", "every weekday at 7:00", "every 2 hours", cron "0 7 * * 1".',
+    ),
+    Option(told=str),
+]
+Words: TypeAlias = Annotated[
+    str | None,
+    Meta(min_length=1, max_length=4000, description="What to do then, in the person's words."),
+    Option(rest=True, metavar="WHAT"),
+]
+ToolName: TypeAlias = Annotated[
+    str | None,
+    Meta(max_length=80, description="Instead of `do`: the tool to call then."),
+    Option(hidden=True),
+]
+ToolArguments: TypeAlias = Annotated[
+    dict[str, Any] | None,
+    Meta(description="The arguments of `tool`."),
+    Option(hidden=True),
+]
+DeviceName: TypeAlias = Annotated[
+    str | None,
+    Meta(max_length=80, description="The device it is for, if there are several."),
+]
+TimeZone: TypeAlias = Annotated[
+    str | None,
+    Meta(max_length=64, description="As Europe/Berlin; left out: the person's zone."),
+    Option("--zone"),
+]
+MissedRuns: TypeAlias = Annotated[
+    Missed | None,
+    Meta(description="When the host was off: run it once later (a one-off act within 10 minutes), or skip it."),
+]
+
+
 @operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
 async def list_schedules(scheduling: Scheduling, call: Call) -> ScheduleList:
     """List the schedules, oldest first: all for an owner, else the own ones."""
-    found = await scheduling.book.visible(call.person_id)
-    return ScheduleList(zone=scheduling.book.zone, schedules=[scheduling.facts(one, ScheduleFacts) for one in found])
+    visible = await scheduling.book.visible(call.person_id)
+    schedules = [scheduling.facts(schedule, ScheduleFacts) for schedule in visible]
+    return ScheduleList(zone=scheduling.book.zone, schedules=schedules)
 
 
-async def _needed(scheduling: Scheduling, call: Call, **values: Any) -> Permission:
-    return (await scheduling.plan(call, **values)).new.approved
+async def _needed_permission(scheduling: Scheduling, call: Call, **values: Any) -> Permission:
+    plan = await scheduling.plan(call, **values)
+    return plan.new.approved
 
 
 @operation(
@@ -123,62 +170,46 @@ async def _needed(scheduling: Scheduling, call: Call, **values: Any) -> Permissi
     place="/v1/schedules/{schedule}",
     tool="schedule-add",
     said="schedule {schedule} is kept, next {next}: {what}",
-    before=_needed,
+    before=_needed_permission,
     previews=True,
 )
 async def add(
     scheduling: Scheduling,
     call: Call,
-    when: Annotated[
-        str | When,
-        Meta(
-            min_length=1,
-            max_length=200,
-            description='"in 20 minutes", "tomorrow at 8:00", "every weekday at 7:00", "every 2 hours", cron '
-            '"0 7 * * 1".',
-        ),
-        Option(told=str),
-    ],
-    do: Annotated[
-        str | None,
-        Meta(min_length=1, max_length=4000, description="What to do then, in the person's words."),
-        Option(rest=True, metavar="WHAT"),
-    ] = None,
-    tool: Annotated[
-        str | None, Meta(max_length=80, description="Instead of `do`: the tool to call then."), Option(hidden=True)
-    ] = None,
-    arguments: Annotated[
-        dict[str, Any] | None, Meta(description="The arguments of `tool`."), Option(hidden=True)
-    ] = None,
-    device: Annotated[
-        str | None, Meta(max_length=80, description="The device it is for, where there are several.")
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        Meta(max_length=64, description="As Europe/Berlin; left out: where the person lives."),
-        Option("--zone"),
-    ] = None,
-    missed: Annotated[
-        Missed | None,
-        Meta(description="When the host was off: run it once later (a one-off act within 10 minutes), or skip it."),
-    ] = None,
+    when: WhenToRun,
+    *,
+    do: Words = None,
+    tool: ToolName = None,
+    arguments: ToolArguments = None,
+    device: DeviceName = None,
+    timezone: TimeZone = None,
+    missed: MissedRuns = None,
 ) -> NewSchedule:
     """Do something later or again and again, at times of day.
 
-    What only repeats or reacts on the board itself is a program instead (deploy-wasm-app).
+    If it only repeats or reacts on the board itself, make a program instead (deploy-wasm-app).
     """
-    plan = await scheduling.plan(call, when, do, tool, arguments, device, timezone, missed)
+    plan = await scheduling.plan(
+        call,
+        when,
+        do=do,
+        tool=tool,
+        arguments=arguments,
+        device=device,
+        timezone=timezone,
+        missed=missed,
+    )
     plan = await scheduling.tried(call, plan)
     await call.approve(plan.action, plan.detail, None, plan.new.approved)
-    made = await scheduling.book.add(plan.new)
-    return scheduling.facts(made, NewSchedule, warning=plan.warning)
+    schedule = await scheduling.book.add(plan.new)
+    return scheduling.facts(schedule, NewSchedule, warning=plan.warning)
 
 
 @operation("schedule.show", http="GET /v1/schedules/{schedule}", command="list")
 async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSchedule:
-    """A schedule and how its latest runs ended."""
+    """Show a schedule and how its latest runs ended."""
     book = scheduling.book
-    found = await book.of(schedule, call.person_id)
+    stored = await book.of(schedule, call.person_id)
     runs = [
         ScheduleRun(
             due=datetime.fromtimestamp(row.due_ms / 1000, UTC).isoformat(timespec="seconds"),
@@ -188,7 +219,7 @@ async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSched
         )
         for row in await book.table.runs(schedule)
     ]
-    return scheduling.facts(found, OneSchedule, runs=runs)
+    return scheduling.facts(stored, OneSchedule, runs=runs)
 
 
 @operation(
@@ -199,12 +230,12 @@ async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSched
     said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
 )
 async def run(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
-    """Run it now; its own times stay."""
-    found = await scheduling.runner.run_now(schedule, call.person_id)
-    return scheduling.facts(found, ScheduleFacts)
+    """Run a schedule now; its own times stay."""
+    started = await scheduling.runner.run_now(schedule, call.person_id)
+    return scheduling.facts(started, ScheduleFacts)
 
 
-async def _known(scheduling: Scheduling, call: Call, schedule: int) -> None:
+async def _check_may_change(scheduling: Scheduling, call: Call, schedule: int) -> None:
     await scheduling.book.of(schedule, call.person_id)
 
 
@@ -215,12 +246,13 @@ async def _known(scheduling: Scheduling, call: Call, schedule: int) -> None:
     effect=Effect.IDEMPOTENT,
     tool="schedule-pause",
     said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
-    before=_known,
+    before=_check_may_change,
     words="pause schedule {schedule}",
 )
 async def pause(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
-    """Keep it, and run it no more until it is resumed; what is missed is not made up for."""
-    return scheduling.facts(await scheduling.book.pause(schedule, call.person_id), ScheduleFacts)
+    """Keep a schedule, but do not run it until it is resumed; missed times are not made up for."""
+    paused = await scheduling.book.pause(schedule, call.person_id)
+    return scheduling.facts(paused, ScheduleFacts)
 
 
 @operation(
@@ -230,12 +262,13 @@ async def pause(scheduling: Scheduling, call: Call, schedule: Number) -> Schedul
     effect=Effect.IDEMPOTENT,
     tool="schedule-resume",
     said="schedule {schedule} is due again, next {next}",
-    before=_known,
+    before=_check_may_change,
     words="resume schedule {schedule}",
 )
 async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
-    """Make a paused one due again; what it missed is not made up for."""
-    return scheduling.facts(await scheduling.book.resume(schedule, call.person_id), ScheduleFacts)
+    """Make a paused schedule due again; missed times are not made up for."""
+    resumed = await scheduling.book.resume(schedule, call.person_id)
+    return scheduling.facts(resumed, ScheduleFacts)
 
 
 @operation(
@@ -245,12 +278,12 @@ async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> Schedu
     effect=Effect.IDEMPOTENT,
     tool="schedule-remove",
     said="removed: {when}: {what}{goes_on}",
-    before=_known,
+    before=_check_may_change,
     words="remove schedule {schedule}",
 )
 async def remove(scheduling: Scheduling, call: Call, schedule: Number) -> RemovedSchedule:
-    """Remove a schedule; a run that is under way goes on."""
-    began = await scheduling.runner.is_running(schedule)
-    gone = await scheduling.book.remove(schedule, call.person_id)
-    under_way = began or schedule in scheduling.runner.running
-    return RemovedSchedule(removed=schedule, when=gone.said, what=gone.what, under_way=under_way)
+    """Remove a schedule; its current run continues."""
+    was_running = await scheduling.runner.is_running(schedule)
+    removed = await scheduling.book.remove(schedule, call.person_id)
+    is_running = was_running or schedule in scheduling.runner.running  # it may have begun meanwhile
+    return RemovedSchedule(removed=schedule, when=removed.said, what=removed.what, under_way=is_running)

@@ -1,14 +1,14 @@
-"""Makes schedules: reads the time, plans the action and has it approved. It runs none.
+"""Makes schedules: parses the time, plans the action and has it approved. Runs none.
 
-Words that mean one call are planned as that call, which needs no model when it is due; other words become a message to
-the agent. A risky action is approved when the schedule is made, as nobody may be there when it is due.
+Words that mean one tool call are planned as that call, which needs no model when it is due. Other words become a prompt
+for the agent. A risky action is approved when the schedule is made, because the user may be absent when it is due.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,18 +26,18 @@ from microclaw.schedules.devices import device_of, lost_device
 from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Missed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Missed, Once, Prompt, Schedule, Timing, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
 MAX_WHAT_CHARS: Final = 200
-_SECONDS_BELOW_MS: Final = 60_000
+_SHOW_SECONDS_BELOW_MS: Final = 60_000
 
 
 class Plan(Struct, frozen=True):
-    """A schedule that may be made; `detail` shows exactly what would happen.
+    """A schedule to approve and store; `detail` lists exactly what would happen.
 
-    `warning` says that it would ask for a yes if it were due now, that its device is away, or that it asks a model too
+    `warning` says that it would ask for approval if it ran now, that its device is offline, or that it asks a model too
     often.
     """
 
@@ -47,11 +47,31 @@ class Plan(Struct, frozen=True):
     warning: str | None
 
 
-class Scheduling(Struct, frozen=True):
-    """Makes schedules. `prepare` gives the needs of a tool's call, `try_planned` tries it and returns what it could not
-    try, `takes_device` is true of a tool for a device, `reads_others` of words that have a page or server read.
+class _PlannedAction(NamedTuple):
+    """The action of a schedule, the same in words, and the device that it is for."""
 
-    Without a model (`offline`), words that no template understands are refused at once.
+    deed: Deed
+    what: str
+    device: str | None
+
+
+class _Review(NamedTuple):
+    """What a user approves: what would happen, a warning, and the permission that it needs."""
+
+    lines: list[str]
+    warning: str | None
+    permission: Permission = Permission.ACT
+
+
+class Scheduling(Struct, frozen=True):
+    """Makes schedules and shows them.
+
+    `try_planned` tries a tool call and returns what it could not try. `reads_others` returns True for words that have a
+    page or a server read.
+
+    `prepare` returns the permission and effects of a tool call. `takes_device` returns True for a tool with a device
+    argument. `scene` returns the devices as a sentence sees them, for a device by name. Without a model (`offline`),
+    words that no template matches are refused at once.
     """
 
     book: ScheduleBook
@@ -68,6 +88,7 @@ class Scheduling(Struct, frozen=True):
         self,
         call: Call,
         when: str | When,
+        *,
         do: str | None = None,
         tool: str | None = None,
         arguments: dict[str, Any] | None = None,
@@ -75,143 +96,187 @@ class Scheduling(Struct, frozen=True):
         timezone: str | None = None,
         missed: Missed | None = None,
     ) -> Plan:
-        """`when` in words or read from words, and `do` in words or a `tool` with its `arguments`.
+        """Plan a schedule for words (`do`) or for a `tool` with its `arguments`. Stores nothing.
 
         Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused.
         """
+        said = when if isinstance(when, str) else when_text(when)
         timing = self.book.timing(when, timezone)
-        if isinstance(when, str):
-            said = when
-        else:
-            said = when_text(when)
         await self.book.check_room()
-        deed, what, device = await self._deed(call, do, tool, arguments or {}, device)
-        permission = Permission.ACT
-        words = what
-        lines = [what]
-        warning = None
-        if isinstance(deed, ToolAct):
-            there = call if device is None else replace(call, device=device)  # as it will be when it is due
-            prepared = await self.prepare(deed.tool, deed.arguments, there)
-            words = what if tool is None else prepared.action
-            lines = [prepared.action, *prepared.lines]
-            if prepared.objections:
-                warning = f"{' and '.join(prepared.objections)}; if that is so then, I ask for a yes before I do it"
-            if prepared.permission is Permission.RISKY:
-                permission = Permission.RISKY
+        planned = await self._plan_action(call, do, tool, arguments or {}, device)
         due_ms = next_due(timing, self.book.now_ms())
-        limit = self.runner.wakes_an_hour
-        if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
-            warning = f"it is paused when schedules ask a model more than {limit} times an hour"
-        if isinstance(deed, Prompt) and self.reads_others(deed.text):
-            waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
-            if warning is None:
-                warning = waits
-            else:
-                warning = f"{warning}; {waits}"
+        if isinstance(planned.deed, ToolAct):
+            review = await self._review_call(call, planned.deed, planned.device)
+        else:
+            review = self._review_prompt(planned.deed, planned.what, timing, due_ms)
+        title = planned.what if tool is None else review.lines[0]
+        lines = review.lines
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
-        new = Schedule(
+        schedule = Schedule(
             said=said,
-            what=what,
+            what=planned.what,
             timing=timing,
-            deed=deed,
+            deed=planned.deed,
             person_id=call.person_id,
             channel=call.channel,
             chat_id=call.chat_id,
-            device=device,
-            missed=missed or ("run" if isinstance(timing, Once) else "skip"),
-            approved=permission,
+            device=planned.device,
+            missed=missed or _default_missed(timing),
+            approved=review.permission,
             next_ms=due_ms,
         )
-        warning = self._with_away(warning, device_of(new))
-        return Plan(new, f"schedule {said}: {words}", tuple(lines), warning)
-
-    def _with_away(self, warning: str | None, reference: str | None) -> str | None:
-        """Return the warning, with the device of this name or id if it is known to be away."""
-        for device in self.book.devices.list():
-            if reference in (device.name, device.device_id) and device.is_away:
-                away = f"{device.name} is away now"
-                if warning is None:
-                    return away
-                return f"{warning}; {away}"
-        return warning
+        warning = _join_warnings(review.warning, self._away_warning(device_of(schedule)))
+        return Plan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 
     async def tried(self, call: Call, plan: Plan) -> Plan:
         """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.
 
         Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
         """
-        deed = plan.new.deed
-        if not isinstance(deed, ToolAct):
+        action = plan.new.deed
+        if not isinstance(action, ToolAct):
             return plan
-        untried = await self.try_planned(deed.tool, deed.arguments, replace(call, device=plan.new.device))
-        if untried is None:
-            return plan
-        if plan.warning is None:
-            warning = untried
-        else:
-            warning = f"{plan.warning}; {untried}"
-        return replace(plan, warning=warning)
+        due_call = replace(call, device=plan.new.device)
+        untried = await self.try_planned(action.tool, action.arguments, due_call)
+        return replace(plan, warning=_join_warnings(plan.warning, untried))
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
-        """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
+        """Format a time with its weekday, "today" or "tomorrow"; with seconds if it is less than a minute away."""
         now_ms = self.book.now_ms()
         moment = self.book.moment(at_ms, zone)
         today = self.book.moment(now_ms, zone).date()
-        day = {0: "today", 1: "tomorrow"}.get((moment.date() - today).days, f"{moment:%A}")
-        clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
-        return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"
+        days_away = (moment.date() - today).days
+        if days_away == 0:
+            day = "today"
+        elif days_away == 1:
+            day = "tomorrow"
+        else:
+            day = f"{moment:%A}"
+        is_soon = 0 <= at_ms - now_ms < _SHOW_SECONDS_BELOW_MS
+        clock = f"{moment:%H:%M:%S}" if is_soon else f"{moment:%H:%M}"
+        return f"{day}, {moment:%Y-%m-%d} {clock} {moment:%Z}"
 
     def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
-        """A schedule as it is shown; `more` are the fields that `kind` has besides."""
-        deed = schedule.deed
+        """Build the result `kind` for a schedule; `more` are its additional fields."""
+        action = schedule.deed
+        problem = None
+        if schedule.lost is not None:
+            problem = lost_device(schedule).message
+        allowed = []
+        tool = None
+        if isinstance(action, ToolAct):
+            tool = action.tool
+        else:
+            allowed = [approval.text for approval in action.allowed]
+        next_time = None
+        if schedule.next_ms is not None:
+            next_time = self.shown(schedule.next_ms, schedule.zone)
         return filled(
             kind,
             schedule,
             schedule=schedule.schedule_id,
             when=schedule.said,
             kind=schedule.timing.__struct_config__.tag,
-            asks_model=isinstance(deed, Prompt),
-            tool=deed.tool if isinstance(deed, ToolAct) else None,
+            asks_model=isinstance(action, Prompt),
+            tool=tool,
             device=device_of(schedule),
-            problem=None if schedule.lost is None else lost_device(schedule).message,
-            next=None if schedule.next_ms is None else self.shown(schedule.next_ms, schedule.zone),
+            problem=problem,
+            next=next_time,
             zone=schedule.zone or self.book.zone,
             person=schedule.person_id,
             by=self.name_of(schedule.person_id),
-            allowed=[yes.text for yes in deed.allowed] if isinstance(deed, Prompt) else [],
+            allowed=allowed,
             **more,
         )
 
-    async def _deed(
-        self, call: Call, do: str | None, tool: str | None, arguments: Mapping[str, Any], named: str | None
-    ) -> tuple[Deed, str, str | None]:
-        """The action, the action in words, and the device that it is for as things are now."""
-        device = named or call.device
-        scene = await self.scene(device)  # UnknownName
-        if named is None and device is not None:  # where it was said; one without pins is not what it acts on
-            device = scene.meant.name if scene.meant and scene.meant.board.pins else None
+    async def _review_call(self, call: Call, act: ToolAct, device: str | None) -> _Review:
+        """Ask the tool what its call would do. Raises ToolRetry for wrong arguments."""
+        due_call = call if device is None else replace(call, device=device)
+        prepared = await self.prepare(act.tool, act.arguments, due_call)
+        warning = None
+        if prepared.objections:
+            objections = " and ".join(prepared.objections)
+            warning = f"{objections}; if that is so then, I ask for a yes before I do it"
+        permission = Permission.ACT
+        if prepared.permission is Permission.RISKY:
+            permission = Permission.RISKY
+        return _Review([prepared.action, *prepared.lines], warning, permission)
+
+    def _review_prompt(self, prompt: Prompt, what: str, timing: Timing, due_ms: int | None) -> _Review:
+        """Warn about a prompt that asks a model too often, or that waits for approval in each run."""
+        warning = None
+        limit = self.runner.wakes_an_hour
+        if not self.offline and is_due_more_often(timing, limit, due_ms):
+            warning = f"it is paused when schedules ask a model more than {limit} times an hour"
+        if self.reads_others(prompt.text):
+            waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
+            warning = _join_warnings(warning, waits)
+        return _Review([what], warning)
+
+    def _away_warning(self, reference: str | None) -> str | None:
+        """Return a warning if the device with this name or id is known to be away."""
+        for device in self.book.devices.list():
+            if reference in (device.name, device.device_id) and device.is_away:
+                return f"{device.name} is away now"
+        return None
+
+    async def _plan_action(
+        self, call: Call, do: str | None, tool: str | None, arguments: Mapping[str, Any], device: str | None
+    ) -> _PlannedAction:
+        """Plan the action for the devices as they are now. Raises UnknownName for `device`."""
+        target = device or call.device
+        scene = await self.scene(target)
         if (do is None) == (tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
+        if device is None and target is not None:
+            target = _device_with_pins(scene)  # the sentence came from a device, perhaps from one without pins
         if tool is not None:
-            given = arguments.get("device")
-            if isinstance(given, str) and self.takes_device(tool):
-                self.book.devices.get(given)  # UnknownName now, not when it is due
-            act = ToolAct(tool, json.dumps(arguments, ensure_ascii=False))
-            return act, f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS], device
-        words = (do or "").strip()
+            return self._plan_tool(tool, arguments, target)
+        return self._plan_words((do or "").strip(), scene, target)
+
+    def _plan_tool(self, tool: str, arguments: Mapping[str, Any], device: str | None) -> _PlannedAction:
+        reference = arguments.get("device")
+        if isinstance(reference, str) and self.takes_device(tool):
+            self.book.devices.get(reference)  # raises UnknownName now, not when the schedule is due
+        act = ToolAct(tool, json.dumps(arguments, ensure_ascii=False))
+        what = f"{act.tool} {act.arguments}"
+        return _PlannedAction(act, what[:MAX_WHAT_CHARS], device)
+
+    def _plan_words(self, words: str, scene: DeviceContext, device: str | None) -> _PlannedAction:
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 
-        there = device or (scene.meant.name if scene.meant else None)  # a board that joins later is not meant
-        decided = one_call(words, scene)
-        if isinstance(decided, Act):
-            act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
-            return act, words[:MAX_WHAT_CHARS], there
-        if isinstance(decided, Say) and self.offline:  # without a code it would be answered, and nothing done
-            nothing = f"no model is set, and without one {words[:60]!r} does nothing"
-            raise ScheduleRefused(
-                nothing if decided.code is None else decided.text,
-                next_step=decided.next_step or "say what to do, as in: turn on pin 4",
-            )
-        return Prompt(words), words[:MAX_WHAT_CHARS], there if self.offline else device
+        # The device of now is stored, so that a board that joins later does not make the words ambiguous.
+        current_device = device
+        if not current_device and scene.meant is not None:
+            current_device = scene.meant.name
+        what = words[:MAX_WHAT_CHARS]
+        decision = one_call(words, scene)
+        if isinstance(decision, Act):
+            act = ToolAct(decision.tool, json.dumps(decision.arguments, ensure_ascii=False))
+            return _PlannedAction(act, what, current_device)
+        if isinstance(decision, Say) and self.offline:
+            text = decision.text
+            if decision.code is None:  # an answer that does nothing
+                text = f"no model is set, and without one {words[:60]!r} does nothing"
+            raise ScheduleRefused(text, next_step=decision.next_step or "say what to do, as in: turn on pin 4")
+        return _PlannedAction(Prompt(words), what, current_device if self.offline else device)
+
+
+def _default_missed(timing: Timing) -> Missed:
+    if isinstance(timing, Once):
+        return "run"
+    return "skip"
+
+
+def _join_warnings(first: str | None, second: str | None) -> str | None:
+    if first is None or second is None:
+        return first or second
+    return f"{first}; {second}"
+
+
+def _device_with_pins(scene: DeviceContext) -> str | None:
+    """Return the name of the device that a sentence means, if its board has pins."""
+    if scene.meant is None or not scene.meant.board.pins:
+        return None
+    return scene.meant.name
