@@ -53,7 +53,7 @@ class Workspace:
         self._root, self._person, self._folder = root, person, root.joinpath(*person)
 
     def of(self, person: str) -> Workspace:
-        """That person's own, given the owner's: the folder itself is the owner's."""
+        """Return the workspace of a person. Call it on the owner's workspace: the folder itself is the owner's."""
         if person == OWNER_ID:
             return self
         return Workspace(self._root, _PEOPLE, file_stem(person))
@@ -100,10 +100,13 @@ class Workspace:
         return is_there
 
     def delete(self, path: str) -> None:
-        """A file, or an empty folder."""
+        """Delete a file or an empty folder."""
         with _explained(path):
             place = self._file_at(path)
-            (place.rmdir if stat.S_ISDIR(place.lstat().st_mode) else place.unlink)()
+            if stat.S_ISDIR(place.lstat().st_mode):
+                place.rmdir()
+            else:
+                place.unlink()
 
     def _file_at(self, path: str) -> Path:
         *folders, name = _parts(path) or [""]
@@ -301,12 +304,15 @@ class CodeTool:
         return replace(_output(row, asked, takes_files=context.takes_files), foreign=may_quote)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
-        """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
+        """Return lines about the files and the network hosts for the question.
+
+        The code and the telemetry are arguments, so the question shows them already; telemetry also changes meanwhile.
+        """
         given = await self._inputs(replace(asked, telemetry=()), context)
         return await asyncio.to_thread(input_lines, given, await self.tasks.reach(asked.allow))
 
     async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
-        """The files for the code, by name. Raises ToolRetry where two have one name."""
+        """Return the files for the code, by name. Raises ToolRetry if two have the same name."""
         read = self.workspace.of(context.person_id).read
         given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
         given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
@@ -335,7 +341,7 @@ class CodeTool:
         return "".join([CSV_HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
 
     async def _series_text(self) -> str:
-        """The series that devices have, each with its unit and the time of its newest value."""
+        """Return a text with the devices' series, each with its unit and the time of its newest value."""
         texts = []
         for device in self.devices.list()[:MAX_TOLD_DEVICES]:
             newest = {value.key: value.at_ms for value in self.history.last(device.device_id)}
