@@ -157,7 +157,10 @@ class Inbox:
         for chat_key, chat in held.items():
             chat.held = False
             self._make_ready(chat_key)
-        return frozenset(turn.number for chat in held.values() for turn in chat.turns)
+        numbers: set[int] = set()
+        for chat in held.values():
+            numbers.update(turn.number for turn in chat.turns)
+        return frozenset(numbers)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""

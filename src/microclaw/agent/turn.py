@@ -67,6 +67,7 @@ from microclaw.models.protocol import (
     Message,
     Model,
     ModelReply,
+    ModelRequest,
     ToolCall,
     ToolReturn,
     ToolSpec,
@@ -267,16 +268,10 @@ class Turn:
         # A stopping host cancels the turn here, between two calls.
         await asyncio.sleep(0)
         deadline = self._deadline
-        tools: tuple[ToolSpec, ...] = ()
-        if self.window is not None:
-            tools = offered(self.tools.tools, self._messages)
-        request = self.request.for_model(
-            self._messages, tools, may_call=not is_last, max_tokens=self.limits.answer_tokens
-        )
         began = asyncio.get_running_loop().time()
         asking = ask(
             self.model,
-            request,
+            self._build_request(may_call=not is_last),
             self._put,
             limits=self.limits,
             window=self.window,
@@ -300,6 +295,13 @@ class Turn:
             self._put(step)
         self._usage += reply.usage
         return replace(reply, calls=tuple([self.tools.with_own_name(call) for call in reply.calls]))
+
+    def _build_request(self, *, may_call: bool) -> ModelRequest:
+        tools: tuple[ToolSpec, ...] = ()
+        if self.window is not None:
+            tools = offered(self.tools.tools, self._messages)
+        most_tokens = self.limits.answer_tokens
+        return self.request.for_model(self._messages, tools, may_call=may_call, max_tokens=most_tokens)
 
     def _sends_back(self, reply: ModelReply) -> bool:
         """Ask a model once to call the tool that it wrote as text. Return True if it is to be asked again.
@@ -432,9 +434,10 @@ class Turn:
         code = reply.failed_code
         next_step = reply.next_step
         last = self._last_act
-        if code is None and last is not None and not last.ok and not self._asks_back(reply):
-            code = last.error_code
-            next_step = last.person_step
+        failed_act = None if last is None or last.ok else last
+        if code is None and failed_act is not None and not self._asks_back(reply):
+            code = failed_act.error_code
+            next_step = failed_act.person_step
             if code == ToolRetry.code and not reply.literal:
                 next_step = _SAY_AGAIN
         if reply.from_results:

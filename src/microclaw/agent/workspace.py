@@ -33,7 +33,7 @@ from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, input_lines
 from microclaw.tasks.service import TaskService
-from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines, unit_of
+from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, History, TelemetryHistory, csv_lines, unit_of
 from microclaw.text import code_lines, count_text, fence_text, moment_text, read_duration_ms
 
 MAX_FILE_BYTES: Final = 256 << 10
@@ -334,7 +334,7 @@ class CodeTool:
         now = now_ms() + 1
         span = (int(now - since_ms), int(now - until_ms))
         found = [await self.history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
-        if not any(one.points for read in found for one in read.series):
+        if not any(map(_has_points, found)):
             wanted = series.key or "telemetry"
             text = f"{device.name} has no values of {wanted} in that time, so nothing was run"
             raise ToolRetry(text, next_step=await self._series_text())
@@ -401,6 +401,10 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
     names = ", ".join(one.name for one in row.files)
     evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
     return ToolOutput(fields, (evidence,), files=tuple(sent))
+
+
+def _has_points(read: History) -> bool:
+    return any(series.points for series in read.series)
 
 
 def _ago(text: str) -> float:
