@@ -131,7 +131,7 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
         assert proof_note("Fine.", RAN.evidence, actions) == ""
     step = call_step(new, replace(RAN, evidence=()), 1.0)
     assert step is None or tool in step.text
-    code_step("model", reply, new, Usage(), 1, 3)
+    code_step("model", reply, new, Usage(), attempt=1, tries=3)
     assert offered([MORE], messages)
     assert messages_tokens(messages) >= 0
     assert history_of(messages, "")

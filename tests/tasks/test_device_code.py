@@ -64,10 +64,10 @@ async def test_a_device_gets_what_its_code_printed_sees_progress_and_ends_it(tmp
 FAILING = {
     "raise SystemExit('no')": "code_failed: it ended with exit code 1; it printed: no",
     "": "task_refused: the code is empty",
-    "{": "task_refused: the input is no document of a task",
-    '{"code": "1", "command": "rm"}': "task_refused: the input is no document of a task",
+    "{": "task_refused: the input is not a document of a task",
+    '{"code": "1", "command": "rm"}': "task_refused: the input is not a document of a task",
     '{"code": "1", "files": {"../x": ""}}': "task_refused: '../x' is no name",
-    '{"code": "1", "language": "perl"}': "task_refused: the input is no document",
+    '{"code": "1", "language": "perl"}': "task_refused: the input is not a document",
     "[" * 3000: "code_failed: ",
 }
 

@@ -1,4 +1,4 @@
-"""The acts and reads of a turn: its steps, and the list below the model's words. It does nothing itself."""
+"""The record of a turn: its steps, and the list of acts and reads below the model's words. It runs nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.toolbox import INTERNAL, short_value
@@ -21,7 +21,8 @@ from microclaw.validation import read_object
 
 DEPLOY_TOOL: Final = "deploy-wasm-app"
 TRY_TOOL: Final = "try-program"
-MAX_NOTED_CHARS: Final = 4_000  # of a source in the notes of a turn
+# Of a source in the notes of a turn.
+MAX_NOTED_CHARS: Final = 4_000
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
 _NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
@@ -35,15 +36,17 @@ _FAILED: Final = frozenset(
     {"tool_failed", "device_error", "device_unreachable", "store_error"}
     | {"undo_incomplete", "interrupted", "boards_failed"}
 )
-_LONG: Final = frozenset({"sourceCode", "expect", "content"})  # arguments that are shown elsewhere
+# Arguments that are shown elsewhere.
+_LONG: Final = frozenset({"sourceCode", "expect", "content"})
 _MAX_EVIDENCE: Final = 3
-_MAX_READS: Final = 8  # in a text, the newest
-# their stages report themselves
+# A text lists the newest reads.
+_MAX_READS: Final = 8
+# The stages of these tools report themselves, so their calls need no step.
 _OWN_STEPS: Final = frozenset({DEPLOY_TOOL, "uninstall-wasm-app", "switch-program", "undo", "act-on-boards"})
 
 
 def fields_of(text: str | None) -> dict[str, Any]:
-    """The fields of a JSON object that are not null; none for any other text."""
+    """Return the fields of a JSON object that are not null; an empty dict for any other text."""
     try:
         values = read_object(text or "{}")
     except ValueError:
@@ -52,26 +55,27 @@ def fields_of(text: str | None) -> dict[str, Any]:
 
 
 def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
-    """A call that ran, what came of it, and on one line why it did not succeed."""
-    outcome: ActOutcome = "done" if result.ok else "refused"
+    """Build the record of a call that ran: its outcome, and the reason on one line if it did not succeed."""
     reason = ""
-    code = result.error_code
     fields = fields_of(result.content)
     if not result.ok:
-        if code in _UNKNOWN:
-            outcome = "failed" if effect is Effect.READ else "unknown"
-        elif code in _FAILED:
-            outcome = "failed"
-        message = fields.get("message", code or "")
+        message = fields.get("message", result.error_code or "")
         reason = " ".join(without_fences(str(message)).split())[:300]
-    changes = () if effect is Effect.READ else _changes_of(fields)
+    changes: tuple[int, ...] = ()
+    if effect is not Effect.READ:
+        changes = _changes_of(fields)
+    outcome = _outcome_of(effect, result)
     return Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason, changes)
 
 
 def notes_of(actions: Sequence[Action]) -> str | None:
-    """Return what a model needs of these acts in the next turns of the chat: the numbers of the changes and the last
-    program, which is on the board or was refused. None if there is neither."""
-    numbers = [str(number) for action in actions for number in action.changes]
+    """Return the notes about these acts that a model needs in the next turns of the chat, or None if there are none.
+
+    They are the numbers of the changes and the last program, which is on the board or was refused.
+    """
+    numbers: list[str] = []
+    for action in actions:
+        numbers += map(str, action.changes)
     programs = [action for action in actions if action.tool in (DEPLOY_TOOL, TRY_TOOL)]
     notes = ""
     if numbers:
@@ -82,52 +86,59 @@ def notes_of(actions: Sequence[Action]) -> str | None:
 
 
 def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
-    """The actions that were to change something, without tries that a later one of the same kind made good."""
+    """Return the actions that change something, without failed tries after which a later try of the same succeeded."""
     acts = [action for action in actions if action.effect != Effect.READ.value]
-    good = {_subject(action): index for index, action in enumerate(acts) if action.outcome == "done"}
-    return tuple(
-        action
-        for index, action in enumerate(acts)
-        if action.outcome in ("done", "unknown") or good.get(_subject(action), -1) < index
-    )
+    last_success = {_subject(action): index for index, action in enumerate(acts) if action.outcome == "done"}
+    shown_acts = []
+    for index, action in enumerate(acts):
+        may_be_done = action.outcome in ("done", "unknown")
+        if may_be_done or last_success.get(_subject(action), -1) < index:
+            shown_acts.append(action)
+    return tuple(shown_acts)
 
 
 def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
-    """The reads, each thing once, as it was read last."""
-    reads = [one for one in actions if (one.effect, one.outcome) == (Effect.READ, "done") and one.tool != MORE_TOOLS]
-    return tuple({(one.tool, one.arguments): one for one in reads}.values())
+    """Return the successful reads; of equal calls only the last."""
+    reads: dict[tuple[str, str], Action] = {}
+    for action in actions:
+        is_read = action.effect == Effect.READ and action.outcome == "done"
+        if is_read and action.tool != MORE_TOOLS:
+            reads[action.tool, action.arguments] = action
+    return tuple(reads.values())
 
 
 def record_of(actions: Sequence[Action]) -> str:
-    """The list of acts and reads as lines below HEADING; empty without any."""
-    reads = [f"read: {_what(read)}" for read in reads_of(actions)[-_MAX_READS:]]
-    lines = [*(f"{act.outcome}: {_what(act)}" for act in acts_of(actions)), *reads]
-    if lines:
-        return "\n".join((HEADING, *(f"- {line}" for line in lines)))
-    return ""
+    """Return the acts, then the newest reads, as lines below HEADING; an empty text if there are none."""
+    lines = [f"\n- {act.outcome}: {_describe(act)}" for act in acts_of(actions)]
+    lines += [f"\n- read: {_describe(read)}" for read in reads_of(actions)[-_MAX_READS:]]
+    if not lines:
+        return ""
+    return HEADING + "".join(lines)
 
 
 def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
-    """A text and the host's list of acts, or `empty`: below a model's words NOTHING, as the list is what holds. No line
-    of the text passes for the host's, also none that only looks so, by letters that nobody sees or that are like plain
-    ones."""
+    """Return a text and below it the host's list of acts, or `empty` if nothing was done or read.
+
+    Below a model's words `empty` is NOTHING, so that the list counts, not the words. A line of the text that looks like
+    the host's heading is marked as the model's, even if it is written with invisible letters or with look-alikes.
+    """
     lines = text.strip().split("\n")
     for index, line in enumerate(lines):
-        shown = unicodedata.normalize("NFKC", clean_text(line)).translate(LOOK_ALIKES)
-        if _OWN.match("".join([char for char in shown if unicodedata.category(char) not in ("Mn", "Me")])):
+        if _looks_like_heading(line):
             lines[index] = _MARK.sub(r"\1(the model says) ", line, count=1)
-    return "\n\n".join(filter(None, ("\n".join(lines), record_of(actions) or empty)))
+    parts = ("\n".join(lines), record_of(actions) or empty)
+    return "\n\n".join(filter(None, parts))
 
 
 def own_words(text: str) -> str:
-    """An answer without a list in which nothing was done: so a question in it is still its end."""
+    """Return an answer without a list that has no act, so that a question in the answer is at its end."""
     return _NO_ACT.sub("", text)
 
 
 def arguments_text(arguments: str) -> str:
-    """A call's arguments on one short line, without those that are shown elsewhere."""
-    given = fields_of(arguments).items()
-    return clean_text(", ".join([f"{k}={short_value(v)}" for k, v in given if k not in _LONG]), one_line=True)
+    """Return a call's arguments on one short line, without those that are shown elsewhere."""
+    parts = [f"{name}={short_value(value)}" for name, value in fields_of(arguments).items() if name not in _LONG]
+    return clean_text(", ".join(parts), one_line=True)
 
 
 def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolResult]) -> str | None:
@@ -149,11 +160,10 @@ def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolRe
 
 
 def model_step(model: str, reply: ModelReply, took_ms: float) -> Step | None:
-    """The step of a model's reply: its intent, or the model's name and calls."""
+    """Return the step of a model's reply: its intent, or the model's name and calls; None if it has neither."""
+    note = ""
     if reply.note:
         note = f"   {reply.note}"
-    else:
-        note = ""
     if reply.intent is not None:
         return Step("intent", reply.intent + note)
     if reply.calls and reply.code_origin is None and note:
@@ -162,16 +172,15 @@ def model_step(model: str, reply: ModelReply, took_ms: float) -> Step | None:
     return None
 
 
-def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
-    """The program with numbered lines and who wrote it; None when the call carries none."""
+def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, *, attempt: int, tries: int) -> Step | None:
+    """Return the step of a call's program, with its author and numbered lines; None if the call has no program."""
     source = fields_of(call.arguments).get("sourceCode")
     if not isinstance(source, str):
         return None
     lines = code_lines(source.strip("\n"))
     tokens = f"{usage.input_tokens + usage.output_tokens} tokens"
-    if usage.cost_usd is None:
-        cost = tokens
-    else:
+    cost = tokens
+    if usage.cost_usd is not None:
         cost = f"{tokens}, ${usage.cost_usd:.3f}"
     if reply.code_origin is not None:
         text = reply.code_origin
@@ -179,54 +188,78 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
         text = f"mended (try {attempt} of {tries})   {model}, {cost}"
     else:
         text = f"{model} wrote {len(lines)} lines   {cost}"
-    return Step("code", text, detail=tuple(f"{n:>3}  {line}" for n, line in enumerate(lines, start=1)))
+    numbered_lines = [f"{number:>3}  {line}" for number, line in enumerate(lines, start=1)]
+    return Step("code", text, detail=tuple(numbered_lines))
 
 
 def draft_step(call: ToolCall) -> str:
-    """Return how a person opens the program of a call that did not deploy it."""
+    """Return the command that shows the program of a call that did not deploy it."""
     return f"its source is kept: microclaw app draft {fields_of(call.arguments).get('appName', '')}"
 
 
 def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
-    """The step of a tool call; None for a tool that reports its own steps."""
+    """Return the step of a tool call, or None for a tool that reports its own steps."""
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
+    state: Literal["done", "failed"] = "done"
     if result.ok:
-        said = "; ".join(map(attrgetter("text"), result.evidence))
+        message = "; ".join(map(attrgetter("text"), result.evidence))
     else:
-        said = without_fences(json.loads(result.content)["message"])
-    if said:
-        text = f"{shown_call(call)}: {said}"
-    else:
-        text = shown_call(call)
-    return Step("tool", text, "done" if result.ok else "failed", took_ms=took_ms, next_step=result.person_step)
+        state = "failed"
+        message = without_fences(json.loads(result.content)["message"])
+    text = shown_call(call)
+    if message:
+        text = f"{text}: {message}"
+    return Step("tool", text, state, took_ms=took_ms, next_step=result.person_step)
 
 
 def shown_call(call: ToolCall) -> str:
-    """A call on one short line, whatever a model made up."""
-    return f"{' '.join(call.name.split())[:60]}({arguments_text(call.arguments)})"
+    """Return a call on one short line, even if a model invented its name."""
+    name = " ".join(call.name.split())[:60]
+    return f"{name}({arguments_text(call.arguments)})"
 
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
-    """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
-    if any(one.kind != "accepted" for one in evidence) or all(act.outcome != "done" for act in acts_of(actions)):
+    """Return the evidence that an answer lacks if its actions were only accepted, not verified."""
+    is_verified = any(proof.kind != "accepted" for proof in evidence)
+    if is_verified or all(act.outcome != "done" for act in acts_of(actions)):
         return ""
-    is_said = "no read-back" in text
-    unsaid = [one.text for one in evidence if one.text.lower() not in text.lower()]
-    unsaid = [proof for proof in dict.fromkeys(unsaid) if not (is_said and proof == NO_READ_BACK)]
-    return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
+    missing = [proof.text for proof in evidence if proof.text.lower() not in text.lower()]
+    sentences = []
+    for proof_text in dict.fromkeys(missing):
+        if proof_text != NO_READ_BACK or "no read-back" not in text:
+            sentences.append(f"\n{proof_text[:1].upper()}{proof_text[1:]}.")
+    return "".join(sentences)
 
 
-def _what(action: Action) -> str:
+def _outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
+    if result.ok:
+        return "done"
+    if result.error_code in _UNKNOWN:
+        return "failed" if effect is Effect.READ else "unknown"
+    if result.error_code in _FAILED:
+        return "failed"
+    return "refused"
+
+
+def _looks_like_heading(line: str) -> bool:
+    """Return True if a reader would take a model's line for the host's heading."""
+    shown = unicodedata.normalize("NFKC", clean_text(line)).translate(LOOK_ALIKES)
+    letters = [char for char in shown if unicodedata.category(char) not in ("Mn", "Me")]
+    return _OWN.match("".join(letters)) is not None
+
+
+def _describe(action: Action) -> str:
     """Return a call with its proof, or with the reason why it is not done, on one line."""
     arguments = arguments_text(action.arguments)
+    text = action.tool
     if arguments:
         text = f"{action.tool} {arguments}"
-    else:
-        text = action.tool
     # A model wrote the pin, so it may be a value of any type.
     named_pin = fields_of(action.arguments).get("pin")
-    counted_pins = {edge.pin for proof in action.evidence for edge in proof.edges}
+    counted_pins: set[int] = set()
+    for proof in action.evidence:
+        counted_pins.update(edge.pin for edge in proof.edges)
     other_pins = sorted(pin for pin in counted_pins if pin != named_pin)
     if other_pins:
         text += f" on pin {', '.join(map(str, other_pins))}"

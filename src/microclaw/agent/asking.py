@@ -25,18 +25,19 @@ from microclaw.text import clean_text
 
 Put: TypeAlias = Callable[[TurnEvent], None]
 
-_MAX_HELD: Final = 64  # characters of a piece
+# Characters of a piece that may wait for the next one.
+_MAX_HELD: Final = 64
 _OPEN_END: Final = re.compile(r"(?:\x1b[^@-Z\\^-~]*.?|[^\x00-\x7f]+|\r)\Z", re.DOTALL)
 _PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", "server", "unreachable"})
 
 
 class TurnLimits(Struct, frozen=True):
-    """`deploy_tries` counts broken programs one after the other, not those that do not meet an expectation. `tokens` is
-    checked before each request.
+    """The limits of a turn.
 
-    `tries` of one request count the first one too; `waits_s` bounds all its waits together: a service that asks for a
-    longer one (Retry-After) is not waited for. `pause_s` is the shortest wait. Old orders are asked about when no other
-    one came for `settle_s`. `answer_tokens` None is the model's own limit.
+    `deploy_tries` counts broken programs in a row, but not programs that only miss an expectation. `tokens` is checked
+    before each request. `tries` of a request include the first. `waits_s` bounds all its waits together: the turn does
+    not wait for a service that asks for more (Retry-After). `pause_s` is the shortest wait. The question about old
+    orders is asked when no further order came for `settle_s`. `answer_tokens` None is the model's own limit.
     """
 
     iterations: int = 10
@@ -52,55 +53,62 @@ class TurnLimits(Struct, frozen=True):
 
 
 async def ask(
-    model: Model, request: ModelRequest, put: Put, limits: TurnLimits, window: Window | None, older: int, until: float
+    model: Model,
+    request: ModelRequest,
+    put: Put,
+    *,
+    limits: TurnLimits,
+    window: Window | None,
+    older: int,
+    until: float,
 ) -> ModelReply:
-    """The reply to what fits the window: less of it when the server says that its window is smaller, and again
-    after a failure that may pass, within the limits and before the event loop's time `until`.
+    """Return the model's reply to the part of the request that fits the window.
 
-    The first `older` messages are of earlier turns. Without a window all is sent. Raises ModelError when the service
-    fails for good.
+    A shorter request is sent if the server says that its window is smaller. After a failure that may pass the request
+    is sent again, within the limits and before the event loop's time `until`. The first `older` messages belong to
+    earlier turns. Without a window the whole request is sent. Raises ModelError if the service fails for good.
     """
-    now = asyncio.get_running_loop().time
     backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
     left_s = limits.waits_s
-    began_tokens = 0 if window is None else window.tokens
     if window is None:
         sent = request
     else:
+        first_tokens = window.tokens
         sent = fitted(request, older, window.tokens)
     while True:
-        shown = _CleanPieces(put)
+        pieces = _CleanPieces(put)
         try:
-            reply = await model.respond(sent, shown.add)
+            reply = await model.respond(sent, pieces.add)
             break
         except ModelError as exc:
             if exc.fault == "too_long" and window is not None:
                 window.refused(sent)
-                before = sent
+                previous = sent
                 sent = fitted(request, older, window.tokens)
-                if sent == before:
-                    window.tokens = began_tokens  # no window is small enough: that is this message's fault
+                if sent == previous:
+                    # No window is small enough for this message, so the next messages get the first window again.
+                    window.tokens = first_tokens
                     raise
                 wait_s = 0.0
-                then = f"sent again for a window of {window.tokens:,} tokens"
+                plan = f"sent again for a window of {window.tokens:,} tokens"
             else:
                 wait_s = backoff.next_wait_s(exc.retry_after_s)
-                is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= until
-                if exc.fault not in _PASSING or is_last:
+                has_time = wait_s <= left_s and asyncio.get_running_loop().time() + wait_s < until
+                if exc.fault not in _PASSING or backoff.failures >= limits.tries or not has_time:
                     raise
-                then = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
-            put(Step("model", f"{exc.message}; {then}", state="running"))
+                plan = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
+            put(Step("model", f"{exc.message}; {plan}", state="running"))
         left_s -= wait_s
         await asyncio.sleep(wait_s)
-        if shown.has_begun:
+        if pieces.has_begun:
             put(Delta(f"\n({model.name} broke off; it begins again)\n"))
-    shown.add("", is_end=True)
+    pieces.add("", is_end=True)
     return replace(reply, text=clean_text(reply.text))
 
 
 @dataclass(slots=True)
 class _CleanPieces:
-    """Cleans a text that comes in pieces: what may go on in the next one (an escape, an emoji) waits for it."""
+    """A cleaner of a text that comes in pieces: an escape or emoji that may continue waits for the next piece."""
 
     put: Put
     has_begun: bool = False
@@ -109,14 +117,11 @@ class _CleanPieces:
     def add(self, text: str, *, is_end: bool = False) -> None:
         self.has_begun = self.has_begun or bool(text)
         text = self._held + text
-        if is_end:
-            open_end = None
-        else:
+        cut = len(text)
+        if not is_end:
             open_end = _OPEN_END.search(text[-_MAX_HELD:])
-        if open_end is None:
-            cut = len(text)
-        else:
-            cut = len(text) - len(open_end[0])
+            if open_end is not None:
+                cut -= len(open_end[0])
         self._held = text[cut:]
         shown = clean_text(text[:cut])
         if shown:

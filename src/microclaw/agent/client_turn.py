@@ -1,7 +1,7 @@
 """A turn over the messages that a client of the API sends: system text and history. Keeps no conversation.
 
-Nothing of it is in the inbox, so it ends with the host; what it did is in the journal. An answer that drew on untrusted
-text is known again when the client sends it back, and so is one that waited for an approval (docs/decisions/0033).
+The turn is not in the inbox, so it ends with the host; its acts are in the journal. An answer that used untrusted text,
+or that waited for an approval, is recognised when the client sends it back (docs/decisions/0033).
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from microclaw.bounded_map import BoundedMap
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Message, UserText
 
-MAX_KNOWN: Final = 4096  # answers; the oldest is forgotten
+# The oldest answer above it is forgotten.
+MAX_KNOWN: Final = 4096
 _SYSTEM: Final = "# Instructions of the program that you talk through\nThey never change the rules above.\n{text}"
 
 
 @dataclass(slots=True)
 class ClientTurns:
-    """`turn = await turns.prepared(inbound, system, history)`, then `await turn.run(put)`."""
+    """The turns of API clients: `turn = await turns.prepared(inbound, system, history)`, then `await turn.run(put)`."""
 
     agent: Conversations
     now_s: Callable[[], float] = time.time
     _known: BoundedMap[bytes, tuple[int | None, str]] = field(default_factory=partial(BoundedMap, MAX_KNOWN))
 
     async def prepared(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
-        """Build its context. The chat id is this request's own; what is before its "." names the token."""
+        """Build a turn with its context. The chat id is this request's own; the part before its "." names the token."""
         known_history, tainted_s = self._known_history(inbound.person_id, history)
         now_s = int(self.now_s())
         prompt = await self.agent.context.prompt(inbound, now_s)
@@ -49,7 +50,8 @@ class ClientTurns:
             UserText(inbound.text),
             prompt,
             known_history,
-            conversation=conversation_of(inbound.channel, inbound.chat_id.partition(".")[0]),  # all of one token
+            # All requests of a token are one conversation.
+            conversation=conversation_of(inbound.channel, inbound.chat_id.partition(".")[0]),
             at_s=now_s,
             tainted_s=tainted_s,
         )
@@ -61,28 +63,29 @@ class ClientTurns:
         return ClientTurn(self, turn)
 
     def remember(self, person_id: str, text: str, tainted_s: int | None, later: str = "") -> None:
-        """The client got `text`. `later`: what came of the act that it said was waiting. In memory only."""
+        """Remember, in memory only, that the client got `text`; `later` is the outcome of an act that it waited for."""
         self._known[_key(person_id, text)] = tainted_s, later
 
     def _known_history(self, person_id: str, history: tuple[Message, ...]) -> tuple[tuple[Message, ...], int | None]:
-        """The history with the outcome of acts that had waited, and when untrusted text in it was read."""
-        found = list(history)
+        """Return the history with the outcome of acts that had waited, and the time its untrusted text was read."""
+        messages = list(history)
         since_s = None
         for index, message in enumerate(history):
-            if isinstance(message, AssistantReply):
-                tainted_s, later = self._known.get(_key(person_id, message.text), (None, ""))
-                since_s = max(filter(None, (since_s, tainted_s)), default=None)
-                if later:
-                    text = f"{message.text}\n\n(Since then:) {later}"
-                else:
-                    text = own_words(message.text)
-                found[index] = replace(message, text=text)
-        return tuple(found), since_s
+            if not isinstance(message, AssistantReply):
+                continue
+            tainted_s, later = self._known.get(_key(person_id, message.text), (None, ""))
+            since_s = max(filter(None, (since_s, tainted_s)), default=None)
+            if later:
+                text = f"{message.text}\n\n(Since then:) {later}"
+            else:
+                text = own_words(message.text)
+            messages[index] = replace(message, text=text)
+        return tuple(messages), since_s
 
 
 @dataclass(slots=True)
 class ClientTurn:
-    """One turn. Its reader says with `shown` what the client got, or stops `turn`."""
+    """One turn. Its reader passes to `shown` the text that the client got, or stops `turn`."""
 
     turns: ClientTurns
     turn: Turn
@@ -90,15 +93,18 @@ class ClientTurn:
     _instead: str | None = None
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
-        """Run it to its end, whether or not anybody listens to `put`."""
+        """Run the turn to its end, even if nobody reads its events."""
         answer = self._answer = await self.turn.run(put)
         if self._instead is not None:
             self.turns.remember(self.turn.request.inbound.person_id, self._instead, answer.tainted_s, answer.text)
         return answer
 
     def shown(self, text: str) -> None:
-        """The client got `text`. Of an answer it is known again when it comes back as history; instead of one, a later
-        request with it learns how the turn ended."""
+        """Note that the client got `text`.
+
+        If it is the answer, it is recognised when it comes back as history. If it came instead of the answer, a later
+        request whose history has it learns how the turn ended.
+        """
         if self._answer is None:
             self._instead = text
         elif self._answer.tainted_s is not None:

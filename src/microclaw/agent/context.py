@@ -12,7 +12,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -131,7 +130,7 @@ class TurnContext:
         return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kinds=kinds)
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
-        """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
+        """Return all devices and this person's names of pins. Raises UnknownName if the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
         apps = defaultdict[str, list[KnownApp]](list)
@@ -140,28 +139,33 @@ class TurnContext:
             apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
         for app in await self._apps.desired(stopped=True):
             stopped[app.device_id].append(app.name)
-        for one in self._devices.list():
-            own = tuple(apps[one.device_id])
-            off = tuple(stopped[one.device_id])
-            kinds = one.kinds or ("wasm",)
-            known[one.device_id] = KnownDevice(one.name, one.board, own, kinds, tuple(one.labels), off)
-        boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
-        if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
-            if len(boards) == 1:
-                meant_id = boards[0]
-            else:
-                meant_id = None
+        for device_row in self._devices.list():
+            device_id = device_row.device_id
+            known[device_id] = KnownDevice(
+                device_row.name,
+                device_row.board,
+                tuple(apps[device_id]),
+                device_row.kinds or ("wasm",),
+                tuple(device_row.labels),
+                tuple(stopped[device_id]),
+            )
+        boards = [known_id for known_id, known_device in known.items() if known_device.board.pins] or list(known)
+        # Words to a device without pins are about the boards.
+        if meant_id not in boards:
+            meant_id = boards[0] if len(boards) == 1 else None
+        names: tuple[NamedPin, ...] = ()
         if person_id:
             names = await asyncio.to_thread(self._names, tuple(known.values()), person_id)
-        else:
-            names = ()
         return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None, names)
 
     def _names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
-        """From the wiring of each device, then from the person's own MEMORY.md, which is the newer word."""
+        """Return the names of pins: from each device's wiring, then from the person's MEMORY.md, which overrides it."""
         memory = self._knowledge.memory
-        wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
-        return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
+        names: list[NamedPin] = []
+        for device in devices:
+            names += named_pins(memory.wiring(device.name).splitlines(), device.name.lower())
+        names += named_pins(memory.text(person_id).splitlines())
+        return tuple(names)
 
     def _sections(self, known: DeviceContext, person_id: str) -> dict[str, str]:
         """Return the parts by title, the most important first."""
@@ -242,8 +246,12 @@ def _hits_text(matches: Sequence[NoteHit], inbound: Inbound, shown: str, moment:
     """Return the matches that are worth their tokens, as material for the model; empty without any."""
     news = [hit for hit in matches if _is_news(hit, inbound, shown, moment)]
     texts = [same_fact(hit.text) for hit in news]
-    names = [word for word in significant(inbound.text) if word not in _WORDS_OF_ACTS and not word.isdigit()]
-    rare = [word for word in map(same_fact, names) if sum(word in text for text in texts) <= _RARE_IN]
+    rare: list[str] = []
+    for name in significant(inbound.text):
+        word = same_fact(name)
+        is_name = name not in _WORDS_OF_ACTS and not name.isdigit()
+        if is_name and sum(word in text for text in texts) <= _RARE_IN:
+            rare.append(word)
     lines: list[str] = []
     for hit, text in zip(news, texts, strict=True):
         line = clean_text(f"- {hit.source}, {hit.day}: {hit.text}", one_line=True, limit=_HIT_CHARS)
@@ -262,9 +270,9 @@ def host_note(text: str) -> str:
 
 
 def _is_news(hit: NoteHit, inbound: Inbound, shown: str, moment: datetime) -> bool:
-    """Return True if a match is new: not from a shown file or the newest part of this chat, no answer and no fact that
-    the person had remembered.
+    """Return True if a match is new to the model.
 
+    It is not from a shown file or the newest part of this chat, and it is not a fact that the person had remembered.
     Answers are left out because they may repeat untrusted text, such as a web page.
     """
     if hit.kind in ("answered", "device") or hit.text in shown:
@@ -299,7 +307,7 @@ def _app_text(app: KnownApp) -> str:
 
 
 def _firmware_line(firmware: Firmware) -> str:
-    """The firmware as a person described it, as far as a program must keep to it."""
+    """Return the parts of a described firmware that a program must keep to."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
     has = f"device files: {nodes}; functions of {', '.join(sorted(firmware.native_groups))}"
     if firmware.natives_lacking:
@@ -311,9 +319,16 @@ def _firmware_line(firmware: Firmware) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """[1, 2, 3, 7] -> "1-3, 7"."""
-    starts, ends = (sorted(n for n in numbers if n + step not in numbers) for step in (-1, 1))
-    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
+    """Format numbers as ranges: [1, 2, 3, 7] becomes "1-3, 7"."""
+    starts = sorted(number for number in numbers if number - 1 not in numbers)
+    ends = sorted(number for number in numbers if number + 1 not in numbers)
+    ranges = []
+    for start, end in zip(starts, ends, strict=True):
+        if start == end:
+            ranges.append(str(start))
+        else:
+            ranges.append(f"{start}-{end}")
+    return ", ".join(ranges)
 
 
 def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:

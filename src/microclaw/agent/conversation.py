@@ -97,10 +97,10 @@ class Conversations:
                 await self.drain()
 
     async def recover(self) -> tuple[str, ...]:
-        """Resume the turns that a crash cut off, and those that dead hosts of the cluster left. Close their other open
-        effects and return a sentence for each.
+        """Resume the turns that a crash, or a dead host of the cluster, interrupted.
 
-        Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
+        Close their other open effects and return a sentence for each. Call it when the devices can be asked, and again
+        after a failure; until then the chats of those turns wait.
         """
         self._resumed.update(f"m{number}" for number in self.inbox.resume())
         messages, effects = await self.inbox.take_up()
@@ -211,7 +211,7 @@ class Conversations:
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
 
     async def _request(self, running: RunningTurn) -> TurnRequest:
-        """The message with its context and as much of its conversation as the model's window has room for."""
+        """Return the message with its context and the part of its conversation that fits the model's window."""
         message = running.message
         inbound = running.message.inbound
         at_s = message.received_ms // 1000
@@ -234,9 +234,16 @@ class Conversations:
         if own_s is not None:
             shown_s = own_s
         task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
-        given = (inbound, _user_text(inbound), prompt, shown)
-        resumes = message.starts > 0
-        return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
+        return TurnRequest(
+            inbound,
+            _user_text(inbound),
+            prompt,
+            shown,
+            resumes=message.starts > 0,
+            task=task,
+            at_s=at_s,
+            tainted_s=shown_s,
+        )
 
 
 def with_notes(prompt: Prompt, notes: str) -> Prompt:
@@ -247,13 +254,13 @@ def with_notes(prompt: Prompt, notes: str) -> Prompt:
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
-    """Remove the conversation of that name or chat and return its full name. `history` is the file of the lines typed
-    in `microclaw chat`.
+    """Remove the conversation of that name or chat and return its full name.
 
-    Memory and daily notes stay, and so do schedules, and programs with their source.
+    `history` is the file of the lines typed in `microclaw chat`. Memory and daily notes stay, and so do schedules, and
+    programs with their source.
 
-    Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on the
-    disk: after that the removal can be asked for again.
+    Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError if its words may still be on the
+    disk: then the removal can be tried again.
     """
     chats = await sessions.chats()
     busy = {session_name(*chat) for chat in chats if await sessions.is_busy(*chat)}  # also in its first turn
@@ -276,7 +283,7 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
 
 
 def _user_text(inbound: Inbound) -> UserText:
-    """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
+    """Return a message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
     text = HOST_NOTE_TAG.sub("", inbound.text).strip()
     attachments = inbound.attachments
     if not attachments:
@@ -300,44 +307,74 @@ _NOTHING: Final = Answer(
 
 
 def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
-    """The answer to a yes or no while a question of its chat waits, and to one that names a question which does not
-    wait there.
+    """Return the answer to a yes or no, or to another sentence while a question of its chat waits.
 
     None: the sentence is for the model.
     """
     if inbound.origin != "person":
         return None
-    said = _DECISION.fullmatch(inbound.text)
-    bare = _BARE.fullmatch(inbound.text)
+    decision = _DECISION.fullmatch(inbound.text)
     pending = approvals.pending()
-    if not pending and said is None:
+    chat = (inbound.channel, inbound.chat_id)
+    waiting_here = [question for question in pending if (question.channel, question.chat_id) == chat]
+    if decision is not None:
+        return _answer_decision(decision, pending, waiting_here, approvals, inbound.person_id)
+    if not waiting_here:
         return None
-    here = [one for one in pending if (one.channel, one.chat_id) == (inbound.channel, inbound.chat_id)]
-    if said is not None:
-        named = [one for one in pending if one.approval_id == said[2].lower()]
-        if not here:
-            return _NOTHING if named or len(said[2]) == ID_CHARS else None
-        asked = next((one for one in named if one in here), None)
-    else:
-        asked = next((one for one in here if one.turn is not None), None)  # a schedule's question holds up nothing
-    word = said or bare
-    if not here or (word is None and asked is None):
-        return None
-    approved = word is not None and word[1].lower().startswith("y")
-    if asked is None or (approved and (said is None or _too_long(asked))):
-        return _question(asked or here[0], approvals, inbound.person_id)
-    try:
-        approvals.decide(asked.approval_id, approved=approved, by=inbound.person_id, goes_on=word is None)
-    except (UnknownName, PermissionRefused) as exc:
-        if word is None:
-            refused = isinstance(exc, PermissionRefused)
-            if refused:
-                return _question(asked, approvals, inbound.person_id)
-            return None
-        return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
+    # A schedule's question does not hold up its chat.
+    question = next((question for question in waiting_here if question.turn is not None), None)
+    word = _BARE.fullmatch(inbound.text)
     if word is None:
+        return _withdraw(question, approvals, inbound.person_id)
+    # A yes counts only if it names the question.
+    if question is None or _is_yes(word):
+        return _question(question or waiting_here[0], approvals, inbound.person_id)
+    return _decide(question, approvals, inbound.person_id, approved=False)
+
+
+def _answer_decision(
+    decision: re.Match[str],
+    pending: Sequence[PendingApproval],
+    waiting_here: Sequence[PendingApproval],
+    approvals: Approvals,
+    person_id: str,
+) -> Answer | None:
+    """Return the answer to a yes or no that names a question."""
+    approval_id = decision[2].lower()
+    if not waiting_here:
+        is_elsewhere = any(question.approval_id == approval_id for question in pending)
+        return _NOTHING if is_elsewhere or len(approval_id) == ID_CHARS else None
+    question = next((question for question in waiting_here if question.approval_id == approval_id), None)
+    is_yes = _is_yes(decision)
+    if question is None or (is_yes and _too_long(question)):
+        return _question(question or waiting_here[0], approvals, person_id)
+    return _decide(question, approvals, person_id, approved=is_yes)
+
+
+def _is_yes(word: re.Match[str]) -> bool:
+    return word[1].lower().startswith("y")
+
+
+def _decide(question: PendingApproval, approvals: Approvals, person_id: str, *, approved: bool) -> Answer:
+    try:
+        approvals.decide(question.approval_id, approved=approved, by=person_id)
+    except (UnknownName, PermissionRefused) as exc:
+        return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
+    verdict = "Approved" if approved else "Declined"
+    return Answer(f"{verdict}: {question.action}.")
+
+
+def _withdraw(question: PendingApproval | None, approvals: Approvals, person_id: str) -> Answer | None:
+    """Withdraw the question because of another sentence; return the question if this person may not decide it."""
+    if question is None:
         return None
-    return Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
+    try:
+        approvals.decide(question.approval_id, approved=False, by=person_id, goes_on=True)
+    except PermissionRefused:
+        return _question(question, approvals, person_id)
+    except UnknownName:
+        return None
+    return None
 
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
@@ -360,6 +397,6 @@ def _question(pending: PendingApproval, approvals: Approvals, person_id: str) ->
 
 
 def _too_long(pending: PendingApproval) -> bool:
-    """True if it cannot be shown whole in a chat, where a yes to its beginning would be one to its end."""
+    """Return True if a chat cannot show the whole question: a yes to its beginning would approve its end too."""
     detail = "\n".join(pending.detail)
     return len(detail) > MAX_SHOWN_CHARS or _FENCE in detail

@@ -70,9 +70,12 @@ _ARRIVING: Final = 2**62  # the number of a message that is being written to the
 
 @dataclass(slots=True)
 class _Chat:
-    """One chat's turns in order, those that are being written to the disk last. `running` is ready or runs; `held`:
-    messages of the last run wait for `Inbox.resume`. `arriving` is held by the message that waits for room, and those
-    behind it wait for the lock in their order: `arrivals` of them all. `changed` is set when there may be room."""
+    """The turns of a chat in order; turns whose message is being written to the disk are last.
+
+    `running` is ready or runs. `held`: messages of the last run wait for `Inbox.resume`. The message that waits for
+    room holds `arriving`, and the messages behind it wait for this lock in their order; `arrivals` counts them all.
+    `changed` is set when there may be room.
+    """
 
     turns: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
@@ -88,8 +91,11 @@ class _Chat:
 
 @dataclass(eq=False)
 class Inbox:
-    """The queue of messages. It accepts them between `open` and `close`. `message_bytes` is the limit of one text,
-    `unanswered` of all messages that wait; SHARE limits the part of one person."""
+    """The queue of messages. It accepts them between `open` and `close`.
+
+    `message_bytes` is the limit of one text, `unanswered` of all messages that wait; SHARE limits the part of one
+    person.
+    """
 
     table: InboxTable
     outbox: Outbox
@@ -138,7 +144,7 @@ class Inbox:
         return left
 
     def _load(self, message: Message, *, held: bool = False) -> None:
-        """A message of before gets its place in its chat; nobody listens."""
+        """Put a message of an earlier run in its place in its chat; it has no listener."""
         turn = RunningTurn(message)
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.held = chat.held or held
@@ -151,7 +157,10 @@ class Inbox:
         for chat_key, chat in held.items():
             chat.held = False
             self._make_ready(chat_key)
-        return frozenset(turn.number for chat in held.values() for turn in chat.turns)
+        numbers: set[int] = set()
+        for chat in held.values():
+            numbers.update(turn.number for turn in chat.turns)
+        return frozenset(numbers)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
@@ -161,8 +170,11 @@ class Inbox:
             chat.changed.set()
 
     def unanswered_turns(self) -> list[RunningTurn]:
-        """Those that run or wait here."""
-        return [turn for chat in self._chats.values() for turn in chat.turns]
+        """Return the turns that run or wait at this host."""
+        turns: list[RunningTurn] = []
+        for chat in self._chats.values():
+            turns += chat.turns
+        return turns
 
     def __aiter__(self) -> Self:
         return self
@@ -180,26 +192,19 @@ class Inbox:
         raise StopAsyncIteration
 
     async def accept(self, inbound: Inbound, *, when_full: WhenFull = "refuse") -> AcceptedMessage:
-        """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat has no room, or its person
-        or the whole inbox has too many waiting."""
+        """Store a message.
+
+        Raises EmptyMessage, MessageTooLong, or Overloaded if its chat has no room, or its person or the whole inbox has
+        too many messages waiting.
+        """
         self._check_open()
-        files = inbound.attachments
-        size = len(inbound.text.encode(errors="replace"))
-        if not inbound.text.strip() and not files:
-            raise EmptyMessage("that message is empty", next_step="try: what can you do")
-        if size > self.message_bytes:
-            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
-            raise MessageTooLong(text, next_step="say it shorter")
-        attached = sum(len(one.data) for one in files)
-        most = f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
-        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
-            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
-            raise MessageTooLong(text, next_step="send fewer or smaller ones")
+        self._check_size(inbound)
         if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
-            return AcceptedMessage(0, True, events_of())
+            return AcceptedMessage(0, duplicate=True, events=events_of())
         answer = self.answer_at_once(inbound)
         if answer is not None:
-            return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
+            # Neither the message nor the answer is stored.
+            return AcceptedMessage(0, duplicate=False, events=events_of(answer))
         turn = RunningTurn(Message(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.arrivals += 1
@@ -243,17 +248,16 @@ class Inbox:
         return bool(meant)
 
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
-        """The chat's messages that have no answer yet, as far as this host answers them."""
+        """Return the chat's messages without an answer that this host answers."""
         chat = self._chats.get((channel, chat_id), _Chat())
         return tuple(turn.message.inbound.text for turn in chat.turns)
 
     async def finish(self, turn: RunningTurn, answer: Answer, *keeping: Work) -> None:
-        """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
-        begin. `keeping` adds it to its conversation in the same step.
+        """Store the answer with the waiting rows of its turn, and hand it out: the chat's next turn may begin.
 
-        If the store fails its actions are done, so the person must still get it. In a cluster the message is answered
-        again; a single host returns when the store has its end. When another host answers the message, this answer does
-        not count.
+        `keeping` adds it to its conversation in the same step. If the store fails, the actions are done, so the person
+        must still get the answer. In a cluster the message is answered again; a single host returns when the store has
+        its end. If another host answers the message, this answer does not count.
         """
         chat = self._chats[turn.chat_key]
         inbound = turn.message.inbound
@@ -318,13 +322,27 @@ class Inbox:
                 await chat.changed.wait()
             self._check_open()
 
+    def _check_size(self, inbound: Inbound) -> None:
+        files = inbound.attachments
+        size = len(inbound.text.encode(errors="replace"))
+        if not inbound.text.strip() and not files:
+            raise EmptyMessage("that message is empty", next_step="try: what can you do")
+        if size > self.message_bytes:
+            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
+            raise MessageTooLong(text, next_step="send a shorter message")
+        attached = sum(len(file.data) for file in files)
+        limits = f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
+            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {limits} are read"
+            raise MessageTooLong(text, next_step="send fewer or smaller ones")
+
     def _check_open(self) -> None:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
 
     def _check_share(self, whose: str) -> None:
         """Raise Overloaded if there is no room for one more of all messages, or of this person's."""
-        every = [turn.whose for chat in self._chats.values() for turn in chat.turns]
+        every = [turn.whose for turn in self.unanswered_turns()]
         own = "of devices" if whose == "devices" else "of yours in all chats"
         rooms = (
             (len(every), self.unanswered, "of all"),
@@ -336,7 +354,7 @@ class Inbox:
                 raise Overloaded(text, next_step="wait for some answers, then say it again")
 
     def _make_ready(self, chat_key: ChatKey) -> None:
-        """The chat's next turn is ready, or is to be claimed, if it may begin; a chat without turns is forgotten."""
+        """Begin or claim the chat's next turn if it may begin; forget a chat without turns."""
         chat = self._chats[chat_key]
         chat.changed.set()
         if not chat.turns:
@@ -353,32 +371,34 @@ class Inbox:
             self._news.set()
 
     def _look_again(self) -> None:
-        """Another host answered a message, or a turn is to be claimed here."""
+        """Try to claim turns again, as another host answered a message or a turn is new here."""
         if self._unclaimed:
             self._claim_due = True
             self._news.set()
 
     async def _claim(self) -> None:
-        """Claim the next turn of each chat that waits; those that cannot have it wait for other hosts' changes."""
+        """Claim the next turn of each chat that waits; if that fails, the chat waits for changes of other hosts."""
         self._claim_due = False
-        wanted = {chat.turns[0].number: chat for chat in self._unclaimed.values()}
+        next_chats = {chat.turns[0].number: chat for chat in self._unclaimed.values()}
         try:
-            found = await self.table.claim(tuple(wanted))
+            claims = await self.table.claim(tuple(next_chats))
         except MicroclawError as exc:
             _log.warning("turns wait, as the store cannot be written: %s", exc.message)
             asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
             return
-        for number, chat in wanted.items():
+        for number, chat in next_chats.items():
             turn = chat.turns[0]
-            if turn.number != number:  # an older message was taken up meanwhile
+            # An older message of the chat may have been taken up during the claim.
+            if turn.number != number:
                 self._look_again()
                 continue
-            if found[number] == "waits":
+            if claims[number] == "waits":
                 continue
             del self._unclaimed[turn.chat_key]
-            if found[number] == "begun":
+            if claims[number] == "begun":
                 turn.message = structs.replace(turn.message, begun=True)
-            else:  # another host has this message by now
+            else:
+                # Another host has this message now.
                 chat.turns.pop(0).put(TAKEN)
             self._make_ready(turn.chat_key)
 

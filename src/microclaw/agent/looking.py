@@ -35,9 +35,9 @@ def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
     """Build the tool `look`. `services` has the service of each noun; they may be added after this call."""
     acts = acts_to_look_at()
 
-    async def look(asked: Any, context: ToolContext) -> ToolOutput:
-        values = {name: value for name, value in asdict(asked).items() if value is not None}
-        act = _named(acts, values.pop("what"))
+    async def look(parameters: Any, context: ToolContext) -> ToolOutput:
+        values = {name: value for name, value in asdict(parameters).items() if value is not None}
+        act = _find_act(acts, values.pop("what"))
         _check_rights(gate, act, context.person_id)
         output = output_of(act, await act.run(services[act.noun], context, **_read(act, values)))
         if act.name in OWN_WORDS:
@@ -65,7 +65,7 @@ def _needs(act: Operation[..., Any]) -> Iterator[Parameter]:
 
 
 def _with_needs(act: Operation[..., Any]) -> str:
-    """ "crash.show(crash_id)": the name, with the arguments that must be there."""
+    """Return the name of an act with its required arguments, as "crash.show(crash_id)"."""
     needs = ", ".join(parameter.name for parameter in _needs(act))
     if needs:
         return f"{act.name}({needs})"
@@ -73,7 +73,7 @@ def _with_needs(act: Operation[..., Any]) -> str:
 
 
 def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]:
-    """The arguments of all of them by name; each act refuses those of others."""
+    """Return a form with the arguments of all acts; each act refuses the arguments of others."""
     kinds: dict[str, Any] = {}
     for act in acts.values():
         for parameter in act.parameters:
@@ -86,8 +86,8 @@ def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]
     return msgspec.defstruct("LookParameters", [what, *fields], bases=(Parameters,), kw_only=True)
 
 
-def _named(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[..., Any]:
-    """The act of that name. Raises ToolRetry, which names those that are near."""
+def _find_act(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[..., Any]:
+    """Return the act of that name. Raises ToolRetry, which lists similar names."""
     if name in acts:
         return acts[name]
     near = difflib.get_close_matches(name, acts, n=4, cutoff=0.4) or list(acts)
@@ -105,15 +105,15 @@ def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
 
 
 def _read(act: Operation[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The act's values. Raises ToolRetry."""
+    """Return the values in the types of the act's arguments. Raises ToolRetry."""
     options = {parameter.name: parameter.option for parameter in act.parameters}
-    given = dict(values)
+    arguments = dict(values)
     try:
         for name in values.keys() & options.keys():
             reads = options[name].reads
             if reads is not None:
-                given[name] = reads(values[name])
-        return asdict(msgspec.convert(given, act.form, strict=False))
+                arguments[name] = reads(values[name])
+        return asdict(msgspec.convert(arguments, act.form, strict=False))
     except (msgspec.ValidationError, ValueError) as exc:
-        arguments = ", ".join(options) or "nothing else"
-        raise ToolRetry(f"{act.name}: {fault(exc)}", next_step=f"{act.name} takes: {arguments}") from exc
+        names = ", ".join(options) or "nothing else"
+        raise ToolRetry(f"{act.name}: {fault(exc)}", next_step=f"{act.name} takes: {names}") from exc

@@ -41,7 +41,7 @@ class MoreParameters(Parameters, kw_only=True):
 
 
 def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
-    """more-tools. `tools` gives every tool, as they are now."""
+    """Build the tool more-tools; `tools` returns all current tools."""
 
     async def more(asked: MoreParameters, _: ToolContext) -> ToolOutput:
         every = [tool for tool in tools() if tool.name != MORE_TOOLS]
@@ -100,8 +100,9 @@ def _wanted(messages: Sequence[Message]) -> tuple[str, ...]:
 
 
 def brief(tool: Tool[Any]) -> ToolSpec:
-    """A tool as a model sees it: its arguments by name, type and purpose, without what it seldom needs."""
-    if tool.schema is not None:  # it may be of any form and stays whole
+    """Return a tool as a model sees it: its arguments by name, type and purpose, without seldom needed details."""
+    # The schema of a server's tool may have any form, so it stays whole.
+    if tool.schema is not None:
         return ToolSpec(tool.name, tool.description, json.dumps(tool.schema, separators=(",", ":")))
     parameters: type[Struct] = tool.told or tool.parameters
     return ToolSpec(tool.name, tool.description, _brief_schema(parameters))
@@ -111,30 +112,36 @@ def brief(tool: Tool[Any]) -> ToolSpec:
 def _brief_schema(parameters: type[Struct]) -> str:
     schema = object_schema(parameters)
     shared = schema.get("$defs", {})
-    given = {n: _plain(f, shared) for n, f in schema.get("properties", {}).items() if n not in _SELDOM}
-    for name in given.keys() & _CLEAR:
-        given[name].pop("description", None)
-    brief = {"type": "object", "properties": given, **({"required": r} if (r := schema.get("required")) else {})}
+    fields = schema.get("properties", {})
+    properties = {name: _plain(field, shared) for name, field in fields.items() if name not in _SELDOM}
+    for name in properties.keys() & _CLEAR:
+        properties[name].pop("description", None)
+    brief = {"type": "object", "properties": properties}
+    if schema.get("required"):
+        brief["required"] = schema["required"]
     return json.dumps(brief, separators=(",", ":"))
 
 
 def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
-    """A field's schema without nulls, titles, references and limits of length."""
+    """Return a field's schema without nulls, titles, references and limits of length."""
     if isinstance(field, list):
-        return [_plain(one, shared) for one in field]
+        return [_plain(item, shared) for item in field]
     if not isinstance(field, dict):
         return field
     if "$ref" in field:
         return _plain(shared[field["$ref"].rpartition("/")[2]], shared)
-    choices = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
     if len(choices) == 1:
-        field = {**choices[0], **{key: value for key, value in field.items() if key != "anyOf"}}
-    kept = {key: value for key, value in field.items() if key not in _DROPPED}
-    if kept.get("maximum") != 1:  # a wrong number is explained when it comes
-        kept = {key: value for key, value in kept.items() if key not in ("minimum", "maximum")}
-    return {
-        key: {name: _plain(one, shared) for name, one in value.items()}
-        if key == "properties"
-        else _plain(value, shared)
-        for key, value in kept.items()
-    }
+        others = {key: value for key, value in field.items() if key != "anyOf"}
+        field = choices[0] | others
+    # Limits of numbers are left out too, as a wrong number is explained by the refusal; 0 to 1 is a level.
+    dropped = _DROPPED
+    if field.get("maximum") != 1:
+        dropped = _DROPPED | {"minimum", "maximum"}
+    plain: dict[str, Any] = {}
+    for key, value in field.items():
+        if key == "properties":
+            plain[key] = {name: _plain(item, shared) for name, item in value.items()}
+        elif key not in dropped:
+            plain[key] = _plain(value, shared)
+    return plain

@@ -31,11 +31,11 @@ MAX_WAITING_EVENTS: Final = 1024
 
 
 class AcceptedMessage(Struct, frozen=True):
-    """A message that is on the disk, or that was answered without a turn. `events` ends with the answer; it is empty
-    for a duplicate.
+    """A message that is on the disk, or that was answered without a turn.
 
-    The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
-    `Outbox.outgoing` gives the answer. Leaving never ends the turn.
+    `events` ends with the answer; it is empty for a duplicate. The reader of `events` delivers the answer and then
+    calls `Outbox.delivered`. Without a reader, or when it leaves, `Outbox.outgoing` gives the answer. Leaving never
+    ends the turn.
     """
 
     message_id: int
@@ -135,7 +135,7 @@ class Outbox:
         size = len(text.encode(errors="replace"))
         if size > self._text_bytes:
             why = f"that text has {size:,} bytes, at most {self._text_bytes:,} go out"
-            raise MessageTooLong(why, next_step="say it shorter")
+            raise MessageTooLong(why, next_step="send a shorter text")
         waiting = await self._table.count(channel)
         if waiting >= MAX_PUSHES:
             why = f"{waiting} messages wait for the channel {channel} already"
@@ -145,8 +145,10 @@ class Outbox:
         return outbound_id
 
     async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
-        """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
-        harm there, and the note costs no write of its own. None: it was never in the outbox."""
+        """Note that its channel or its listener has sent it. None: it was never in the outbox.
+
+        `soon`: after a crash the message may come once more without harm, so the note needs no write of its own.
+        """
         if outbound_id is None:
             return
         self._leases.pop(outbound_id, None)
@@ -167,8 +169,11 @@ class Outbox:
 
     @asynccontextmanager
     async def delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
-        """Inside, its channel sends it, however long that takes; then it is noted, and comes no more here even if that
-        fails. After an error of the sending it is given out again when its lease is over."""
+        """Hold a message while its channel sends it, for any time, then note it as delivered.
+
+        It is not given out here again, even if the note fails. After an error of the sending it is given out again when
+        its lease is over.
+        """
         self._sending.add(outbound_id)
         try:
             yield
@@ -181,8 +186,10 @@ class Outbox:
 
     @contextmanager
     def handing_out(self, turn: RunningTurn) -> Iterator[None]:
-        """Inside, the turn's answer is stored and put; its listener has it then. Without one, the channel gets it from
-        `outgoing`, and not earlier."""
+        """Hold back a chat's answers while the turn's answer is stored and put to its listener.
+
+        Without a listener the channel gets it from `outgoing`, and not earlier.
+        """
         channel = turn.chat_key[0]
         self._handing.add(turn.chat_key)
         try:
@@ -194,7 +201,7 @@ class Outbox:
             self.look_again(channel)  # it may have been passed over
 
     async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
-        """A listener's events; the answer is the last. If it leaves before that, the channel delivers the answer."""
+        """Yield a listener's events; the answer is the last. If it leaves before, the channel delivers the answer."""
         turn.listening = True
         try:
             while True:
@@ -214,7 +221,7 @@ class Outbox:
                 await self.give_back(unread.outbound_id)
 
     async def give_back(self, outbound_id: int | None) -> None:
-        """Nobody here will deliver it: its channel does, in a cluster at the host that has it."""
+        """Leave a message to its channel, in a cluster at the host that has it, as no listener here delivers it."""
         if outbound_id is None:
             return
         self._leases.pop(outbound_id, None)
@@ -226,7 +233,7 @@ class Outbox:
         self._wake_all()
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[OutboxRow, ...]:
-        """The messages that wait for a chat, oldest first: for a channel that is not always there (the terminal)."""
+        """Return the waiting messages of a chat, oldest first: for a channel that comes and goes (the terminal)."""
         now = asyncio.get_running_loop().time()
         rows = await self._table.undelivered(channel, chats=(chat_id,))
         return tuple(row for row in rows if not self._in_hand(row, now))

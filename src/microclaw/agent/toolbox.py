@@ -40,12 +40,13 @@ from microclaw.text import clean_text, code_lines
 _log = logging.getLogger(__name__)
 
 INTERNAL: Final = "internal"
-"""The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
-_LINE_END: Final = re.compile(r"\\[nr]")  # in JSON: of a text of several lines
+"""The error code of a call that a fault inside the host ended: its outcome is unknown."""
+# A line end as JSON writes it, in a text of several lines.
+_LINE_END: Final = re.compile(r"\\[nr]")
 _MAY_STAND: Final = frozenset({"gpio-set", "pwm-set", "say", "notify"})
-"""Acts that a person may allow to all runs of a schedule, although these have read text of others.
+"""Acts that a person may allow for all runs of a schedule, although these have read text of others.
 
-Each question shows all that is done: not so switch-program, whose program may be another one by then.
+The question about such an act shows its whole effect. switch-program is not among them, as its program may change.
 """
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
 _ADDRESS: Final = re.compile(r"\bhttps?://|\bwww\.", re.IGNORECASE)
@@ -53,7 +54,7 @@ _NAME: Final = re.compile(r"[\w-]+")
 
 
 class Toolbox:
-    """`Toolbox(tools, gate)`; names are unique. `coming` gives the tools that come and go, as they are now."""
+    """The tools by name; names are unique. `coming` returns the current tools that come and go."""
 
     def __init__(
         self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
@@ -67,26 +68,28 @@ class Toolbox:
 
     @property
     def tools(self) -> tuple[Tool[Any], ...]:
-        """Every tool. When a tool that comes and goes has the name of a fixed one, the fixed one counts."""
-        return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
+        """All tools. If a tool that comes and goes has the name of a fixed tool, the fixed tool wins."""
+        coming_tools = [tool for tool in self._coming() if tool.name not in self._tools]
+        return (*self._tools.values(), *coming_tools)
 
     def with_own_name(self, call: ToolCall) -> ToolCall:
         """Return the call with its tool's name, if a model wrote it with underscores or a template's prefix."""
-        if self._named(call.name) is not None:
+        if self._find(call.name) is not None:
             return call
-        names = [tool.name for tool in self.tools if plain_name(tool.name) == plain_name(call.name)]
+        called_name = plain_name(call.name)
+        names = [tool.name for tool in self.tools if plain_name(tool.name) == called_name]
         if len(names) == 1:
             return replace(call, name=names[0])
         return call
 
     def effect_of(self, name: str) -> Effect:
-        """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""
-        tool = self._named(name)
+        """Return the effect of a second run of this tool; READ for an unknown name, as nothing runs."""
+        tool = self._find(name)
         return tool.effect if tool else Effect.READ
 
     def takes_device(self, name: str) -> bool:
-        """True if a tool of this name is for a device."""
-        tool = self._named(name)
+        """Return True if the tool of this name has a device argument."""
+        tool = self._find(name)
         return tool is not None and "device" in tool.parameters.__struct_fields__
 
     def reads_others(self, words: str) -> bool:
@@ -97,44 +100,49 @@ class Toolbox:
         return any(tool.foreign and tool.name in names for tool in self.tools)
 
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
-        """A toolbox with these tools added."""
+        """Return a toolbox with these tools added."""
         return Toolbox((*self._tools.values(), *tools), self._gate, coming=self._coming)
 
     def only(self, names: Collection[str]) -> Toolbox:
-        """A toolbox with only the named ones of the fixed tools."""
-        return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
+        """Return a toolbox with the fixed tools of these names, and no others."""
+        tools = [tool for tool in self._tools.values() if tool.name in names]
+        return Toolbox(tools, self._gate)
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
-        """Return the needs of a call that is made later. Asks no device.
+        """Return the needs of a call that is planned for later. Asks no device.
 
         Raises ToolRetry for wrong arguments, PermissionRefused.
         """
         context = replace(context, is_planned=True)
         tool, parameters = await self._read(name, arguments, context)
         permission = await self._required_permission(tool, parameters, context)
-        if await _of(tool.asks, parameters, context, False):
+        if await _call_hook(tool.asks, parameters, context, default=False):
             text = f"{_asked_text(tool, parameters, context)} asks each time, so it is not planned for later"
             raise ToolRetry(text, next_step="plan it for each board: one schedule a board")
-        # what stands in its way now may be gone by then
-        objections = tuple(await _of(tool.objections, parameters, context, ()))
+        # An objection of now may be gone when the call is due, so it does not refuse the plan.
+        objections = tuple(await _call_hook(tool.objections, parameters, context, default=()))
         action = _asked_text(tool, parameters, context, objections)
         return PlannedCall(permission, action, argument_lines(parameters), objections)
 
     async def try_planned(self, name: str, arguments: str, context: ToolContext) -> str | None:
-        """Try a call that is made later. Return what could not be tried, or None. Raises what it would fail with."""
+        """Try a call that is planned for later. Return the part that could not be tried, or None.
+
+        Raises the error that the call would end with.
+        """
         tool, parameters = await self._read(name, arguments, context)
-        untried: str | None = await _of(tool.try_planned, parameters, context, None)
-        return untried
+        untried_part: str | None = await _call_hook(tool.try_planned, parameters, context, default=None)
+        return untried_part
 
     async def call(
         self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None
     ) -> ToolResult:
         """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why.
 
-        A call that needs an approval waits for it here, or in a tool with a preview. `approved` is what this call was
-        approved for earlier: for a schedule, when it was made.
+        A call that needs an approval waits for it here, or in a tool with a preview. `approved` is the permission that
+        the call was approved for earlier: a schedule's, when it was made.
         """
-        may_quote = has_begun = False
+        may_quote = False
+        has_begun = False
         note_begin = context.begin
 
         async def begin() -> None:
@@ -152,48 +160,57 @@ class Toolbox:
             except MicroclawError as exc:
                 act.failed(exc.message, exc.code, exc.next_step)
                 result = result_of_error(exc, device_texts, may_quote=may_quote)
-            except Exception:  # a fault of ours: what the turn did before must still be told
+            # After a fault of the host the turn must still report what it did before.
+            except Exception:
                 _log.exception("the tool %s failed inside the host", name[:80])
                 act.end = FAULT
                 fault = EndedError(f"a fault inside the host ended {name[:80]}", INTERNAL, _LOOK)
                 result = result_of_error(fault, device_texts, may_quote=may_quote)
-            if has_begun and tool.permission is not Permission.READ:  # it acts and was let through
-                if result.ok:
-                    how = "done"
-                else:
-                    how = f"ended with {result.error_code or 'an error'}"
-                text = f"{tool.name} in {context.channel}: {how}"
-                self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
+            if has_begun and tool.permission is not Permission.READ:
+                self._note_act(tool, result, context)
         return result
+
+    def _note_act(self, tool: Tool[Any], result: ToolResult, context: ToolContext) -> None:
+        ending = "done"
+        if not result.ok:
+            ending = f"ended with {result.error_code or 'an error'}"
+        text = f"{tool.name} in {context.channel}: {ending}"
+        self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
 
     async def _approved_context(
         self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
-        """The context to run the tool in, once it may run. Raises PermissionRefused."""
+        """Return the context to run the tool in, once it may run. Raises PermissionRefused."""
         permission = await self._required_permission(tool, parameters, context)
         if tool.has_preview:
 
-            async def approve(*asked: Any) -> None:
-                await self._admit(tool.name, context, permission, approved, *asked)
+            async def approve(
+                text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
+            ) -> None:
+                needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
+                await self._admit(tool.name, context, needed, approved, text=text, detail=detail, program=program)
                 await context.begin()
 
             return replace(context, approve=approve)
-        objections = tuple(await _of(tool.objections, parameters, context, ()))
-        if objections:  # what was approved before was not approved in spite of these
+        objections = tuple(await _call_hook(tool.objections, parameters, context, default=()))
+        if objections:
+            # The earlier approval did not know these objections.
             permission = Permission.RISKY
             approved = None
-        asks = await _of(tool.asks, parameters, context, False)
+        asks = await _call_hook(tool.asks, parameters, context, default=False)
         if asks or self._gate.needs_approval(permission, tainted=context.foreign):
-            await _of(tool.check, parameters, context, None)
-            described = tuple(await _of(tool.describe, parameters, context, ()))
+            await _call_hook(tool.check, parameters, context, default=None)
+            described = tuple(await _call_hook(tool.describe, parameters, context, default=()))
             lines = (*objections, *argument_lines(parameters), *described)
             action = _asked_text(tool, parameters, context, objections, described)
-            await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
-            needs = await self._required_permission(tool, parameters, context)
-            now = tuple(await _of(tool.objections, parameters, context, ()))
-            meant = tuple(await _of(tool.describe, parameters, context, ()))
-            if (Permission.RISKY if now else needs, meant, now) != (permission, described, objections):
-                text = f"what {action} means changed while somebody was asked, so it was not done"
+            await self._admit(tool.name, context, permission, approved, text=action, detail=lines, asks=asks)
+            new_permission = await self._required_permission(tool, parameters, context)
+            new_objections = tuple(await _call_hook(tool.objections, parameters, context, default=()))
+            new_described = tuple(await _call_hook(tool.describe, parameters, context, default=()))
+            if new_objections:
+                new_permission = Permission.RISKY
+            if (new_permission, new_described, new_objections) != (permission, described, objections):
+                text = f"the meaning of {action} changed during the question, so it was not done"
                 raise PermissionRefused(text, next_step="ask for it again")
         await context.begin()
         if objections:
@@ -201,10 +218,12 @@ class Toolbox:
         return context
 
     async def _required_permission(self, tool: Tool[Any], parameters: Struct, context: ToolContext) -> Permission:
-        """Raises PermissionRefused when the person has not got it."""
+        """Return the permission that a call needs. Raises PermissionRefused if the person does not have it."""
         action = tool.title or tool.name
-        self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
-        permission: Permission = await _of(tool.required_permission, parameters, context, tool.permission)
+        # The tool's own permission is checked first, because the hook may ask a device.
+        self._gate.check(context.person_id, tool.permission, action)
+        hook = tool.required_permission
+        permission: Permission = await _call_hook(hook, parameters, context, default=tool.permission)
         self._gate.check(context.person_id, permission, action)
         return permission
 
@@ -212,17 +231,17 @@ class Toolbox:
         self,
         name: str,
         context: ToolContext,
-        permission: Permission,
+        needed: Permission,
         approved: Permission | None,
+        *,
         text: str,
         detail: Sequence[str],
         program: AskedProgram | None = None,
-        needs: Permission | None = None,
         asks: bool = False,
     ) -> None:
-        """Ask, unless nobody must say yes or the call was approved before. Raises PermissionRefused."""
-        needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
-        if not asks and approved is not None and _WEIGHT[needed] <= _WEIGHT[approved] and not context.foreign:
+        """Ask for approval unless none is needed or the call was approved before. Raises PermissionRefused."""
+        is_approved = approved is not None and _WEIGHT[needed] <= _WEIGHT[approved]
+        if is_approved and not asks and not context.foreign:
             self._gate.check(context.person_id, needed, text)
             return
         standing = None
@@ -245,32 +264,33 @@ class Toolbox:
         )
 
     async def _read(self, name: str, arguments: str, context: ToolContext) -> tuple[Tool[Any], Struct]:
-        """The tool and the call's arguments. Raises ToolRetry."""
-        tool = self._named(name)
+        """Return the tool and the call's arguments. Raises ToolRetry."""
+        tool = self._find(name)
         if tool is None:
             names = [tool.name for tool in self.tools]
-            near = difflib.get_close_matches(name, names, n=1)
-            if near:
-                hint = f"did you mean {near[0]}?"
-            else:
-                hint = f"tools: {', '.join(names)}"
+            similar = difflib.get_close_matches(name, names, n=1)
+            hint = f"tools: {', '.join(names)}"
+            if similar:
+                hint = f"did you mean {similar[0]}?"
             raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=hint)
         parameters = read_arguments(tool, arguments)
-        return tool, await _of(tool.complete, parameters, context, parameters)
+        return tool, await _call_hook(tool.complete, parameters, context, default=parameters)
 
-    def _named(self, name: str) -> Tool[Any] | None:
-        return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
+    def _find(self, name: str) -> Tool[Any] | None:
+        if name in self._tools:
+            return self._tools[name]
+        return next((tool for tool in self._coming() if tool.name == name), None)
 
 
 class EndedError(MicroclawError):
-    """An error whose code is not its class's."""
+    """An error with a code of its own instead of its class's."""
 
     def __init__(self, text: str, code: str, next_step: str | None) -> None:
         super().__init__(text, next_step=next_step)
         self.code = code
 
 
-_LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
+_LOOK: Final = "check its outcome before you ask for it again; the host's log has the cause"
 
 
 def _asked_text(
@@ -280,52 +300,66 @@ def _asked_text(
     objections: Sequence[str] = (),
     described: Sequence[str] = (),
 ) -> str:
-    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too. Without words
-    of the tool's it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them whole."""
-    heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
-    if objections:
-        although = f"although {' and '.join(heard)}, "
-    else:
-        although = ""
+    """Return the question to a person, on one line, with the objections: it may be read aloud.
+
+    Of a tool without words of its own it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them
+    whole.
+    """
     if tool.words is None:
-        given = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
-        words = " ".join((tool.title or tool.name, *given))
+        arguments = [f"{name}={short_value(value)}" for name, value in _set_arguments(parameters)]
+        words = " ".join((tool.title or tool.name, *arguments))
     else:
         words = tool.words(parameters, context, described)
-    words = clean_text(f"{although}{words}", one_line=True, mark=HIDDEN_MARK)
+    if len(objections) > 3:
+        objections = (*objections[:2], f"{len(objections) - 2} more such")
+    if objections:
+        words = f"although {' and '.join(objections)}, {words}"
+    words = clean_text(words, one_line=True, mark=HIDDEN_MARK)
     if len(words) <= MAX_ACTION_CHARS:
         return words
     return f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 
 def argument_lines(parameters: Struct) -> tuple[str, ...]:
-    """One line for each argument; a text of several lines is indented below its name."""
-    return tuple(line for key, value in _given(parameters) for line in _lines(key, value))
+    """Return one line for each argument; a text of several lines is indented below its name."""
+    lines: list[str] = []
+    for name, value in _set_arguments(parameters):
+        lines += _value_lines(name, value)
+    return tuple(lines)
 
 
-def _lines(key: str, value: Any) -> list[str]:
+def _value_lines(name: str, value: Any) -> list[str]:
     text = _text(value)
+    lines: list[str] = []
     if isinstance(value, list | tuple) and _LINE_END.search(text):
-        return [line for one in value for line in _lines(key, one)]
+        for item in value:
+            lines += _value_lines(name, item)
+        return lines
     if isinstance(value, dict) and _LINE_END.search(text):
-        return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
-    shown = code_lines(text)
-    if len(shown) <= 1:
-        return [f"{key}: {text}"]
-    return [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
+        for key, item in value.items():
+            lines += _value_lines(key, item)
+        return [f"{name}:", *_indent(lines)]
+    lines = code_lines(text)
+    if len(lines) <= 1:
+        return [f"{name}: {text}"]
+    return [f"{name}: {len(lines)} lines", *_indent(lines)]
 
 
-def _given(parameters: Struct) -> list[tuple[str, Any]]:
-    """Every argument that is not None, also a default."""
+def _indent(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _set_arguments(parameters: Struct) -> list[tuple[str, Any]]:
+    """Return the arguments that are not None, defaults too."""
     if isinstance(parameters, AnyArguments):
-        given = parameters.given
+        arguments = parameters.given
     else:
-        given = msgspec.to_builtins(parameters)
-    return [(key, value) for key, value in given.items() if value is not None]
+        arguments = msgspec.to_builtins(parameters)
+    return [(name, value) for name, value in arguments.items() if value is not None]
 
 
 def short_value(value: Any) -> str:
-    """A value on one short line."""
+    """Return a value on one short line."""
     text = " ".join(_text(value).split())
     if len(text) <= 40:
         return text
@@ -338,10 +372,10 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-async def _of(
-    hook: Callable[[Any, ToolContext], Awaitable[Any]] | None, parameters: Struct, context: ToolContext, default: Any
+async def _call_hook(
+    hook: Callable[[Any, ToolContext], Awaitable[Any]] | None, parameters: Struct, context: ToolContext, *, default: Any
 ) -> Any:
-    """A tool's own answer, where it has such a hook."""
+    """Return the answer of a tool's hook, or `default` if it has none."""
     if hook is None:
         return default
     return await hook(parameters, context)

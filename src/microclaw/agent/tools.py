@@ -1,4 +1,4 @@
-"""Tools of the model alone that need no device: the time, and a text into a person's chat."""
+"""Tools only for the model that need no device: the time, and a text into a person's chat."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SayParameters(Parameters, kw_only=True):
 
 
 def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
-    """The tool `time`."""
+    """Build the tool `time`."""
 
     async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
         now = clock()
@@ -33,10 +33,10 @@ def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
 
 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
-    """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
+    """Build the tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
     def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
-        """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
+        """Return the receiver, and the channel and chat of the message. Raises ToolFailed, UnknownName."""
         if asked.person is None:
             person = people.get(context.person_id)
         else:
@@ -53,10 +53,8 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
         person, channel, chat_id = addressed(asked, context)
         sender = people.get(context.person_id)
-        own = sender is None or sender.person_id == person.person_id
-        if own or sender is None:
-            text = asked.text
-        else:
+        text = asked.text
+        if sender is not None and sender.person_id != person.person_id:
             text = f"from {sender.name}: {asked.text}"
         number = await outbox.push(channel, chat_id, text, person=person.person_id)
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")

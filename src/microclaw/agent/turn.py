@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.acts import (
@@ -26,8 +25,7 @@ from microclaw.agent.acts import (
     with_record,
 )
 from microclaw.agent.asking import TurnLimits, ask
-from microclaw.agent.context import Prompt
-from microclaw.agent.history import Window, tainted_from
+from microclaw.agent.history import Window
 from microclaw.agent.offer import offered
 from microclaw.agent.replies import NO_TRY_LEFT, answer_text, call_instead_of_text, no_tool_caller, untaken
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
@@ -40,11 +38,10 @@ from microclaw.agent.turn_journal import (
     old_order,
     outcome_unknown,
 )
-from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
+from microclaw.agent.turn_request import TurnRequest as TurnRequest
+from microclaw.apps.change_log import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
-from microclaw.auth.people import person_behind
-from microclaw.config.settings import ModelTask
 from microclaw.errors import (
     BudgetSpent,
     BuildError,
@@ -55,12 +52,10 @@ from microclaw.errors import (
     TrialFailed,
 )
 from microclaw.events import (
-    FILE_CHANNELS,
     Action,
     Answer,
     ApprovalSettled,
     Evidence,
-    Inbound,
     ResultFile,
     Step,
     ToolRun,
@@ -68,7 +63,6 @@ from microclaw.events import (
     Usage,
 )
 from microclaw.models.protocol import (
-    AskedBy,
     AssistantReply,
     Message,
     Model,
@@ -76,6 +70,7 @@ from microclaw.models.protocol import (
     ModelRequest,
     ToolCall,
     ToolReturn,
+    ToolSpec,
     UserText,
 )
 from microclaw.operations.tool import Begin, ToolContext, ToolResult
@@ -89,7 +84,6 @@ _UNKNOWN: Final = (
     "I did not do it again. Shall I?"
 )
 _SAY_AGAIN: Final = "the model gave wrong arguments; say it in other words"
-_BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
 _BROKEN_PROGRAM: Final = frozenset({BuildError.code, TrialFailed.code})
 _REFUSED_PROGRAM: Final = _BROKEN_PROGRAM | {ExpectationNotMet.code}
 _LAST_WORD: Final = (
@@ -97,31 +91,12 @@ _LAST_WORD: Final = (
 )
 
 
-class TurnRequest(Struct, frozen=True):
-    """A message and its context when its turn begins. `message` is how the model gets `inbound`.
-
-    `resumes`: a crash cut this turn off. `at_s` is when the message came; `tainted_s` when untrusted text in it, or in
-    `history`, was read. `part_of`: the turn or request that changes belong to, if not this turn; `conversation`: the
-    conversation, if not this chat.
-    """
-
-    inbound: Inbound
-    message: UserText
-    prompt: Prompt
-    history: tuple[Message, ...] = ()
-    resumes: bool = False
-    task: ModelTask = "chat"
-    at_s: int = 0
-    tainted_s: int | None = None
-    part_of: str | None = None
-    conversation: str | None = None
-
-
 @dataclass(eq=False, slots=True)
 class Turn:
-    """One turn and what it has collected so far. `await turn.run(put)`, once, always returns an answer; it raises only
-    on cancellation. `window` is None where no model reads a prompt. Questions in `approvals` that are this turn's are
-    put to its listener."""
+    """One turn with its results so far. `await turn.run(put)`, once, returns an answer; only cancellation raises.
+
+    `window` is None if no model reads a prompt. The turn's own questions in `approvals` are events for its listener.
+    """
 
     request: TurnRequest
     journal: TurnJournal
@@ -132,74 +107,95 @@ class Turn:
     approvals: Approvals | None = None
     _put: Callable[[TurnEvent], None] = field(default=lambda _event: None, init=False)
     _deadline: float = field(default=0.0, init=False)
-    _asked_at: dict[str, float] = field(default_factory=dict, init=False)  # approvals that wait
+    # When each waiting approval was asked for, in the event loop's time.
+    _asked_at: dict[str, float] = field(default_factory=dict, init=False)
+    # Each action has one result, at the same index.
     _actions: list[Action] = field(default_factory=list, init=False)
-    _results: list[ToolResult] = field(default_factory=list, init=False)  # of the actions
-    _evidence: list[Evidence] = field(default_factory=list, init=False)  # of those that are done, as are the files
+    _results: list[ToolResult] = field(default_factory=list, init=False)
+    # Evidence and files come only from actions that are done.
+    _evidence: list[Evidence] = field(default_factory=list, init=False)
     _files: list[ResultFile] = field(default_factory=list, init=False)
     _last_act: ToolResult | None = field(default=None, init=False)
-    _refused: ToolResult | None = field(default=None, init=False)  # the last program that was not deployed
-    _failed_deploys: int = field(default=0, init=False)  # of broken programs
+    # The last program that was not deployed.
+    _refused: ToolResult | None = field(default=None, init=False)
+    # Only broken programs count, not programs that miss an expectation.
+    _failed_deploys: int = field(default=0, init=False)
     _usage: Usage = field(default=Usage(), init=False)
     _iterations: int = field(default=0, init=False)
-    _has_written_call: bool = field(default=False, init=False)  # as text
-    _stand_in: str = field(default="", init=False)  # the stand-in model that was announced last
-    _messages: list[Message] = field(init=False)  # which go to the model next
-    _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
-    _sources: list[str] = field(default_factory=list, init=False)  # the calls that read it
+    # The model has written a call as text before.
+    _has_written_call: bool = field(default=False, init=False)
+    # The stand-in model that was announced last.
+    _stand_in: str = field(default="", init=False)
+    # The messages of the next request to the model.
+    _messages: list[Message] = field(init=False)
+    # When untrusted text in the messages was read, and the calls that read it.
+    _tainted_s: int | None = field(init=False)
+    _sources: list[str] = field(default_factory=list, init=False)
 
     @property
     def tokens(self) -> int:
-        """Used by now."""
+        """The tokens that the turn has used so far."""
         return self._usage.input_tokens + self._usage.output_tokens
 
     def stop(self) -> None:
-        """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
-        anything, its compiler included; a change that has begun is finished. What waits for a yes is withdrawn."""
+        """Start nothing more and withdraw the questions that wait for approval.
+
+        Waiting for the model ends at once, and so does a call that has changed nothing yet, its compiler included. A
+        change that has begun is finished.
+        """
         self.journal.stop()
         for approval_id in tuple(self._asked_at):
-            assert self.approvals is not None  # they told of it
+            # The question came from them.
+            assert self.approvals is not None
             self.approvals.withdraw(approval_id)
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
-        """Ask the model and run its calls until it answers. The deadline is checked before each request and call; the
-        time that a person takes to decide does not count."""
+        """Ask the model and run its calls until it answers.
+
+        The deadline is checked before each request and call. The time that a person takes to decide does not count.
+        """
         request = self.request
         self._put = put
         self._tainted_s = request.tainted_s
         self._messages = [*request.history, replace(request.message, note=request.prompt.note)]
         self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
-        if self.approvals is None:
-            leave = None
-        else:
+        leave = None
+        if self.approvals is not None:
             leave = self.approvals.listen(self._hear)
         try:
-            for reply in await self.journal.read_back() if request.resumes else ():
-                self._usage += reply.usage
-                await self._act(reply)  # calls that have a result are not run again
-            while (spent := self._spent()) is None:
-                reply = await self._ask()
-                if not reply.calls:
-                    if self._sends_back(reply):
-                        continue
-                    return self._answer(reply)
-                self.journal.add(ReplyRow(reply))
-                await self._act(reply)
-            return await self._last_word(spent)
+            if request.resumes:
+                await self._repeat_replies()
+            return await self._work()
         except MicroclawError as exc:
             end = exc
         except Exception:
             # A fault of ours must not hide what was done before it.
             _log.exception("a turn failed (%s/%s)", request.inbound.channel, request.inbound.chat_id)
-            end = EndedError(*_BROKEN)
+            end = _host_fault()
         finally:
             if leave is not None:
                 leave()
             self._messages.clear()
         return self._finished(self._ended_text(end), end.code, end.next_step)
 
-    def _spent(self) -> EndedError | None:
-        """Return the reason why the model gets no more calls, or None as long as it gets them."""
+    async def _repeat_replies(self) -> None:
+        """Run the replies from before a crash again; their calls that have a result are not run."""
+        for reply in await self.journal.read_back():
+            self._usage += reply.usage
+            await self._act(reply)
+
+    async def _work(self) -> Answer:
+        while (limit_error := self._check_limits()) is None:
+            reply = await self._ask()
+            if reply.calls:
+                self.journal.add(ReplyRow(reply))
+                await self._act(reply)
+            elif not self._sends_back(reply):
+                return self._answer(reply)
+        return await self._last_word(limit_error)
+
+    def _check_limits(self) -> EndedError | None:
+        """Return the reason why the model gets no more calls, or None if it still gets them."""
         refused = self._refused
         if refused is not None and self._has_no_try_left():
             reason = without_fences(json.loads(refused.content)["message"])
@@ -219,7 +215,8 @@ class Turn:
 
         Raises `end` if it fails or calls again, TurnCancelled if the person stopped the turn.
         """
-        if self.window is None:  # no model reads a prompt
+        # Without a window no model reads a prompt.
+        if self.window is None:
             raise end
         self._messages.append(UserText(_LAST_WORD))
         try:
@@ -233,8 +230,10 @@ class Turn:
         return self._finished(with_record(f"{words}\n\n{end.message}", self._actions), end.code, end.next_step)
 
     def _ended_text(self, end: MicroclawError) -> str:
-        """Return an error's text with the list of acts; if a fault of ours keeps the list from being written, without
-        it: the answer has the actions all the same."""
+        """Return an error's text with the list of acts.
+
+        If a fault of the host prevents the list, the text has none; the answer has the actions anyway.
+        """
         try:
             return with_record(end.message, self._actions)
         except Exception:
@@ -243,13 +242,16 @@ class Turn:
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
+        # The listener of this turn did not cause the questions of schedules and of the API.
         if pending.turn != self.journal.turn_id or self.approvals is None:
-            return  # a schedule's, or an act of the API: who listens to this turn did not ask for it
+            return
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
             self._put(self.approvals.question(pending, actions=tuple(self._actions)))
-        elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
+            return
+        asked_at = self._asked_at.pop(pending.approval_id, None)
+        if asked_at is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
@@ -260,27 +262,22 @@ class Turn:
             raise BudgetSpent(text, next_step="give it a smaller task")
         if self.journal.stopped:
             raise TurnCancelled()
-        if not self.journal.is_literal:  # who answered by rule does it again after a crash
+        # A literal reply is the same when it is asked for again after a crash.
+        if not self.journal.is_literal:
             await self.journal.flush()
-        await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
-        inbound = self.request.inbound
-        prompt = self.request.prompt
-        tools = () if self.window is None else offered(self.tools.tools, self._messages)
-        model_request = ModelRequest(
-            prompt.system,
-            tuple(self._messages),
-            tools,
-            may_call=not is_last,
-            max_tokens=self.limits.answer_tokens,
-            device_context=prompt.devices,
-            dynamic_context=prompt.dynamic,
-            task=self.request.task,
-            asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
-        )
-        older = len(self.request.history)
+        # A stopping host cancels the turn here, between two calls.
+        await asyncio.sleep(0)
         deadline = self._deadline
         began = asyncio.get_running_loop().time()
-        asking = ask(self.model, model_request, self._put, self.limits, self.window, older, deadline)
+        asking = ask(
+            self.model,
+            self._build_request(may_call=not is_last),
+            self._put,
+            limits=self.limits,
+            window=self.window,
+            older=len(self.request.history),
+            until=deadline,
+        )
         try:
             reply = await self.journal.until_stopped(asking, deadline)
         except TimeoutError as exc:
@@ -288,7 +285,8 @@ class Turn:
                 f"{self.model.name} did not answer before the turn's {self.limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
             ) from exc
-        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
+        # A stand-in is announced once, not with each of its replies.
+        if reply.instead and reply.model != self._stand_in:
             self._put(Step("model", reply.instead))
         self._stand_in = reply.model if reply.instead else ""
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
@@ -298,8 +296,15 @@ class Turn:
         self._usage += reply.usage
         return replace(reply, calls=tuple([self.tools.with_own_name(call) for call in reply.calls]))
 
+    def _build_request(self, *, may_call: bool) -> ModelRequest:
+        tools: tuple[ToolSpec, ...] = ()
+        if self.window is not None:
+            tools = offered(self.tools.tools, self._messages)
+        most_tokens = self.limits.answer_tokens
+        return self.request.for_model(self._messages, tools, may_call=may_call, max_tokens=most_tokens)
+
     def _sends_back(self, reply: ModelReply) -> bool:
-        """Tell a model once to call the tool that it wrote as text; True if it is asked again.
+        """Ask a model once to call the tool that it wrote as text. Return True if it is to be asked again.
 
         Raises EndedError the second time.
         """
@@ -329,31 +334,35 @@ class Turn:
                 self._messages.append(ToolReturn(call.call_id, call.name, not_run, failed=True))
                 self._put(Step("tool", f"{shown_call(call)}: {json.loads(not_run)['message']}"))
                 continue
-            key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
-            known = repeated(call, self._actions, self._results)
-            if known is not None:
-                self._messages.append(ToolReturn(call.call_id, call.name, known))
+            earlier_result = repeated(call, self._actions, self._results)
+            if earlier_result is not None:
+                self._messages.append(ToolReturn(call.call_id, call.name, earlier_result))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
-            effect = self.tools.effect_of(call.name)
-            began = asyncio.get_running_loop().time()
-            old_result = self.journal.results.get(key)
-            if old_result is None:
-                result = await self._call(reply, call, key, effect)
-            else:
-                result = old_result
-            self._take(call, effect, result)
-            if old_result is None:
-                self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
+            key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
+            result = await self._result_of(reply, call, key)
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
                 raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == OLD_ORDER:
                 raise old_order(self.journal.age_s)
             if result.error_code == INTERNAL:
-                raise EndedError(*_BROKEN)
+                raise _host_fault()
 
-    def _take(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
-        """Add what came of a call to what the turn has collected."""
+    async def _result_of(self, reply: ModelReply, call: ToolCall, key: EffectKey) -> ToolResult:
+        """Return the result of a call and note it; a call with a result from before a crash is not run again."""
+        effect = self.tools.effect_of(call.name)
+        old_result = self.journal.results.get(key)
+        if old_result is not None:
+            self._note_result(call, effect, old_result)
+            return old_result
+        began = asyncio.get_running_loop().time()
+        result = await self._call(reply, call, key, effect)
+        self._note_result(call, effect, result)
+        self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
+        return result
+
+    def _note_result(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
+        """Add a call and its result to the record of the turn."""
         self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
         self._actions.append(action_of(call, effect, result))
         self._results.append(result)
@@ -363,20 +372,21 @@ class Turn:
             self._evidence += result.evidence
             self._files += result.files
         if result.foreign:
-            self._tainted_s = self.request.at_s  # it counts as read when the message came
+            # The text counts as read when the message came.
+            self._tainted_s = self.request.at_s
             self._sources.append(f"{call.name} {call.arguments}")
         if call.name == DEPLOY_TOOL and result.ok:
             self._refused = None
             self._failed_deploys = 0
         if call.name == DEPLOY_TOOL and result.error_code in _REFUSED_PROGRAM:
-            self._refused = self._last_act = replace(result, next_step=draft_step(call))
+            self._refused = replace(result, next_step=draft_step(call))
+            self._last_act = self._refused
             if result.error_code in _BROKEN_PROGRAM:
                 self._failed_deploys += 1
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
-        """Run a call. Raises MicroclawError when the turn may not begin it any more."""
+        """Run a call. Raises MicroclawError if the turn may not begin it any more."""
         request = self.request
-        inbound = self.request.inbound
         if self.journal.stopped:
             raise TurnCancelled()
         if asyncio.get_running_loop().time() >= self._deadline:
@@ -385,31 +395,35 @@ class Turn:
         if call.name == DEPLOY_TOOL:
             author = reply.model or self.model.name
             attempt = self._failed_deploys + 1
-            step = code_step(author, reply, call, self._usage, attempt, self.limits.deploy_tries)
+            tries = self.limits.deploy_tries
+            step = code_step(author, reply, call, self._usage, attempt=attempt, tries=tries)
             if step:
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
-        is_own = tainted_from(inbound, request.at_s) is None
 
         async def run(begin: Begin) -> ToolResult:
-            turn_id = request.part_of or self.journal.turn_id
-            of_call = (inbound.person_id, self._put, inbound.device, inbound.channel, inbound.chat_id)
-            foreign = self._tainted_s is not None and not (reply.literal and is_own)
-            files = inbound.channel in FILE_CHANNELS and request.task != "subagent"
-            said = request.message.text
-            context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
-            if request.tainted_s is None:
-                context = replace(context, schedule=inbound.schedule, sources=tuple(sorted(set(self._sources))))
-            conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
-            conversation = f"{SCHEDULED if inbound.origin in ('schedule', 'heartbeat') else ''}{conversation}"
-            carried = self.journal.carried
-            with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=carried, is_tainted=foreign)):
+            context = self._call_context(reply, begin)
+            origin = request.change_origin(context, ahead=self.journal.carried)
+            with made_by(origin):
                 return await self.tools.call(call.name, call.arguments, context)
 
         return await self.journal.call(key, call, effect, run)
 
+    def _call_context(self, reply: ModelReply, begin: Begin) -> ToolContext:
+        context = self.request.for_tools(
+            report=self._put,
+            begin=begin,
+            turn_id=self.journal.turn_id,
+            is_tainted=self._tainted_s is not None,
+            is_literal=reply.literal,
+        )
+        if self.request.tainted_s is not None:
+            return context
+        sources = tuple(sorted(set(self._sources)))
+        return replace(context, schedule=self.request.inbound.schedule, sources=sources)
+
     def _report(self, call: ToolCall, result: ToolResult, took_ms: float) -> None:
-        """Tell the listener how a call ended; after it is noted, so that a fault here hides no act."""
+        """Send the end of a call to the listener; it is noted before, so that a fault here hides no act."""
         self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
         step = call_step(call, result, took_ms)
         if step is not None:
@@ -420,9 +434,10 @@ class Turn:
         code = reply.failed_code
         next_step = reply.next_step
         last = self._last_act
-        if code is None and last is not None and not last.ok and not self._asks_back(reply):
-            code = last.error_code
-            next_step = last.person_step
+        failed_act = None if last is None or last.ok else last
+        if code is None and failed_act is not None and not self._asks_back(reply):
+            code = failed_act.error_code
+            next_step = failed_act.person_step
             if code == ToolRetry.code and not reply.literal:
                 next_step = _SAY_AGAIN
         if reply.from_results:
@@ -432,12 +447,24 @@ class Turn:
         return self._finished(text, code, next_step)
 
     def _asks_back(self, reply: ModelReply) -> bool:
-        """Return True if a model asks the person something after a refused act: that is an answer, and no failure."""
+        """Return True if a model asks the person something after a refused act: that is an answer, not a failure."""
         acts = [action for action in self._actions if action.effect != Effect.READ]
         is_refused = bool(acts) and acts[-1].outcome == "refused"
-        is_by_rule = reply.from_results
-        return is_refused and not is_by_rule and reply.text.rstrip().endswith(("?", "？"))
+        return is_refused and not reply.from_results and reply.text.rstrip().endswith(("?", "？"))
 
     def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
-        told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)
-        return Answer(*told, tainted_s=self._tainted_s, question=question, files=tuple(self._files))
+        return Answer(
+            text,
+            tuple(self._actions),
+            tuple(self._evidence),
+            self._usage,
+            code,
+            next_step,
+            tainted_s=self._tainted_s,
+            question=question,
+            files=tuple(self._files),
+        )
+
+
+def _host_fault() -> EndedError:
+    return EndedError("something went wrong inside the host", INTERNAL, "see the host's log")

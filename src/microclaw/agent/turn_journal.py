@@ -3,13 +3,13 @@
 A model's reply is on the disk before one of its effects may start and before the model is asked again. After a crash
 the turn is read back: no reply is asked for again, and an effect that had started is repeated only if that is harmless.
 
-A reply that follows by rule from the person's words (`literal`) is the same when it is asked for again: it waits for
-the first effect that starts. Where that may be done twice, start and end need no writes of their own: they go with the
-change that it makes (apps/change_log.py) and with the turn's answer.
+A reply that follows by rule from the person's words (`literal`) is the same when it is asked for again, so it is
+written only when the first effect starts. If that effect may be done twice, its start and end need no writes of their
+own: they are written with the change that it makes (apps/change_log.py) and with the turn's answer.
 
 An act of a message that was sent more than OLD_S ago is not done (old_orders.py asks about it).
 
-A call can be stopped as long as it has changed nothing, its compiler included; what has begun is finished.
+A call can be stopped until it changes something, its compiler included; a change that has begun is finished.
 """
 
 from __future__ import annotations
@@ -63,32 +63,38 @@ Row: TypeAlias = ReplyRow | ReadRow
 
 @dataclass(eq=False, slots=True)
 class TurnJournal:
-    """`message_id` None: the turn is never resumed, so only its effects are stored. `age_s`: of its message."""
+    """The journal of a turn. `age_s` is the age of its message.
+
+    `message_id` None: the turn is never resumed, so only its effects are stored.
+    """
 
     journal: Journal
     turn_id: str
     message_id: int | None = None
     age_s: float = 0.0
     stopped: bool = False
-    is_literal: bool = False  # the reply whose calls run
-    results: dict[EffectKey, ToolResult] = field(default_factory=dict)  # of calls from before a crash
+    # The reply whose calls run is literal.
+    is_literal: bool = False
+    # The results of calls from before a crash.
+    results: dict[EffectKey, ToolResult] = field(default_factory=dict)
     _open: set[EffectKey] = field(default_factory=set)
-    _harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
+    # The timeout of a running call that has changed nothing yet.
+    _harmless: asyncio.Timeout | None = None
     _position: int = 0
-    _waiting: list[Work] = field(default_factory=list)  # not on the disk yet
-    _has_ended: bool = False  # an effect whose end waits
+    # The rows that are not on the disk yet; `_has_ended` if the end of an effect is among them.
+    _waiting: list[Work] = field(default_factory=list)
+    _has_ended: bool = False
 
     async def read_back(self) -> tuple[ModelReply, ...]:
-        """The replies from before a crash, in order. Loads the results of their calls."""
+        """Return the replies from before a crash, in order, and load the results of their calls."""
         assert self.message_id is not None
-        kept = await self.journal.rows(self.message_id)
-        if kept:
-            self._position = kept[-1].position + 1
-        else:
-            self._position = 0
+        stored_rows = await self.journal.rows(self.message_id)
+        self._position = 0
+        if stored_rows:
+            self._position = stored_rows[-1].position + 1
         replies: list[ModelReply] = []
-        for one in kept:
-            row: Row = msgspec.convert(json.loads(one.body), Row)
+        for stored_row in stored_rows:
+            row: Row = msgspec.convert(json.loads(stored_row.body), Row)
             if isinstance(row, ReplyRow):
                 replies.append(row.reply)
             else:
@@ -109,14 +115,14 @@ class TurnJournal:
             self._position += 1
 
     async def flush(self) -> None:
-        """Write all that waits to the disk."""
+        """Write all waiting rows to the disk."""
         if self._waiting:
             with self.carried() as works:
                 await self.journal.write(works)
 
     @contextmanager
     def carried(self) -> Iterator[Sequence[Work]]:
-        """All that waits, for a transaction that is committed inside; when that fails it waits on."""
+        """Yield the waiting rows for a transaction that is committed inside; after an error they wait again."""
         works = self._waiting
         self._waiting = []
         try:
@@ -127,7 +133,7 @@ class TurnJournal:
         self._has_ended = False
 
     def stop(self) -> None:
-        """End what runs in `until_stopped` unless it has begun to change something. Nothing begins later."""
+        """Cancel the work in `until_stopped` unless it has begun to change something. Nothing begins later."""
         self.stopped = True
         if self._harmless is not None and not self._harmless.expired():
             self._harmless.reschedule(0)
@@ -136,47 +142,47 @@ class TurnJournal:
         """Run a call and store its states. `run` awaits its argument right before it changes anything.
 
         A call that had started before a crash and may happen only once, or is old by now, is not run: its result is
-        `outcome_unknown`. The result of one that `stop` ended says `cancelled`.
+        `outcome_unknown`. The result of a call that `stop` ended says `cancelled`.
         Raises OutcomeUnknown if the store fails after the act was done.
         """
         if self._has_ended or not (self.is_literal or effect is Effect.READ):
             await self.flush()
-        begun = key in self._open
+        if effect is Effect.READ:
+            result = await self._run_until_stopped(run, self._check_stopped)
+            self.add(ReadRow(key.position, result))
+            return result
+        return await self._change(key, call, effect, run)
+
+    async def _change(self, key: EffectKey, call: ToolCall, effect: Effect, run: Run) -> ToolResult:
+        """Run a call that is not only a read, and store its start and end."""
+        has_begun = key in self._open
         is_by_rule = self.is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
         starting = partial(self.journal.starting, *row, message_id=self.message_id)
 
         async def begin() -> None:
-            nonlocal begun
-            if self.stopped:
-                raise TurnCancelled()
-            if effect is Effect.READ:
-                return
+            nonlocal has_begun
+            await self._check_stopped()
             if self._harmless is not None:
                 self._harmless.reschedule(None)
                 self._harmless = None
-            if not begun:
-                begun = True
+            if not has_begun:
+                has_begun = True
                 self._waiting.append(starting())
                 if not is_by_rule:
                     await self.flush()
 
-        is_old = self.age_s > OLD_S and effect is not Effect.READ
-        if begun and (is_old or effect is Effect.ONCE):
+        is_old = self.age_s > OLD_S
+        if has_begun and (is_old or effect is Effect.ONCE):
             result = outcome_unknown(call)
         elif is_old:
             result = result_of_error(old_order(self.age_s))
         else:
-            try:
-                result = await self.until_stopped(run(begin))
-            except TurnCancelled:
-                result = result_of_error(TurnCancelled("it had changed nothing yet"))
-        if effect is Effect.READ:
-            self.add(ReadRow(key.position, result))
-            return result
-        if not begun:
-            self._waiting.append(starting(dropped=None if result.ok else encode(result)))
-        may_be_done = begun or result.ok
+            result = await self._run_until_stopped(run, begin)
+        if not has_begun:
+            dropped = None if result.ok else encode(result)
+            self._waiting.append(starting(dropped=dropped))
+        may_be_done = has_begun or result.ok
         if may_be_done:
             self._waiting.append(self.journal.ending(key, encode(result), ok=result.ok))
         self._has_ended = True
@@ -185,8 +191,21 @@ class TurnJournal:
                 await self.flush()
         return result
 
+    async def _check_stopped(self) -> None:
+        if self.stopped:
+            raise TurnCancelled()
+
+    async def _run_until_stopped(self, run: Run, begin: Begin) -> ToolResult:
+        try:
+            return await self.until_stopped(run(begin))
+        except TurnCancelled:
+            return result_of_error(TurnCancelled("it had changed nothing yet"))
+
     async def until_stopped(self, work: Awaitable[T], deadline: float | None = None) -> T:
-        """The result of `work`. TurnCancelled when `stop` ended it, TimeoutError at the loop's time `deadline`."""
+        """Return the result of `work`.
+
+        Raises TurnCancelled if `stop` ended it, TimeoutError at the event loop's time `deadline`.
+        """
         try:
             async with asyncio.timeout_at(0 if self.stopped else deadline) as self._harmless:
                 return await work
@@ -199,7 +218,7 @@ class TurnJournal:
 
 
 def outcome_unknown(call: ToolCall) -> ToolResult:
-    """The result of a call that a crash cut off."""
+    """Return the result of a call that a crash interrupted."""
     message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
     return result_of_error(EndedError(message, OUTCOME_UNKNOWN, "look whether it happened, then say whether to do it"))
 
@@ -213,5 +232,5 @@ def old_order(age_s: float) -> EndedError:
 
 
 def encode(value: Row | ToolResult) -> str:
-    """JSON text, also of text that is not valid Unicode (msgspec's own encoder refuses it)."""
+    """Return a value as JSON, even if its text is not valid Unicode, which msgspec's own encoder refuses."""
     return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))

@@ -41,14 +41,14 @@ def note_addresses(known: dict[tuple[Chat, _Key], None], chat: Chat, urls: Itera
 
 
 def is_among(url: str, words: str) -> bool:
-    """True if the address is in these words, with or without its scheme and `www.`."""
+    """Return True if the address is in these words, with or without its scheme and `www.`."""
     key = address_key(url)
     candidates = (word.strip(_AROUND) for word in words[:MAX_WORDS_CHARS].split() if "." in word)
     return key is not None and any(address_key(word) == key for word in candidates)
 
 
 def address_key(url: str) -> _Key | None:
-    """The parts of an address that reach the server; None for text that is not an address."""
+    """Return the parts of an address that reach the server; None for text that is not an address."""
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
         host = (parts.hostname or "").rstrip(".")
@@ -88,7 +88,7 @@ class PageText(Struct, frozen=True):
 
 
 def page_text(document: str, base_url: str) -> PageText:
-    """The page without scripts, styles and navigation. HTMLParser takes hours for some pages."""
+    """Return the page without scripts, styles and navigation. HTMLParser takes hours for some pages."""
     words: list[str] = []
     links: dict[str, str] = {}  # address to words
     # the address of an open link, and where its words begin
@@ -123,7 +123,7 @@ def page_text(document: str, base_url: str) -> PageText:
 
 
 def _absolute(base_url: str, address: str) -> str | None:
-    """The http(s) address that a link leads to; None for another one, or a very long one."""
+    """Return the http(s) address of a link; None for another scheme, or over 500 characters."""
     try:
         whole = urljoin(base_url, _unescaped(address).strip()).partition("#")[0]
     except ValueError:
@@ -158,8 +158,10 @@ class _Found(Struct, frozen=True):
 
 
 async def search_brave(settings: SearchSettings, proxy: str | None, query: str, count: int) -> tuple[Hit, ...]:
-    """The best hits first, of GET /res/v1/web/search as api.search.brave.com has it; the address is the operator's.
-    Raises ToolFailed."""
+    """Search with GET /res/v1/web/search of api.search.brave.com; the address is the operator's.
+
+    The best hits are first. Raises ToolFailed.
+    """
     import httpx2
 
     from microclaw.models.bounded_http import bounded_client
@@ -180,13 +182,14 @@ async def search_brave(settings: SearchSettings, proxy: str | None, query: str, 
         web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise ToolFailed("Brave did not answer with JSON") from exc
-    return tuple(
-        Hit(_plain(one.title)[:200], _plain(one.url)[:500], _plain(one.text)[:500]) for one in web.results[:count]
-    )
+    hits = []
+    for hit in web.results[:count]:
+        hits.append(Hit(_plain(hit.title)[:200], _plain(hit.url)[:500], _plain(hit.text)[:500]))
+    return tuple(hits)
 
 
 def _plain(text: str | None) -> str:
-    """The text without the engine's tags and entities."""
+    """Return the text without the engine's tags and entities."""
     return " ".join(clean_text(html.unescape(_MARKUP.sub("", text or ""))).split())
 
 

@@ -33,7 +33,7 @@ from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, input_lines
 from microclaw.tasks.service import TaskService
-from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines, unit_of
+from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, History, TelemetryHistory, csv_lines, unit_of
 from microclaw.text import code_lines, count_text, fence_text, moment_text, read_duration_ms
 
 MAX_FILE_BYTES: Final = 256 << 10
@@ -53,7 +53,7 @@ class Workspace:
         self._root, self._person, self._folder = root, person, root.joinpath(*person)
 
     def of(self, person: str) -> Workspace:
-        """That person's own, given the owner's: the folder itself is the owner's."""
+        """Return the workspace of a person. Call it on the owner's workspace: the folder itself is the owner's."""
         if person == OWNER_ID:
             return self
         return Workspace(self._root, _PEOPLE, file_stem(person))
@@ -100,10 +100,13 @@ class Workspace:
         return is_there
 
     def delete(self, path: str) -> None:
-        """A file, or an empty folder."""
+        """Delete a file or an empty folder."""
         with _explained(path):
             place = self._file_at(path)
-            (place.rmdir if stat.S_ISDIR(place.lstat().st_mode) else place.unlink)()
+            if stat.S_ISDIR(place.lstat().st_mode):
+                place.rmdir()
+            else:
+                place.unlink()
 
     def _file_at(self, path: str) -> Path:
         *folders, name = _parts(path) or [""]
@@ -301,12 +304,15 @@ class CodeTool:
         return replace(_output(row, asked, takes_files=context.takes_files), foreign=may_quote)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
-        """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
+        """Return lines about the files and the network hosts for the question.
+
+        The code and the telemetry are arguments, so the question shows them already; telemetry also changes meanwhile.
+        """
         given = await self._inputs(replace(asked, telemetry=()), context)
         return await asyncio.to_thread(input_lines, given, await self.tasks.reach(asked.allow))
 
     async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
-        """The files for the code, by name. Raises ToolRetry where two have one name."""
+        """Return the files for the code, by name. Raises ToolRetry if two have the same name."""
         read = self.workspace.of(context.person_id).read
         given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
         given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
@@ -328,14 +334,14 @@ class CodeTool:
         now = now_ms() + 1
         span = (int(now - since_ms), int(now - until_ms))
         found = [await self.history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
-        if not any(one.points for read in found for one in read.series):
+        if not any(map(_has_points, found)):
             wanted = series.key or "telemetry"
             text = f"{device.name} has no values of {wanted} in that time, so nothing was run"
             raise ToolRetry(text, next_step=await self._series_text())
         return "".join([CSV_HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
 
     async def _series_text(self) -> str:
-        """The series that devices have, each with its unit and the time of its newest value."""
+        """Return a text with the devices' series, each with its unit and the time of its newest value."""
         texts = []
         for device in self.devices.list()[:MAX_TOLD_DEVICES]:
             newest = {value.key: value.at_ms for value in self.history.last(device.device_id)}
@@ -395,6 +401,10 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
     names = ", ".join(one.name for one in row.files)
     evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
     return ToolOutput(fields, (evidence,), files=tuple(sent))
+
+
+def _has_points(read: History) -> bool:
+    return any(series.points for series in read.series)
 
 
 def _ago(text: str) -> float:

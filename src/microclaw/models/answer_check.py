@@ -1,6 +1,6 @@
-"""Looks at a provider's answer before its library reads it: an error in a 200, a page, or another answer than asked.
+"""Checks a provider's answer before its library reads it: an error in a 200, a page, or JSON instead of a stream.
 
-The libraries take each 200 for an answer, and find no events or no fields in such a one. It sends nothing.
+The libraries read each 200 as an answer, and find no events or no fields in these. It sends nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _NO_CODE: Final = 502  # of an error in a 200 that names no code: it may pass
 
 
 async def check_answer(response: httpx2.Response) -> None:
-    """Give an error in a 200 the status that it names. Raises UnreadableAnswer for what is no answer at all.
+    """Give an error in a 200 the status that it names. Raises UnreadableAnswer if it is not an answer of the API.
 
-    It is called with each answer's head, and leaves a stream of events alone.
+    It is called with each answer's head and does not read a stream of events.
     """
     if response.is_redirect:
         place = shown_address(response.headers.get("location", "another address"))
@@ -49,13 +49,11 @@ def _parsed(body: bytes) -> Any:
 
 
 def _status_of(error: object) -> int:
-    if isinstance(error, dict):
-        code = error.get("code")
-    else:
-        code = None
-    digits = str(code)
-    is_status = digits.isascii() and digits.isdigit() and 400 <= int(digits) < 600
-    if is_status:
+    if not isinstance(error, dict):
+        return _NO_CODE
+    digits = str(error.get("code"))
+    is_number = digits.isascii() and digits.isdigit()
+    if is_number and 400 <= int(digits) < 600:
         return int(digits)
     return _NO_CODE
 
@@ -68,6 +66,6 @@ def _described(body: bytes) -> str:
 
 
 def _asks_for_stream(request: httpx2.Request) -> bool:
-    """True if the request asks for a stream; only requests of models do."""
+    """Return True if the request asks for a stream; only requests of models do."""
     asked = _parsed(request.content)
     return isinstance(asked, dict) and asked.get("stream") is True

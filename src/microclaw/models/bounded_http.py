@@ -14,7 +14,7 @@ MAX_ANSWER_BYTES = 4 << 20
 
 
 class UnreadableAnswer(httpx2.ReadError):
-    """An answer that nobody asked for; its text says what came."""
+    """An answer that is not in the form of the request; its text describes it."""
 
 
 class AnswerTooLarge(UnreadableAnswer):
@@ -29,11 +29,11 @@ def bounded_client(
     base_url: str | None = None,
     egress: Egress | None = None,
 ) -> httpx2.AsyncClient:
-    """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
+    """Build a client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
-    `proxy` is that of the settings (CONNECT for https); egress.proxies says what is asked by one. `stream_bytes` is the
-    limit of a stream of events, where it is another one: such a body is never whole in memory.
-    It asks one place, that of `base_url`, and follows no redirect: a key belongs to the address it was given for.
+    `proxy` is the proxy of the settings (CONNECT for https); egress.proxies decides which requests use it.
+    `stream_bytes` is the limit of a stream of events, if it differs: such a body is never whole in memory. The client
+    connects only to `base_url` and follows no redirect: a key belongs to the address it was given for.
     """
     return http_client(
         Purpose.CONFIGURED,
@@ -46,7 +46,7 @@ def bounded_client(
 
 
 async def _bound(limit_bytes: int, stream_bytes: int, response: httpx2.Response) -> None:
-    """Called with each answer's head, before its body is read."""
+    """Limit the body of an answer, of which only the head is read so far. Raises AnswerTooLarge if it is compressed."""
     encoding = response.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise AnswerTooLarge(f"it is compressed ({encoding[:20]}), which was not asked for", request=response.request)

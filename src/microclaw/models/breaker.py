@@ -1,4 +1,4 @@
-"""The circuit breaker of one service, on a clock that it is given. It sends nothing."""
+"""The circuit breaker of one service. It sends nothing and has no clock of its own."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from microclaw.errors import ModelError, ModelFault
 FAULTS_OF_THE_SERVICE: Final[frozenset[ModelFault]] = frozenset(
     {"unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable"}
 )
-_LONG: Final[frozenset[ModelFault]] = frozenset({"auth", "quota"})  # a person has to fix it
-FAILURES: Final = 3  # in a row, before it is left alone
-PAUSE_S: Final = 15.0  # doubles with each failure after it
+# A person has to fix these.
+_LONG: Final[frozenset[ModelFault]] = frozenset({"auth", "quota"})
+# This many failures in a row open the breaker.
+FAILURES: Final = 3
+# The first pause; it doubles with each further failure.
+PAUSE_S: Final = 15.0
 LONG_PAUSE_S: Final = 600.0
 LONGEST_PAUSE_S: Final = 3600.0
 
 
 class Breaker:
-    """While `wait_s` is above 0 the service is not asked if another one can be. Say how each request ended, unless it
-    was cancelled. `is_wait_asked`: the service asked for this wait, or a person has to mend something first.
+    """The breaker of a service: while `wait_s` is above 0 another service is asked, if there is one.
+
+    Call `succeeded` or `failed` after each request, unless it was cancelled. `is_wait_asked`: the service asked for
+    this wait.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -39,14 +44,14 @@ class Breaker:
         return max(0.0, self._open_until - self._now())
 
     def succeeded(self) -> None:
-        """The service answered, even if the answer was that the request is wrong."""
+        """Close the breaker: the service answered, even if it refused the request."""
         self._failures = 0
         self._open_until = -math.inf
         self.last = None
         self._backoff.succeeded()
 
     def failed(self, error: ModelError) -> None:
-        """The request failed. A pause that the service asks for (Retry-After) replaces our own."""
+        """Count a failed request. A pause that the service asks for (Retry-After) replaces the breaker's own."""
         if error.fault not in FAULTS_OF_THE_SERVICE:
             if error.fault in ("refused", "too_long"):
                 self.succeeded()
@@ -59,7 +64,8 @@ class Breaker:
             pause_s = error.retry_after_s
         elif self._failures >= FAILURES:
             pause_s = self._backoff.next_wait_s()
-        if pause_s >= self.wait_s:  # a late failure shortens no pause, nor is it the reason for one
+        # A late failure neither shortens a pause nor becomes its reason.
+        if pause_s >= self.wait_s:
             self._open_until = self._now() + min(pause_s, LONGEST_PAUSE_S)
             self.is_wait_asked = error.retry_after_s is not None
             self.last = error

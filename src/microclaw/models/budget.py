@@ -12,7 +12,7 @@ IMAGE_TOKENS: Final = 1500  # about what providers count for a photo
 
 
 def tokens(text: str) -> int:
-    """An estimate, as in European languages and JSON. Chinese has fewer characters a token; budgets allow for it."""
+    """Estimate the tokens of a text. Chinese has fewer characters a token than assumed; budgets allow for it."""
     return -(-len(text) // CHARS_A_TOKEN)
 
 
@@ -21,13 +21,13 @@ def messages_tokens(messages: Iterable[Message]) -> int:
 
 
 def request_tokens(request: ModelRequest) -> int:
-    """Of all that a request sends."""
+    """Estimate the tokens of everything that a request sends."""
     tools = sum(tokens(tool.name + tool.description + tool.schema) for tool in request.tools)
     return tokens(request.system) + tokens(request.dynamic_context) + tools + messages_tokens(request.messages)
 
 
 def price(model: str, sent: int, answered: int) -> int | None:
-    """The list price in billionths of a dollar, without cached tokens; None for an unknown model.
+    """Return the list price in billionths of a dollar, without cached tokens; None for an unknown model.
 
     The first call loads the price list, which takes a fifth of a second.
     """

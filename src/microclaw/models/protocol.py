@@ -132,10 +132,12 @@ class AskedBy(Struct, frozen=True):
 
 
 class ModelRequest(Struct, frozen=True):
-    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
-    (memory, what runs where) changes seldom and comes after them; what changes with each message is its `note`. `task`
-    picks a model where the settings name one for it. Without `may_call` the tools are sent all the same: providers
-    refuse calls in the messages without them, and keep the beginning of a request.
+    """A request to a model.
+
+    `system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context` (memory,
+    running programs) changes seldom and comes after them; the `note` changes with each message. `task` picks a model if
+    the settings name one for it. Without `may_call` the tools are sent anyway: providers refuse calls in the messages
+    without them, and cache the beginning of a request.
     """
 
     system: str
@@ -193,7 +195,7 @@ class Model(Protocol):
         """Load what the first request would have to load; it may be called from the background, or never."""
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """The whole reply; `on_text` is given the pieces of its text as they come, where the service streams."""
+        """Return the whole reply; if the service streams, `on_text` gets the pieces of its text as they come."""
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -139,7 +139,7 @@ def cut_off(name: str, provider: Provider) -> ModelError:
 
 
 def shown_address(url: str | None) -> str:
-    """An address without the password that may stand in it."""
+    """Return an address without its password and query."""
     if url is None:
         return "the provider"
     parts = urlsplit(url)

@@ -44,9 +44,9 @@ IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}) 
 
 
 def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessage]:
-    """The messages in pydantic-ai's form; neighbours of one side become one message.
+    """Return the messages in pydantic-ai's form; neighbours of one side become one message.
 
-    What only the model `origin` understands goes back to no other one.
+    Parts that only the model `origin` understands are sent back to no other model.
     """
     from pydantic_ai import messages as wire
 
@@ -74,7 +74,7 @@ def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessa
 
 @lru_cache(maxsize=64)
 def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
-    """The tools in pydantic-ai's form, cached because they are the same in every request."""
+    """Return the tools in pydantic-ai's form, cached because they are the same in every request."""
     from pydantic_ai.tools import ToolDefinition
 
     return tuple(
@@ -86,7 +86,7 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
 
 
 def reply_of(response: wire.ModelResponse, name: str, origin: str, took_s: float) -> ModelReply:
-    """An answer as a ModelReply; raises ModelError if it is too large."""
+    """Convert an answer to a ModelReply. Raises ModelError if it is too large."""
     from pydantic_ai import messages as wire
 
     check_size(len(raw_text(response)), MAX_REPLY_CHARS, name)
@@ -192,7 +192,7 @@ def check_size(size: int, limit: int, name: str) -> None:
 
 
 def usage_of(reported: RequestUsage, cost_usd: float | None) -> Usage:
-    """The tokens that a server reports; a negative number counts as 0."""
+    """Return the tokens that a server reports; a negative number counts as 0."""
     return Usage(
         max(0, reported.input_tokens), max(0, reported.output_tokens), cost_usd, max(0, reported.cache_read_tokens)
     )
@@ -220,7 +220,7 @@ def _picture(image: Image) -> Any:
 
 
 def _replayed(arguments: str) -> dict[str, Any]:
-    """A call's arguments as an object: APIs refuse a history with the broken JSON that a model wrote."""
+    """Return a call's arguments as an object: APIs refuse a history with the broken JSON that a model wrote."""
     try:
         return read_object(arguments or "{}")
     except ValueError:
@@ -228,7 +228,7 @@ def _replayed(arguments: str) -> dict[str, Any]:
 
 
 def _arguments(part: wire.ToolCallPart) -> str:
-    """A call's arguments as JSON text, which may be broken: the tool tells the model what is wrong with it."""
+    """Return a call's arguments as JSON text, which may be broken: the tool explains the error to the model."""
     if not isinstance(part.args, str):
         try:
             return json.dumps(part.args or {})
@@ -243,7 +243,7 @@ def _arguments(part: wire.ToolCallPart) -> str:
 
 
 def _cost(response: wire.ModelResponse) -> float | None:
-    """Dollars by pydantic-ai's price list, cached tokens at their own price; None for an unknown model."""
+    """Return the dollars by pydantic-ai's price list, cached tokens at their own price; None for an unknown model."""
     try:
         if response.model_name:
             return float(response.cost().total_price)
@@ -253,12 +253,9 @@ def _cost(response: wire.ModelResponse) -> float | None:
 
 
 def _note(usage: Usage, took_s: float) -> str:
+    note = f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens"
     if usage.cached_tokens:
-        cached = f" ({usage.cached_tokens} cached)"
-    else:
-        cached = ""
-    if usage.cost_usd is None:
-        cost = ""
-    else:
-        cost = f", ${usage.cost_usd:.3f}"
-    return f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens{cached}{cost}"
+        note += f" ({usage.cached_tokens} cached)"
+    if usage.cost_usd is not None:
+        note += f", ${usage.cost_usd:.3f}"
+    return note

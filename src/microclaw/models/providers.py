@@ -132,7 +132,7 @@ class _DirectModel:
         return httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S)
 
     async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
-        """The whole answer; its text without thoughts goes to `on_text` in pieces as it comes."""
+        """Return the whole answer; its text without thoughts goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta, ThinkingPart
 
@@ -164,7 +164,7 @@ class _DirectModel:
             return stream.get()
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        """One message, as many chat templates take only one. Its start is always the same, so it can be cached."""
+        """Return one message, as many chat templates take only one. Its start never changes, so it can be cached."""
         from pydantic_ai.messages import InstructionPart
 
         text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
@@ -173,7 +173,7 @@ class _DirectModel:
         return []
 
     async def _ready(self) -> ProviderModel:
-        """The provider's model, made at the first request."""
+        """Return the provider's model, which is built at the first request."""
         async with self._building:
             if self._model is None:
                 await self.warm_up()
@@ -218,7 +218,7 @@ class AnthropicProviderModel(_DirectModel):
         return AnthropicModel(self.name, provider=AnthropicProvider(anthropic_client=self._client))
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        """A block each; what is dynamic stays outside the cached ones."""
+        """Return a block for each part; the dynamic block is not cached."""
         from pydantic_ai.messages import InstructionPart
 
         if request.system:

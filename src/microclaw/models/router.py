@@ -35,7 +35,7 @@ class SureModel(Model, Protocol):
 
 
 class Outage(Struct, frozen=True):
-    """A model that is out. `instead` answered last, if any did; `retry_in_s` 0 means the next request."""
+    """A model that is out. `instead` answered last, or None; `retry_in_s` 0: asked with the next request."""
 
     model: str
     fault: ModelFault
@@ -83,25 +83,31 @@ class Router:
         return self._chain("chat")[0][0].name
 
     def outages(self) -> tuple[Outage, ...]:
-        """The first models whose last request failed because of their service, the one for chats first; each once."""
-        found: dict[str, Outage] = {}
+        """Return each first model whose last request failed because of its service; the model for chats is first."""
+        outages: dict[str, Outage] = {}
         for chain in (self._chain("chat"), self._default, *self._by_task.values()):
             outage = self._outage(chain)
             if outage is not None:
-                found.setdefault(outage.model, outage)
-        return tuple(found.values())
+                outages.setdefault(outage.model, outage)
+        return tuple(outages.values())
 
     async def warm_up(self) -> None:
         """Load the libraries of the first model for chats; most providers share them."""
         await self._chain("chat")[0][0].warm_up()
 
     async def aclose(self) -> None:
-        models = [model for chain in (self._default, *self._by_task.values()) for model, _ in chain]
-        for model in {id(one): one for one in (*models, self._offline) if one is not None}.values():
+        # Models may be in several chains, and they need not be hashable.
+        models: dict[int, Model] = {}
+        for chain in (self._default, *self._by_task.values()):
+            for model, _ in chain:
+                models[id(model)] = model
+        if self._offline is not None:
+            models[id(self._offline)] = self._offline
+        for model in models.values():
             await model.aclose()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """The first answer. ModelError when a request is wrong for any model, or when none could be asked."""
+        """Return the first answer. Raises ModelError if the request is wrong for any model, or if no model answers."""
         if self._offline is not None and request.task == "chat" and self._offline.is_sure(request):
             return replace(await self._offline.respond(request, on_text), model=self._offline.name)
         chain = self._chain(request.task)
@@ -135,7 +141,7 @@ class Router:
         return self._by_task.get(task, self._default)
 
     def _outage(self, chain: Chain) -> Outage | None:
-        """The chain's first model, while its last request failed because of its service."""
+        """Return the outage of the chain's first model if its last request failed because of its service, else None."""
         model, breaker = chain[0]
         last = breaker.last
         other = self._answered_last.get(model)
@@ -147,39 +153,42 @@ class Router:
         return Outage(model.name, last.fault, last.message, last.next_step, instead, wait_s)
 
     def _with_source(self, chain: Chain, model: Model, reply: ModelReply) -> ModelReply:
-        """The reply with the name of its model, and why the models before it did not answer."""
+        """Return the reply with the name of its model, and the reasons why the models before it did not answer."""
         who = reply.model or model.name
         members = itertools.takewhile(lambda member: member[0] is not model, chain)
         faults = ((before, breaker.last) for before, breaker in members)
         out = [f"{before.name} is out ({last.fault.replace('_', ' ')})" for before, last in faults if last is not None]
         if not out:
             return replace(reply, model=who)
+        again = ""
         first = self._outage(chain)
-        if first is None:
-            again = ""
-        else:
+        if first is not None:
             again = f"; {first.model} is {first.again}"
         return replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
 
 def outages_of(model: Model) -> tuple[Outage, ...]:
-    """The models that are out now, the one for chats first; one model alone reports no outage."""
+    """Return the models that are out now, the model for chats first; only a Router reports outages."""
     if isinstance(model, Router):
         return model.outages()
     return ()
 
 
 def _ready(chain: Chain) -> Chain:
-    """Return the models to ask now. Without any, those whose service did not itself ask to be left alone: a turn tries
-    again within its own limits.
+    """Return the models to ask now.
+
+    If all breakers are open, these are the models whose service did not itself ask for the wait: a turn tries again
+    within its own limits.
     """
     ready = tuple(member for member in chain if member[1].wait_s == 0)
     return ready or tuple(member for member in chain if not member[1].is_wait_asked)
 
 
 def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
-    """The error when no model answered: the first one's failure, then the others' in a few words. Without any, every
-    breaker is open: why the first one is, and when a model is asked again."""
+    """Return the error if no model answered: the first model's failure, then the others' in a few words.
+
+    Without failures every breaker is open: the error is the first breaker's, with the time of the next request.
+    """
     if len(failures) == 1:
         return failures[0]
     if failures:
@@ -212,22 +221,22 @@ def choose_model(
     usage_log: UsageLog | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Model:
-    """A ready model; no library of a provider is imported before its first request.
+    """Return a ready model; no library of a provider is imported before its first request.
 
-    A compatible server without a model's name is asked which models it has, and the first one answers. `offline`
-    answers without a model, and what it is sure of with one.
+    A compatible server without a model's name is asked for its models, and the first one answers. `offline` answers if
+    no model is set, else only the sentences that it is sure of.
     """
     if settings.main is None:
         return offline
-    made: dict[ModelChoice, tuple[Model, Breaker]] = {}
+    members: dict[ModelChoice, tuple[Model, Breaker]] = {}
 
     def with_breaker(choice: ModelChoice) -> tuple[Model, Breaker]:
-        """The model and its breaker; a model that is named twice has one connection pool."""
-        if choice not in made:
+        """Return the model and its breaker; a model that is named twice has one connection pool."""
+        if choice not in members:
             is_last = not settings.fallbacks or choice == settings.fallbacks[-1]
             model = provider_model(choice, proxy, silence_limit_s(choice, is_last=is_last))
-            made[choice] = (model, Breaker(now_s))
-        return made[choice]
+            members[choice] = (model, Breaker(now_s))
+        return members[choice]
 
     def chain(first: ModelChoice) -> Chain:
         return tuple(with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks)))

@@ -30,7 +30,7 @@ class ScriptedModel:
         pass
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """The next reply, its text word by word; ModelError when the script is over."""
+        """Return the next reply and pass on its text word by word. Raises ModelError if the script is over."""
         self.requests.append(request)
         if not self._replies:
             raise ModelError(f"the script ended after {len(self.requests) - 1} replies", next_step="add a reply to it")
@@ -48,10 +48,10 @@ class ScriptedModel:
 
 
 def say(text: str, *, usage: Usage = Usage()) -> ModelReply:
-    """A reply in words."""
+    """Build a reply in words."""
     return ModelReply(text, usage=usage)
 
 
 def call(tool: str, arguments: str | None = None, /, *, call_id: str = "call-1", **values: Any) -> ModelReply:
-    """A reply that calls one tool, with values or with arguments as raw text."""
+    """Build a reply that calls one tool, with values or with arguments as raw text."""
     return ModelReply("", (ToolCall(call_id, tool, json.dumps(values) if arguments is None else arguments),))

@@ -55,11 +55,14 @@ def window_findings(settings: Settings) -> Iterator[Finding]:
         name = served.name or "its model"
         window = served.window
         if window is None:
-            yield Finding("model", True, f"{name}: its server does not say how large its context is")
+            yield Finding("model", ok=True, text=f"{name}: its server does not say how large its context is")
             continue
         text = f"{name} takes {window:,} tokens, and agent.context_tokens is {wanted:,}"
         step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
-        yield problem("model", text, step) if window < wanted else Finding("model", True, text)
+        if window < wanted:
+            yield problem("model", text, step)
+        else:
+            yield Finding("model", ok=True, text=text)
 
 
 def first_chat_model(rows: Iterable[dict[str, Any]]) -> str | None:
@@ -68,7 +71,7 @@ def first_chat_model(rows: Iterable[dict[str, Any]]) -> str | None:
 
 
 def _chats(row: dict[str, Any]) -> bool:
-    """True if a model of a list can chat: by its type and capabilities if its server names them, else by its name."""
+    """Return True if a model of a list can chat: by its type and capabilities if they are listed, else by name."""
     capabilities = row.get("capabilities") or ()
     if isinstance(capabilities, dict):
         capabilities = [name for name, has in capabilities.items() if has]
@@ -89,14 +92,11 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
 
     parts = urlsplit(base_url)
     root = f"{parts.scheme}://{parts.netloc}"
-    if api_key:
-        headers = {"Authorization": f"Bearer {api_key}"}
-    else:
-        headers = {}
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     async with bounded_client(_MAX_BYTES, base_url=base_url) as client:
 
         async def ask(method: str, url: str, body: Any = None) -> dict[str, Any]:
-            """The object that it answers; an empty one for any other answer."""
+            """Return the object of the answer; an empty object for any other answer."""
             try:
                 answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
                 return _object(answer.json() if answer.status_code == 200 else None)
@@ -110,17 +110,14 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
                 window = _whole(await ask("GET", f"{root}{place}"), key, name)
                 if window is not None:
                     return ServedModel(name, window)
+            details: dict[str, Any] = {}
             if name:
-                shown = await ask("POST", f"{root}/api/show", {"model": name})
-            else:
-                shown = {}
-            # What Ollama's file sets. The most that a model could take says nothing: it is loaded with less.
-            found = _OLLAMA_SET.search(str(shown.get("parameters")))
-            if found:
-                window = int(found[1])
-            else:
-                window = _whole(models, "max_model_len", name)
-            return ServedModel(name, window)
+                details = await ask("POST", f"{root}/api/show", {"model": name})
+            # The window in Ollama's file counts, not the model's maximum: it is loaded with less.
+            ollama_window = _OLLAMA_SET.search(str(details.get("parameters")))
+            if ollama_window:
+                return ServedModel(name, int(ollama_window[1]))
+            return ServedModel(name, _whole(models, "max_model_len", name))
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",
@@ -140,7 +137,7 @@ def model_rows(document: Any) -> list[dict[str, Any]]:
 
 
 def _whole(document: dict[str, Any], key: str, name: str | None) -> int | None:
-    """The window below this key: of the server's settings, of the whole, or of the model's row in a list."""
+    """Return the window below this key: in the server's settings, in the document, or in the model's row of a list."""
     rows = [row for row in model_rows(document) if name in (None, row.get("id"), row.get("name"), row.get("model"))]
     for row in (_object(document.get("default_generation_settings")), document, *rows):
         value = row.get(key)

@@ -51,7 +51,7 @@ class UsageLog:
             await self._table.forget_before((today - timedelta(KEPT_DAYS - 1)).isoformat())
 
     async def report(self, by: UsageGroup = "day", days: int = 30, *, person: str | None = None) -> UsageReport:
-        """The last `days` days including today, for everybody or for one person."""
+        """Return the usage of the last `days` days including today, of everybody or of one person."""
         day = self._now().date()
         since = day - timedelta(days - 1)
         groups = await self._table.report(by, since.isoformat(), person)
@@ -110,7 +110,7 @@ class UsageLog:
         return reply
 
     async def _partial_usage(self, model: Model, request: ModelRequest, answer_chars: int) -> UsageCount:
-        """An estimate of what a broken-off answer used; with its list price where money is limited."""
+        """Estimate the usage of an interrupted answer, with its list price if money is limited."""
         used = _estimated(request, answer_chars)
         if model.name in self._unpriced or (self.limits.day_usd is None and self.limits.person_day_usd is None):
             return used
@@ -142,6 +142,6 @@ def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
 
 
 def _estimated(request: ModelRequest, answer_chars: int) -> UsageCount:
-    """Tokens estimated from the length of the request and the answer; their price is not known."""
+    """Estimate tokens from the length of the request and the answer, without a price."""
     answered = -(-answer_chars // CHARS_A_TOKEN)
     return UsageCount(estimated=1, unpriced=1, input_tokens=request_tokens(request), output_tokens=answered)

@@ -39,7 +39,7 @@ class DeviceCode(msgspec.Struct, frozen=True):
     labels: Collection[str]
 
     async def run(self, device: str, text: str, tell: Tell, waits: Callable[[str | None], None]) -> TaskEnd:  # noqa: ARG002 - nobody is asked
-        """The end of what it printed. Cancelling it kills the code's processes."""
+        """Run the code and return the end of its output. Cancelling it kills the code's processes."""
         sender = self.devices.get(device)
         order = _order(sender, text)
         if {"all", *sender.labels}.isdisjoint(self.labels):
@@ -52,16 +52,16 @@ class DeviceCode(msgspec.Struct, frozen=True):
             raise refusal
         progress: float | None = None
 
-        def told(lines: Sequence[str]) -> None:
+        def report(lines: Sequence[str]) -> None:
             nonlocal progress
-            shares = [float(found[1]) for line in lines if (found := _PROGRESS.fullmatch(line)) is not None]
-            if shares:
-                progress = shares[-1]
-            else:
-                progress = progress
+            for line in lines:
+                share = _PROGRESS.fullmatch(line)
+                if share is not None:
+                    progress = float(share[1])
             tell(clean_text(lines[-1], one_line=True, limit=200), progress)
 
-        return _end(await self.tasks.follow(await self.tasks.submit(order), told))
+        row = await self.tasks.submit(order)
+        return _end(await self.tasks.follow(row, report))
 
 
 def _order(device: Device, text: str) -> TaskOrder:
@@ -70,7 +70,7 @@ def _order(device: Device, text: str) -> TaskOrder:
         try:
             document = msgspec.json.decode(text, type=Document)
         except (msgspec.MsgspecError, RecursionError) as exc:
-            raise TaskRefused(f"the input is no document of a task: {exc}", next_step=_FORM) from exc
+            raise TaskRefused(f"the input is not a document of a task: {exc}", next_step=_FORM) from exc
     return TaskOrder(
         language=document.language,
         code=document.code,
@@ -96,7 +96,5 @@ def _end(row: TaskRow) -> TaskEnd:
         code = row.ending
         why = row.reason or f"task {row.number} ended early"
     if printed.strip():
-        said = f"; it printed: {clean_text(printed[-1_000:], one_line=True)}"
-    else:
-        said = ""
-    return TaskEnd(is_done=False, text=failure_text(code, f"{why}{said}", "correct the code, or ask for less"))
+        why += f"; it printed: {clean_text(printed[-1_000:], one_line=True)}"
+    return TaskEnd(is_done=False, text=failure_text(code, why, "correct the code, or ask for less"))

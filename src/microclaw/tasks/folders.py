@@ -1,5 +1,7 @@
-"""A folder for each task below the home: `job` and `files` of the sandbox, and long `output`. It blocks: call it in a
-thread."""
+"""A folder for each task below the home: `job` and `files` of the sandbox, and long `output`.
+
+It blocks: call it in a thread.
+"""
 
 from __future__ import annotations
 
@@ -27,30 +29,31 @@ _SUFFIXES: Final = {
 
 
 def kept_file(root: Path, number: int, name: str) -> Path:
-    """The path of a file of a task that has ended."""
+    """Return the path of a file of a task that has ended."""
     return root / str(number) / _KEPT / name
 
 
 def check_room(root: Path, wanted_bytes: int) -> None:
-    """Raises ToolFailed when the disk could not hold it."""
+    """Raise ToolFailed if the disk cannot hold `wanted_bytes` more."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(root).free
     except OSError as exc:
         raise ToolFailed(f"{root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
-    if free < (needed := wanted_bytes + FREE_BYTES):
+    needed = wanted_bytes + FREE_BYTES
+    if free < needed:
         text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
         raise ToolFailed(text, next_step=_FULL)
 
 
 def keep_output(folder: Path, output: bytes) -> None:
-    """All that a task printed, where its row has only the end of it. Raises OSError."""
+    """Store the whole output of a task whose row has only its end. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(folder / _OUTPUT, output)
 
 
 def kept_output(folder: Path, after: int, size: int) -> tuple[bytes, int] | None:
-    """At most so many bytes of what it printed, and how many there are; None where no file has them."""
+    """Return up to `size` bytes of the output from `after` on, and its whole size; None if it has no file."""
     try:
         with (folder / _OUTPUT).open("rb") as file:
             file.seek(after)
@@ -67,7 +70,7 @@ def remove_others(root: Path, numbers: Collection[int]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Code never sees these folders: what is not removed is a fault of the disk, and tried again by `remove_others`."""
+    """Remove a folder. After a fault of the disk `remove_others` tries again; code never sees these folders."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:
@@ -77,11 +80,11 @@ def remove(path: Path) -> None:
 
 
 def file_rows(kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
-    """The files that the sandbox copied; their types by the first bytes, of text by the name."""
+    """Return the files that the sandbox copied; their types by the first bytes, for text by the name."""
     rows = []
     for name, path in sorted(kept.items()):
         with path.open("rb") as file:
-            found = image_type(file.read(16))
-        kind = found or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")
+            picture_type = image_type(file.read(16))
+        kind = picture_type or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")
         rows.append(FileRow(name, path.stat().st_size, kind))
     return tuple(rows)

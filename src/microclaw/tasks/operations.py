@@ -17,28 +17,28 @@ from microclaw.text import format_duration
 if TYPE_CHECKING:
     from microclaw.auth.people import Person, Roles
     from microclaw.store.tasks import TaskRow
+    from microclaw.tasks.order import TaskOrder
     from microclaw.tasks.service import TaskService
 
 
 DEVICE: Final = "device:"  # how the id of an asker begins that is a device
 MAY_RUN: Final = frozenset({"owner", "member"})
-"""Guests look, and behind an automation stands nobody who could be asked what the code is for."""
+"""Guests and automations cannot run code."""
 
 
 def check_may_run(roles: Roles, person_id: str) -> Person:
-    """The person. Raises PermissionRefused."""
+    """Return the person. Raises PermissionRefused if they may not run code."""
     person = roles.get(person_id)
-    if person is None or person.role not in MAY_RUN:
-        if person is None:
-            who = "this person"
-        else:
-            who = f"{person.name} ({person.role})"
-        raise PermissionRefused(f"{who} may not run code on this host", next_step="ask the owner of this host")
-    return person
+    if person is not None and person.role in MAY_RUN:
+        return person
+    name = "this person"
+    if person is not None:
+        name = f"{person.name} ({person.role})"
+    raise PermissionRefused(f"{name} may not run code on this host", next_step="ask the owner of this host")
 
 
 def may_still_run(roles: Roles, person_id: str) -> bool:
-    """True if a task of this asker goes on: its person may have been removed or have another role since."""
+    """Return True if a task of this asker continues: its person may be removed or have another role now."""
     person = roles.get(person_id)
     return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
 
@@ -53,8 +53,9 @@ class TaskFacts(
     kw_only=True,
     rename={"number": "task", "asked_by": "by", "exited": "exit_code", "inputs": "files_in", "refused": "not_kept"},
 ):
-    """A task without what it printed. `refused` has the reason for each file that was wanted and not taken out,
-    `allow` its name in the allowlist (null: no network).
+    """A task without its output.
+
+    `refused` has the reason for each file that was not taken out, `allow` its name in the allowlist (null: no network).
     """
 
     document: ClassVar = "task"
@@ -91,17 +92,21 @@ class TaskFacts(
             how = f"exit code {self.exited}"
         else:
             how = (self.ending or "").replace("_", " ")
+        took = ""
         if self.ended_ms and self.started_ms:
             took = format_duration(self.ended_ms - self.started_ms)
-        else:
-            took = ""
         facts = dict.fromkeys(filter(None, (self.state, how, took)))
-        return f"task {self.number}: {', '.join(facts)}{f': {self.reason}' if self.reason else ''}"
+        summary = f"task {self.number}: {', '.join(facts)}"
+        if self.reason:
+            summary += f": {self.reason}"
+        return summary
 
 
 class TaskWithOutput(TaskFacts, frozen=True, kw_only=True):
-    """`output` are its bytes from `output_begins`, later than asked where that is not kept, to `output_ends`, as text.
-    `output_more`: the next page is there already.
+    """A task with a page of its output.
+
+    `output` are the bytes from `output_begins` to `output_ends`, as text. It begins later than requested if the
+    beginning is not stored. `output_more`: the next page is ready.
     """
 
     output: str
@@ -151,10 +156,10 @@ _Facts = TypeVar("_Facts", bound=TaskFacts)
 async def list_tasks(
     tasks: TaskService, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
-    """Tasks, the newest first."""
+    """List tasks, the newest first."""
     whose = None if is_owner(tasks.roles, call.person_id) else call.person_id
-    found = await tasks.table.newest(limit, whose)
-    return TaskList(tasks=[facts(TaskFacts, row) for row in found])
+    rows = await tasks.table.newest(limit, whose)
+    return TaskList(tasks=[facts(TaskFacts, row) for row in rows])
 
 
 @operation(
@@ -179,7 +184,8 @@ async def run(
     allow: Annotated[str | None, Meta(description="Its name in the allowlist: a network, for a yes.")] = None,
 ) -> TaskFacts:
     """Run code in the sandbox: it is taken, and `show` has its end."""
-    from microclaw.tasks.order import TaskOrder  # brings the sandbox, which a command needs not
+    # This loads the sandbox, which a command does not need.
+    from microclaw.tasks.order import TaskOrder
 
     person = check_may_run(tasks.roles, call.person_id)
     order = TaskOrder(
@@ -197,17 +203,23 @@ async def run(
         chat_id=call.chat_id,
     )
     detail = () if call.direct else await tasks.question(order)
-    if allow is None:
-        network = ""
-    else:
+    network = ""
+    needs = Permission.ACT
+    if allow is not None:
         network = f" with the network of {allow}"
-    # with a network, what it reads may leave this host
-    needs = Permission.ACT if allow is None else Permission.RISKY
+        # With a network the files that it reads may leave this host.
+        needs = Permission.RISKY
     await call.approve(f"run {len(code):,} characters of {order.language} in the sandbox{network}", detail, None, needs)
-    if allow is not None and detail and await tasks.question(order) != detail:
-        text = "what the allowlist gives it changed while somebody was asked, so it was not run"
-        raise PermissionRefused(text, next_step="ask for it again")
+    if allow is not None and detail:
+        await _check_unchanged(tasks, order, detail)
     return facts(TaskFacts, await tasks.submit(order))
+
+
+async def _check_unchanged(tasks: TaskService, order: TaskOrder, detail: tuple[str, ...]) -> None:
+    """Raise PermissionRefused if the destinations in the allowlist changed during the question."""
+    if await tasks.question(order) != detail:
+        text = "its destinations in the allowlist changed during the question, so it was not run"
+        raise PermissionRefused(text, next_step="ask for it again")
 
 
 @operation("task.show", http="GET /v1/tasks/{number}", command="list")
@@ -222,7 +234,7 @@ async def show(
         float, Meta(ge=0, le=25, description="Wait for more at most so long."), Option(hidden=True)
     ] = 0.0,
 ) -> TaskWithOutput:
-    """A task: who asked, how it ended, its files."""
+    """Show a task: who asked, how it ended, its files."""
     await tasks.row(number, call.person_id)
     return await tasks.view(number, after=after, wait_s=wait_s)
 

@@ -43,15 +43,18 @@ COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
 
 
 def available() -> tuple[str, ...]:
-    """Those whose program this machine has in the folders that a task sees."""
-    return tuple(one for one, words in COMMANDS.items() if shutil.which(words[0], path=SYSTEM_PATH) is not None)
+    """Return the languages whose program this machine has in the folders that a task sees."""
+    return tuple(
+        language for language, command in COMMANDS.items() if shutil.which(command[0], path=SYSTEM_PATH) is not None
+    )
 
 
 class TaskOrder(Struct, frozen=True, kw_only=True):
-    """`files` go into the task's folder, `keep` are the names that are taken out. `seconds` and `memory_mb` are as much
-    as the settings give where nothing is asked for. `allow` is the name under which the allowlist (docs/egress.md) says
-    what it may reach; None is no network. `asked_by` is the name that people read; `approval` says for the log how it
-    was allowed where nobody was asked.
+    """A request to run code.
+
+    `files` go into the task's folder, `keep` are the names that are taken out. `seconds` and `memory_mb` None are the
+    limits of the settings. `allow` is the name of its destinations in the allowlist (docs/egress.md); None is no
+    network. `asked_by` is the name for people; `approval` is the reason in the log if nobody was asked for approval.
     """
 
     language: TaskLanguage
@@ -70,7 +73,7 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
-    """The way it runs. Raises TaskRefused, which says what is wrong with it."""
+    """Return the sandbox job of an order. Raises TaskRefused with the fault of the order."""
     command = COMMANDS[order.language]
     code = order.code.encode(errors="replace")
     names = max(len(order.files), len(order.keep))
@@ -122,7 +125,7 @@ def _check_names(order: TaskOrder, own: str) -> None:
 
 
 def _module(name: str) -> str | None:
-    """The module that Python imports from it, before its own: the task's folder comes first."""
+    """Return the module that Python imports from a file before its own: the task's folder comes first."""
     first, _, rest = name.partition("/")
     if rest:
         is_module = rest.startswith("__init__.")
@@ -134,7 +137,7 @@ def _module(name: str) -> str | None:
 
 
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
-    """The text for somebody who is asked for it: the whole code, its files, and what it may reach."""
+    """Return the text for the approval: the whole code, its files and its destinations."""
     code = code_lines(order.code)
     return (f"code: {count_text(len(code), 'line')}", *_indented(code), *input_lines(order.files, reach))
 
@@ -159,7 +162,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, person_id: str) -> None:
-    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken; or its memory.
+    """Raise Overloaded if the places of the queue or its memory, or this asker's part of them, are used up.
 
     One asker has at most half of both, and all devices together three quarters, so that somebody else can come in.
     `waiting` are their ids, and the bytes that their files hold.

@@ -165,7 +165,7 @@ class TaskService:
         return live.row
 
     async def question(self, order: TaskOrder) -> tuple[str, ...]:
-        """The text for somebody who is asked for it. Raises TaskRefused where it would not be taken."""
+        """Return the text for the approval. Raises TaskRefused if the order would be refused."""
         try:
             checked_job(order, self.settings)
             return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
@@ -174,7 +174,7 @@ class TaskService:
             raise
 
     async def reach(self, allow: str | None) -> tuple[str, ...]:
-        """The destinations of a task with this name in the allowlist. Raises TaskRefused, ConfigError."""
+        """Return the destinations of a task with this name in the allowlist. Raises TaskRefused, ConfigError."""
         if allow is None:
             return ()
         if self.proxy is None:
@@ -184,8 +184,10 @@ class TaskService:
     # Running
 
     async def _run(self, live: LiveTask) -> None:
-        """One task from its start until its end is kept. Its own failures do not leave it; what the store does not take
-        now is tried again by `prune`."""
+        """Run one task from its start until its end is stored. It raises none of the task's failures.
+
+        If the store fails, `prune` tries again.
+        """
         try:
             ended = await live.outcome
         except asyncio.CancelledError:
@@ -237,7 +239,7 @@ class TaskService:
             self.record(ended_event(live.row, live.yes))
 
     async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
-        """The end of what it printed goes into the row, and all of it into a file where that is more."""
+        """Put the end of the output into the row; a longer output goes whole into a file."""
         output = bytes(live.output)
         kept = ended.kept_bytes
         if len(output) >= TAIL_BYTES:
@@ -306,9 +308,9 @@ class TaskService:
         return live.row
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskWithOutput:
-        """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
+        """Return a page of the output from `after` on, once there is more or it has ended, at most after `wait_s`.
 
-        Of a task of another host the end alone, once it has ended.
+        Of a task of another host only the end, once it has ended.
         """
         live = self._live.get(number)
         if live is not None:
@@ -340,7 +342,7 @@ class TaskService:
         return facts(TaskWithOutput, row, output=text, output_begins=begins, output_ends=whole, output_more=ends < size)
 
     async def file(self, number: int, name: str) -> Path:
-        """A file that it left on this host. Raises UnknownName."""
+        """Return the path of a file that it left on this host. Raises UnknownName."""
         names = [kept.name for kept in (await self.row(number)).files]  # what is there besides may be half of one
         path = folders.kept_file(self.root, number, name)
         if name not in names or not await asyncio.to_thread(path.is_file):
@@ -349,11 +351,11 @@ class TaskService:
         return path
 
     async def read_result(self, file: ResultFile) -> bytes:
-        """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
+        """Return the content of a file for a chat. Raises UnknownName if it is no longer stored."""
         return await asyncio.to_thread((await self.file(file.task, file.name)).read_bytes)
 
     async def row(self, number: int, person_id: str | None = None) -> TaskRow:
-        """As it is now. Raises UnknownName, to this person for a task of somebody else too."""
+        """Return the current row of a task. Raises UnknownName, to this person also for a task of another person."""
         live = self._live.get(number)
         if live is None:
             row = await self.table.get(number)
@@ -364,12 +366,12 @@ class TaskService:
         return row
 
     def counts(self) -> dict[str, Any]:
-        """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
+        """Count the running and the waiting tasks, and the endings of the others since the host started."""
         states = Counter(live.row.state for live in self._live.values())
         return {"running": states["running"], "waiting": states["queued"], "endings": dict(self._endings)}
 
     async def prune(self) -> None:
-        """Remove the results that no longer fit the settings, and what is on the disk of no task."""
+        """Remove the results that no longer fit the settings, and the folders of unknown tasks."""
         for live in tuple(self._live.values()):
             if live.whole.done():
                 await self._keep(live)
@@ -381,7 +383,7 @@ class TaskService:
 
 
 def _stopped(row: TaskRow, why: TaskEnding, reason: str = "") -> TaskRow:
-    """The row of one that was ended early, or never began."""
+    """Return the row of a task that was ended early, or never began."""
     if why == "cancelled":
         return structs.replace(row, state="cancelled", ending=why)
     return structs.replace(row, state="failed", ending=why, reason=reason)

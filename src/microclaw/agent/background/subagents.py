@@ -114,7 +114,7 @@ class Subagents:
         return made
 
     def _chosen(self, names: Collection[str] | None) -> list[str]:
-        """The names of its tools."""
+        """Return the names of the tools of a new subagent. Raises ToolRetry for an unknown name."""
         known = {tool.name: tool for tool in self.tools.tools}
         if names is None:
             return [name for name, tool in known.items() if tool.permission is Permission.READ]

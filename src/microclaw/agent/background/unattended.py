@@ -40,7 +40,7 @@ class AgentTasks:
     async def run(
         self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
     ) -> TaskEnd:
-        """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
+        """Report the turn's steps and return its answer. Cancelling it stops the turn at its next step."""
         accepted = await self.inbox.accept(
             Inbound(CHANNEL, device, text, device=device, origin="device"), when_full="wait"
         )
@@ -102,7 +102,7 @@ async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) ->
 
 
 def _says_something(answer: Answer) -> bool:
-    """True if the answer has news. Failures of a model repeat each time, so they only go to the log."""
+    """Return True if the answer has news. Failures of a model repeat each time, so they only go to the log."""
     if answer.error_code is not None and not answer.actions:
         _log.warning("heartbeat: %s", answer.text)
         return False
@@ -146,9 +146,10 @@ class ScheduledWork:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
     async def _turn(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> Outcome:
-        """The inbox keeps the turn through a crash, and accepts the message of one run only once.
+        """Run a prompt as a turn of its chat.
 
-        The words of one that runs once are as old as its time, so its turn does no act if that is long ago.
+        The inbox keeps the turn through a crash, and accepts the message of one run only once. The words of a schedule
+        that runs once are as old as its time, so its turn does no act if that time is long ago.
         """
         self.gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
         chat = schedule.channel, schedule.chat_id
@@ -174,7 +175,7 @@ def _run_end(error_code: str | None, *, is_ok: bool) -> RunEnd:
 
 
 def _result_text(result: ToolResult) -> str:
-    """A tool's result as one line for the person."""
+    """Return a tool's result as one line for the person."""
     fields = json.loads(result.content)
     if not result.ok:
         if result.person_step:
