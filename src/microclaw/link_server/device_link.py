@@ -296,7 +296,7 @@ class DeviceLink:
             facts = None if self.presence is None else self.presence.ota
             effect = Effect(self, envelope, self._now_ms, facts, self.name)
             message = (epoch, envelope.seq, envelope.id)
-            new = await self._links.advance(self.link_id, *message, effect.apply, self._writer)
+            new = await self._links.advance(self.link_id, *message, effect=effect.apply, fence=self._writer)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:

@@ -107,7 +107,9 @@ class Effect:
         if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
-            add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
+            add_event(
+                connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, received_ms=self.now_ms
+            )
             if isinstance(body, Event) and (keep_event := self.link.parts.reports.keep_event) is not None:
                 keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
