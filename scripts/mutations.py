@@ -213,7 +213,11 @@ SANDBOX = (
         ((BWRAP, '"--remount-ro", "/proc", ', ""), NO_ROOT),
     ),
     without(
-        "an empty environment", "environment_leak", JOB, "environment: dict[str, str] = {}", "environment = dict(os.environ)"
+        "an empty environment",
+        "environment_leak",
+        JOB,
+        "environment: dict[str, str] = {}",
+        "environment = dict(os.environ)",
     ),
     without(
         "the proxy's socket is closed for the command",

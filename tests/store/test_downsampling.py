@@ -68,7 +68,11 @@ async def test_minutes_and_hours_have_least_most_mean_and_count_and_what_is_in_n
     wanted = tuple(Bucket(NOON_MS + n * HOUR_MS, n * 3600, n * 3600 + 3590, n * 3600 + 1795, 360) for n in range(3))
     sources: tuple[Source, ...] = ("raw", "minutes", "hours")
     for source in sources:
-        assert (await table.read("d1", ["t"], NOON_MS, NOON_MS + 3 * HOUR_MS, HOUR_MS, source))["t"] == wanted
+        assert (
+            await table.read(
+                "d1", ["t"], since_ms=NOON_MS, until_ms=NOON_MS + 3 * HOUR_MS, bucket_ms=HOUR_MS, source=source
+            )
+        )["t"] == wanted
 
 
 async def test_values_live_a_day_minutes_a_month_hours_for_years(database: Database, table: TelemetryTable) -> None:
@@ -82,7 +86,9 @@ async def test_values_live_a_day_minutes_a_month_hours_for_years(database: Datab
     await settle(database, later_ms + 3 * HOUR_MS)
     assert [row[1] for row in await rows(database, "minutes")] == [later_ms]
     assert [row[1] for row in await rows(database, "hours")] == [NOON_MS, later_ms]
-    found = await table.read("d1", ["t"], NOON_MS, later_ms + HOUR_MS, HOUR_MS, "hours")
+    found = await table.read(
+        "d1", ["t"], since_ms=NOON_MS, until_ms=later_ms + HOUR_MS, bucket_ms=HOUR_MS, source="hours"
+    )
     assert [bucket.count for bucket in found["t"]] == [2, 1]
 
 
@@ -131,7 +137,9 @@ async def test_the_history_of_two_entries_that_are_one_board_is_one(database: Da
     await table.append([*points([NOON_MS]), *points([NOON_MS + 1], "d2"), *points([NOON_MS], "d2", "u")])
     await DeviceTable(database).delete("d2", heir="d1")
     await settle(database, NOON_MS + HOUR_MS)
-    found = await table.read("d1", ["t", "u"], NOON_MS, NOON_MS + HOUR_MS, HOUR_MS, "hours")
+    found = await table.read(
+        "d1", ["t", "u"], since_ms=NOON_MS, until_ms=NOON_MS + HOUR_MS, bucket_ms=HOUR_MS, source="hours"
+    )
     assert {key: buckets[0].count for key, buckets in found.items()} == {"t": 2, "u": 1}
 
 

@@ -101,11 +101,11 @@ async def test_inbox_takes_each_message_once_without_a_gap_and_its_effect_with_t
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await links.advance(D, THEIRS, 1, message_id(1), fail)
+        await links.advance(D, THEIRS, 1, message_id(1), effect=fail)
     assert (await links.cursors(D))[1] == InboxCursor(None, 0)
     done: list[int] = []
     for _ in range(2):
-        await links.advance(D, THEIRS, 1, message_id(1), lambda _: done.append(1))
+        await links.advance(D, THEIRS, 1, message_id(1), effect=lambda _: done.append(1))
     assert done == [1]
     assert [await advance(links, n) for n in (2, 2, 1)] == [True, False, False]
     assert (await links.cursors(D))[1] == InboxCursor(THEIRS, 2)

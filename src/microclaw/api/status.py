@@ -300,7 +300,7 @@ async def _link(host: Host) -> LinkStatus | None:
 
 
 async def _deferred(host: Host) -> list[DeferredStatus]:
-    """Return the acts that wait for devices, and the newest outcomes of the last day."""
+    """Return the acts that are queued for devices, and the newest outcomes of the last day."""
     log = host.apps.deferrals.log
     since_ms = now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in host.devices.list()}

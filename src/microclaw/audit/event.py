@@ -1,7 +1,7 @@
 """The security log's kinds of events, and the form of a line. It writes nothing.
 
-Callers give names, addresses and reasons, never a code, a token, a setting's value or what a person said. What still
-looks like one is masked here, and every text is cleaned and cut.
+Callers pass names, addresses and reasons, never a code, a token, a setting's value or a person's words. Text that still
+looks like a secret is masked here, and every text is cleaned and cut.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_NAME_CHARS: Final = 80
 
 
 class AuditKind(StrEnum):
-    """`group.what`, a line a group. Docs: docs/reference/security-log.md."""
+    """The kinds of events as `group.event`. Docs: docs/reference/security-log.md."""
 
     PAIRING_ASKED = "pairing.asked"
     PAIRING_REFUSED = "pairing.refused"
@@ -81,15 +81,15 @@ class AuditKind(StrEnum):
     EGRESS_REFUSED = "egress.refused"
 
 
-# Kinds that end so are acts of this host's people; any other may come from outside.
+# Kinds with these ends are acts of this host's people; any other kind may come from outside.
 _DONE: Final = re.compile(
     r".*\.(acted|added|changed|decided|done|ended|forced|installed|key|link|made|offered|opened|password|published"
     r"|removed|restored|revoked|started|stopped|undone|withdrawn)"
 )
 ACTS: Final = frozenset(kind for kind in AuditKind if _DONE.fullmatch(kind))
-# Acts that a program may repeat for hours: they have fewer lines, so that they push out no other act.
+# Acts that a program may repeat for hours: they get fewer lines, so that they push out no other act.
 BUSY: Final = frozenset({AuditKind.CALL_ACTED, AuditKind.TOOL_ACTED, AuditKind.TASK_STARTED, AuditKind.TASK_ENDED})
-# A person should look: somebody may have a copy of what a device proves itself with. The others end that.
+# A person should look at an alarm: an attacker may have a copy of a device's token. The kinds below end the alarm.
 ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
 SETTLED_BY: Final = frozenset({AuditKind.CREDENTIAL_REVOKED, AuditKind.PAIRING_DONE})
 
@@ -100,11 +100,12 @@ _SECRET: Final = rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CH
 
 
 class AuditEvent(Struct, frozen=True):
-    """`text` says what happened; `address` is where it came from, `by` the name of who did it.
+    """An event of the security log.
 
-    `about` is the device, person, token or setting; `count` is more than 1 for a line that stands for several events.
-    `approval` is the number of the question that somebody said yes to; `network`: the task may reach the Internet.
-    `known`: words of the text that are in files of ours, such as a board's profile; they are no secrets, however mixed.
+    `text` describes it; `address` is its source, `by` the name of the person who acted. `about` is the device, person,
+    token or setting. `count` is more than 1 for a line that stands for several events. `approval` is the number of the
+    question that a person approved. `network`: the task may reach the Internet. `known` are words of the text that are
+    in files of ours, such as a board's profile, so they are not masked as secrets.
     """
 
     kind: AuditKind
@@ -123,28 +124,28 @@ class AuditEvent(Struct, frozen=True):
 
 
 class RecordedEvent(Struct, frozen=True):
-    """An event and when it happened (Unix time)."""
+    """An event and its time (Unix ms)."""
 
     at_ms: int
     event: AuditEvent
 
     def is_wanted(self, since_ms: int, kinds: Collection[str]) -> bool:
-        """True if it is of a kind or group ("token") that is named, or none is."""
+        """Return True if the event is new enough and of one of the kinds or groups ("token"); no kinds means all."""
         kind = self.event.kind.value
         return self.at_ms >= since_ms and (not kinds or kind in kinds or kind.partition(".")[0] in kinds)
 
 
 Record: TypeAlias = Callable[[AuditEvent], None]
-"""Takes an event; it neither waits nor raises."""
+"""A function that records an event; it neither waits nor raises."""
 
 
 def no_record(event: AuditEvent) -> None:
-    """For a part that is used without a host."""
+    """Ignore the event: for a part that is used without a host."""
     del event
 
 
 def line_of(event: AuditEvent, at_ms: int) -> bytes:
-    """One JSON object and a newline."""
+    """Return the line of an event: a JSON object and a newline."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     fields: dict[str, str | int] = {
         "at": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
@@ -161,16 +162,18 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
 
 
 def fields_of(line: bytes) -> dict[str, Any] | None:
-    """The JSON object of an event; None for other text, such as the half line that a power cut left."""
+    """Return the JSON object of an event; None for other text, such as half a line after a power cut."""
     try:
-        found = json.loads(line)
+        fields = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and "kind" in found else None
+    if isinstance(fields, dict) and "kind" in fields:
+        return fields
+    return None
 
 
 def parse_line(line: bytes) -> RecordedEvent | None:
-    """The event of a line; None for a line that is none."""
+    """Return the event of a line; None if the line has no event."""
     fields = fields_of(line) or {}
     try:
         at_ms = round(datetime.fromisoformat(fields["at"]).timestamp() * 1000)
@@ -180,16 +183,20 @@ def parse_line(line: bytes) -> RecordedEvent | None:
 
 
 def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
-    """Without what steers a terminal or hides, and without what looks like a token, `known` words apart."""
+    """Return the text without control characters and without words that look like tokens, unless they are `known`."""
     cleaned = clean_text(text[: 8 * limit], one_line=True, mark="?")
-    words = "|".join(map(re.escape, sorted(known, key=len, reverse=True))) or "(?!)"
-    return re.sub(rf"(?<![{_MIXED_CHARS}])({words})(?![{_MIXED_CHARS}])|{_SECRET}", _masked, cleaned)[:limit]
+    known_words = "|".join(map(re.escape, sorted(known, key=len, reverse=True))) or "(?!)"
+    return re.sub(rf"(?<![{_MIXED_CHARS}])({known_words})(?![{_MIXED_CHARS}])|{_SECRET}", _masked, cleaned)[:limit]
 
 
-def _masked(found: re.Match[str]) -> str:
-    """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
-    chars = [(char.isdigit(), char.isupper()) for char in found[0] if char.isalnum()]
-    changes = sum(before != after for before, after in pairwise(chars))
-    if found[1] is None and (changes >= _MIXED * len(chars) or found[0].isupper()):
+def _masked(match: re.Match[str]) -> str:
+    """Return the mask for a word as mixed as random text; names and paths of words and a number stay readable."""
+    word = match[0]
+    is_known = match[1] is not None
+    if is_known:
+        return word
+    characters = [(char.isdigit(), char.isupper()) for char in word if char.isalnum()]
+    changes = sum(before != after for before, after in pairwise(characters))
+    if changes >= _MIXED * len(characters) or word.isupper():
         return "[masked]"
-    return found[0]
+    return word

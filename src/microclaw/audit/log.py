@@ -1,4 +1,4 @@
-"""Takes events on the event loop and writes them in a thread, limited by kind, source and person (docs/audit.md)."""
+"""Records events on the event loop and writes them in a thread, limited by kind, source and person (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -21,36 +21,41 @@ from microclaw.audit.log_files import FOLDER, STEMS, append_lines, read_events
 from microclaw.errors import StoreError
 
 WINDOW_S: Final = 3600.0
-MAX_SOURCES: Final = 1024  # that are told apart of one kind; the rest count as one
-MAX_WAITING: Final = 1024  # lines of one set of files
-PAUSE_S: Final = 0.5  # before a write: what comes meanwhile shares its syncs
-RETRY_S: Final = 5.0  # after a write that failed
-_LOOK_S: Final = 60.0  # at an hour that ended, when nothing comes
+# Sources that are counted separately for one kind; the rest count as one.
+MAX_SOURCES: Final = 1024
+# Lines of one set of files.
+MAX_WAITING: Final = 1024
+# Before a write: events that come meanwhile share its syncs.
+PAUSE_S: Final = 0.5
+# After a write that failed.
+RETRY_S: Final = 5.0
+# Between two checks whether the hour has ended, if no event comes.
+_LOOK_S: Final = 60.0
 ALARM_MS: Final = 7 * 86_400_000
 
 _log = logging.getLogger(__name__)
 
 
 def open_alarms(events: Iterable[RecordedEvent], now_ms: int) -> list[RecordedEvent]:
-    """The newest alarm of each device of the last week, unless it was paired again or revoked since."""
+    """Return the newest alarm of each device in the last week, unless it was paired again or revoked since."""
     newest: dict[str | None, RecordedEvent] = {}
-    for found in events:
-        if found.event.kind in SETTLED_BY:
-            newest.pop(found.event.about, None)
-        elif found.event.kind in ALARMS and now_ms - found.at_ms < ALARM_MS:
-            newest[found.event.about] = found
-    return sorted(newest.values(), key=lambda found: found.at_ms)
+    for recorded in events:
+        if recorded.event.kind in SETTLED_BY:
+            newest.pop(recorded.event.about, None)
+        elif recorded.event.kind in ALARMS and now_ms - recorded.at_ms < ALARM_MS:
+            newest[recorded.event.about] = recorded
+    return sorted(newest.values(), key=lambda recorded: recorded.at_ms)
 
 
 def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
-    """The event, and what to do about it."""
+    """Return the text of an alarm, and the command against it."""
     at = datetime.fromtimestamp(alarm.at_ms / 1000).astimezone()
     text = f"{device}: a replaced token was shown from {alarm.event.address or 'somewhere'} ({at:%Y-%m-%d %H:%M})"
     return text, f"microclaw device revoke {device}"
 
 
 class AuditLog:
-    """Made by `AuditLog.opened`; `record` is what the host's parts are given."""
+    """The log of a host, made by `AuditLog.opened`; the host's parts get its `record`."""
 
     def __init__(
         self,
@@ -64,23 +69,29 @@ class AuditLog:
         self._mask = mask
         self._now_ms = now_ms
         self._clock_s = clock_s
-        self._lock = threading.Lock()  # of all that follows
+        # It guards all attributes below.
+        self._lock = threading.Lock()
         self._hour_s = clock_s()
-        self._written: Counter[tuple[object, ...]] = Counter()  # in this hour
-        self._left_out: dict[AuditKind, Counter[str]] = {}  # by source, without the first one, which has a line
+        # In this hour.
+        self._written: Counter[tuple[object, ...]] = Counter()
+        # By source, without the first event, which has a line.
+        self._left_out: dict[AuditKind, Counter[str]] = {}
         self._alarms: list[RecordedEvent] = []
         self._waiting: dict[str, list[bytes]] = {stem: [] for stem in STEMS}
         self._lost = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self.problem: str | None = None
-        """Why the last write failed; None when it did not."""
+        """Why the last write failed; None if it did not."""
         self._thread = threading.Thread(target=self._work, name="audit", daemon=True)
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, home: Path, *, mask: Callable[[str], str] = str) -> AsyncIterator[AuditLog]:
-        """For the time of the block; leaving writes what waits. `mask` takes known secrets out of every text."""
+        """Open the log for the block; leaving the block writes the waiting events.
+
+        `mask` removes known secrets from every text.
+        """
         log = cls(home, mask=mask)
         await asyncio.to_thread(log.start)
         try:
@@ -89,7 +100,7 @@ class AuditLog:
             await asyncio.shield(asyncio.to_thread(log.close))
 
     def start(self) -> None:
-        """Read the alarms of before and begin to write. Blocking."""
+        """Read the alarms of earlier runs and begin to write. Blocking."""
         try:
             self._alarms = open_alarms(read_events(self._home), self._now_ms())
         except (OSError, StoreError) as exc:
@@ -99,10 +110,7 @@ class AuditLog:
     def record(self, event: AuditEvent) -> None:
         """Write the event soon, unless there are too many like it. It neither waits nor raises."""
         at_ms = self._now_ms()
-        if event.about is None:
-            about = None
-        else:
-            about = self._mask(event.about)
+        about = None if event.about is None else self._mask(event.about)
         event = replace(event, text=self._mask(event.text), about=about)
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
@@ -110,39 +118,40 @@ class AuditLog:
             self._put(self._hour_ended() + self._limited(event), at_ms)
 
     def alarms(self) -> list[RecordedEvent]:
-        """Those that a person should look at."""
+        """Return the alarms that a person should look at."""
         with self._lock:
             return open_alarms(self._alarms, self._now_ms())
 
     def close(self) -> None:
-        """Write what waits and how much was not written, then end the thread."""
+        """Write the waiting events and the counts of those not written, then end the thread."""
         self._closing.set()
         self._wake.set()
         self._thread.join()
 
     def _limited(self, event: AuditEvent) -> list[AuditEvent]:
-        """The event; or that no more of its kind are written; or nothing."""
-        room = _room(event)
-        if all(self._written[key] < limit for key, limit in room.items()):
-            self._written.update(list(room))
+        """Return the event, or a note that no more of its kind are written, or nothing."""
+        limits = _limits(event)
+        if all(self._written[key] < limit for key, limit in limits.items()):
+            self._written.update(list(limits))
             return [event]
         left_out = self._left_out.get(event.kind)
         if left_out is None:
             self._left_out[event.kind] = Counter()
             return [replace(event, text=f"{event.text} (from here on some of this kind are only counted)")]
         source = _source(event)
-        left_out[source if source in left_out or len(left_out) < MAX_SOURCES else "others"] += 1
+        is_counted_alone = source in left_out or len(left_out) < MAX_SOURCES
+        left_out[source if is_counted_alone else "others"] += 1
         return []
 
     def _hour_ended(self, *, at_once: bool = False) -> list[AuditEvent]:
-        """The number of each kind that were not written, when the hour is over."""
+        """Return a summary of the events of each kind that were not written, if the hour is over."""
         if not at_once and self._clock_s() - self._hour_s < WINDOW_S:
             return []
-        left_out = [_summary(kind, sources) for kind, sources in self._left_out.items() if sources]
+        summaries = [_summary(kind, sources) for kind, sources in self._left_out.items() if sources]
         self._hour_s = self._clock_s()
         self._written.clear()
         self._left_out.clear()
-        return left_out
+        return summaries
 
     def _put(self, events: list[AuditEvent], at_ms: int) -> None:
         for event in events:
@@ -150,7 +159,8 @@ class AuditLog:
             if len(waiting) < MAX_WAITING:
                 waiting.append(line_of(event, at_ms))
                 self._wake.set()
-            else:  # the disk does not keep up
+            # The disk is too slow.
+            else:
                 self._lost += 1
 
     def _work(self) -> None:
@@ -166,12 +176,14 @@ class AuditLog:
                 self._closing.wait(RETRY_S)
 
     def _write(self) -> bool:
-        """Write what waits; what cannot be written goes on waiting."""
+        """Write the waiting lines; return False, and let them wait, if that fails."""
         if not any(self._waiting.values()):
             return True
         try:
             for stem, waiting in self._waiting.items():
-                if lines := waiting[:]:  # `record` only adds to its end
+                # A copy, because `record` may add lines to the end meanwhile.
+                lines = waiting[:]
+                if lines:
                     append_lines(self._home / FOLDER, stem, lines)
                     del waiting[: len(lines)]
         except (OSError, StoreError) as exc:
@@ -190,22 +202,24 @@ class AuditLog:
         self.problem = text
 
 
-def _room(event: AuditEvent) -> dict[tuple[object, ...], int]:
-    """Whatever must have room for the event's line, and how many lines each has in an hour."""
+def _limits(event: AuditEvent) -> dict[tuple[object, ...], int]:
+    """Return the counters that the event's line uses up, each with its limit in an hour."""
     kind = event.kind
     by = event.by
-    if event.is_act and (by is None or kind not in BUSY):
+    if not event.is_act:
+        if by is None:
+            return {(kind,): 20, (kind, _source(event)): 5}
+        return {(kind, "person", by): 60, ("person", by): 100, ("all",): 660}
+    if by is None or kind not in BUSY:
         return {(kind, by): 300}
-    if event.is_act:  # lines of the same person that nobody said yes to leave in those that somebody did
-        is_weighty = event.network or event.approval is not None
-        return {(kind, by, is_weighty): 300 if is_weighty else 60}
-    if by is None:
-        return {(kind,): 20, (kind, _source(event)): 5}
-    return {(kind, "person", by): 60, ("person", by): 100, ("all",): 660}
+    # Acts without a person's approval must not push out the approved acts of the same person.
+    is_weighty = event.network or event.approval is not None
+    limit = 300 if is_weighty else 60
+    return {(kind, by, is_weighty): limit}
 
 
 def _source(event: AuditEvent) -> str:
-    """The source that an event counts for: the person, else its address range or the device."""
+    """Return the source that an event counts for: the person, else its address range or the device."""
     if event.by is not None:
         return event.by
     if event.address is not None and event.kind not in ALARMS:
@@ -214,6 +228,7 @@ def _source(event: AuditEvent) -> str:
 
 
 def _summary(kind: AuditKind, sources: Counter[str]) -> AuditEvent:
-    most = ", ".join(f"{source or 'one source'} {number:,}" for source, number in sources.most_common(5))
     count = sources.total()
+    parts = [f"{source or 'one source'} {number:,}" for source, number in sources.most_common(5)]
+    most = ", ".join(parts)
     return AuditEvent(kind, f"{count:,} more within the hour, not written one by one, most of {most}", count=count)

@@ -1,9 +1,9 @@
-"""The security log's files: lines are added whole and synced, files are rotated by size, read and followed.
+"""The security log's files: lines are added whole and synced; files are rotated by size, read and followed.
 
-Two sets of files in one folder (mode 0700, files 0600): `acts` is what people of this host did, `attempts` what came
-from outside, so that nothing from there pushes an act out. Each set is a chain: a line holds the SHA-256 of the line
-before it, without a key (docs/audit.md says what that cannot tell). Several processes may write: each holds the
-folder's lock meanwhile, and remembers nothing.
+Two sets of files are in one folder (mode 0700, files 0600): `acts` has the acts of this host's people, `attempts` the
+events from outside, so that these push no act out. Each set is a chain: a line has the SHA-256 of the line before it,
+without a key (docs/audit.md says what that cannot detect). Several processes may write: each holds the folder's lock
+meanwhile, and remembers nothing.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ from msgspec.structs import replace
 from microclaw.audit.event import AuditEvent, RecordedEvent, fields_of, line_of, parse_line
 from microclaw.durable import make_private_folder, open_regular, read_limited, replace_file, sync_folder
 
-FOLDER: Final = "audit"  # in the host's home
-STEMS: Final = ("attempts", "acts")  # by `AuditEvent.is_act`
-BEGUN: Final = "audit.begun"  # beside the folder, so that a folder that is gone is told
+# In the host's home.
+FOLDER: Final = "audit"
+# Indexed by `AuditEvent.is_act`.
+STEMS: Final = ("attempts", "acts")
+# Beside the folder, so that the loss of the folder is noticed.
+BEGUN: Final = "audit.begun"
 FILE_BYTES: Final = 1 << 20
-FILES: Final = 48  # of each set: 96 MiB in all
+# Of each set: 96 MiB in all.
+FILES: Final = 48
 MAX_HEAD_BYTES: Final = 4096
 _T = TypeVar("_T")
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -44,11 +48,12 @@ class Link(Struct, frozen=True):
     hash: Hash
 
 
-START: Final = Link(0, "0" * 64)  # what the first line names
+# The first line names this as the line before it.
+START: Final = Link(0, "0" * 64)
 
 
 class Head(Struct, frozen=True):
-    """The last line of a set of files, the newest file's size with it, and the last line that was rotated away."""
+    """The end of a set of files: its last line, its newest file's size, and the last line rotated away."""
 
     last: Link
     file_bytes: Natural
@@ -56,33 +61,35 @@ class Head(Struct, frozen=True):
 
 
 def seal(lines: Iterable[bytes], last: Link) -> tuple[bytes, Link]:
-    """The lines with their places after `last`, and the last of them. Each is a JSON object and a line end."""
+    """Return the lines with their places after `last`, and the last of them. Each is a JSON object and a line end."""
     sealed = bytearray()
     for line in lines:
-        whole = b'%b,"n":%d,"prev":"%b"}' % (line.rstrip(b"\n")[:-1], last.n + 1, last.hash.encode())
-        last = Link(last.n + 1, hash_of(whole))
-        sealed += whole + b"\n"
+        sealed_line = b'%b,"n":%d,"prev":"%b"}' % (line.rstrip(b"\n")[:-1], last.n + 1, last.hash.encode())
+        last = Link(last.n + 1, hash_of(sealed_line))
+        sealed += sealed_line + b"\n"
     return bytes(sealed), last
 
 
 def hash_of(line: bytes) -> str:
-    """The SHA-256 of a line without its line end."""
+    """Return the SHA-256 of a line without its line end."""
     return sha256(line).hexdigest()
 
 
 def named_by(fields: dict[str, Any] | None) -> Link | None:
-    """The line before, as a line names it; None for a line without a place in the chain."""
-    n = (fields or {}).get("n")
-    prev = (fields or {}).get("prev")
+    """Return the line before, as a line names it; None for a line without a place in the chain."""
+    if fields is None:
+        return None
+    n = fields.get("n")
+    prev = fields.get("prev")
     if type(n) is int and n > 0 and isinstance(prev, str):
         return Link(n - 1, prev)
     return None
 
 
 def end_of(data: bytes, last: Link, *, anywhere: bool = False) -> Link:
-    """The end of the chain in lines that follow `last`, or wherever it began.
+    """Return the end of the chain in lines that follow `last`, or, with `anywhere`, of any chain.
 
-    Where lines are missing it stays at `last`, so that `audit verify` names them.
+    If lines are missing the end stays at `last`, so that `audit verify` names them.
     """
     for line in data.split(b"\n"):
         before = named_by(fields_of(line))
@@ -92,7 +99,7 @@ def end_of(data: bytes, last: Link, *, anywhere: bool = False) -> Link:
 
 
 def append_events(home: Path, events: Collection[AuditEvent]) -> None:
-    """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
+    """Add events, on the disk when this returns, for a process that is not the host. Raises OSError or StoreError."""
     at_ms = time.time_ns() // 1_000_000
     for stem in STEMS:
         lines = [line_of(event, at_ms) for event in events if STEMS[event.is_act] == stem]
@@ -101,68 +108,92 @@ def append_events(home: Path, events: Collection[AuditEvent]) -> None:
 
 
 def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
-    """Add lines of `line_of` to a set's chain. OSError leaves its file as it was, StoreError is for an open folder."""
+    """Add lines of `line_of` to a set's chain.
+
+    OSError leaves the set's file as it was. Raises StoreError if others may write to the folder.
+    """
     make_private_folder(folder)
     with locked(folder):
         path = set_paths(folder, stem)[-1]
-        kept = read_head(folder, stem)
+        stored_head = read_head(folder, stem)
         begun = begun_sets(folder)
         size = path.stat().st_size if path.exists() else 0
-        if kept is None:
-            head = Head(START, 0)
-        else:
-            head = kept
-        rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
-        last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
+        head = Head(START, 0) if stored_head is None else stored_head
+        # Read from the last line end that the head knows: a power cut may have taken the last lines' head.
+        rest = _content(path, max(0, min(head.file_bytes, size) - 1))
+        last = end_of(rest, head.last, anywhere=stored_head is None)
         is_torn = rest[-1:] not in (b"", b"\n")
         data, end = seal(lines, last)
         if size and size + len(data) > FILE_BYTES:
             head = _rotate(folder, stem, Head(last, size, head.anchor))
             size = 0
             is_torn = False
-        if kept is None and stem in begun and not last.n:
+        begins_again = stored_head is None and stem in begun and not last.n
+        if begins_again:
             _keep(folder.with_name(BEGUN), begun | {stem: True})
         data = b"\n" * is_torn + data
         _write(path, data, size)
         if not size:
             sync_folder(folder)
-        with suppress(OSError):  # the lines are written: the next ones find their end behind an older head, too
+        # The lines are written: the next ones find their end also after an older head.
+        with suppress(OSError):
             _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
             if stem not in begun:
                 _keep(folder.with_name(BEGUN), begun | {stem: False})
 
 
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
-    """The events from `since_ms` on, oldest first. A kind is one's name or its group ("token"). Blocking.
+    """Yield the events from `since_ms` on, oldest first, of kinds or groups ("token"). Blocking.
 
-    Lines that are none (torn by a power cut, written by a later version) are left out. OSError or StoreError.
+    Lines without an event (torn by a power cut, written by a later version) are left out. Raises OSError or
+    StoreError.
     """
-    sets = ((parse_line(line) for _, _, line in lines_of_set(home / FOLDER, stem)) for stem in STEMS)
-    for found in heapq.merge(*(filter(None, events) for events in sets), key=lambda one: one.at_ms):
-        if found.is_wanted(since_ms, kinds):
-            yield found
+    sets = [_events_of_set(home / FOLDER, stem) for stem in STEMS]
+    for recorded in heapq.merge(*sets, key=lambda recorded: recorded.at_ms):
+        if recorded.is_wanted(since_ms, kinds):
+            yield recorded
+
+
+def _events_of_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
+    for _, _, line in lines_of_set(folder, stem):
+        recorded = parse_line(line)
+        if recorded is not None:
+            yield recorded
 
 
 def followed_events(home: Path) -> Iterator[list[RecordedEvent]]:
-    """The events that are there, then at each step those added since, also across rotations. As `read_events`."""
-    read: dict[int, int] = {}  # inode: how far it is read
+    """Yield the existing events, then at each step those added since, also across rotations.
+
+    Errors are as of `read_events`.
+    """
+    # How far each file is read, by inode: a rotation keeps it.
+    read_bytes: dict[int, int] = {}
     while True:
         lines: list[bytes] = []
-        for path in (path for stem in STEMS for path in set_paths(home / FOLDER, stem)):
-            with suppress(FileNotFoundError), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-                status = os.fstat(file.fileno())
-                start = read.get(status.st_ino, 0)
-                start = start if start <= status.st_size else 0  # a new file that has a removed one's inode
-                file.seek(start)
-                data = file.read()
-                end = data.rfind(b"\n") + 1
-                read[status.st_ino] = start + end
-                lines += data[:end].split(b"\n")
-        yield sorted(filter(None, map(parse_line, lines)), key=lambda one: one.at_ms)
+        for stem in STEMS:
+            for path in set_paths(home / FOLDER, stem):
+                with suppress(FileNotFoundError):
+                    lines += _new_lines(path, read_bytes)
+        yield sorted(filter(None, map(parse_line, lines)), key=lambda recorded: recorded.at_ms)
+
+
+def _new_lines(path: Path, read_bytes: dict[int, int]) -> list[bytes]:
+    """Return the whole lines of a file that were not read before, and note how far it is read now."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        status = os.fstat(file.fileno())
+        start = read_bytes.get(status.st_ino, 0)
+        # A new file may have the inode of a removed one.
+        if start > status.st_size:
+            start = 0
+        file.seek(start)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    read_bytes[status.st_ino] = start + end
+    return data[:end].split(b"\n")
 
 
 class Break(Struct, frozen=True):
-    """`what`: changed, removed, inserted, cut or head. `line` (from 1 on) of `file` is where it shows."""
+    """A break of the chain. `what`: changed, removed, inserted, cut or head. `line` (from 1 on) of `file` shows it."""
 
     what: str
     text: str
@@ -171,7 +202,10 @@ class Break(Struct, frozen=True):
 
 
 class ChainReport(Struct):
-    """One set of files. `torn`: file and number of lines without an event. `found`: noted hashes that a line has."""
+    """The report on one set of files. `torn`: file and number of lines without an event.
+
+    `found`: the noted hashes that a line has.
+    """
 
     stem: str
     anchor: Link
@@ -187,7 +221,7 @@ class ChainReport(Struct):
 
 
 def verify_chains(home: Path, noted: Collection[str] = ()) -> list[ChainReport]:
-    """Follow each set's chain; `noted` are hashes to look for. Writers wait meanwhile. OSError or StoreError."""
+    """Follow each set's chain; `noted` are hashes to look for. Writers wait meanwhile. Raises OSError or StoreError."""
     folder = home / FOLDER
     with locked(folder) if folder.is_dir() else nullcontext():
         begun = begun_sets(folder)
@@ -202,53 +236,75 @@ def follow(
     noted: Collection[str] = (),
     begun_again: bool | None = None,
 ) -> ChainReport:
-    """A set's lines, each with its file and number, oldest first. `begun_again` is None where no chain began."""
+    """Check a set's lines, each with its file and number, oldest first. `begun_again` is None if no chain began."""
     report = ChainReport(stem, START if head is None else head.anchor)
-    anchor = report.anchor
     place = (f"{stem}.jsonl", 0)
-
-    def broken(what: str, text: str) -> None:
-        report.breaks.append(Break(what, text, *place))
-
     for file, number, line in lines:
         place = (file, number)
         fields = fields_of(line)
         if fields is None:
             report.torn.append(place)
             continue
-        named = named_by(fields)
-        before = report.last if report.lines else anchor
-        if named is None:
-            n = 0
-        else:
-            n = named.n + 1
-        # A power cut between keeping the anchor and removing the oldest file leaves lines before the anchor.
-        if named is None or (n <= before.n and report.lines):
-            broken("inserted", f"line {n or 'without a place'} comes after line {before.n}")
+        has_place = _follow_line(report, place, hash_of(line), named_by(fields))
+        if not has_place:
             continue
-        if n > before.n + 1:
-            broken("removed", f"lines {before.n + 1} to {n - 1} are missing before it")
-        elif n > before.n and named != before:
-            broken("changed", f"line {before.n} is not the one that line {n} names")
-        report.last = Link(n, hash_of(line))
-        report.lines = report.lines + 1
-        if head is not None and any(kept.n == n and kept != report.last for kept in (head.last, anchor)):
-            broken("changed", f"line {n} is not the one that the kept head names")
+        if head is not None and _differs(report.last, (head.last, head.anchor)):
+            _add_break(report, place, "changed", f"line {report.last.n} is not the one that the kept head names")
         report.found |= {report.last.hash} & set(noted)
-    if begun_again is not None and not report.lines:
-        broken("cut", f"a chain began here and is gone ({BEGUN})")
-    elif begun_again:
-        broken("cut", f"the chain before was lost; if you removed it: rm {BEGUN}")
-    if head is None and report.lines:
-        broken("head", "the kept head is missing or unreadable")
-    elif head is not None and head.last.n > report.last.n:
-        broken("cut", f"lines {max(report.last.n, anchor.n) + 1} to {head.last.n} are missing at the end")
+    _check_end(report, place, head, begun_again)
     return report
+
+
+def _follow_line(report: ChainReport, place: tuple[str, int], line_hash: str, previous: Link | None) -> bool:
+    """Take a line as the last one of the chain, and report lines that are missing or changed before it.
+
+    Returns False, after reporting it as inserted, if it has no place there.
+    """
+    before = report.last if report.lines else report.anchor
+    if previous is None:
+        _add_break(report, place, "inserted", f"line without a place comes after line {before.n}")
+        return False
+    n = previous.n + 1
+    # A power cut between keeping the anchor and removing the oldest file leaves lines before the anchor.
+    if n <= before.n and report.lines:
+        _add_break(report, place, "inserted", f"line {n} comes after line {before.n}")
+        return False
+    if n > before.n + 1:
+        _add_break(report, place, "removed", f"lines {before.n + 1} to {n - 1} are missing before it")
+    elif n > before.n and previous != before:
+        _add_break(report, place, "changed", f"line {before.n} is not the one that line {n} names")
+    report.last = Link(n, line_hash)
+    report.lines = report.lines + 1
+    return True
+
+
+def _differs(link: Link, others: Iterable[Link]) -> bool:
+    """Return True if one of the others has the number of this link and another hash."""
+    return any(other.n == link.n and other != link for other in others)
+
+
+def _check_end(report: ChainReport, place: tuple[str, int], head: Head | None, begun_again: bool | None) -> None:
+    """Report what is missing at the end of the chain, or the whole chain."""
+    if begun_again is not None and not report.lines:
+        _add_break(report, place, "cut", f"a chain began here and is gone ({BEGUN})")
+    elif begun_again:
+        _add_break(report, place, "cut", f"the chain before was lost; if you removed it: rm {BEGUN}")
+    if head is None:
+        if report.lines:
+            _add_break(report, place, "head", "the kept head is missing or unreadable")
+    elif head.last.n > report.last.n:
+        first_n = max(report.last.n, head.anchor.n) + 1
+        _add_break(report, place, "cut", f"lines {first_n} to {head.last.n} are missing at the end")
+
+
+def _add_break(report: ChainReport, place: tuple[str, int], what: str, text: str) -> None:
+    file, number = place
+    report.breaks.append(Break(what, text, file, number))
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process: nothing is added or rotated meanwhile. Blocking."""
+    """Hold the folder's lock, which ends with the process: no line is added or rotated meanwhile. Blocking."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -258,29 +314,35 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def set_paths(folder: Path, stem: str) -> list[Path]:
-    """A set's files, the oldest first."""
-    return [*(folder / f"{stem}.{number}.jsonl" for number in range(FILES - 1, 0, -1)), folder / f"{stem}.jsonl"]
+    """Return the paths of a set's files, the oldest first."""
+    older = [folder / f"{stem}.{number}.jsonl" for number in range(FILES - 1, 0, -1)]
+    return [*older, folder / f"{stem}.jsonl"]
 
 
 def lines_of_set(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
-    """Each line with its file and number, the oldest first; an empty one, too. OSError or StoreError."""
+    """Yield each line with its file and number, oldest first, also an empty one. Raises OSError or StoreError."""
     for path in set_paths(folder, stem):
         data = _content(path)
-        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), 1):
+        if not data:
+            continue
+        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
             yield path.name, number, line
 
 
 def read_head(folder: Path, stem: str) -> Head | None:
-    """The kept head; None when there is none or it cannot be understood. OSError or StoreError."""
-    return _kept(folder / f"{stem}.head", Head)
+    """Return the stored head; None if there is none or it cannot be decoded. Raises OSError or StoreError."""
+    return _load(folder / f"{stem}.head", Head)
 
 
 def begun_sets(folder: Path) -> dict[str, bool]:
-    """The sets whose chain began here, and whether one began again where another was. OSError or StoreError."""
-    return _kept(folder.with_name(BEGUN), dict[str, bool]) or {}
+    """Return the sets whose chain began here; True if a chain began again after another was lost.
+
+    Raises OSError or StoreError.
+    """
+    return _load(folder.with_name(BEGUN), dict[str, bool]) or {}
 
 
-def _kept(path: Path, form: type[_T]) -> _T | None:
+def _load(path: Path, form: type[_T]) -> _T | None:
     try:
         return msgspec.json.decode(read_limited(path, MAX_HEAD_BYTES) or b"", type=form)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -297,7 +359,7 @@ def _content(path: Path, start: int = 0) -> bytes:
 
 
 def _write(path: Path, data: bytes, size: int) -> None:
-    """All of it, on the disk, or the file as it was: a full disk must leave no half line."""
+    """Append all of the data, on the disk, or leave the file as it was: a full disk must leave no half line."""
     with os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab", buffering=0) as file:
         try:
             while data:
@@ -309,16 +371,20 @@ def _write(path: Path, data: bytes, size: int) -> None:
 
 
 def _rotate(folder: Path, stem: str, head: Head) -> Head:
-    """Make room for a new file. The anchor, the last line of what goes, is kept before it goes."""
+    """Make room for a new file, and return the head for it.
+
+    The anchor, which is the last line of the oldest file, is stored before that file is removed.
+    """
     paths = set_paths(folder, stem)
-    kept = folder / f"{stem}.head"
+    head_path = folder / f"{stem}.head"
     head = replace(head, anchor=end_of(_content(paths[0]), head.anchor, anywhere=True))
-    _keep(kept, head)
+    _keep(head_path, head)
     paths[0].unlink(missing_ok=True)
     for older, newer in pairwise(paths):
         if newer.exists():
             newer.rename(older)
-    _keep(kept, replace(head, file_bytes=0))  # else a power cut would hide the new file's first lines
+    # Otherwise a power cut would hide the new file's first lines.
+    _keep(head_path, replace(head, file_bytes=0))
     return head
 
 

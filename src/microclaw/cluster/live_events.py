@@ -1,6 +1,6 @@
-"""Spreads events: each host follows the others' live events. They are news, nothing durable.
+"""Spreads events: each host follows the live events of the others. They are not durable.
 
-Who publishes never waits. A host that reads too slowly loses the oldest, which are counted.
+A host that publishes never waits. A host that reads too slowly loses the oldest events, which are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from microclaw.cluster.requests import HostGone, HostRequests
 from microclaw.errors import MicroclawError
 from microclaw.events import LIVE_EVENTS, LiveEvent, LiveKind
 
-MAX_WAITING: Final = 1_024  # as many as a page's stream keeps
+# As many as a page's stream keeps.
+MAX_WAITING: Final = 1_024
 RETRY_S: Final = 0.5
 _KINDS: Final[dict[str, LiveKind]] = {kind.kind: kind for kind in LIVE_EVENTS}
 
@@ -27,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class LiveEvents:
-    """`deliver` gets the events of other hosts; this host's own are delivered by who publishes them.
+    """The live events of all hosts. `deliver` gets those of other hosts; a publisher delivers its own events itself.
 
-    Of `counts` (status.COUNTS) events_refused are those that could not be read: of a newer host, or no event at all.
+    In `counts` (status.COUNTS) events_refused are those that could not be read: of a newer host, or not an event.
     """
 
     def __init__(
@@ -41,10 +42,10 @@ class LiveEvents:
         self._readers: set[asyncio.Queue[LiveEvent]] = set()
         self._following: dict[str, asyncio.Task[None]] = {}
         self._counts = counts
-        requests.answer("live", type(None), self._tell, is_stream=True)
+        requests.answer("live", type(None), self._send, is_stream=True)
 
     def share(self, event: LiveEvent) -> None:
-        """Tell the other hosts, soon; the oldest that wait give way."""
+        """Send an event to the other hosts, soon; if too many wait, the oldest are dropped."""
         for reader in self._readers:
             if reader.full():
                 reader.get_nowait()
@@ -54,7 +55,7 @@ class LiveEvents:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Inside, the other hosts' events come in."""
+        """Receive the other hosts' events inside the block."""
         self._hosts.listeners.append(self._hosts_changed)
         self._hosts_changed()
         try:
@@ -76,13 +77,13 @@ class LiveEvents:
         while True:
             try:
                 async with aclosing(self._requests.ask(host_id, "live", None, tuple[str, msgspec.Raw])) as answers:
-                    async for kind, told in answers:
-                        self._take(kind, told)
+                    async for kind, payload in answers:
+                        self._take(kind, payload)
             except (HostGone, MicroclawError) as exc:
                 _log.debug("no live events of %s: %s", host_id, exc)
             await asyncio.sleep(RETRY_S)
 
-    async def _tell(self, _: None) -> AsyncGenerator[object, None]:
+    async def _send(self, _: None) -> AsyncGenerator[object, None]:
         reader: asyncio.Queue[LiveEvent] = asyncio.Queue(MAX_WAITING)
         self._readers.add(reader)
         try:
@@ -92,9 +93,9 @@ class LiveEvents:
         finally:
             self._readers.discard(reader)
 
-    def _take(self, kind: str, told: msgspec.Raw) -> None:
+    def _take(self, kind: str, payload: msgspec.Raw) -> None:
         try:
-            event = msgspec.msgpack.decode(told, type=_KINDS[kind])
+            event = msgspec.msgpack.decode(payload, type=_KINDS[kind])
         except (KeyError, msgspec.DecodeError, RecursionError) as exc:
             _log.debug("a live event of another host that cannot be read: %s", exc)
             self._counts["events_refused"] += 1

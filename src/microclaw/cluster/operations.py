@@ -1,4 +1,4 @@
-"""The act of a cluster: how it stands, as this host sees it."""
+"""The operation of a cluster: its state, as this host sees it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 
 class HostFacts(Struct, frozen=True):
-    """A host's facts for the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
-    people, for devices and for other hosts. `wall_ms` is its clock when it told this."""
+    """A host's facts for the others. `devices` are connected to it.
+
+    `api`, `link` and `calls` are its addresses: for people, for devices and for other hosts. `wall_ms` is its clock
+    when it wrote this.
+    """
 
     name: str
     version: str
@@ -31,8 +34,10 @@ class HostFacts(Struct, frozen=True):
 
 
 class HostRow(Struct, frozen=True):
-    """A host, how long ago it renewed its lease, and how far its clock was ahead of the database's. `ended`: None
-    while it is there, else "in order" or "gone"."""
+    """A host, how long ago it renewed its lease, and how far its clock was ahead of the database's.
+
+    `ended` is None while it is there, else "in order" or "gone".
+    """
 
     host_id: str
     facts: HostFacts
@@ -42,7 +47,7 @@ class HostRow(Struct, frozen=True):
 
 
 class ClusterDuty(Struct, frozen=True):
-    """A duty that one host does for all. `holder` None: nobody at the moment."""
+    """A duty that one host does for all. `holder` None: no host at the moment."""
 
     name: str
     holder: str | None
@@ -55,10 +60,10 @@ class ClusterProblem(Struct, frozen=True, rename={"next_step": "next"}):
 
 
 class ClusterFacts(Struct, frozen=True, kw_only=True):
-    """`host` is this one's id; `member` says whether its lease is good. `database` is without its password.
+    """The state of the cluster. `host` is this host's id; `member` says whether its lease is valid.
 
-    `seen_s`: how old its news of the hosts are; without `connected` nobody knows which of them are there now.
-    `ended`: those that ended within a day, and are not back.
+    `database` is without its password. `seen_s` is the age of its news of the hosts; unless `connected`, it is unknown
+    which of them are there now. `ended` are the hosts that ended within a day and are not back.
     """
 
     host: str
@@ -73,8 +78,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
 
     def seen(self, one: HostRow) -> str:
         if one.ended is not None:
-            how = "stopped" if one.ended == "in order" else "gone"
-            return f"{how}, {format_duration(one.seen_s * 1000)} ago"
+            end = "stopped" if one.ended == "in order" else "gone"
+            return f"{end}, {format_duration(one.seen_s * 1000)} ago"
         if one.host_id == self.host:
             return "this host" if self.member else "this host, no lease"
         if self.connected:
@@ -83,7 +88,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
 
 
 class ClusterAnswer(Listing, frozen=True, kw_only=True):
-    """`cluster` None: this host is alone."""
+    """The answer about a cluster. `cluster` None: this host shares no database."""
 
     document: ClassVar = "cluster"
     columns: ClassVar = dict.fromkeys(("host", "version", "devices", "seen", "clock"), "")
@@ -96,17 +101,14 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
         if facts is None:
             return []
         hosts = facts.hosts + facts.ended
-        names = Counter(one.facts.name for one in hosts)
-        return [
-            (
-                one.facts.name if names[one.facts.name] == 1 else one.host_id,
-                one.facts.version,
-                str(one.facts.devices),
-                facts.seen(one),
-                f"{round(one.clock_ahead_s):+d} s",
-            )
-            for one in hosts
-        ]
+        name_counts = Counter(host.facts.name for host in hosts)
+        rows: list[tuple[str, ...]] = []
+        for host in hosts:
+            is_unique = name_counts[host.facts.name] == 1
+            name = host.facts.name if is_unique else host.host_id
+            clock = f"{round(host.clock_ahead_s):+d} s"
+            rows.append((name, host.facts.version, str(host.facts.devices), facts.seen(host), clock))
+        return rows
 
     @property
     def note(self) -> str:
@@ -115,12 +117,16 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
             return ""
         away = "" if facts.connected else ", which does not answer"
         lines = [f"database {facts.database}{away}, seen by {host_called(facts.host)}"]
-        lines += [f"duty {one.name}: {host_called(one.holder or 'nobody')} ({one.fence})" for one in facts.duties]
-        lines += [f"problem: {one.text}\nnext: {one.next_step}" for one in facts.problems]
+        for duty in facts.duties:
+            lines.append(f"duty {duty.name}: {host_called(duty.holder or 'nobody')} ({duty.fence})")
+        for problem in facts.problems:
+            lines.append(f"problem: {problem.text}\nnext: {problem.next_step}")
         return "\n".join(lines)
 
 
 @operation("cluster.status", http="GET /v1/cluster", access=Access.ACT, is_command=False)
 async def status(view: ClusterView | None, _call: Call) -> ClusterAnswer:
-    """Hosts and duties of the cluster."""
-    return ClusterAnswer(cluster=None if view is None else await view.status())
+    """Show hosts and duties of the cluster."""
+    if view is None:
+        return ClusterAnswer(cluster=None)
+    return ClusterAnswer(cluster=await view.status())

@@ -21,14 +21,14 @@ class SharedFiles:
         self._database = database
 
     async def put(self, sha256: str, path: Path) -> None:
-        """Durable in the database when this returns. StoreError."""
+        """Store a payload in the database, on its disk when this returns. Raises StoreError."""
         data = await asyncio.to_thread(path.read_bytes)
-        pieces = [(sha256, at // PIECE, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
+        pieces = [(sha256, offset // PIECE, data[offset : offset + PIECE]) for offset in range(0, len(data), PIECE)]
         query = "INSERT INTO payloads (sha256, piece, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         await self._database.write(lambda sql: sql.executemany(query, pieces))
 
     async def fetch(self, sha256: str, path: Path) -> None:
-        """Bring a payload that another host took to `path`; StoreError when that cannot be."""
+        """Copy a payload that another host stored to `path`. Raises StoreError if it is not there or damaged."""
         query = "SELECT data FROM payloads WHERE sha256 = ? ORDER BY piece"
         data = await self._database.read(lambda sql: b"".join(piece for (piece,) in sql.execute(query, (sha256,))))
         if hashlib.sha256(data).hexdigest() != sha256:

@@ -1,6 +1,6 @@
 """Transports of boards on a port of another host's machine: each call goes to that host, and to no other.
 
-What such a transport offers is what it would offer here; it opens nothing here.
+Such a transport offers the same as it would here; it opens nothing here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from microclaw.events import EvidenceKind, ProgramKind
 
 R = TypeVar("R")
 HostOfName: TypeAlias = Callable[[str], str | None]
-"""The id of the live host of that name; None when it is away."""
+"""Returns the id of the live host of that name; None if it is away."""
 
 
 class PortElsewhere(Transport):
-    """`transport` as it is at the host named `host`. Which pins a program there holds is known at that host alone."""
+    """A transport at the host named `host`. Only that host knows which pins a program there holds."""
 
     def __init__(self, transport: Transport, host: str, remote: RemoteCalls, host_of_name: HostOfName) -> None:
-        self._as_here = transport  # never called
+        # It answers questions about the transport, but is never called.
+        self._as_here = transport
         self.endpoint = transport.endpoint
         self._host = host
         self._remote = remote
@@ -50,7 +51,7 @@ class PortElsewhere(Transport):
         self._as_here.describe(board)
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
-        """As Transport.call. DeviceUnreachable names the host when it is away."""
+        """Do a call at the port's host, as Transport.call does. DeviceUnreachable names the host if it is away."""
         host_id = self._host_of_name(self._host)
         if host_id is None:
             raise DeviceUnreachable(

@@ -1,5 +1,7 @@
-"""Questions for approval that wait at other hosts: they are shown and decided at any host, once, with their host's
-checks of rights. Nothing is kept here: each host is asked what waits there.
+"""Questions for approval that wait at other hosts: any host shows them and decides them.
+
+A question is decided once, with the checks of rights of its own host. Nothing is stored here: each host is asked for
+its waiting questions.
 """
 
 from __future__ import annotations
@@ -30,39 +32,43 @@ class _Decision(Struct, frozen=True, array_like=True):
 
 
 class ClusterQuestions(Questions):
-    """Those of all hosts. This host's are shown to the others."""
+    """The questions of all hosts. This host's questions are shown to the others."""
 
     def __init__(self, requests: HostRequests, approvals: Approvals, people: Roles) -> None:
         super().__init__(approvals, people)
         self._requests = requests
-        requests.answer("questions", str, self._tell)
+        requests.answer("questions", str, self._send)
         requests.answer("decide", _Decision, self._decide_here)
-        requests.answer("act's end", tuple[str, float], self._tell_end)
+        requests.answer("act's end", tuple[str, float], self._send_end)
 
     async def pending(self) -> list[Question]:
-        """All that wait. A host that does not answer in time is left out."""
-        here = await super().pending()
-        return [*here, *(one for one in (await self._asked(_ALL))[0] if one.left_s > 0)]
+        """Return all questions that wait. A host that does not answer in time is left out."""
+        questions = await super().pending()
+        elsewhere, _ = await self._ask_others(_ALL)
+        return questions + [question for question in elsewhere if question.left_s > 0]
 
     async def find(self, approval_id: str) -> Question | None:
         here = await super().find(approval_id)
         if here is not None:
             return here
-        found, _ = await self._asked(approval_id)
-        return next((one for one in found if one.pending.approval_id == approval_id), None)
+        elsewhere, _ = await self._ask_others(approval_id)
+        return _first_with_id(elsewhere, approval_id)
 
     async def decide(
         self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
     ) -> Question:
-        """At the host where it waits. Overloaded when one that may have it does not answer."""
-        if any(one.approval_id == approval_id for one in self._approvals.pending()):
+        """Decide a question at the host where it waits.
+
+        Raises Overloaded if a host that may have it does not answer, UnknownName if it waits at no host.
+        """
+        if any(pending.approval_id == approval_id for pending in self._approvals.pending()):
             return await super().decide(approval_id, approved=approved, by=by, always=always, nobody=nobody)
-        found, silent = await self._asked(approval_id)
-        waiting = next((one for one in found if one.pending.approval_id == approval_id and one.left_s > 0), None)
+        elsewhere, silent_hosts = await self._ask_others(approval_id)
+        waiting = _first_with_id([question for question in elsewhere if question.left_s > 0], approval_id)
         if waiting is None:
-            if silent:
+            if silent_hosts:
                 raise Overloaded(
-                    f"it may wait at {', '.join(silent)}, which did not answer", next_step="try again in a moment"
+                    f"it may wait at {', '.join(silent_hosts)}, which did not answer", next_step="try again in a moment"
                 )
             raise UnknownName(
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
@@ -77,21 +83,24 @@ class ClusterQuestions(Questions):
         return waiting
 
     async def end(self, question: Question, wait_s: float) -> ActEnd | None:
-        """None also where its host is gone."""
+        """Return the end of an approved action; None also if its host is gone."""
         if not question.host:
             return await super().end(question, wait_s)
-        asked = (question.pending.approval_id, wait_s)
-        return await self._requests.ask_first(question.host, "act's end", asked, ActEnd, wait_s + ANSWER_S)
+        message = (question.pending.approval_id, wait_s)
+        return await self._requests.ask_first(question.host, "act's end", message, ActEnd, wait_s + ANSWER_S)
 
-    async def _asked(self, approval_id: str) -> tuple[list[Question], list[str]]:
-        """The answers of the others, and those of them that did not answer."""
-        found, silent = await self._requests.ask_all("questions", approval_id, tuple[PendingApproval, float])
-        return [Question(*one, host) for host, one in found], silent
+    async def _ask_others(self, approval_id: str) -> tuple[list[Question], list[str]]:
+        """Return the questions at the other hosts, and the hosts that did not answer."""
+        answers, silent_hosts = await self._requests.ask_all("questions", approval_id, tuple[PendingApproval, float])
+        return [Question(pending, left_s, host) for host, (pending, left_s) in answers], silent_hosts
 
-    async def _tell(self, approval_id: str) -> AsyncGenerator[object, None]:
-        one = await super().find(approval_id)
-        for found in await super().pending() if approval_id == _ALL else () if one is None else (one,):
-            yield found.pending, found.left_s
+    async def _send(self, approval_id: str) -> AsyncGenerator[object, None]:
+        if approval_id == _ALL:
+            questions = await super().pending()
+        else:
+            questions = list(filter(None, [await super().find(approval_id)]))
+        for question in questions:
+            yield question.pending, question.left_s
 
     async def _decide_here(self, decision: _Decision) -> AsyncGenerator[object, None]:
         self._approvals.decide(
@@ -103,8 +112,12 @@ class ClusterQuestions(Questions):
         )
         yield True
 
-    async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:
-        approval_id, wait_s = asked
+    async def _send_end(self, message: tuple[str, float]) -> AsyncGenerator[object, None]:
+        approval_id, wait_s = message
         end = await self._approvals.end(approval_id, min(wait_s, MAX_WAIT_S))
         if end is not None:
             yield end
+
+
+def _first_with_id(questions: list[Question], approval_id: str) -> Question | None:
+    return next((question for question in questions if question.pending.approval_id == approval_id), None)

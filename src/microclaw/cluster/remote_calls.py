@@ -1,6 +1,6 @@
-"""Calls to devices of other hosts: done at the host that has the connection, or whose machine has the port.
+"""Calls to devices of other hosts: they are done at the host that has the connection, or whose machine has the port.
 
-Time goes with a request as what is left of it. Nothing is done twice, and no third host is asked. The classes of
+A request has the time that is left for it. Nothing is done twice, and no third host is asked. The classes of
 devices/calls.py are the schema: a field that the other host does not know is refused, never left out.
 """
 
@@ -24,12 +24,14 @@ R = TypeVar("R")
 OwnerOf: TypeAlias = Callable[[str], Device | None]
 
 MAX_LEFT_S: Final = 3600.0
-MAX_RUNNING: Final = 256  # calls of other hosts that one host serves at a time
-_SOONER_S: Final = 0.1  # the server ends before who asks, so that its better informed error comes in time
+# Calls of other hosts that one host serves at a time.
+MAX_RUNNING: Final = 256
+# The server ends this much before the caller, so that its better informed error comes in time.
+_SOONER_S: Final = 0.1
 
 
 class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """`left_s`: how long the answer is waited for, from when the request comes; hosts' clocks differ."""
+    """A call for another host. `left_s` is the time for its answer, from its arrival: the hosts' clocks differ."""
 
     endpoint: str
     method: str
@@ -37,7 +39,7 @@ class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
     fields: dict[str, Any]
 
     def call(self) -> Call[Any]:
-        """ProtocolError for a call that this host does not know, or whose fields are other ones."""
+        """Return the call. Raises ProtocolError if this host does not know it, or if its fields are different."""
         text = f"another host asks for {self.method:.40}, which this one does not know so"
         kind = CALLS.get(self.method)
         if kind is None or self.fields.keys() - set(kind.__struct_fields__):
@@ -50,33 +52,22 @@ class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
 
 
 class RemoteCalls:
-    """Asks other hosts. `owner_of` says whose an endpoint is."""
+    """Sends calls to other hosts. `owner_of` returns the device of an endpoint."""
 
     def __init__(self, requests: HostRequests, owner_of: OwnerOf) -> None:
         self._requests = requests
         self._owner_of = owner_of
 
     async def call(self, host: str, endpoint: str, call: Call[R], timeout_s: float) -> R:
-        """As Transport.call, at `host`. DeviceMoved when the call was not carried out there, or may be made again.
+        """Do a call at `host`, as Transport.call does.
 
-        An idempotent call whose host is gone may be made again; of another one the outcome is unknown.
+        Raises DeviceMoved if the call was not carried out there, or may be made again. An idempotent call whose host is
+        gone may be made again; of another call the outcome is unknown.
         """
         owner = self._owner_of(endpoint)
         name = endpoint if owner is None else owner.name
         try:
-            if timeout_s <= 0:
-                raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
-            left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
-            request = (endpoint, call.method, left_s, msgspec.structs.asdict(call))
-            if isinstance(call, AppRequest):
-                kind = _Reply
-            else:
-                kind = call.answer_type()
-            async with (
-                asyncio.timeout(timeout_s),
-                aclosing(self._requests.ask(host, "device", request, kind)) as answers,
-            ):
-                value = await anext(answers)
+            value = await self._ask(host, endpoint, call, timeout_s)
         except HostGone as exc:
             if exc.unsent:
                 raise DeviceMoved(
@@ -88,11 +79,23 @@ class RemoteCalls:
         except TimeoutError as exc:
             text = f"{name} did not answer {call.method} in time, at the host {host_called(host)}"
             raise _ended(call, DeviceTimeout(text, next_step="try again; it may be restarting")) from exc
-        return cast("R", AppReply(value.status, value.values) if isinstance(value, _Reply) else value)
+        return cast("R", value)
+
+    async def _ask(self, host: str, endpoint: str, call: Call[Any], timeout_s: float) -> Any:
+        if timeout_s <= 0:
+            raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
+        left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
+        request = (endpoint, call.method, left_s, msgspec.structs.asdict(call))
+        kind = _Reply if isinstance(call, AppRequest) else call.answer_type()
+        async with asyncio.timeout(timeout_s), aclosing(self._requests.ask(host, "device", request, kind)) as answers:
+            value = await anext(answers)
+        if isinstance(value, _Reply):
+            return AppReply(value.status, value.values)
+        return value
 
 
 class DeviceCalls:
-    """Does what other hosts ask of devices here, each behind its device's other calls."""
+    """Does the calls of other hosts to devices here, each after its device's other calls."""
 
     def __init__(self, requests: HostRequests, owner_of: OwnerOf, counts: Counter[str]) -> None:
         self._host_id = requests.host_id
@@ -105,12 +108,13 @@ class DeviceCalls:
         if len(self._running) >= MAX_RUNNING:
             self._counts["calls_refused"] += 1
             raise Overloaded(f"{MAX_RUNNING} calls of other hosts run already at the device's host")
-        task = asyncio.create_task(self._done(request), name="cluster: call of another host")
+        task = asyncio.create_task(self._carry_out(request), name="cluster: call of another host")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        yield await asyncio.shield(task)  # what has begun ends, though nobody waits for it any more
+        # A call that has begun is finished, even if its caller no longer waits.
+        yield await asyncio.shield(task)
 
-    async def _done(self, request: CallRequest) -> Any:
+    async def _carry_out(self, request: CallRequest) -> Any:
         call = request.call()
         device = self._owner_of(request.endpoint)
         if device is None:
@@ -122,14 +126,14 @@ class DeviceCalls:
 
 
 class _Reply(msgspec.Struct, frozen=True):
-    """AppReply: msgspec decodes no union of text and bytes."""
+    """An AppReply for msgspec, which decodes no union of text and bytes."""
 
     status: int
     values: dict[str, Any]
 
 
 def _ended(call: Call[Any], error: MicroclawError) -> MicroclawError:
-    """The error of a call that may have been done: OutcomeUnknown where it is not to be done twice."""
+    """Return the error of a call that may have been done: OutcomeUnknown if it must not be done twice."""
     if call.idempotent:
         return error
     step = "look at the device, then repeat it if need be"

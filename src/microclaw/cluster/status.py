@@ -1,4 +1,4 @@
-"""The state of a cluster, as one of its hosts sees it: hosts, duties, and what is wrong, in words.
+"""The state of a cluster, as one of its hosts sees it: hosts, duties, and problems in words.
 
 It changes nothing, and the database may be away.
 """
@@ -6,7 +6,6 @@ It changes nothing, and the database may be away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import starmap
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from msgspec import Struct, field
 
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.operations import ClusterFacts, ClusterProblem
+from microclaw.cluster.operations import ClusterFacts, ClusterProblem, HostRow
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
@@ -30,74 +29,88 @@ class ClusterView(Struct, frozen=True):
     database: SharedDatabase
     hosts: Hosts
     duties: Duties
-    counts: Mapping[str, int] = field(default_factory=dict)  # of COUNTS, those that this host counts yet
+    # The counters of COUNTS that this host has used so far.
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     async def status(self) -> ClusterFacts:
         try:
             duties = await self.duties.held()
-        except StoreError:  # `connected` says it
+        except StoreError:
+            # The field `connected` reports this.
             duties = ()
         place = urlsplit(self.database.url)
+        port = "" if place.port is None else f":{place.port}"
         return ClusterFacts(
             host=self.hosts.host_id,
-            database=f"{place.hostname or 'local'}{'' if place.port is None else f':{place.port}'}{place.path}",
+            database=f"{place.hostname or 'local'}{port}{place.path}",
             connected=not self.hosts.stale,
             member=not self.hosts.lost,
             seen_s=round(self.hosts.seen_s, 1),
             hosts=self.hosts.standing(),
             ended=self.hosts.ended(),
             duties=duties,
-            problems=tuple(starmap(ClusterProblem, self._problems())),
+            problems=tuple(self._problems()),
         )
 
     def gauges(self) -> dict[str, float]:
-        """For /metrics; asks nobody."""
+        """Return the values for /metrics, without asking another host."""
+        ends = [host.ended for host in self.hosts.ended()]
         return {
             "connected": float(not self.hosts.stale),
             "member": float(not self.hosts.lost),
             "hosts": len(self.hosts.live),
-            "hosts_gone": sum(one.ended == "gone" for one in self.hosts.ended()),
+            "hosts_gone": ends.count("gone"),
             **dict.fromkeys(COUNTS, 0),
             **self.counts,
         }
 
-    def _problems(self) -> Iterator[tuple[str, str]]:
-        hosts = self.hosts.standing()
+    def _problems(self) -> Iterator[ClusterProblem]:
         if self.hosts.stale or self.hosts.lost:
             since = format_duration(self.hosts.seen_s * 1000)
-            yield (
+            yield ClusterProblem(
                 f"the database has not answered for {since}: what is shown of other hosts is as old",
                 "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself",
             )
-        for one in hosts:
-            if abs(one.clock_ahead_s) > CLOCK_OFF_S:
-                here = one.host_id == self.hosts.host_id
-                if here:
-                    whose = "this machine's clock"
-                else:
-                    whose = f"the clock of {one.facts.name}"
-                side = "ahead of" if one.clock_ahead_s > 0 else "behind"
-                off = f"{abs(one.clock_ahead_s) / 60:.0f} min"
-                yield f"{whose} is {off} {side} the database's", "set it: timedatectl set-ntp true"
-        newest = max((one.facts.schema for one in hosts), default=VERSION)
-        for one in hosts:
-            if one.facts.schema < newest:
-                yield (
-                    f"{one.facts.name} knows the store's version {one.facts.schema}, which is {newest} now: it reads, "
-                    "writes nothing, and sends its devices to other hosts",
-                    "upgrade it: stop it, install the newer microclaw there, and start it",
+        hosts = self.hosts.standing()
+        yield from self._clock_problems(hosts)
+        yield from _version_problems(hosts)
+        yield from self._gone_hosts()
+
+    def _clock_problems(self, hosts: list[HostRow]) -> Iterator[ClusterProblem]:
+        for host in hosts:
+            if abs(host.clock_ahead_s) <= CLOCK_OFF_S:
+                continue
+            if host.host_id == self.hosts.host_id:
+                clock = "this machine's clock"
+            else:
+                clock = f"the clock of {host.facts.name}"
+            side = "ahead of" if host.clock_ahead_s > 0 else "behind"
+            off = f"{abs(host.clock_ahead_s) / 60:.0f} min"
+            yield ClusterProblem(f"{clock} is {off} {side} the database's", "set it: timedatectl set-ntp true")
+
+    def _gone_hosts(self) -> Iterator[ClusterProblem]:
+        for host in self.hosts.ended():
+            if host.ended == "gone":
+                ago = format_duration(host.seen_s * 1000)
+                devices = count_text(host.facts.devices, "device")
+                yield ClusterProblem(
+                    f"the host {host.host_id} is gone: its lease was last renewed {ago} ago, with {devices} connected",
+                    f"see that machine, and start {host.facts.name} again; this is shown for a day",
                 )
-        versions = sorted({one.facts.version for one in hosts})
-        if len(versions) > 1:
-            yield (
-                f"the hosts run different versions: {', '.join(versions)}",
-                "bring all to the newest, one after the other",
+
+
+def _version_problems(hosts: list[HostRow]) -> Iterator[ClusterProblem]:
+    newest = max((host.facts.schema for host in hosts), default=VERSION)
+    for host in hosts:
+        if host.facts.schema < newest:
+            yield ClusterProblem(
+                f"{host.facts.name} knows the store's version {host.facts.schema}, which is {newest} now: it reads, "
+                "writes nothing, and sends its devices to other hosts",
+                "upgrade it: stop it, install the newer microclaw there, and start it",
             )
-        for one in self.hosts.ended():
-            if one.ended == "gone":
-                ago = format_duration(one.seen_s * 1000)
-                devices = count_text(one.facts.devices, "device")
-                yield (
-                    f"the host {one.host_id} is gone: its lease was last renewed {ago} ago, with {devices} connected",
-                    f"see that machine, and start {one.facts.name} again; this is shown for a day",
-                )
+    versions = sorted({host.facts.version for host in hosts})
+    if len(versions) > 1:
+        yield ClusterProblem(
+            f"the hosts run different versions: {', '.join(versions)}",
+            "bring all to the newest, one after the other",
+        )

@@ -325,7 +325,7 @@ class DeviceLink:
             facts = None if self.presence is None else self.presence.ota
             effect = Effect(self, envelope, self._now_ms, facts, self.name)
             is_new = await self._links.advance(
-                self.link_id, epoch, envelope.seq, envelope.id, effect.apply, self._writer
+                self.link_id, epoch, envelope.seq, envelope.id, effect=effect.apply, fence=self._writer
             )
             if is_new and effect.seq is not None:
                 self._send_stored(effect.seq, effect.payload)

@@ -108,7 +108,8 @@ class Effect:
         if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
             message = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
-            add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], message, self.now_ms)
+            event_name = name[:MAX_EVENT_NAME_CHARS]
+            add_event(connection, self.link.link_id, body.type, event_name, message, received_ms=self.now_ms)
         keep_event = self.link.parts.reports.keep_event
         if isinstance(body, Event) and keep_event is not None:
             keep_event(connection, self.device, self.envelope.id, body, self.now_ms)

@@ -1,6 +1,7 @@
 """Rows of images, of the apps that devices should run, and of changes with their inverses. Touches no device.
 
-The classes of a change, a desired app and a deferred act are their users': apps/change_log.py, apps/deferring.py.
+The classes of a change, a desired app and a deferred act are in the rooms that use them: apps/change_log.py and
+apps/deferring.py.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from microclaw.store.sql import Sql
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
 MAX_DRAFTS: Final = 20
-"""Of one device."""
+"""The number of drafts that are kept for one device."""
 MAX_WAITING: Final = 32
-"""Deferred acts of one device."""
+"""The number of deferred acts that may wait for one device."""
 _KEPT_ENDED: Final = 200
 MAX_NUMBER: Final = 2**63 - 1
 
 
 class ImageRow(Struct, frozen=True):
-    """A program's bytes under their SHA-256 (hex); `meta` is JSON text of the caller's."""
+    """A program's bytes under their SHA-256 (hex). `meta` is JSON text of the caller."""
 
     sha256: str
     code: bytes
@@ -49,7 +50,7 @@ class ImageRow(Struct, frozen=True):
 
 
 class ProofRow(Struct, frozen=True):
-    """The proof of an image when it was installed on a device; `document` is JSON text of the caller's."""
+    """The proof of an image when it was installed on a device. `document` is JSON text of the caller."""
 
     device_id: str
     sha256: str
@@ -58,7 +59,7 @@ class ProofRow(Struct, frozen=True):
 
 
 class DraftRow(Struct, frozen=True):
-    """A program that a tool call did not deploy: its source and expectations as they were given, and why."""
+    """A program that a tool call did not deploy: the source and expectations of the caller, and the problem."""
 
     device_id: str
     name: str
@@ -102,9 +103,9 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @writes
     def put_image(self, sql: Sql, row: ImageRow) -> None:
-        """Keep an image; the same bytes twice are one row, with the newest source that was given and its meta.
+        """Store an image; the same bytes are one row, with the newest source that a caller gave and its meta.
 
-        A source that differs in comments alone has the same bytes and other lines.
+        A source that differs only in comments has the same bytes and other line numbers.
         """
         query = """INSERT INTO images (sha256, code, source, meta, created_ms) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (sha256) DO UPDATE SET source = excluded.source, meta = excluded.meta
@@ -113,7 +114,7 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @reads
     def image(self, sql: Sql, sha256: str) -> ImageRow:
-        """UnknownName when no such image was kept."""
+        """Return a stored image. Raises UnknownName if it is not stored."""
         row = first(sql, ImageRow, "images WHERE sha256 = ?", (sha256,))
         if row is None:
             raise UnknownName(f"no image {sha256[:12]} is stored", next_step="deploy the program again from its source")
@@ -121,8 +122,9 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @writes
     def put_proof(self, sql: Sql, row: ProofRow, *, over: bool) -> None:
-        """Keep what a stored image showed; without `over`, only where nothing is kept of it on that device."""
-        insert(sql, "proofs", row, over=("device_id", "sha256") if over else ())
+        """Store what an image showed on a device; without `over`, only if nothing is stored for that pair yet."""
+        key = ("device_id", "sha256") if over else ()
+        insert(sql, "proofs", row, over=key)
 
     @reads
     def proof(self, sql: Sql, device_id: str, sha256: str) -> ProofRow | None:
@@ -130,7 +132,7 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @writes
     def put_draft(self, sql: Sql, row: DraftRow) -> None:
-        """Keep a draft in the place of the one of its name; of a device's drafts the newest are kept."""
+        """Store a draft in place of the draft of its name, and keep the newest MAX_DRAFTS of the device."""
         insert(sql, "drafts", row, over=("device_id", "name"))
         keep_newest(sql, "drafts", MAX_DRAFTS, "at_ms", device_id=row.device_id)
 
@@ -149,25 +151,28 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @reads
     def desired(self, sql: Sql, device_id: str | None = None, *, stopped: bool = False) -> tuple[D, ...]:
-        """The apps wanted on one device or on all, sorted by device and name. `stopped`: those that are off it, and
-        kept for a start, instead."""
+        """Return the apps that one device or all should run, by device and name.
+
+        With `stopped`, return instead the apps that were taken off the device and can be started again.
+        """
         which = "stopped_ms IS NOT NULL" if stopped else "stopped_ms IS NULL"
         where = f"desired_apps WHERE (?1 IS NULL OR device_id = ?1) AND {which} ORDER BY device_id, name"
         return select(sql, self._desired, where, (device_id,))
 
     @reads
     def holds(self, sql: Sql, device_id: str, name: str) -> bool:
-        """True if this program is wanted on the device, or stopped there and kept."""
+        """Return True if the device should run this program, or has it stopped and stored."""
         return exists(sql, "desired_apps", device_id=device_id, name=name)
 
     @writes
     def set_suspect(self, sql: Sql, device_id: str, name: str, *, is_suspect: bool) -> None:
-        """Note that the device fell silent, probably because of this app. A new deployment takes it back, too."""
+        """Note that the device fell silent, probably because of this app. A new deployment clears the note, too."""
+        suspect_ms = self._now_ms() if is_suspect else None
         query = """UPDATE desired_apps
             SET silences = silences + CASE WHEN ?1 IS NOT NULL AND suspect_ms IS NULL THEN 1 ELSE 0 END,
                 suspect_ms = ?1
             WHERE device_id = ?2 AND name = ?3"""
-        sql.execute(query, (self._now_ms() if is_suspect else None, device_id, name))
+        sql.execute(query, (suspect_ms, device_id, name))
 
     @writes
     def add_change(
@@ -180,28 +185,21 @@ class AppTable(TimedTable, Generic[C, D]):
         seen: int | None = None,
         first: Sequence[Work] = (),
     ) -> int:
-        """Write a change down before it is made, with what goes `first`; returns its change_id, which grows.
+        """Store a change before the device is touched, after the works in `first`; return its change_id, which grows.
 
-        `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more, and when the change
-        that it reverts was reverted; DeviceBusy when another host that is alive changes the device now (for
-        programs: its programs), or has since the change `seen`.
+        `deferred_id` is the deferred act that the change does. Raises DeployRejected if that act no longer waits, or if
+        the change that this one reverts was reverted before. Raises DeviceBusy if another live host changes the device
+        now (for programs: its programs), or has changed it since the change `seen`.
         """
         if self.host is not None:
             _check_free(sql, change, self.host, is_live, seen)
-        if change.undoes is not None:  # who takes it back has looked at it before; another host may have been faster
-            query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
-            for undone in sql.execute(query, (change.undoes,)):
-                raise undone_already(change.undoes, *undone)
+        if change.undoes is not None:
+            _check_not_undone(sql, change.undoes)
         for work in first:
             work(sql)
         change_id = insert(sql, "changes", change, number="change_id", host=self.host)
         if deferred_id is not None:
-            query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
-                WHERE deferred_id = ? AND state = 'waiting'"""
-            if sql.execute(query, (change_id, deferred_id)).rowcount != 1:
-                raise DeployRejected(
-                    f"{change.summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list"
-                )
+            _start_deferred(sql, deferred_id, change_id, change.summary)
         return change_id
 
     @writes
@@ -216,7 +214,8 @@ class AppTable(TimedTable, Generic[C, D]):
     ) -> None:
         """Write the outcome of a change, with its effect on the desired apps, in one transaction.
 
-        `without` is a (device_id, name). A change that is done and undoes another marks that one as undone.
+        `without` is the (device_id, name) of an app to remove. A change that is done and undoes another marks the other
+        as undone.
         """
         if update(sql, "changes", {"change_id": change_id}, state=state).rowcount != 1:
             raise _no_change(change_id)
@@ -234,7 +233,7 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @reads
     def change(self, sql: Sql, change_id: int) -> C:
-        """UnknownName when there is none."""
+        """Return a change. Raises UnknownName if it does not exist."""
         change = first(sql, self._change, "changes WHERE change_id = ?", (change_id,))
         if change is None:
             raise _no_change(change_id)
@@ -250,25 +249,25 @@ class AppTable(TimedTable, Generic[C, D]):
         state: ChangeState | None = None,
         kind: str | None = None,
     ) -> tuple[C, ...]:
-        """Newest first."""
+        """Return the changes of one device or of all, newest first."""
         where = """changes WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2)
             AND (?3 IS NULL OR kind LIKE ?3) ORDER BY change_id DESC LIMIT ?4"""
         return select(sql, self._change, where, (device_id, state, kind, limit))
 
     @reads
     def changes_of_turn(self, sql: Sql, turn: str, *, limit: int = 1_000) -> tuple[C, ...]:
-        """The changes of one turn or request, newest first."""
+        """Return the changes of one turn or request, newest first."""
         return select(sql, self._change, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))
 
 
 class DeferredTable(TimedTable, Generic[A]):
-    """Deferred acts of one database. `change_id` of one is the change that does it, from its plan on."""
+    """Deferred acts of one database. `change_id` of an act is the change that does it, from its plan on."""
 
     _act: type[A]
 
     @writes
     def add(self, sql: Sql, act: A) -> A:
-        """Keep an act for later, in the place of one of the same app; as it is kept. Raises Overloaded."""
+        """Store an act in place of a waiting act of the same app; return the stored row. Raises Overloaded."""
         same = {"device_id": act.device_id, "name": act.name, "state": "waiting"}
         update(sql, "deferred_acts", same, state="replaced")
         query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
@@ -280,38 +279,38 @@ class DeferredTable(TimedTable, Generic[A]):
 
     @reads
     def get(self, sql: Sql, deferred_id: int) -> A:
-        """Raises UnknownName."""
+        """Return a deferred act. Raises UnknownName."""
         return self._one(sql, deferred_id)
 
     @reads
     def waiting(self, sql: Sql, device_id: str | None = None) -> tuple[A, ...]:
-        """Those that are not done yet, oldest first."""
+        """Return the acts that are not done yet, oldest first."""
         where = """deferred_acts WHERE state IN ('waiting', 'started') AND (?1 IS NULL OR device_id = ?1)
             ORDER BY deferred_id"""
         return select(sql, self._act, where, (device_id,))
 
     @reads
     def ended(self, sql: Sql, device_id: str | None = None, limit: int = 50) -> tuple[A, ...]:
-        """Those that were done or failed, newest first."""
+        """Return the acts that were done or failed, newest first."""
         where = """deferred_acts WHERE state IN ('done', 'failed') AND (?1 IS NULL OR device_id = ?1)
             ORDER BY deferred_id DESC LIMIT ?2"""
         return select(sql, self._act, where, (device_id, limit))
 
     @writes
     def move(self, sql: Sql, deferred_id: int, before: DeferredState, state: DeferredState) -> bool:
-        """False when it was not in the state `before`."""
+        """Change the state of an act; return False if it was not in the state `before`."""
         return update(sql, "deferred_acts", {"deferred_id": deferred_id, "state": before}, state=state).rowcount > 0
 
     @writes
     def end(self, sql: Sql, deferred_id: int, state: DeferredState, outcome: str) -> A:
-        """Write the outcome, before anybody is notified."""
+        """Write the outcome of an act, before anyone is notified."""
         which = {"deferred_id": deferred_id}
         update(sql, "deferred_acts", which, state=state, outcome=outcome, ended_ms=self._now_ms())
         return self._one(sql, deferred_id)
 
     @writes
     def told(self, sql: Sql, deferred_id: int) -> None:
-        """Its person was told. Of those that have ended the newest are kept."""
+        """Note that the act's person was notified. Only the newest ended acts are kept."""
         update(sql, "deferred_acts", {"deferred_id": deferred_id}, told=1)
         query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?
             AND (told = 1 OR state IN ('cancelled', 'replaced'))"""
@@ -325,11 +324,15 @@ class DeferredTable(TimedTable, Generic[A]):
 
 
 def _check_free(sql: Sql, change: ChangeRow, host: str, is_live: Callable[[str], bool], seen: int | None) -> None:
-    """Each host has one change of a device at a time; this is for the hosts among themselves."""
+    """Raise DeviceBusy if another live host changes this device.
+
+    Inside one host the changes of a device wait for each other, so only other hosts are checked.
+    """
+    newest_seen = MAX_NUMBER if seen is None else seen
     rows = sql.execute(
         """SELECT host, summary, change_id > ?4 AND state != 'planned' FROM changes WHERE device_id = ?1
         AND (state = 'planned' OR change_id > ?4) AND (kind LIKE 'app.%' OR ?3 = 0) AND host != ?2""",
-        (change.device_id, host, change.kind.startswith("app."), MAX_NUMBER if seen is None else seen),
+        (change.device_id, host, change.kind.startswith("app."), newest_seen),
     )
     for other, summary, is_newer in rows:
         if is_newer or is_live(other):
@@ -339,7 +342,26 @@ def _check_free(sql: Sql, change: ChangeRow, host: str, is_live: Callable[[str],
             )
 
 
+def _check_not_undone(sql: Sql, change_id: int) -> None:
+    """Raise DeployRejected if this change was undone already."""
+    # The caller has looked at the change before, but another host may have undone it since.
+    query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
+    row = sql.execute(query, (change_id,)).fetchone()
+    if row is not None:
+        summary, undone_by = row
+        raise undone_already(change_id, summary, undone_by)
+
+
+def _start_deferred(sql: Sql, deferred_id: int, change_id: int, summary: str) -> None:
+    """Bind a waiting act to the change that does it. Raises DeployRejected if the act no longer waits."""
+    query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
+        WHERE deferred_id = ? AND state = 'waiting'"""
+    if sql.execute(query, (change_id, deferred_id)).rowcount != 1:
+        raise DeployRejected(f"{summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list")
+
+
 def undone_already(change_id: int, summary: str, undone_by: int) -> DeployRejected:
+    """Build the error for a change that was undone before."""
     return DeployRejected(
         f"change {change_id} ({summary}) was undone already, by change {undone_by}",
         next_step=f"redo it: microclaw app undo {undone_by}",
@@ -351,7 +373,7 @@ def _no_change(change_id: int) -> UnknownName:
 
 
 def _end_deferred(sql: Sql, change_id: int) -> None:
-    """The change does its deferred act; a newer act on the same app makes one that still waits pointless."""
+    """End the act that a change did, and replace the waiting act of the same app, which is now pointless."""
     update(sql, "deferred_acts", {"change_id": change_id, "state": "started"}, state="done")
     query = "SELECT device_id, kind, forward FROM changes WHERE change_id = ?"
     device_id, kind, forward = sql.execute(query, (change_id,)).fetchone()

@@ -1,6 +1,7 @@
-"""Rows of codes that are good once, by their hashes: of people, devices, browsers and provisioned boards.
+"""Rows of codes that can be used once, by their hashes: for people, devices, browsers and provisioned boards.
 
-What is a transaction here is one over all hosts that share the store: a code is used once. It draws and judges none.
+Each transaction here counts for all hosts that share the store, so a code is used once. This module neither draws nor
+checks a code.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from microclaw.store.rows import Table, delete, first, insert, reads, scalar, se
 from microclaw.store.sql import Sql
 
 SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are provisioned with
-FOREIGN_KEPT_MS: Final = 3_600_000  # another host's clock may be behind: so long after its end its code may go
+# Another host's clock may be behind: its code is deleted only this long after its end.
+FOREIGN_KEPT_MS: Final = 3_600_000
 
 
 class CodeRow(Struct, frozen=True):
-    """`holder` has it: an account, an address, a person's or a device's id, "" where nobody has it yet. It takes one of
-    the places of `place`: a channel, a range of addresses; of a secret it is the board's profile. `about` is a name.
+    """A code that can be used once.
 
-    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet.
+    `holder` has the code: an account, an address, the id of a person or device, or "" if it has no holder yet. The code
+    takes one of the places of `place`: a channel or a range of addresses; for a secret it is the board's profile.
+    `about` is a name. `host` issued the code, and `until_ms` is by its clock. `used_ms` is set if the code bought a
+    credential that was not used yet.
     """
 
     kind: str
@@ -42,12 +46,12 @@ class CodeTable(Table):
 
     @reads
     def list(self, sql: Sql, kind: str, now_ms: int) -> tuple[CodeRow, ...]:
-        """Those that are good, the oldest first."""
+        """Return the codes that are valid at that time, oldest first."""
         return select(sql, CodeRow, "codes WHERE kind = ? AND until_ms > ? ORDER BY made_ms, hash", (kind, now_ms))
 
     @writes
     def add(self, sql: Sql, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = ()) -> bool:
-        """Keep a code, and forget those of the hashes `instead_of`; False, and nothing is done, where it is out."""
+        """Store a code and forget those with the hashes `instead_of`; return False, and do nothing, if it exists."""
         sql.execute(
             "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
             (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
@@ -59,34 +63,40 @@ class CodeTable(Table):
 
     @reads
     def find(self, sql: Sql, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
-        """A code that is good at that time; at 0 any."""
+        """Return a code that is valid at that time; at 0 also an ended one."""
         return first(sql, CodeRow, "codes WHERE kind = ? AND hash = ? AND until_ms > ?", (kind, digest, now_ms))
 
     @writes
     def spend(self, sql: Sql, row: CodeRow) -> bool:
-        """Use a code up; False where somebody was faster."""
+        """Use a code up; return False if another caller was faster."""
         return delete(sql, "codes", kind=row.kind, hash=row.hash, made_ms=row.made_ms).rowcount > 0
 
     @writes
     def hold(self, sql: Sql, kind: str, digest: bytes, holder: str) -> str | None:
-        """Give the code to this holder, unless it has one; return the holder. None where the code is gone."""
+        """Give the code to this holder if it has none; return its holder, or None if the code does not exist."""
         query = """UPDATE codes SET holder = CASE holder WHEN '' THEN ? ELSE holder END WHERE kind = ? AND hash = ?
             RETURNING holder"""
-        held: str | None = scalar(sql, query, (holder, kind, digest))
-        return held
+        current_holder: str | None = scalar(sql, query, (holder, kind, digest))
+        return current_holder
 
     def forget_later(self, kind: str, digest: bytes) -> None:
-        """Soon."""
+        """Delete a code with the next write."""
         self.database.write_later(lambda sql: delete(sql, "codes", kind=kind, hash=digest))
 
 
 def end_codes(sql: Sql) -> None:
-    """For a store that becomes another one's: whoever has a code asks for a new one; a provisioned board cannot."""
+    """Delete all codes except board secrets, for a store that moves to another host.
+
+    Everyone else can ask for a new code; a provisioned board cannot.
+    """
     sql.execute("DELETE FROM codes WHERE kind <> ?", (SECRET,))
 
 
 def claim_secret(sql: Sql, digest: bytes | None, device_id: str, at_ms: int) -> bool:
-    """Bind a board's secret to its device. The first use of the credential spends it, not a reply that may be lost."""
+    """Bind a board's secret to its device; return False if it is not valid for that device.
+
+    The secret is spent by the first use of the credential, not by the reply, which may be lost.
+    """
     if digest is None:
         return True
     query = """UPDATE codes SET holder = ?, used_ms = ?
@@ -95,7 +105,9 @@ def claim_secret(sql: Sql, digest: bytes | None, device_id: str, at_ms: int) -> 
 
 
 def spend_secrets(sql: Sql, device_id: str, *, unused: bool = False) -> None:
-    """The credential that a secret bought was used. One that waits for the device's next pairing stays, unless `unused`
-    ones end too."""
+    """Delete the secrets whose credential the device has used now.
+
+    A secret that waits for the device's next pairing stays, unless `unused` secrets end too.
+    """
     query = "DELETE FROM codes WHERE kind = ? AND holder = ? AND (used_ms IS NOT NULL OR ? = 1)"
     sql.execute(query, (SECRET, device_id, unused))

@@ -1,4 +1,4 @@
-"""Rows of the crashes that boards reported: one for each kind, one for each board that had it, the newest reports."""
+"""Rows of the crashes that boards reported: of each kind, of each board that had it, and the newest reports."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from microclaw.store.rows import Table, insert, keep_newest, matching, reads, sc
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
-"""A program failed; the board started again by a watchdog, a panic or the like; its firmware failed and says so."""
+"""A program failed; the board was reset by a watchdog, a panic or the like; the firmware reported its own failure."""
 MAX_GROUPS: Final = 500
-MAX_GROUPS_FOUND_ON: Final = 20  # of what one board had first: it pushes its own out, and no other's
-KEPT_REPORTS: Final = 5  # of a group
+# Of the groups that one board reported first: that board then replaces its own groups, and no other board's.
+MAX_GROUPS_FOUND_ON: Final = 20
+# The newest reports of one group.
+KEPT_REPORTS: Final = 5
 
 
 class CrashReport(Struct, frozen=True):
-    """One crash as a board told it, cleaned and cut. `version` is of the program, or of the firmware for a reset."""
+    """One crash as a board reported it, cleaned and cut. `version` is the program's, or the firmware's for a reset."""
 
     device_id: str
     at_ms: int
@@ -36,9 +38,9 @@ class CrashReport(Struct, frozen=True):
 
 
 class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
-    """Crashes that are one kind. `count`, `first_ms` and `last_ms` are of those that were asked for.
+    """Crashes of one kind. `count`, `first_ms` and `last_ms` cover the devices in the request.
 
-    `devices` are ids, for people names. `found_ms`: nobody had that kind before then.
+    `devices` are ids, or names if people read them. `found_ms` is when any board had that kind for the first time.
     """
 
     crash_id: int
@@ -67,7 +69,7 @@ class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
 
 
 class StoredCrash(Struct, frozen=True):
-    """The result of keeping a report: its group's number, if it is a new one, how often it was seen by now."""
+    """The result of storing a report: the number of its group, whether the group is new, and how often it was seen."""
 
     crash_id: int
     is_new: bool
@@ -86,8 +88,12 @@ class CrashTable(Table):
         devices: Collection[str] | None = None,
         crash_id: int | None = None,
     ) -> tuple[CrashGroup, ...]:
-        """Those that any of the devices (all, where None) had since then, by this host's clock; the newest first."""
-        where, values = _of(None if crash_id is None else (crash_id,), devices)
+        """Return the kinds of crash that any of the devices had since then, by this host's clock, newest first.
+
+        `devices` None means all of them.
+        """
+        crash_ids = None if crash_id is None else (crash_id,)
+        where, values = _match_crashes(crash_ids, devices)
         rows = sql.execute(
             f"""SELECT crash_id, fingerprint, kind, program, version, title, g.first_ms,
                 d.count, d.first_ms, d.last_ms, device_id
@@ -96,30 +102,39 @@ class CrashTable(Table):
             (*values, since_ms),
         )
         groups = []
-        for kind, of_devices in groupby(rows, key=lambda row: row[:7]):
-            counts, firsts, lasts, ids = zip(*(row[7:] for row in of_devices), strict=True)
-            groups.append(CrashGroup(*(*kind, sum(counts), min(firsts), max(lasts), ids)))
-        return tuple(sorted(groups, key=lambda group: (group.last_ms, group.crash_id), reverse=True))
+        for group_columns, device_rows in groupby(rows, key=lambda row: row[:7]):
+            counts, firsts_ms, lasts_ms, ids = zip(*(row[7:] for row in device_rows), strict=True)
+            columns = (*group_columns, sum(counts), min(firsts_ms), max(lasts_ms), ids)
+            groups.append(CrashGroup(*columns))
+        groups.sort(key=lambda group: (group.last_ms, group.crash_id), reverse=True)
+        return tuple(groups)
 
     async def reports(self, crash_id: int) -> tuple[CrashGroup, tuple[CrashReport, ...]]:
-        """One kind, with its newest reports, the newest first. UnknownName when there is none."""
-        found = await self.groups(crash_id=crash_id)
-        if not found:
+        """Return one kind with its newest reports, newest first. Raises UnknownName if it does not exist."""
+        groups = await self.groups(crash_id=crash_id)
+        if not groups:
             raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw device crashes")
         where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
-        return found[0], await self.database.read(lambda sql: select(sql, CrashReport, where, (crash_id,)))
+        return groups[0], await self.database.read(lambda sql: select(sql, CrashReport, where, (crash_id,)))
 
     @reads
     def new_since(self, sql: Sql, moments_ms: Mapping[str, int]) -> int:
-        """Count the kinds of crash that devices had first at or after the moment beside each one's id."""
+        """Count the kinds of crash that each device had for the first time at or after its moment.
+
+        `moments_ms` gives the moment by device id; devices that it does not name are not counted.
+        """
         query = "SELECT device_id, first_ms FROM crash_devices WHERE first_ms >= ?"
-        rows = sql.execute(query, (min(moments_ms.values(), default=0),))
-        return sum(device_id in moments_ms and first_ms >= moments_ms[device_id] for device_id, first_ms in rows)
+        earliest_ms = min(moments_ms.values(), default=0)
+        new_count = 0
+        for device_id, first_ms in sql.execute(query, (earliest_ms,)):
+            if device_id in moments_ms and first_ms >= moments_ms[device_id]:
+                new_count += 1
+        return new_count
 
     @writes
     def clear(self, sql: Sql, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
-        """Forget these kinds, or all of them, of these devices or of all; how many crashes that were."""
-        where, values = _of(crash_ids, devices)
+        """Forget these kinds of crash, or all, of these devices or of all; return how many crashes that were."""
+        where, values = _match_crashes(crash_ids, devices)
         query = f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}"  # noqa: S608 - a constant
         count = scalar(sql, query, values)
         for table in ("crash_devices", "crash_reports"):
@@ -129,7 +144,7 @@ class CrashTable(Table):
 
 
 def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
-    """Within the caller's transaction; None when the device is gone meanwhile."""
+    """Store a report within the caller's transaction; return None if the device was removed meanwhile."""
     if scalar(sql, "SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)) is None:
         return None
     _drop_empty(sql)
@@ -137,7 +152,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
     if is_new:
         _make_room(sql, report.device_id)
     row = values_of(report)
-    crash_id = row["crash_id"] = scalar(
+    crash_id = scalar(
         sql,
         """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
         VALUES (:fingerprint, :kind, :program, :version, :title, :at_ms, :at_ms, :device_id)
@@ -145,6 +160,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
         RETURNING crash_id""",
         row,
     )
+    row["crash_id"] = crash_id
     _count(sql, "VALUES (:crash_id, :device_id, 1, :at_ms, :at_ms)", row)
     columns = ("crash_id", "device_id", "at_ms", "firmware", "trace", "log")
     insert(sql, "crash_reports", None, **{column: row[column] for column in columns})
@@ -154,7 +170,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
 
 
 def move_crashes(sql: Sql, device_id: str, heir_id: str) -> None:
-    """Two devices are one: the crashes of the first are the other's."""
+    """Give the crashes of a device to another row that turned out to be the same board."""
     values = {"device_id": device_id, "heir_id": heir_id}
     theirs = "SELECT crash_id, :heir_id, count, first_ms, last_ms FROM crash_devices WHERE device_id = :device_id"
     _count(sql, theirs, values)
@@ -162,7 +178,10 @@ def move_crashes(sql: Sql, device_id: str, heir_id: str) -> None:
 
 
 def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
-    """Add these rows to those that devices have: a count, the first and the last time."""
+    """Add these rows to the counts of devices, with the first and the last time of each.
+
+    `rows` is SQL that yields crash_id, device_id, count, first_ms and last_ms.
+    """
     sql.execute(
         f"""INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) {rows}
         ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + excluded.count,
@@ -173,23 +192,32 @@ def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
 
 
 def _make_room(sql: Sql, device_id: str) -> None:
-    """Remove the group that was seen last the longest ago where there is no room; of a board with many, its own."""
-    own = scalar(sql, "SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,))
-    every = scalar(sql, "SELECT count(*) FROM crash_groups")
-    if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:
+    """Remove the group that was last seen the longest ago if there is no room.
+
+    If the board has many groups itself, the removed group is one of its own.
+    """
+    own_count = scalar(sql, "SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,))
+    total_count = scalar(sql, "SELECT count(*) FROM crash_groups")
+    if own_count >= MAX_GROUPS_FOUND_ON or total_count >= MAX_GROUPS:
         sql.execute(
             """DELETE FROM crash_groups WHERE crash_id = (SELECT crash_id FROM crash_groups
             WHERE found_on = ?1 OR ?2 = 1 ORDER BY last_ms, crash_id LIMIT 1)""",
-            (device_id, own < MAX_GROUPS_FOUND_ON),
+            (device_id, own_count < MAX_GROUPS_FOUND_ON),
         )
 
 
 def _drop_empty(sql: Sql) -> None:
-    """Groups that nobody has any more."""
+    """Delete the groups that no device has any more."""
     sql.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
 
 
-def _of(crash_ids: Collection[int] | None, devices: Collection[str] | None) -> tuple[str, tuple[object, ...]]:
-    """A condition for rows of these kinds (all, where None) and devices, and its values."""
-    wanted = {"crash_id": crash_ids, "device_id": devices}
-    return matching({column: tuple(some) for column, some in wanted.items() if some is not None})
+def _match_crashes(
+    crash_ids: Collection[int] | None, devices: Collection[str] | None
+) -> tuple[str, tuple[object, ...]]:
+    """Return an SQL condition for rows of these kinds and devices, and its values. None means all."""
+    where: dict[str, object] = {}
+    if crash_ids is not None:
+        where["crash_id"] = tuple(crash_ids)
+    if devices is not None:
+        where["device_id"] = tuple(devices)
+    return matching(where)

@@ -1,8 +1,8 @@
-"""The host's store: a thread that commits many writes at once, and one that reads, each with its connection.
+"""The host's store: a thread that commits many writes at once, and a thread that reads, each with its connection.
 
-It knows no rows and no engine: the tables' modules bring the functions that run on its connections, sqlite_file.py and
-postgres.py the connections. What `write` returned is on the disk: each group of writes is one transaction, synced
-before any of them is acknowledged.
+It knows neither rows nor engines: the modules of the tables bring the functions that run on its connections, and
+sqlite_file.py and postgres.py bring the connections. The result of `write` is on the disk: each group of writes is one
+transaction, and it is synced before any of them is acknowledged.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ _log = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 10_000
 PROBE_S: Final = 1.0
-MAX_GROUP: Final = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
+# Writes in one commit: enough to hide the sync, few enough to keep the delay of a group in milliseconds.
+MAX_GROUP: Final = 256
 
 
 class Connection(Sql, Protocol):
-    """One connection, of one thread. `begin` makes it again where it was lost.
+    """One connection, used by one thread. `begin` opens it again after it was lost.
 
-    `errors` are what it and its statements raise; `store_error` gives them in our words.
+    `errors` are the exceptions that the connection and its statements raise; `store_error` translates them.
     """
 
     @property
@@ -48,7 +49,7 @@ class Connection(Sql, Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """True if the connection is lost: the transaction is undone, and may be repeated."""
+        """True if the connection is lost: the transaction is undone and may be repeated."""
 
     def begin(self) -> None: ...
 
@@ -57,7 +58,7 @@ class Connection(Sql, Protocol):
     def rollback(self) -> None: ...
 
     def rewrite(self) -> None:
-        """Outside of a transaction: give back what deleted rows took."""
+        """Free the space of deleted rows. Called outside of a transaction."""
 
     def close(self) -> None: ...
 
@@ -65,9 +66,13 @@ class Connection(Sql, Protocol):
 
 
 class Database:
-    """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
+    """The store of a host, made by `Database.open`.
 
-    host: str | None = None  # whose writes these are, where several hosts share a store
+    `write` and `read` take functions that run on their thread's connection.
+    """
+
+    # The host that writes here, if several hosts share a store.
+    host: str | None = None
 
     def __init__(
         self,
@@ -79,7 +84,8 @@ class Database:
         self._writer = Worker(writer, loop, name="store writer", group=MAX_GROUP)
         self._reader = Worker(reader, loop, name="store reader", group=1)
         self._release = release
-        self._last_failure: StoreError | None = None  # until a write is taken again
+        # This is cleared by the next write that succeeds.
+        self._last_failure: StoreError | None = None
         self._probe: asyncio.Task[None] | None = None
         self.read = self._reader.run
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
@@ -88,7 +94,10 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Database]:
-        """Open or create the store at `path`; StoreError when it is broken, unwritable or owned by another process."""
+        """Open or create the store at `path`.
+
+        Raises StoreError if it is broken, unwritable or owned by another process.
+        """
         lock, writer, reader = await asyncio.to_thread(_open, path)
         database = cls(writer, reader, lock.close)
         try:
@@ -97,14 +106,14 @@ class Database:
             await database.stop()
 
     async def stop(self) -> None:
-        """Do what waits, and close the connections."""
+        """Finish the waiting work and close the connections."""
         # Shielded: a cancelled shutdown still writes what waits before another process may have the store.
         await asyncio.shield(asyncio.to_thread(self._stop))
 
     async def write(self, work: Callable[[Sql], T]) -> T:
         """Run `work` in a transaction; its result is returned once it is on the disk.
 
-        What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
+        An error of `work` undoes only its own statements. A write that is cancelled while it waits may still happen.
         """
         try:
             result = await self._writer.run(work)
@@ -117,7 +126,7 @@ class Database:
     async def refusal(self) -> StoreError | None:
         """Return why the store takes no writes; None if it does.
 
-        After a failure a write is tried, for up to PROBE_S: who asks must have an answer, also while nothing comes.
+        After a failure a write is tried, for up to PROBE_S: the caller needs an answer even if no other write comes.
         """
         if self._last_failure is None:
             return None
@@ -131,21 +140,23 @@ class Database:
             await self.write(_write_something)
 
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
-        """`changed` is called with the names of tables that another host changed. Nobody else writes to this store."""
+        """Call `changed` with the names of the tables that another host changed. No other host writes to this store."""
 
     def follow(self, tables: Iterable[str], refresh: Refresh) -> None:
-        """`refresh` is run soon after another host changed one of these tables, for rows that are kept in memory.
+        """Run `refresh` soon after another host changed one of these tables, for rows that are kept in memory.
 
-        To be called before the rows are read for the first time. A row that goes with another (ON DELETE CASCADE) is a
-        change of that one's table alone.
+        Call this before the rows are read for the first time. If a row is deleted together with its parent (ON DELETE
+        CASCADE), only the parent's table counts as changed.
         """
 
     async def catch_up_with(self, tables: frozenset[str]) -> None:
-        """See to it that what is kept in memory of these tables is as any host wrote it before. StoreError where that
-        cannot be known. Nobody else writes to this store."""
+        """Wait until the rows of these tables in memory are as new as any host's last write. Raises StoreError.
+
+        No other host writes to this store, so there is nothing to wait for.
+        """
 
     async def rewrite(self) -> None:
-        """Give back what deleted rows took, so that nothing of them is left; StoreError. Other writes wait."""
+        """Free the space of deleted rows, so that nothing of them is left. Other writes wait. Raises StoreError."""
         await self._writer.run(None)
 
     def _stop(self) -> None:
@@ -164,7 +175,7 @@ def _open(path: Path) -> tuple[FileIO, SqliteConnection, SqliteConnection]:
 
 
 class Job(Struct, Generic[T]):
-    """`work` None: the store's connection is told to `rewrite`, by itself."""
+    """Work for a thread, and its result. `work` None means: call the connection's `rewrite` outside a transaction."""
 
     work: Callable[[Sql], T] | None
     answer: asyncio.Future[T]
@@ -173,7 +184,7 @@ class Job(Struct, Generic[T]):
 
 
 class Worker:
-    """A thread that owns one connection and empties one queue, up to `group` jobs a transaction."""
+    """A thread that owns one connection and one queue, and does up to `group` jobs in a transaction."""
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, *, name: str, group: int) -> None:
         self._connection = connection
@@ -199,14 +210,16 @@ class Worker:
         return await answer
 
     def run_later(self, work: Callable[[Sql], object]) -> None:
-        """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
-        of its own. A crash before that loses it; a failure is logged."""
+        """Run `work` at the start of the next transaction, or when the store is closed.
+
+        This is for a note that should cost no commit. A crash before that loses the note; a failure is logged.
+        """
         answer: asyncio.Future[object] = self._loop.create_future()
         answer.add_done_callback(_log_failure)
         self._late.append(Job(work, answer))
 
     def stop(self) -> None:
-        """Do what waits, then end the thread and close the connection."""
+        """Finish the waiting jobs, then end the thread and close the connection."""
         self._stopped = True
         self._jobs.put(None)
         self._thread.join()
@@ -224,7 +237,7 @@ class Worker:
             self._connection.close()
 
     def _take(self) -> list[Job[Any]]:
-        """Wait for what is to be in the next transaction. Nothing comes after the end of the queue."""
+        """Wait for the jobs of the next transaction. No job follows the end mark of the queue."""
         job = self._jobs.get()
         jobs = [self._late.popleft() for _ in range(len(self._late))]
         while job is not None:
@@ -237,9 +250,10 @@ class Worker:
 
 
 def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
-    """Do them in one transaction, each in a savepoint: one that fails leaves the others alone.
+    """Do the jobs in one transaction, each in a savepoint, so that a failing job leaves the others alone.
 
-    What a lost connection undid is done once more on a new one. The jobs have their results, or errors, afterwards.
+    Jobs that a lost connection undid are done once more on a new connection. Afterwards each job has its result or its
+    error.
     """
     jobs = [job for job in jobs if not job.answer.cancelled()]
     if not jobs:
@@ -252,12 +266,13 @@ def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
             if connection.is_in_transaction:
                 connection.commit()
             return
-        except Exception as exc:  # the thread must outlive it
+        # The thread must continue after any error of a job.
+        except Exception as exc:
             may_repeat = connection.is_lost and not is_last and not isinstance(exc, StoreError)
             connection.rollback()
             if may_repeat:
                 continue
-            error = _in_our_words(connection, exc)
+            error = _translate_error(connection, exc)
             for job in jobs:
                 job.error = job.error or error
             return
@@ -272,17 +287,19 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
         job.result = job.work(connection)
         if in_savepoint and connection.is_in_transaction:
             connection.execute("RELEASE job")
-    except Exception as exc:  # raised to the caller
+    # The caller of the job gets the error.
+    except Exception as exc:
         if connection.is_lost:
             raise
-        job.error = _in_our_words(connection, exc)
+        job.error = _translate_error(connection, exc)
         if not in_savepoint:
             connection.rollback()
             return
         if connection.is_in_transaction:
             try:
                 connection.execute("ROLLBACK TO job")
-            except connection.errors:  # it did not begin: the lock was not given
+            # The savepoint does not exist if the transaction could not get its lock.
+            except connection.errors:
                 raise exc from None
             connection.execute("RELEASE job")
     if not connection.is_in_transaction:
@@ -292,18 +309,19 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
 def _rewrite(connection: Connection, job: Job[Any]) -> None:
     try:
         connection.rewrite()
-    except Exception as exc:  # raised to the caller
-        job.error = _in_our_words(connection, exc)
+    # The caller of the job gets the error.
+    except Exception as exc:
+        job.error = _translate_error(connection, exc)
 
 
-def _in_our_words(connection: Connection, exc: Exception) -> Exception:
+def _translate_error(connection: Connection, exc: Exception) -> Exception:
     if isinstance(exc, connection.errors):
         return connection.store_error(exc)
     return exc
 
 
 def _write_something(sql: Sql) -> None:
-    """Write a row that leaves nothing: an UPDATE to the present value would not be written."""
+    """Write and delete a row. An UPDATE to the present value would not be written to the disk."""
     sql.execute("INSERT INTO duties (name, holder, fence) VALUES ('', NULL, 0)")
     sql.execute("DELETE FROM duties WHERE name = ''")
 
@@ -319,5 +337,8 @@ def _answer(jobs: list[Job[Any]]) -> None:
 
 
 def _log_failure(answer: asyncio.Future[Any]) -> None:
-    if not answer.cancelled() and (error := answer.exception()) is not None:
+    if answer.cancelled():
+        return
+    error = answer.exception()
+    if error is not None:
         _log.warning("a note could not be written to the store: %s", error)

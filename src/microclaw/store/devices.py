@@ -16,13 +16,15 @@ from microclaw.store.telemetry import move_series
 
 
 class DeviceRow(Struct, frozen=True):
-    """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description.
+    """A device of this host.
 
-    `reached`: it has answered, or came by itself, or was entered before that was kept. `host` is the name of the host
-    of a cluster whose machine has its ports: only there two devices cannot share one.
+    `transports` are addresses in order; no two devices share one. `firmware` are the words of a description. `reached`
+    is True if the device has answered, or came by itself, or was entered before this was stored. `host` is the name of
+    the cluster host whose machine has the device's ports: a port belongs to one device on that machine only.
     """
 
-    beside: ClassVar = frozenset({"transports", "host"})  # no columns
+    # These fields are not columns of the table.
+    beside: ClassVar = frozenset({"transports", "host"})
 
     device_id: str
     name: str
@@ -42,19 +44,19 @@ class DeviceTable(Table):
 
     @reads
     def list(self, sql: Sql) -> tuple[DeviceRow, ...]:
-        """Every device, by name."""
+        """Return every device, by name."""
         return _list(sql)
 
     @writes
     def put(self, sql: Sql, row: DeviceRow) -> None:
-        """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""
+        """Add the device or replace it as a whole. Raises StoreError if its name or a transport is another's."""
         _put(sql, row)
 
     @writes
     def replace(self, sql: Sql, before: DeviceRow, after: DeviceRow) -> bool:
-        """Change a device; False, and nothing is done, where its row is another than `before`, or gone.
+        """Change a device; return False, and change nothing, if its row differs from `before` or does not exist.
 
-        StoreError as `put`.
+        Raises StoreError as `put` does.
         """
         is_there = any(replace(row, reached=before.reached) == before for row in _list(sql, before.device_id))
         if is_there:
@@ -63,14 +65,14 @@ class DeviceTable(Table):
 
     @writes
     def mark_reached(self, sql: Sql, device_id: str) -> None:
-        """It has answered; that stays true."""
+        """Note that the device has answered; that stays true."""
         update(sql, "devices", {"device_id": device_id}, reached=1)
 
     @writes
     def delete(self, sql: Sql, device_id: str, *, heir: str | None = None) -> bool:
-        """Forget the device, its transports, telemetry and crashes; False when it is gone already.
+        """Forget the device, its transports, telemetry and crashes; return False if it does not exist.
 
-        Telemetry and crashes go to `heir`, where that is the same board.
+        Telemetry and crashes go to `heir`, if that device is the same board.
         """
         if heir is not None:
             move_series(sql, device_id, heir)
@@ -79,28 +81,28 @@ class DeviceTable(Table):
 
 
 def _list(sql: Sql, only: str | None = None) -> tuple[DeviceRow, ...]:
-    faces: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    endpoints: dict[str, list[str]] = defaultdict(list)
+    port_hosts: dict[str, str] = {}
     query = "SELECT device_id, face_id, host FROM faces WHERE (?1 IS NULL OR device_id = ?1) ORDER BY position"
     for device_id, endpoint, host in sql.execute(query, (only,)):
-        faces[device_id].append((endpoint, host))
-    return tuple(
-        replace(
-            row,
-            transports=tuple(endpoint for endpoint, _ in faces[row.device_id]),
-            host=next((host for _, host in faces[row.device_id] if host), None),
-        )
-        for row in select(sql, DeviceRow, "devices WHERE (?1 IS NULL OR device_id = ?1) ORDER BY name", (only,))
-    )
+        endpoints[device_id].append(endpoint)
+        if host:
+            port_hosts.setdefault(device_id, host)
+    devices = []
+    for row in select(sql, DeviceRow, "devices WHERE (?1 IS NULL OR device_id = ?1) ORDER BY name", (only,)):
+        transports = tuple(endpoints[row.device_id])
+        devices.append(replace(row, transports=transports, host=port_hosts.get(row.device_id)))
+    return tuple(devices)
 
 
 def _put(sql: Sql, row: DeviceRow) -> None:
+    # A device that was reached once stays reached.
     reached = row.reached or scalar(sql, "SELECT reached FROM devices WHERE device_id = ?", (row.device_id,)) == 1
     insert(sql, "devices", replace(row, reached=reached), over=("device_id",))
     delete(sql, "faces", device_id=row.device_id)
-    sql.executemany(
-        "INSERT INTO faces (face_id, host, device_id, position) VALUES (?, ?, ?, ?)",
-        [
-            (endpoint, row.host if row.host and is_of_one_machine(endpoint) else "", row.device_id, position)
-            for position, endpoint in enumerate(row.transports)
-        ],
-    )
+    faces = []
+    for position, endpoint in enumerate(row.transports):
+        has_port_host = row.host and is_of_one_machine(endpoint)
+        host = row.host if has_port_host else ""
+        faces.append((endpoint, host, row.device_id, position))
+    sql.executemany("INSERT INTO faces (face_id, host, device_id, position) VALUES (?, ?, ?, ?)", faces)

@@ -1,7 +1,7 @@
-"""Rows of what devices prove themselves with: certificates and token hashes. Checks no signature.
+"""Rows of the credentials of devices: certificates and token hashes. Checks no signature.
 
-At most two tokens of a device can open anything, `current` and `pending`. Hashes of retired ones stay for a while, so
-that a copied token is not taken for a guess; they are not valid.
+At most two tokens of a device are valid, `current` and `pending`. Hashes of retired tokens stay for a while, so that a
+copied token is not counted as a guess; they are not valid.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from microclaw.store.sql import Sql
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
 
-KEPT_RETIRED: Final = 100  # a device: more than the rotations of 90 days
-NOTED_USE_MS: Final = 3_600_000  # a use is written down at most once an hour: reconnects of a fleet cost no writes
+# Of one device: more than the rotations of 90 days.
+KEPT_RETIRED: Final = 100
+# A use is written at most once an hour, so that reconnects of a fleet cost no writes.
+NOTED_USE_MS: Final = 3_600_000
 _LIVE: Final = """SELECT device_id FROM tokens WHERE state IN ('current', 'pending')
     UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL"""
 
 
 class TokenRow(Struct, frozen=True):
-    """`hash` is the SHA-256 of the whole token text; `used_ms` is its last noted use."""
+    """A token of a device. `hash` is the SHA-256 of the whole token text; `used_ms` is its last noted use."""
 
     hash: bytes
     device_id: str
@@ -48,7 +50,7 @@ class TokenRow(Struct, frozen=True):
 
 
 class CertificateRow(Struct, frozen=True):
-    """`serial` in lower-case hexadecimal without a lead."""
+    """A certificate of a device. `serial` is in lower-case hexadecimal without a prefix."""
 
     serial: str
     device_id: str
@@ -59,7 +61,7 @@ class CertificateRow(Struct, frozen=True):
 
 
 class XiaozhiClientRow(Struct, frozen=True):
-    """The installation of xiaozhi's firmware that was paired: `client` is the SHA-256 of its Client-Id."""
+    """The installation of xiaozhi's firmware that was paired. `client` is the SHA-256 of its Client-Id."""
 
     device_id: str
     client: bytes
@@ -70,56 +72,63 @@ class TokenUse(StrEnum):
     """The outcome of showing a token."""
 
     CURRENT = "current"
-    PROMOTED = "promoted"  # it was the pending one, and is the current one now
+    # It was the pending token and is the current one now.
+    PROMOTED = "promoted"
     EXPIRED = "expired"
-    SUPERSEDED = "superseded"  # a retired one: another took its place
+    # It is retired: another token took its place.
+    SUPERSEDED = "superseded"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
 
 
 class IdentityTable(Table):
-    """Credentials of one database's devices. What a method returned is on the disk."""
+    """Credentials of one database's devices. The result of a method is on the disk."""
 
     followed = frozenset({"tokens", "certificates"})
 
     @reads
     def authority(self, sql: Sql) -> str | None:
-        """The fingerprint of the certificate authority that this store's devices trust."""
+        """Return the fingerprint of the certificate authority that this store's devices trust."""
         return pinned_authority(sql)
 
     @writes
     def pin_authority(self, sql: Sql, fingerprint: str, at_ms: int) -> None:
-        """Remember the authority; StoreError when another one is remembered."""
+        """Remember the authority. Raises StoreError if another one is remembered."""
         sql.execute("INSERT INTO authority VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (fingerprint, at_ms))
-        known = pinned_authority(sql)
-        if known != fingerprint:
+        pinned = pinned_authority(sql)
+        if pinned != fingerprint:
             raise StoreError(
-                f"the store's devices trust the authority {known}, not {fingerprint}",
+                f"the store's devices trust the authority {pinned}, not {fingerprint}",
                 next_step="start the host again: it says what to do",
             )
 
     @writes
     def begin_anew(self, sql: Sql, at_ms: int) -> int:
-        """Forget the authority and revoke every credential; returns how many could still open something."""
+        """Forget the authority and revoke every credential; return how many of them were valid."""
         sql.execute("DELETE FROM authority")
         delete(sql, "codes", kind=SECRET)
-        devices = sql.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
-        return sum(_revoke(sql, device_id, at_ms) for (device_id,) in devices)
+        rows = sql.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
+        return sum(_revoke(sql, device_id, at_ms) for (device_id,) in rows)
 
     @reads
     def tokens_of(self, sql: Sql, device_id: str) -> tuple[TokenRow, ...]:
-        """The device's tokens, oldest first."""
+        """Return the device's tokens, oldest first."""
         return _tokens(sql, device_id)
 
     @reads
     def certificates_of(self, sql: Sql, device_id: str) -> tuple[CertificateRow, ...]:
-        """The device's certificates, oldest first."""
+        """Return the device's certificates, oldest first."""
         return select(sql, CertificateRow, "certificates WHERE device_id = ? ORDER BY issued_ms, serial", (device_id,))
 
     @writes
     def grant(self, sql: Sql, row: TokenRow | CertificateRow, *, secret: bytes | None = None) -> bool:
-        """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
-        table, at_ms = ("tokens", row.made_ms) if isinstance(row, TokenRow) else ("certificates", row.issued_ms)
+        """Make this the device's only credential; return False if the pairing secret of that hash no longer exists."""
+        if isinstance(row, TokenRow):
+            table = "tokens"
+            at_ms = row.made_ms
+        else:
+            table = "certificates"
+            at_ms = row.issued_ms
         if not claim_secret(sql, secret, row.device_id, at_ms):
             return False
         _retire(sql, row.device_id, "current", at_ms)
@@ -130,20 +139,21 @@ class IdentityTable(Table):
 
     @writes
     def add_certificate(self, sql: Sql, row: CertificateRow) -> None:
-        """One more certificate, beside those in use until it is used itself; one that never was gives way."""
+        """Add a certificate beside those in use until it is used itself; it replaces one that was never used."""
         delete(sql, "certificates", device_id=row.device_id, used_ms=None)
         insert(sql, "certificates", row)
 
     @reads
     def opening(self, sql: Sql) -> frozenset[str]:
-        """Every credential that may open something: a certificate's serial, a token's hash in hexadecimal."""
+        """Return every valid credential: a certificate's serial, a token's hash in hexadecimal."""
         tokens = sql.execute("SELECT hash FROM tokens WHERE state IN ('current', 'pending')").fetchall()
-        certificates = sql.execute("SELECT serial FROM certificates WHERE revoked_ms IS NULL").fetchall()
-        return frozenset((*(digest.hex() for (digest,) in tokens), *(serial for (serial,) in certificates)))
+        serials = sql.execute("SELECT serial FROM certificates WHERE revoked_ms IS NULL").fetchall()
+        hashes = frozenset(digest.hex() for (digest,) in tokens)
+        return hashes.union(serial for (serial,) in serials)
 
     @reads
     def revoked(self, sql: Sql) -> frozenset[str]:
-        """Devices (ids) of which a credential was revoked, and none opens anything now."""
+        """Return the ids of devices of which a credential was revoked and none is valid now."""
         query = f"""SELECT device_id FROM tokens WHERE state = 'revoked'
             UNION SELECT device_id FROM certificates WHERE revoked_ms IS NOT NULL
             EXCEPT SELECT * FROM ({_LIVE}) AS those"""  # noqa: S608 - a constant
@@ -153,22 +163,23 @@ class IdentityTable(Table):
     def put_pending(
         self, sql: Sql, device_id: str, token_hash: bytes, at_ms: int, *, current: bytes, seen: bytes | None
     ) -> bool:
-        """Add the token that will follow; only while `current` is current and `seen` (or none) still pending."""
-        live = {row.state: row.hash for row in _tokens(sql, device_id)}
-        if live.get("current") != current or live.get("pending") != seen:
+        """Add the token that will follow; only if `current` is current and `seen` (or none) still pending."""
+        hashes = {row.state: row.hash for row in _tokens(sql, device_id)}
+        if hashes.get("current") != current or hashes.get("pending") != seen:
             return False
         _retire(sql, device_id, "pending", at_ms)
         insert(sql, "tokens", TokenRow(token_hash, device_id, "pending", at_ms))
         return True
 
     async def use_token(self, device_id: str, token_hash: bytes, at_ms: int, *, unused_since_ms: int) -> TokenUse:
-        """Show a token: promotes a pending one. A retired one opens nothing and changes nothing.
+        """Judge a token that a device shows, and promote a pending one.
 
-        A token made and last used before `unused_since_ms` is expired.
+        A retired token is not valid and changes nothing. A token made and last used before `unused_since_ms` is
+        expired.
         """
         use, row = _judge(await self.tokens_of(device_id), token_hash, unused_since_ms)
-        noted = row is not None and row.used_ms is not None and abs(at_ms - row.used_ms) < NOTED_USE_MS
-        if use is TokenUse.PROMOTED or (use is TokenUse.CURRENT and not noted):
+        is_noted = row is not None and row.used_ms is not None and abs(at_ms - row.used_ms) < NOTED_USE_MS
+        if use is TokenUse.PROMOTED or (use is TokenUse.CURRENT and not is_noted):
             return await self._note_token(device_id, token_hash, at_ms, unused_since_ms)
         return use
 
@@ -183,16 +194,16 @@ class IdentityTable(Table):
         return use
 
     async def use_certificate(self, serial: str, at_ms: int) -> CertificateRow | None:
-        """The certificate's row before this use, or None when this store never issued it."""
+        """Return the certificate's row before this use, or None if this store never issued it."""
         where = "certificates WHERE serial = ?"
-        found = await self.database.read(lambda sql: first(sql, CertificateRow, where, (serial,)))
-        if found is not None and found.used_ms is None and found.revoked_ms is None:
-            await self._note_certificate(serial, found.device_id, at_ms)
-        return found
+        certificate = await self.database.read(lambda sql: first(sql, CertificateRow, where, (serial,)))
+        if certificate is not None and certificate.used_ms is None and certificate.revoked_ms is None:
+            await self._note_certificate(serial, certificate.device_id, at_ms)
+        return certificate
 
     @writes
     def _note_certificate(self, sql: Sql, serial: str, device_id: str, at_ms: int) -> None:
-        """Its first use ends the certificate that it was to follow."""
+        """Note the first use of a certificate, which ends the certificate that it was to follow."""
         update(sql, "certificates", {"serial": serial}, used_ms=at_ms)
         sql.execute(
             "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND serial != ? AND revoked_ms IS NULL",
@@ -202,12 +213,12 @@ class IdentityTable(Table):
 
     @writes
     def revoke(self, sql: Sql, device_id: str, at_ms: int) -> int:
-        """End every credential of the device; returns how many could still open something."""
+        """End every credential of the device; return how many of them were valid."""
         return _revoke(sql, device_id, at_ms)
 
 
 class XiaozhiClientTable(RowTable[XiaozhiClientRow]):
-    """The installation of each device that was paired last; none once its credentials were revoked."""
+    """The last paired installation of each device; none after its credentials were revoked."""
 
     _kind = XiaozhiClientRow
     _name = "xiaozhi_clients"
@@ -216,7 +227,7 @@ class XiaozhiClientTable(RowTable[XiaozhiClientRow]):
 
 
 def pinned_authority(sql: Sql) -> str | None:
-    """The SHA-256 of the authority's certificate that devices trust; None where there never was one."""
+    """Return the SHA-256 of the authority's certificate that devices trust; None if there never was one."""
     fingerprint: str | None = scalar(sql, "SELECT fingerprint FROM authority")
     return fingerprint
 
@@ -226,15 +237,16 @@ def _tokens(sql: Sql, device_id: str) -> tuple[TokenRow, ...]:
 
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
-    found = next((row for row in rows if hmac.compare_digest(row.hash, token_hash)), None)
-    if found is None:
+    row = next((row for row in rows if hmac.compare_digest(row.hash, token_hash)), None)
+    if row is None:
         return TokenUse.UNKNOWN, None
-    if found.state == "revoked":
-        return TokenUse.REVOKED, found
-    if (found.made_ms if found.used_ms is None else found.used_ms) < unused_since_ms:
-        return TokenUse.EXPIRED, found
+    if row.state == "revoked":
+        return TokenUse.REVOKED, row
+    last_used_ms = row.made_ms if row.used_ms is None else row.used_ms
+    if last_used_ms < unused_since_ms:
+        return TokenUse.EXPIRED, row
     uses = {"current": TokenUse.CURRENT, "pending": TokenUse.PROMOTED, "retired": TokenUse.SUPERSEDED}
-    return uses[found.state], found
+    return uses[row.state], row
 
 
 def _retire(sql: Sql, device_id: str, state: TokenState, at_ms: int) -> None:
@@ -248,8 +260,8 @@ def _end_certificates(sql: Sql, device_id: str, at_ms: int) -> int:
 
 
 def _revoke(sql: Sql, device_id: str, at_ms: int) -> int:
-    live = sum(row.state in ("current", "pending") for row in _tokens(sql, device_id))
+    valid_count = sum(row.state in ("current", "pending") for row in _tokens(sql, device_id))
     update(sql, "tokens", {"device_id": device_id}, state="revoked")
     spend_secrets(sql, device_id, unused=True)
     delete(sql, "xiaozhi_clients", device_id=device_id)
-    return live + _end_certificates(sql, device_id, at_ms)
+    return valid_count + _end_certificates(sql, device_id, at_ms)

@@ -1,10 +1,10 @@
-"""Messages taken in, and their ends. Plain rows; it knows no channel and no turn.
+"""Messages that the host accepted, and their ends. Plain rows; it knows no channel and no turn.
 
 A message is `waiting` until it is answered, and `kept` once its answer is in the outbox and in the conversation.
 (`answered`: microclaw 0.1.0 was killed between these two.)
 
-In a cluster a message is the host's that accepted it, until another one takes it. Only its host begins and answers its
-turn, and only when no older message of its chat waits at another host.
+In a cluster a message belongs to the host that accepted it, until another host takes it. Only its host begins and
+answers its turn, and only if no older message of its chat waits at another host.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from microclaw.store.sql import Sql
 KEEP_ROWS: Final = 2_000
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
-"""What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
+"""The result of a claim. `waits`: an older message of the chat waits at another host. `gone`: another host has it."""
 
 
 class Message(Struct, frozen=True):
-    """A message on the disk. `starts`: how many turns began for it before; more than 0 after a crash. `begun`: the next
-    start is counted already."""
+    """A message on the disk.
+
+    `starts` is how many turns began for it before; it is more than 0 after a crash. `begun`: the next start is counted
+    already.
+    """
 
     message_id: int
     inbound: Inbound
@@ -39,33 +42,39 @@ class Message(Struct, frozen=True):
 
     @property
     def sent_ms(self) -> int:
-        """Return when it was sent; when it came in if no sender's time is known."""
-        return self.received_ms if self.inbound.sent_ms is None else self.inbound.sent_ms
+        """When it was sent; when it came in if the sender's time is unknown."""
+        if self.inbound.sent_ms is None:
+            return self.received_ms
+        return self.inbound.sent_ms
 
 
-# `state != 'kept'` is for the index inbox_open.
+# The condition `state != 'kept'` lets the query use the index inbox_open.
 _OLDER_ELSEWHERE: Final = """SELECT 1 FROM inbox AS older
     WHERE older.state != 'kept' AND older.state = 'waiting' AND older.channel = ? AND older.chat_id = ?
     AND older.message_id < ? AND older.host IS NOT ?"""
 
 
 class InboxTable(TimedTable):
-    """Every write is on the disk when it returns."""
+    """Messages of one database. Every write is on the disk when it returns."""
 
     followed = frozenset({"inbox"})
 
     @writes
     def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[Message, bool]:
-        """The message's row, and whether it was there already under its key. `begun` counts a start of its turn."""
+        """Return the message's row, and True if it was stored before under its key.
+
+        `begun` counts a start of its turn.
+        """
         if inbound.key is not None:
-            for known in _rows(sql, "channel = ? AND key = ?", (inbound.channel, inbound.key)):
-                return known, True
+            for message in _rows(sql, "channel = ? AND key = ?", (inbound.channel, inbound.key)):
+                return message, True
         now_ms = self._now_ms()
         host = self.host
-        if begun and host is not None:  # the new message would be the newest of all
+        # 2**62 stands for the number of the new message, which is newer than all.
+        if begun and host is not None:
             begun = scalar(sql, _OLDER_ELSEWHERE, (inbound.channel, inbound.chat_id, 2**62, host)) is None
-        more: dict[str, Any] = {"received_ms": now_ms, "starts": int(begun), "state": "waiting", "host": host}
-        message_id = insert(sql, "inbox", inbound, number="message_id", **more)
+        host_columns: dict[str, Any] = {"received_ms": now_ms, "starts": int(begun), "state": "waiting", "host": host}
+        message_id = insert(sql, "inbox", inbound, number="message_id", **host_columns)
         for position, attachment in enumerate(inbound.attachments):
             insert(sql, "inbox_attachments", attachment, message_id=message_id, position=position)
         return Message(message_id, inbound, now_ms, 0, begun), False
@@ -80,12 +89,12 @@ class InboxTable(TimedTable):
 
     @writes
     def claim(self, sql: Sql, message_ids: Sequence[int]) -> dict[int, Claim]:
-        """Count a start of each message's turn, where it may begin now."""
+        """Count a start of each message's turn, if it may begin now; return the results by message id."""
         return {message_id: _claim(sql, message_id, self.host) for message_id in message_ids}
 
     @reads
     def hosts(self, sql: Sql) -> tuple[str | None, ...]:
-        """The hosts that have messages without an answer or effects without an end."""
+        """Return the hosts that have messages without an answer or effects without an end."""
         rows = sql.execute(
             """SELECT host FROM inbox WHERE state != 'kept'
             UNION SELECT host FROM effects WHERE state IN ('planned', 'started')"""
@@ -94,37 +103,39 @@ class InboxTable(TimedTable):
 
     @writes
     def take(self, sql: Sql, hosts: Sequence[str | None]) -> tuple[list[int], list[EffectKey]]:
-        """Make what these hosts have this one's: messages without an answer, effects without an end. What another host
-        took first is not in the answer."""
+        """Give this host the unfinished work of other hosts; return the ids of its waiting messages and of its effects.
+
+        Messages without an answer and effects without an end move. Work that another host took first is not returned.
+        """
         assert self.host is not None, "a store of one host has nothing of others"
         waiting = list[int]()
         effects = list[EffectKey]()
         for host in hosts:
-            moved = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id, state"
-            rows = sql.execute(moved, (self.host, host)).fetchall()
+            move = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id, state"
+            rows = sql.execute(move, (self.host, host)).fetchall()
             waiting += [number for number, state in rows if state == "waiting"]
             effects += take_effects(sql, host, self.host)
         return waiting, effects
 
     @reads
     def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[Message, ...]:
-        """This host's, oldest first."""
-        others = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
-        return _rows(sql, others, (self.host, self.host, *besides))
+        """Return this host's messages without an answer, oldest first, except those of the ids `besides`."""
+        where = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
+        return _rows(sql, where, (self.host, self.host, *besides))
 
     @writes
     def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Sequence[Work] = ()) -> int:
-        """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
-        `keeping` adds it to its conversation in that step. Now and then what is old is forgotten.
+        """Put the answer into the outbox and forget the turn's rows, in one step; return the number of the outbox row.
 
-        Raises TakenOver where another host has the message now.
+        The works in `keeping` are done in the same step: they add the answer to its conversation. From time to time old
+        rows are deleted. Raises TakenOver if another host has the message now.
         """
         check_host(sql, message_id, self.host)
         for work in keeping:
             work(sql)
         now_ms = self._now_ms()
-        more: dict[str, Any] = {"created_ms": now_ms, "message_id": message_id, "host": self.host}
-        outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **more)
+        host_columns: dict[str, Any] = {"created_ms": now_ms, "message_id": message_id, "host": self.host}
+        outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **host_columns)
         _keep(sql, "message_id = ?", (message_id,))
         delete(sql, "turn_rows", message_id=message_id)
         if message_id % PRUNE_EVERY == 0:
@@ -133,8 +144,10 @@ class InboxTable(TimedTable):
 
 
 def prune(sql: Sql, now_ms: int, *, rows: int = KEEP_ROWS) -> int:
-    """Forget what is older than KEEP_DAYS, but no unanswered message, and what is finished beyond the newest `rows`, of
-    messages and of answers; returns how many messages."""
+    """Delete old and finished messages and answers; return how many messages were deleted.
+
+    Old means older than KEEP_DAYS; an unanswered message stays. Of finished ones the newest `rows` stay.
+    """
     limits = now_ms - KEEP_DAYS * DAY_MS, rows
     sql.execute(
         """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
@@ -149,44 +162,37 @@ def prune(sql: Sql, now_ms: int, *, rows: int = KEEP_ROWS) -> int:
 
 
 def end_unanswered(sql: Sql) -> int:
-    """To be done once to a store from a backup: what waited when it was made may be done since, and is not done again.
+    """End all waiting messages, once, in a store from a backup; return how many get no answer.
 
-    Returns how many messages get no answer.
+    Another host may have answered them since the backup, so they are not done again.
     """
     sql.execute("DELETE FROM turn_rows")
     return _keep(sql, "state = 'waiting'")
 
 
 def _keep(sql: Sql, which: str, values: Sequence[object] = ()) -> int:
-    """Nothing more is to be done for these messages; how many they are."""
+    """Mark these messages as finished and delete their attachments; return how many they are."""
     query = f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {which})"  # noqa: S608
     sql.execute(query, values)
     return sql.execute(f"UPDATE inbox SET state = 'kept' WHERE {which}", values).rowcount  # noqa: S608 - constants
 
 
 def _claim(sql: Sql, message_id: int, host: str | None) -> Claim:
-    found = sql.execute(
-        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'",
-        (message_id, host),
-    ).fetchone()
-    if found is None:
+    query = "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'"
+    chat = sql.execute(query, (message_id, host)).fetchone()
+    if chat is None:
         return "gone"
-    claimed = sql.execute(
-        f"UPDATE inbox SET starts = starts + 1 WHERE message_id = ? AND NOT EXISTS ({_OLDER_ELSEWHERE})",  # noqa: S608 - a constant
-        (message_id, *found, message_id, host),
-    ).rowcount
-    return "begun" if claimed else "waits"
+    begin = f"UPDATE inbox SET starts = starts + 1 WHERE message_id = ? AND NOT EXISTS ({_OLDER_ELSEWHERE})"  # noqa: S608 - a constant
+    begun_count = sql.execute(begin, (message_id, *chat, message_id, host)).rowcount
+    return "begun" if begun_count else "waits"
 
 
 def _rows(sql: Sql, where: str, values: Sequence[object]) -> tuple[Message, ...]:
     query = f"SELECT message_id, received_ms, starts, {columns(Inbound)} FROM inbox WHERE {where} ORDER BY message_id"  # noqa: S608
-    attachments = "inbox_attachments WHERE message_id = ? ORDER BY position"
-    return tuple(
-        Message(
-            message_id,
-            replace(Inbound(*inbound), attachments=select(sql, Attachment, attachments, (message_id,))),
-            received_ms,
-            starts,
-        )
-        for message_id, received_ms, starts, *inbound in sql.execute(query, values).fetchall()
-    )
+    of_message = "inbox_attachments WHERE message_id = ? ORDER BY position"
+    messages = []
+    for message_id, received_ms, starts, *inbound_columns in sql.execute(query, values).fetchall():
+        attachments = select(sql, Attachment, of_message, (message_id,))
+        inbound = replace(Inbound(*inbound_columns), attachments=attachments)
+        messages.append(Message(message_id, inbound, received_ms, starts))
+    return tuple(messages)

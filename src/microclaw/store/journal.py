@@ -1,6 +1,6 @@
-"""The journal of turns: the rows of those that run, and every tool effect, started, done. Runs no tool.
+"""The journal of turns: the rows of running turns, and every tool effect: started, then done. Runs no tool.
 
-The rows of a turn go with its answer (store/inbox.py); its effects stay for a while.
+The rows of a turn are deleted with its answer (store/inbox.py); its effects stay for a while.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ Work: TypeAlias = Callable[[Sql], object]
 KEEP_ROWS: Final = 10_000
 KEEP_DAYS: Final = 30
 DAY_MS: Final = 86_400_000
-PRUNE_EVERY: Final = 256  # effects, or messages of the inbox
-_OPEN: Final = "state IN ('planned', 'started')"  # microclaw 0.1.0 planned an effect in a write of its own
+# Effects, or messages of the inbox.
+PRUNE_EVERY: Final = 256
+# "planned" is of microclaw 0.1.0, which planned an effect in a write of its own.
+_OPEN: Final = "state IN ('planned', 'started')"
 _ORDER: Final = "ORDER BY planned_ms, turn_id, iteration, position"
 
 
@@ -43,7 +45,10 @@ class EffectKey(NamedTuple):
 
 
 class EffectRow(Struct, frozen=True):
-    """`arguments` and `result` are JSON text. dropped: it never started. `planned_ms` is when it started or ended."""
+    """An effect of a tool. `arguments` and `result` are JSON text.
+
+    The state `dropped` means that it never started. `planned_ms` is when it started or ended.
+    """
 
     turn: str = field(name="turn_id")
     iteration: int
@@ -63,22 +68,23 @@ class EffectRow(Struct, frozen=True):
 
 
 class Journal(TimedTable):
-    """Moves each effect one way: started, then done or failed; or dropped at once. StoreError for any other move.
+    """The journal of effects. An effect moves one way: started, then done or failed; or dropped at once.
 
-    Its writes are functions over a connection, so that they go with others in one transaction: `write`, or whatever is
-    written next. In a cluster an effect is its host's: TakenOver when another host has it, or its turn, by now.
+    Any other move raises StoreError. The writes are functions over a connection, so that they join other writes in one
+    transaction: `write`, or whatever is written next. In a cluster an effect belongs to its host: TakenOver is raised
+    if another host has the effect, or its turn, by now.
     """
 
     _begun = 0
 
     @writes
     def write(self, sql: Sql, works: Sequence[Work]) -> None:
-        """Do them in one step."""
+        """Do the works in one transaction."""
         for work in works:
             work(sql)
 
     def adding(self, row: TurnRow) -> Work:
-        """Keep a row of a turn."""
+        """Build the work that stores a row of a turn."""
 
         def add(sql: Sql) -> None:
             check_host(sql, row.message_id, self.host)
@@ -96,15 +102,26 @@ class Journal(TimedTable):
         message_id: int | None = None,
         dropped: str | None = None,
     ) -> Work:
-        """To be on the disk before the effect touches the world. `message_id` is the message that its turn answers;
-        `dropped` the result of one that ended before it started.
+        """Build the work that must be on the disk before the effect changes anything outside.
 
-        Now and then the oldest effects are forgotten.
+        `message_id` is the message that its turn answers. `dropped` is the result of an effect that ended before it
+        started. From time to time the oldest effects are deleted.
         """
         now_ms = self._now_ms()
-        state: EffectState = "started" if dropped is None else "dropped"
-        times = (now_ms, now_ms, None) if dropped is None else (now_ms, None, now_ms)
-        row = EffectRow(*key, tool, arguments, effect, state, dropped, *times)
+        is_dropped = dropped is not None
+        row = EffectRow(
+            turn=key.turn,
+            iteration=key.iteration,
+            position=key.position,
+            tool=tool,
+            arguments=arguments,
+            effect=effect,
+            state="dropped" if is_dropped else "started",
+            result=dropped,
+            planned_ms=now_ms,
+            started_ms=None if is_dropped else now_ms,
+            finished_ms=now_ms if is_dropped else None,
+        )
         self._begun += 1
         is_time_to_prune = self._begun % PRUNE_EVERY == 0
 
@@ -119,69 +136,73 @@ class Journal(TimedTable):
         return start
 
     def ending(self, key: EffectKey, result: str, *, ok: bool) -> Work:
-        """The end of an effect that started."""
+        """Build the work that writes the end of a started effect."""
         now_ms = self._now_ms()
-        state = "done" if ok else "failed"
-        where = {"turn_id": key.turn, "iteration": key.iteration, "position": key.position}
+        state: EffectState = "done" if ok else "failed"
 
         def end(sql: Sql) -> None:
-            query = "SELECT state, host FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?"
-            found = sql.execute(query, key).fetchone()
-            if self.host is not None and found is not None and found[1] != self.host:
-                raise taken_over(f"effect {tuple(key)}", found[1])
-            if found is None or found[0] not in ("planned", "started"):
-                if found is None:
-                    there = "is not in the journal"
-                else:
-                    there = f"is {found[0]}"
-                raise StoreError(f"effect {tuple(key)} {there}: it cannot become {state}")
+            self._check_open(sql, key, state)
+            where = {"turn_id": key.turn, "iteration": key.iteration, "position": key.position}
             update(sql, "effects", where, state=state, result=result, finished_ms=now_ms)
 
         return end
 
+    def _check_open(self, sql: Sql, key: EffectKey, next_state: EffectState) -> None:
+        """Raise TakenOver if another host has the effect, StoreError if it is not open."""
+        query = "SELECT state, host FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?"
+        row = sql.execute(query, key).fetchone()
+        if row is None:
+            raise StoreError(f"effect {tuple(key)} is not in the journal: it cannot become {next_state}")
+        state, host = row
+        if self.host is not None and host != self.host:
+            raise taken_over(f"effect {tuple(key)}", host)
+        if state not in ("planned", "started"):
+            raise StoreError(f"effect {tuple(key)} is {state}: it cannot become {next_state}")
+
     @reads
     def rows(self, sql: Sql, message_id: int) -> tuple[TurnRow, ...]:
-        """The rows of a turn that has no answer yet, in order."""
+        """Return the rows of a turn that has no answer yet, in order."""
         return select(sql, TurnRow, "turn_rows WHERE message_id = ? ORDER BY position", (message_id,))
 
     @reads
     def of_turn(self, sql: Sql, turn: str) -> tuple[EffectRow, ...]:
-        """A turn's effects in order."""
+        """Return a turn's effects in order."""
         return select(sql, EffectRow, f"effects WHERE turn_id = ? {_ORDER}", (turn,))
 
     @reads
     def unfinished(self, sql: Sql) -> tuple[EffectRow, ...]:
-        """This host's effects without an end, in order; right after a start, those of the crash before."""
+        """Return this host's effects without an end, in order; right after a start these are from a crash."""
         where = f"effects WHERE {_OPEN} AND (?1 IS NULL OR host = ?1) {_ORDER}"
         return select(sql, EffectRow, where, (self.host,))
 
 
 def take_effects(sql: Sql, host: str | None, taker: str) -> list[EffectKey]:
-    """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
-    moved = f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ? RETURNING turn_id, iteration, position"  # noqa: S608 - a constant
-    return list(starmap(EffectKey, sql.execute(moved, (taker, host)).fetchall()))
+    """Give the open effects of one host to another, in the transaction that takes their messages; return their keys."""
+    move = f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ? RETURNING turn_id, iteration, position"  # noqa: S608 - a constant
+    return list(starmap(EffectKey, sql.execute(move, (taker, host)).fetchall()))
 
 
 def check_host(sql: Sql, message_id: int, host: str | None) -> None:
-    """TakenOver where a message without an answer is not this host's any more: what it does for it does not count."""
+    """Raise TakenOver if an unanswered message is no longer this host's: then its work on it does not count."""
     if host is None:
         return
     query = "SELECT host, state FROM inbox WHERE message_id = ?"
-    found = sql.execute(query, (message_id,)).fetchone()
-    if found is not None and (found[0] != host or found[1] != "waiting"):
-        raise taken_over(f"message {message_id}", found[0])
+    row = sql.execute(query, (message_id,)).fetchone()
+    if row is not None and (row[0] != host or row[1] != "waiting"):
+        raise taken_over(f"message {message_id}", row[0])
 
 
 def taken_over(what: str, host: str | None) -> TakenOver:
+    """Build the error for something that another host has now."""
     return TakenOver(
         f"{what} is the host {host}'s now: this one could not be reached for a time",
-        next_step="wait: that host goes on with it",
+        next_step="wait: that host continues with it",
     )
 
 
 def prune_effects(sql: Sql, before_ms: int, rows: int = KEEP_ROWS) -> int:
-    """Forget finished effects of before this time, and those beyond the newest `rows`; returns how many."""
+    """Delete finished effects from before this time, and those beyond the newest `rows`; return how many."""
     query = "SELECT planned_ms FROM effects ORDER BY planned_ms DESC LIMIT 1 OFFSET ?"
-    oldest = scalar(sql, query, (rows - 1,))
+    oldest_ms = scalar(sql, query, (rows - 1,))
     query = f"DELETE FROM effects WHERE NOT ({_OPEN}) AND planned_ms < ?"  # noqa: S608 - a constant
-    return sql.execute(query, (max(before_ms, oldest or 0),)).rowcount
+    return sql.execute(query, (max(before_ms, oldest_ms or 0),)).rowcount

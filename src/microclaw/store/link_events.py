@@ -1,8 +1,8 @@
-"""The messages of devices over the link: the durable ones as they came, the time of the last connection, and the tasks
-that they asked this host to run and that have no end yet. It runs none.
+"""The messages that devices send over the link, the time of their last connection, and their open tasks. It runs none.
 
+Durable messages are stored as they came; an open task is one that a device gave to this host and that has no end yet.
 `add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
-once; `end_in` joins that of the outbox, so that a task that was taken has one end.
+once; `end_in` joins the transaction of the outbox, so that an accepted task has one end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from microclaw.errors import TakenOver
 from microclaw.store.rows import RowTable, Table, delete, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
-KEPT_EVENTS: Final = 1000  # a device; the oldest give way
-MAX_OPEN: Final = 8  # tasks of a device
+# Of one device; the oldest are deleted first.
+KEPT_EVENTS: Final = 1000
+# Tasks of one device.
+MAX_OPEN: Final = 8
 
 
 class Presence(Struct, frozen=True):
@@ -36,7 +38,7 @@ class Presence(Struct, frozen=True):
 
 
 class EventRow(Struct, frozen=True):
-    """`payload` is the message as CBOR; `number` grows by time over all devices."""
+    """An event of a device. `payload` is the message as CBOR; `number` grows with time over all devices."""
 
     number: int
     device_id: str
@@ -58,24 +60,27 @@ class LinkEventTable(RowTable[Presence]):
 
     @reads
     def seen_at(self, sql: Sql) -> dict[str, int]:
-        """The time when each device was last seen, in Unix ms."""
+        """Return the time when each device was last seen, in Unix ms."""
         return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
 
     @writes
     def seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
-        """That host was there until then: devices whose newest connection is to it, too. How many were seen less."""
+        """Note that the devices connected to `host` were there until then; return how many were last seen before."""
         query = """UPDATE link_presence SET seen_ms = ?1 WHERE seen_ms < ?1
             AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?2)"""
         return sql.execute(query, (at_ms, host)).rowcount
 
     @reads
     def after(self, sql: Sql, number: int, limit: int) -> Sequence[EventRow]:
-        """Events of all devices after `number`, oldest first."""
+        """Return events of all devices after `number`, oldest first."""
         return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
 
 class OpenTask(Struct, frozen=True):
-    """`task` is the device's own name for it, `message_id` the request's. `host` runs it; None outside of a cluster."""
+    """A task without an end. `task` is the device's own name for it, `message_id` the id of the request.
+
+    `host` runs it; None outside of a cluster.
+    """
 
     device_id: str
     task: str
@@ -88,28 +93,28 @@ class LinkTaskTable(Table):
 
     @reads
     def open_tasks(self, sql: Sql) -> tuple[OpenTask, ...]:
-        """The oldest first."""
+        """Return the open tasks, oldest first."""
         return select(sql, OpenTask, "link_tasks ORDER BY taken_ms, device_id, task")
 
     @writes
     def take(self, sql: Sql, task: OpenTask) -> OpenTask | None:
-        """Make it this host's; None where another host took it, or it has its end."""
-        taken = update(sql, "link_tasks", asdict(task), host=self.host).rowcount
-        if taken:
+        """Give the task to this host; return None if another host took it, or if it has its end."""
+        taken_count = update(sql, "link_tasks", asdict(task), host=self.host).rowcount
+        if taken_count:
             return replace(task, host=self.host)
         return None
 
 
-def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
-    """Keep an event within the caller's transaction."""
+def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, *, received_ms: int) -> None:
+    """Store an event within the caller's transaction."""
     insert(sql, "link_events", EventRow(0, device_id, type_, name, payload, received_ms), number="number")
     keep_newest(sql, "link_events", KEPT_EVENTS, "number", device_id=device_id)
 
 
 def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
-    """Keep it as open; or why not, for the device: it has one of that name, or too many."""
+    """Store an open task; return None, or the refusal for the device if it has one of that name, or too many."""
     tasks = select(sql, OpenTask, "link_tasks WHERE device_id = ?", (open_task.device_id,))
-    if any(one.task == open_task.task for one in tasks):
+    if any(task.task == open_task.task for task in tasks):
         return "task_open: a task of that name runs, and goes on; next: wait for its end, or take another name"
     if len(tasks) >= MAX_OPEN:
         return f"too_many_tasks: {len(tasks)} tasks of this device are open; next: wait for an end, or cancel one"
@@ -118,11 +123,11 @@ def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
 
 
 def end_in(sql: Sql, open_task: OpenTask) -> None:
-    """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
-    one = {"device_id": open_task.device_id, "task": open_task.task}
+    """End a task in the transaction that puts its end into the outbox. Raises TakenOver if another host ended it."""
+    key = {"device_id": open_task.device_id, "task": open_task.task}
     if open_task.host is None:
-        delete(sql, "link_tasks", **one)
-    elif not delete(sql, "link_tasks", **one, host=open_task.host).rowcount:
+        delete(sql, "link_tasks", **key)
+    elif not delete(sql, "link_tasks", **key, host=open_task.host).rowcount:
         raise TakenOver(
             f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
             "reached for a time",

@@ -1,6 +1,7 @@
-"""The messages that wait for the MQTT broker, and those it holds of this host. Plain rows; it sends nothing.
+"""The messages that wait for the MQTT broker, and this host's retained topics there. Plain rows; it sends nothing.
 
-The buffer is bounded in bytes. When it is full the oldest telemetry is lost first, events last, and counted.
+The buffer is limited in bytes. If it is full the oldest telemetry is lost first, then the oldest events; both are
+counted.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from microclaw.store.rows import RowTable, Table, insert, one_of, reads, scalar,
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
-KINDS: Final[tuple[Kind, ...]] = ("telemetry", "event")  # what is lost first comes first
+# The kind that is lost first comes first.
+KINDS: Final[tuple[Kind, ...]] = ("telemetry", "event")
 MAX_BUFFER_BYTES: Final = 32 * 1024 * 1024
-ROW_BYTES: Final = 64  # of a row beside its texts, in the table and its index
-_ROOM: Final = 20  # a full buffer gives up a part of so many, not a row for each new one
+# The size of a row without its texts, in the table and its index.
+ROW_BYTES: Final = 64
+# A full buffer frees a twentieth of its size at once, not a row for each new message.
+_ROOM: Final = 20
 _SIZE: Final = f"length(topic) + length(payload) + {ROW_BYTES}"
 
 
 class BufferedMessage(Struct, frozen=True):
-    """`topic` is below the host's own one. `number` 0 is not stored yet."""
+    """A message for the broker. `topic` is below the host's own topic. `number` 0 is not stored yet."""
 
     kind: Kind
     topic: str
@@ -40,8 +44,10 @@ class BufferSize(Struct, frozen=True):
 
 
 class PublishedDevice(Struct, frozen=True):
-    """A device at the broker: retained topics below the host's own, and its entities in Home Assistant:
-    each one's platform by its key."""
+    """A device at the broker: its retained topics below the host's own topic, and its entities in Home Assistant.
+
+    `components` gives the platform of each entity by its key.
+    """
 
     device_id: str
     name: str
@@ -50,7 +56,7 @@ class PublishedDevice(Struct, frozen=True):
 
 
 class MqttBuffer(Table):
-    """Messages until the broker has acknowledged them. `sizes` is as the last write left them."""
+    """Messages until the broker has acknowledged them. `sizes` is as of the last write."""
 
     followed = frozenset({"mqtt_buffer"})
 
@@ -69,7 +75,7 @@ class MqttBuffer(Table):
             self.add_to(sql, message)
 
     def add_to(self, sql: Sql, message: BufferedMessage) -> None:
-        """In the caller's transaction, so that what it keeps is here, too."""
+        """Add a message within the caller's transaction, so that it is stored together with the caller's rows."""
         insert(sql, "mqtt_buffer", message, number="number")
         size = len(message.topic) + len(message.payload) + ROW_BYTES
         sql.execute("UPDATE mqtt_sizes SET rows = rows + 1, bytes = bytes + ? WHERE kind = ?", (size, message.kind))
@@ -80,18 +86,18 @@ class MqttBuffer(Table):
 
     @reads
     def after(self, sql: Sql, number: int, limit: int) -> tuple[BufferedMessage, ...]:
-        """The waiting messages after this number, oldest first."""
+        """Return the waiting messages after this number, oldest first."""
         return select(sql, BufferedMessage, "mqtt_buffer WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
     @writes
     def remove(self, sql: Sql, numbers: Collection[int]) -> None:
-        """The broker has them."""
+        """Remove messages that the broker has acknowledged."""
         _delete(sql, f"number {one_of(numbers)}", tuple(numbers))
         self.sizes = _sizes(sql)
 
 
 class MqttPublishedTable(RowTable[PublishedDevice]):
-    """The devices at the broker, so that they can be removed when a device goes while nobody is connected."""
+    """The devices at the broker, so that they can be removed there if a device is removed while the host is offline."""
 
     _kind = PublishedDevice
     _name = "mqtt_published"
@@ -100,7 +106,7 @@ class MqttPublishedTable(RowTable[PublishedDevice]):
 
     @writes
     def host_id(self, sql: Sql, new_id: str) -> str:
-        """The id of this host's topics: `new_id` where it has none."""
+        """Return the id of this host's topics; `new_id` if it has none yet."""
         sql.execute("INSERT INTO mqtt_host (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM mqtt_host)", (new_id,))
         return str(scalar(sql, "SELECT id FROM mqtt_host"))
 
@@ -110,24 +116,24 @@ def _sizes(sql: Sql) -> Mapping[Kind, BufferSize]:
     return {kind: BufferSize(*numbers) for kind, *numbers in rows}
 
 
-def _make_room(sql: Sql, wanted_bytes: int) -> None:
-    """Lose the oldest telemetry, and only where there is none the oldest events."""
+def _make_room(sql: Sql, needed_bytes: int) -> None:
+    """Delete the oldest telemetry, and the oldest events only if no telemetry is left."""
     for kind in KINDS:
         query = f"SELECT number, {_SIZE} FROM mqtt_buffer WHERE kind = ? ORDER BY number LIMIT ?"  # noqa: S608
-        last = 0
-        for number, size in sql.execute(query, (kind, max(wanted_bytes, 0) // ROW_BYTES + 1)).fetchall():
-            if wanted_bytes > 0:
-                last = number
-                wanted_bytes = wanted_bytes - size
-        lost = _delete(sql, "kind = ? AND number <= ?", (kind, last))
+        last_number = 0
+        for number, size in sql.execute(query, (kind, max(needed_bytes, 0) // ROW_BYTES + 1)).fetchall():
+            if needed_bytes > 0:
+                last_number = number
+                needed_bytes = needed_bytes - size
+        lost = _delete(sql, "kind = ? AND number <= ?", (kind, last_number))
         sql.execute("UPDATE mqtt_sizes SET lost = lost + ? WHERE kind = ?", (lost, kind))
 
 
 def _delete(sql: Sql, where: str, values: tuple[object, ...]) -> int:
-    found = sql.execute(
+    sizes = sql.execute(
         f"SELECT kind, count(*), sum({_SIZE}) FROM mqtt_buffer WHERE {where} GROUP BY kind",  # noqa: S608
         values,
     ).fetchall()
-    for kind, rows, size in found:
+    for kind, rows, size in sizes:
         sql.execute("UPDATE mqtt_sizes SET rows = rows - ?, bytes = bytes - ? WHERE kind = ?", (rows, size, kind))
     return sql.execute(f"DELETE FROM mqtt_buffer WHERE {where}", values).rowcount  # noqa: S608 - words of this file

@@ -18,10 +18,11 @@ Kind: TypeAlias = Literal["answer", "push"]
 
 
 class OutboxRow(Struct, frozen=True):
-    """`key` is the channel's own id of the message that is answered, `reply_to` its number in the chat. `failed` says
-    why it could not be delivered; then it is not tried again.
+    """A message to a person.
 
-    `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.
+    `key` is the channel's own id of the message that is answered, `reply_to` its number in the chat. `failed` says why
+    it could not be delivered; then it is not tried again. In a cluster only the host `host` delivers it while that host
+    is alive; None: the host that has the channel.
     """
 
     channel: str
@@ -29,7 +30,8 @@ class OutboxRow(Struct, frozen=True):
     kind: Kind
     person: str
     key: str | None
-    body: Any  # an Answer; where it was read its JSON object: one that cannot be decoded stops itself alone
+    # An Answer. In a row that was read it is the JSON object, so that a broken one stops only its own delivery.
+    body: Any
     outbound_id: int = 0
     created_ms: int = 0
     host: str | None = None
@@ -43,7 +45,7 @@ class OutboxRow(Struct, frozen=True):
 
 
 class OutboxTable(TimedTable):
-    """Every write is on the disk when it returns."""
+    """Messages to people in one database. Every write is on the disk when it returns."""
 
     followed = frozenset({"outbox"})
 
@@ -58,33 +60,35 @@ class OutboxTable(TimedTable):
     @writes
     def fail(self, sql: Sql, outbound_id: int, why: str) -> None:
         """Note why it could not be delivered; it waits no longer."""
-        one = {"outbound_id": outbound_id, "delivered_ms": None}
-        update(sql, "outbox", one, delivered_ms=self._now_ms(), failed=why)
+        key = {"outbound_id": outbound_id, "delivered_ms": None}
+        update(sql, "outbox", key, delivered_ms=self._now_ms(), failed=why)
 
     @reads
     def failures(self, sql: Sql) -> tuple[OutboxRow, ...]:
-        """Return what could not be delivered within the last day, newest first."""
+        """Return the messages that could not be delivered within the last day, newest first."""
         where = "outbox WHERE failed IS NOT NULL AND delivered_ms > ? ORDER BY outbound_id DESC LIMIT ?"
         return select(sql, OutboxRow, where, (self._now_ms() - DAY_MS, MAX_FAILURES))
 
     def delivered_soon(self, outbound_id: int) -> None:
-        """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
-        that no other host reads."""
-        one = {"outbound_id": outbound_id, "delivered_ms": None}
+        """Note the delivery with the next write. For a store that no other host reads.
+
+        After a crash that loses the note, the message is delivered again.
+        """
+        key = {"outbound_id": outbound_id, "delivered_ms": None}
         now_ms = self._now_ms()
-        self.database.write_later(lambda sql: update(sql, "outbox", one, delivered_ms=now_ms))
+        self.database.write_later(lambda sql: update(sql, "outbox", key, delivered_ms=now_ms))
 
     @writes
     def hold(self, sql: Sql, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
-        """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
-        one = {"outbound_id": outbound_id, "host": instead_of, "delivered_ms": None}
-        return update(sql, "outbox", one, host=holder).rowcount == 1
+        """Give the message to another host, or to none; return False if `instead_of` does not hold it any more."""
+        key = {"outbound_id": outbound_id, "host": instead_of, "delivered_ms": None}
+        return update(sql, "outbox", key, host=holder).rowcount == 1
 
     @reads
     def undelivered(
         self, sql: Sql, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
-        """Oldest first; of these chats only, where some are given."""
+        """Return messages that wait, oldest first; of these chats only, if `chats` is given."""
         if chats is None:
             only = ""
         else:
@@ -94,6 +98,6 @@ class OutboxTable(TimedTable):
 
     @reads
     def count(self, sql: Sql, channel: str) -> int:
-        """The number of messages that wait for this channel."""
+        """Return the number of messages that wait for this channel."""
         query = "SELECT count(*) FROM outbox WHERE channel = ? AND delivered_ms IS NULL"
         return int(scalar(sql, query, (channel,)))

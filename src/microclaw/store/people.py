@@ -14,21 +14,23 @@ from microclaw.store.sql import Sql
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 C = TypeVar("C")
-LIMIT_MARK: Final = "~"  # in no id: those are "owner" and p-XXXXXXXX
+# No id contains it: ids are "owner" and p-XXXXXXXX.
+LIMIT_MARK: Final = "~"
 
 
 def person_behind(person_id: str) -> str:
-    """The person whose budget and name it is: the person's own id, also of a limited one (auth/people.py)."""
+    """Return the id of the person whose budget and name count, also for the id of a limited person (auth/people.py)."""
     return person_id.partition(LIMIT_MARK)[0]
 
 
 class Person(Struct, frozen=True):
-    """Somebody this host knows. `person_id` is what messages and tokens carry; an automation is no person.
+    """A person whom this host knows. `person_id` is in messages and tokens; an automation is not a person.
 
     `addresses` are (channel, external id), oldest first; no two people share one.
     """
 
-    beside: ClassVar = frozenset({"addresses"})  # no columns
+    # These fields are not columns of the table.
+    beside: ClassVar = frozenset({"addresses"})
 
     person_id: str
     name: str
@@ -37,7 +39,7 @@ class Person(Struct, frozen=True):
     addresses: tuple[tuple[str, str], ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        """The same person with the same name and role."""
+        """Return True for the same person with the same name and role."""
         return isinstance(other, Person) and self._key == other._key
 
     def __hash__(self) -> int:
@@ -55,7 +57,7 @@ class PeopleTable(Table):
 
     @reads
     def list(self, sql: Sql) -> tuple[Person, ...]:
-        """Everybody, oldest first."""
+        """Return everyone, oldest first."""
         return _list(sql)
 
     @writes
@@ -65,15 +67,15 @@ class PeopleTable(Table):
 
     @writes
     def replace(self, sql: Sql, before: Person, after: Person, now_ms: int) -> bool:
-        """Change somebody; False, and nothing is done, where they are another than `before`, or gone."""
-        is_there = any(one == before and one.addresses == before.addresses for one in _list(sql))
+        """Change a person; return False, and do nothing, if the stored one differs from `before` or does not exist."""
+        is_there = any(person == before and person.addresses == before.addresses for person in _list(sql))
         if is_there:
             _put(sql, after, now_ms)
         return is_there
 
     @writes
     def delete(self, sql: Sql, person_id: str) -> bool:
-        """Forget somebody, with their addresses and tokens; False when they are gone already."""
+        """Forget a person, with their addresses and tokens; return False if they do not exist."""
         return delete(sql, "people", person_id=person_id).rowcount > 0
 
 
@@ -84,13 +86,14 @@ def _list(sql: Sql) -> tuple[Person, ...]:
     ):
         addresses[person_id].append((channel, external_id))
     people = select(sql, Person, "people ORDER BY created_ms, person_id")
-    return tuple(replace(one, addresses=tuple(addresses[one.person_id])) for one in people)
+    return tuple(replace(person, addresses=tuple(addresses[person.person_id])) for person in people)
 
 
 def _put(sql: Sql, person: Person, now_ms: int) -> None:
     insert(sql, "people", person, over=("person_id",))
     delete(sql, "person_addresses", person_id=person.person_id)
-    sql.executemany(  # a millisecond between two keeps their order
+    # A millisecond between two addresses keeps their order.
+    sql.executemany(
         """INSERT INTO person_addresses (channel, external_id, person_id, added_ms) VALUES (?, ?, ?, ?)
         ON CONFLICT (channel, external_id)
         DO UPDATE SET person_id = excluded.person_id, added_ms = excluded.added_ms""",
@@ -99,12 +102,13 @@ def _put(sql: Sql, person: Person, now_ms: int) -> None:
 
 
 class Token(Struct, frozen=True):
-    """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it.
+    """A person's token. `hash` is the SHA-256 of the whole token text; a token with `expires_ms` None never ends.
 
-    `person` is the one that it comes in as: with the person's role, or less by its scope. A row has "" there.
+    `scope` is as in auth.tokens. `person` has the person's role, or less because of the scope. A row has "" there.
     """
 
-    beside: ClassVar = frozenset({"person"})  # no columns
+    # These fields are not columns of the table.
+    beside: ClassVar = frozenset({"person"})
 
     token_id: str
     name: str
@@ -125,7 +129,7 @@ class Token(Struct, frozen=True):
 
 
 class CredentialTable(RowTable[C]):
-    """The credentials of a person, of one database, without the people."""
+    """The credentials of people in one database, without the people."""
 
     _order = "made_ms"
 
@@ -134,12 +138,12 @@ class CredentialTable(RowTable[C]):
         return first(sql, self._kind, f"{self._name} WHERE hash = ?", (digest,))
 
     def note_use(self, number: str, used_ms: int) -> None:
-        """Written with the next transaction."""
+        """Note a use with the next transaction."""
         self.database.write_later(lambda sql: update(sql, self._name, {self._key: number}, used_ms=used_ms))
 
     @writes
     def add_new(self, sql: Sql, row: C) -> bool:
-        """False when its name is taken; StoreError when its person is not there."""
+        """Add a credential; return False if its name is taken. Raises StoreError if its person does not exist."""
         return insert(sql, self._name, row, over=()) > 0
 
 

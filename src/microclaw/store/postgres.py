@@ -1,7 +1,7 @@
-"""The store in a PostgreSQL database (15 or later) that several hosts share; psycopg is imported with it alone.
+"""The store in a PostgreSQL database (15 or later) that several hosts share; only this part imports psycopg.
 
-Every group of writes takes one lock of the database first, so each sees all before it, over all hosts, as in one
-store. What a group changed is told to the other hosts with its commit (NOTIFY: the host and the tables' names).
+Every group of writes takes one lock of the database first, so each sees all earlier writes of all hosts, as in one
+store. With its commit the other hosts are notified of what a group changed (NOTIFY: the host and the tables' names).
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ import psycopg
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
 from microclaw.store.database import Database, Refresh
 from microclaw.store.postgres_connection import CHANNEL, IS_IT_WELL, LOCK, PostgresConnection, connect, cut, parameters
-from microclaw.store.postgres_dialect import tables_in_its_words
+from microclaw.store.postgres_dialect import translate_schema
 from microclaw.store.schema import BASE, STEPS, VERSION, schema
 
-START_S: Final = 60.0  # for a database that is starting, or has no connection free
-HEAR_S: Final = 2.0  # between looks whether the connection that hears is there
+# For a database that is starting, or has no free connection.
+START_S: Final = 60.0
+# Between two checks that the listening connection still works.
+HEAR_S: Final = 2.0
 FRESH_S: Final = 5.0
 ASK_S: Final = 2.0
-GATHER_S: Final = 0.05  # between two refreshes, at least: for the changes that come meanwhile
-AGAIN_S: Final = 1.0  # after a refresh that failed
+# At least this between two refreshes, to gather the changes that come meanwhile.
+GATHER_S: Final = 0.05
+# After a refresh that failed.
+AGAIN_S: Final = 1.0
 _NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 _REFUSED: Final = re.compile(
@@ -43,51 +47,67 @@ _log = logging.getLogger(__name__)
 
 
 def make_tables(url: str, host: str) -> None:
-    """See to the tables of this version: made in an empty database, upgraded in one of an older microclaw.
+    """Make the tables of this version in an empty database, or upgrade those of an older microclaw.
 
-    One of a newer version is left as it is. Tries for START_S.
+    The tables of a newer version are left as they are. Tries to connect for START_S. Raises ConfigError if the
+    database refuses this host, StoreUnreachable if it does not answer, StoreError if a statement fails.
     """
-    give_up = time.monotonic() + START_S
-    while True:
-        try:
-            connection = connect(url, f"microclaw {host}")
-            break
-        except StoreUnreachable as exc:
-            if _REFUSED.search(exc.message):
-                raise ConfigError(exc.message, next_step="check cluster.database: docs/cluster.md") from exc
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.5)
+    connection = _connect_patiently(url, host)
     with contextlib.closing(connection), connection.transaction():
         try:
             connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
-            (encoding,) = connection.execute("SHOW server_encoding").fetchone() or ("",)
-            if encoding != "UTF8":
-                raise ConfigError(
-                    f"the database has the encoding {encoding}", next_step="createdb --encoding UTF8 NAME"
-                )
-            (there,) = connection.execute("SELECT to_regclass('store_version')").fetchone() or (None,)
-            if there is None:
-                connection.execute("; ".join(tables_in_its_words(schema())))
-                connection.execute("CREATE TABLE store_version (version BIGINT NOT NULL)")
-                connection.execute("INSERT INTO store_version VALUES (%s)", (BASE,))
-            (there,) = connection.execute("SELECT to_regclass('last_commits')").fetchone() or (None,)
-            if there is None:  # asked first: a role that may make no tables starts a host all the same
-                connection.execute("CREATE TABLE last_commits (host TEXT PRIMARY KEY, mark TEXT NOT NULL)")
-            (version,) = connection.execute("SELECT version FROM store_version").fetchone() or (VERSION,)
-            for number in range(version, VERSION):
-                for statement in STEPS[number - BASE]:
-                    connection.execute("".join(tables_in_its_words(statement)))
-                connection.execute("UPDATE store_version SET version = %s", (number + 1,))
+            _check_encoding(connection)
+            _make_or_upgrade(connection)
         except psycopg.Error as exc:
             raise StoreError(
                 f"the database cannot be prepared: {str(exc).strip()}", next_step="see docs/cluster.md, Start one"
             ) from exc
 
 
+def _connect_patiently(url: str, host: str) -> psycopg.Connection:
+    give_up = time.monotonic() + START_S
+    while True:
+        try:
+            return connect(url, f"microclaw {host}")
+        except StoreUnreachable as exc:
+            if _REFUSED.search(exc.message):
+                raise ConfigError(exc.message, next_step="check cluster.database: docs/cluster.md") from exc
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.5)
+
+
+def _check_encoding(connection: psycopg.Connection) -> None:
+    (encoding,) = connection.execute("SHOW server_encoding").fetchone() or ("",)
+    if encoding != "UTF8":
+        raise ConfigError(f"the database has the encoding {encoding}", next_step="createdb --encoding UTF8 NAME")
+
+
+def _make_or_upgrade(connection: psycopg.Connection) -> None:
+    if not _has_table(connection, "store_version"):
+        connection.execute("; ".join(translate_schema(schema())))
+        connection.execute("CREATE TABLE store_version (version BIGINT NOT NULL)")
+        connection.execute("INSERT INTO store_version VALUES (%s)", (BASE,))
+    # Not CREATE IF NOT EXISTS: a role that may not make tables must still be able to start a host.
+    if not _has_table(connection, "last_commits"):
+        connection.execute("CREATE TABLE last_commits (host TEXT PRIMARY KEY, mark TEXT NOT NULL)")
+    (version,) = connection.execute("SELECT version FROM store_version").fetchone() or (VERSION,)
+    for number in range(version, VERSION):
+        for statement in STEPS[number - BASE]:
+            connection.execute("".join(translate_schema(statement)))
+        connection.execute("UPDATE store_version SET version = %s", (number + 1,))
+
+
+def _has_table(connection: psycopg.Connection, name: str) -> bool:
+    (table,) = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() or (None,)
+    return table is not None
+
+
 class Follower:
-    """Runs `refresh` after each change of one of its tables: never twice at once, again after a change that came
-    meanwhile, and after it failed. `done`: what changed so far is read."""
+    """A task that runs `refresh` after each change of its tables: never twice at once, and again after a failure.
+
+    A change that comes during a refresh causes another one. `done` is set if everything that changed so far is read.
+    """
 
     def __init__(self, tables: frozenset[str], refresh: Refresh) -> None:
         self.tables = tables
@@ -111,8 +131,10 @@ class Follower:
                 await refresh()
                 if not self._news.is_set():
                     self.done.set()
-                pause_s = max(GATHER_S, loop.time() - began_s)  # where there is much to read, half of the time at most
-            except Exception:  # what is in memory is old until the next time
+                # A slow refresh takes half of the time at most.
+                pause_s = max(GATHER_S, loop.time() - began_s)
+            # The task must continue: the rows in memory are old until the next refresh.
+            except Exception:
                 _log.exception("what another host changed in %s could not be read", ", ".join(sorted(self.tables)))
                 self._news.set()
                 pause_s = AGAIN_S
@@ -120,7 +142,7 @@ class Follower:
 
 
 class SharedDatabase(Database):
-    """Made by `SharedDatabase.opened`."""
+    """The store of several hosts, made by `SharedDatabase.opened`."""
 
     def __init__(self, url: str, host: str) -> None:
         self.host = host
@@ -132,14 +154,18 @@ class SharedDatabase(Database):
         self._followers: list[Follower] = []
         self._asked: dict[str, asyncio.Event] = {}
         self._listens = asyncio.Event()
-        self.is_heard = False  # whether what other hosts change is told here
+        self.is_heard = False
+        """True while this host is notified of what other hosts change."""
         self._aside: psycopg.AsyncConnection | None = None
         self._asking = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, host: str) -> AsyncIterator[SharedDatabase]:
-        """StoreError, ConfigError when it cannot be used. `host` is this host's id: letters, digits, - and _."""
+        """Open the database. `host` is this host's id: letters, digits, - and _.
+
+        Raises StoreError or ConfigError if the database cannot be used.
+        """
         await asyncio.to_thread(make_tables, url, host)
         database = cls(url, host)
         hearing = asyncio.create_task(database._hear(), name="store: hear the other hosts")
@@ -164,53 +190,60 @@ class SharedDatabase(Database):
         self.listen(self._followers[-1].changed)
 
     async def catch_up_with(self, tables: frozenset[str]) -> None:
-        """News come in the order of the commits: who hears his own has heard all before it."""
-        asked = secrets.token_hex(8)
-        heard = self._asked[asked] = asyncio.Event()
+        """Wait until the rows of these tables in memory are as new as any host's last write.
+
+        Notifications come in the order of the commits: a host that receives its own has received all before it. Raises
+        StoreUnreachable after FRESH_S.
+        """
+        mark = secrets.token_hex(8)
+        is_received = self._asked[mark] = asyncio.Event()
         try:
             async with asyncio.timeout(FRESH_S):
-                await self.write(lambda sql: sql.execute("SELECT pg_notify(?, ?)", (CHANNEL, f"{self.host} ={asked}")))
-                await heard.wait()
+                await self.write(lambda sql: sql.execute("SELECT pg_notify(?, ?)", (CHANNEL, f"{self.host} ={mark}")))
+                await is_received.wait()
                 for follower in self._followers:
                     if follower.tables & tables:
                         await follower.done.wait()
         except TimeoutError as exc:
             raise StoreUnreachable("nothing is heard of the other hosts", next_step=IS_IT_WELL) from exc
         finally:
-            del self._asked[asked]
+            del self._asked[mark]
 
     @property
     def is_too_old(self) -> bool:
-        """True if a newer host upgraded the tables: nothing is written here any more."""
+        """True if a newer host upgraded the tables: this host writes nothing any more."""
         return self._writing.is_too_old
 
     @property
     def own_address(self) -> str:
-        """This machine's, on its way to the database."""
+        """The address of this machine on its way to the database."""
         if self._aside is None or self._aside.closed:
             return "127.0.0.1"
-        with socket.socket(fileno=os.dup(self._aside.fileno())) as end:
-            if end.family != socket.AF_UNIX:
-                return str(end.getsockname()[0])
+        with socket.socket(fileno=os.dup(self._aside.fileno())) as connection:
+            if connection.family != socket.AF_UNIX:
+                return str(connection.getsockname()[0])
             return "127.0.0.1"
 
     async def aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """One statement of PostgreSQL's beside the writes, which waits for no lock and no disk: for what is of seconds.
+        """Run one PostgreSQL statement beside the writes, without their lock and sync, for short-lived data.
 
-        `{now_ms}` is the time by its clock. StoreUnreachable when it does not answer within ASK_S.
+        `{now_ms}` in it is the time by the database's clock. Raises StoreUnreachable if there is no answer within
+        ASK_S.
         """
         async with self._asking:
-            asking = asyncio.create_task(self._ask_aside(sql.replace("{now_ms}", _NOW_MS), values))
+            query = asyncio.create_task(self._ask_aside(sql.replace("{now_ms}", _NOW_MS), values))
             try:
-                await asyncio.wait([asking], timeout=ASK_S)
+                await asyncio.wait([query], timeout=ASK_S)
             except asyncio.CancelledError:
                 if self._aside is None:
-                    asking.cancel()  # else it would be connected after this was closed
+                    # Without this it would connect after the database was closed.
+                    query.cancel()
                 raise
-            if not asking.done() and self._aside is not None:
-                cut(self._aside)  # a cancelled one would wait for the server
+            if not query.done() and self._aside is not None:
+                # A query that is only cancelled would still wait for the server.
+                cut(self._aside)
             try:
-                return await asking
+                return await query
             except psycopg.Error as exc:
                 text = f"the database does not answer: {str(exc).strip()}"
                 self._last_failure = StoreUnreachable(text, next_step=IS_IT_WELL)
@@ -241,32 +274,44 @@ class SharedDatabase(Database):
                 async with await self._connected() as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self.is_heard = True
-                    if self._listens.is_set():  # what changed meanwhile was not told
-                        tables = await connection.execute("SELECT tablename FROM pg_tables")
-                        self._tell(frozenset(name for (name,) in await tables.fetchall()))
-                        for heard in self._asked.values():  # their news may have gone before this
-                            heard.set()
+                    if self._listens.is_set():
+                        await self._tell_all(connection)
                     self._listens.set()
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
                             self._heard(news.payload)
-                        await connection.execute("SELECT 1")  # a silent network is found out
+                        # This fails if the network is silent.
+                        await connection.execute("SELECT 1")
             except psycopg.Error as exc:
-                _log.log(logging.INFO if not self.is_heard else logging.WARNING, "the database is away: %s", exc)
+                level = logging.WARNING if self.is_heard else logging.INFO
+                _log.log(level, "the database is away: %s", exc)
                 self._last_failure = StoreUnreachable(f"the database is away: {exc}", next_step=IS_IT_WELL)
             self.is_heard = False
             await asyncio.sleep(0.3)
+
+    async def _tell_all(self, connection: psycopg.AsyncConnection) -> None:
+        """Treat all tables as changed, because notifications were lost while the connection was away."""
+        tables = await connection.execute("SELECT tablename FROM pg_tables")
+        self._tell(frozenset(name for (name,) in await tables.fetchall()))
+        # The notifications that these calls wait for may be among the lost ones.
+        for is_received in self._asked.values():
+            is_received.set()
 
     def _heard(self, payload: str) -> None:
         host, *tables = payload.split(" ")
         if host != self.host:
             self._tell(frozenset(tables))
-        elif tables and (heard := self._asked.get(tables[0].removeprefix("="))) is not None:
-            heard.set()
+            return
+        if not tables:
+            return
+        is_received = self._asked.get(tables[0].removeprefix("="))
+        if is_received is not None:
+            is_received.set()
 
     def _tell(self, tables: frozenset[str]) -> None:
         for changed in self._listeners:
             try:
                 changed(tables)
-            except Exception:  # the others are told all the same
+            # The other listeners must still be called.
+            except Exception:
                 _log.exception("a listener of the store failed")

@@ -1,7 +1,8 @@
-"""One connection to a PostgreSQL database, as store/database.py uses it: made again where it was lost.
+"""A connection to a PostgreSQL database, as store/database.py uses it: it connects again after it was lost.
 
-A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up
-by the mark that it left, not by its transaction's number: a server that was killed may give that to another.
+A change waits for the next statement and is sent with it, which saves a round trip. If the answer to a commit was
+lost, the commit is looked up by the mark that it left, not by the number of its transaction: a server that was killed
+may give that number to another transaction.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ from microclaw.store.schema import VERSION
 from microclaw.store.sql import Rows, Values
 
 CHANNEL: Final = "microclaw"
-LOCK: Final = 34  # advisory: of all writes; its second number is free for others
+# The advisory lock of all writes; its second number is free for other uses.
+LOCK: Final = 34
 CONNECT_S: Final = 3
-DECIDE_S: Final = 5.0  # to learn whether a commit whose answer was lost took place
-SILENT_S: Final = 5.0  # a statement that has no end by then, its server's included, has none: the connection is cut
+# To find out whether a commit whose answer was lost took place.
+DECIDE_S: Final = 5.0
+# A statement without an end after this time, which includes the server's own limit, has none: the connection is cut.
+SILENT_S: Final = 5.0
 _SESSION: Final = {
     "statement_timeout": 4_000,
     "lock_timeout": 4_000,
-    "idle_in_transaction_session_timeout": 2_000,  # of a host that is frozen, or cut off: its lock is given back
+    # Frees the lock of a host that is frozen or cut off.
+    "idle_in_transaction_session_timeout": 2_000,
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
@@ -50,7 +55,7 @@ IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; th
 
 
 class PostgresConnection:
-    """A store.database.Connection, and its Sql. Only one that writes takes the lock."""
+    """A store.database.Connection, and its Sql. Only a connection that writes takes the lock."""
 
     errors = (psycopg.Error,)
 
@@ -71,36 +76,41 @@ class PostgresConnection:
 
     @property
     def is_in_transaction(self) -> bool:
-        one = self._connection
-        if one is None or one.closed:
+        connection = self._connection
+        if connection is None or connection.closed:
             return False
-        return bool(self._waiting) or one.info.transaction_status != TransactionStatus.IDLE
+        return bool(self._waiting) or connection.info.transaction_status != TransactionStatus.IDLE
 
     @property
     def is_lost(self) -> bool:
         return self._connection is None or self._connection.closed
 
     def _open(self) -> psycopg.Connection:
-        """The connection, made again where it was lost."""
+        """Return the connection; connect again if it was lost."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url, f"microclaw {self._host}")
         return self._connection
 
     def begin(self) -> None:
-        """With the first statement: a lost connection is found out there."""
+        """Begin together with the first statement, which finds out whether the connection is lost."""
         self._open()
-        self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
-        self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
+        self._changed = set()
+        self._mark = secrets.token_hex(8)
+        self._waiting = []
+        if self._writes:
+            self._wait(*_LOCKED, _VERSION)
+        else:
+            self._wait("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def commit(self) -> None:
-        if not self._changed and any(one.table for one in self._waiting):
+        if not self._changed and any(statement.table for statement in self._waiting):
             self._send()
         if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
             self._waiting = []
             return
         if self._writes and self.is_too_old:
             raise newer(self._version)
-        self._changed |= {one.table for one in self._waiting if one.table is not None}
+        self._changed |= {statement.table for statement in self._waiting if statement.table is not None}
         if not self._changed:
             self._send("COMMIT")
             return
@@ -116,17 +126,19 @@ class PostgresConnection:
                 raise
 
     def _is_committed(self) -> bool:
+        """Return True if the commit whose answer was lost took place. Raises CommitUnknown after DECIDE_S."""
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
                 connection = self._open()
                 self._waiting = []
                 mark = f"SELECT mark FROM last_commits WHERE host = '{self._host}'"  # noqa: S608 - an id
-                found = self._send(*_LOCKED, mark).fetchone()
+                row = self._send(*_LOCKED, mark).fetchone()
                 self._send("COMMIT")
-                if found == (self._mark,):
+                if row == (self._mark,):
                     return True
-                connection.close()  # lost: it is done again
+                # The caller does the transaction again on a new connection.
+                connection.close()
                 return False
             time.sleep(0.1)
         raise CommitUnknown(
@@ -136,23 +148,26 @@ class PostgresConnection:
     def rollback(self) -> None:
         self._waiting = []
         if self.is_in_transaction:
-            with contextlib.suppress(psycopg.Error, StoreError):  # lost: it is undone
+            # If the connection is lost, the server undoes the transaction itself.
+            with contextlib.suppress(psycopg.Error, StoreError):
                 self._send("ROLLBACK")
                 if self._writes:
-                    self._send(_VERSION)  # a statement may have failed for it
+                    # A statement may have failed because a newer host upgraded the tables.
+                    self._send(_VERSION)
 
     def rewrite(self) -> None:
         connection = self._open()
         connection.execute("SET statement_timeout = 0")
         connection.execute("VACUUM")
-        connection.close()  # the next one has the limit again
+        # The next connection has the time limit again.
+        connection.close()
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
     def cut_if_silent(self) -> None:
-        """From another thread."""
+        """Cut the connection if the server has not answered for SILENT_S. Called from another thread."""
         asked_at = self._asked_at
         if self._connection is not None and asked_at is not None and time.monotonic() - asked_at > SILENT_S:
             cut(self._connection)
@@ -170,25 +185,26 @@ class PostgresConnection:
     def execute(self, sql: str, values: Values = (), /) -> Rows:
         if sql in _SAVEPOINTS:
             return self._savepoint(sql)
-        one = self._statement(sql, values)
-        if one.table is None or "RETURNING" in sql:
+        statement = self._statement(sql, values)
+        if statement.table is None or "RETURNING" in sql:
             return self._send()
-        return one
+        return statement
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         rows = [self._statement(sql, row) for row in values]
         return Waiting(self, "", count=sum(row.rowcount for row in rows))
 
     def _statement(self, sql: str, values: Values) -> Waiting:
-        """Put a statement with its values behind those that wait."""
+        """Append a statement with its values to those that wait."""
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
-        given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        self._wait(psycopg.ClientCursor(self._connection).mogrify(text, given), table=changed_table(sql))
+        if is_numbered:
+            values = {f"p{number}": value for number, value in enumerate(values, 1)}
+        self._wait(psycopg.ClientCursor(self._connection).mogrify(text, values), table=changed_table(sql))
         return self._waiting[-1]
 
     def _savepoint(self, sql: str) -> Rows:
-        """Begin, end or undo a job: what it changed is sent before its end, so that a failure is this job's."""
+        """Begin, end or undo a job. Its changes are sent before its end, so that a failure counts for this job."""
         assert self._connection is not None
         if sql == "ROLLBACK TO job":
             while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
@@ -208,7 +224,7 @@ class PostgresConnection:
         self._waiting += [Waiting(self, text, table) for text in texts]
 
     def _send(self, *texts: str) -> psycopg.Cursor:
-        """Send what waits, and these; the cursor is at the last of their answers."""
+        """Send the waiting statements, and these; return a cursor at the last of their answers."""
         assert self._connection is not None
         self._wait(*texts)
         waiting = self._waiting
@@ -216,14 +232,15 @@ class PostgresConnection:
         cursor = psycopg.ClientCursor(self._connection)
         self._asked_at = time.monotonic()
         try:
-            cursor.execute("; ".join(one.text for one in waiting))
+            cursor.execute("; ".join(statement.text for statement in waiting))
         finally:
             self._asked_at = None
-        for one in waiting:
-            one.count = cursor.rowcount
-            if self._writes and one.count and one.table is not None:
-                self._changed.add(one.table)
-            if one.text == _VERSION:  # write nothing into a database that a newer microclaw upgraded
+        for statement in waiting:
+            statement.count = cursor.rowcount
+            if self._writes and statement.count and statement.table is not None:
+                self._changed.add(statement.table)
+            # Write nothing into a database that a newer microclaw upgraded.
+            if statement.text == _VERSION:
                 (self._version,) = cursor.fetchone() or (VERSION,)
                 if self.is_too_old:
                     raise newer(self._version)
@@ -232,11 +249,12 @@ class PostgresConnection:
 
 
 class Waiting(Struct):
-    """A statement that goes with the next one, unless somebody wants to know how many rows it changes."""
+    """A statement that is sent with the next one, unless the caller asks how many rows it changes."""
 
     connection: PostgresConnection
     text: str
-    table: str | None = None  # which it changes
+    table: str | None = None
+    """The table that it changes."""
     count: int | None = None
 
     @property
@@ -257,12 +275,16 @@ class Waiting(Struct):
 
 
 def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
-    """A server that is stopped, or a way that is cut, wakes nobody who waits for it: this does."""
-    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
-        end.shutdown(socket.SHUT_RDWR)
+    """Shut a connection down, which wakes the thread that waits for it. A stopped server or a cut line wakes none."""
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as connection_socket,
+    ):
+        connection_socket.shutdown(socket.SHUT_RDWR)
 
 
 def newer(version: int) -> StoreUnwritable:
+    """Build the error for a database that a newer microclaw upgraded."""
     return StoreUnwritable(
         f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
         next_step="upgrade this host: use the newer microclaw here too",
@@ -270,11 +292,14 @@ def newer(version: int) -> StoreUnwritable:
 
 
 def parameters(url: str, application: str) -> str:
-    """Of a connection: other machines' certificates are verified unless the URL says otherwise."""
+    """Return libpq's parameters of a connection.
+
+    Certificates of other machines are verified unless the URL says otherwise.
+    """
     host = urlsplit(url).hostname
-    more: dict[str, Any] = {}
+    tls: dict[str, Any] = {}
     if host is not None and not is_loopback(host) and "sslmode" not in parse_qs(urlsplit(url).query):
-        more = {"sslmode": "verify-full", "sslrootcert": "system"}
+        tls = {"sslmode": "verify-full", "sslrootcert": "system"}
     return conninfo.make_conninfo(
         url,
         connect_timeout=CONNECT_S,
@@ -285,17 +310,18 @@ def parameters(url: str, application: str) -> str:
         keepalives_count=3,
         tcp_user_timeout=5_000,
         options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-        **more,
+        **tls,
     )
 
 
 def connect(url: str, application: str) -> psycopg.Connection:
-    """One that commits by itself; StoreUnreachable."""
+    """Open a connection that commits each statement. Raises StoreUnreachable."""
     try:
         connection = psycopg.connect(parameters(url, application), autocommit=True)
     except psycopg.Error as exc:
         text = str(exc).strip().partition("\n")[0]
         raise StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL) from exc
-    connection.cursor_factory = psycopg.ClientCursor  # values in the text: so their types are the columns'
+    # This cursor puts the values into the text, so that they take the types of their columns.
+    connection.cursor_factory = psycopg.ClientCursor
     adapt(connection)
     return connection

@@ -1,4 +1,4 @@
-"""The store's words and values in PostgreSQL's: what store/sql.py says is written once, for both engines."""
+"""Translates the store's statements and values for PostgreSQL: each is written once (store/sql.py)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _CHANGES: Final = re.compile(r"\s*(?:WITH\b.*?\b)?(?:INSERT\s+INTO|UPDATE|DELETE
 
 
 class _IntOfBool(Int8Dumper):
-    """The store keeps a truth as 0 or 1."""
+    """A boolean as 0 or 1, as the store keeps it."""
 
     def dump(self, obj: Any) -> bytes:
         return b"1" if obj else b"0"
 
 
 class _Text(StrDumper):
-    """PostgreSQL's texts have no NUL: it becomes the sign for a character that cannot be shown."""
+    """A text without NUL, which PostgreSQL refuses: it becomes the sign for a character that cannot be shown."""
 
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", "\ufffd"))
 
 
 class _Number(psycopg.adapt.Loader):
-    """The sum and mean of whole numbers, which PostgreSQL gives as decimal ones."""
+    """The sum and mean of whole numbers, which PostgreSQL returns as decimals."""
 
     def load(self, data: Any) -> int | float:
         text = bytes(data).decode()
@@ -39,20 +39,24 @@ class _Number(psycopg.adapt.Loader):
 
 @lru_cache(maxsize=2048)
 def in_its_words(sql: str) -> tuple[str, bool]:
-    """A statement for psycopg, and whether its values are numbered (`?1`)."""
-    # SQLite has PostgreSQL's words for it from 3.39 on.
-    sql = re.sub(
-        r"\bIS (NOT )?(\?\d*)", lambda f: f"IS {'' if f[1] else 'NOT '}DISTINCT FROM {f[2]}", sql.replace("%", "%%")
-    )
+    """Return a statement for psycopg, and True if its values are numbered (`?1`)."""
     is_numbered = re.search(r"\?\d", sql) is not None
-    sql = re.sub(r"\?(\d*)", lambda found: f"%(p{found[1]})s" if found[1] else "%s", sql)
+    # SQLite knows PostgreSQL's IS DISTINCT FROM only from version 3.39 on.
+    sql = re.sub(r"\bIS (NOT )?(\?\d*)", _translate_is, sql.replace("%", "%%"))
+    sql = re.sub(r"\?(\d+)", r"%(p\1)s", sql).replace("?", "%s")
     return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", sql), is_numbered
 
 
-def tables_in_its_words(text: str) -> list[str]:
-    """The statements of schema.sql; full-text search is of each host's own index.
+def _translate_is(match: re.Match[str]) -> str:
+    if match[1]:
+        return f"IS DISTINCT FROM {match[2]}"
+    return f"IS NOT DISTINCT FROM {match[2]}"
 
-    Texts are in order by their code points, as in SQLite, whatever language the database has.
+
+def translate_schema(text: str) -> list[str]:
+    """Return the statements of schema.sql for PostgreSQL, without the tables of the full-text search.
+
+    Each host has its own full-text index. Texts are sorted by their code points, as in SQLite, in any language.
     """
     text = re.sub(r"--[^\n]*", "", text)
     for pattern, new in (
@@ -66,22 +70,25 @@ def tables_in_its_words(text: str) -> list[str]:
             r"\1\4; CREATE UNIQUE INDEX \2_\3 ON \2 (lower(\3))",
         ),
         (r"\bTEXT\b", 'TEXT COLLATE "C"'),
-        (r"(REFERENCES \w+( \(\w+\))?( ON DELETE (CASCADE|SET NULL))?)", r"\1 DEFERRABLE"),  # for a copy of all tables
+        # A copy of all tables checks the references at its end.
+        (r"(REFERENCES \w+( \(\w+\))?( ON DELETE (CASCADE|SET NULL))?)", r"\1 DEFERRABLE"),
     ):
         text = re.sub(pattern, new, text)
-    return [one for part in text.split(";") if (one := part.strip()) and "VIRTUAL TABLE" not in one]
+    statements = [part.strip() for part in text.split(";") if "VIRTUAL TABLE" not in part]
+    return list(filter(None, statements))
 
 
 @lru_cache(maxsize=2048)
 def changed_table(sql: str) -> str | None:
-    found = _CHANGES.match(sql)
-    if found is None:
+    """Return the table that a statement changes, in lower case; None if it changes none."""
+    match = _CHANGES.match(sql)
+    if match is None:
         return None
-    return found[1].lower()
+    return match[1].lower()
 
 
 def adapt(connection: psycopg.Connection) -> None:
-    """Have it take and give the store's values."""
+    """Make the connection take and return the store's values."""
     connection.adapters.register_dumper(bool, _IntOfBool)
     connection.adapters.register_dumper(str, _Text)
     connection.adapters.register_loader("numeric", _Number)

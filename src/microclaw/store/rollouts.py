@@ -1,6 +1,6 @@
-"""Rows of rollouts and of the devices in them. Knows no plan and no firmware; who reads them makes sense of them.
+"""Rows of rollouts and of the devices in them. Knows no plan and no firmware; its callers interpret the rows.
 
-What a rollout decided and what became of a device is on the disk before anything is done for it.
+A decision of a rollout and the state of a device are on the disk before anything is done for them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from microclaw.store.sql import Sql
 DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
 RolloutState: TypeAlias = Literal["running", "paused", "halted", "done", "undone"]
 KEPT_ROLLOUTS = 100
-"""The newest are kept; open ones always."""
+"""The number of newest rollouts that stay; open ones always stay."""
 
 
 class RolloutRow(Struct, frozen=True):
-    """`plan` is JSON; `undoes` the rollout that this one reverts; `person_id` began it. `rollout_id` 0 is not stored
-    yet. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held.
+    """A rollout. `plan` is JSON; `undoes` is the rollout that this one reverts; `person_id` began it.
+
+    `rollout_id` 0 is not stored yet. `stage` counts from 0. `soaking_since_ms` is set while its devices are updated and
+    the gates hold.
     """
 
     rollout_id: int
@@ -41,7 +43,10 @@ class RolloutRow(Struct, frozen=True):
 
 
 class RolloutDevice(Struct, frozen=True):
-    """`from_version` is what it ran when the rollout began. `error`: why the update failed, in the device's words."""
+    """A device in a rollout. `from_version` is the version that it ran when the rollout began.
+
+    `error` is why the update failed, in the device's words.
+    """
 
     device_id: str
     from_version: str
@@ -56,13 +61,14 @@ class RolloutTable(Table):
 
     @writes
     def begin(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:
-        """Keep a new rollout with its devices (id, version that it runs) in their order; its number."""
+        """Store a new rollout with its devices (id, version that it runs) in their order; return its number."""
         rollout_id = insert(sql, "rollouts", new, number="rollout_id")
-        for position, device in enumerate(devices):
-            insert(sql, "rollout_devices", RolloutDevice(*device), rollout_id=rollout_id, position=position)
+        for position, (device_id, from_version) in enumerate(devices):
+            device = RolloutDevice(device_id, from_version)
+            insert(sql, "rollout_devices", device, rollout_id=rollout_id, position=position)
         old = "rollouts WHERE rollout_id <= ? AND state NOT IN ('running', 'paused')"
-        for which in (f"rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM {old})", old):  # noqa: S608
-            sql.execute(f"DELETE FROM {which}", (rollout_id - KEPT_ROLLOUTS,))  # noqa: S608 - text of ours
+        for rows in (f"rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM {old})", old):  # noqa: S608
+            sql.execute(f"DELETE FROM {rows}", (rollout_id - KEPT_ROLLOUTS,))  # noqa: S608 - text of ours
         return rollout_id
 
     @reads
@@ -75,19 +81,22 @@ class RolloutTable(Table):
 
     @reads
     def open(self, sql: Sql) -> tuple[RolloutRow, ...]:
-        """Those that go on, are paused, or have updates under way; the oldest first."""
+        """Return the rollouts that run, are paused or still have updates under way, oldest first."""
         under_way = "rollout_id IN (SELECT rollout_id FROM rollout_devices WHERE state = 'offered')"
         where = f"rollouts WHERE state IN ('running', 'paused') OR {under_way} ORDER BY rollout_id"
         return select(sql, RolloutRow, where)
 
     @reads
     def devices(self, sql: Sql, rollout_id: int) -> tuple[RolloutDevice, ...]:
-        """In their turn."""
+        """Return the devices of a rollout in their order."""
         return select(sql, RolloutDevice, "rollout_devices WHERE rollout_id = ? ORDER BY position", (rollout_id,))
 
     @writes
     def keep(self, sql: Sql, before: RolloutRow, now: RolloutRow, rows: Iterable[RolloutDevice]) -> bool:
-        """The rollout and its devices that changed; False, and nothing, where the rollout is another than before."""
+        """Store a changed rollout and its changed devices.
+
+        Returns False, and does nothing, if the stored rollout is no longer `before`.
+        """
         if first(sql, RolloutRow, "rollouts WHERE rollout_id = ?", (now.rollout_id,)) != before:
             return False
         insert(sql, "rollouts", now, over=("rollout_id",))

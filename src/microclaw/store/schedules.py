@@ -1,7 +1,7 @@
-"""Rows of schedules and of each time one was begun. Knows no clock and no calendar, and runs nothing.
+"""Rows of schedules and of their runs. Knows no clock and no calendar, and runs nothing.
 
-A run is `claimed` before anything is done for it, `started` right before a tool changes something, and then has its
-end. What a crash leaves claimed or started is found again by `open_runs`.
+A run is `claimed` before anything is done for it, `started` right before a tool changes something, and then gets its
+end. Runs that a crash left claimed or started are found by `open_runs`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from microclaw.store.sql import Sql
 ScheduleState: TypeAlias = Literal["active", "paused", "over"]
 RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
 Missed: TypeAlias = Literal["run", "skip"]
-KEPT_RUNS: Final = 500  # of one schedule, the newest
+# The newest runs of one schedule.
+KEPT_RUNS: Final = 500
 MAX_WHY_CHARS: Final = 200
 MAX_ALLOWED: Final = 16
 
@@ -32,13 +33,13 @@ class _Tagged(Struct, frozen=True, tag_field="kind"):
 
 
 class Once(_Tagged, frozen=True, tag="once"):
-    """Unix time in ms."""
+    """One time, in Unix ms."""
 
     at_ms: int
 
 
 class Every(_Tagged, frozen=True, tag="every"):
-    """Every `every_ms` counted from `from_ms`, in real time; also before it, if the clock was ahead then."""
+    """Every `every_ms` counted from `from_ms`, in real time; also before `from_ms`, if the clock was ahead then."""
 
     every_ms: Annotated[int, Meta(ge=1)]
     from_ms: int
@@ -55,7 +56,10 @@ Timing: TypeAlias = Once | Every | Cron
 
 
 class StandingYes(Struct, frozen=True):
-    """An act that a person allows to all runs of a schedule: as it is shown, and after these calls have read text."""
+    """An action that a person allows to all runs of a schedule.
+
+    `action` and `detail` are as shown to the person; `sources` are the calls that may have read foreign text before.
+    """
 
     schedule_id: int
     action: str
@@ -68,7 +72,7 @@ class StandingYes(Struct, frozen=True):
 
 
 class ToolAct(_Tagged, frozen=True, tag="tool"):
-    """One call of a tool, which needs no model. `arguments` is JSON text; `devices` are ids with the names of then."""
+    """One call of a tool, without a model. `arguments` is JSON text; `devices` are ids with their names then."""
 
     tool: str
     arguments: str
@@ -76,9 +80,9 @@ class ToolAct(_Tagged, frozen=True, tag="tool"):
 
 
 class Prompt(_Tagged, frozen=True, tag="prompt"):
-    """Words for the agent; `devices` are ids of the devices that they name, with the names of then.
+    """A text for the agent. `devices` are the ids of the devices that it names, with their names at that time.
 
-    `allowed` are the acts that its runs may do although they have read text of others.
+    `allowed` are the actions that its runs may do although they have read text of others.
     """
 
     text: str
@@ -90,12 +94,14 @@ Deed: TypeAlias = ToolAct | Prompt
 
 
 class Schedule(Struct, frozen=True):
-    """`said` is the time in the person's words, `what` the action; results go to the chat that it was made in.
+    """A schedule. `said` is the time in the person's words, `what` the action; results go to the chat of its creation.
+
     `approved` is the permission that its action needed then; `why` says why it is paused or over. `schedule_id` 0 is
-    not stored yet. `lost` is the name of a device that it needs and that is gone (schedules/devices.py).
+    not stored yet. `lost` is the name of a device that it needs and that was removed (schedules/devices.py).
     """
 
-    beside: ClassVar = frozenset({"lost"})  # no columns
+    # These fields are not columns of the table.
+    beside: ClassVar = frozenset({"lost"})
 
     said: str
     what: str
@@ -120,7 +126,10 @@ class Schedule(Struct, frozen=True):
 
 
 class RunRow(Struct, frozen=True):
-    """`woke`: a model was asked for it, or is to be. `host` began it, or took it up; None outside of a cluster."""
+    """A run of a schedule. `woke`: a model was asked for it, or will be.
+
+    `host` began it, or took it over; None outside of a cluster.
+    """
 
     schedule_id: int
     due_ms: int
@@ -133,7 +142,7 @@ class RunRow(Struct, frozen=True):
 
 
 class ScheduleTable(RowTable[Schedule]):
-    """Every write is on the disk when it returns."""
+    """Schedules and runs of one database. Every write is on the disk when it returns."""
 
     _kind = Schedule
     _name = "schedules"
@@ -143,18 +152,18 @@ class ScheduleTable(RowTable[Schedule]):
 
     @reads
     def readable(self, sql: Sql) -> tuple[Schedule, ...]:
-        """Every schedule, oldest first; a row that is none of ours is logged and left out."""
-        found = list[Schedule]()
-        for (number,) in sql.execute("SELECT schedule_id FROM schedules ORDER BY schedule_id").fetchall():
+        """Return every schedule, oldest first; a row that cannot be read is logged and left out."""
+        schedules = list[Schedule]()
+        for (schedule_id,) in sql.execute("SELECT schedule_id FROM schedules ORDER BY schedule_id").fetchall():
             try:
-                found += select(sql, Schedule, "schedules WHERE schedule_id = ?", (number,))
+                schedules += select(sql, Schedule, "schedules WHERE schedule_id = ?", (schedule_id,))
             except (StoreError, ValueError) as exc:
-                _log.warning("schedule %d is left out: %s", number, exc)
-        return tuple(found)
+                _log.warning("schedule %d is left out: %s", schedule_id, exc)
+        return tuple(schedules)
 
     @writes
     def remove(self, sql: Sql, schedule_id: int) -> bool:
-        """Forget it and its runs; False when it is gone already."""
+        """Forget a schedule and its runs; return False if it does not exist."""
         delete(sql, "schedule_runs", schedule_id=schedule_id)
         return delete(sql, "schedules", schedule_id=schedule_id).rowcount > 0
 
@@ -165,22 +174,24 @@ class ScheduleTable(RowTable[Schedule]):
     @reads
     def allows(self, sql: Sql, act: StandingYes) -> bool:
         """Return True if a person allowed exactly this to the runs of its schedule."""
-        found = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
-        return found is not None and isinstance(found.deed, Prompt) and act in found.deed.allowed
+        schedule = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
+        return schedule is not None and isinstance(schedule.deed, Prompt) and act in schedule.deed.allowed
 
     @writes
     def allow(self, sql: Sql, act: StandingYes) -> None:
-        """Keep it with its schedule, and the newest MAX_ALLOWED of them; nothing if that is gone."""
-        found = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
-        if found is not None and isinstance(found.deed, Prompt):
-            allowed = (*found.deed.allowed, act)[-MAX_ALLOWED:]
-            insert(sql, "schedules", replace(found, deed=replace(found.deed, allowed=allowed)), over=("schedule_id",))
+        """Store an allowed action with its schedule, which keeps the newest MAX_ALLOWED. Do nothing without it."""
+        schedule = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
+        if schedule is not None and isinstance(schedule.deed, Prompt):
+            allowed = (*schedule.deed.allowed, act)[-MAX_ALLOWED:]
+            insert(
+                sql, "schedules", replace(schedule, deed=replace(schedule.deed, allowed=allowed)), over=("schedule_id",)
+            )
 
     @writes
     def set_next(self, sql: Sql, schedule_id: int, next_ms: int, *, instead_of: int) -> None:
-        """Set the next time, unless it was paused, or another host ran it, meanwhile."""
-        one = {"schedule_id": schedule_id, "state": "active", "next_ms": instead_of}
-        update(sql, "schedules", one, next_ms=next_ms)
+        """Set the next time, unless the schedule was paused, or another host ran it, meanwhile."""
+        key = {"schedule_id": schedule_id, "state": "active", "next_ms": instead_of}
+        update(sql, "schedules", key, next_ms=next_ms)
 
     @writes
     def claim(
@@ -196,32 +207,34 @@ class ScheduleTable(RowTable[Schedule]):
     ) -> bool:
         """Note that the run due then begins, and when the next one is.
 
-        False when it was begun before, or the schedule is removed, or paused and not `paused_too`.
+        Returns False if it was begun before, or if the schedule is removed, or paused and not `paused_too`. Another
+        host's open run prevents it, too.
         """
-        run = (schedule_id, due_ms)
-        # It was missed on a clock that was ahead, and its time comes now.
+        key = (schedule_id, due_ms)
+        # A clock that was ahead may have noted it as missed, and its time comes only now.
         delete(sql, "schedule_runs", schedule_id=schedule_id, due_ms=due_ms, state="skipped")
-        made = sql.execute(
+        claimed_count = sql.execute(
             """INSERT INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, host)
             SELECT ?1, ?2, 'claimed', ?3, ?4, ?6
             WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5 = 1))
             AND NOT EXISTS (SELECT 1 FROM schedule_runs
                 WHERE schedule_id = ?1 AND state IN ('claimed', 'started') AND ?6 IS NOT NULL AND host IS NOT ?6)
             ON CONFLICT DO NOTHING""",
-            (*run, int(woke), now_ms, int(paused_too), self.host),
+            (*key, int(woke), now_ms, int(paused_too), self.host),
         ).rowcount
-        if first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", run):  # no other host's holds it up
+        # Without a row another host's open run holds this one up, and its time stays.
+        if first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", key):
             _set_next(sql, schedule_id, due_ms, next_ms)
         keep_newest(sql, "schedule_runs", KEPT_RUNS, "due_ms", "AND ended_ms IS NOT NULL", schedule_id=schedule_id)
-        return made == 1
+        return claimed_count == 1
 
     @writes
     def started(self, sql: Sql, schedule_id: int, due_ms: int) -> None:
-        """To be on the disk before it changes something. TakenOver when another host of the cluster has it by now."""
-        found = first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", (schedule_id, due_ms))
-        if self.is_shared and found is not None and found.host != self.host:
+        """Note that the run is about to change something. Raises TakenOver if another host has it by now."""
+        run = first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", (schedule_id, due_ms))
+        if self.is_shared and run is not None and run.host != self.host:
             raise TakenOver(
-                f"the run of schedule {schedule_id} is the host {found.host}'s now: this one could not be reached for "
+                f"the run of schedule {schedule_id} is the host {run.host}'s now: this one could not be reached for "
                 "a time",
                 next_step=f"see its runs: microclaw schedule list {schedule_id}",
             )
@@ -229,13 +242,15 @@ class ScheduleTable(RowTable[Schedule]):
 
     @writes
     def take(self, sql: Sql, run: RunRow) -> bool:
-        """Make a run without an end this host's; False where another host took it, or it has ended."""
-        one = {"schedule_id": run.schedule_id, "due_ms": run.due_ms, "host": run.host, "state": ("claimed", "started")}
-        return run.host == self.host or update(sql, "schedule_runs", one, host=self.host).rowcount == 1
+        """Give a run without an end to this host; return False if another host took it, or if it has ended."""
+        if run.host == self.host:
+            return True
+        key = {"schedule_id": run.schedule_id, "due_ms": run.due_ms, "host": run.host, "state": ("claimed", "started")}
+        return update(sql, "schedule_runs", key, host=self.host).rowcount == 1
 
     @reads
     def runs_elsewhere(self, sql: Sql, schedule_id: int) -> bool:
-        """True if another host runs it now, or left it open."""
+        """Return True if another host runs the schedule now, or left a run open."""
         where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS NOT ?"
         return self.is_shared and first(sql, RunRow, where, (schedule_id, self.host)) is not None
 
@@ -243,15 +258,21 @@ class ScheduleTable(RowTable[Schedule]):
     def ended(
         self, sql: Sql, schedule_id: int, due_ms: int, state: RunState, result: str, *, woke: bool, now_ms: int
     ) -> None:
-        """Write the outcome; a schedule that has no next time is over with it. Nothing if another host runs it."""
-        one = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
-        if update(sql, "schedule_runs", one, state=state, result=result, woke=int(woke), ended_ms=now_ms).rowcount:
-            why = result[:MAX_WHY_CHARS]
-            _over(sql, schedule_id, {"done": "it has run", "failed": f"it failed: {why}"}.get(state, why))
+        """Write the outcome of a run, and end a schedule that has no next time. Do nothing if another host runs it."""
+        key = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
+        values = {"state": state, "result": result, "woke": int(woke), "ended_ms": now_ms}
+        if not update(sql, "schedule_runs", key, **values).rowcount:
+            return
+        why = result[:MAX_WHY_CHARS]
+        if state == "done":
+            why = "it has run"
+        elif state == "failed":
+            why = f"it failed: {why}"
+        _over(sql, schedule_id, why)
 
     @writes
     def skipped(self, sql: Sql, schedule_id: int, due_ms: int, *, next_ms: int | None, why: str, now_ms: int) -> None:
-        """A run that was missed and is not to be made up for."""
+        """Note a run that was missed and will not be made up for."""
         run = RunRow(schedule_id, due_ms, "skipped", woke=False, claimed_ms=now_ms, ended_ms=now_ms, result=why)
         insert(sql, "schedule_runs", run, over=())
         _set_next(sql, schedule_id, due_ms, next_ms)
@@ -259,29 +280,29 @@ class ScheduleTable(RowTable[Schedule]):
 
     @reads
     def open_runs(self, sql: Sql) -> tuple[RunRow, ...]:
-        """Runs without an end: after a start of the host, those that a crash cut off."""
+        """Return runs without an end: after a start of the host, those that a crash cut off."""
         return select(
             sql, RunRow, "schedule_runs WHERE state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
         )
 
     @reads
     def runs(self, sql: Sql, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
-        """Latest first."""
+        """Return the latest runs of a schedule, latest first."""
         where = "schedule_runs WHERE schedule_id = ? ORDER BY due_ms DESC LIMIT ?"
         return select(sql, RunRow, where, (schedule_id, newest))
 
     @reads
     def wakes(self, sql: Sql, since_ms: int, until_ms: int) -> tuple[RunRow, ...]:
-        """The runs that asked a model in that time, oldest first.
+        """Return the runs that asked a model in that time, oldest first.
 
-        What a clock that was ahead has noted for later does not count.
+        Runs that a clock which was ahead has noted for later do not count.
         """
         where = "schedule_runs WHERE woke = 1 AND claimed_ms > ? AND claimed_ms <= ? ORDER BY claimed_ms"
         return select(sql, RunRow, where, (since_ms, until_ms))
 
 
 def _set_next(sql: Sql, schedule_id: int, due_ms: int, next_ms: int | None) -> None:
-    """After the time that was due; another host may have gone on from there already."""
+    """Set the next time after the one that was due, unless another host has done so."""
     query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused' AND next_ms = ?"
     sql.execute(query, (next_ms, schedule_id, due_ms))
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-APPLICATION_ID: Final = 0x6D636C77  # "mclw": tells our file from any other SQLite database
-BASE: Final = 39  # the number of a store that schema.sql made; what is older is not opened
+# "mclw": distinguishes our file from any other SQLite database.
+APPLICATION_ID: Final = 0x6D636C77
+# The number of a store that schema.sql made. Older stores are not opened.
+BASE: Final = 39
 
 # STEPS[n] brings a store from number BASE + n to the next, in one transaction. A released step is never edited.
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
-    (  # hosts that share a database; what is of one host alone is empty
+    # Hosts that share a database; on a single host these tables are empty.
+    (
         """CREATE TABLE hosts (
             host_id    TEXT PRIMARY KEY,
             name       TEXT NOT NULL,
@@ -33,7 +36,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (sha256, piece)
         ) STRICT""",
     ),
-    (  # every code that is good once is a row of one table, on a single host too; a board's secret stays good
+    # Every code that can be used once is a row of one table, on a single host too; a board's secret stays valid.
+    (
         """CREATE TABLE codes (
             kind     TEXT NOT NULL,
             hash     BLOB NOT NULL CHECK (length(hash) = 32),
@@ -54,19 +58,23 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP TABLE pairing_secrets",
         "DROP TABLE one_time_codes",
     ),
-    tuple(f"DROP TABLE IF EXISTS {name}" for name in ("xiaozhi_reports", "xiaozhi_updates", "old_texts")),  # unread
-    (  # no message joins another's turn any more: each has its own
+    # No version reads these tables any more.
+    tuple(f"DROP TABLE IF EXISTS {name}" for name in ("xiaozhi_reports", "xiaozhi_updates", "old_texts")),
+    # A message no longer joins another message's turn: each has its own turn.
+    (
         "UPDATE inbox SET state = 'waiting' WHERE state = 'joined'",
         "UPDATE inbox SET joined = NULL",
         """DELETE FROM turn_rows WHERE body LIKE '%"kind":"joined"%'""",
     ),
-    (  # a message carries when it was sent, and its own number there; an answer which message it is to, and its failure
+    # A message has its sending time and its own number there; an answer has the message it replies to, and its failure.
+    (
         "ALTER TABLE inbox ADD COLUMN sent_ms INTEGER",
         "ALTER TABLE inbox ADD COLUMN reply_to TEXT",
         "ALTER TABLE outbox ADD COLUMN reply_to TEXT",
         "ALTER TABLE outbox ADD COLUMN failed TEXT",
     ),
-    (  # the last refused program of each name, for who wants to go on with it
+    # The last refused program of each name, for a person who wants to continue with it.
+    (
         """CREATE TABLE drafts (
             device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
             name      TEXT NOT NULL,
@@ -83,5 +91,5 @@ VERSION: Final = BASE + len(STEPS)
 
 
 def schema() -> str:
-    """The SQL of an empty store with the number BASE."""
+    """Return the SQL of an empty store with the number BASE."""
     return Path(__file__).with_name("schema.sql").read_text()

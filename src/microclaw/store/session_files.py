@@ -20,7 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 async def move_files(folder: Path, database: Database) -> None:
-    """Each file goes when its messages are in the store; StoreError. A link is left where it is."""
+    """Move each file's messages into the store, then delete the file. Raises StoreError.
+
+    A link is left in its place.
+    """
     try:
         for path in await asyncio.to_thread(_files, folder):
             await database.write(partial(_move, path=path))
@@ -43,17 +46,23 @@ def _remove(path: Path) -> None:
 
 
 def _move(sql: Sql, path: Path) -> None:
-    """Nothing to do where a start before this one ended between its write and the file's end."""
+    """Add a file's messages, unless an earlier start did so and ended before it could delete the file."""
     lines = path.read_bytes().split(b"\n")
-    messages = [message for line in lines if (message := parse_message(line)) is not None]
+    messages = list(filter(None, map(parse_message, lines)))
     if len(messages) < sum(bool(line.strip()) for line in lines):
         _log.warning("%s: lines that are no messages were passed over", path.name)
     query = "SELECT line FROM session_messages WHERE name = ? ORDER BY number LIMIT ?"
-    there = [line for (line,) in sql.execute(query, (path.stem, len(messages)))]
-    if there == [message_line(message) for message in messages]:
+    stored_lines = [line for (line,) in sql.execute(query, (path.stem, len(messages)))]
+    if stored_lines == list(map(message_line, messages)):
         return
     append_messages(sql, path.stem, messages, path.stat().st_mtime_ns // 1_000_000)
-    summary = path.with_name(path.stem + SUMMARY)
-    if summary.is_file() and (data := read_limited(summary, MAX_SUMMARY_BYTES)) is not None:
-        put_summary(sql, path.stem, data.decode(errors="replace"))
+    _move_summary(sql, path)
     drop_notes(sql, [f"sessions/{path.name}"])
+
+
+def _move_summary(sql: Sql, path: Path) -> None:
+    summary = path.with_name(path.stem + SUMMARY)
+    if summary.is_file():
+        data = read_limited(summary, MAX_SUMMARY_BYTES)
+        if data is not None:
+            put_summary(sql, path.stem, data.decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""People's passwords and browsers' sessions: hashes only. Decides nothing about them."""
+"""People's passwords and browsers' sessions: only hashes. Decides nothing about them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from msgspec import Struct
 from microclaw.store.people import CredentialTable, Person
 from microclaw.store.rows import RowTable
 
-IDLE_MS: Final = 7 * 86_400_000  # without a request
+# Without a request.
+IDLE_MS: Final = 7 * 86_400_000
 LONGEST_MS: Final = 30 * 86_400_000
 CLOCK_BACK_MS: Final = 300_000
 
 
 class SignIn(Struct, frozen=True):
-    """A session. `hash` is the SHA-256 of its secret; `how` is "link" or "password"; `agent` what the browser said.
+    """A browser's session. `hash` is the SHA-256 of its secret; `how` is "link" or "password".
 
-    `person` is whose it is, as they are now; a row has "" there.
+    `agent` is the browser's own description. `person` is whose it is, with the role of now; a row has "" there.
     """
 
-    beside: ClassVar = frozenset({"person"})  # no columns
+    # These fields are not columns of the table.
+    beside: ClassVar = frozenset({"person"})
 
     sign_in_id: str
     person_id: str
@@ -38,11 +40,11 @@ class SignIn(Struct, frozen=True):
 
     @property
     def ends_ms(self) -> int:
-        """The time when it is over, should nobody use it again."""
+        """The time when it is over, if no further request uses it."""
         return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
 
     def is_over(self, now_ms: int) -> bool:
-        """Also where the clock is so far behind its begin that it is wrong."""
+        """Return True if it has ended, or if the clock is so far before its begin that it must be wrong."""
         return not self.made_ms - CLOCK_BACK_MS <= now_ms < self.ends_ms
 
 
@@ -54,7 +56,10 @@ class SignInTable(CredentialTable[SignIn]):
 
 
 class PasswordRow(Struct, frozen=True):
-    """`hash` in the PHC string format, with its salt and parameters; its repr has none, as a log may have that."""
+    """A password. `hash` is in the PHC string format, with its salt and parameters.
+
+    The repr does not contain it, because a repr may get into a log.
+    """
 
     person_id: str
     hash: str

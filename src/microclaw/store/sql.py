@@ -1,7 +1,7 @@
-"""The connection that the tables' functions use: SQLite's, or PostgreSQL's in the same words.
+"""The connection that the tables' functions use: SQLite's or PostgreSQL's, with the same statements.
 
-A statement is written once, in what both engines take: `?` and `?1` for values, `IS ?` where NULL is a value like any,
-ON CONFLICT (columns), RETURNING, no function of one engine alone. postgres_dialect.py puts the rest into other words.
+A statement is written once, in the words of both engines: `?` and `?1` for values, `IS ?` if NULL counts as a value,
+ON CONFLICT (columns), RETURNING, no function of only one engine. postgres_dialect.py translates the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 
 class Rows(Protocol):
-    """The rows that a statement found, as tuples, or how many rows it changed."""
+    """The rows that a statement found, as tuples, or the number of rows that it changed."""
 
     @property
     def rowcount(self) -> int: ...

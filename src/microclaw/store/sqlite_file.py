@@ -1,9 +1,8 @@
-"""The store's file: who owns it, how it is opened and made, and its schema's version. It runs no query of a table."""
+"""The store's file: its owner, how it is opened and made, and its schema's version. It runs no query of a table."""
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,11 +15,14 @@ from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import StoreError, StoreOwned, StoreUnwritable
 from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
 
-CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
+# A larger file is not checked page by page at every start.
+CHECKED_BYTES: Final = 64 * 1024 * 1024
 BUSY_TIMEOUT_S: Final = 5.0
-CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
-NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
-ROOM: Final = "free some space on the disk of the home; the host goes on by itself"
+# Each try waits BUSY_TIMEOUT_S.
+CHECKPOINT_TRIES: Final = 3
+# For the log of writes and its index.
+NEEDED_BYTES: Final = 256 * 1024
+ROOM: Final = "free some space on the disk of the home; the host continues by itself"
 _REFUSED: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 RESTORE: Final = (
     "restore it from a backup (microclaw backup restore FILE --replace), or move it away and begin with an empty one: "
@@ -28,7 +30,7 @@ RESTORE: Final = (
 )
 
 
-# If bytes of the file are damaged, the text of an error may be no UTF-8: then the binding raises the second one.
+# If bytes of the file are damaged, the text of an error may not be UTF-8: then the binding raises UnicodeDecodeError.
 ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -49,28 +51,38 @@ class SqliteConnection(sqlite3.Connection):
     def rewrite(self) -> None:
         """Write the file again without free pages, and empty the log of writes."""
         self.execute("VACUUM")
-        for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
+        # A reader in the middle of its work prevents this.
+        for _ in range(CHECKPOINT_TRIES):
             (is_busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if not is_busy:
                 return
         raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
 
     def store_error(self, exc: Exception) -> StoreError:
-        error = StoreError(
-            f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
+        code = getattr(exc, "sqlite_errorcode", 0)
+        # The low byte is the primary code of an extended one.
+        primary_code = code & 0xFF
+        is_damaged = isinstance(exc, UnicodeDecodeError) or primary_code in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
         )
-        if {code := getattr(exc, "sqlite_errorcode", 0), code & 0xFF} & _REFUSED:
-            error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
-        if isinstance(exc, UnicodeDecodeError) or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if is_damaged:
             error = StoreError(f"the store is damaged: {exc}", next_step=f"stop the host; {RESTORE}")
+        elif code in _REFUSED or primary_code in _REFUSED:
+            error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
+        else:
+            error = StoreError(
+                f"the store failed: {exc}",
+                next_step="check the disk's free space and health, then start the host again",
+            )
         error.__cause__ = exc
         return error
 
 
 def take_lock(path: Path) -> FileIO:
-    """The file that says that this process uses the store: its lock ends when it is closed, or with the process.
+    """Lock the store for this process; the lock ends when the returned file is closed, or with the process.
 
-    StoreError when another process holds it, or the folder cannot be made.
+    Raises StoreOwned if another process holds it, StoreError if the folder cannot be made.
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
@@ -90,37 +102,26 @@ def take_lock(path: Path) -> FileIO:
             f"the store {path} belongs to a running host (process {owner or 'unknown'})",
             next_step="use that host, or stop it first",
         ) from exc
-    with suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
+    # On a full disk the lock holds, it only does not name its owner.
+    with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return FileIO(fd, "r+")
 
 
 def open_store(path: Path) -> SqliteConnection:
-    """The writer's connection to a store that is whole and of this version; creates it when there is none."""
+    """Open the writer's connection to a store that is whole; create or upgrade the store if needed."""
     if not path.exists():
         create_store(path)
-    with _told(path), _closed_on_error(open_whole(path)) as connection:
+    with _translate_errors(path), _close_on_error(open_whole(path)) as connection:
         _upgrade(connection, path)
     return connection
 
 
 def open_whole(path: Path) -> SqliteConnection:
-    """The writer's connection to a store that is there and whole, of whatever version."""
-    if not path.is_file():
-        raise StoreError(
-            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
-        )
-    try:
-        if path.stat().st_size == 0:
-            raise StoreError(f"the store {path} is empty: its contents were lost", next_step=RESTORE)
-        with path.open("r+b"):  # SQLite would open a read-only file without a word
-            pass
-    except OSError as exc:
-        raise StoreError(
-            f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
-        ) from exc
-    with _told(path), _closed_on_error(connect(path)) as connection:
+    """Open the writer's connection to an existing store that is whole, of any version. Raises StoreError."""
+    _check_file(path)
+    with _translate_errors(path), _close_on_error(connect(path)) as connection:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         if application_id != APPLICATION_ID:
             step = "move it away, or use another home directory"
@@ -138,19 +139,39 @@ def open_whole(path: Path) -> SqliteConnection:
     return connection
 
 
+def _check_file(path: Path) -> None:
+    """Raise StoreError if the store is missing, empty or not writable."""
+    if not path.is_file():
+        raise StoreError(
+            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise StoreError(f"the store {path} is empty: its contents were lost", next_step=RESTORE)
+        # SQLite would open a read-only file without an error.
+        with path.open("r+b"):
+            pass
+    except OSError as exc:
+        raise StoreError(
+            f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
+        ) from exc
+
+
 def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
-    """A connection that commits only when told to, and syncs each commit."""
-    with _told(path, "opened"):
-        made = sqlite3.connect(
+    """Open a connection that commits only on COMMIT, and syncs each commit."""
+    with _translate_errors(path, "opened"):
+        file = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
         )
-        with _closed_on_error(made) as connection:
-            connection.create_function("greatest", 2, max, deterministic=True)  # as PostgreSQL has them
+        with _close_on_error(file) as connection:
+            # PostgreSQL has these functions.
+            connection.create_function("greatest", 2, max, deterministic=True)
             connection.create_function("least", 2, min, deterministic=True)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
+            # Deleted text is overwritten, in free pages too.
+            connection.execute("PRAGMA secure_delete = ON")
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
                 connection.begins = "BEGIN"
@@ -158,7 +179,7 @@ def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
 
 
 def create_store(path: Path) -> None:
-    """An empty store of this version at `path`, where none is."""
+    """Create an empty store of this version at `path`. Raises StoreError, also if a log of writes is left there."""
     wal = path.with_name(path.name + "-wal")
     if wal.exists() and wal.stat().st_size:
         raise StoreError(f"the store {path} is missing, but {wal.name} holds writes to it", next_step=RESTORE)
@@ -180,15 +201,20 @@ def create_store(path: Path) -> None:
 
 
 def kept_as(path: Path) -> Path:
-    """The path for the store at `path` when another takes its place: a name that no file has."""
-    names = (f"{path.name}.replaced{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
-    return next(kept for name in names if not (kept := path.with_name(name)).exists())
+    """Return the path under which the store at `path` is kept when it is replaced: a name that no file has."""
+    kept = path.with_name(f"{path.name}.replaced")
+    number = 2
+    while kept.exists():
+        kept = path.with_name(f"{path.name}.replaced-{number}")
+        number += 1
+    return kept
 
 
 def set_aside(path: Path) -> Path:
-    """Keep the store at `path`, which nobody has open, under another name; returns that."""
-    with _told(path, "kept aside"), closing(connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")  # what its log of writes has is in the file
+    """Keep the store at `path`, which no process has open, under another name; return that path."""
+    with _translate_errors(path, "kept aside"), closing(connect(path)) as connection:
+        # This moves the contents of the log of writes into the file.
+        connection.execute("PRAGMA journal_mode = DELETE")
     kept = kept_as(path)
     path.replace(kept)
     sync_folder(path.parent)
@@ -196,7 +222,7 @@ def set_aside(path: Path) -> Path:
 
 
 @contextmanager
-def _closed_on_error(connection: SqliteConnection) -> Iterator[SqliteConnection]:
+def _close_on_error(connection: SqliteConnection) -> Iterator[SqliteConnection]:
     try:
         yield connection
     except BaseException:
@@ -205,8 +231,11 @@ def _closed_on_error(connection: SqliteConnection) -> Iterator[SqliteConnection]
 
 
 @contextmanager
-def _told(path: Path, done: str = "used") -> Iterator[None]:
-    """An error of SQLite as a StoreError. It reports a full disk as damage at times: then the store may be whole."""
+def _translate_errors(path: Path, use: str = "used") -> Iterator[None]:
+    """Raise an error of SQLite as a StoreError.
+
+    SQLite sometimes reports a full disk as damage: then the store may be whole.
+    """
     try:
         yield
     except ERRORS as exc:
@@ -214,11 +243,14 @@ def _told(path: Path, done: str = "used") -> Iterator[None]:
         step = RESTORE
         if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
             step = f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
-        raise StoreError(f"the store {path} cannot be {done}: {exc}", next_step=step) from exc
+        raise StoreError(f"the store {path} cannot be {use}: {exc}", next_step=step) from exc
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Take a store to this version, each step a transaction; StoreError for one of a newer microclaw."""
+    """Upgrade a store to this version, each step in a transaction.
+
+    Raises StoreError for a store of a newer microclaw.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""Rows of code that ran, runs or waits in the sandbox: who asked, what for, how it ended. The code is not in them."""
+"""Rows of code that ran, runs or waits in the sandbox: who asked, its limits and its end. They have no code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from microclaw.store.sql import Sql
 TaskLanguage: TypeAlias = Literal["python", "shell", "javascript"]
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 TaskEnding: TypeAlias = Literal[
-    "",  # not ended yet
-    "ended",  # by itself; done with exit code 0, else failed
-    "timed_out", "out_of_memory", "too_much_output", "disk_full", "killed",  # as sandbox.job has them
+    # Not ended yet.
+    "",
+    # By itself: done with exit code 0, else failed.
+    "ended",
+    # As in sandbox.job.
+    "timed_out", "out_of_memory", "too_much_output", "disk_full", "killed",
     "cancelled",
-    "interrupted",  # the host stopped
-    "not_run",  # the sandbox, or the host's disk, did not take it; `reason` says why
+    # The host stopped.
+    "interrupted",
+    # The sandbox, or the host's disk, refused it; `reason` says why.
+    "not_run",
 ]  # fmt: skip
 OPEN: Final = ("queued", "running")
 
@@ -31,9 +36,10 @@ class FileRow(Struct, frozen=True, array_like=True):
 
 
 class TaskRow(Struct, frozen=True):
-    """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
-    `device_id` the device whose task it is. `allow` is the name that it has in the allowlist, None without a network.
-    `output` is the tail of what it printed; `kept_bytes` what its files take.
+    """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name for people.
+
+    `device_id` is the device whose task it is. `allow` is its name in the allowlist, None without a network. `output`
+    is the end of the output; `kept_bytes` is the size of its files.
     """
 
     person_id: str
@@ -43,7 +49,8 @@ class TaskRow(Struct, frozen=True):
     language: TaskLanguage
     code_bytes: int
     code_sha256: str
-    limits: dict[str, int | float]  # sandbox.job.SandboxLimits
+    # As sandbox.job.SandboxLimits.
+    limits: dict[str, int | float]
     created_ms: int
     number: int = field(default=0, name="task_number")
     device_id: str | None = None
@@ -63,7 +70,8 @@ class TaskRow(Struct, frozen=True):
     ended_ms: int | None = None
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
-    host: str | None = None  # whose sandbox runs it and whose disk has its files, in a cluster
+    # In a cluster the host whose sandbox runs it and whose disk has its files.
+    host: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -80,13 +88,13 @@ class TaskTable(RowTable[TaskRow]):
 
     @writes
     def take(self, sql: Sql, row: TaskRow) -> bool:
-        """True if this host is the one that closes an open task of another; False where it is closed."""
-        one = {"task_number": row.number, "host": row.host, "state": OPEN}
-        return update(sql, "code_tasks", one, host=self.host).rowcount == 1
+        """Give an open task of another host to this one; return False if it is closed or was taken."""
+        key = {"task_number": row.number, "host": row.host, "state": OPEN}
+        return update(sql, "code_tasks", key, host=self.host).rowcount == 1
 
     @reads
     def newest(self, sql: Sql, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
-        """The newest first, of everybody or of one person."""
+        """Return the newest tasks, newest first, of everyone or of one person."""
         where = "code_tasks WHERE ?1 IS NULL OR person_id = ?1 ORDER BY task_number DESC LIMIT ?2"
         return select(sql, TaskRow, where, (person_id, limit))
 
@@ -96,7 +104,7 @@ class TaskTable(RowTable[TaskRow]):
 
     @writes
     def prune(self, sql: Sql, before_ms: float, count: int, size_bytes: int) -> None:
-        """Of tasks that ended, delete the too old, and what does not fit beside all that is newer."""
+        """Delete ended tasks that are too old, too many, or whose files do not fit beside all newer ones."""
         sql.execute(
             """DELETE FROM code_tasks WHERE task_number IN (SELECT task_number FROM (SELECT task_number, ended_ms,
                 ROW_NUMBER() OVER newer AS place, kept_bytes,

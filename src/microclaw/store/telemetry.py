@@ -1,13 +1,15 @@
 """Rows of what devices measured: series, values as they came, buckets of a minute and of an hour. It makes no buckets.
 
-Values lie by time, so that writing them touches few pages; buckets lie by series. store/downsampling.py makes one of
-the other.
+Values are ordered by time, so that writing them touches few pages; buckets are ordered by series.
+store/downsampling.py makes buckets from values.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -21,14 +23,16 @@ DAY_MS: Final = 86_400_000
 RAW_MS: Final = DAY_MS
 MINUTES_MS: Final = 30 * DAY_MS
 HOURS_MS: Final = 5 * 365 * DAY_MS
-MAX_SERIES: Final = 32  # a device
+# Of one device.
+MAX_SERIES: Final = 32
 MAX_SERIES_IN_ALL: Final = 8_192
-IDLE_MS: Final = 7 * DAY_MS  # so long without a value, a series gives way to a new one
+# A series without a value for this time may be replaced by a new one.
+IDLE_MS: Final = 7 * DAY_MS
 Source: TypeAlias = Literal["raw", "minutes", "hours"]
 
 
 class Point(Struct, frozen=True):
-    """A value of a device's series, when it reached this host."""
+    """A value of a device's series; `at_ms` is when it reached this host."""
 
     device_id: str
     key: str
@@ -51,12 +55,12 @@ class TelemetryTable(Table):
 
     @writes
     def append(self, sql: Sql, points: Sequence[Point]) -> Counter[str]:
-        """As `insert_points`."""
+        """Store points as `insert_points` does."""
         return insert_points(sql, points)
 
     @reads
     def keys(self, sql: Sql, device_id: str) -> tuple[str, ...]:
-        """The names of a device's series, in order."""
+        """Return the names of a device's series, in order."""
         rows = sql.execute("SELECT key FROM telemetry_series WHERE device_id = ? ORDER BY key", (device_id,))
         return tuple(key for (key,) in rows)
 
@@ -66,33 +70,31 @@ class TelemetryTable(Table):
         sql: Sql,
         device_id: str,
         keys: Collection[str],
+        *,
         since_ms: int,
         until_ms: int,
         bucket_ms: int,
         source: Source,
     ) -> dict[str, tuple[Bucket, ...]]:
-        """Buckets of each series within a time, by name; those without a value are left out.
+        """Return the buckets of each series within a time, by name; buckets without a value are left out.
 
-        What is not in a bucket of `source` yet is read from what the bucket will be made of.
+        Values that are in no bucket of `source` yet are read from the finer tables.
         """
-        of = "SELECT series_id, key FROM telemetry_series WHERE device_id = ? ORDER BY key"
-        wanted = {number: key for number, key in sql.execute(of, (device_id,)) if key in keys}
+        query = "SELECT series_id, key FROM telemetry_series WHERE device_id = ? ORDER BY key"
+        names = {series_id: key for series_id, key in sql.execute(query, (device_id,)) if key in keys}
         minutes_ms, hours_ms = sql.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
-        minutes_end = 0 if source == "raw" else minutes_ms
-        if source == "hours":
-            hours_end = min(hours_ms, minutes_ms)
-        else:
-            hours_end = 0
+        minutes_end_ms = 0 if source == "raw" else minutes_ms
+        hours_end_ms = min(hours_ms, minutes_ms) if source == "hours" else 0
         parts = []
         values = []
-        for table, buckets, begin, end in (
-            ("telemetry_hours", "low, high, mean, count", since_ms, min(until_ms, hours_end)),
-            ("telemetry_minutes", "low, high, mean, count", max(since_ms, hours_end), min(until_ms, minutes_end)),
-            ("telemetry_raw", "value, value, value, 1", max(since_ms, minutes_end), until_ms),
+        for table, buckets, begin_ms, end_ms in (
+            ("telemetry_hours", "low, high, mean, count", since_ms, min(until_ms, hours_end_ms)),
+            ("telemetry_minutes", "low, high, mean, count", max(since_ms, hours_end_ms), min(until_ms, minutes_end_ms)),
+            ("telemetry_raw", "value, value, value, 1", max(since_ms, minutes_end_ms), until_ms),
         ):
-            where = f"series_id {one_of(wanted)} AND at_ms >= ? AND at_ms < ?"
+            where = f"series_id {one_of(names)} AND at_ms >= ? AND at_ms < ?"
             parts.append(f"SELECT series_id, at_ms, {buckets} FROM {table} WHERE {where}")  # noqa: S608 - names of ours
-            values += [*wanted, begin, end]
+            values += [*names, begin_ms, end_ms]
         rows = sql.execute(
             f"""SELECT series_id, at_ms / ? * ? AS bucket, min(low), max(high), sum(mean * count) / sum(count),
                 sum(count)
@@ -100,18 +102,22 @@ class TelemetryTable(Table):
             GROUP BY series_id, bucket ORDER BY series_id, bucket""",  # noqa: S608 - names of ours
             (bucket_ms, bucket_ms, *values),
         )
-        found: dict[str, list[Bucket]] = {key: [] for key in wanted.values()}
-        for number, *bucket in rows:
-            found[wanted[number]].append(Bucket(*bucket))
-        return {key: tuple(buckets) for key, buckets in found.items()}
+        series: dict[str, tuple[Bucket, ...]] = dict.fromkeys(names.values(), ())
+        for series_id, series_rows in groupby(rows, key=itemgetter(0)):
+            series[names[series_id]] = tuple(Bucket(*columns) for _, *columns in series_rows)
+        return series
 
 
 def floor_ms(at_ms: int, step_ms: int) -> int:
+    """Return the begin of the step that contains `at_ms`."""
     return at_ms // step_ms * step_ms
 
 
 def move_series(connection: Sql, device_id: str, heir_id: str) -> None:
-    """Two devices are one: what is kept of the first is the other's. Where both have a value the other's counts."""
+    """Give the series of a device to another row that turned out to be the same board.
+
+    If both have a value of a time, the value of `heir_id` stays.
+    """
     connection.execute(
         """UPDATE telemetry_series SET device_id = ?2 WHERE device_id = ?1
         AND key NOT IN (SELECT key FROM telemetry_series WHERE device_id = ?2)""",
@@ -119,49 +125,57 @@ def move_series(connection: Sql, device_id: str, heir_id: str) -> None:
     )
     both = """SELECT gone.series_id, kept.series_id FROM telemetry_series gone
         JOIN telemetry_series kept ON kept.key = gone.key WHERE gone.device_id = ? AND kept.device_id = ?"""
-    for gone, kept in connection.execute(both, (device_id, heir_id)).fetchall():
+    for old_series, heir_series in connection.execute(both, (device_id, heir_id)).fetchall():
         for table in ("telemetry_raw", "telemetry_minutes", "telemetry_hours"):
             connection.execute(
                 f"""UPDATE {table} SET series_id = ?1 WHERE series_id = ?2 AND NOT EXISTS (
                     SELECT 1 FROM {table} AS there
                     WHERE there.series_id = ?1 AND there.at_ms = {table}.at_ms)""",  # noqa: S608 - names of ours
-                (kept, gone),
+                (heir_series, old_series),
             )
 
 
 def insert_points(sql: Sql, points: Sequence[Point]) -> Counter[str]:
-    """Keep them, within the caller's transaction; returns how many of each device found no room for their series.
+    """Store points within the caller's transaction; return how many of each device found no room for their series.
 
-    Points of a device that is gone meanwhile are dropped with it.
+    Points of a device that was removed meanwhile are dropped.
     """
+    if not points:
+        return Counter()
     rows = [(point.device_id, point.key, point.at_ms, point.value) for point in points]
     insert = """INSERT INTO telemetry_raw (at_ms, series_id, value)
         SELECT ?3, series_id, ?4 FROM telemetry_series WHERE device_id = ?1 AND key = ?2 ON CONFLICT DO NOTHING"""
     full: set[tuple[str, str]] = set()
-    if rows and sql.executemany(insert, rows).rowcount < len(rows):
-        full = {series for series in dict.fromkeys(row[:2] for row in rows) if _has_no_room(sql, *series)}
+    if sql.executemany(insert, rows).rowcount < len(rows):
+        for device_id, key in dict.fromkeys((point.device_id, point.key) for point in points):
+            if _has_no_room(sql, device_id, key):
+                full.add((device_id, key))
         sql.executemany(insert, rows)
-    if rows:  # A clock that was set back: the buckets since then are made again, of all their values.
-        earliest = min(point.at_ms for point in points)
-        sql.execute(
-            "UPDATE telemetry_state SET minutes_ms = ?1, hours_ms = least(hours_ms, ?2) WHERE minutes_ms > ?1",
-            (floor_ms(earliest, MINUTE_MS), floor_ms(earliest, HOUR_MS)),
-        )
+    # If the clock was set back, the buckets since then are computed again from all their values.
+    earliest_ms = min(point.at_ms for point in points)
+    sql.execute(
+        "UPDATE telemetry_state SET minutes_ms = ?1, hours_ms = least(hours_ms, ?2) WHERE minutes_ms > ?1",
+        (floor_ms(earliest_ms, MINUTE_MS), floor_ms(earliest_ms, HOUR_MS)),
+    )
     return Counter(point.device_id for point in points if (point.device_id, point.key) in full)
 
 
 def _has_no_room(sql: Sql, device_id: str, key: str) -> bool:
-    """True if the device is to have the series and cannot; it is made where there is room, or one that is idle."""
+    """Make the series of a device, in place of an idle one if needed; return True if that is not possible.
+
+    A device that was removed needs no series, so the result is False.
+    """
     for _ in range(2):
-        made = """INSERT INTO telemetry_series (device_id, key) SELECT device_id, ?2 FROM devices WHERE device_id = ?1
+        make = """INSERT INTO telemetry_series (device_id, key) SELECT device_id, ?2 FROM devices WHERE device_id = ?1
             AND (SELECT count(*) FROM telemetry_series WHERE device_id = ?1) < ?3
             AND (SELECT count(*) FROM telemetry_series) < ?4 ON CONFLICT DO NOTHING"""
-        sql.execute(made, (device_id, key, MAX_SERIES, MAX_SERIES_IN_ALL))
-        lacking = """SELECT 1 FROM devices WHERE device_id = ?1
+        sql.execute(make, (device_id, key, MAX_SERIES, MAX_SERIES_IN_ALL))
+        is_missing = """SELECT 1 FROM devices WHERE device_id = ?1
             AND NOT EXISTS (SELECT 1 FROM telemetry_series WHERE device_id = ?1 AND key = ?2)"""
-        if sql.execute(lacking, (device_id, key)).fetchone() is None:
+        if sql.execute(is_missing, (device_id, key)).fetchone() is None:
             return False
-        sql.execute(  # the one that had no value for the longest time gives way
+        # The series without a value for the longest time makes room.
+        sql.execute(
             """UPDATE telemetry_series SET device_id = NULL WHERE series_id = (
                 SELECT series_id FROM (SELECT series_id, coalesce(
                     (SELECT max(at_ms) FROM telemetry_minutes m WHERE m.series_id = s.series_id),

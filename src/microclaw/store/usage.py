@@ -1,8 +1,9 @@
-"""The cost of models: counters a day for each person, chat, model and task. Knows no price and no clock."""
+"""The cost of models: counters by day, person, chat, model and task. Knows no price and no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -14,7 +15,8 @@ from microclaw.store.sql import Sql
 UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
 
 KEPT_DAYS: Final = 400
-MAX_GROUPS: Final = 1000  # of one report; the dearest come first, the rest are one line
+# Of one report; the most expensive come first, the rest are one line.
+MAX_GROUPS: Final = 1000
 _COLUMNS: Final[dict[UsageGroup, str]] = {
     "day": "day",
     "person": "person",
@@ -25,7 +27,7 @@ _COLUMNS: Final[dict[UsageGroup, str]] = {
 
 
 class UsageKey(Struct, frozen=True):
-    """The person, model and task of a count; `day` is YYYY-MM-DD of the person's calendar."""
+    """The person, chat, model and task of a counter; `day` is YYYY-MM-DD in the person's calendar."""
 
     day: str
     person: str
@@ -36,7 +38,7 @@ class UsageKey(Struct, frozen=True):
 
 
 class UsageCount(Struct, frozen=True):
-    """Counters that add up. `estimated` requests reported no tokens; the price of `unpriced` ones is unknown."""
+    """Counters that add up. `estimated` requests reported no tokens; the price of `unpriced` requests is unknown."""
 
     requests: int = 0
     failed: int = 0
@@ -48,7 +50,7 @@ class UsageCount(Struct, frozen=True):
     cost_nano_usd: int = 0
 
     def __add__(self, other: UsageCount) -> UsageCount:
-        return UsageCount(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return UsageCount(*map(add, astuple(self), astuple(other)))
 
     @property
     def tokens(self) -> int:
@@ -79,17 +81,20 @@ class UsageTable(Table):
 
     @reads
     def of_day(self, sql: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
-        """The day's total, and what of it is this person's."""
+        """Return the day's counters of everyone, and those of this person."""
         query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
         everyone = sql.execute(query, (day,)).fetchone()
-        theirs = sql.execute(f"{query} AND person = ?", (day, person)).fetchone()
-        return UsageCount(*everyone), UsageCount(*theirs)
+        personal = sql.execute(f"{query} AND person = ?", (day, person)).fetchone()
+        return UsageCount(*everyone), UsageCount(*personal)
 
     @reads
     def report(
         self, sql: Sql, by: UsageGroup, since: str, person: str | None = None
     ) -> Sequence[tuple[str, UsageCount]]:
-        """Counters since a day, of everybody or one person, grouped; days in order, others by cost, then by tokens."""
+        """Return counters since a day, of everyone or one person, by group.
+
+        Days are in order, other groups by cost, then by tokens.
+        """
         order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
         rows = sql.execute(
             f"SELECT {_COLUMNS[by]}, {_SUMS} FROM usage WHERE day >= ?1 AND (?2 IS NULL OR person = ?2) "  # noqa: S608  names of ours

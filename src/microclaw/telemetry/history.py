@@ -193,7 +193,9 @@ class TelemetryHistory:
         points = max(2, min(points, MAX_POINTS // max(1, len(keys))))
         source, bucket_ms = resolution(since_ms, until_ms, points, self._now_ms())
         since_ms = floor_ms(since_ms, bucket_ms)
-        found = await self._table.read(device_id, keys, since_ms, until_ms, bucket_ms, source)
+        found = await self._table.read(
+            device_id, keys, since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source
+        )
         series = tuple(Series(key=key, unit=unit_of(key), points=buckets) for key, buckets in found.items())
         return History(since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source, series=series)
 
