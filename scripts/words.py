@@ -1,6 +1,6 @@
 """Checks the words of code and pages: the field's terms. Run: make check
 
-It reads src, firmware, bench, scripts, the page's scripts and the pages of docs. Ruff's D401 checks how docstrings begin.
+It reads src, firmware, bench, scripts, the page's scripts and the pages of docs. Ruff checks docstrings (D401).
 """
 
 from __future__ import annotations
