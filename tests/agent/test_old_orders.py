@@ -14,7 +14,7 @@ from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.turn_journal import OLD_ORDER
-from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER
 from microclaw.config.settings import TelegramSettings
 from microclaw.errors import Overloaded

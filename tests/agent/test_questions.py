@@ -18,7 +18,8 @@ from microclaw.agent.asking import TurnLimits
 from microclaw.agent.conversation import answer_at_once
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound, ToolRun, TurnEvent
 from microclaw.models.scripted import call, say

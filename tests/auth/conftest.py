@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from microclaw.auth.approvals import Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import PendingApproval
 from microclaw.auth.people import People
 from microclaw.store.database import Database
 

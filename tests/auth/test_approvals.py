@@ -10,15 +10,8 @@ import pytest
 from msgspec.structs import replace
 from tests.auth.conftest import asked
 
-from microclaw.auth.approvals import (
-    MAX_DETAIL_CHARS,
-    MAX_DETAIL_LINES,
-    MAX_PENDING_A_PERSON,
-    ApprovalOutcome,
-    Approvals,
-    Outcome,
-    PendingApproval,
-)
+from microclaw.auth.approvals import MAX_DETAIL_CHARS, MAX_DETAIL_LINES, MAX_PENDING_A_PERSON, Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, Outcome, PendingApproval
 from microclaw.auth.gate import TAINTED_NOTE, Gate, Permission
 from microclaw.auth.people import MQTT, OWNER, Person, WithAutomation
 from microclaw.cluster.questions import ClusterQuestions

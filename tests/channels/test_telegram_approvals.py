@@ -10,7 +10,8 @@ import pytest
 from tests.channels.conftest import telegram
 from tests.channels.telegram_server import TelegramServer
 
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval, approved_act
 from microclaw.channels.telegram.approvals import outcome_markdown, question_markdown
 from microclaw.channels.telegram.markup import LIMIT, split, telegram_html
 from microclaw.errors import PermissionRefused

@@ -15,7 +15,8 @@ from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_
 
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import MAX_ADDRESSES, Hit, address_key, note_addresses, web_tools
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher

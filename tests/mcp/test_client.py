@@ -18,7 +18,8 @@ from tests.mcp.test_stdio import ends
 
 from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.connection import ClientLimits, mcp_servers

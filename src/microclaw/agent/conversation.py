@@ -31,7 +31,8 @@ from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import OLD_ORDER, TurnJournal, encode
-from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
+from microclaw.auth.approvals import ID_CHARS, Approvals
+from microclaw.auth.approved_act import PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.config.settings import ModelTask

@@ -17,7 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.audit.event import AuditKind
-from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
+from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
+from microclaw.auth.approved_act import FAULT, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry

@@ -40,7 +40,8 @@ from microclaw.agent.turn_journal import (
 )
 from microclaw.agent.turn_request import TurnRequest as TurnRequest
 from microclaw.apps.change_log import made_by
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.errors import (
     BudgetSpent,

@@ -29,7 +29,8 @@ from microclaw.api.credentials import Callers
 from microclaw.api.failures import Refused
 from microclaw.api.request_check import AllowedHosts, check_head
 from microclaw.api.server import HEAD_TIMEOUT_S
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.channels.delivery import ChannelTasks

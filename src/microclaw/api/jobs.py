@@ -15,7 +15,8 @@ from starlette.responses import StreamingResponse
 from microclaw.api.caller import Caller
 from microclaw.api.failures import unexpected
 from microclaw.apps.change_log import maker_now
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval, approved_act
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded

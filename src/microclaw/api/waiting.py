@@ -22,7 +22,8 @@ from microclaw.api.by_hand import left
 from microclaw.api.caller import CHANNEL, Caller, request_number
 from microclaw.api.failures import error_response
 from microclaw.api.jobs import Feed, questions_in
-from microclaw.auth.approvals import MAX_PENDING, Approvals, approved_act
+from microclaw.auth.approvals import MAX_PENDING, Approvals
+from microclaw.auth.approved_act import approved_act
 from microclaw.bounded_map import BoundedMap
 from microclaw.events import ApprovalAsked
 from microclaw.operations.result import filled

@@ -23,7 +23,7 @@ from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import Admission
-from microclaw.auth.approvals import approval_now
+from microclaw.auth.approved_act import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms

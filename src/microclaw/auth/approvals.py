@@ -1,35 +1,38 @@
 """Pending approvals, and how the approved acts ended.
 
-Channels show the questions and bring the decisions; this module sends nothing. Code that may do something that needs an
-approval runs inside `approved_act`: a tool's call, a job or a request of the API. The innermost one reports the end,
-and the security log names its approval.
+Channels show the questions and bring the decisions; this module sends nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
-from typing import Final, Literal, TypeAlias, TypedDict, Unpack
+from typing import Final, Literal, TypeAlias, Unpack
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.approved_act import (
+    GONE,
+    UNTOLD,
+    ActEnd,
+    ApprovalOutcome,
+    ApprovedAct,
+    Outcome,
+    PendingApproval,
+    QuestionContext,
+    current_act,
+)
 from microclaw.auth.people import OWNER_ALONE, Roles, name_of
-from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.bounded_map import BoundedMap
-from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName
-from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
+from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.events import Action, ApprovalAsked, ApprovalChanged
 from microclaw.store.schedules import StandingYes
 from microclaw.text import clean_text, door_words
-
-Outcome: TypeAlias = Literal["approved", "declined", "expired", "withdrawn"]
 
 ID_CHARS: Final = 8
 MAX_PENDING: Final = 64
@@ -41,154 +44,7 @@ MAX_DETAIL_CHARS: Final = 64_000
 MAX_ACTION_CHARS: Final = 200
 # The sources that a run has read, in a question that can be answered for all runs.
 MAX_SOURCES_CHARS: Final = 1_000
-MAX_WHY_CHARS: Final = 400
 HIDDEN_MARK: Final = "?"
-
-
-class PendingApproval(Struct, frozen=True):
-    """An action that waits for a decision.
-
-    `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked. If `risky`, only an owner
-    may approve it; otherwise the asking member may, too. `tool` is the name of the tool whose call waits, for the
-    security log; "" for an act of the API. `program` is the program that would be installed, or None. `turn` is the
-    turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer. `standing` is what
-    a yes for all runs of a schedule would allow.
-    """
-
-    approval_id: str
-    person_id: str
-    action: str
-    detail: tuple[str, ...]
-    channel: str
-    chat_id: str
-    expires_s: float
-    risky: bool = False
-    tool: str = ""
-    program: AskedProgram | None = None
-    turn: str | None = None
-    standing: StandingYes | None = None
-
-    @property
-    def door(self) -> str:
-        """The channel, or "browser" if the asker is signed in by a session."""
-        if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX):
-            return "browser"
-        return self.channel
-
-
-class QuestionContext(TypedDict, total=False):
-    """The optional parts of a question; PendingApproval says what each is."""
-
-    tool: str
-    program: AskedProgram | None
-    turn: str | None
-    standing: StandingYes | None
-
-
-class ApprovalOutcome(Struct, frozen=True):
-    """The outcome of a question, and the name of the person who decided.
-
-    `by` is None if the time was over or the asker has left. If `always`, the yes is for all runs of its schedule. If
-    `is_unattended`, no person was there to answer.
-    """
-
-    pending: PendingApproval
-    outcome: Outcome
-    by: str | None
-    always: bool = False
-    is_unattended: bool = False
-
-
-class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
-    """How an act ended.
-
-    "failed": it was refused or went wrong, and `why` says how. "unknown": the host cannot know its result.
-    """
-
-    state: Literal["done", "failed", "unknown", "under_way"]
-    why: str = ""
-    code: str | None = None
-    next_step: str | None = None
-
-
-DONE: Final = ActEnd("done")
-GONE: Final = ActEnd("failed", "the asker had left, so it was not done", "permission_refused")
-CUT: Final = ActEnd("unknown", "it was stopped before its end", next_step="check its result: microclaw app list")
-FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="the host's log says what went wrong")
-UNTOLD: Final = ActEnd("unknown", "the asker does not report how it ended")
-
-
-@dataclass(slots=True)
-class ApprovedAct:
-    """An act that may need approvals.
-
-    `yes` is the answer to its last question. When the act is over, each function in `tell` is called with `end`.
-    """
-
-    yes: ApprovalOutcome | None
-    end: ActEnd = DONE
-    is_over: bool = False
-    tell: list[Callable[[ActEnd], None]] = field(default_factory=list)
-
-    def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
-        """Set the end to a failure."""
-        text = clean_text(why, one_line=True, limit=MAX_WHY_CHARS)
-        self.end = ActEnd("failed", text, code, next_step)
-
-    def approved(self, yes: ApprovalOutcome, tell: Callable[[ActEnd], None]) -> None:
-        """Add a yes; `tell` is called once with the end, at once if the act is over."""
-        if self.is_over:
-            tell(UNTOLD)
-            return
-        self.yes = yes
-        self.tell.append(tell)
-
-
-_act: ContextVar[ApprovedAct | None] = ContextVar("approved act", default=None)
-
-
-def yes_now() -> ApprovalOutcome | None:
-    """Return the approval of the current act, or None if no person was asked."""
-    act = _act.get()
-    if act is None:
-        return None
-    return act.yes
-
-
-def approval_now() -> str | None:
-    """Return the id of the current act's approval, or None."""
-    yes = yes_now()
-    return None if yes is None else yes.pending.approval_id
-
-
-@contextmanager
-def approved_act() -> Iterator[ApprovedAct]:
-    """Open an act to which each yes inside belongs.
-
-    It starts with the yes of the act around it, until it asks a question itself. An error that leaves it is its end,
-    otherwise `end` as it was set.
-    """
-    outer = _act.get()
-    if outer is None or outer.is_over:
-        inherited_yes = None
-    else:
-        inherited_yes = outer.yes
-    act = ApprovedAct(inherited_yes)
-    token = _act.set(act)
-    try:
-        yield act
-    except MicroclawError as exc:
-        act.failed(exc.message, exc.code, exc.next_step)
-        raise
-    except BaseException as exc:
-        is_cancelled = isinstance(exc, asyncio.CancelledError)
-        act.end = CUT if is_cancelled else FAULT
-        raise
-    finally:
-        _act.reset(token)
-        act.is_over = True
-        for tell in act.tell:
-            tell(act.end)
 
 
 class _Question(Struct, frozen=True):
@@ -273,7 +129,7 @@ class Approvals:
         wait. A question that is too long to be shown whole is refused: a yes to its beginning would be a yes to its
         end, too.
         """
-        act = _act.get()
+        act = current_act()
         if act is not None:
             # An earlier yes does not belong to this question.
             act.yes = None

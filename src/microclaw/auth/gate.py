@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Final, Unpack
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals, QuestionContext, approval_now
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import QuestionContext, approval_now
 from microclaw.auth.people import MAY, OWNER_ALONE, Roles, is_owner, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Effect, Permission

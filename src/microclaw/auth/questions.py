@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from microclaw.auth.approvals import ActEnd
+from microclaw.auth.approved_act import ActEnd
 from microclaw.auth.people import may_see, name_of
 from microclaw.errors import UnknownName
 from microclaw.events import AskedProgram
@@ -17,7 +17,8 @@ from microclaw.operations.result import Result, filled
 from microclaw.text import door_words
 
 if TYPE_CHECKING:
-    from microclaw.auth.approvals import Approvals, PendingApproval
+    from microclaw.auth.approvals import Approvals
+    from microclaw.auth.approved_act import PendingApproval
     from microclaw.auth.people import Roles
 
 W = TypeVar("W", bound="WaitingApproval")

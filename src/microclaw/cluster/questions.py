@@ -11,7 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.auth.approvals import ActEnd, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ActEnd, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.auth.questions import Question, Questions
 from microclaw.cluster.requests import ANSWER_S, HostRequests

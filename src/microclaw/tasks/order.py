@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.auth.approvals import ApprovalOutcome
+from microclaw.auth.approved_act import ApprovalOutcome
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import Overloaded, TaskRefused, over_limit

@@ -20,7 +20,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.audit.event import Record
-from microclaw.auth.approvals import ApprovalOutcome, yes_now
+from microclaw.auth.approved_act import ApprovalOutcome, yes_now
 from microclaw.auth.people import Roles, may_see
 from microclaw.clock import now_ms
 from microclaw.config.settings import SandboxSettings, TaskSettings

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from microclaw.auth.approvals import PendingApproval
+from microclaw.auth.approved_act import PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.language.quantities import said_no, said_yes

@@ -15,7 +15,8 @@ from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 from microclaw.agent.background.operations import Subagent, SubagentList, start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.apps.change_log import Maker, made_by
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Usage

@@ -18,7 +18,8 @@ from microclaw.agent.background.unattended import AgentTasks, ScheduledWork, loo
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ModelError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step, TurnEvent, Usage

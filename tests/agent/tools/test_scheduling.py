@@ -19,7 +19,8 @@ from tests.schedules.conftest import Board, Boards, People
 from tests.stores import new_store
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.boards.reader import load_board
 from microclaw.devices.registry import Registry

@@ -12,7 +12,8 @@ from tests.auth.conftest import asked
 
 from microclaw.agent.toolbox import Toolbox
 from microclaw.audit.event import AuditEvent
-from microclaw.auth.approvals import Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import PendingApproval
 from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import PinRefused, ToolFailed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult

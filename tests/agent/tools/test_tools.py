@@ -16,7 +16,8 @@ from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.results import AppCondition, AppFacts
-from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
+from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals
+from microclaw.auth.approved_act import PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.devices.calls import DeviceRestart, GpioSet
 from microclaw.errors import ToolRetry

@@ -7,7 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_act import UNTOLD, ActEnd, ApprovalOutcome, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.api import Address, ButtonPress, TelegramError

@@ -178,12 +178,11 @@ class _Boot:
         self._slots = slots
         self.updates = Updater(self.client, board, slots, firmware, reset_reason, port.restart)
         self._calls = CallHandler(methods, flash, self.client, self._answered)
-        show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
         self._messages = HostMessages(
             flash,
             self.client,
-            show,
+            self._show,
             self._calls.take,
             took_speech=self.audio.took,
             took_update=self.updates.took,
@@ -209,6 +208,9 @@ class _Boot:
         self._slots.flash.close()
         self.client.end()
         self._calls.end()
+
+    def _show(self, line: str) -> None:
+        self._board.print_line(f"link: {line}")
 
     def _send_later(self, message: AnyMessage) -> None:
         if not self.client.post(lambda: self.client.send(message)):
