@@ -66,7 +66,7 @@ FAILING = {
     "": "task_refused: the code is empty",
     "{": "task_refused: the input is not a document of a task",
     '{"code": "1", "command": "rm"}': "task_refused: the input is not a document of a task",
-    '{"code": "1", "files": {"../x": ""}}': "task_refused: '../x' is no name",
+    '{"code": "1", "files": {"../x": ""}}': "task_refused: '../x' is not a valid file name",
     '{"code": "1", "language": "perl"}': "task_refused: the input is not a document",
     "[" * 3000: "code_failed: ",
 }

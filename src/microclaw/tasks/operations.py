@@ -122,8 +122,8 @@ class TaskWithOutput(TaskFacts, frozen=True, kw_only=True):
         yield self.summary
         yield f"{self.language}, {self.code_bytes:,} bytes, sha256 {self.code_sha256}, by {self.asked_by}"
         yield f"limits: {self.limits['wall_s']:g} s, {int(self.limits['memory_bytes']) >> 20} MB"
-        for one in self.files:
-            yield f"file: {one.name}, {one.size_bytes:,} bytes, {one.media_type}"
+        for file in self.files:
+            yield f"file: {file.name}, {file.size_bytes:,} bytes, {file.media_type}"
         yield f"printed: {self.output_bytes:,} bytes (microclaw task get {self.number})"
 
 
@@ -157,8 +157,8 @@ async def list_tasks(
     tasks: TaskService, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """List tasks, the newest first."""
-    whose = None if is_owner(tasks.roles, call.person_id) else call.person_id
-    rows = await tasks.table.newest(limit, whose)
+    person_id = None if is_owner(tasks.roles, call.person_id) else call.person_id
+    rows = await tasks.table.newest(limit, person_id)
     return TaskList(tasks=[facts(TaskFacts, row) for row in rows])
 
 

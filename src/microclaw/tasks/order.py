@@ -77,8 +77,12 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     command = COMMANDS[order.language]
     code = order.code.encode(errors="replace")
     names = max(len(order.files), len(order.keep))
-    wall_s = settings.wall_s if order.seconds is None else order.seconds
-    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
+    wall_s = order.seconds
+    if wall_s is None:
+        wall_s = settings.wall_s
+    memory_mb = order.memory_mb
+    if memory_mb is None:
+        memory_mb = settings.memory_mb
     others = f"install it, or use another language: {', '.join(available())}"
     seconds = f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}"
     memory = f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}"
@@ -93,7 +97,8 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
         if is_wrong:
             raise TaskRefused(text, next_step=step)
     job = SandboxJob(
-        command=command,  # found there by its PATH
+        # The sandbox finds it by its PATH.
+        command=command,
         files={command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
         limits=SandboxLimits(
@@ -143,15 +148,17 @@ def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
 
 
 def input_lines(files: Mapping[str, bytes], reach: Sequence[str]) -> tuple[str, ...]:
-    """Each file's name, size and hash, and the hosts; a source or a short text is shown whole. Large ones block."""
+    """Return each file's name, size and hash, and the hosts; a source or short text whole. Large files block."""
     lines: list[str] = []
     for name, content in files.items():
         lines.append(f"file {name}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()[:16]}")
         is_source = name.endswith(_SOURCES)
         if is_source or len(content) <= MAX_SHOWN_BYTES:
             with suppress(UnicodeDecodeError):
-                shown = code_lines(content.decode(errors="replace" if is_source else "strict"))
-                lines += _indented(shown if is_source or len(shown) <= MAX_SHOWN_LINES else ())
+                errors = "replace" if is_source else "strict"
+                content_lines = code_lines(content.decode(errors=errors))
+                if is_source or len(content_lines) <= MAX_SHOWN_LINES:
+                    lines += _indented(content_lines)
     if reach:
         lines += [f"it may reach: {count_text(len(reach), 'host')}", *_indented(reach)]
     return tuple(lines)
@@ -164,26 +171,28 @@ def _indented(lines: Iterable[str]) -> list[str]:
 def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, person_id: str) -> None:
     """Raise Overloaded if the places of the queue or its memory, or this asker's part of them, are used up.
 
-    One asker has at most half of both, and all devices together three quarters, so that somebody else can come in.
+    One asker has at most half of both, and all devices together three quarters, so that another asker has a place.
     `waiting` are their ids, and the bytes that their files hold.
     """
     asker = person_behind(person_id)
-    taken = Counter[str]()
-    held = Counter[str]()
-    for one, size_bytes in waiting:
-        taken[person_behind(one)] += 1
-        held[person_behind(one)] += size_bytes
-    of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
-    for count, most, whose in (
-        (taken.total(), places, "tasks"),
-        (taken[asker], (places + 1) // 2, "tasks of the same asker"),
-        (of_devices if asker.startswith(DEVICE) else 0, (3 * places + 3) // 4, "tasks of devices"),
-        (held.total() >> 20, held_mb, "MB of tasks' files"),
-        (held[asker] >> 20, (held_mb + 1) // 2, "MB of files of the same asker"),
+    task_counts = Counter[str]()
+    file_bytes = Counter[str]()
+    for waiting_id, size_bytes in waiting:
+        task_counts[person_behind(waiting_id)] += 1
+        file_bytes[person_behind(waiting_id)] += size_bytes
+    device_count = 0
+    if asker.startswith(DEVICE):
+        device_count = sum(count for waiting_id, count in task_counts.items() if waiting_id.startswith(DEVICE))
+    for count, limit, what in (
+        (task_counts.total(), places, "tasks"),
+        (task_counts[asker], (places + 1) // 2, "tasks of the same asker"),
+        (device_count, (3 * places + 3) // 4, "tasks of devices"),
+        (file_bytes.total() >> 20, held_mb, "MB of tasks' files"),
+        (file_bytes[asker] >> 20, (held_mb + 1) // 2, "MB of files of the same asker"),
     ):
-        if count >= most:
+        if count >= limit:
             step = "wait for some to end, or cancel one: microclaw task list"
-            raise Overloaded(f"{count} {whose} wait already, {most} is the limit", next_step=step)
+            raise Overloaded(f"{count} {what} wait already, {limit} is the limit", next_step=step)
 
 
 def changed(row: TaskRow) -> TaskChanged:

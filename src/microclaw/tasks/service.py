@@ -128,7 +128,10 @@ class TaskService:
     # Taking one
 
     async def submit(self, order: TaskOrder) -> TaskRow:
-        """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, NoSandbox."""
+        """Queue an order; return its stored row.
+
+        Raises TaskRefused, Overloaded, ToolFailed, NoSandbox.
+        """
         try:
             job = checked_job(order, self.settings)
             await self.reach(order.allow)
@@ -210,7 +213,7 @@ class TaskService:
             live.wake()
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
-        """Run it once it has a place; the row as its run left it, its files kept."""
+        """Run the task once it has a place; return its row after the run, with its kept files."""
         async with self._places:
             if not may_still_run(self.roles, live.row.person_id):
                 return _stopped(live.row, "cancelled")
@@ -230,7 +233,7 @@ class TaskService:
             **{name: getattr(end, name) for name in _AS_ENDED},
             files=files,
             refused=tuple(end.refused.items()),
-            kept_bytes=sum(one.size_bytes for one in files),
+            kept_bytes=sum(file.size_bytes for file in files),
         )
 
     async def _keep(self, live: LiveTask) -> None:
@@ -271,14 +274,15 @@ class TaskService:
         return live.row
 
     async def cancel_forbidden(self) -> None:
-        """Cancel what somebody has running or waiting who may no longer run code."""
+        """Cancel the running and waiting tasks of askers that may no longer run code."""
         forbidden = [live for live in self._live.values() if not may_still_run(self.roles, live.row.person_id)]
         await self._stop(forbidden, "cancelled")
 
     async def _stop(self, stopping: Sequence[LiveTask], why: TaskEnding) -> None:
         """End all of them at once, and wait for that."""
         for live in stopping:
-            if not live.stop:  # a second cancel would not wait until its processes are dead
+            # A second cancel would not wait until its processes are dead.
+            if not live.stop:
                 live.stop = why
                 live.outcome.cancel()
         if stopping:
@@ -328,11 +332,15 @@ class TaskService:
             kept = row.output
             first = 0
             size = len(row.output)
-            if size >= TAIL_BYTES:  # only the end is here
-                found = await asyncio.to_thread(folders.kept_output, self.root / str(number), after, PAGE_BYTES)
-                first = row.output_bytes - size
-                size = row.output_bytes
-                kept, first, size = (kept, first, size) if found is None else (found[0], after, found[1])
+            # The row has only the end of a long output, its file the whole.
+            if size >= TAIL_BYTES:
+                page = await asyncio.to_thread(folders.kept_output, self.root / str(number), after, PAGE_BYTES)
+                if page is None:
+                    first = row.output_bytes - size
+                    size = row.output_bytes
+                else:
+                    kept, size = page
+                    first = after
         begins = max(after, first)
         output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
         ends = begins + len(output)
@@ -343,7 +351,8 @@ class TaskService:
 
     async def file(self, number: int, name: str) -> Path:
         """Return the path of a file that it left on this host. Raises UnknownName."""
-        names = [kept.name for kept in (await self.row(number)).files]  # what is there besides may be half of one
+        # Any other file in the folder may be incomplete.
+        names = [file.name for file in (await self.row(number)).files]
         path = folders.kept_file(self.root, number, name)
         if name not in names or not await asyncio.to_thread(path.is_file):
             text = f"task {number} left no file {name[:100]!r} on this host"
@@ -375,10 +384,10 @@ class TaskService:
         for live in tuple(self._live.values()):
             if live.whole.done():
                 await self._keep(live)
-        kept = self.settings
-        before = now_ms() - kept.keep_days * DAY_MS
+        settings = self.settings
+        before_ms = now_ms() - settings.keep_days * DAY_MS
         async with self._taking:
-            await self.table.prune(before, kept.keep_count, kept.keep_mb << 20)
+            await self.table.prune(before_ms, settings.keep_count, settings.keep_mb << 20)
             await asyncio.to_thread(folders.remove_others, self.root, await self.table.numbers())
 
 
