@@ -37,25 +37,42 @@ def write_changes(
         for key, value in changes.items():
             _apply(key, value, documents)
         texts = {name: document.as_string() for name, document in documents.items()}
-        known = {(m.key, m.message) for m in find_mistakes(environ, home)}
-        new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
-        fatal = [m for m in new if m.fatal]
-        if fatal:
-            raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
+        mistakes = _new_mistakes(home, environ, texts)
+        for mistake in mistakes:
+            if mistake.fatal:
+                raise ConfigError(f"nothing was written: {mistake.message}", next_step=mistake.next_step)
         changed = [name for name, text in texts.items() if text != before[name]]
-        if changed:  # the security log's lines have no values; without them nothing is changed
-            done = {key: "set" if value is not None else "set back to its default" for key, value in changes.items()}
-            try:
-                append_events(
-                    home, [AuditEvent(AuditKind.CONFIG_CHANGED, text, about=key) for key, text in done.items()]
-                )
-            except (OSError, StoreError) as exc:
-                text = f"nothing was written: the security log in {home} cannot be: {exc}"
-                raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
-        for name in changed:  # secrets first: a secret that moves is never in no file
-            path = (home / name).resolve()  # what a link of that name points to
+        if changed:
+            _log_changes(home, changes)
+        # Secrets come first: a secret that moves is always in one of the files.
+        for name in changed:
+            # The file may be a symbolic link.
+            path = (home / name).resolve()
             write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
-        return changed, new
+        return changed, mistakes
+
+
+def _new_mistakes(home: FilePath, environ: Mapping[str, str], texts: Mapping[str, str]) -> list[Mistake]:
+    """Return the mistakes of the new texts that the files on the disk do not have."""
+    before = {(mistake.key, mistake.message) for mistake in find_mistakes(environ, home)}
+    mistakes = []
+    for mistake in find_mistakes(environ, home, texts):
+        if (mistake.key, mistake.message) not in before:
+            mistakes.append(mistake)
+    return mistakes
+
+
+def _log_changes(home: FilePath, changes: Mapping[str, str | None]) -> None:
+    """Write the changes to the security log, without values. Raises ConfigError if it cannot be written."""
+    events = []
+    for key, value in changes.items():
+        action = "set" if value is not None else "set back to its default"
+        events.append(AuditEvent(AuditKind.CONFIG_CHANGED, action, about=key))
+    try:
+        append_events(home, events)
+    except (OSError, StoreError) as exc:
+        text = f"nothing was written: the security log in {home} cannot be: {exc}"
+        raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
 
 
 def read_key(text: str) -> tuple[Path, Node]:
@@ -84,17 +101,24 @@ def _document(path: FilePath) -> TOMLDocument:
 
 def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) -> None:
     path, setting = read_key(key)
-    place = SECRETS if setting.secret and "${" not in (text or "").replace("$${", "") else CONFIG
+    has_variable = "${" in (text or "").replace("$${", "")
+    if setting.secret and not has_variable:
+        place = SECRETS
+    else:
+        place = CONFIG
     for name, document in documents.items():
         if text is not None and name == place:
-            value = text if "${" in text and not setting.inside else value_in(text, setting)
+            value: object = text
+            if "${" not in text or setting.inside:
+                value = value_in(text, setting)
             try:
                 _table_of(document, path)[path[-1]] = value
             except (LookupError, TypeError) as exc:
                 text = f"{dotted(path)} is in no section, or no row of the file has that number"
                 raise ConfigError(text, next_step="microclaw config check") from exc
         else:
-            with suppress(LookupError, TypeError, AttributeError):  # it is not there, or in no section
+            # The file may not have the key or its section.
+            with suppress(LookupError, TypeError, AttributeError):
                 reduce(_below, path[:-1], cast(Any, document)).pop(path[-1])
 
 
@@ -103,11 +127,10 @@ def _below(node: Any, part: str) -> Any:
 
     Raises LookupError, TypeError.
     """
-    if isinstance(node, list):
-        named = {str(number): row for number, row in enumerate(node, 1)}
-    else:
-        named = node
-    return named[part]
+    if not isinstance(node, list):
+        return node[part]
+    rows = {str(number): row for number, row in enumerate(node, 1)}
+    return rows[part]
 
 
 def _table_of(document: Any, path: Path) -> Any:

@@ -43,7 +43,7 @@ class Form:
 
 def form_of(kind: Any) -> Form:
     """Of one of the types below."""
-    return next(one for one in get_args(kind) if isinstance(one, Form))
+    return next(form for form in get_args(kind) if isinstance(form, Form))
 
 
 def seconds_in(text: str) -> int | None:

@@ -39,11 +39,10 @@ def load_settings(
     assembly = Assembly(folder, environ)
     fatal = [mistake for mistake in assembly.mistakes if mistake.fatal]
     if fatal:
-        if len(fatal) > 1:
-            more = f" (and {len(fatal) - 1} more)"
-        else:
-            more = ""
-        raise ConfigError(f"{fatal[0]}{more}", next_step="microclaw config check" if more else fatal[0].next_step)
+        if len(fatal) == 1:
+            raise ConfigError(str(fatal[0]), next_step=fatal[0].next_step)
+        text = f"{fatal[0]} (and {len(fatal) - 1} more)"
+        raise ConfigError(text, next_step="microclaw config check")
     sections = {field.name: getattr(assembly.file, field.name) for field in fields(settings.Sections)}
     return Settings(
         home=folder,
@@ -74,7 +73,8 @@ def read_link(text: str | None, *, http_port: int) -> LinkSettings | None:
         return None
     if text is not None and not form_of(Link).has(text):
         raise ConfigError(f"--link {text!r} is not HOST:PORT", next_step="--link 127.0.0.1:8443, or --link off")
-    host, _, port = (text or f"127.0.0.1:{settings.DEFAULT_LINK_PORT if http_port else 0}").rpartition(":")
+    default_port = settings.DEFAULT_LINK_PORT if http_port else 0
+    host, _, port = (text or f"127.0.0.1:{default_port}").rpartition(":")
     return LinkSettings(host.removeprefix("[").removesuffix("]"), int(port))
 
 
@@ -112,24 +112,35 @@ class Assembly:
             text = "backup.recipient and backup.password_file are both set: a backup has one of them"
             self._wrong(("backup", "password_file"), text, "microclaw config set backup.password_file --default")
         self._bind(file.host)
-        servers = file.mcp.servers.items()
+        servers = []
+        for name, server in file.mcp.servers.items():
+            if self._complete(name, server):
+                servers.append(replace(server, name=name))
         self.parts: dict[str, Any] = {
             "model": model,
-            "telegram": telegram if has_bot else None,
-            "search": search if has_search else None,
-            "mcp_servers": tuple(replace(one, name=name) for name, one in servers if self._complete(name, one)),
+            "telegram": None,
+            "search": None,
+            "mcp_servers": tuple(servers),
             "proxy": file.proxy.url,
-            "backup": backup if has_backup else None,
+            "backup": None,
             "secrets": frozenset(self.sources.secrets),
         }
+        if has_bot:
+            self.parts["telegram"] = telegram
+        if has_search:
+            self.parts["search"] = search
+        if has_backup:
+            self.parts["backup"] = backup
 
     @property
     def mistakes(self) -> list[Mistake]:
         """All of them in the order of their lines, without those that only follow from another one."""
-        known = self.sources.mistakes
-        found = [*known, *(m for m in self._mistakes if not any(one.key.startswith(m.key) for one in known))]
-        files = list(dict.fromkeys(mistake.place for mistake in found))
-        return sorted(found, key=lambda mistake: (files.index(mistake.place), mistake.line or 0))
+        mistakes = list(self.sources.mistakes)
+        for mistake in self._mistakes:
+            if not any(cause.key.startswith(mistake.key) for cause in self.sources.mistakes):
+                mistakes.append(mistake)
+        files = list(dict.fromkeys(mistake.place for mistake in mistakes))
+        return sorted(mistakes, key=lambda mistake: (files.index(mistake.place), mistake.line or 0))
 
     def _bind(self, host: settings.HostSettings) -> None:
         if host.http_tls == "off" and not is_loopback(host.http_host):
@@ -144,7 +155,9 @@ class Assembly:
         path: Path = ("mcp", "servers", name)
         unset = self.sources.unset((*path, "env")) or self.sources.unset((*path, "headers"))
         if bool(server.command) == bool(server.url):
-            form = "a command or a url, not both" if server.url else "a command or a url"
+            form = "a command or a url"
+            if server.url:
+                form += ", not both"
             self._wrong(path, f"{dotted(path)} needs {form}", f"microclaw config set {dotted(path)}.command ...")
         elif unset is not None:
             self.problems.append(f"MCP server {name} is off: the environment has no {unset}")
@@ -152,23 +165,38 @@ class Assembly:
 
     def _model(self, section: settings.ModelSection) -> settings.ModelSettings:
         """Without a provider the one counts whose variables are there, in the order of VARIABLES."""
-        provider = section.provider or next((name for name, own in self._own.items() if _is_usable(name, *own)), None)
-        for key in ("api_key", "base_url") if section.provider is None else ():
-            if getattr(section, key) is not None:
+        provider = section.provider or self._usable_provider()
+        for key in ("api_key", "base_url"):
+            if section.provider is None and getattr(section, key) is not None:
                 step = "microclaw config set model.provider anthropic (or openai, google)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
         if provider is None:
             main = None
         else:
             main = self._choice(("model",), section, provider)
-        rows = [self._row(("model", "fallback", name), row) for name, row in section.fallback.items()]
-        tasks = {task: self._row(("model", "tasks", task), row) for task, row in section.tasks.items()}
+        fallbacks = []
+        for name, row in section.fallback.items():
+            choice = self._row(("model", "fallback", name), row)
+            if choice is not None:
+                fallbacks.append(choice)
+        tasks = {}
+        for task, row in section.tasks.items():
+            choice = self._row(("model", "tasks", task), row)
+            if choice is not None:
+                tasks[task] = choice
         return settings.ModelSettings(
             main=main,
-            fallbacks=tuple(choice for choice in rows if choice is not None),
-            tasks={task: choice for task, choice in tasks.items() if choice is not None},
+            fallbacks=tuple(fallbacks),
+            tasks=tasks,
             offline_first=section.offline_first,
         )
+
+    def _usable_provider(self) -> Provider | None:
+        """Return the first provider that the variables of the environment make usable."""
+        for provider, (api_key, base_url) in self._own.items():
+            if _is_usable(provider, api_key, base_url):
+                return provider
+        return None
 
     def _row(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
         provider = row.provider or self.file.model.provider
@@ -184,7 +212,9 @@ class Assembly:
         the file: that may be somebody else's. A row's own address takes the row's own key alone.
         """
         main = self.file.model
-        base = main if provider == (main.provider or provider) else settings.ModelRow()
+        base: settings.ModelRow = main
+        if main.provider and main.provider != provider:
+            base = settings.ModelRow()
         found = {"api_key": row.api_key or base.api_key, "base_url": row.base_url or base.base_url}
         own = dict(zip(found, self._own[provider], strict=True))
         if row is not main and row.base_url:
@@ -198,7 +228,8 @@ class Assembly:
                     self.sources.take(place, text, variable)
         if _is_usable(provider, **found):
             return ModelChoice(provider, row.name, silence_s=row.silence_s, **found)
-        self._has(dotted(path) if row is not main else f"model {provider}", *path, "api_key")
+        part = f"model {provider}" if row is main else dotted(path)
+        self._has(part, *path, "api_key")
         return None
 
     def _variables_of(self, names: tuple[str, str], environ: Mapping[str, str]) -> tuple[str | None, str | None]:

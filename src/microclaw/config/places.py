@@ -52,8 +52,10 @@ def control_socket(home: Path, environ: Mapping[str, str]) -> Path:
         return wanted
     name = Path(f"microclaw-{os.getuid()}", f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock")
     places = (text_of(environ, "XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108  short is the point; mode and owner are checked
-    short = next(p for base in places if base and len(os.fsencode(p := Path(base) / name)) <= MAX_SOCKET_PATH_BYTES)
-    if short.parent.is_symlink():  # in /tmp anybody may have put it there, to point at a folder of this user
+    paths = [Path(base) / name for base in places if base]
+    short = next(path for path in paths if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES)
+    # In /tmp another user may have made a link to a folder of this user.
+    if short.parent.is_symlink():
         raise ConfigError(f"{short.parent} is a symbolic link", next_step="remove it, or give a shorter --home")
     make_private(short.parent)
     return short

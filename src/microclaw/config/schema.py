@@ -36,7 +36,14 @@ class Node:
     """
 
     def __init__(
-        self, kind: Any, about: str = "", low: Any = None, high: Any = None, secret: bool = False, default: Any = None
+        self,
+        kind: Any,
+        *,
+        about: str = "",
+        low: Any = None,
+        high: Any = None,
+        secret: bool = False,
+        default: Any = None,
     ) -> None:
         self.kind = kind
         self.about = about
@@ -50,48 +57,57 @@ class Node:
             item = get_args(kind)[0]
         else:
             item = kind
-        self.form: Form | None = item.__metadata__[0] if get_origin(item) is Annotated else None
-        self.choices: tuple[Any, ...] = get_args(item) if get_origin(item) is Literal else ()
-        if self.form:
-            words = self.form.words
-        else:
-            words = _WORDS.get(item, "a table of texts")
-        if self.choices:
+        self.form: Form | None = None
+        self.choices: tuple[Any, ...] = ()
+        words = _WORDS.get(item, "a table of texts")
+        if get_origin(item) is Annotated:
+            self.form = item.__metadata__[0]
+            words = item.__metadata__[0].words
+        elif get_origin(item) is Literal:
+            self.choices = get_args(item)
             words = f"one of {', '.join(map(str, self.choices))}"
-        else:
-            words = words
         if low is not None:
             words += f" of {low:.15g} to {high:.15g}"
         if self.is_list:
-            self.words = f"a list, each {words}{', none twice' if self.choices else ''}"
-        else:
-            self.words = words
+            words = f"a list, each {words}"
+            if self.choices:
+                words += ", none twice"
+        self.words = words
 
     def child(self, part: str) -> Node | None:
-        return self.inside.get(NAME if NAME in self.inside and (not self.names or part in self.names) else part)
+        may_be_chosen = not self.names or part in self.names
+        if NAME in self.inside and may_be_chosen:
+            return self.inside[NAME]
+        return self.inside.get(part)
 
     def checked(self, value: object) -> Any:
         """Convert the value to its type. Raises ValueError, whose text follows the setting's name."""
         if isinstance(value, str) and self.form is not None:
             value = value.strip()
         try:
-            found = msgspec.convert(value, self.kind)
-            if self.is_list:
-                texts = found
-            else:
-                texts = (found,)
-            is_right = self.form is None or all(map(self.form.has, texts))
-            is_right = is_right and (self.low is None or self.low <= found <= self.high)
-            if is_right and texts and not (self.choices and len(texts) > len(set(texts))):
-                return found
+            result = msgspec.convert(value, self.kind)
+            if self._is_allowed(result):
+                return result
         except msgspec.ValidationError:
             pass
-        wrong = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
+        words = value if isinstance(value, list) else [value]
+        wrong = [word for word in words if word not in self.choices]
+        text = f"not {self.words}"
         if wrong:
-            near = did_you_mean(str(wrong[0]), map(str, self.choices))
-        else:
-            near = ""
-        raise ValueError(f" is {'' if self.secret else f'{_brief(value)}, '}not {self.words}{near}")
+            text += did_you_mean(str(wrong[0]), map(str, self.choices))
+        if self.secret:
+            raise ValueError(f" is {text}")
+        raise ValueError(f" is {_brief(value)}, {text}")
+
+    def _is_allowed(self, value: Any) -> bool:
+        """Return True if a value of the right type has the form and the bounds of this setting."""
+        items = value if self.is_list else (value,)
+        if self.form is not None and not all(map(self.form.has, items)):
+            return False
+        if self.low is not None and not self.low <= value <= self.high:
+            return False
+        has_duplicates = bool(self.choices) and len(items) > len(set(items))
+        return bool(items) and not has_duplicates
 
 
 @cache
@@ -115,7 +131,10 @@ def all_settings(
 ) -> Iterator[tuple[Path, Node]]:
     """Every setting with its path, in the order of settings.py; `names` gives those that a person chose there."""
     inside = (section or root()).inside
-    for part in names(path) if NAME in inside else inside:
+    parts: Iterable[str] = inside
+    if NAME in inside:
+        parts = names(path)
+    for part in parts:
         node = inside.get(part) or inside[NAME]
         if node.about:
             yield (*path, part), node
@@ -125,13 +144,18 @@ def all_settings(
 
 def value_in(text: str, node: Node | None) -> object:
     """Parse a value from a variable or a command line: texts as they are, lists of words, the rest as TOML."""
-    if node is not None and not node.is_list and (node.form or node.choices or node.kind is str):
-        return next((choice for choice in node.choices if str(choice) == text), text)
+    is_list = node is not None and node.is_list and bool(node.about)
+    if node is not None and not node.is_list:
+        is_text = node.form is not None or node.kind is str
+        if is_text or node.choices:
+            return next((choice for choice in node.choices if str(choice) == text), text)
     try:
-        if node is not None and node.is_list and node.about and not text.lstrip().startswith("["):
+        is_toml_list = text.lstrip().startswith("[")
+        if is_list and not is_toml_list:
             return shlex.split(text)
         found: dict[str, object] = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # an open quote, no TOML, a number or nesting without end
+    except (ValueError, RecursionError):
+        # The text has an open quote, is not TOML, or has a number or nesting without end.
         return text
     if len(found) == 1:
         return found["value"]
@@ -168,6 +192,12 @@ def _inside(kind: Any, secret: bool) -> tuple[Mapping[str, Node], tuple[str, ...
     if not is_dataclass(kind):
         return {}, ()
     hints = get_type_hints(kind, include_extras=True)
-    kinds = {name: get_args(hint)[0] if NoneType in get_args(hint) else hint for name, hint in hints.items()}
-    nodes = {one.name: Node(kinds[one.name], **one.metadata, default=one.default) for one in fields(kind)}
-    return {name: node for name, node in nodes.items() if node.about or node.inside}, ()
+    nodes = {}
+    for field in fields(kind):
+        hint = hints[field.name]
+        if NoneType in get_args(hint):
+            hint = get_args(hint)[0]
+        node = Node(hint, **field.metadata, default=field.default)
+        if node.about or node.inside:
+            nodes[field.name] = node
+    return nodes, ()

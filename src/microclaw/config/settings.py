@@ -60,7 +60,7 @@ class ModelRow:
 class ModelSection(ModelRow):
     """[model]; load.py makes ModelSettings of it."""
 
-    offline_first: bool = setting(True, "sentences the offline intents are sure of ask no model")
+    offline_first: bool = setting(default=True, about="sentences the offline intents are sure of ask no model")
     fallback: Mapping[str, ModelRow] = field(default_factory=dict)
     tasks: Mapping[ModelTask, ModelRow] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class TelegramSettings:
 
     token: Line = setting("", "the bot's token, from @BotFather", secret=True)
     base_url: Url = setting("https://api.telegram.org", "another address of the Bot API")
-    enabled: bool = setting(True, "false switches the channel off")
+    enabled: bool = setting(default=True, about="false switches the channel off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ class GatewaySettings:
     host: Line = setting("127.0.0.1", "where it listens; off loopback only people's tokens open it")
     port: int = setting(18_789, "its port; 0 takes any free one", 0, 65_535)
     clients: int = setting(4, "clients at the same time", 1, 10_000)
-    enabled: bool = setting(True, "false switches the chat gateway off")
-    open: bool = setting(False, "true: every program of this machine is the owner, without a token")
+    enabled: bool = setting(default=True, about="false switches the chat gateway off")
+    open: bool = setting(default=False, about="true: every program of this machine is the owner, without a token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class ScheduleSettings:
 class VoiceSettings:
     """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
-    enabled: bool = setting(True, "false switches voice off")
+    enabled: bool = setting(default=True, about="false switches voice off")
     asr: tuple[RecognizerName, ...] = setting(("whisper",), "speech to text, in order")
     tts: tuple[SynthesizerName, ...] = setting(("flite", "espeak"), "text to speech, in order")
     person: Line = setting("owner", "the id of the person who may do what is said to a device")
@@ -168,7 +168,7 @@ class McpServerSettings:
     url: Url | None = setting(None, "or a Streamable HTTP address")
     env: Mapping[str, str] = setting({}, "the program's environment", secret=True)
     headers: Mapping[str, str] = setting({}, "headers of every request", secret=True)
-    trusted_reads: bool = setting(False, "its read-only tools need no approval")
+    trusted_reads: bool = setting(default=False, about="its read-only tools need no approval")
     start_s: float = setting(300.0, "seconds that its start may take; a first one may download a lot", 1, DAY_S)
 
 
@@ -212,8 +212,10 @@ class MqttSettings:
     password_file: WholePath | None = setting(None, "a file with the password alone, which nobody else can read")
     ca_file: WholePath | None = setting(None, "the authority of the broker's certificate (PEM); else the system's")
     topic: forms.Topic = setting("microclaw", "what every topic begins with")
-    commands: bool = setting(False, "true: who may write to the broker may set pins, switch programs and undo")
-    home_assistant: bool = setting(False, "true: Home Assistant finds the boards by itself")
+    commands: bool = setting(
+        default=False, about="true: who may write to the broker may set pins, switch programs and undo"
+    )
+    home_assistant: bool = setting(default=False, about="true: Home Assistant finds the boards by itself")
     discovery_prefix: forms.Topic = setting("homeassistant", "Home Assistant's own discovery prefix")
 
 

@@ -32,8 +32,11 @@ class SettingView:
 def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
     """Every setting that is set or may be, in the order of settings.py."""
     assembly = Assembly(home, environ)
-    chosen = lambda path: [one[-1] for one in assembly.sources.values if one and one[:-1] == path]  # noqa: E731
-    return [_view(node, path, assembly) for path, node in all_settings(chosen)]
+
+    def names_in(section: Path) -> list[str]:
+        return [path[-1] for path in assembly.sources.values if path and path[:-1] == section]
+
+    return [_view(node, path, assembly) for path, node in all_settings(names_in)]
 
 
 def masked(secret: str) -> str:
@@ -77,15 +80,25 @@ def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:
     values = assembly.sources.values
     value: Any = values.get(path)
     if path not in values:
-        return SettingView(key, setting.default, "" if setting.default is None else DEFAULT, setting.about)
+        origin = "" if setting.default is None else DEFAULT
+        return SettingView(key, setting.default, origin, setting.about)
     place, line = assembly.sources.places[path]
     if line is None:
         origin = place
     else:
         origin = f"{place}:{line}"
     if setting.inside:
-        value = {p[-1]: SET if path == TASK_SECRETS else text for p, text in values.items() if p[:-1] == path}
-    hide = without_password if not setting.secret or path == TASK_SECRETS else masked
-    if isinstance(value, dict):
-        value = {name: hide(text) for name, text in value.items()}
-    return SettingView(key, hide(value) if isinstance(value, str) else value, origin, setting.about)
+        value = {place[-1]: text for place, text in values.items() if place[:-1] == path}
+    if path == TASK_SECRETS:
+        value = dict.fromkeys(value, SET)
+    elif isinstance(value, dict):
+        value = {name: _hide(text, setting) for name, text in value.items()}
+    elif isinstance(value, str):
+        value = _hide(value, setting)
+    return SettingView(key, value, origin, setting.about)
+
+
+def _hide(text: str, setting: Node) -> str:
+    if setting.secret:
+        return masked(text)
+    return without_password(text)

@@ -7,7 +7,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, reduce
-from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
@@ -88,9 +87,12 @@ class Sources:
     def file(self) -> ConfigFile:
         """The same as one typed value."""
         whole: dict[Any, Any] = {}
-        for path, value in self.values.items():  # a table stands before what is in it
+        # A table comes before its values.
+        for path, value in self.values.items():
             if path:
-                reduce(lambda node, part: node[part], path[:-1], whole)[path[-1]] = {} if value == {} else value
+                section = reduce(lambda node, part: node[part], path[:-1], whole)
+                # An own table keeps `values` as they are.
+                section[path[-1]] = {} if value == {} else value
         return msgspec.convert(whole, ConfigFile)
 
     def take(self, path: Path, text: str, variable: str) -> None:
@@ -112,13 +114,12 @@ class Sources:
                 text, is_exposed = text_of_file(path, closed=path.name == SECRETS)
                 if is_exposed:
                     self._exposed = str(path)
-                else:
-                    self._exposed = ""
             values = tomllib.loads(text)
             self._lines = _lines_of(text)
         except ConfigError as exc:
             self._wrong((), exc.message, exc.next_step or "")
-        except (ValueError, RecursionError) as exc:  # also a number of thousands of digits, and nesting without end
+        except (ValueError, RecursionError) as exc:
+            # A number of thousands of digits and nesting without end also come here.
             place = _PLACE.search(str(exc))
             if place is not None and place[1]:
                 line = int(place[1])
@@ -141,19 +142,23 @@ class Sources:
             self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
 
     def _section(self, section: Node, value: object, path: Path) -> None:
-        if isinstance(value, list) and NAME in section.inside:  # rows, [[model.fallback]], are named by their numbers
+        # Rows, such as [[model.fallback]], are named by their numbers.
+        if isinstance(value, list) and NAME in section.inside:
             value = {str(number): row for number, row in enumerate(value, 1)}
         if not isinstance(value, Mapping):
-            form = [*path, *((NAME,) if NAME in section.inside else ())]
-            self._wrong(path, f"{dotted(path)} is not a section", f"write it as [{dotted(form)}]")
+            form = dotted(path)
+            if NAME in section.inside:
+                form = dotted((*path, NAME))
+            self._wrong(path, f"{dotted(path)} is not a section", f"write it as [{form}]")
             return
         self._put(path, {})
         for part, inner in value.items():
             below = (*path, part)
             node = section.child(part)
             if node is None:
-                near = did_you_mean(part, section.names or section.inside, f"{dotted(path)}." if path else "")
-                text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
+                kind = "setting" if path else "section"
+                near = did_you_mean(part, section.names or section.inside, dotted((*path, "")))
+                text = f"{dotted(below)} is no {kind}{near}"
                 self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
             elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(part):
                 self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
@@ -167,14 +172,18 @@ class Sources:
         if self._source == SECRETS and not setting.secret:
             self._wrong(path, f"{key} is no secret: it belongs in {CONFIG}", "move it there")
             return
-        if self._source == SECRETS and path in self.values:  # it is not clear which one is meant
+        # Two values of one secret are ambiguous.
+        if self._source == SECRETS and path in self.values:
             text = f"{key} is in {SECRETS} too"
             self.mistakes.append(Mistake(*self.places[path], key, text, "remove one of them"))
-        if self._exposed and setting.secret and isinstance(value, str) and "${" not in value:
+        has_secret = setting.secret and isinstance(value, str) and "${" not in value
+        if self._exposed and has_secret:
             text = f"{key} is a secret, and other users can read this file"
             self._wrong(path, text, f"chmod 600 {self._exposed}")
         try:
-            self._put(path, setting.checked(value if self._environ is None else self._expanded(setting, value)))
+            if self._environ is not None:
+                value = self._expanded(setting, value)
+            self._put(path, setting.checked(value))
         except _UnsetVariable as exc:
             name = self._unset[path] = str(exc.args[0])
             step = f"export {name}=..., or set another value"
@@ -196,7 +205,11 @@ class Sources:
             return text
 
         if isinstance(value, list):
-            return [_REFERENCE.sub(variable, one) if isinstance(one, str) else one for one in value]
+            items = []
+            for item in value:
+                is_text = isinstance(item, str)
+                items.append(_REFERENCE.sub(variable, item) if is_text else item)
+            return items
         if not isinstance(value, str) or "${" not in value:
             return value
         return value_in(_REFERENCE.sub(variable, value), setting)
@@ -205,22 +218,27 @@ class Sources:
         """Store a value with the place that counts; of a table, its first place."""
         if value == {} and path in self.values:
             return
-        self.values[path], self.places[path] = value, self._origin(path)
+        self.values[path] = value
+        self.places[path] = self._origin(path)
         setting = find(path)
-        for text in value if isinstance(value, tuple) else (value,):
+        items = value if isinstance(value, tuple) else (value,)
+        for text in items:
             if isinstance(text, str) and setting is not None and setting.secret:
-                self.secrets.update((text, text.rpartition(" ")[2]))  # of "Bearer VALUE" the value, too
+                # The VALUE in "Bearer VALUE" is a secret, too.
+                self.secrets.update((text, text.rpartition(" ")[2]))
             elif isinstance(text, str):
-                self.secrets.update(chain.from_iterable((word, unquote(word)) for word in _PASSWORD.findall(text)))
+                for password in _PASSWORD.findall(text):
+                    self.secrets.update((password, unquote(password)))
 
     def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
         self.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
 
     def _origin(self, path: Path) -> Origin:
         """Return the source and the line of a path, or of the table around it."""
-        return self._source, next(
-            (self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None
-        )
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._lines:
+                return self._source, self._lines[path[:length]]
+        return self._source, None
 
 
 class _UnsetVariable(Exception):
@@ -237,15 +255,18 @@ def _lines_of(text: str) -> dict[Path, int]:
         if key is None:
             continue
         words = [word.strip("\"'") for word in re.findall(_WORD, key[2])]
-        path = () if key[1] else section
+        is_header = bool(key[1])
+        path = () if is_header else section
         for count, word in enumerate(words, 1):
             path = (*path, word)
             rows[path] += key[1] == "[[" and count == len(words)
             lines.setdefault(path, number)
-            if rows[path]:  # `[a.b]` after `[[a]]` belongs to its last row
+            # `[a.b]` after `[[a]]` belongs to its last row.
+            if rows[path]:
                 path = (*path, str(rows[path]))
                 lines.setdefault(path, number)
-        section = path if key[1] else section
+        if is_header:
+            section = path
     return lines
 
 

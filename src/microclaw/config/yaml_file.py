@@ -50,7 +50,8 @@ class YamlFile:
             mark = getattr(exc, "problem_mark", None)
             text = getattr(exc, "problem", None) or f"{exc!s:.200}"
             step = f'{self.page} shows the form; a text with ": ", #, * or & in it goes into quotes'
-            self.wrong(mark.line + 1 if mark else 1, f"this is not YAML: {text}", step)
+            line = mark.line + 1 if mark else 1
+            self.wrong(line, f"this is not YAML: {text}", step)
         else:
             if root is None:
                 self.wrong(1, "the file is empty", empty)
