@@ -18,16 +18,16 @@ STARTS = 12
 CRASH_WAIT_S = 2
 
 
-def choose(nvs, there):
+def choose(nvs, folders):
     """Return the folder to start, of those in `there`; the start counts as failed until it is reported healthy."""
     slot = _number(nvs, "slot")
     fails = _number(nvs, "fails") + 1
     most = TRIAL_STARTS if _number(nvs, "trial") == slot + 1 else STARTS
-    if fails > most and FOLDERS[1 - slot] in there:
+    if fails > most and FOLDERS[1 - slot] in folders:
         slot = 1 - slot
         fails = 1
         nvs.set_i32("slot", slot)  # before `fails`: after a cut between them this one is not on trial
-    elif FOLDERS[slot] not in there:
+    elif FOLDERS[slot] not in folders:
         slot = 1 - slot
     nvs.set_i32("fails", fails)
     nvs.commit()
@@ -36,8 +36,8 @@ def choose(nvs, there):
 
 def whole():
     """Return the folders with all of their files; if none is marked whole, those with any files."""
-    there = [name for name in FOLDERS if _files(name)]
-    return [name for name in there if WHOLE in _files(name)] or there
+    folders = [name for name in FOLDERS if _files(name)]
+    return [name for name in folders if WHOLE in _files(name)] or folders
 
 
 def _files(folder):

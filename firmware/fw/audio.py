@@ -62,8 +62,6 @@ class Audio:
             if not button.value():
                 if since is None:
                     since = ticks_ms()
-                else:
-                    since = since
                 if since and ticks_diff(ticks_ms(), since) >= _PRESS_MS:
                     since = 0
                     await self.pressed()

@@ -52,8 +52,8 @@ class Calls:
         A call with a known id is not done again, unless it is harmless: memory is short.
         `until`, in ticks, is the time after which the call must not begin.
         """
-        for known, result in self._answers:
-            if known == id:
+        for call_id, result in self._answers:
+            if call_id == id:
                 return result
         if until is not None and ticks_diff(ticks_ms(), until) >= 0:
             result = refusal("expired", "the call waited here for longer than its ttl_ms")

@@ -63,9 +63,9 @@ async def _settle(runner, name):
         return
     text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:
-        left = max(0, runner.board.own_free() + _OWN_BYTES)
+        left_bytes = max(0, runner.board.own_free() + _OWN_BYTES)
         text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
-        text = text % (name, left, runner.board.reserve)
+        text = text % (name, left_bytes, runner.board.reserve)
     await runner.end(name)
     runner.make_room()
     raise CallError("too_large", text)

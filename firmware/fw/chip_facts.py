@@ -139,16 +139,16 @@ def access_point_name(board):
 def open_access_point(board, key):
     """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
     network = board.network
-    made = network.WLAN(network.AP_IF)
-    made.active(True)
+    point = network.WLAN(network.AP_IF)
+    point.active(True)
     try:
-        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
-        if made.config("security") != network.AUTH_WPA2_PSK:
+        point.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if point.config("security") != network.AUTH_WPA2_PSK:
             raise OSError("the access point would be open to all")
     except Exception:
-        made.active(False)
+        point.active(False)
         raise
-    return made
+    return point
 
 
 def keeps_numbers(board):

@@ -73,19 +73,19 @@ async def address_of(place):
     """
     if place.replace(".", "").isdigit():
         return place
-    found = [None]
-    _thread.start_new_thread(_look_up, (place, found))
-    while found[0] is None:
+    result = [None]
+    _thread.start_new_thread(_look_up, (place, result))
+    while result[0] is None:
         await asyncio.sleep_ms(20)
-    if isinstance(found[0], tuple):
-        return found[0][0]
-    if isinstance(found[0], Exception):
-        raise OSError(str(found[0]))
-    return ".".join(str(part) for part in socket.sockaddr(found[0])[1])  # the unix port
+    if isinstance(result[0], tuple):
+        return result[0][0]
+    if isinstance(result[0], Exception):
+        raise OSError(str(result[0]))
+    return ".".join(str(part) for part in socket.sockaddr(result[0])[1])  # the unix port
 
 
-def _look_up(place, found):
+def _look_up(place, result):
     try:
-        found[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
+        result[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
     except Exception as exc:  # MemoryError too: it is waited for
-        found[0] = exc
+        result[0] = exc

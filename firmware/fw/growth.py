@@ -25,8 +25,8 @@ def give_back(runner):
     board.take_size()
     if restarts or runner.events:
         runner.events = max(0, runner.events - 1)
-        told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
-        runner.emit("event", {"name": "heap.grew", "data": told})
+        data = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
+        runner.emit("event", {"name": "heap.grew", "data": data})
     if restarts:
         board.number("why", 1)
         board.number("grew", board.number("grew") + 1)

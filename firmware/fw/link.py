@@ -296,16 +296,16 @@ class Link:
             await self._take_durable(seq, type, body, message["id"])
 
     async def _take_durable(self, seq, type, body, id):
-        kept = self.outbox
-        if seq > kept.rx_seq + 1:
-            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
-        if seq == kept.rx_seq + 1:
+        box = self.outbox
+        if seq > box.rx_seq + 1:
+            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, box.rx_seq))
+        if seq == box.rx_seq + 1:
             call = None
             if type == "call":
                 call = [body["method"], body["params"], body["idempotent"]]
             if type in ("ota_offer", "ota_cancel"):
                 await self.take_update(type, body, id)
-            if kept.take(seq, id, call):
+            if box.take(seq, id, call):
                 if call:
                     await self._queue(id, call, True, body.get("ttl_ms"))
                 elif type == "notify" and not is_late(body):
@@ -313,7 +313,7 @@ class Link:
                 elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self._say("ack", {"seq": kept.rx_seq})
+        await self._say("ack", {"seq": box.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
@@ -374,20 +374,20 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent, until)
-                then = self._calls.then
+                ending = self._calls.then
                 try:
                     await self._answer(id, result, durable)
-                    if then is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
-                        await self.ws.close(1001, then[0])
+                    if ending is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
+                        await self.ws.close(1001, ending[0])
                 except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
                     if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
                         self._broke(exc)
-                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
-                    self._end(Leave(1001, then[0], 0))
+                if ending is not None:  # programs and calls are over, or the way there is; what is kept is in flash
+                    self._end(Leave(1001, ending[0], 0))
                     self.phase = "down"  # else a new network counts this one, before its end
-                    then[1](self)
+                    ending[1](self)
                     self._calls.then = None
                 self._work.pop(0)
 

@@ -31,7 +31,7 @@ def entry_of(ssid, password):
 
 def others_of(settings, ssid):
     """Return the networks that the board knows except this one."""
-    return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
+    return [network for network in settings.get("wifi", []) if network["ssid"] != ssid]
 
 
 def put_first(settings, wifi, entry):
@@ -66,20 +66,20 @@ def rest(wifi):
 
 def scan(wifi):
     """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
-    found = []
+    networks = []
     for row in [] if wifi.wlan is None else wifi.wlan.scan():
         try:
             if row[0]:
-                found.append((str(row[0], "utf-8"), row[3]))
+                networks.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
             pass  # bytes of another alphabet
-    return found
+    return networks
 
 
 def wifi_list(calls, _):
     settings = calls.settings
     wifi = calls.wifi
-    value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
+    value = {"networks": [network["ssid"] for network in settings.get("wifi", [])]}
     if wifi.ssid is not None and wifi.address() is not None:
         value["ssid"] = wifi.ssid
     trial = settings.get("wifi_trial")
@@ -113,13 +113,13 @@ def wifi_forget(calls, params):
     settings = calls.settings
     ssid = params.get("ssid")
     _refuse_while_trying(settings)
-    left = others_of(settings, ssid)
-    if len(left) == len(settings.get("wifi", [])):
+    others = others_of(settings, ssid)
+    if len(others) == len(settings.get("wifi", [])):
         raise CallError("bad_params", "the board knows no such network")
-    if not left or ssid == calls.wifi.ssid:
+    if not others or ssid == calls.wifi.ssid:
         raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
-    settings.change(wifi=left)
-    know(calls.wifi, left, True)
+    settings.change(wifi=others)
+    know(calls.wifi, others, True)
 
 
 def begin_trial(settings, wifi, link):

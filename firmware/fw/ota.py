@@ -41,16 +41,16 @@ class Updates:
         """Load a step that is done once from ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
-    def move(self, how=None, *given):
+    def move(self, how=None, *args):
         """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
         if how:
-            done = getattr(plan, how)(*given)
+            result = getattr(plan, how)(*args)
         else:
-            done = None
+            result = None
         self.record = plan.record
         self.todo = plan.todo
-        return done
+        return result
 
     def go_on(self):
         if self.todo in ("", "switch"):
@@ -71,8 +71,8 @@ class Updates:
     def offer(self, manifest, signature):
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
-            told = _module("ota_offer").checked(self, digest, manifest, signature)
-            if told and self.move(*told):  # the plan has another update now
+            change = _module("ota_offer").checked(self, digest, manifest, signature)
+            if change and self.move(*change):  # the plan has another update now
                 self.stop()
                 self.go_on()
         self.rest()
@@ -97,9 +97,9 @@ class Updates:
             try:
                 if not runner.has_room(_MEMORY_BYTES):
                     raise MemoryError("restart it, then offer it again")
-                told = await self._step()
-                if told:
-                    self.move(*told)
+                change = await self._step()
+                if change:
+                    self.move(*change)
                     if self.todo in ("", "switch"):
                         self.drop_payload()
             except MemoryError as exc:  # programs come and go
@@ -154,8 +154,8 @@ class Updates:
 
 def _module(name):
     """Read in with what it imports, and given back after its use."""
-    found = __import__(name)
+    module = __import__(name)
     for other in list(sys.modules):
         if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage"):
             sys.modules.pop(other)
-    return found
+    return module

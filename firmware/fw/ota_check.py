@@ -78,8 +78,8 @@ def read_manifest(manifest):
     for key, kind in (("schema", int), ("kind", str), ("alg", str)):
         if type(values.get(key)) is not kind:
             raise Refused("malformed", key)
-    known = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
-    if not known or values["alg"] != "rsa3072-pss-sha256":
+    is_supported = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
+    if not is_supported or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
     for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
         if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):

@@ -98,24 +98,24 @@ class Page:
         try:
             until = time.ticks_add(time.ticks_ms(), seconds * 1000)
             tried = time.ticks_ms()
-            known = self._wifi.networks
+            tried_networks = self._wifi.networks
             while time.ticks_diff(until, time.ticks_ms()) > 0:
                 await asyncio.sleep_ms(250)
                 now = time.ticks_ms()
-                is_new = known is not self._wifi.networks
+                is_new = tried_networks is not self._wifi.networks
                 since_ms = min(time.ticks_diff(now, tried), time.ticks_diff(now, self._asked_ms))
                 if not is_new and since_ms < seconds * 100:
                     continue
                 if is_new:
-                    known = self._wifi.networks
+                    tried_networks = self._wifi.networks
                     await asyncio.sleep(1)  # until the phone has its answer: joining moves the radio to another channel
                 if await self._wifi.round():
                     return
                 status = networks.rest(self._wifi)
                 tried = time.ticks_ms()
                 if is_new:
-                    why = networks.why_not(status if len(known) == 1 else None)  # else it is another network's
-                    self._news = "No connection to {}: {}.".format(known[0]["ssid"], why)
+                    why = networks.why_not(status if len(tried_networks) == 1 else None)  # else it is another network's
+                    self._news = "No connection to {}: {}.".format(tried_networks[0]["ssid"], why)
         finally:
             answering.cancel()
             web.close()
@@ -277,10 +277,10 @@ def dns_answer(question, address):
 
 
 def _bound(kind, address, port):
-    made = socket.socket(socket.AF_INET, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(socket.getaddrinfo(address, port)[0][-1])
+    listener = socket.socket(socket.AF_INET, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(socket.getaddrinfo(address, port)[0][-1])
     if kind == socket.SOCK_STREAM:
-        made.listen(2)
-    made.setblocking(False)
-    return made
+        listener.listen(2)
+    listener.setblocking(False)
+    return listener

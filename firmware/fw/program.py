@@ -130,9 +130,9 @@ class Environment:
 
     async def new(self, kind, *args, **kwargs):
         """Return an object whose `__init__` waits: it became `_ainit_`."""
-        made = object.__new__(kind)
-        await self.aw(made._ainit_(*args, **kwargs))
-        return made
+        value = object.__new__(kind)
+        await self.aw(value._ainit_(*args, **kwargs))
+        return value
 
     def run(self, coro):
         return self._asyncio().run(coro)
@@ -255,10 +255,10 @@ class Environment:
         if name not in self._modules:
             is_machine = name == "machine"
             if is_machine:
-                found = Machine(self, self._board.machine)
+                module = Machine(self, self._board.machine)
             else:
-                found = self.ours("modules").module(self, name)
-            self._modules[name] = found
+                module = self.ours("modules").module(self, name)
+            self._modules[name] = module
         return self._modules[name]
 
     def ours(self, name):
@@ -266,17 +266,17 @@ class Environment:
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
         if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
             raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
-        found = __import__(name)
+        module = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
-        return found
+        return module
 
     def input(self, real, number):
-        found = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
-        return found
+        pin = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
+        return pin
 
-    def wrapped(self, found, name):
-        return self.ours("unwrapping").wrapped(self, found, name)
+    def wrapped(self, value, name):
+        return self.ours("unwrapping").wrapped(self, value, name)
 
     def claim(self, pin):
         self._board.claim(pin, self.name)

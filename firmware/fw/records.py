@@ -62,16 +62,16 @@ def remove(slots, name):
 
 def undo_target(slots, name=None):
     """Return the program of that name (None: the program that changed last) whose change can be reverted."""
-    found = None
+    target = None
     for record in slots.records.values():
-        if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
-            found = record
-    if found is None:
+        if record["undo"] and name in (None, record["name"]) and (target is None or record["gen"] > target["gen"]):
+            target = record
+    if target is None:
         raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
-    slot = found["before"]
-    if slot and not storage.is_whole(slots, found, slot):
+    slot = target["before"]
+    if slot and not storage.is_whole(slots, target, slot):
         raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
-    return found["name"]
+    return target["name"]
 
 
 def undo(slots, name):
@@ -125,8 +125,8 @@ def _load(slots, folder):
         if "r0" not in files and "r1" not in files:
             storage.remove_folder(path)  # a first install that was cut, or a removal
             return
-        found = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
-        records = [record for record in found if record and record["name"] == name]
+        sealed = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
+        records = [record for record in sealed if record and record["name"] == name]
         if not records:
             slots.damaged[name] = "its record is damaged"
             return

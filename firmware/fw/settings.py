@@ -47,9 +47,9 @@ class Settings:
     def _read(self, name):
         try:
             with open(self._folder + name) as file:
-                found = json.load(file)
+                value = json.load(file)
         except (OSError, ValueError):
             return {}
-        if isinstance(found, dict):
-            return found
+        if isinstance(value, dict):
+            return value
         return {}

@@ -30,7 +30,7 @@ async def begin(folder, first):
     # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
     runner = Runner(board, folder + "apps")
     early = []
-    runner.emit = lambda *said: early.append(said)
+    runner.emit = lambda *message: early.append(message)
     reason = board.reset_reason()
     await runner.boot()
     runner.make_room()
@@ -48,15 +48,15 @@ async def begin(folder, first):
     _go_on_with_update(board, settings, link)
     if runner.paused:
         tasks.append(asyncio.create_task(resume(link)))
-    told = {"reason": reason}
+    data = {"reason": reason}
     if board.number("why"):
-        told["again"] = board.number("again")
+        data["again"] = board.number("again")
         board.number("why", 0)
     if runner.standing:
-        told["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": told})
-    for said in early:
-        link.emit(*said)
+        data["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": data})
+    for message in early:
+        link.emit(*message)
     early.clear()
     first.clear()
     runner.make_room()

@@ -64,12 +64,12 @@ class WebSocket:
 
     async def _into(self, view):
         """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
-        got = None
-        while got is None:
-            got = await self._stream.readinto(view)
-        if not got:
+        count = None
+        while count is None:
+            count = await self._stream.readinto(view)
+        if not count:
             raise Closed()
-        return got
+        return count
 
     async def read(self, n):
         data = bytearray(n)
