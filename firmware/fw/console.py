@@ -88,7 +88,8 @@ class Console:
 
     def _command(self, line):
         words = []
-        for at, part in enumerate(line.split('"')):  # what stands in double quotes is one word
+        # Text in double quotes is one word.
+        for at, part in enumerate(line.split('"')):
             words.extend([part] if at % 2 else part.split())
         settings = self._settings
         if words[0] == "wifi_status":
@@ -131,7 +132,8 @@ class Console:
         key = self._settings.get("ap_key")
         name = self._board.access_point_name()
         if name is None:
-            return text  # there is no radio
+            # The board has no radio.
+            return text
         if key is None:
             return text + "\nAccess point: none: microclaw flash gives it a key"
         return text + "\nAccess point: {} key {}, when no known network is found".format(name, key)

@@ -12,9 +12,11 @@ from binding import once
 from micropython import const
 from websocket import Closed
 
-SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
+# Every host's certificate names it, wherever the host is.
+SERVER_NAME = "host.microclaw.internal"
 CONNECT_S = 10
-UPGRADE_S = 20  # with the TLS handshake, which a weak radio or a busy program makes long
+# With the TLS handshake, which a weak radio or a busy program makes long.
+UPGRADE_S = 20
 _MAX_WHY = const(120)
 
 
@@ -25,7 +27,8 @@ async def open_link(settings, board):
         authority = await once("authority").fetch(settings, board, dial)
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
-    context.load_verify_locations(authority)  # of `tls`: DER; for `ssl` this would be the name of a file
+    # `tls` takes DER; for `ssl` this would be the name of a file.
+    context.load_verify_locations(authority)
     gc.collect()
     host = "{}:{}".format(settings.get("host"), settings.get("port", 8443))
     ws, address = await dial(settings, context, lambda ws: ws.upgrade(host, settings.token))
@@ -62,7 +65,8 @@ async def dial(settings, context, then):
             if ws is not None:
                 ws.abort()
             ws = None
-            gc.collect()  # there is memory for one TLS session only
+            # There is memory for one TLS session only.
+            gc.collect()
     raise OSError("; ".join(failed) or "no host was told")
 
 

@@ -89,7 +89,8 @@ async def _every(env, ms, task):
     while True:
         now = ticks_ms()
         due = ticks_add(due, ms)
-        if ticks_diff(now, due) > ms:  # it was held up: what was missed is left out
+        # It was held up: what was missed is left out.
+        if ticks_diff(now, due) > ms:
             due = now
         await env.sleep_ms(max(0, ticks_diff(due, now)))
         await env.aw(task())

@@ -49,7 +49,8 @@ def module(env, name):
             own = env.ours("output").own_output(env)
         else:
             own = {}
-        if name == "esp32":  # RMT and PCNT take pins
+        # RMT and PCNT take pins.
+        if name == "esp32":
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real

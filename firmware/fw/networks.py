@@ -60,7 +60,8 @@ def rest(wifi):
     try:
         wifi.wlan.disconnect()
     except OSError:
-        pass  # it was not at it
+        # The radio was not connecting.
+        pass
     return wifi.wlan.status()
 
 
@@ -72,7 +73,8 @@ def scan(wifi):
             if row[0]:
                 networks.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
-            pass  # bytes of another alphabet
+            # The name is not UTF-8.
+            pass
     return networks
 
 
@@ -135,7 +137,8 @@ async def _try(settings, wifi, link, trial):
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:
-                return  # a person gave another network meanwhile
+                # A person gave another network meanwhile.
+                return
             is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
         if is_up:
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
@@ -155,9 +158,11 @@ async def _try(settings, wifi, link, trial):
 
 def why_not(status):
     """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
-    if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
+    # Wrong password, 4-way handshake, handshake time-out.
+    if status in (202, 15, 204):
         return "the password is wrong"
-    if status in (201, 210, 211, 212):  # no such network, or none with this security or signal
+    # No such network, or none with this security or signal.
+    if status in (201, 210, 211, 212):
         return "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
     return "the board did not get into it"
 

@@ -18,7 +18,8 @@ from messages import encode
 from micropython import const
 
 FOLDER = "ota"
-_MEMORY_BYTES = const(10_240)  # what a step reads in
+# The memory that the code of a step takes.
+_MEMORY_BYTES = const(10_240)
 _MEMORY_TRIES = const(10)
 _MEMORY_WAIT_S = const(10)
 
@@ -72,7 +73,8 @@ class Updates:
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
             change = _module("ota_offer").checked(self, digest, manifest, signature)
-            if change and self.move(*change):  # the plan has another update now
+            # The plan has another update now.
+            if change and self.move(*change):
                 self.stop()
                 self.go_on()
         self.rest()
@@ -90,8 +92,10 @@ class Updates:
     async def _run(self):
         tries = _MEMORY_TRIES
         runner = self.link._calls.runner
-        if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
-            await runner.pause()  # what runs starts again with the new firmware, or when this has failed
+        # The heap may grow for this, and programs would be ended for the memory that Wi-Fi then lacks.
+        if self.board.is_small:
+            # The programs start again with the new firmware, or when this has failed.
+            await runner.pause()
             runner.make_room()
         while self.todo:
             try:
@@ -138,7 +142,8 @@ class Updates:
         try:
             os.mkdir(self.root + FOLDER)
         except OSError:
-            pass  # it is there; else the next line says so
+            # The folder exists; if it does not, the next write fails.
+            pass
         _module("storage").write_sealed(self.root + FOLDER + "/state", record)
         self.record = record
 

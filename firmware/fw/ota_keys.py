@@ -7,7 +7,8 @@ kind `keys` its `serial` and `hash`. `microclaw flash` writes it; a board withou
 import storage
 
 FILE = "keys.json"
-SECURITY = "sec"  # in NVS: the highest security_version that was healthy here
+# In NVS: the highest security_version that was healthy here.
+SECURITY = "sec"
 
 
 def load(settings):
@@ -20,7 +21,8 @@ def hello(board, settings):
     """`hello.ota`, or None for a board that takes no updates."""
     record = load(settings)
     name = board.update_name()
-    if not record or not name or not board.keeps_numbers():  # main.py goes back by NVS
+    # main.py goes back by NVS.
+    if not record or not name or not board.keeps_numbers():
         return None
     body = {
         "board": name,

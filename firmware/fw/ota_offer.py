@@ -17,7 +17,8 @@ _ACK_MS = const(500)
 def checked(up, digest, manifest, signature):
     """Give the plan its part of an offer; None of keys, which are in flash afterwards."""
     trust = _keys().load(up.settings)
-    if trust.get("hash") == digest:  # it was taken, maybe by a key that it removed
+    # The manifest was taken before, maybe by a key that it removed.
+    if trust.get("hash") == digest:
         up.say("keys-%d" % trust["serial"], "healthy", 1.0, None)
         return None
     room = up.slots().room(up.root)

@@ -20,7 +20,8 @@ class TarReader:
     """
 
     def __init__(self, total):
-        self.names = "\n"  # a line each: 60 texts would take three times as much
+        # A line each: 60 texts would take three times as much.
+        self.names = "\n"
         self._count = 0
         self.over = False
         self._left = total

@@ -106,7 +106,8 @@ def _make(folder):
     try:
         os.mkdir(folder)
     except OSError:
-        pass  # it is there; what is written into it says otherwise
+        # The folder exists; if it does not, the next write fails.
+        pass
 
 
 def _check_about(folder, record):

@@ -37,7 +37,8 @@ class PinMaker:
     def __call__(self, pin, mode=-1, *args, **kwargs):
         env = self._env
         number = pin._pin if isinstance(pin, OutputPin) else pin
-        if type(number) is not int:  # a class of the program's own may be another number to each who asks
+        # A class of the program may give each caller another number.
+        if type(number) is not int:
             raise ValueError("a pin is a number")
         env.claim(number)
         input_pin = env._inputs.get(number)

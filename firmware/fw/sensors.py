@@ -17,7 +17,8 @@ QUANTITIES = {
     "power": ("ina219", "power_mw"),
 }
 CHIP_ID = b"\x60"
-MEASURE_MS = 10  # DS002, 9.1: at most 9.3 ms with one sample of each
+# DS002, 9.1: at most 9.3 ms with one sample of each.
+MEASURE_MS = 10
 
 
 def quantity(i2c, name, address):
@@ -45,7 +46,8 @@ def bme280(i2c, address):
     if i2c.readfrom_mem(address, 0xD0, 1) != CHIP_ID:
         return None
     i2c.writeto_mem(address, 0xF2, b"\x01")
-    i2c.writeto_mem(address, 0xF4, b"\x25")  # each once, then asleep
+    # Measure each once, then sleep.
+    i2c.writeto_mem(address, 0xF4, b"\x25")
     sleep_ms(MEASURE_MS)
     t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1 = unpack("<HhhHhhhhhhhhxB", i2c.readfrom_mem(address, 0x88, 26))
     h2, h3, e4, e5, e6, h6 = unpack("<hBbBbb", i2c.readfrom_mem(address, 0xE1, 7))

@@ -14,7 +14,8 @@ class Settings:
 
     SETTINGS = "settings.json"
     CREDENTIAL = "credential.json"  # token
-    ADDRESS = "address.json"  # ip: where the host was last
+    # `ip`: the last address of the host.
+    ADDRESS = "address.json"
     AUTHORITY = "ca.der"
 
     def __init__(self, folder=""):

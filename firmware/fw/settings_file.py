@@ -10,7 +10,8 @@ def change(settings, **news):
     values.update(news)
     values = {name: values[name] for name in values if values[name] is not None}
     keep(settings, settings.SETTINGS, json.dumps(values))
-    settings.told = values  # once it is kept: else what is done and what a start finds would differ
+    # Only after it is written: otherwise the memory and the next start would differ.
+    settings.told = values
 
 
 def keep_token(settings, token):

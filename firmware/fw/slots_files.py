@@ -30,7 +30,8 @@ def room(root):
     The content of the unused folder counts as free.
     """
     facts = os.statvfs(root or "/")
-    free = facts[0] * facts[3] if facts[3] <= facts[2] else 0  # littlefs counts blocks twice when it is nearly full
+    # littlefs counts blocks twice when it is nearly full.
+    free = facts[0] * facts[3] if facts[3] <= facts[2] else 0
     folder = root + SLOTS[unused()]
     used = sum([size for _, size in _files(folder)])
     return max(0, min(free - _SPARE_BYTES, (free + used - _SPARE_BYTES) * 2 // 5))

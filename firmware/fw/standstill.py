@@ -22,7 +22,8 @@ class Loop:
             self.standing = []
             if self._again is not None:
                 self._again.set()
-            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
+            # Tasks that wait already run before `coro`.
+            await asyncio.sleep_ms(0)
         self._runs += 1
         try:
             return await coro

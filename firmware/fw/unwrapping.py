@@ -45,7 +45,8 @@ class Unwrapping:
         """Claim default pins, which come from the image or an earlier program: the bus tells which they are."""
         env = self._env
         try:
-            for part in repr(device)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"
+            # "I2C(0, scl=18, sda=19, freq=400000)".
+            for part in repr(device)[:-1].split(", "):
                 key, _, value = part.partition("=")
                 if " %s " % key in PIN_ARGUMENTS and value.isdigit():
                     env.claim(int(value))

@@ -9,7 +9,8 @@ from errors import CallError
 MAX_PROGRAMS = 16
 MAX_IMAGE = 65_536
 MAX_WRITE = 4_096
-MAX_NAME = 80  # bytes; a folder name on littlefs has at most 255, and each may become three
+# Bytes; a folder name on littlefs has at most 255, and each may become three.
+MAX_NAME = 80
 MAX_HEAP = 1_048_576
 
 
@@ -53,7 +54,8 @@ def write(slots, offset, data):
         raise CallError("bad_params", "%d bytes at %d go past the announced %d" % (len(data), offset, size))
     if offset > at:
         raise CallError("wrong_offset", "offset %d, the board has %d bytes" % (offset, at))
-    if offset + len(data) > at:  # what came before is there: a repeated call
+    # Bytes before `at` are in the file: this may be a repeated call.
+    if offset + len(data) > at:
         storage.full_is_an_error(lambda: storage.write_file(slots.part_path, data[at - offset :], "ab"))
     return storage.offset_of(slots)
 
