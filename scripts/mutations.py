@@ -405,7 +405,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     )),
     ("masking.py", "test_masked_logs.py", (
         ("people's tokens", "mc_[A-Za-z0-9_-]{43}", "mx_[A-Za-z0-9_-]{43}"),
-        ("base64", "for before in range(3):", "for before in range(0):"),
+        ("base64", "for offset in range(3):", "for offset in range(0):"),
     )),
     ("cli/hosting.py", "test_masked_logs.py", (
         ("the mask of the log", "self._mask.masked(super().format(record))", "super().format(record)"),

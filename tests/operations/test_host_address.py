@@ -80,7 +80,7 @@ def test_the_file_gives_a_host_its_own_token_and_the_variable_is_stronger(tmp_pa
 def test_a_file_that_others_can_open_or_with_a_mistake_is_named_and_not_quoted(tmp_path: Path) -> None:
     for mode in (0o640, 0o604, 0o666):
         write_tokens(tmp_path, f'{A}"mc_a"\n', mode)
-        with pytest.raises(ConfigError, match="not a private file"):
+        with pytest.raises(ConfigError, match="is not private"):
             token_for(address("https://a.example"), tmp_path, {})
     for text in (f"{A}5", f'{A}""', "https://a.example = mc_secret", "\udc80"):
         path = write_tokens(tmp_path, text)

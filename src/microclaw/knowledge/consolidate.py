@@ -110,7 +110,11 @@ async def _proposed(model: Model, memory: str, notes: dict[date, str]) -> tuple[
         raise ModelError(f"{model.name} did not answer in the form that was asked for")
     facts = [line for line in memory.splitlines() if line.strip() and not line.startswith("#")]
     known = {same_fact(line): line for line in facts}
-    drop = [known[key] for line in lines if line[0] == "-" and (key := same_fact(line)) in known]
+    drop = []
+    for line in lines:
+        key = same_fact(line)
+        if line[0] == "-" and key in known:
+            drop.append(known[key])
     if len(drop) > max(3, len(facts) // 2):
         raise ModelError(f"{model.name} would drop {len(drop)} of {len(facts)} lines of MEMORY.md")
     said = dict.fromkeys(" ".join(line[1:].split()) for line in lines if line[0] == "+")
@@ -121,7 +125,9 @@ def _applied(memory: str, add: list[str], drop: list[str]) -> str:
     """MEMORY.md after that; new facts are the first below the heading for notes."""
     lines = [line for line in memory.splitlines() if line not in drop]
     if add and _HEADING not in lines:
-        lines += ([] if lines else ["# Memory"]) + ["", _HEADING]
+        if not lines:
+            lines.append("# Memory")
+        lines += ["", _HEADING]
     if add:
         at = lines.index(_HEADING) + 1
         lines[at:at] = [f"- {fact}" for fact in add]

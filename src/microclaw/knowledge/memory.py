@@ -81,7 +81,9 @@ def day_of(name: str) -> date | None:
         day = date.fromisoformat(stem)
     except ValueError:
         return None
-    return day if day.isoformat() == stem else None
+    if day.isoformat() != stem:
+        return None
+    return day
 
 
 class MemoryLine(Struct, frozen=True):
@@ -123,9 +125,13 @@ class Memory(Struct, frozen=True):
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
         """Return the daily notes of today and of the latest days that have one, newest first. Blocking."""
         today = self.now().date()
-        wanted = (today - timedelta(days=n) for n in range(days))
-        found = ((day, self.texts.read(note_name(person, day)).strip()) for day in wanted)
-        return tuple((day, text) for day, text in found if text)
+        notes = []
+        for days_ago in range(days):
+            day = today - timedelta(days=days_ago)
+            text = self.texts.read(note_name(person, day)).strip()
+            if text:
+                notes.append((day, text))
+        return tuple(notes)
 
     def wiring(self, device: str) -> str:
         """Return the notes on a device and its wiring. Everyone who sees the device may read them."""
@@ -133,7 +139,8 @@ class Memory(Struct, frozen=True):
 
     def days(self, person: str) -> list[date]:
         """Days with a note, oldest first. Blocking."""
-        return sorted(day for name in self.texts.stamps(person_folder(person)) if (day := day_of(name)) is not None)
+        days = map(day_of, self.texts.stamps(person_folder(person)))
+        return sorted(day for day in days if day is not None)
 
     async def remember(self, person: str, fact: str) -> MemoryLine:
         """Add a fact to the person's MEMORY.md, unless it is there already."""
@@ -205,12 +212,13 @@ class Memory(Struct, frozen=True):
         if not key:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
         names = [memory_name(person), *(note_name(person, day) for day in reversed(self.days(person)))]
-        lines = [
-            (MemoryLine(name, line.strip()), same_fact(line))
-            for name in (*names, *sorted(self.texts.stamps(f"{ROOT}/{DEVICES}") if person == OWNER_ID else ()))
-            for line in self.texts.read(name).splitlines()
-            if line.strip() and not line.lstrip().startswith("#")
-        ]
+        if person == OWNER_ID:
+            names += sorted(self.texts.stamps(f"{ROOT}/{DEVICES}"))
+        lines = []
+        for name in names:
+            for line in map(str.strip, self.texts.read(name).splitlines()):
+                if line and not line.startswith("#"):
+                    lines.append((MemoryLine(name, line), same_fact(line)))
         found = [line for line, said in lines if key in said]
         if not found and wanted:
             found = [line for line, said in lines if wanted <= set(said.split())]

@@ -194,7 +194,8 @@ class SessionMessages(Result, frozen=True, kw_only=True):
 
     def lines(self) -> Iterable[str]:
         for one in self.messages:
-            yield f"{moment_text(one.ts * 1000)}  {one.person if one.role == 'user' else 'microclaw'}: {one.content}"
+            author = one.person if one.role == "user" else "microclaw"
+            yield f"{moment_text(one.ts * 1000)}  {author}: {one.content}"
 
 
 class RemovedSession(Result, frozen=True, kw_only=True):

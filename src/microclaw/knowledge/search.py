@@ -152,7 +152,8 @@ class Search:
             return
         for start in range(0, len(rows) or 1, _ROWS_A_WRITE):
             end = start + _ROWS_A_WRITE
-            file = NoteFile(name, *(stamp if end >= len(rows) else _IN_PART), 0, b"")
+            part_stamp = stamp if end >= len(rows) else _IN_PART
+            file = NoteFile(name, *part_stamp, 0, b"")
             await self._put(file, rows[start:end], again=start == 0)
 
     async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None) -> None:
@@ -170,11 +171,14 @@ class Search:
             lines = await self.sessions.lines_after(session, last, most=_ROWS_A_WRITE)
             if lines:
                 last = lines[-1][0]
-            else:
-                last = last
             is_whole = len(lines) < _ROWS_A_WRITE
-            file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
-            rows = [row for _, line in lines if (row := _message(line)) is not None]
+            part_stamp = stamp if is_whole else _IN_PART
+            file = NoteFile(name, *part_stamp, last, begun)
+            rows = []
+            for _, line in lines:
+                row = _message(line)
+                if row is not None:
+                    rows.append(row)
             await self._put(file, rows, again=again, soon=is_whole and not again)
             if known is not None and again:
                 await self.table.scrub()
@@ -220,10 +224,15 @@ def _query_words(text: str) -> list[str]:
 
 def _stamps(texts: Texts) -> dict[str, Stamp]:
     """Every text to search: memory and notes of all people, wiring of devices. Blocking."""
-    people = [f"{ROOT}/{PEOPLE}/{one}" for one in texts.folders(f"{ROOT}/{PEOPLE}")]
-    found = {name: stamp for folder in (ROOT, *people) for name, stamp in texts.stamps(folder).items()}
-    searched = {name: stamp for name, stamp in found.items() if name.endswith(f"/{MEMORY}") or day_of(name) is not None}
-    return searched | texts.stamps(f"{ROOT}/{DEVICES}")
+    stamps = {}
+    folders = [ROOT]
+    for person in texts.folders(f"{ROOT}/{PEOPLE}"):
+        folders.append(f"{ROOT}/{PEOPLE}/{person}")
+    for folder in folders:
+        for name, stamp in texts.stamps(folder).items():
+            if name.endswith(f"/{MEMORY}") or day_of(name) is not None:
+                stamps[name] = stamp
+    return stamps | texts.stamps(f"{ROOT}/{DEVICES}")
 
 
 def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
@@ -269,4 +278,5 @@ def _message(line: str) -> NewNote | None:
     if message is None or not text:
         return None
     own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
-    return NewNote(encodable(message.person), "said" if own else "answered", message.ts, text)
+    kind: NoteKind = "said" if own else "answered"
+    return NewNote(encodable(message.person), kind, message.ts, text)

@@ -85,7 +85,9 @@ class Skills:
         else:
             text = self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
-        return text[offset:end], end if end < len(text) else None
+        if end < len(text):
+            return text[offset:end], end
+        return text[offset:end], None
 
     def files(self, name: str) -> tuple[str, ...]:
         """Return the other files in a skill's folder, which `piece` reads. Blocking."""

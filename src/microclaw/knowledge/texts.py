@@ -45,7 +45,9 @@ class Texts(ABC):
     def read(self, name: str, most: int = MAX_TEXT_BYTES) -> str:
         """At most so many bytes of it, cut at a line's end; "" when there is none."""
         data = self.content(name, most + 1)
-        return _decoded(data if len(data) <= most else data[: data.rfind(b"\n", 0, most) + 1 or most])
+        if len(data) > most:
+            data = data[: data.rfind(b"\n", 0, most) + 1 or most]
+        return _decoded(data)
 
     @abstractmethod
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
@@ -85,7 +87,9 @@ class Texts(ABC):
         if max(len(old), len(new)) > max_bytes:
             why = f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have"
             raise ConfigError(why, next_step="remove what is no longer true: microclaw memory edit, or forget")
-        return None if new.decode() == _decoded(old) else new, result
+        if new.decode() == _decoded(old):
+            return None, result
+        return new, result
 
 
 class TextFiles(Texts):

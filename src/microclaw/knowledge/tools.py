@@ -59,7 +59,8 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         else:
             kept = await memory.remember(context.person_id, _with_board(asked.text, devices, context))
         fields = {"success": True, "file": kept.name, "line": kept.line, "new": kept.new}
-        text = f"{kept.name} {'has it now' if kept.new else 'had it already'}: {kept.line.removeprefix('- ')}"
+        state = "has it now" if kept.new else "had it already"
+        text = f"{kept.name} {state}: {kept.line.removeprefix('- ')}"
         return ToolOutput(fields, (Evidence("written", text),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
@@ -150,19 +151,21 @@ def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]
         about = ""
     else:
         about = f" of {asked.device}"
-    return f"remember{about}{' for today' if asked.where == 'today' else ''}: {asked.text}"
+    if asked.where == "today":
+        about += " for today"
+    return f"remember{about}: {asked.text}"
 
 
 def _all(memory: Memory, person: str) -> list[dict[str, str]]:
     """Return the lines of MEMORY.md and of the latest notes; only a search finds the rest. Blocking."""
     texts = [("MEMORY.md", "", memory.text(person))]
     texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
-    lines = [
-        {"text": line.removeprefix("- ")[:_HIT_CHARS], "source": f"memory/{name}", "day": day, "kind": "memory"}
-        for name, day, text in texts
-        for line in map(str.strip, text.splitlines())
-        if line and not line.startswith("#")
-    ]
+    lines = []
+    for name, day, text in texts:
+        for line in map(str.strip, text.splitlines()):
+            if line and not line.startswith("#"):
+                fact = line.removeprefix("- ")[:_HIT_CHARS]
+                lines.append({"text": fact, "source": f"memory/{name}", "day": day, "kind": "memory"})
     return lines[:_MAX_LINES]
 
 

@@ -206,7 +206,9 @@ class _Host:
         lost_since = time.monotonic() - reconnect_s
         last_id: str | None = None
         while True:
-            headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
+            headers = {"Accept": "text/event-stream"}
+            if last_id is not None:
+                headers["Last-Event-ID"] = last_id
             decoder = EventDecoder()
             is_there = False
             try:
@@ -233,7 +235,8 @@ class _Host:
         HostError `too_large` when they are more than `most_bytes`, NoHost when they end too early.
         """
         taken = 0
-        async with aclosing(self._pieces(HostRequest(method, path, {} if method == "POST" else None))) as pieces:
+        body: dict[str, Any] | None = {} if method == "POST" else None
+        async with aclosing(self._pieces(HostRequest(method, path, body))) as pieces:
             async for piece in pieces:
                 taken += len(piece)
                 if taken > most_bytes:
@@ -405,7 +408,9 @@ def endpoint_of(
             )
         folder = (home or home_folder(os.environ)).expanduser().absolute()
         return Endpoint(control_socket(folder, os.environ))
-    environ = {**os.environ, **({} if ca_file is None else {CA_VARIABLE: str(ca_file)})}
+    environ = dict(os.environ)
+    if ca_file is not None:
+        environ[CA_VARIABLE] = str(ca_file)
     if address.scheme == "https":
         authorities = trusted_authorities(home, environ)
     else:

@@ -55,7 +55,10 @@ class HostError(MicroclawError):
             step = None
         else:
             step = clean_text(failure.next_step)
-        exit_code = failure.exit_code if 1 <= failure.exit_code <= 255 else 1  # an error is no success
+        exit_code = failure.exit_code
+        # An error must not end as a success.
+        if not 1 <= exit_code <= 255:
+            exit_code = 1
         self.failure = Failure(code, message, step, tuple(map(_cleaned, failure.diagnostics)), exit_code)
         super().__init__(message, next_step=step)
         self.code = code
@@ -72,8 +75,8 @@ def _cleaned(value: Any, levels: int = _DIAGNOSTIC_LEVELS) -> Any:
     if not levels:
         return None
     if isinstance(value, dict):
-        return {clean_text(name): _cleaned(one, levels - 1) for name, one in value.items()}
-    return [_cleaned(one, levels - 1) for one in value]
+        return {clean_text(name): _cleaned(item, levels - 1) for name, item in value.items()}
+    return [_cleaned(item, levels - 1) for item in value]
 
 
 class HostRequest(Struct, frozen=True):
@@ -85,10 +88,14 @@ class HostRequest(Struct, frozen=True):
 
     @property
     def target(self) -> str:
-        query = {name: value for name, value in (self.query or {}).items() if value is not None}
-        given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
-        if given:
-            return f"{self.path}?{urlencode(given, doseq=True)}"
+        query: dict[str, Any] = {}
+        for name, value in (self.query or {}).items():
+            if isinstance(value, bool):
+                query[name] = str(value).lower()
+            elif value is not None:
+                query[name] = value
+        if query:
+            return f"{self.path}?{urlencode(query, doseq=True)}"
         return self.path
 
 
@@ -185,21 +192,21 @@ class Endpoint(Struct, frozen=True):
             payload = None
         else:
             payload = json.dumps(request.body).encode()
-        place = self.address.netloc if self.address else "localhost"
-        headers = {"Host": place, "Accept-Encoding": "identity", "Connection": "close", **request.headers}
+        host = self.address.netloc if self.address else "localhost"
+        prefix = self.address.prefix if self.address else ""
+        headers = {"Host": host, "Accept-Encoding": "identity", "Connection": "close", **request.headers}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.secret}"
         if request.method != "GET":
             headers |= {"Prefer": _PREFER_WAIT, "Content-Length": str(len(payload or b""))}
         if payload is not None:
             headers["Content-Type"] = "application/json"
-        target = f"{self.address.prefix if self.address else ''}{request.target}"
-        events = [h11.Request(method=request.method, target=target, headers=list(headers.items()))]
+        target = f"{prefix}{request.target}"
+        head = h11.Request(method=request.method, target=target, headers=list(headers.items()))
+        data = http.send(head) or b""
         if payload is not None:
-            more = [h11.Data(data=payload)]
-        else:
-            more = []
-        return b"".join(http.send(event) or b"" for event in (*events, *more, h11.EndOfMessage()))
+            data += http.send(h11.Data(data=payload)) or b""
+        return data + (http.send(h11.EndOfMessage()) or b"")
 
     async def _pieces(
         self, http: h11.Connection, reader: asyncio.StreamReader, silent_s: float
@@ -219,7 +226,9 @@ class Endpoint(Struct, frozen=True):
         except TimeoutError as exc:
             raise self.silent(silent_s) from exc
         except h11.RemoteProtocolError as exc:
-            raise (self._not_a_host() if "illegal" in str(exc) else self.gone()) from exc
+            if "illegal" in str(exc):
+                raise self._not_a_host() from exc
+            raise self.gone() from exc
         except OSError as exc:
             raise self.gone() from exc
 
@@ -250,8 +259,10 @@ class Endpoint(Struct, frozen=True):
             return NoHost(f"{self.address} does not speak TLS there ({reason})", next_step="is the port right?")
         if isinstance(error, TimeoutError):
             reason = ""
+        elif error.errno:
+            reason = f": {os.strerror(error.errno)}"
         else:
-            reason = f": {os.strerror(error.errno) if error.errno else error}"
+            reason = f": {error}"
         return NoHost(f"nobody answers at {self.address}{reason}", next_step=self._look())
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
@@ -309,8 +320,8 @@ class Endpoint(Struct, frozen=True):
     def _look(self) -> str:
         if self.address is None:
             return "microclaw doctor"
-        asked = "is the tunnel open" if self.address.scheme == "http" else "is the address right"
-        return f"microclaw up on that machine, and {asked}? ({self.address.said_by} names the address)"
+        question = "is the tunnel open" if self.address.scheme == "http" else "is the address right"
+        return f"microclaw up on that machine, and {question}? ({self.address.said_by} names the address)"
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader, silent_s: float) -> Any:

@@ -164,11 +164,15 @@ class Parameter(Struct, frozen=True):
         kind: Any = self.option.told or self.kind
         if NoneType not in get_args(kind):
             return Annotated[kind, self.meta]
-        given = [one for one in get_args(kind) if one is not NoneType]  # bounds are of these: None has none
-        return Annotated[Annotated[reduce(or_, given), self.meta] | None, Meta(description=self.meta.description)]
+        # The bounds are for these types: None has no bounds.
+        kinds = [part for part in get_args(kind) if part is not NoneType]
+        return Annotated[Annotated[reduce(or_, kinds), self.meta] | None, Meta(description=self.meta.description)]
 
     def _said(self, kind: type[R]) -> R:
-        return next((one for one in getattr(self.annotation, "__metadata__", ()) if isinstance(one, kind)), kind())
+        for item in getattr(self.annotation, "__metadata__", ()):
+            if isinstance(item, kind):
+                return item
+        return kind()
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,14 +274,17 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        given = list(inspect.signature(self.run).parameters.values())[2:]
-        found = (
-            Parameter(one.name, self._hints[one.name], msgspec.NODEFAULT if one.default is one.empty else one.default)
-            for one in given
-        )
+        parameters = []
+        for argument in list(inspect.signature(self.run).parameters.values())[2:]:
+            if self.on_many and argument.name == "device":
+                continue
+            default = argument.default
+            if default is argument.empty:
+                default = msgspec.NODEFAULT
+            parameters.append(Parameter(argument.name, self._hints[argument.name], default))
         if self.on_many:
-            return (*(one for one in found if one.name != "device"), *_CHOICE)
-        return tuple(found)
+            parameters += _CHOICE
+        return tuple(parameters)
 
     @cached_property
     def result(self) -> Any:
@@ -327,12 +334,12 @@ class Operation(operation, Generic[P, R]):
     @cached_property
     def inside(self) -> type[msgspec.Struct]:
         """As `form`, of those inside the host."""
-        return self.form_of(self.parameters, lambda one: one.kind if one.option.told else one.told)
+        return self.form_of(self.parameters, _inside_type)
 
     def form_of(
         self, parameters: Sequence[Parameter], kind: Callable[[Parameter], Any] = attrgetter("told")
     ) -> type[msgspec.Struct]:
-        fields = [(one.name, kind(one), one.default) for one in parameters]
+        fields = [(parameter.name, kind(parameter), parameter.default) for parameter in parameters]
         name = "".join(word.capitalize() for word in self.name.replace("-", ".").split("."))
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
 
@@ -349,15 +356,23 @@ class Operation(operation, Generic[P, R]):
         wrong = self.check(values)
         if wrong is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
-        left_out = {one.name: one.default for one in self.parameters}
-        given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not left_out[name]}
-        place = {name: quote(str(given.pop(name)), safe="") for name in self.in_path}
-        return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        fields = {}
+        for name, value in values.items():
+            if value is not defaults[name]:
+                fields[name] = msgspec.to_builtins(value)
+        names = {name: quote(str(fields.pop(name)), safe="") for name in self.in_path}
+        path = self.path.format(**names)
+        if self.has_body:
+            return path, {}, fields
+        return path, fields, None
 
     def sentence(self, result: R) -> str | None:
         """Return the sentence that `said` gives for it, or its own."""
         instead: str | None = getattr(result, "instead", None)
-        return instead or (None if self.said is None else self.said.format_map(cast("Any", result)))
+        if instead or self.said is None:
+            return instead or None
+        return self.said.format_map(cast("Any", result))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
         """Return the question that the command asks first, or None."""
@@ -370,22 +385,31 @@ class Operation(operation, Generic[P, R]):
         """Return the words of a question or a refusal: "pause schedule 3"."""
         if self.words is not None:
             return self.words.format_map(values)
-        named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]
-        return " ".join((self.verb, self.noun, *named))
+        words = [self.verb, self.noun]
+        for parameter in self.parameters:
+            if parameter.default is msgspec.NODEFAULT:
+                words.append(str(values[parameter.name]))
+        return " ".join(words)
+
+
+def _inside_type(parameter: Parameter) -> Any:
+    if parameter.option.told:
+        return parameter.kind
+    return parameter.told
 
 
 MAX_CHOSEN: Final = 1000
 _CHOICE: Final = (
     Parameter("devices", Annotated[list[str], Meta(max_length=MAX_CHOSEN, description="Their names.")], []),
     Parameter("labels", Annotated[list[str], Meta(max_length=16, description="Those that have all of these.")], []),
-    Parameter("all", bool, False),
+    Parameter("all", bool, default=False),
 )
 """Which devices: exactly one of the three."""
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 
 def fault(error: Exception) -> str:
-    """ "Expected `int`, got `str` - at `$.number`" as "number: expected int, got str"."""
+    """Return a msgspec error such as "Expected `int` - at `$.number`" as "number: expected int"."""
     text, _, place = str(error).partition(" - at `$")
     text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
     return f"{place.strip('`').lstrip('.') or 'the request'}: {text}"[:300]
@@ -393,6 +417,9 @@ def fault(error: Exception) -> str:
 
 def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
     """Import the modules of one noun or all, and return their declared acts."""
-    for module in dict.fromkeys(MODULES.values()) if noun is None else (MODULES[noun],):
+    if noun is not None:
+        import_module(MODULES[noun])
+        return tuple(operation for operation in OPERATIONS.values() if operation.noun == noun)
+    for module in dict.fromkeys(MODULES.values()):
         import_module(module)
-    return tuple(one for one in OPERATIONS.values() if noun in (None, one.noun))
+    return tuple(OPERATIONS.values())

@@ -80,12 +80,13 @@ class Listing(Result, frozen=True, kw_only=True):
     @property
     def rows(self) -> Sequence[Any]:
         """The list."""
-        return next(value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), list | tuple))
+        values = (getattr(self, name) for name in self.__struct_fields__)
+        return next(value for value in values if isinstance(value, list | tuple))
 
     def of_devices(self, names: Collection[str]) -> Self:
         """Return the listing with only the rows of these devices."""
-        kept = [row for row in self.rows if getattr(row, self.row_device) in names]
-        return msgspec.structs.replace(self, **{self.__struct_fields__[0]: kept})
+        rows = [row for row in self.rows if getattr(row, self.row_device) in names]
+        return msgspec.structs.replace(self, **{self.__struct_fields__[0]: rows})
 
     def joined(self, more: Self) -> Self:
         """Return the listing with a later page appended, which says if there is another one."""
@@ -98,12 +99,21 @@ class Listing(Result, frozen=True, kw_only=True):
 
     def table(self) -> list[tuple[str, ...]]:
         """Its rows as texts; "-" for what is not known."""
-        return [tuple(_cell(name, getattr(row, name)) for name in self.columns.values()) for row in self.rows]
+        table = []
+        for row in self.rows:
+            table.append(tuple(_cell(name, getattr(row, name)) for name in self.columns.values()))
+        return table
 
 
 def filled(kind: type[S], row: object, /, **more: Any) -> S:
     """One of this kind, with the values of `more`, else the row's own of the same names."""
-    return kind(**{name: more[name] if name in more else getattr(row, name) for name in kind.__struct_fields__})
+    values = {}
+    for name in kind.__struct_fields__:
+        if name in more:
+            values[name] = more[name]
+        else:
+            values[name] = getattr(row, name)
+    return kind(**values)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):

@@ -167,8 +167,8 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
     except msgspec.ValidationError as exc:
         raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=_right_form(tool)) from exc
     except ValueError as exc:
-        wrong = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
-        raise ToolRetry(f"wrong arguments for {tool.name}: {wrong}", next_step=_right_form(tool)) from exc
+        reason = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
+        raise ToolRetry(f"wrong arguments for {tool.name}: {reason}", next_step=_right_form(tool)) from exc
     if not _fits(msgspec.to_builtins(parameters)):
         raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
     return parameters
@@ -178,17 +178,27 @@ def _fits(value: object) -> bool:
     """Return True if the store can hold every number in the value."""
     if isinstance(value, int | float):
         return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return all(map(_fits, inner))
+    if isinstance(value, Mapping):
+        return all(map(_fits, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_fits, value))
+    return True
 
 
 def _right_form(tool: Tool[Any]) -> str:
     fields = []
-    for one in msgspec.structs.fields(tool.parameters):
-        schema = msgspec.json.schema(one.type)
-        choices = " or ".join(map(str, schema.get("enum") or schema.get("anyOf", [{}])[0].get("enum", ())))
-        said = "; ".join(filter(None, (choices, None if one.required else "optional")))
-        fields.append(f"{one.encode_name} ({said})" if said else one.encode_name)
+    for field in msgspec.structs.fields(tool.parameters):
+        schema = msgspec.json.schema(field.type)
+        choices = schema.get("enum") or schema.get("anyOf", [{}])[0].get("enum", ())
+        notes = []
+        if choices:
+            notes.append(" or ".join(map(str, choices)))
+        if not field.required:
+            notes.append("optional")
+        text = field.encode_name
+        if notes:
+            text += f" ({'; '.join(notes)})"
+        fields.append(text)
     return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
 
 
@@ -209,7 +219,9 @@ class ToolResult(Struct, frozen=True):
     @property
     def person_step(self) -> str | None:
         """The next step of a person; None after a wrong call, whose right form is for its model."""
-        return None if self.error_code == ToolRetry.code else self.next_step
+        if self.error_code == ToolRetry.code:
+            return None
+        return self.next_step
 
 
 def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
@@ -287,9 +299,7 @@ def _cut(value: Any, room: int) -> Any:
 def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
     """`value` with each text, also a name, that holds one that begins so cut and fenced."""
     match value:
-        case str() if not value.startswith(_FENCE) and any(
-            each in _beginning(value, len(value)) for each in beginnings
-        ):
+        case str() if not value.startswith(_FENCE) and _has_any(_beginning(value, len(value)), beginnings):
             return fence_text(value[:_MAX_FOREIGN_CHARS], _DEVICE)
         case list() | tuple():
             return [_fenced(item, beginnings) for item in value]
@@ -299,6 +309,10 @@ def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
             return value
 
 
+def _has_any(text: str, beginnings: Sequence[str]) -> bool:
+    return any(beginning in text for beginning in beginnings)
+
+
 def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
     """Return the letters and digits at the start of a text, which quoting and cleaning do not change."""
     return "".join(char for char in text if char.isalnum())[:chars]
@@ -306,13 +320,20 @@ def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
     """Build a tool for each act of these nouns that has one. `services` has the rooms' services by their nouns."""
-    return tuple(_tool(one, service) for noun, service in services.items() for one in load(noun) if one.tool)
+    tools = []
+    for noun, service in services.items():
+        for operation in load(noun):
+            if operation.tool:
+                tools.append(_tool(operation, service))
+    return tuple(tools)
 
 
 def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
     """Return the result of a declared act as the output of its tool."""
     sentence = act.sentence(result)
-    evidence = () if sentence is None else (Evidence("written", sentence),)
+    evidence: tuple[Evidence, ...] = ()
+    if sentence is not None:
+        evidence = (Evidence("written", sentence),)
     fields = with_moments(msgspec.to_builtins(result))
     if not fields.get("warning"):
         fields.pop("warning", None)
