@@ -70,9 +70,8 @@ async def ask(
     """
     backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
     left_s = limits.waits_s
-    if window is None:
-        sent = request
-    else:
+    sent = request
+    if window is not None:
         first_tokens = window.tokens
         sent = fitted(request, older, window.tokens)
     while True:
@@ -83,12 +82,12 @@ async def ask(
         except ModelError as exc:
             if exc.fault == "too_long" and window is not None:
                 window.refused(sent)
-                previous = sent
-                sent = fitted(request, older, window.tokens)
-                if sent == previous:
+                shorter = fitted(request, older, window.tokens)
+                if shorter == sent:
                     # No window is small enough for this message, so the next messages get the first window again.
                     window.tokens = first_tokens
                     raise
+                sent = shorter
                 wait_s = 0.0
                 plan = f"sent again for a window of {window.tokens:,} tokens"
             else:

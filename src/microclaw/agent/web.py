@@ -10,6 +10,7 @@ import asyncio
 import html
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -208,66 +209,87 @@ class FetchParameters(Parameters, kw_only=True):
 
 
 def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
-    """web-fetch, and web-search when there is an engine."""
-    known: dict[tuple[Chat, _Key], None] = {}
+    """Return web-fetch, and web-search if there is an engine."""
+    addresses: dict[tuple[Chat, _Key], None] = {}
+    fetch_tool = _PageReader(fetcher, addresses).tool()
+    if engine is None:
+        return (fetch_tool,)
+    return (_WebSearch(engine, addresses).tool(), fetch_tool)
 
-    async def fetch_permission(asked: FetchParameters, context: ToolContext) -> Permission:
-        met = ((context.channel, context.chat_id), address_key(asked.url)) in known
-        free = not context.foreign or met or is_among(asked.url, context.said)
-        return Permission.READ if free else Permission.ACT
 
-    async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:
-        page = await fetcher.fetch(asked.url)
+@dataclass(frozen=True, slots=True)
+class _PageReader:
+    """The tool web-fetch. `addresses` are those that each chat has met."""
+
+    fetcher: Fetcher
+    addresses: dict[tuple[Chat, _Key], None]
+
+    def tool(self) -> Tool[Any]:
+        return Tool(
+            "web-fetch",
+            "Read a page of the Internet as text.",
+            FetchParameters,
+            Permission.READ,
+            Effect.READ,
+            self._run,
+            foreign=True,
+            required_permission=self._permission,
+            words=lambda request, *_: f"read a page of {urlsplit(request.url).hostname}: {request.url}",
+        )
+
+    async def _permission(self, request: FetchParameters, context: ToolContext) -> Permission:
+        is_met = ((context.channel, context.chat_id), address_key(request.url)) in self.addresses
+        # Untrusted text could send data out in an address that it invents.
+        if not context.foreign or is_met or is_among(request.url, context.said):
+            return Permission.READ
+        return Permission.ACT
+
+    async def _run(self, request: FetchParameters, context: ToolContext) -> ToolOutput:
+        page = await self.fetcher.fetch(request.url)
         if page.media_type in ("text/html", "application/xhtml+xml"):
-            found = await asyncio.to_thread(page_text, page.text, page.url)
+            content = await asyncio.to_thread(page_text, page.text, page.url)
         else:
             text = await asyncio.to_thread(clean_text, page.text)
-            found = PageText("", text.strip(), ())
-        piece = found.text[asked.start : asked.start + PAGE_CHARS]
-        end = asked.start + len(piece)
+            content = PageText("", text.strip(), ())
+        piece = content.text[request.start : request.start + PAGE_CHARS]
+        end = request.start + len(piece)
+        links: tuple[tuple[str, str], ...] = ()
+        if request.start == 0:
+            piece = f"{content.title}\n{piece}"
+            links = content.links[:LINKS_SHOWN]
         fields: dict[str, Any] = {
             "success": True,
             "url": page.url,
             "type": page.media_type,
-            "length": len(found.text),
-            "text": fence_text(f"{found.title}\n{piece}" if asked.start == 0 else piece, page.url),
+            "length": len(content.text),
+            "text": fence_text(piece, page.url),
         }
-        if end < len(found.text):
+        if end < len(content.text):
             fields["next_start"] = end
         if page.cut:
             fields["cut"] = "the page was longer than is read"
-        if asked.start == 0:
-            links = found.links[:LINKS_SHOWN]
-        else:
-            links = ()
-        note_addresses(known, (context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
+        urls = (request.url, page.url, *(url for _, url in links))
+        note_addresses(self.addresses, (context.channel, context.chat_id), urls)
         if links:
-            shown = "\n".join(f"{words}: {url}" for words, url in links)
-            fields["links"] = fence_text(shown[:1500], page.url)
+            link_lines = "\n".join(f"{words}: {url}" for words, url in links)
+            fields["links"] = fence_text(link_lines[:1500], page.url)
         return ToolOutput(fields)
 
-    async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
-        assert engine is not None
-        hits = await engine(asked.query, asked.count)
-        note_addresses(known, (context.channel, context.chat_id), (hit.url or "" for hit in hits))
-        shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
-        return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})
 
-    read = Permission.READ
-    idle = Effect.READ
-    text = "Read a page of the Internet as text."
-    fetching = Tool(
-        "web-fetch",
-        text,
-        FetchParameters,
-        read,
-        idle,
-        fetch,
-        foreign=True,
-        required_permission=fetch_permission,
-        words=lambda asked, *_: f"read a page of {urlsplit(asked.url).hostname}: {asked.url}",
-    )
-    if engine is None:
-        return (fetching,)
-    text = "Search the Internet; read a hit with web-fetch."
-    return (Tool("web-search", text, SearchParameters, read, idle, search, foreign=True), fetching)
+@dataclass(frozen=True, slots=True)
+class _WebSearch:
+    """The tool web-search. It adds the addresses of its hits to `addresses`."""
+
+    engine: SearchEngine
+    addresses: dict[tuple[Chat, _Key], None]
+
+    def tool(self) -> Tool[Any]:
+        text = "Search the Internet; read a hit with web-fetch."
+        return Tool("web-search", text, SearchParameters, Permission.READ, Effect.READ, self._run, foreign=True)
+
+    async def _run(self, request: SearchParameters, context: ToolContext) -> ToolOutput:
+        hits = await self.engine(request.query, request.count)
+        note_addresses(self.addresses, (context.channel, context.chat_id), (hit.url or "" for hit in hits))
+        entries = (f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
+        results = fence_text("\n\n".join(entries), "search results")
+        return ToolOutput({"success": True, "count": len(hits), "results": results})

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -141,60 +141,88 @@ class WriteParameters(PathParameters, kw_only=True):
 
 
 def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
-    """list-files, read-file, write-file, delete-file: of whoever calls. `workspace` is the owner's."""
-    lock = asyncio.Lock()  # one writer: it checks the free room, then uses it
+    """Return list-files, read-file, write-file and delete-file for the files of the caller.
 
-    async def list_files(asked: FolderParameters, context: ToolContext) -> ToolOutput:
-        found = await asyncio.to_thread(workspace.of(context.person_id).listing, asked.path)
+    `workspace` is the owner's.
+    """
+    files = _FileTools(workspace)
+    return (*files.reading(), *files.writing())
+
+
+@dataclass(frozen=True, slots=True)
+class _FileTools:
+    """The tools of the workspace."""
+
+    workspace: Workspace
+    # Only one call writes at a time: it checks the free room, then uses it.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def reading(self) -> tuple[Tool[Any], ...]:
+        read = Permission.READ
+        text = "List a folder of the person's own workspace."
+        return (
+            Tool("list-files", text, FolderParameters, read, Effect.READ, self._list),
+            Tool(
+                "read-file",
+                "Read a text file of the workspace.",
+                ReadParameters,
+                read,
+                Effect.READ,
+                self._read,
+                foreign=True,
+            ),
+        )
+
+    def writing(self) -> tuple[Tool[Any], ...]:
+        return (
+            Tool(
+                "write-file",
+                "Write a text file of the workspace, the whole of it.",
+                WriteParameters,
+                Permission.ACT,
+                Effect.IDEMPOTENT,
+                self._write,
+                words=lambda request, *_: f"write the file {request.path}",
+            ),
+            Tool(
+                "delete-file",
+                "Delete a file of the workspace; it cannot be undone.",
+                PathParameters,
+                Permission.RISKY,
+                Effect.IDEMPOTENT,
+                self._delete,
+                words=lambda request, *_: f"delete the file {request.path}",
+            ),
+        )
+
+    async def _list(self, request: FolderParameters, context: ToolContext) -> ToolOutput:
+        entries = await asyncio.to_thread(self.workspace.of(context.person_id).listing, request.path)
         # A long name may be untrusted text.
-        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found) or None
-        return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
+        foreign = any(len(entry["name"]) > NAME_CHARS for entry in entries) or None
+        return ToolOutput({"success": True, "files": entries, "count": len(entries)}, foreign=foreign)
 
-    async def read_file(asked: ReadParameters, context: ToolContext) -> ToolOutput:
-        text = (await asyncio.to_thread(workspace.of(context.person_id).read, asked.path)).decode(errors="replace")
-        piece = text[asked.start : asked.start + READ_CHARS]
-        end = asked.start + len(piece)
-        fields: dict[str, Any] = {"success": True, "length": len(text), "text": fence_text(piece, f"file {asked.path}")}
+    async def _read(self, request: ReadParameters, context: ToolContext) -> ToolOutput:
+        content = await asyncio.to_thread(self.workspace.of(context.person_id).read, request.path)
+        text = content.decode(errors="replace")
+        piece = text[request.start : request.start + READ_CHARS]
+        end = request.start + len(piece)
+        fenced = fence_text(piece, f"file {request.path}")
+        fields: dict[str, Any] = {"success": True, "length": len(text), "text": fenced}
         if end < len(text):
             fields["next_start"] = end
         return ToolOutput(fields)
 
-    async def write_file(asked: WriteParameters, context: ToolContext) -> ToolOutput:
-        async with lock:
-            replaced = await asyncio.to_thread(workspace.of(context.person_id).write, asked.path, asked.text)
-        return ToolOutput({"success": True, "path": asked.path, "replaced": replaced})
+    async def _write(self, request: WriteParameters, context: ToolContext) -> ToolOutput:
+        async with self.lock:
+            is_replaced = await asyncio.to_thread(
+                self.workspace.of(context.person_id).write, request.path, request.text
+            )
+        return ToolOutput({"success": True, "path": request.path, "replaced": is_replaced})
 
-    async def delete_file(asked: PathParameters, context: ToolContext) -> ToolOutput:
-        async with lock:
-            await asyncio.to_thread(workspace.of(context.person_id).delete, asked.path)
-        return ToolOutput({"success": True, "deleted": asked.path})
-
-    read = Permission.READ
-    act = Permission.ACT
-    idle = Effect.READ
-    put = "Write a text file of the workspace, the whole of it."
-    return (
-        Tool("list-files", "List a folder of the person's own workspace.", FolderParameters, read, idle, list_files),
-        Tool("read-file", "Read a text file of the workspace.", ReadParameters, read, idle, read_file, foreign=True),
-        Tool(
-            "write-file",
-            put,
-            WriteParameters,
-            act,
-            Effect.IDEMPOTENT,
-            write_file,
-            words=lambda asked, *_: f"write the file {asked.path}",
-        ),
-        Tool(
-            "delete-file",
-            "Delete a file of the workspace; it cannot be undone.",
-            PathParameters,
-            Permission.RISKY,
-            Effect.IDEMPOTENT,
-            delete_file,
-            words=lambda asked, *_: f"delete the file {asked.path}",
-        ),
-    )
+    async def _delete(self, request: PathParameters, context: ToolContext) -> ToolOutput:
+        async with self.lock:
+            await asyncio.to_thread(self.workspace.of(context.person_id).delete, request.path)
+        return ToolOutput({"success": True, "deleted": request.path})
 
 
 def _parts(path: str) -> list[str]:
