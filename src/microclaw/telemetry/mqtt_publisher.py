@@ -48,7 +48,7 @@ class ToldDevices(Protocol):
 class MqttPublisher:
     """`run` it in a task. `host` is this host's id in the topics."""
 
-    def __init__(  # noqa: PLR0913, RUF100 - the last three are for tests
+    def __init__(  # noqa: PLR0913, RUF100 - `sleep` and `watch_s` are for tests
         self,
         settings: MqttSettings,
         host: str,
