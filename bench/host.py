@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.cli.many_devices import known_devices
+from microclaw.cli.targets import known_devices
 from microclaw.config.load import load_settings
 from microclaw.devices.registry import MAX_DEVICES
 from microclaw.operations.client import Client

@@ -37,7 +37,7 @@ from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_client.state import SystemClock
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.device_ownership import LinkHolding
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener

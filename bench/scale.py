@@ -29,7 +29,7 @@ from bench.processes import Running, private_home, running
 from bench.report import Metric, median
 from microclaw.apps.device_calls import call_device
 from microclaw.cli.child import Child
-from microclaw.cli.many_devices import known_devices
+from microclaw.cli.targets import known_devices
 from microclaw.clock import now_ms
 from microclaw.durable import write_private
 from microclaw.operations.client import Client

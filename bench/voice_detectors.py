@@ -18,7 +18,7 @@ from bench.voice_recognition import BABBLE, SENTENCES, VOICES
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.listening import Endpointer
-from microclaw.voice.parts import EndpointLimits
+from microclaw.voice.session_context import EndpointLimits
 
 SPEECH_DB: Final = 30.0
 EDGE_FRAMES: Final = 3

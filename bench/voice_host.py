@@ -42,8 +42,8 @@ from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import Sessions
 from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Speech, Synthesizer, Transcript
-from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
+from microclaw.voice.session_context import VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 QUESTION: Final = "hello"

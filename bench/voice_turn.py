@@ -30,7 +30,7 @@ from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
 from microclaw.voice.engines.flite import Flite
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.parts import EndpointLimits
+from microclaw.voice.session_context import EndpointLimits
 from microclaw.wire import board_control as control
 from microclaw.wire.board_replies import SpeakerState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from microclaw.boards.today import STATES, VIRTUALS, Family, families
+from microclaw.boards.feature_status import STATES, VIRTUALS, Family, families
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "boards.md"
 _HEAD: Final = """# What works, and how that is known

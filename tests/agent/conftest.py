@@ -14,11 +14,11 @@ import pytest
 from tests.conftest import OpenStore
 from tests.stores import new_store
 
-from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.history import Window
 from microclaw.agent.inbox import Inbox
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.change_log import maker_now

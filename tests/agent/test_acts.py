@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.schedules.conftest import Boards
 
-from microclaw.agent.acts import (
+from microclaw.agent.action_record import (
     HEADING,
     NOTHING,
     action_of,
@@ -25,7 +25,7 @@ from microclaw.agent.acts import (
     repeated,
     with_record,
 )
-from microclaw.agent.offer import more_tools, offered
+from microclaw.agent.tool_selection import more_tools, offered
 from microclaw.agent.toolbox import argument_lines
 from microclaw.auth.gate import Effect
 from microclaw.errors import ToolRetry

@@ -12,7 +12,7 @@ from tests.agent.conftest import Agent, Held, MakeAgent
 from tests.agent.test_inbox import end, inbound
 from tests.stores import new_store
 
-from microclaw.agent.acts import NOTHING, own_words
+from microclaw.agent.action_record import NOTHING, own_words
 from microclaw.agent.conversation import erase_conversation
 from microclaw.errors import Overloaded, StoreError, StoreUnwritable, UnknownName
 from microclaw.knowledge.search import Search

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.asking import TurnLimits
 from microclaw.agent.history import OPENING, compacted, fitted
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.budget import CHARS_A_TOKEN, request_tokens

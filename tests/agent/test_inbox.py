@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 
-from microclaw.agent.acts import own_words
+from microclaw.agent.action_record import own_words
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded

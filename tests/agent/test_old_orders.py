@@ -12,7 +12,7 @@ from tests.channels.conftest import QUICK as QUICK_POLLS
 from tests.channels.conftest import MemoryPeople, run_telegram
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
-from microclaw.agent.asking import TurnLimits
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.turn_journal import OLD_ORDER
 from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER

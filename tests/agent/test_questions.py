@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, NoParameters, Workshop
 
-from microclaw.agent.acts import own_words
-from microclaw.agent.asking import TurnLimits
+from microclaw.agent.action_record import own_words
 from microclaw.agent.conversation import answer_at_once
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import Approvals

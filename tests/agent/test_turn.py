@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import MakeAgent, PinParameters, Workshop
 
-from microclaw.agent.acts import own_words, proof_note
-from microclaw.agent.asking import TurnLimits
+from microclaw.agent.action_record import own_words, proof_note
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.apps.change_log import Maker, made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.api.people_host import BLINK, PeopleHost
 
-from microclaw.api.by_hand import unless_left
+from microclaw.api.custom_routes import unless_left
 from microclaw.devices.calls import GpioGet
 from microclaw.events import Answer, Step
 from microclaw.wire.host_api import Failure, Result

@@ -25,7 +25,7 @@ from microclaw.api.gateway import MAX_OPENING, Gateway, conversation_id
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
-from microclaw.cli.hosting import log_to
+from microclaw.cli.host_process import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent

@@ -21,7 +21,7 @@ from microclaw.api.access import access_of, every_route
 from microclaw.api.failures import DRAIN_BYTES, STATUS_BY_CODE, AnswersInForm
 from microclaw.api.request_check import with_body
 from microclaw.apps import device_operations as devices
-from microclaw.cli.many_devices import known_devices
+from microclaw.cli.targets import known_devices
 from microclaw.operations.client import Client
 from microclaw.wire.host_api import Result, StreamEvent
 

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
-from microclaw.agent.looking import BY_TOOL, FOR_NO_MODEL, OWN_WORDS, acts_to_look_at
-from microclaw.api.by_hand import load_by_hand
+from microclaw.agent.look_tool import BY_TOOL, FOR_NO_MODEL, OWN_WORDS, acts_to_look_at
+from microclaw.api.custom_routes import load_by_hand
 from microclaw.operations.operation import Access, Permission, load
 from microclaw.wire.host_api import Result
 

@@ -15,7 +15,7 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.agent.acts import NOTHING, own_words
+from microclaw.agent.action_record import NOTHING, own_words
 from microclaw.audit.log_files import read_events
 from microclaw.devices.calls import GpioGet, GpioSet
 

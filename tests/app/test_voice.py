@@ -19,7 +19,7 @@ from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
 from microclaw.operations.client import AsyncClient
 from microclaw.store.sqlite_file import open_store
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import EndpointLimits, VoiceParts
+from microclaw.voice.session_context import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 

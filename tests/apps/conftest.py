@@ -24,11 +24,11 @@ from microclaw.apps.deployment import ChangeRequest, Deployment, Place
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
+from microclaw.apps.program_state import Act
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import explain_silence
-from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
 from microclaw.apps.undo import Undo, UndoChoice
+from microclaw.apps.unresponsive_boards import explain_silence
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board

@@ -12,7 +12,7 @@ from tests.apps.conftest import make_trial
 from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.deferring import MAX_TRIES, DeferredAct, Order
 from microclaw.apps.deployment import Place
-from microclaw.apps.standing import Act
+from microclaw.apps.program_state import Act
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,

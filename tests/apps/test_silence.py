@@ -12,7 +12,7 @@ from tests.apps.conftest import Bench, Clock, make_trial, opened_bench
 
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.apps.silence import SOON_MS
+from microclaw.apps.unresponsive_boards import SOON_MS
 from microclaw.apps.verify import Baseline, Watch
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList

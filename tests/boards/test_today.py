@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.boards.reader import load_board
-from microclaw.boards.today import (
+from microclaw.boards.feature_status import (
     OUR_FIRMWARE,
     STATES,
     VIRTUAL_FIRMWARE,
@@ -19,6 +18,7 @@ from microclaw.boards.today import (
     families,
     family_of,
 )
+from microclaw.boards.reader import load_board
 from microclaw.virtual.link.calls import FIRMWARE
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.hosting import LINES_OF_DEVICE, REFUSALS, REFUSALS_S, LogLines, RefusalLimit, run_host
+from microclaw.cli.host_process import LINES_OF_DEVICE, REFUSALS, REFUSALS_S, LogLines, RefusalLimit, run_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 

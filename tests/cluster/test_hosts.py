@@ -17,8 +17,8 @@ from tests.postgres import running_server
 from tests.store.two_hosts import until
 
 from microclaw.cluster import hosts as module
-from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import RENEW_S, TTL_S
+from microclaw.cluster.leader_tasks import Duties
 from microclaw.cluster.operations import ClusterDuty
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable

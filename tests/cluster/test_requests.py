@@ -25,7 +25,7 @@ from tests.store.two_hosts import until
 from microclaw.api.caller import Caller
 from microclaw.api.job_routes import JobService
 from microclaw.api.jobs import Feed, Jobs
-from microclaw.api.waiting import WaitingRequests
+from microclaw.api.pending_requests import WaitingRequests
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
 from microclaw.boards import load_board
 from microclaw.cluster import remote_calls

@@ -17,7 +17,7 @@ from tests.egress.proxying import WAIT_S, server
 from microclaw.app import running_host
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.log import AuditLog
-from microclaw.cli.hosting import log_to
+from microclaw.cli.host_process import log_to
 from microclaw.config.load import load_settings
 from microclaw.config.schema import all_settings, dotted
 from microclaw.config.settings import Settings

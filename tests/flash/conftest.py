@@ -17,7 +17,7 @@ from tests.forked import Child
 
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
-from microclaw.flash.workshop import Host, Workshop
+from microclaw.flash.flash_context import Host, Workshop
 
 StartBoard: TypeAlias = Callable[..., PtyBoard]
 

@@ -24,8 +24,8 @@ from microclaw.errors import DeviceTimeout
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import read_settings
+from microclaw.flash.flash_context import Wishes, Workshop
 from microclaw.flash.steps import flash_board
-from microclaw.flash.workshop import Wishes, Workshop
 from microclaw.operations.client import Client
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")

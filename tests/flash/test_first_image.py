@@ -17,9 +17,9 @@ from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
+from microclaw.flash.flash_context import Wishes, Workshop
 from microclaw.flash.images import FlashImage, read_image
 from microclaw.flash.steps import flash_board
-from microclaw.flash.workshop import Wishes, Workshop
 
 MB = 1 << 20
 HOST = {"host": "hub.local", "port": 8443, "ca_sha256": "ab" * 32}

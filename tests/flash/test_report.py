@@ -18,9 +18,9 @@ from tests.flash.pty_board import MICROPYTHON, PATIENCE_S, PtyBoard
 
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
+from microclaw.flash.flash_context import Wishes, Workshop
 from microclaw.flash.report import report_by_cable
 from microclaw.flash.steps import flash_board
-from microclaw.flash.workshop import Wishes, Workshop
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]

@@ -17,8 +17,8 @@ from tests.flash.rom_loader import ESP32_S3, MAC
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
+from microclaw.flash.flash_context import Wishes, Workshop
 from microclaw.flash.steps import flash_board
-from microclaw.flash.workshop import Wishes, Workshop
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]

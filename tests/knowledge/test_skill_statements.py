@@ -20,7 +20,7 @@ from microclaw.cli.main import load_command
 from microclaw.config.schema import all_settings, dotted
 from microclaw.errors import ConfigError
 from microclaw.knowledge.skills import shipped_skills
-from microclaw.transports.pin_acts import MAX_PWM_HZ
+from microclaw.transports.pin_calls import MAX_PWM_HZ
 from microclaw.virtual.nodes.spi import MAX_TRANSFER_BYTES
 from microclaw.wasm.toolchain import STACK_BYTES
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES

@@ -12,7 +12,7 @@ from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import two_hosts, until
 
 from microclaw.events import DeviceLeft
-from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.device_ownership import LinkHolding
 from microclaw.link_server.limits import LinkLimits
 from microclaw.store.database import Database
 from microclaw.store.links import LinkHolderTable, LinkTable

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.mcp.test_stdio import ends
 
-from microclaw.agent.offer import brief
+from microclaw.agent.tool_selection import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval

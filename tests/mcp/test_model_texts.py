@@ -14,7 +14,7 @@ from microclaw.cli.main import load_command
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import OfferedTool, help_tool, tool_from
-from microclaw.mcp.server.forms import TOOLS
+from microclaw.mcp.server.tool_results import TOOLS
 from microclaw.operations.next_steps import TOOL_OF, name_tools
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 

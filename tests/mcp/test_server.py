@@ -34,7 +34,7 @@ from tests.mcp.test_stdio import INITIALIZE, TIMEOUT_S
 from mcp import Client
 from microclaw.audit.log_files import read_events
 from microclaw.errors import DeviceLied
-from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
+from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.mcp.server import resources
 from microclaw.mcp.server.bridge import mcp_socket
 from microclaw.models.budget import tokens

@@ -10,8 +10,8 @@ import pytest
 from microclaw.auth import operations as people
 from microclaw.errors import ConfigError
 from microclaw.knowledge import operations as knowledge
-from microclaw.operations.nouns import MODULES
 from microclaw.operations.operation import Operation, load
+from microclaw.operations.operation_modules import MODULES
 from microclaw.operations.result import Result
 from microclaw.schedules import operations as schedules
 

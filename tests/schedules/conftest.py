@@ -15,7 +15,7 @@ import pytest
 from tests.stores import new_store
 
 from microclaw.auth.people import OWNER, Person
-from microclaw.devices.entry import unknown_device
+from microclaw.devices.device_entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.live_hosts import ALONE, Fleet
 from microclaw.operations.operation import Permission

@@ -20,7 +20,7 @@ from microclaw.store.postgres_dialect import in_its_words
 from microclaw.store.rows import RowTable, columns
 
 SOURCE: Final = Path(microclaw.__file__).parent
-OF_ONE_ENGINE: Final = ("store/notes.py", "store/postgres_connection.py", "cluster/migrating.py")
+OF_ONE_ENGINE: Final = ("store/notes.py", "store/postgres_connection.py", "cluster/migration.py")
 VERBS: Final = r"WITH|SELECT|(INSERT|REPLACE)( OR \w+)? INTO|UPDATE( OR \w+)? \w+\s+SET|DELETE FROM"
 
 

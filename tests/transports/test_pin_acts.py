@@ -19,7 +19,7 @@ from microclaw.devices.calls import (
     I2cScan,
     PinLevel,
 )
-from microclaw.transports.pin_acts import HEAP_BYTES, PIN_PROGRAM, pin_source
+from microclaw.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM, pin_source
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess

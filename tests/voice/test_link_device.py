@@ -18,8 +18,8 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 from microclaw.models.scripted import Scripted, say
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.link_device import LinkVoice
-from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.service import VoiceService
+from microclaw.voice.session_context import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 from microclaw.wire.link.messages import AsrFinal, AudioFormat, CancelStream, ErrorMessage, StartAsr, StopAsr, TtsEnd
 

@@ -10,7 +10,7 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
 from microclaw.voice.listening import HELD, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
-from microclaw.voice.parts import EndpointLimits, VoiceParts
+from microclaw.voice.session_context import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
 HELLO = Transcript("hello")

@@ -15,8 +15,8 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import NO_EARS, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
 from microclaw.voice.session import VoiceSession
+from microclaw.voice.session_context import NO_EARS, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 

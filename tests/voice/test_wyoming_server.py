@@ -23,10 +23,10 @@ from wyoming.tts import Synthesize
 from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call
 from microclaw.models.scripted import say as reply
-from microclaw.voice import doubt, wyoming_handle, wyoming_server
+from microclaw.voice import confirmation, wyoming_server, wyoming_turns
 from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, Recognizer
 from microclaw.voice.engines.engine import Transcript as Heard
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.session_context import VoiceParts
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.wyoming_server import WyomingServer
 
@@ -184,7 +184,7 @@ async def test_the_doubt_about_a_text_is_over_after_two_minutes(
 ) -> None:
     async with services(make_agent, [reply("Hello.")], Heard("hello", 0.3)) as wyoming:
         await wyoming.ask(*utterance(bytes(1000)))
-        monkeypatch.setattr(doubt, "RECENT_S", -1)
+        monkeypatch.setattr(confirmation, "RECENT_S", -1)
         assert (await wyoming.handle("hello")).data["text"] == "Hello."
 
 
@@ -194,13 +194,13 @@ async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
     shop = Workshop(hold=asyncio.Event())
     replies = [call("page"), call("gpio-set", pin=2, call_id="call-2"), reply("Done.")]
     asked = asyncio.Event()
-    monkeypatch.setattr(wyoming_handle, "HANDLE_S", 0.0)
+    monkeypatch.setattr(wyoming_turns, "HANDLE_S", 0.0)
     async with services(make_agent, replies, workshop=shop) as wyoming:
         wyoming.agent.approvals.listen(lambda _: asked.set())
         assert (await wyoming.handle("read the page and set pin two", "k")).data["text"] == "I am still working on it."
         async with asyncio.timeout(20):
             await asked.wait()
-        monkeypatch.setattr(wyoming_handle, "HANDLE_S", 20.0)
+        monkeypatch.setattr(wyoming_turns, "HANDLE_S", 20.0)
         await wyoming.handle("yes", "k")
         assert shop.done == []
         assert len(wyoming.agent.approvals.pending()) == 1

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.acts import own_words
+from microclaw.agent.action_record import own_words
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal

@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.acts import acts_of, notes_of
-from microclaw.agent.asking import TurnLimits
+from microclaw.agent.action_record import acts_of, notes_of
 from microclaw.agent.context import HOST_NOTE_TAG, Prompt, TurnContext
 from microclaw.agent.history import compacted, conversation, newest_notes, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.old_orders import OldOrders
 from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox

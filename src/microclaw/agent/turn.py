@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.acts import (
+from microclaw.agent.action_record import (
     DEPLOY_TOOL,
     NOTHING,
     action_of,
@@ -24,10 +24,10 @@ from microclaw.agent.acts import (
     shown_call,
     with_record,
 )
-from microclaw.agent.asking import TurnLimits, ask
 from microclaw.agent.history import Window
-from microclaw.agent.offer import offered
+from microclaw.agent.model_requests import TurnLimits, ask
 from microclaw.agent.replies import NO_TRY_LEFT, answer_text, call_instead_of_text, no_tool_caller, untaken
+from microclaw.agent.tool_selection import offered
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import (
     OLD_ORDER,

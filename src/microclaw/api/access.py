@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.routing import compile_path
 
-from microclaw.api.by_hand import load_by_hand
+from microclaw.api.custom_routes import load_by_hand
 from microclaw.operations.operation import Access, load
 
 OF_ROLE: Final[Mapping[str, Access]] = {

@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, Outbox
-from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.credential_end import ENDED_KEY
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.api.jobs import MEDIA_TYPE, stream
 from microclaw.devices.registry import Registry
 from microclaw.events import Answer, Inbound, TurnEvent

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
 from microclaw.builds.confinement import Confinement, confinement

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 from starlette.responses import Response
 
-from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.api.jobs import stream
 from microclaw.api.live_pins import MAX_BOARDS, EdgeReader, LivePins
 from microclaw.auth.people import Roles, is_owner, person_behind

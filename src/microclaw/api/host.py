@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from microclaw.agent.conversation import Conversations
 from microclaw.api.server import PeoplePlane
-from microclaw.apps.parts import Apps
+from microclaw.apps.services import Apps
 from microclaw.auth.admission import Admission
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry

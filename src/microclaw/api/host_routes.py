@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
-from microclaw.api.by_hand import Asked, by_hand, load_by_hand
+from microclaw.api.custom_routes import Asked, by_hand, load_by_hand
 from microclaw.api.failures import Refused
 from microclaw.api.openapi_document import openapi_of
 from microclaw.backup.scheduled import ScheduledBackups

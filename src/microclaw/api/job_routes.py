@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
-from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import Caller
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.api.jobs import CancelState, Jobs
-from microclaw.api.waiting import KeptRequest, WaitingRequests
+from microclaw.api.pending_requests import KeptRequest, WaitingRequests
 from microclaw.errors import Overloaded, UnknownName
 from microclaw.operations.operation import Access
 

@@ -22,8 +22,8 @@ from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, events_of
-from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
+from microclaw.api.custom_routes import Asked, by_hand, unless_left
 from microclaw.api.failures import failure_response, openai_error
 from microclaw.api.jobs import Feed, Jobs, paced
 from microclaw.api.openai_answer import MODEL, REFUSED, CompletionTurn, Head, stream, whole

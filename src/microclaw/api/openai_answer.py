@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 from starlette.responses import JSONResponse
 
-from microclaw.agent.acts import acts_of, reads_of, with_record
+from microclaw.agent.action_record import acts_of, reads_of, with_record
 from microclaw.agent.toolbox import INTERNAL
 from microclaw.api.failures import openai_error, openai_fault
 from microclaw.events import Answer, ApprovalAsked, Delta, Evidence, ToolRun, TurnEvent

@@ -16,7 +16,7 @@ from microclaw.api.access import OPEN_HERE
 from microclaw.api.credentials import CSRF_HEADER
 from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, Error, OpenAIError, is_openai
 from microclaw.api.jobs import MEDIA_TYPE as NDJSON
-from microclaw.api.waiting import Waiting
+from microclaw.api.pending_requests import Waiting
 from microclaw.operations.operation import Access, Operation, Parameter
 from microclaw.wire.host_api import stream_schemas
 

@@ -21,10 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from microclaw.api.by_hand import Asked, load_by_hand, unless_left
 from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of
+from microclaw.api.custom_routes import Asked, load_by_hand, unless_left
 from microclaw.api.jobs import Feed, Jobs, questions_in
-from microclaw.api.waiting import WaitingRequests
+from microclaw.api.pending_requests import WaitingRequests
 from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.audit.event import AuditKind

@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from microclaw.api.access import OF_ROLE
-from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import Caller, client_address
 from microclaw.api.credentials import session_cookie
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.api.failures import Refused
 from microclaw.auth.admission import Admission
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token

@@ -12,13 +12,13 @@ from msgspec import Meta, Struct, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.agent.acts import action_of
+from microclaw.agent.action_record import action_of
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.offer import MORE_TOOLS
+from microclaw.agent.tool_selection import MORE_TOOLS
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import Caller
 from microclaw.api.credential_end import when_credential_ends
+from microclaw.api.custom_routes import Asked, by_hand
 from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, questions_in, stream
 from microclaw.api.request_check import replaying
 from microclaw.apps.change_log import Maker, conversation_of, made_by

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SUBAGENT_S, SubagentLimits, Subagents
 from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
@@ -14,15 +13,16 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import Window
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.offer import more_tools
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.tool_selection import more_tools
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.tools import clock_tool, say_tool
 from microclaw.agent.web import search_brave, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.operations import Programs
-from microclaw.apps.parts import Apps
+from microclaw.apps.services import Apps
 from microclaw.apps.tools.correcting import correct_tool
 from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
 from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools

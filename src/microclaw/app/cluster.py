@@ -23,21 +23,21 @@ from microclaw.auth.admission import Admission
 from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.auth.pairing import HostIdentity, Wish
 from microclaw.clock import now_ms
-from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.leader_tasks import Duties
 from microclaw.cluster.live_events import LiveEvents
 from microclaw.cluster.operations import HostFacts
 from microclaw.cluster.payload_rows import SharedFiles
-from microclaw.cluster.ports_elsewhere import PortElsewhere
 from microclaw.cluster.questions import ClusterQuestions
 from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
+from microclaw.cluster.remote_ports import PortElsewhere
 from microclaw.cluster.requests import HostRequests
 from microclaw.cluster.status import ClusterView
 from microclaw.config.settings import Settings
-from microclaw.devices.machine import Machine
+from microclaw.devices.port_machine import Machine
 from microclaw.devices.registry import Registry
 from microclaw.errors import StoreError, UnknownName
-from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.device_ownership import LinkHolding
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork

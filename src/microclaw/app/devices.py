@@ -19,7 +19,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp, change_event
 from microclaw.apps.deferring import Tell
 from microclaw.apps.deployment import Place
-from microclaw.apps.parts import local_zone
+from microclaw.apps.services import local_zone
 from microclaw.apps.source_log import SourceLog
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import Admission
@@ -28,7 +28,7 @@ from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
-from microclaw.devices.machine import ONLY_MACHINE
+from microclaw.devices.port_machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent

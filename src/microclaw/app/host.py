@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.looking import look_tool
+from microclaw.agent.look_tool import look_tool
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.event_routes import EventService, LiveFeed
@@ -27,10 +27,10 @@ from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import RouteParts
+from microclaw.api.pending_requests import WaitingRequests
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import StatusReader, costs_and_plans
 from microclaw.api.tool_routes import ToolService
-from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
 from microclaw.app.devices import (
@@ -48,10 +48,10 @@ from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.crash_operations import CrashService
 from microclaw.apps.device_operations import DeviceService
-from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
 from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.apps.reconciler import INTERVAL_S
+from microclaw.apps.services import Apps
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event

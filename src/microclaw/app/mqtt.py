@@ -13,14 +13,14 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct, field
 
-from microclaw.agent.acts import action_of
+from microclaw.agent.action_record import action_of
 from microclaw.agent.toolbox import Toolbox
 from microclaw.api.event_routes import LiveFeed
 from microclaw.app.devices import Base, Devices
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import DesiredApp, Maker, made_by
 from microclaw.apps.direct_io import sees_pins
-from microclaw.apps.parts import Apps
+from microclaw.apps.services import Apps
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.boards.pins import labelled_pins

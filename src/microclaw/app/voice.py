@@ -13,7 +13,7 @@ from microclaw import __version__
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.app.devices import Base, Devices
-from microclaw.apps.parts import local_zone
+from microclaw.apps.services import local_zone
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
@@ -27,7 +27,7 @@ from microclaw.voice.operations import VoiceState
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
-    from microclaw.voice.parts import VoiceParts
+    from microclaw.voice.session_context import VoiceParts
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
@@ -110,7 +110,7 @@ class HostVoice:
             return None
         from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-        from microclaw.voice.parts import EndpointLimits, VoiceParts
+        from microclaw.voice.session_context import EndpointLimits, VoiceParts
 
         settings = self._base.settings.voice
         proxy = self._base.settings.proxy
@@ -142,7 +142,7 @@ class HostVoice:
         self, port: int, speech: VoiceParts | None, inbox: Inbox, stack: AsyncExitStack, group: asyncio.TaskGroup
     ) -> None:
         """With the agent alone where there is no speech."""
-        from microclaw.voice.parts import AgentParts
+        from microclaw.voice.session_context import AgentParts
         from microclaw.voice.wyoming_server import WyomingServer
 
         host = self._base.settings.voice.wyoming_host

@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 from microclaw.apps.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import source_diff
+from microclaw.apps.program_state import app_states, not_found
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.results import (
     AppCondition,
@@ -26,7 +27,6 @@ from microclaw.apps.results import (
     ProgramCrash,
 )
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.standing import app_states, not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState
 from microclaw.devices.device import Device

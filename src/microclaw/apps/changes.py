@@ -43,6 +43,7 @@ from microclaw.apps.deployment import (
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.installer import Installation, Installer
+from microclaw.apps.program_state import removal_text, standing
 from microclaw.apps.run_times import RunTimes, check_times, kept_text, run_times, times_differ_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
@@ -55,7 +56,6 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
-from microclaw.apps.standing import removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.trial_failure import trial_error
 from microclaw.apps.verify import Watch, state_of

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
-from microclaw.apps.standing import app_states
+from microclaw.apps.program_state import app_states
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device

@@ -18,7 +18,7 @@ from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
-from microclaw.apps.standing import DeferredKind, standing
+from microclaw.apps.program_state import DeferredKind, standing
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER

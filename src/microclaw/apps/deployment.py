@@ -15,8 +15,8 @@ from microclaw.apps.building import ProgramImage, ProgramLanguage
 from microclaw.apps.change_log import AppVersion, ChangeLog, Origin
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
+from microclaw.apps.program_state import Act
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device

@@ -26,7 +26,7 @@ from microclaw.operations.operation import Access, Call, Effect, Option, Permiss
 from microclaw.operations.result import Result
 
 if TYPE_CHECKING:
-    from microclaw.apps.parts import Apps
+    from microclaw.apps.services import Apps
     from microclaw.devices.device import Device
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
@@ -80,7 +80,7 @@ async def list_devices(
 @operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
 async def show_device(service: DeviceService, _: Call, device: DeviceName) -> OneDevice:
     """One device, with its pins, its last values and what works on such boards."""
-    from microclaw.boards.today import family_of, today_object
+    from microclaw.boards.feature_status import family_of, today_object
 
     found = service.registry.get(device)
     board = found.board

@@ -18,11 +18,11 @@ from microclaw.apps.change_log import AppVersion, DesiredApp
 from microclaw.apps.claims import check_named, claiming, to_come
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.installer import check_room
-from microclaw.apps.parts import Apps
+from microclaw.apps.program_state import name_taken
 from microclaw.apps.queues import on_each
 from microclaw.apps.results import AppCondition, Deployed
 from microclaw.apps.run_times import check_times, times_differ_text
-from microclaw.apps.standing import name_taken
+from microclaw.apps.services import Apps
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, PinClaimed

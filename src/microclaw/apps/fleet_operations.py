@@ -10,14 +10,14 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 import yaml
 from msgspec import Meta, Struct
 
-from microclaw.apps.acting import AppName, Heap, Language, Optimization, Timers, Watchdog, program_request
 from microclaw.apps.building import fit_claim, stored_program
 from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
-from microclaw.apps.parts import Apps
+from microclaw.apps.program_requests import AppName, Heap, Language, Optimization, Timers, Watchdog, program_request
 from microclaw.apps.run_times import RunTimes, time_word
+from microclaw.apps.services import Apps
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import BuildError, ConfigError, DeployRejected, PermissionRefused, UnknownName

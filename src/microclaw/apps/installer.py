@@ -35,8 +35,8 @@ from microclaw.apps.change_log import (
 )
 from microclaw.apps.claims import ENDED, has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.program_state import Act, Standing, app_states, name_taken, not_found, standing
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.standing import Act, Standing, app_states, name_taken, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall, GpioGet
 from microclaw.devices.device import Device

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.acting import (
+from microclaw.apps.program_requests import (
     AppName,
     DeviceName,
     Expect,
@@ -52,7 +52,7 @@ from microclaw.operations.result import filled
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
-    from microclaw.apps.parts import Apps
+    from microclaw.apps.services import Apps
     from microclaw.auth.gate import Gate
 
 

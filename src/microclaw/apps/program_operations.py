@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.acting import Expect, Heap, Language, Optimization
+from microclaw.apps.program_requests import Expect, Heap, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
 from microclaw.operations.operation import Call, operation
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from microclaw.apps.building import ProgramImage
-    from microclaw.apps.parts import Apps
     from microclaw.apps.queues import CompileQueue, Turns
+    from microclaw.apps.services import Apps
     from microclaw.apps.trial import Trial
     from microclaw.boards.profile import BoardProfile
 

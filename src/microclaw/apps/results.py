@@ -16,7 +16,7 @@ from microclaw.devices import calls
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result
 from microclaw.text import moment_text, program_name
-from microclaw.transports.pin_acts import PIN_PROGRAM
+from microclaw.transports.pin_calls import PIN_PROGRAM
 from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.program_state import Standing
 from microclaw.apps.run_times import kept_text
-from microclaw.apps.standing import Standing
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe
 from microclaw.devices.calls import LogsRead

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
-from microclaw.apps.aged_board import (
+from microclaw.apps.building import ProgramImage, fit_claim
+from microclaw.apps.clock_wrap import (
     MICROS_WRAP_MS,
     AgedFault,
     WrappingClock,
@@ -21,7 +22,6 @@ from microclaw.apps.aged_board import (
     uptime_line,
     uptimes_across_the_wrap,
 )
-from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.record import Record

@@ -23,7 +23,7 @@ from microclaw.apps.edge_comparison import (
     pwm_states,
     span_ms,
 )
-from microclaw.apps.standing import app_states, names_after_change
+from microclaw.apps.program_state import app_states, names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import dead_on_load, end_of, seconds

@@ -154,7 +154,7 @@ def migrate(
         raise click.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
     url = read_database(address)
     # Imported here, because only this command needs PostgreSQL's client.
-    from microclaw.cluster.migrating import migrate_back, migrate_to
+    from microclaw.cluster.migration import migrate_back, migrate_to
     from microclaw.knowledge.texts import TextFiles
 
     home = settings.home

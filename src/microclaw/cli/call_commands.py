@@ -16,10 +16,10 @@ from msgspec import Struct
 from microclaw.apps.device_calls import CallAnswer, Logs, call_device, call_permission, read_logs
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
-from microclaw.cli.many_devices import ask_once, is_address
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, Texts, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
+from microclaw.cli.targets import ask_once, is_address
 from microclaw.devices.call_text import arguments_from_words, call_from, result_value
 from microclaw.devices.calls import AppList, Call, ConsoleRead, LogsRead
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable

@@ -61,7 +61,7 @@ def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: i
         run_demo(partial(blink, once=once), terminal, 1)
         return
     # Imported here, because voice and signing take a second to import.
-    from microclaw.cli import demo_forms as forms
+    from microclaw.cli import demo_voice_fleet as forms
 
     run_demo(forms.fleet if fleet else forms.voice, terminal, boards)
 

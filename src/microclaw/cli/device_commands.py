@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from microclaw.apps import device_operations as devices
-from microclaw.cli.many_devices import known_devices
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.cli.program_files import firmware_option, firmware_words
+from microclaw.cli.targets import known_devices
 from microclaw.config.places import cache_folder
 from microclaw.durable import write_private
 from microclaw.errors import NoHost

@@ -28,13 +28,13 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.program_operations import trial_step
+from microclaw.apps.program_state import removal_text
 from microclaw.apps.results import AppFacts, AppList, Deployed
 from microclaw.apps.run_times import check_times, run_times
-from microclaw.apps.silence import explain_silence
 from microclaw.apps.stage_text import built, check_text
-from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
+from microclaw.apps.unresponsive_boards import explain_silence
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache

@@ -43,7 +43,7 @@ from microclaw.store.sqlite_file import NEEDED_BYTES, RESTORE, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.text import count_text
 from microclaw.voice.operations import trace as voice_facts
-from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
+from microclaw.wasm.asyncify import INSTALL_BINARYEN, find_binaryen
 from microclaw.wasm.toolchain import find_toolchain
 
 DAY_MS: Final = 86_400_000

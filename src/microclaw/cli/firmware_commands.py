@@ -21,11 +21,11 @@ import msgspec
 from click.exceptions import Exit
 from msgspec.structs import replace
 
+from microclaw.boards.feature_status import OUR_FIRMWARE
 from microclaw.boards.firmware import UpdateFacts
-from microclaw.boards.today import OUR_FIRMWARE
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, command, secret_value
+from microclaw.cli.targets import ask_once, choice_body, chosen_names
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client

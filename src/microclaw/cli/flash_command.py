@@ -27,7 +27,7 @@ from microclaw.text import clean_text
 # These modules take 0.2 s to import, which `--help` must not.
 if TYPE_CHECKING:
     from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.workshop import Outcome, Person
+    from microclaw.flash.flash_context import Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_ports import ListPorts
 
@@ -57,9 +57,9 @@ def flash(
     _check_options(wifi_password, wanted)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
+    from microclaw.flash.flash_context import Wishes, Workshop
     from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board
-    from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]

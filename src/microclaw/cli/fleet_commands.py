@@ -19,10 +19,10 @@ from microclaw.apps import fleet_operations as fleet
 from microclaw.apps.building import check_app_name
 from microclaw.apps.fleet_operations import FLEET, FleetProgram
 from microclaw.apps.run_times import times_body
-from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import expectations_text, name_of_file, program_values
+from microclaw.cli.targets import chosen_names, known_devices
 from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile
 from microclaw.devices.calls import AppInstall

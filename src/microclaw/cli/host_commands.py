@@ -62,7 +62,7 @@ def up(
     # The objects that exist when the host is ready stay: to collect garbage before finds nothing and takes time.
     gc.disable()
     settings = _apply_options(options.settings(), port, link, open_gateway=open_gateway, database=database)
-    from microclaw.cli.hosting import run_host
+    from microclaw.cli.host_process import run_host
 
     def ready(facts: dict[str, Any], sign_in: str | None) -> None:
         gc.freeze()

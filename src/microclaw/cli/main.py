@@ -14,7 +14,7 @@ import click
 from click.exceptions import Exit
 
 from microclaw import __version__
-from microclaw.operations.nouns import MODULES
+from microclaw.operations.operation_modules import MODULES
 
 # A command of declared acts only needs no module here.
 DECLARED: Final = ""

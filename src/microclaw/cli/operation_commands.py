@@ -13,15 +13,15 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, board_address, choice_body, chosen_device, chosen_names
 from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
+from microclaw.cli.targets import ask_once, board_address, choice_body, chosen_device, chosen_names
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
 from microclaw.operations.connection import HostError
-from microclaw.operations.nouns import BELOW
 from microclaw.operations.operation import Call, Operation, Parameter, Permission, approve_all, load
+from microclaw.operations.operation_modules import BELOW
 from microclaw.operations.result import Listing
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, StreamEvent

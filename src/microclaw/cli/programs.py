@@ -17,7 +17,6 @@ from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.boards import load_board
-from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, NobodyToAsk, Texts, command
 from microclaw.cli.program_files import (
@@ -28,6 +27,7 @@ from microclaw.cli.program_files import (
     optimization_level,
     program_values,
 )
+from microclaw.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.devices.calls import AppInstall
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName

@@ -18,10 +18,10 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.cli.child import BoardControl
-from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import firmware_option, firmware_words
-from microclaw.devices.entry import check_name
+from microclaw.cli.targets import known_devices
+from microclaw.devices.device_entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.leader_tasks import Duties
 from microclaw.cluster.operations import ClusterFacts, ClusterProblem, HostRow
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase

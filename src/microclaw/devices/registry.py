@@ -19,10 +19,10 @@ from microclaw.boards import load_board
 from microclaw.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.clock import now_ms
-from microclaw.devices import entry
+from microclaw.devices import device_entry
 from microclaw.devices.calls import Call
 from microclaw.devices.device import Device, ExplainSilence, TransportOpener
-from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host
+from microclaw.devices.port_machine import ONLY_MACHINE, Machine, merged_host
 from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -96,7 +96,7 @@ class Registry:
         for device in self._devices.values():
             if device.name == reference:
                 return device
-        raise entry.unknown_device(reference, [device.name for device in self._devices.values()])
+        raise device_entry.unknown_device(reference, [device.name for device in self._devices.values()])
 
     def owner_of(self, endpoint: str) -> Device | None:
         """Return the device that has this transport; a port is a port of this host's machine."""
@@ -141,7 +141,7 @@ class Registry:
             if len(self._devices) >= MAX_DEVICES:
                 raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
             board = firmware.applied(self._load_board(board_id))
-            unique_labels = entry.check_labels(labels)
+            unique_labels = device_entry.check_labels(labels)
             endpoints = self._new_endpoints(transports, board, None)
             host = self._machine.host_of_new(name, None, endpoints)
             row = DeviceRow(
@@ -175,7 +175,7 @@ class Registry:
         """Replace a device's labels."""
         async with self._changing:
             device = self.get(reference)
-            return await self._change(device, replace(device.row, labels=entry.check_labels(labels)), by)
+            return await self._change(device, replace(device.row, labels=device_entry.check_labels(labels)), by)
 
     async def describe_firmware(self, reference: str, firmware: FirmwareDescription, *, by: str = HOST) -> Device:
         """Replace the description of a device's firmware; the firmware on the board is not changed."""
@@ -222,7 +222,7 @@ class Registry:
             transports = (*device.endpoints, *duplicate.endpoints)
             # Before the change: an endpoint may have only one owner.
             await self._remove(duplicate, f"it is one with {device.name} now", by, heir=device.device_id)
-            labels = tuple(dict.fromkeys((*device.labels, *duplicate.labels)))[: entry.MAX_LABELS]
+            labels = tuple(dict.fromkeys((*device.labels, *duplicate.labels)))[: device_entry.MAX_LABELS]
             row = replace(device.row, labels=labels, firmware=device.row.firmware or duplicate.row.firmware)
             host = merged_host(device.name, device.host, duplicate.name, duplicate.host)
             return await self._set_transports(device, row, transports, by, host=host)
@@ -260,7 +260,7 @@ class Registry:
             raise ConfigError(f"{endpoint} belongs to {owner.name} already", next_step=step)
 
     def _check_new_name(self, name: str, device_id: str | None = None) -> None:
-        entry.check_name(name)
+        device_entry.check_name(name)
         for device in self._devices.values():
             if device.name == name and device.device_id != device_id:
                 text = f"there is a device named {name} already"
@@ -282,7 +282,7 @@ class Registry:
             text = f"{before.name} was changed or removed meanwhile, at another host of the cluster"
             raise ConfigError(text, next_step=f"see it, then do it again: microclaw device show {before.name}")
         if by is not None:
-            for text in entry.differences(before, row):
+            for text in device_entry.differences(before, row):
                 self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
         await self._take_over(device, row, board)
         return device
@@ -384,7 +384,7 @@ class Registry:
         await self._drop(device)
         if not is_deleted:
             # Another host has removed it before.
-            raise entry.unknown_device(device.name, [other.name for other in self._devices.values()])
+            raise device_entry.unknown_device(device.name, [other.name for other in self._devices.values()])
         self._note(AuditKind.DEVICE_REMOVED, text, device.name, by)
 
     async def _drop(self, device: Device) -> None:

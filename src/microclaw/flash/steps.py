@@ -19,9 +19,9 @@ from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.flash import pairing, wifi
 from microclaw.flash.board_files import KEYS_PATH, SETTINGS_PATH, BoardFile, Survey, copy, our_files, put, survey
 from microclaw.flash.board_settings import MAX_NETWORKS, OF_HOST, ToldSettings, networks_of, read_settings
+from microclaw.flash.flash_context import Host, Outcome, Person, Wishes, Workshop
 from microclaw.flash.images import OLDEST, TABLE_AT, check_image, chip_named, find_image, is_known
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
-from microclaw.flash.workshop import Host, Outcome, Person, Wishes, Workshop
 from microclaw.text import clean_text
 
 _BOOT_S: Final = 60.0  # the first start of an image makes the file system; or a person presses RESET

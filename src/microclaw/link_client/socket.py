@@ -24,8 +24,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.link_client.hanging_up import hang_up, reset_connection
 from microclaw.link_client.identity import LinkAddress
+from microclaw.link_client.socket_close import hang_up, reset_connection
 from microclaw.wire.link.frame import MAX_MESSAGE_BYTES, CloseCode
 
 SUBPROTOCOL: Final = Subprotocol("microclaw.v1")

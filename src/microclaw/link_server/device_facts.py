@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct, convert
 
+from microclaw.boards.feature_status import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.boards.firmware import UpdateFacts, described_text, firmware_object
 from microclaw.boards.pins import labelled_pins, refusal
 from microclaw.boards.profile import BoardProfile, Layout, Led
 from microclaw.boards.reader import VOICE
-from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.examine import Examination, lines_of
 from microclaw.events import ProgramKind

@@ -22,6 +22,7 @@ from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceUnreachable, StoreError
 from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.link_server.connection import Connection
+from microclaw.link_server.device_ownership import LinkHolding
 from microclaw.link_server.effects import (
     MAX_NAME_CHARS,
     MAX_REASON_CHARS,
@@ -30,7 +31,6 @@ from microclaw.link_server.effects import (
     live_events,
     presence_of,
 )
-from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.link_calls import Boots, LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.update_windows import DeviceUpdates

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from microclaw.errors import StoreError
-from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.device_ownership import LinkHolding
 from microclaw.link_server.links import LinkRegistry
 
 HOLDERS: Final = "link_holders"

@@ -18,7 +18,7 @@ from microclaw.events import NOTHING_WAITS
 from microclaw.language.quantities import normalize_quantities, plain, said_no, said_yes
 from microclaw.language.times import SUN, When, open_question, spoken, when_text
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
-from microclaw.offline import boards, last_act
+from microclaw.offline import boards, follow_ups
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS, IT
 from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
@@ -312,9 +312,9 @@ def _read_follow_up(text: str, known: DeviceContext, named: KnownDevice | None, 
     """Read a sentence about the last act. Return a question if it is not clear, and None for other sentences."""
     elsewhere = named is not None and named.name != act.device
     try:
-        parse = last_act.about_last_act(text, act, elsewhere=elsewhere)
+        parse = follow_ups.about_last_act(text, act, elsewhere=elsewhere)
         if parse is None:
-            with_target = last_act.with_target(text, act)
+            with_target = follow_ups.with_target(text, act)
             if with_target is None:
                 return None
             parse, text = with_target

@@ -39,7 +39,7 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError, PermissionRefused
 from microclaw.events import AskedProgram, Report
-from microclaw.operations.nouns import MODULES
+from microclaw.operations.operation_modules import MODULES
 from microclaw.operations.result import OnMany
 
 P = ParamSpec("P")

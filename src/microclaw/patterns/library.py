@@ -101,7 +101,7 @@ def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
 
 
 def can_block() -> bool:
-    """True if this host builds programs that sleep in `main` (wasm/eventful.py: with Binaryen's wasm-opt)."""
+    """True if this host builds programs that sleep in `main` (wasm/asyncify.py: with Binaryen's wasm-opt)."""
     return shutil.which("wasm-opt") is not None
 
 

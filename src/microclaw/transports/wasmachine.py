@@ -43,7 +43,7 @@ from microclaw.errors import (
 from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.installs import InstallMark, InterruptedInstall, check_sendable, raise_install_error
-from microclaw.transports.pin_acts import HELD_URL, PIN_PROGRAM, PinActs, pin_methods
+from microclaw.transports.pin_calls import HELD_URL, PIN_PROGRAM, PinActs, pin_methods
 from microclaw.transports.program_logs import ProgramLogs
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasmachine.answers import raise_for_status, read_applets

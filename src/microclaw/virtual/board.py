@@ -18,9 +18,9 @@ from microclaw.fair_ring import FairPage, FairRing
 from microclaw.text import clean_text
 from microclaw.virtual.adc import AdcInputs
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.line_buffers import LineBuffer
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
-from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 

@@ -11,8 +11,8 @@ from microclaw.link_server.device_link import DeviceLink
 from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
-from microclaw.voice.parts import VoiceParts
 from microclaw.voice.session import VoiceSession
+from microclaw.voice.session_context import VoiceParts
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import MAX_AUDIO_BYTES
 from microclaw.wire.link.messages import (

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from microclaw.errors import VoiceError
 from microclaw.voice.device import VoiceDevice
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Recognizer, Transcript, VoiceDetector
-from microclaw.voice.parts import EndpointLimits, VoiceParts, crash_text
+from microclaw.voice.session_context import EndpointLimits, VoiceParts, crash_text
 from microclaw.voice.trace import VoiceTrace
 
 MAX_WAITING_BYTES: Final = 20 * RATE_HZ * 2

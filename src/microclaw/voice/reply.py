@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
-from microclaw.voice.parts import NO_ANSWER
+from microclaw.voice.session_context import NO_ANSWER
 from microclaw.voice.speaking import SpokenAnswer
 from microclaw.voice.spoken_text import SentenceCutter, sentences_of, spoken_question
 from microclaw.voice.trace import VoiceTrace

@@ -15,7 +15,7 @@ from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.store.outbox import OutboxRow
 from microclaw.voice.engines.engine import failure_text
-from microclaw.voice.parts import VoiceParts, crash_text
+from microclaw.voice.session_context import VoiceParts, crash_text
 from microclaw.wire.link.messages import AudioFormat, Notify
 
 if TYPE_CHECKING:

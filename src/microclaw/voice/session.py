@@ -17,11 +17,12 @@ from microclaw.auth.approved_act import PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.language.quantities import said_no, said_yes
+from microclaw.voice.confirmation import did_you_say, must_ask_back
 from microclaw.voice.device import Activity, VoiceDevice
-from microclaw.voice.doubt import did_you_say, must_ask_back
 from microclaw.voice.engines.engine import Transcript, failure_text
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
-from microclaw.voice.parts import (
+from microclaw.voice.reply import OpenQuestion, Reply
+from microclaw.voice.session_context import (
     GOES_ON,
     NO_ANSWER,
     NO_EARS,
@@ -31,7 +32,6 @@ from microclaw.voice.parts import (
     VoiceParts,
     crash_text,
 )
-from microclaw.voice.reply import OpenQuestion, Reply
 from microclaw.voice.spoken_text import spoken_question
 from microclaw.voice.trace import VoiceTrace
 

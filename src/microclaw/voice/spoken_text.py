@@ -7,7 +7,7 @@ from calendar import month_name
 from collections.abc import Callable
 from typing import Final
 
-from microclaw.agent.acts import HEADING
+from microclaw.agent.action_record import HEADING
 
 MAX_SENTENCE_CHARS: Final = 240
 MAX_SPOKEN_CHARS: Final = 700

@@ -21,13 +21,13 @@ from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.doubt import RecentTranscripts
+from microclaw.voice.confirmation import RecentTranscripts
 from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, Transcript
 from microclaw.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
-from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
+from microclaw.voice.session_context import AgentParts, VoiceParts
 from microclaw.voice.spoken_text import sentences_of
-from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
+from microclaw.voice.wyoming_turns import WyomingTurns, chat_of
 from microclaw.wire.wyoming import WyomingEvent
 
 MAX_CLIENTS: Final = 16

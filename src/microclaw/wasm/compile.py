@@ -23,7 +23,7 @@ from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, in_worker
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.cascades import folded
+from microclaw.wasm.asyncify import Linker, binaryen_identity, main_never_called
 from microclaw.wasm.checks import (
     NO_ENTRY,
     check_exports,
@@ -36,7 +36,7 @@ from microclaw.wasm.checks import (
     soft_pwm_note,
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
-from microclaw.wasm.eventful import Linker, binaryen_identity, main_never_called
+from microclaw.wasm.follow_up_errors import folded
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.llmos import llmos_notes

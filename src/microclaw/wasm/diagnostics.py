@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from microclaw.errors import Diagnostic
 from microclaw.tables import read_table
 from microclaw.text import code_lines
-from microclaw.wasm.cascades import UNKNOWN, folded
+from microclaw.wasm.follow_up_errors import UNKNOWN, folded
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY, header_names

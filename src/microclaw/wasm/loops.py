@@ -2,7 +2,7 @@
 
 The firmware can only remove a program that comes back from its entry functions now and then
 (docs/decisions/0005-blocking-programs.md). A loop that nothing leaves and in which nothing waits is an error. Another
-loop of main that may go round without sleeping gets a pause point, put there by eventful.py, where it asks the firmware
+loop of main that may go round without sleeping gets a pause point, put there by asyncify.py, where it asks the firmware
 for something, or waits for a variable that only a callback can change. It reads the compiled object, with its names.
 """
 

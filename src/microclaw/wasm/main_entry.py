@@ -1,6 +1,6 @@
 """Gives a ready module that has only a `main`, as Espressif's SDK builds it, the on_init that the firmware starts.
 
-A main that waits stays without: only from its source can it be made event-driven (eventful.py). Compiles nothing.
+A main that waits stays without: only from its source can it be made event-driven (asyncify.py). Compiles nothing.
 """
 
 from __future__ import annotations

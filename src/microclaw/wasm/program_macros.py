@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.wasm.asyncify import find_binaryen
 from microclaw.wasm.callgraph import reached
-from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText

@@ -47,7 +47,7 @@ OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
-NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
+NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: asyncify.py
 # What a program must be able to import so that what it prints is kept (headers/glue/printed.c).
 LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
@@ -148,7 +148,7 @@ class Toolchain(Struct, frozen=True):
         When `is_logged`, what it prints is also kept for a host that asks for it.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
-        functions keep theirs, for eventful.py to read. With `constructors` those of global objects run before main:
+        functions keep theirs, for asyncify.py to read. With `constructors` those of global objects run before main:
         once, where the linker by itself would have them run at each call from outside.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.acts import own_words
+from microclaw.agent.action_record import own_words
 from microclaw.agent.background.unattended import AgentTasks, ScheduledWork, look_at_tasks
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage

@@ -18,9 +18,9 @@ from microclaw.apps.change_log import Change, RemoveApp, SetLevel
 from microclaw.apps.claims import PinConflict
 from microclaw.apps.deployment import ChangeRequest, Deployment, Made
 from microclaw.apps.direct_io import PinChange
-from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.results import TakenBack, Undone
+from microclaw.apps.services import Apps
 from microclaw.apps.trial import Trial
 from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate
@@ -46,7 +46,7 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.entry import unknown_device
+from microclaw.devices.device_entry import unknown_device
 from microclaw.devices.transport import Transport
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step

@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.agent.conftest import Workshop
 
-from microclaw.agent.acts import action_of
+from microclaw.agent.action_record import action_of
 from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import (
     MAX_RESULT_BYTES,

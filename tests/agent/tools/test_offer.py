@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.agent.tools.conftest import Bench
 
-from microclaw.agent.offer import MORE_TOOLS, brief, more_tools
+from microclaw.agent.tool_selection import MORE_TOOLS, brief, more_tools
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult

@@ -13,7 +13,7 @@ from tests.language.phrases import phrases
 from tests.voice.engines.conftest import Make, Say
 
 from microclaw.errors import VoiceError
-from microclaw.voice.doubt import must_ask_back
+from microclaw.voice.confirmation import must_ask_back
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Transcript
 from microclaw.voice.engines.whisper import MAX_HEARD_BYTES, WhisperEvidence, decide, plain
 

@@ -20,8 +20,8 @@ from microclaw.api.server import tcp_listener
 from microclaw.link_server.limits import LinkLimits
 from microclaw.models.scripted import Scripted
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.service import VoiceService
+from microclaw.voice.session_context import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiLimits, XiaozhiServer
 

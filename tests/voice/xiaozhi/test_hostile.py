@@ -13,7 +13,7 @@ from tests.voice.xiaozhi.conftest import CLIENT, MAC, Open
 
 from microclaw.models.scripted import say
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.session_context import VoiceParts
 from microclaw.voice.xiaozhi.connection import MAX_WAITING, XiaozhiConnection
 from microclaw.voice.xiaozhi.server import XiaozhiLimits
 

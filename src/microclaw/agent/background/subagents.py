@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import Subagent
 from microclaw.agent.context import TurnContext
+from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnRequest

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.agent.acts import acts_of, own_words
+from microclaw.agent.action_record import acts_of, own_words
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import ChatKey
 from microclaw.agent.toolbox import Toolbox

@@ -10,7 +10,7 @@ from msgspec import Meta, convert, defstruct, structs
 
 from microclaw.apps.change_log import chat_of, maker_now
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.parts import Apps
+from microclaw.apps.services import Apps
 from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object

@@ -14,7 +14,7 @@ from microclaw.apps.authors import own_programs
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
-from microclaw.apps.parts import Apps
+from microclaw.apps.services import Apps
 from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
 from microclaw.apps.trial import TrialOptions
 from microclaw.boards.profile import PinUse

@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.apps.acting import removal_permission
 from microclaw.apps.authors import own_programs
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
@@ -25,13 +24,14 @@ from microclaw.apps.deployment import ChangeRequest, Made
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
-from microclaw.apps.parts import Apps
+from microclaw.apps.program_requests import removal_permission
+from microclaw.apps.program_state import not_found
 from microclaw.apps.results import AppWithSource
 from microclaw.apps.run_times import time_or_off
-from microclaw.apps.silence import way_to_reset
+from microclaw.apps.services import Apps
 from microclaw.apps.stage_text import RUNS_AGAIN
-from microclaw.apps.standing import not_found
 from microclaw.apps.trial import Trial
+from microclaw.apps.unresponsive_boards import way_to_reset
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool

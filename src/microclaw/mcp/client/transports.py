@@ -25,7 +25,7 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
 from microclaw.masking import SecretMask
-from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
+from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.models.bounded_http import bounded_client
 from microclaw.text import clean_text
 

@@ -19,9 +19,9 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.mcp.server.forms import act_object, failed, waiting, where_to_decide
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, Session
+from microclaw.mcp.server.tool_results import act_object, failed, waiting, where_to_decide
 from microclaw.operations.tool import Tool
 from microclaw.wire.host_api import Failure, Result
 

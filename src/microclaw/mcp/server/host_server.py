@@ -21,12 +21,12 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
 from microclaw.errors import MicroclawError, ProtocolError, ToolRetry
-from microclaw.mcp.lines import MessageLines
+from microclaw.mcp.message_stream import MessageLines
 from microclaw.mcp.server.bridge import MAX_SESSIONS
 from microclaw.mcp.server.call_follower import CallFollower, CallResult, HostCall
-from microclaw.mcp.server.forms import TOOLS, failed, tool_from
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, SESSION_HEADER, Session, session_of
+from microclaw.mcp.server.tool_results import TOOLS, failed, tool_from
 from microclaw.operations.tool import Tool
 
 INSTRUCTIONS: Final = (

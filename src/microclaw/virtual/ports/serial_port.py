@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.link_client.hanging_up import reset_connection
+from microclaw.link_client.socket_close import reset_connection
 from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from microclaw.errors import UnknownName
-from microclaw.link_client.hanging_up import reset_connection
+from microclaw.link_client.socket_close import reset_connection
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.sockets import ClientServer, read_some
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame

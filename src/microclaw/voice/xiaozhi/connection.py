@@ -22,9 +22,9 @@ from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
 from microclaw.voice.listening import HELD
-from microclaw.voice.parts import crash_text
 from microclaw.voice.service import VoiceService
 from microclaw.voice.session import VoiceSession
+from microclaw.voice.session_context import crash_text
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp, Mode

@@ -18,8 +18,8 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from microclaw.api.by_hand import left
 from microclaw.api.caller import CHANNEL, Caller, request_number
+from microclaw.api.custom_routes import left
 from microclaw.api.failures import error_response
 from microclaw.api.jobs import Feed, questions_in
 from microclaw.auth.approvals import MAX_PENDING, Approvals

@@ -26,8 +26,8 @@ from microclaw.text import MAX_PROGRAM_CHARS
 if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing
     from microclaw.apps.deployment import ChangeRequest
-    from microclaw.apps.parts import Apps
-    from microclaw.apps.standing import Act
+    from microclaw.apps.program_state import Act
+    from microclaw.apps.services import Apps
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)

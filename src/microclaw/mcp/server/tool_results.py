@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import mcp_types as types
 
-from microclaw.agent.offer import brief
 from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API
+from microclaw.agent.tool_selection import brief
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
 from microclaw.operations.next_steps import client_text

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal
 
-from microclaw.agent.offer import MORE_TOOLS
+from microclaw.agent.tool_selection import MORE_TOOLS
 from microclaw.agent.toolbox import INTERNAL, short_value
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.gate import Effect

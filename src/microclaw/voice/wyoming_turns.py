@@ -18,9 +18,9 @@ from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.quantities import said_no, said_yes
-from microclaw.voice.doubt import RecentTranscripts, did_you_say, must_ask_back
+from microclaw.voice.confirmation import RecentTranscripts, did_you_say, must_ask_back
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import NO_ANSWER, SAY_AGAIN, TOO_MANY, AgentParts
+from microclaw.voice.session_context import NO_ANSWER, SAY_AGAIN, TOO_MANY, AgentParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
 
 HANDLE_S: Final = 60.0

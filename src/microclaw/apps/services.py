@@ -15,10 +15,10 @@ from microclaw.apps.deferring import Deferrals, Tell
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import explain_silence
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
+from microclaw.apps.unresponsive_boards import explain_silence
 from microclaw.auth.gate import Gate
 from microclaw.builds.cache import BuildCache
 from microclaw.clock import find_zone, machine_zone, now_ms
