@@ -10,7 +10,7 @@ from typing import Final
 import microclaw
 
 OWN_JSON: Final = {  # what this host, or this command, wrote itself
-    "agent/history.py", "cli/child.py", "offline/follow_ups.py", "store/rows.py", "virtual/__main__.py",
+    "agent/history.py", "cli/child.py", "offline/dialogue_state.py", "store/rows.py", "virtual/__main__.py",
     "virtual_boards/host_boards.py", "virtual_boards/process.py",
 }  # fmt: skip
 WRONG_JSON: Final = {"ValueError", "JSONDecodeError", "DecodeError", "MsgspecError", "ValidationError"}
