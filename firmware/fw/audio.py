@@ -1,8 +1,6 @@
 """Microphone and speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
-
-Used only if /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be absent.
-A press of the button starts listening. It ends by the host, by the next press, or after half a minute.
-"""
+Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out.
+A press of the button begins to listen; the host ends it, or the next press, or half a minute."""
 
 import asyncio
 import calendar
@@ -15,13 +13,11 @@ from websocket import Breach
 RATE_HZ = 16_000
 FRAME_BYTES = 640
 FRAME_MS = const(20)
-# At most 200 ms of audio wait for the network: older audio is of no use.
-_MIC_FRAMES = const(10)
+_MIC_FRAMES = const(10)  # 200 ms wait for the network at most: older audio is no use
 _SPEAKER_FRAMES = const(20)  # what buffer_ms promises
 _PREFILL = const(2)
 _MAX_LISTEN_MS = const(30_000)
-# The button must be held for at least this time.
-_PRESS_MS = const(40)
+_PRESS_MS = const(40)  # so long it is held at least
 OWNER = "audio"  # of the pins
 
 
@@ -35,8 +31,7 @@ class Audio:
         for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
         self.glitches = 0
-        # Streams of the board have odd numbers.
-        self._stream = -1
+        self._stream = -1  # the board's have odd numbers
         self._open = self._speaking = None
         self._has_ended = False
         self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
@@ -54,7 +49,7 @@ class Audio:
         return body
 
     async def run(self):
-        """Watch the button, forever."""
+        """The button, forever."""
         if self._button is None:
             return
         pin = self._board.machine.Pin
@@ -65,6 +60,8 @@ class Audio:
             if not button.value():
                 if since is None:
                     since = ticks_ms()
+                else:
+                    since = since
                 if since and ticks_diff(ticks_ms(), since) >= _PRESS_MS:
                     since = 0
                     await self.pressed()
@@ -83,7 +80,7 @@ class Audio:
             await self._listen()
 
     def took(self, kind, body):
-        """Handle an audio frame, a message about a stream, or the end of the connection."""
+        """A frame, a message about a stream, or the connection's end."""
         if kind == "payload":
             self._hear(body)
         elif kind == "leave":
@@ -115,7 +112,7 @@ class Audio:
             self._news.set()
 
     def _hear(self, frame):
-        """Queue a frame for the speaker; drop it outside of a stream."""
+        """A frame for the speaker; outside of a stream it is dropped."""
         if self._speaking is not None and not self._has_ended:
             self._put(self._said, _SPEAKER_FRAMES, bytes(frame), self._more)
 
@@ -130,8 +127,7 @@ class Audio:
         try:
             await self._link._say(kind, body)
         except OSError:
-            # The connection broke: the link's own tasks notice it.
-            pass
+            pass  # the connection broke: the link is told by its own
 
     def _begin(self, coro):
         self._tasks = [task for task in self._tasks if not task.done()]
@@ -211,12 +207,11 @@ class Audio:
 
 
 def begin(link, board, pins):
-    """Start the audio task, or print why there is no audio: a wrong pin must not stop anything else."""
+    """A wrong pin stops nothing else."""
     try:
         wlan = board.wlan()
         if wlan is not None:
-            # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s.
-            wlan.config(pm=0)
+            wlan.config(pm=0)  # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s
         return asyncio.create_task(Audio(link, board, pins).run())
     except (ValueError, OSError, TypeError, AttributeError) as exc:
         print("no audio: {}: {}".format(type(exc).__name__, exc))

@@ -1,7 +1,5 @@
-"""A function with its first arguments bound, and a module that is loaded for one use.
-
-The first is functools.partial elsewhere: one lambda for all places takes less memory.
-"""
+"""A function with its first arguments, as functools.partial elsewhere: one lambda for all places takes less memory.
+And a module that is read in for one use."""
 
 import sys
 
@@ -11,7 +9,7 @@ def bound(function, *first):
 
 
 def once(module):
-    """Load a module for one use; its memory is free again when the caller drops it."""
-    result = __import__(module)
+    """The module, whose memory is given back when the caller lets go of it."""
+    found = __import__(module)
     sys.modules.pop(module)
-    return result
+    return found

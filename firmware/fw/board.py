@@ -23,14 +23,12 @@ try:
 except ImportError:
     network = None
 
-# The flash's pins, which stock images accept; used if /settings.json names no pins (sources: boards/chips/*.toml).
+# Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
-# How the names in host_pins.py begin.
-_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"
+_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
-# A heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py).
-_OWN_FLOOR = const(2_048)
+_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
 # The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
 _GROWN_BYTES = const(8_192)
 
@@ -43,10 +41,8 @@ class Board:
         self.network = network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
-        # Wi-Fi takes 1.6 KB a frame, in bursts.
-        self.idf_floor = facts.get("idf_floor", 14_000)
-        # The memory that calls need (calls.py), and what arrives meanwhile.
-        self.reserve = facts.get("reserve", 9_216)
+        self.idf_floor = facts.get("idf_floor", 14_000)  # Wi-Fi takes 1.6 KB a frame, in bursts
+        self.reserve = facts.get("reserve", 9_216)  # what calls need (calls.py), and what comes meanwhile
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
@@ -62,10 +58,8 @@ class Board:
             self.nvs = esp32.NVS("microclaw")
         else:
             self.nvs = None
-        # Maps a pin to the program that owns it.
-        self.owners = {}
-        # There is no PSRAM.
-        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20
+        self.owners = {}  # pin -> the program that has it
+        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
         self.take_size()
         self._last_ticks = self.ticks_ms()
         self._uptime_ms = 0
@@ -123,11 +117,11 @@ class Board:
         self._total = gc.mem_alloc() + self.own_free()
 
     def has_grown(self):
-        """Return True if MicroPython's heap took memory that Wi-Fi and TLS need."""
+        """True if MicroPython's heap took what Wi-Fi and TLS live from."""
         return self.is_small and gc.mem_alloc() + self.own_free() > self._total + _GROWN_BYTES
 
     def memory_short(self):
-        """Return the memory shortage as a text, or None while there is enough."""
+        """The shortage, as a text; None while there is enough."""
         free = self.gc_free()
         if free < self.memory_floor:
             return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
@@ -140,10 +134,7 @@ class Board:
         return None
 
     def claim(self, pin, owner):
-        """Give the pin to `owner`.
-
-        Raises ValueError for a pin that no program may have, OSError for a pin of another owner.
-        """
+        """The pin is `owner`'s from now on. ValueError for one that no program may have, OSError for another's."""
         why = self.reserved.get(pin)
         if why is not None:
             raise ValueError("pin %d is reserved for %s" % (pin, why))
@@ -161,11 +152,9 @@ class Board:
             self.timeline.forget(pin)
             del self.owners[pin]
             try:
-                # The level of a later output; no output is driven now.
-                machine.Pin(pin, machine.Pin.IN).value(0)
+                machine.Pin(pin, machine.Pin.IN).value(0)  # what an output gives later, nothing is driven now
             except (ValueError, OSError):
-                # Such a pin cannot be an input; its claim ends nevertheless.
-                pass
+                pass  # such a pin cannot be an input; it has no claim any more all the same
 
     def __getattr__(self, name):
         """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""

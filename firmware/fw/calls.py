@@ -19,15 +19,12 @@ NEEDS = {
     "apps.undo": 14_336,
 }  # fmt: skip
 USUAL_NEED = 8_192
-# These must always work: without room, they end the program first.
-ENDING = ("apps.stop", "apps.remove")
-# Of boards with a radio.
-WIFI_METHODS = " wifi.list wifi.set wifi.forget"
+ENDING = ("apps.stop", "apps.remove")  # they must always go: where there is no room, they end the program first
+WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
 class Calls:
-    """The calls of the host; `answer` carries one out.
-
+    """`answer` carries one out.
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
 
@@ -38,25 +35,18 @@ class Calls:
         self.settings = settings
         self.wifi = wifi
         self.then = None
-        # (id, result) of calls that are not idempotent, the newest last.
-        self._answers = []
+        self._answers = []  # (id, result) of calls that are not idempotent, the newest last
 
     def methods(self):
-        """Return the capabilities: exactly what this board offers.
-
-        They are made again each time: as a list they take 700 bytes.
-        """
+        """The capabilities: exactly what this board offers. Made again each time: as a list they take 700 bytes."""
         has_radio = self.wifi is not None and self.wifi.wlan is not None
         return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
     async def answer(self, id, method, params, idempotent, until=None):
-        """Return the body of `result`.
-
-        A call with a known id is not done again, unless it is harmless: memory is short.
-        `until`, in ticks, is the time after which the call must not begin.
-        """
-        for call_id, result in self._answers:
-            if call_id == id:
+        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short.
+        `until`, in ticks, is when it may no more begin."""
+        for known, result in self._answers:
+            if known == id:
                 return result
         if until is not None and ticks_diff(ticks_ms(), until) >= 0:
             result = refusal("expired", "the call waited here for longer than its ttl_ms")

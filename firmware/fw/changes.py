@@ -1,7 +1,5 @@
 """The calls of the runner that start a program: install, start, undo. Functions of Runner.
-
-Loaded when needed, and dropped soon after.
-"""
+Read in when needed, and dropped soon after."""
 
 import asyncio
 import sys
@@ -13,12 +11,9 @@ from micropython import const
 from quota import Quota
 from slots import UPLOADED
 
-# The claim of an upload without one; a usual program takes 2 KB.
-DEFAULT_CLAIM = 4_096
-# The time from a program's start until it has loaded what it uses.
-_SETTLE_MS = const(700)
-# The memory of the code that an install has loaded, which the next call can use.
-_OWN_BYTES = const(4_096)
+DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
+_SETTLE_MS = const(700)  # from a program's start until it has read in what it uses
+_OWN_BYTES = const(4_096)  # what an install itself has read in, which the next call has for its own
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
@@ -66,9 +61,9 @@ async def _settle(runner, name):
         return
     text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:
-        left_bytes = max(0, runner.board.own_free() + _OWN_BYTES)
+        left = max(0, runner.board.own_free() + _OWN_BYTES)
         text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
-        text = text % (name, left_bytes, runner.board.reserve)
+        text = text % (name, left, runner.board.reserve)
     await runner.end(name)
     runner.make_room()
     raise CallError("too_large", text)
@@ -86,8 +81,7 @@ async def start(runner, name):
 
 
 async def resume(runner):
-    # After a pause that is under way.
-    async with runner._changing:
+    async with runner._changing:  # after a pause that is under way
         pass
     while runner.paused:
         name = runner.paused.pop()
@@ -141,10 +135,7 @@ def _check_whole(path):
 
 
 def load(runner, folder, slot, claim):
-    """Return the module's names, and set the runner's `heap` to the bytes that they take.
-
-    Raises CallError if they take more than the claim.
-    """
+    """The module's names; `heap` of the runner is what they take. CallError when it is more than the claim."""
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)

@@ -4,29 +4,22 @@ import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
-# `why` in NVS: 1 and 2.
-OVERDUE = ("link_no_memory", "link_stuck")
+OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
 MOST_DOUBLED = 4
-# A session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32).
-TLS_BYTES = 32_000
-# Its buffer for a record of 16 KB.
-TLS_BLOCK = 17_408
+TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
+TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
 HEALTHY_S = 60
 SHORT_S = 20
-# A start that was not ended by a power cut counts as much as this number of cuts.
-CRASHED = 4
+CRASHED = 4  # a start that something else than the power ended counts as much as so many cuts
 SAFE_START = 12
 
 
 def count_start(board):
-    """Count this start; return why no program may be started now, or None.
-
-    Programs are held back after three starts in a row that were not healthy.
-    A start is not healthy if a reset of any cause ends it within 60 s. A power cut counts a quarter, and only
+    """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
+    A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
     within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
     Starts of an update on trial are not the programs': main.py counts those, and goes back.
-    NVS has `starts`, and in `ran_s` how long the last start ran. Call it once in each start.
-    """
+    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each."""
     machine = board.machine
     if hasattr(machine, "reset_cause"):
         cause = machine.reset_cause()
@@ -53,10 +46,8 @@ def count_start(board):
 
 
 def come_back(board, well_ms, after_ms):
-    """Restart, as the board itself has kept the link down since `well_ms`.
-
-    The wait doubles after each such start in a row. The next start reports the cause (`reset_reason`) and their number.
-    """
+    """Restart, as the link was kept down by the board since `well_ms`: twice as late after each such start in a row.
+    The next start tells why (`reset_reason`), and how many there were."""
     if time.ticks_diff(time.ticks_ms(), well_ms) < after_ms << min(number(board, "again"), MOST_DOUBLED):
         return
     number(board, "why", 2 if link_short(board) is None else 1)
@@ -65,7 +56,7 @@ def come_back(board, well_ms, after_ms):
 
 
 def link_short(board):
-    """Return the memory that a TLS session lacks as a text; None if there is enough, or if there is no IDF heap."""
+    """The memory that a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
     free = board.idf_free()
     if free is None or (free >= TLS_BYTES and idf_largest(board) >= TLS_BLOCK):
         return None
@@ -79,7 +70,7 @@ def restart(board):
 
 
 def safe_mode(board):
-    """Return True while the BOOT button is held: then no program is started."""
+    """True while the BOOT button is held: then no program is started."""
     if board.boot_pin is None or board.boot_pin in board.owners:
         return False
     pin = board.machine.Pin
@@ -109,7 +100,7 @@ def set_time(board, unix_ms):
 
 
 def facts(board):
-    """Return the chip's facts, for device.info."""
+    """The chip's facts, for device.info."""
     version = ".".join(str(part) for part in sys.implementation.version[:3])
     facts = {"chip": board.chip, "micropython": version, "platform": sys.platform}
     if hasattr(board.machine, "freq"):
@@ -124,12 +115,12 @@ def facts(board):
 
 
 def idf_largest(board):
-    """Return the largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
+    """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
     return max([region[2] for region in board.esp32.idf_heap_info(board.esp32.HEAP_DATA)])
 
 
 def wlan(board):
-    """Return the radio as a station, or None on a board without Wi-Fi."""
+    """The radio as a station, or None on a board without one."""
     return board.network and board.network.WLAN(board.network.STA_IF)
 
 
@@ -143,16 +134,16 @@ def access_point_name(board):
 def open_access_point(board, key):
     """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
     network = board.network
-    point = network.WLAN(network.AP_IF)
-    point.active(True)
+    made = network.WLAN(network.AP_IF)
+    made.active(True)
     try:
-        point.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
-        if point.config("security") != network.AUTH_WPA2_PSK:
+        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if made.config("security") != network.AUTH_WPA2_PSK:
             raise OSError("the access point would be open to all")
     except Exception:
-        point.active(False)
+        made.active(False)
         raise
-    return point
+    return made
 
 
 def keeps_numbers(board):
@@ -160,7 +151,7 @@ def keeps_numbers(board):
 
 
 def number(board, name, value=None):
-    """Return a number of NVS, 0 if it is not set; write `value` first if it is given."""
+    """A number of NVS, 0 where there is none; `value` is kept first."""
     if not keeps_numbers(board):
         return 0
     if value is not None:
@@ -173,7 +164,7 @@ def number(board, name, value=None):
 
 
 def update_name(board):
-    """Return the chip's name for updates, with -small on a board without PSRAM; "" for a chip without updates."""
+    """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
     words = board.chip.lower().replace("-", "").split()
     if words and words[-1].startswith("esp32"):
         chip = words[-1]

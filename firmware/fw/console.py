@@ -1,7 +1,5 @@
 """Answers on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
-
-firmware.py loads it with the first line that comes: a board whose cable is not used keeps the memory.
-"""
+firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory."""
 
 import json
 
@@ -29,7 +27,7 @@ class Console:
         self._link = link
 
     def answer(self, line):
-        """Return the reply to one line, without its end; "" for an empty line."""
+        """The reply to one line, without its end; "" for an empty one."""
         line = line.strip()
         if not line:
             return ""
@@ -88,10 +86,9 @@ class Console:
 
     def _command(self, line):
         words = []
-        # Text in double quotes is one word.
-        for at, part in enumerate(line.split('"')):
+        for at, part in enumerate(line.split('"')):  # what stands in double quotes is one word
             words.extend([part] if at % 2 else part.split())
-        settings = self._settings
+        told = self._settings
         if words[0] == "wifi_status":
             return self._wifi_status()
         if words[0] == "wifi_scan":
@@ -106,17 +103,17 @@ class Console:
                 entry = networks.entry_of(words[1], words[2] if len(words) > 2 else None)
             except CallError as exc:
                 return json.dumps(_error(exc.message))
-            networks.put_first(settings, self._wifi, entry)
+            networks.put_first(told, self._wifi, entry)
             return "WiFi credentials saved"
         if words[0] == "link_status":
-            return "{} {}:{}".format(self._link.state, settings.get("host"), settings.get("port", 8443))
+            return "{} {}:{}".format(self._link.state, told.get("host"), told.get("port", 8443))
         if words[0] == "heap_info":
             return "Internal free: {} bytes\nIDF free: {} bytes".format(self._board.gc_free(), self._board.idf_free())
         if words[0] == "config_show":
-            rows = [(key, json.dumps(_masked(key, settings.told[key]))) for key in sorted(settings.told)]
+            rows = [(key, json.dumps(_masked(key, told.told[key]))) for key in sorted(told.told)]
             return "\n".join(["  {:<11}: {}".format(*row) for row in rows])
         if words[0] == "config_reset":
-            settings.forget()
+            told.forget()
             return "settings forgotten; restart to begin again"
         if words[0] == "restart":
             self._board.restart()
@@ -125,18 +122,17 @@ class Console:
         return json.dumps(_error("JSON parse error: InvalidInput"))
 
     def _wifi_status(self):
-        text = "WiFi connected: no\nIP: 0.0.0.0"
+        said = "WiFi connected: no\nIP: 0.0.0.0"
         if self._wifi.address() is not None:
-            text = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
-            text = text.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
+            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
+            said = said.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
         key = self._settings.get("ap_key")
         name = self._board.access_point_name()
         if name is None:
-            # The board has no radio.
-            return text
+            return said  # there is no radio
         if key is None:
-            return text + "\nAccess point: none: microclaw flash gives it a key"
-        return text + "\nAccess point: {} key {}, when no known network is found".format(name, key)
+            return said + "\nAccess point: none: microclaw flash gives it a key"
+        return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 
 def _masked(name, value):

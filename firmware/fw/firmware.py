@@ -12,8 +12,7 @@ from micropython import const
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
 LOOK_S = 10
-# If the board itself keeps the link down for this time, it restarts.
-BACK_MS = 60_000
+BACK_MS = 60_000  # a link that its own board keeps down so long ends in a restart
 _MAX_LINE_BYTES = const(1024)
 
 
@@ -22,8 +21,7 @@ async def stay(board, tasks):
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
-    # An update without a welcome: main.py counts this start as failed.
-    if board.number("trial"):
+    if board.number("trial"):  # an update without a welcome: main.py counts this start as failed
         board.reset()
     if board.number("grew"):
         board.number("grew", 0)
@@ -47,7 +45,7 @@ async def connect(link, wifi, board, settings):
 
 
 async def resume(link):
-    """Start the programs that were held back for an update, if none has come; else the update starts them."""
+    """The programs were held back for an update: they start where none has come, else it starts them."""
     await asyncio.sleep(_HEALTHY_S)
     if link.ota is None:
         await link._calls.runner.resume()
@@ -74,13 +72,11 @@ async def listen(make):
     poller.register(sys.stdin, select.POLLIN)
     while True:
         if not poller.poll(0):
-            # The port's own buffer holds the bytes that arrive meanwhile.
-            await asyncio.sleep_ms(20)
+            await asyncio.sleep_ms(20)  # the port's own buffer holds what comes meanwhile
             continue
         byte = cable.read(1)
         if not byte:
-            # The unix port's input has ended.
-            return
+            return  # the unix port's input has ended
         if byte not in (b"\n", b"\r"):
             if len(line) <= _MAX_LINE_BYTES:
                 line.extend(byte)
@@ -90,17 +86,15 @@ async def listen(make):
         elif line:
             try:
                 answer = make().answer(str(line, "utf-8"))
-                # It has names of networks and texts of people.
-                print(once("shown").shown(answer, b"\n"))
+                print(once("shown").shown(answer, b"\n"))  # it has names of networks, and what people said
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
-        # Tasks that the line began run first, and programs run between pasted lines.
-        await asyncio.sleep_ms(0)
+        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
 def measured(runner, wifi):
-    """Return the parts of telemetry that the link does not know."""
+    """The parts of telemetry that the link does not know."""
     rssi = wifi.rssi()
     if rssi is None:
         return {"apps": runner.states()}
@@ -108,9 +102,6 @@ def measured(runner, wifi):
 
 
 def healthy(board):
-    """Mark this folder of our files as working, so that main.py need not go back to the other.
-
-    On trial, only a welcome does this.
-    """
+    """This folder of our files works: main.py need not go back to the other. On trial only a welcome says so."""
     if board.number("fails") and not board.number("trial"):
         board.number("fails", 0)

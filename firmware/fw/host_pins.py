@@ -20,7 +20,7 @@ def gpio_set(board, pin, level):
 
 
 def gpio_get(board, pin):
-    """Return the level; a pin without an owner becomes an input first, a pin that the host set stays as it is."""
+    """The level. A pin that nobody has becomes an input first; one that the host set stays as it is."""
     if pin in board.owners or (pin in board.timeline and pin not in board.reserved):
         return _checked(pin, lambda: board.machine.Pin(pin)).value()
     _free_pin(board, pin)
@@ -44,10 +44,7 @@ def pwm_set(board, pin, duty, frequency_hz):
 
 
 def i2c_bus(board, program=None):
-    """Return the bus at the board's I2C pins.
-
-    The pins stay free for all: only pins of another program are refused.
-    """
+    """The bus at the board's I2C pins. They stay free for all: only another program's own pins are refused."""
     if not board.i2c_pins:
         raise CallError("not_supported", "nobody told this board its I2C pins")
     for pin in board.i2c_pins:
@@ -63,17 +60,17 @@ def i2c_scan(board):
 
 
 def i2c_read(board, sensor):
-    """Return the values of a sensor, by name and unit, from the first of its addresses that answers."""
+    """The values of a sensor, by name and unit, from the first of its addresses that answers."""
     import sensors
 
     if sensor not in sensors.ADDRESSES:
-        names = ", ".join(sorted(sensors.ADDRESSES))
-        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], names))
+        known = ", ".join(sorted(sensors.ADDRESSES))
+        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], known))
     bus = i2c_bus(board)
     for address in sensors.ADDRESSES[sensor]:
-        readings = sensors.values(bus, sensor, address)
-        if readings is not None:
-            return {name: round(value, 3) for name, value in readings.items()}
+        found = sensors.values(bus, sensor, address)
+        if found is not None:
+            return {name: round(value, 3) for name, value in found.items()}
     raise CallError("failed", "no %s answers at the board's I2C pins" % sensor)
 
 

@@ -43,10 +43,7 @@ class InputPin(OutputPin):
             self._env.call(self._handler, self)
 
     def value(self, *level):
-        """Return the level, or write it.
-
-        A pin that the program writes became an output by `init`; its own interrupt would not fire then.
-        """
+        """It became an output by `init` when the program writes it; its own interrupt would not fire then."""
         if level and self._counts:
             self.stop_counting()
         return OutputPin.value(self, *level)

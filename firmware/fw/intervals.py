@@ -1,8 +1,6 @@
-"""Runs of a program at an interval, each ended after a time. Loaded with the first program that has such times.
-
+"""Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
 Times count from the program's start, at each start of the board again: a board may have no calendar. Between two runs
-the program takes no memory but its claim; its pins are inputs, and still its own.
-"""
+the program takes no memory but its claim; its pins are inputs, and still its own."""
 
 import asyncio
 
@@ -11,15 +9,11 @@ from micropython import const
 
 LEAST_MS = const(1_000)
 MOST_MS = 4_233_600_000  # 49 days
-# The memory that loading it takes for a moment.
-_LOAD_BYTES = const(5_120)
+_LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
 
 
 def check(every_ms, stop_after_ms):
-    """Check the times; return what the record has after the four facts of a program: [] without times.
-
-    Raises CallError if a time is out of range.
-    """
+    """The check of the record after the four facts of each program; nothing where there are none."""
     for value in (every_ms, stop_after_ms):
         if type(value) is not int or value and not LEAST_MS <= value <= MOST_MS:
             raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")
@@ -38,13 +32,10 @@ class Times:
         self.stop_after_ms = stop_after_ms
         self.next_ms = now + every_ms
         self.began_ms = now
-        # The end of the present run; None while it continues.
-        self.ended_ms = None
-        # [began, ended, how] of the last run that is over.
-        self.last = None
+        self.ended_ms = None  # of the present run; None while it goes on
+        self.last = None  # [began, ended, how] of the last run that is over
         self.runs = 1
-        # The number of times at which the run before still continued.
-        self.missed = 0
+        self.missed = 0  # times at which the run before still went on
         self._is_busy = False
 
     def tick(self, runner, program):
@@ -55,8 +46,7 @@ class Times:
         runs = program.env is not None
         is_over = runs and not program.is_ending and not _goes_on(program)
         if is_over and self.ended_ms is None and self.every_ms:
-            # The program keeps its pins as they are until its next run.
-            self._note(program, now, "returned")
+            self._note(program, now, "returned")  # it keeps its pins as they are until its next run
         if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
             self._is_busy = asyncio.create_task(self._stop(runner, program))
         elif self.every_ms and now >= self.next_ms:
@@ -86,8 +76,7 @@ class Times:
             how = "stopped"
         await runner._halt(program)
         if self.ended_ms is None:
-            # A crash is reported once in a row.
-            if how == "trapped" and (self.last is None or self.last[2] != how):
+            if how == "trapped" and (self.last is None or self.last[2] != how):  # told once in a row
                 program.is_told = False
                 runner._tell_crash(program, True)
             self._note(program, runner.board.now_ms(), how)
@@ -98,8 +87,7 @@ class Times:
             for pin in pins:
                 runner.board.claim(pin, program.name)
         except OSError:
-            # Only on the virtual board: a WebAssembly program was quicker.
-            pass
+            pass  # of the virtual board: a WebAssembly program was quicker
 
     def _note(self, program, now, how):
         self.ended_ms = now

@@ -1,7 +1,5 @@
-"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, receives, and reconnects forever.
-
-Answers to the host's messages are in calls.py, what survives a power cut is in outbox.py.
-"""
+"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back forever.
+What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py."""
 
 import asyncio
 import calendar
@@ -30,11 +28,8 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """The link to the host.
-
-    `show` prints what a person must see. `audio` gets ("payload", audio), messages about streams, and ("leave", None)
-    at a connection's end. `measure` returns more of telemetry.
-    """
+    """`show` is told what a person must see, `audio` ("payload", audio),
+    messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
@@ -43,19 +38,15 @@ class Link:
         self._print = show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
-        # For people: waiting, pairing, connected, refused.
-        self.state = "waiting"
-        # The last time when the board itself did not keep the link down; firmware.py watches it.
-        self.well_ms = 0
+        self.state = "waiting"  # for people: waiting, pairing, connected, refused
+        self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.measure = self.audio_format = None
-        # The update while it has something to do (ota.py).
-        self.ota = None
+        self.ota = None  # an update while there is something to do (ota.py)
         self.audio = lambda kind, body: None
         self._logs = []
         self._work = []
-        # When NTP was last asked because of a certificate.
-        self._asked_ms = None
+        self._asked_ms = None  # when the time was last asked for, because of a certificate
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
@@ -63,17 +54,15 @@ class Link:
         self.reset_reason = board.reset_reason()
 
     def __getattr__(self, name):
-        """Load a method when it is needed: begin and end of a connection from greeting.py, updates from ota_take.py."""
+        """The begin and end of a connection are in greeting.py, an update in ota_take.py: read in when needed."""
         return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
 
     def _show(self, text):
         self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
     def emit(self, kind, data):
-        """Queue a "log" or an "event" for the host; return False if there is no room.
-
-        A log {source, level, text} may be lost. An event {name, data} is durable: it is kept until the host has it.
-        """
+        """A "log" {source, level, text}, which may be lost, or an "event" {name, data}, which is durable:
+        it is kept until the host has them; False when there is no room."""
         if kind != "log":
             try:
                 self.outbox.append(encode(kind, data))
@@ -99,8 +88,7 @@ class Link:
             self._work.append((id, self.outbox.calls[id], True, True, None))
         self._busy.set()
         while True:
-            # Do not connect over the network that a call is about to leave.
-            for _ in range(50):
+            for _ in range(50):  # not over the network that a call is about to leave
                 if self._calls.then is None:
                     break
                 await asyncio.sleep_ms(100)
@@ -109,8 +97,7 @@ class Link:
             is_ours = False
             paired = self._settings.token is not None
             self.state = "waiting"
-            # Free the last TLS session too: else the next connection makes the heap grow.
-            self._calls.runner.make_room()
+            self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
             try:
                 short = self._board.link_short()
                 if short:
@@ -125,7 +112,7 @@ class Link:
                     wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
-                # Without PSRAM: the names in the code of pairing stay in memory, and take 5 KB.
+                # Without PSRAM: the names of what pairing read in stay, and are 5 KB.
                 if not paired and self._settings.token and self._board.own_free() < 1 << 20:
                     self._board.restart()
             except Exception as exc:
@@ -174,7 +161,7 @@ class Link:
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _pump(self):
-        """Send kept messages, as far as the host has room for them, and log lines."""
+        """Sends what is kept, as far as the host has room for it, and log lines."""
         try:
             while True:
                 await self._news.wait()
@@ -191,10 +178,8 @@ class Link:
             self._broke(exc)
 
     async def _send_kept(self):
-        """Send the next durable message; return False if there is none.
-
-        A message that does not fit into the memory would fail at each connection: the host gets its size instead.
-        """
+        """The next durable message; False when there is none. One that does not fit into the memory would come again
+        at each connection: in its place the host gets its size."""
         message = None
         try:
             message = self.outbox.next()
@@ -216,10 +201,7 @@ class Link:
         self._end(Leave(1001, "the connection broke"))
 
     def _tell(self, exc):
-        """Print why there is no link; return False for a defect of ours or missing memory.
-
-        Return True if the network or the host is at fault.
-        """
+        """False for what is no network's or host's fault: a defect of ours, or no memory."""
         if isinstance(exc, (OSError, ValueError, MemoryError, asyncio.TimeoutError)):
             self._show("no link: " + str(exc).strip())
             return not isinstance(exc, MemoryError)
@@ -302,16 +284,16 @@ class Link:
             await self._take_durable(seq, type, body, message["id"])
 
     async def _take_durable(self, seq, type, body, id):
-        box = self.outbox
-        if seq > box.rx_seq + 1:
-            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, box.rx_seq))
-        if seq == box.rx_seq + 1:
+        kept = self.outbox
+        if seq > kept.rx_seq + 1:
+            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
+        if seq == kept.rx_seq + 1:
             call = None
             if type == "call":
                 call = [body["method"], body["params"], body["idempotent"]]
             if type in ("ota_offer", "ota_cancel"):
                 await self.take_update(type, body, id)
-            if box.take(seq, id, call):
+            if kept.take(seq, id, call):
                 if call:
                     await self._queue(id, call, True, body.get("ttl_ms"))
                 elif type == "notify" and not is_late(body):
@@ -319,7 +301,7 @@ class Link:
                 elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self._say("ack", {"seq": box.rx_seq})
+        await self._say("ack", {"seq": kept.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
@@ -380,23 +362,20 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent, until)
-                ending = self._calls.then
+                then = self._calls.then
                 try:
                     await self._answer(id, result, durable)
-                    if ending is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
-                        await self.ws.close(1001, ending[0])
+                    if then is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self.ws.close(1001, then[0])
                 except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
-                    # If the connection is whole, the flash is full.
-                    if self.phase == "ready" and self.ws.is_torn:
+                    if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
                         self._broke(exc)
-                # The board restarts or changes its network; everything durable is in flash.
-                if ending is not None:
-                    self._end(Leave(1001, ending[0], 0))
-                    # Otherwise a new network would count this connection before it ends.
-                    self.phase = "down"
-                    ending[1](self)
+                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
+                    self._end(Leave(1001, then[0], 0))
+                    self.phase = "down"  # else a new network counts this one, before its end
+                    then[1](self)
                     self._calls.then = None
                 self._work.pop(0)
 

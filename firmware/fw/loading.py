@@ -17,26 +17,20 @@ class Program:
         self.state = "running"
         self.error = None
         self.env = None
-        # The task of main; None once it has ended and been cleaned up.
-        self.main = None
+        self.main = None  # its task; None once it has ended and been cleaned up
         self.space = None  # the module's names
         self.claim = 0  # bytes of memory
         self.started_ms = self.crashes = 0
-        # Ends in a row for the board's memory.
-        self.squeezes = 0
-        # The task that starts it again.
-        self.restart = None
-        # intervals.Times, of one that runs at an interval or for a time.
-        self.times = None
+        self.squeezes = 0  # ends in a row for the board's memory
+        self.restart = None  # the task that starts it again
+        self.times = None  # intervals.Times, of one that runs at an interval or for a time
         self.doomed_ms = None
-        # Its main is over, and what follows from that is under way.
-        self.is_ending = False
-        # app.crash is reported once a run.
-        self.is_told = False
+        self.is_ending = False  # its main is over, and what follows from that is under way
+        self.is_told = False  # app.crash is told once a run
 
 
 def load(folder, slot):
-    """Return the module's names; CallError if this MicroPython cannot run it."""
+    """The module's names; CallError when it is none that this MicroPython can run."""
     sys.path.insert(0, folder)
     try:
         space = __import__(slot).__dict__
@@ -55,10 +49,7 @@ def load(folder, slot):
 
 
 def reason(exc):
-    """Return the traceback, only its end if it is long.
-
-    File and line are as compiled; the host maps them to the source.
-    """
+    """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
     try:
         text = io.StringIO()
         sys.print_exception(exc, text)

@@ -1,7 +1,5 @@
 """The methods that the host may call (docs/protocols/link-methods.md): `gpio.set` is `gpio_set` here.
-
-calls.py loads it with a call, and it is dropped soon after. Each method takes the Calls and the call's params.
-"""
+calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params."""
 
 import gc
 
@@ -38,8 +36,7 @@ def i2c_read(calls, params):
 
 
 def device_info(calls, _):
-    # Collect first, so that rubbish does not count as used memory.
-    gc.collect()
+    gc.collect()  # so that what is free is told, not what is rubbish
     facts = calls.board.facts()
     facts.update(device_status(calls, None))
     facts["firmware"] = "microclaw-micropython " + calls.version

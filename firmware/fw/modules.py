@@ -1,8 +1,6 @@
-"""Modules of a program except `machine`: pins claimed, files in their own folder, nothing of the firmware.
-
-Loaded when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
-when it builds, this holds for names that are made at run time too.
-"""
+"""Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
+Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
+when it builds, this holds for names that are made at run time too."""
 
 import asyncio
 import os
@@ -49,8 +47,7 @@ def module(env, name):
             own = env.ours("output").own_output(env)
         else:
             own = {}
-        # RMT and PCNT take pins.
-        if name == "esp32":
+        if name == "esp32":  # RMT and PCNT take pins
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real
@@ -88,9 +85,9 @@ def _os(folder):
     def by_path(function):
         return lambda *paths: function(*[folder.real(path) for path in paths or ("/",)])
 
-    functions = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
-    functions["getcwd"] = lambda: "/"
-    return functions
+    found = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
+    found["getcwd"] = lambda: "/"
+    return found
 
 
 def _asyncio(env):
@@ -114,14 +111,14 @@ def _asyncio(env):
 
 
 def _only(real, names, own):
-    """Return a module of `own` and a few names of the real module."""
-    members = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
-    members.update(own)
-    return _made(lambda _, name: members[name] if name in members else _none(name))
+    """A module of `own` and a few names of the real one."""
+    found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
+    found.update(own)
+    return _made(lambda _, name: found[name] if name in found else _none(name))
 
 
 def _without(real, names, own):
-    """Return a module with everything of the real module except some names; `own` comes first."""
+    """A module with everything of the real one but some names; `own` come first."""
     refused = names.split()
 
     def get(_, name):
@@ -139,8 +136,5 @@ def _none(name):
 
 
 def _made(get):
-    """Return a module that looks names up by `get`.
-
-    Only `get`'s closure holds the real module: no attribute leads to it.
-    """
+    """The real module is in `get`'s closure alone: no attribute leads to it."""
     return type("module", (), {"__getattr__": get})()

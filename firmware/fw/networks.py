@@ -1,9 +1,7 @@
-"""The board's list of Wi-Fi networks: the host's calls for it, and the trial of a new network. Loaded when needed.
-
-/settings.json has `wifi`, the network to try first in front, and `wifi_trial` {ssid, state, why}. While `state` is
-"trying" it also has `former`: the list that counts again if the host cannot be reached over the new network. This
-holds over a power cut too, as both are written at once.
-"""
+"""The board's list of Wi-Fi networks: what the host may ask of it, and the trial of a new one. Read in when needed.
+/settings.json has `wifi`, the one to be tried first in front, and `wifi_trial` {ssid, state, why}. While `state` is
+"trying" it also has `former`: the list that counts again when the host cannot be reached over the new network, which
+holds over a power cut too, as both are written at once."""
 
 import asyncio
 import sys
@@ -19,7 +17,7 @@ _MAX_SSID_BYTES = const(32)
 
 
 def entry_of(ssid, password):
-    """Return the network as settings.json has it; CallError if it is not valid (IEEE 802.11: WPA passphrases)."""
+    """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
     if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
     if password is None or password == "":
@@ -30,15 +28,12 @@ def entry_of(ssid, password):
 
 
 def others_of(settings, ssid):
-    """Return the networks that the board knows except this one."""
-    return [network for network in settings.get("wifi", []) if network["ssid"] != ssid]
+    """The networks that the board knows beside this one."""
+    return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
 
 
 def put_first(settings, wifi, entry):
-    """Put a network first, without a trial, and try it at once: a person at the board chose it.
-
-    A ninth network replaces the last.
-    """
+    """A person at the board gives it: without a trial. A ninth takes the place of the last. It is tried at once."""
     networks = [entry] + others_of(settings, entry["ssid"])[: MAX_NETWORKS - 1]
     settings.change(wifi=networks, wifi_trial=None)
     know(wifi, networks)
@@ -55,33 +50,31 @@ def know(wifi, networks, stays=False):
 
 
 def rest(wifi):
-    """Stop the radio until the next round; return why it did not join, as a network.STAT_... if it says so."""
+    """The radio leaves off until the next round; why it did not join, as a network.STAT_..., where it says so."""
     wifi.ssid = None
     try:
         wifi.wlan.disconnect()
     except OSError:
-        # The radio was not connecting.
-        pass
+        pass  # it was not at it
     return wifi.wlan.status()
 
 
 def scan(wifi):
     """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
-    networks = []
+    found = []
     for row in [] if wifi.wlan is None else wifi.wlan.scan():
         try:
             if row[0]:
-                networks.append((str(row[0], "utf-8"), row[3]))
+                found.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
-            # The name is not UTF-8.
-            pass
-    return networks
+            pass  # bytes of another alphabet
+    return found
 
 
 def wifi_list(calls, _):
     settings = calls.settings
     wifi = calls.wifi
-    value = {"networks": [network["ssid"] for network in settings.get("wifi", [])]}
+    value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
     if wifi.ssid is not None and wifi.address() is not None:
         value["ssid"] = wifi.ssid
     trial = settings.get("wifi_trial")
@@ -115,13 +108,13 @@ def wifi_forget(calls, params):
     settings = calls.settings
     ssid = params.get("ssid")
     _refuse_while_trying(settings)
-    others = others_of(settings, ssid)
-    if len(others) == len(settings.get("wifi", [])):
+    left = others_of(settings, ssid)
+    if len(left) == len(settings.get("wifi", [])):
         raise CallError("bad_params", "the board knows no such network")
-    if not others or ssid == calls.wifi.ssid:
+    if not left or ssid == calls.wifi.ssid:
         raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
-    settings.change(wifi=others)
-    know(calls.wifi, others, True)
+    settings.change(wifi=left)
+    know(calls.wifi, left, True)
 
 
 def begin_trial(settings, wifi, link):
@@ -137,8 +130,7 @@ async def _try(settings, wifi, link, trial):
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:
-                # A person gave another network meanwhile.
-                return
+                return  # a person gave another network meanwhile
             is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
         if is_up:
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
@@ -158,11 +150,9 @@ async def _try(settings, wifi, link, trial):
 
 def why_not(status):
     """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
-    # Wrong password, 4-way handshake, handshake time-out.
-    if status in (202, 15, 204):
+    if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
         return "the password is wrong"
-    # No such network, or none with this security or signal.
-    if status in (201, 210, 211, 212):
+    if status in (201, 210, 211, 212):  # no such network, or none with this security or signal
         return "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
     return "the board did not get into it"
 

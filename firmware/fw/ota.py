@@ -1,10 +1,11 @@
-"""A signed update of this board in progress (docs/protocols/ota.md). Loaded if there is something to do, then dropped.
+"""A signed update of this board (docs/protocols/ota.md): what is under way. Read in when there is something to do, and
+given back afterwards.
 
     /ota/state     sealed: the record of ota_plan.py
     /ota/payload   of a bundle: the bytes so far
 
 Checks are in ota_offer.py, the download in ota_download.py, folders in slots_files.py.
-NVS has `trial`: the mark of the slot that is on trial (firmware/main.py). firmware.py counts its ten minutes.
+NVS has `trial`: of the slot that is on trial, its mark (firmware/main.py). Its ten minutes are counted by firmware.py.
 """
 
 import asyncio
@@ -18,8 +19,7 @@ from messages import encode
 from micropython import const
 
 FOLDER = "ota"
-# The memory that the code of a step takes.
-_MEMORY_BYTES = const(10_240)
+_MEMORY_BYTES = const(10_240)  # what a step reads in
 _MEMORY_TRIES = const(10)
 _MEMORY_WAIT_S = const(10)
 
@@ -39,19 +39,19 @@ class Updates:
         self.move()
 
     def __getattr__(self, name):
-        """Load a step that is done once from ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
+        """The steps that are done once are in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
-    def move(self, how=None, *args):
+    def move(self, how=None, *given):
         """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
         if how:
-            result = getattr(plan, how)(*args)
+            done = getattr(plan, how)(*given)
         else:
-            result = None
+            done = None
         self.record = plan.record
         self.todo = plan.todo
-        return result
+        return done
 
     def go_on(self):
         if self.todo in ("", "switch"):
@@ -72,15 +72,14 @@ class Updates:
     def offer(self, manifest, signature):
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
-            change = _module("ota_offer").checked(self, digest, manifest, signature)
-            # The plan has another update now.
-            if change and self.move(*change):
+            told = _module("ota_offer").checked(self, digest, manifest, signature)
+            if told and self.move(*told):  # the plan has another update now
                 self.stop()
                 self.go_on()
         self.rest()
 
     def piece(self, data):
-        """Take a BLOB frame's payload; ignore it if no download waits for it."""
+        """A BLOB frame's payload; one that nobody waits for is ignored."""
         if self.taker is not None:
             self.taker.take(data)
 
@@ -92,18 +91,16 @@ class Updates:
     async def _run(self):
         tries = _MEMORY_TRIES
         runner = self.link._calls.runner
-        # The heap may grow for this, and programs would be ended for the memory that Wi-Fi then lacks.
-        if self.board.is_small:
-            # The programs start again with the new firmware, or when this has failed.
-            await runner.pause()
+        if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
+            await runner.pause()  # what runs starts again with the new firmware, or when this has failed
             runner.make_room()
         while self.todo:
             try:
                 if not runner.has_room(_MEMORY_BYTES):
                     raise MemoryError("restart it, then offer it again")
-                change = await self._step()
-                if change:
-                    self.move(*change)
+                told = await self._step()
+                if told:
+                    self.move(*told)
                     if self.todo in ("", "switch"):
                         self.drop_payload()
             except MemoryError as exc:  # programs come and go
@@ -118,10 +115,8 @@ class Updates:
         self.rest()
 
     def _step(self):
-        """Return a coroutine for the next step; its result is what the plan is to be called with.
-
-        The step's code and the plan's are never in memory together.
-        """
+        """A coroutine of what is to be done next. It returns what the plan is told: its code and that of the plan are
+        never in memory together."""
         if self.todo == "switch":
             self.move("rebooting")
             return self.switch()
@@ -142,8 +137,7 @@ class Updates:
         try:
             os.mkdir(self.root + FOLDER)
         except OSError:
-            # The folder exists; if it does not, the next write fails.
-            pass
+            pass  # it is there; else the next line says so
         _module("storage").write_sealed(self.root + FOLDER + "/state", record)
         self.record = record
 
@@ -159,8 +153,8 @@ class Updates:
 
 def _module(name):
     """Read in with what it imports, and given back after its use."""
-    module = __import__(name)
+    found = __import__(name)
     for other in list(sys.modules):
         if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage"):
             sys.modules.pop(other)
-    return module
+    return found

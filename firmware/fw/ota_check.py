@@ -1,6 +1,5 @@
 """Checks that an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
-
-CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it for an offer and drops it.
+CPython and MicroPython run this same file (docs/protocols/ota.md); a board reads it in for an offer and gives it back.
 """
 
 import json
@@ -41,11 +40,10 @@ class Refused(Exception):
 
 
 def check(manifest, signature, facts):
-    """Return the manifest's values; raise Refused with the first code of the contract's table that applies.
-
-    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" if it is not known),
+    """The manifest's values; Refused with the first code of the contract's table that holds.
+    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" where nobody told it),
     `security_version` (the highest that was healthy here), `keys` {id: modulus in base64}, `serial`, `now_s` (UTC since
-    1970, or None), and `slot_bytes` of the second application slot and `room_bytes` for files, each 0 if there is none.
+    1970, or None), and, 0 where there is none, `slot_bytes` of the second application slot and `room_bytes` for files.
     """
     values = read_manifest(manifest)
     try:
@@ -57,7 +55,7 @@ def check(manifest, signature, facts):
 
 
 def version_of(values):
-    """Return the name that `ota_status` uses: the version, or `keys-SERIAL`."""
+    """The name that `ota_status` uses: the version, or `keys-SERIAL`."""
     if values["kind"] == "keys":
         return "keys-" + str(values["serial"])
     return values["version"]
@@ -69,8 +67,7 @@ def read_manifest(manifest):
         raise Refused("malformed", "%d bytes, the limit is %d" % (len(manifest), MAX_MANIFEST_BYTES))
     try:
         values = json.loads(str(manifest, "utf-8"))
-        # With two equal keys, the last would count.
-        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):
+        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):  # the last of two would count
             raise ValueError("a key twice")
     except (ValueError, RuntimeError) as exc:  # RuntimeError: too deep
         raise Refused("malformed", str(exc))
@@ -79,8 +76,8 @@ def read_manifest(manifest):
     for key, kind in (("schema", int), ("kind", str), ("alg", str)):
         if type(values.get(key)) is not kind:
             raise Refused("malformed", key)
-    is_supported = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
-    if not is_supported or values["alg"] != "rsa3072-pss-sha256":
+    known = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
+    if not known or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
     for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
         if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):
@@ -89,7 +86,7 @@ def read_manifest(manifest):
 
 
 def _count_keys(value, levels):
-    """Count the keys of all objects in the value; ValueError if it is too deep or has a number that is not finite."""
+    """The keys of all objects in it."""
     if type(value) is float and value - value != 0:
         raise ValueError("a number that is not finite")
     if type(value) not in (dict, list):
@@ -142,7 +139,7 @@ def key_id(modulus):
 
 
 def changed_keys(values, keys):
-    """Return the keys that the device trusts after this manifest; Refused if none or too many are left."""
+    """The keys that the device trusts after this manifest; Refused where that cannot be."""
     changed = dict(keys)
     for added in values["add"]:
         changed[added["key_id"]] = added["n"]
@@ -224,8 +221,7 @@ def check_age(values, facts):
         words = "%d, here is %d" % (values["security_version"], facts["security_version"])
         raise Refused("old_security_version", words)
     new = version(values["version"])
-    # A version that no update made.
-    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)
+    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)  # one that no update made
     if new == running or (new < running and not values.get("allow_downgrade")):
         raise Refused("old_version", "%s, here runs %s" % (values["version"], facts["version"]))
     is_image = values["kind"] == "image"
@@ -239,8 +235,7 @@ def check_age(values, facts):
 
 def _of(text, letters, least=1, most=64):
     if type(text) is not str or not least <= len(text) <= most or not _parses(str.encode, text):
-        # Half of a surrogate pair has no bytes on CPython.
-        return False
+        return False  # half of a surrogate pair has no bytes on CPython
     return all(letter in letters for letter in text.encode())
 
 

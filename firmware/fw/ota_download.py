@@ -26,8 +26,7 @@ class Payload:
         if self.at > size:
             raise OSError("the payload is longer than it should be")
         quarter = max(1, size // _NOTES)
-        # From this byte on the plan is notified.
-        self.note_at = (self.at // quarter + 1) * quarter
+        self.note_at = (self.at // quarter + 1) * quarter  # from here on the plan is told
 
 
 class Window:
@@ -45,8 +44,7 @@ class Window:
         offset = int.from_bytes(data[8:_HEAD], "big")
         size = len(data) - _HEAD
         if bytes(data[:8]) != self._key or offset != sink.at or size < 1 or offset + size > self.end or self.error:
-            # The piece is of an earlier window, or was not requested.
-            return
+            return  # of an earlier window, or none that was asked for
         try:
             sink.write(data[_HEAD:])
             sink.at += size
@@ -57,11 +55,8 @@ class Window:
 
 
 async def download(up, is_small):
-    """Download until the plan must know; return the plan's arguments.
-
-    That is a progress note, a whole payload, or a failure.
-    If the connection ends, it waits for the next.
-    """
+    """Until the plan has to know: a note of how far it is, the payload is whole, or it failed. Returns what it is told.
+    A connection that ends is waited for."""
     record = up.record
     if record["state"] == "offered":
         up.drop_payload()
@@ -113,8 +108,7 @@ async def _one(up, window, sink, digest, length):
     try:
         await link._say("blob_read", {"sha256": digest, "offset": sink.at, "length": length})
     except OSError:
-        # The connection ends; the caller waits for the next.
-        return
+        return  # the connection ends; the next one is waited for
     before = -1
     while sink.at < window.end and not window.error and link.phase == "ready" and before != sink.at:
         before = sink.at
@@ -122,5 +116,4 @@ async def _one(up, window, sink, digest, length):
             await asyncio.wait_for_ms(news.wait(), _QUIET_MS)
             return
         except asyncio.TimeoutError:
-            # Wait once more if data came meanwhile.
-            pass
+            pass  # once more, if something came meanwhile

@@ -1,14 +1,11 @@
 """The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
-
-Loaded when needed (ota.py).
-"""
+Read in when needed (ota.py)."""
 
 import asyncio
 
 from micropython import const
 
-# For calls under way, before the restart.
-_QUIET_S = const(30)
+_QUIET_S = const(30)  # for calls under way, before the restart
 
 
 def begin(up):
@@ -16,14 +13,12 @@ def begin(up):
     record = up.record
     board = up.board
     if not record["said"]:
-        # Says it, before what comes next.
-        up.move("known", record.get("hash"))
+        up.move("known", record.get("hash"))  # says it, before what comes next
     if up.todo in ("switch", "trial") and record["state"] != "staged":
         slots = up.slots()
         running = slots.running()
         marked = board.number("trial") == record["slot"] + 1
-        # A cut before the mark.
-        if running == record["slot"] and up.todo == "switch" and not marked:
+        if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
             board.number("trial", record["slot"] + 1)
             marked = True
         is_back = running != record["slot"] and marked
@@ -46,7 +41,7 @@ def cancel(up, version):
 
 
 def welcome(up):
-    """End a trial well: the host accepted this firmware."""
+    """The host let this firmware in: a trial has ended well."""
     up.news.set()
     if up.todo == "trial":
         record = up.record
@@ -67,17 +62,14 @@ def give_up(up, error):
 
 
 def fail(up, error):
-    # First: to say so takes room.
-    up.drop_payload()
+    up.drop_payload()  # first: to say so takes room
     up.move("downloading", None)
     up.move("failed", error)
 
 
 async def switch(up):
-    """Choose the new slot for the next start, and restart.
-
-    `trial` is written last: it says that a slot was chosen. The state is `rebooting` already.
-    """
+    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
+    The state is `rebooting` already."""
     link = up.link
     record = up.record
     for _ in range(_QUIET_S):
@@ -92,6 +84,5 @@ async def switch(up):
             await link._say("bye", {"reason": "an update", "retry_after_s": 0})
             await link.ws.close(1001, "an update")
         except OSError:
-            # The host sees the connection end.
-            pass
+            pass  # the host sees the connection end
     up.board.restart()

@@ -1,7 +1,5 @@
 """The parts of a bundle: the members of a tar. Reads no file.
-
-CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it when a payload is whole.
-"""
+CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole."""
 
 from ota_bad import BadPayload
 
@@ -20,8 +18,7 @@ class TarReader:
     """
 
     def __init__(self, total):
-        # A line each: 60 texts would take three times as much.
-        self.names = "\n"
+        self.names = "\n"  # a line each: 60 texts would take three times as much
         self._count = 0
         self.over = False
         self._left = total
@@ -64,9 +61,9 @@ class TarReader:
         _expect(header[156:157] == b"0" and not any(header[157:257]), name + " is no plain file")
         _expect(not any(header[345:512]), name + " has a folder before it")
         # a file system without cases would have one file; a file and a folder cannot have one name
-        names = self.names.lower()
+        seen = self.names.lower()
         lower = "\n" + name.lower()
-        twice = lower + "\n" in names or lower + "/" in names or ("/" in name and lower.split("/")[0] + "\n" in names)
+        twice = lower + "\n" in seen or lower + "/" in seen or ("/" in name and lower.split("/")[0] + "\n" in seen)
         _expect(not twice, name + " is there twice")
         _expect(self._count < MAX_MEMBERS, "more than %d members" % MAX_MEMBERS)
         return name, _octal(header[124:136])

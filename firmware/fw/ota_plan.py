@@ -1,9 +1,7 @@
-"""The states of a board's updates, and what is in flash before it is reported. Reads and writes nothing itself.
-
+"""The states of a board's updates, and what is in flash before it is said. Reads and writes nothing itself.
 CPython and MicroPython run this same file (docs/protocols/ota.md). The board gives `save(record)`, which returns when
 the record is in flash, and `say(version, state, progress, error)`, which returns when the message is in the outbox, and
-does what `todo` says.
-"""
+does what `todo` says."""
 
 TABLE = {
     "idle": ("offered",),
@@ -16,23 +14,18 @@ TABLE = {
 }
 for _end in ("healthy", "rolled_back", "refused", "failed"):
     TABLE[_end] = ("offered",)
-# An update can be cancelled or superseded.
-GIVEN_UP = ("offered", "downloading", "verifying")
+GIVEN_UP = ("offered", "downloading", "verifying")  # an update can be cancelled or superseded
 BUSY = ("staged", "rebooting", "trial")
-# How often a board chooses the new slot that does not come up at all.
-MAX_TRIES = 3
+MAX_TRIES = 3  # how often a board chooses the new slot that does not come up at all
 _NEXT = {"offered": "download", "downloading": "download", "verifying": "verify"}
 _NEXT.update({"staged": "switch", "rebooting": "switch", "trial": "trial"})
 
 
 class Plan:
-    """The plan of an update.
-
-    `record` is what `save` got last, {} on a new board. After a power cut make a new plan and call `booted`.
+    """`record` is what `save` got last, {} on a new board. After a power cut make a new one and call `booted`.
     In the record: `state`; `at`: bytes of the payload in flash; `slot`: where it goes; `security`: the highest
     security_version that was healthy here; of the update `hash` (of its manifest), `version`, `kind`, `sha256`, `size`,
-    `sv`, `key`; `error`; `said`: whether the state was reported to the host.
-    """
+    `sv`, `key`; `error`; `said`: whether the host was told of the state."""
 
     def __init__(self, record, save, say):
         self.record = {"state": "idle", "security": 0, "said": True}
@@ -50,27 +43,21 @@ class Plan:
         return _NEXT.get(self.record["state"], "")
 
     def known(self, digest):
-        """Return True if this very manifest is in progress or healthy: then only its state is reported."""
+        """True if this very manifest is under way or healthy; then it changes nothing: the present state is said."""
         same = self.record.get("hash") == digest and self.state in BUSY + GIVEN_UP + ("healthy",)
         if same:
             self._tell()
         return same
 
     def refused(self, version, error):
-        """Report an offer that `check` refused.
-
-        An update in progress continues, and a manifest of keys is not an update.
-        """
+        """An offer that `check` refused. An update that is under way goes on, and keys are no update."""
         if self.state in BUSY + GIVEN_UP or version[:5] == "keys-":
             self._say(version, "refused", 0.0, error)
         else:
             self._move("offered", {"version": version, "hash": "", "error": error, "at": 0}, then="refused")
 
     def offered(self, digest, values):
-        """Take an offer that `check` accepted; return False if the plan is `busy`.
-
-        `digest` is the SHA-256 of the manifest in hex.
-        """
+        """An offer that `check` let through; its digest is the SHA-256 of the manifest in hex. False: `busy`."""
         if self.state in BUSY:
             self._say(values["version"], "refused", 0.0, "busy: " + self.record["version"] + " is " + self.state)
             return False
@@ -84,14 +71,14 @@ class Plan:
         return True
 
     def cancelled(self, version):
-        """Give the update of this version up, if it is not staged yet; report the present state in any case."""
+        """Gives the update of this version up, if it is not staged yet; the present state is said in any case."""
         if self.state in GIVEN_UP and self.record.get("version") == version:
             self._move("idle", {"error": "cancelled"})
         else:
             self._tell()
 
     def downloading(self, slot):
-        """Note that the payload goes to this slot; once an update, and again after a cut without effect."""
+        """The payload goes to this slot from now on; once an update, and again after a cut without effect."""
         if self.state == "offered":
             self._move("downloading", {"slot": slot, "at": 0})
 
@@ -123,10 +110,8 @@ class Plan:
             self._move("rebooting", {"tries": 1})
 
     def booted(self, slot, went_back, kept, error):
-        """Note a boot; call it at each.
-
-        `slot` is the slot that runs; `went_back`: the selector gave the other slot up after its starts; `kept`: it does
-        not count this slot's starts any more; `error` is reported if it went back: `unhealthy: REASON`.
+        """At each boot. `slot` is the one that runs; `went_back`: the selector gave the other one up after its starts;
+        `kept`: it does not count this slot's starts any more; `error` is said where it went back: `unhealthy: REASON`.
         """
         is_new = slot == self.record.get("slot")
         if self.state == "rebooting" and (is_new or went_back or self.record["tries"] >= MAX_TRIES):
@@ -139,7 +124,7 @@ class Plan:
             self._tell()
 
     def healthy(self, security_version):
-        """Note a welcome on this firmware, of this security_version. The selector has kept the slot before."""
+        """A welcome on this firmware, of this security_version. The selector has kept the slot before."""
         if self.state == "trial":
             self._move("healthy", {"security": max(self.record["security"], security_version)})
         elif security_version > self.record["security"] and self.state != "rebooting":

@@ -1,8 +1,6 @@
-"""Writes the files of a whole bundle to the unused folder, and compares each after it was written. Loaded for that.
-
-It holds no more than two blocks of a file, and lets other tasks run after each. The readers of tars and of programs,
-and the code for folders, are loaded for their step.
-"""
+"""A bundle that is whole becomes the files of the unused folder, each compared after it was written. Read in for that.
+It holds no more than two blocks of a file, and lets others run after each. The readers of tars and of programs, and
+what knows the folders, are read in for their step."""
 
 import asyncio
 import hashlib
@@ -19,7 +17,7 @@ _NEEDED = ("start.mpy", "about.json")
 
 
 async def check(up):
-    """Check and unpack the payload; return the plan's arguments: `staged`, or `failed`."""
+    """Returns what the plan is told: `staged`, or `failed`."""
     record = up.record
     slots = _read("slots_files")
     folder = up.root + slots.SLOTS[record["slot"]]
@@ -44,8 +42,9 @@ async def check(up):
         _check_about(folder, record)
         await _check_programs(folder)
     except Exception as exc:
-        # A BadPayload, known by its field: each module that is loaded for one use has a class of its own.
-        if not hasattr(exc, "words"):
+        if not hasattr(
+            exc, "words"
+        ):  # a BadPayload; its class is another one in each module that is read in for itself
             raise
         _read("slots_files").empty(folder)
         _read("storage").remove_file(up.payload)
@@ -55,11 +54,11 @@ async def check(up):
 
 
 def _read(name):
-    """Load a module for one use: nothing keeps it."""
-    module = __import__(name)
+    """A module for one use: nothing keeps it."""
+    found = __import__(name)
     for other in (name, "storage"):
         sys.modules.pop(other, None)
-    return module
+    return found
 
 
 async def _unpack(file, folder, whole, size):
@@ -106,8 +105,7 @@ def _make(folder):
     try:
         os.mkdir(folder)
     except OSError:
-        # The folder exists; if it does not, the next write fails.
-        pass
+        pass  # it is there; what is written into it says otherwise
 
 
 def _check_about(folder, record):

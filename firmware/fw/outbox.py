@@ -19,17 +19,13 @@ from micropython import const
 
 _MAX_MESSAGES = const(64)
 _MAX_BYTES = const(16384)
-# Bytes: a message is in memory three times while it is sent.
-MAX_MESSAGE = 6656
-# A larger one would end every connection.
-_PROTOCOL_MAX = const(16384)
+MAX_MESSAGE = 6656  # bytes: it is in memory three times as it is sent
+_PROTOCOL_MAX = const(16384)  # a larger one would end every connection
 _REWRITE_BYTES = const(4096)
-# This many at a time.
-_NOTE_ACKS = const(8)
+_NOTE_ACKS = const(8)  # this many at a time
 _KEPT_IDS = const(256)
 _WINDOW = const(64)
-# Of an id's 16 bytes: in a UUIDv7 the random ones.
-_ID_TAIL = const(8)
+_ID_TAIL = const(8)  # of an id's 16 bytes: in a UUIDv7 the random ones
 
 
 class Full(Exception):
@@ -45,13 +41,10 @@ class Outbox:
         self.acked = self.last = self.sent = self.rx_seq = 0
         self.calls = {}
         self._ids = b""
-        # (offset, size) of the messages after `acked`.
-        self._rows = []
-        # `acked` as the file has it.
-        self._noted = 0
+        self._rows = []  # (offset, size) of the messages after `acked`
+        self._noted = 0  # `acked` as the file has it
         self._size = 0
-        # The next write begins the file again.
-        self._torn = not self.load()
+        self._torn = not self.load()  # the next write begins the file again
         if not self.tx_epoch:
             self.tx_epoch = os.urandom(8)
             self.rewrite()
@@ -69,31 +62,29 @@ class Outbox:
         self._write([1, self.last + 1, payload, call])
 
     def next(self):
-        """Return the next message to send, numbered; None if all are sent or 64 wait for an ack."""
+        """The next message to send, numbered; None when all are on their way or 64 are."""
         if self.sent >= self.last or self.sent - self.acked >= _WINDOW:
             return None
         self.sent += 1
         return self.message(self.sent)
 
     def message(self, seq):
-        """Return the kept message of this number as it is sent; MemoryError if it is too long for that."""
+        """The kept message of this number as it is sent. MemoryError when it is too long for that."""
         end = cbor.dumps(seq, cbor.dumps("seq"))
         with open(self._path, "rb") as file:
             _, at, size = self.find(file, self._rows[seq - self.acked - 1][0])
             if size + len(end) > _PROTOCOL_MAX:
                 raise MemoryError("longer than a message may be")
-            # Allocate it once, in its final length.
-            message = bytearray(1 + size + len(end))
+            message = bytearray(1 + size + len(end))  # once, as long as it becomes
             file.seek(at)
             file.readinto(memoryview(message)[1 : 1 + size])
         message[0] = 1
-        # One more key in the map.
-        message[1] += 1
+        message[1] += 1  # one more key in the map
         message[1 + size :] = end
         return message
 
     def ack(self, seq):
-        """Take an ack; return True if it is news."""
+        """True when it tells something new."""
         if seq <= self.acked:
             return False
         del self._rows[: seq - self.acked]
@@ -105,12 +96,11 @@ class Outbox:
             elif seq - self._noted >= _NOTE_ACKS:
                 self._write([3, seq])
         except OSError:
-            # With a full flash an acked message is kept once more; the host recognises it.
-            pass
+            pass  # a full flash: what the host has is kept once more, and it knows that
         return True
 
     def start(self, epoch):
-        """Begin `epoch`, in which the host counts now."""
+        """The host counts in `epoch` now."""
         if epoch != self.rx_epoch:
             self.rx_epoch = epoch
             self.rx_seq = 0
@@ -148,8 +138,7 @@ class Outbox:
         data = cbor.dumps(record)
         if self._torn or self._size - self._kept() > _MAX_BYTES:
             self.rewrite()
-        # Until the record is whole: data after half a record would be lost.
-        self._torn = True
+        self._torn = True  # until it is whole: what comes after half a record would be lost
         with open(self._path, "ab") as file:
             self.put(file, data)
         self._torn = False

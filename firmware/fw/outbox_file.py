@@ -1,7 +1,5 @@
-"""Reads and rewrites the outbox's file, and keeps the host's cursor: what happens seldom. Functions of Outbox.
-
-A record may be longer than the memory that is free, so it is read and copied in pieces.
-"""
+"""The outbox's file read and written again, and the host's cursor: what happens seldom. Functions of Outbox.
+A record may be longer than the memory that is free, so it is read and copied in pieces."""
 
 import binascii
 import os
@@ -15,7 +13,7 @@ _PIECE_BYTES = const(256)
 
 
 def load(box):
-    """Load the file; return False if there is none, or if its end is torn."""
+    """False when there is none, or its end is torn."""
     try:
         file = open(box._path, "rb")
     except OSError:
@@ -27,10 +25,10 @@ def load(box):
                 break
             crc, size = struct.unpack(">IH", head)
             at = box._size + 6
-            checksum = 0
+            found = 0
             for piece in _pieces(file, at, size):
-                checksum = binascii.crc32(piece, checksum)
-            if file.tell() < at + size or checksum != crc:
+                found = binascii.crc32(piece, found)
+            if file.tell() < at + size or found != crc:
                 break
             box._apply(_record(box, file, at, size), at, size)
             file.seek(at + size)
@@ -49,16 +47,16 @@ def _record(box, file, at, size):
     except MemoryError:
         file.seek(at)
         head = file.read(64)
-        values = [2]
+        found = [2]
         place = 2
         for _ in range(3):
             value, place = cbor._read(head, place, 1)
-            values.append(value)
-        return values + [["a call too long for the memory", {}, False]]
+            found.append(value)
+        return found + [["a call too long for the memory", {}, False]]
 
 
 def _answered(file, at):
-    """Return the durable call that a message's record answers: it comes after the payload."""
+    """The durable call that a message's record answers: what comes after the payload."""
     file.seek(at)
     end = file.read(17)
     if end[0] == 0xF6:
@@ -67,10 +65,10 @@ def _answered(file, at):
 
 
 def rewrite(box):
-    start = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
+    began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
     rows = []
     with open(box._path + ".new", "wb") as new:
-        size = box.put(new, cbor.dumps(start))
+        size = box.put(new, cbor.dumps(began))
         for n, (offset, _) in enumerate(box._rows):
             with open(box._path, "rb") as old:
                 length = _copy(box, new, old, offset, box.acked + 1 + n)
@@ -86,7 +84,7 @@ def rewrite(box):
 
 
 def _copy(box, new, old, offset, seq):
-    """Copy a message's record under this number; return its length."""
+    """A message's record under this number; its length."""
     _, start, size = box.find(old, offset)
     call = _answered(old, start + size)
     head = cbor.dumps(seq, bytearray(b"\x84\x01"))

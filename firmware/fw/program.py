@@ -1,8 +1,6 @@
 """The environment of a rewritten program: waits, limits, and the modules that touch the board. Starts nothing.
-
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
-"""
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py)."""
 
 import asyncio
 import gc
@@ -20,12 +18,9 @@ _CHECK_MS = const(100)
 _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
-# The link keeps 32 lines that wait for the host.
-LINES_AT_ONCE = 30
-# The most memory that most modules take while they are loaded.
-_MODULE_BYTES = const(3_072)
-# Awaiting it takes no memory and does not yield.
-_READY = ()
+LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
+_MODULE_BYTES = const(3_072)  # what most modules take at most while they are read in
+_READY = ()  # awaiting it takes no memory and does not yield
 
 
 class Environment:
@@ -36,38 +31,29 @@ class Environment:
     def __init__(self, runner, name, quota):
         self.name = name
         self.quota = quota
-        # About how many bytes the program allocated lately, by samples.
-        self.grown = 0
-        # The MemoryError that it is to get.
-        self.doomed = None
+        self.grown = 0  # about how many bytes the program allocated lately, by samples
+        self.doomed = None  # the MemoryError that it is to get
         self.is_open = True
         self._runner = runner
         self._board = runner.board
         self._modules = {}
         self._tasks = []
-        # standstill.Loop, once the program uses asyncio.
-        self._loop = None
+        self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
-        # PWM, UART, SPI…: what has deinit().
-        self._closing = []
-        # When the stretch without a wait began.
-        self._since = ticks_ms()
+        self._closing = []  # PWM, UART, SPI…: what has deinit()
+        self._since = ticks_ms()  # when the stretch without a wait began
         self._checked = self._since
-        # Bytes in use when the stretch began, if it is a sample.
-        self._memory = None
-        # Whose stretch, and when it was resumed.
-        self._work = self._due = None
-        # Stretches since the last sample, which stands for all of them.
-        self._stretches = 0
+        self._memory = None  # bytes in use when the stretch began, if it is a sample
+        self._work = self._due = None  # whose stretch, and when it was resumed
+        self._stretches = 0  # since the last sample, which stands for all of them
         self._text = ""
         self._refilled = self._since
-        # The number of lines that may be sent now.
-        self._lines = LINES_AT_ONCE
+        self._lines = LINES_AT_ONCE  # so many may be told now
         self._dropped = 0
 
     def begin(self):
-        """Begin the first stretch."""
+        """The first stretch begins."""
         self._since = ticks_ms()
         self._count(self._since)
 
@@ -98,8 +84,7 @@ class Environment:
         await self._wait(int(ms))
 
     async def sleep_us(self, us):
-        # For a pulse, the loop's milliseconds are too coarse.
-        if us < _BUSY_US:
+        if us < _BUSY_US:  # a pulse: the loop's milliseconds are too coarse for it
             sleep_us(us)
         else:
             await self._wait(-(-int(us) // 1000))
@@ -113,7 +98,7 @@ class Environment:
         self._count(self._since)
 
     def _count(self, now):
-        """Count the stretch that begins; a few of them are measured."""
+        """A stretch begins; a few of them are measured."""
         self._stretches += 1
         if self.quota.active or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._memory = self.quota.begin()
@@ -123,14 +108,12 @@ class Environment:
     def _check_memory(self, now):
         """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
         if self._memory is not None:
-            # If the stretch is another, other tasks ran meanwhile.
-            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:
+            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:  # else others ran meanwhile
                 self.grown += self.quota.end(self._memory, self._stretches)
             self._memory = self._work = None
             self._stretches = 0
         self._runner.check_memory(self.name)
-        # A big heap takes long to look at: at most 2 % of the time.
-        spent = ticks_diff(ticks_ms(), now)
+        spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
             exc = self.doomed
@@ -138,16 +121,16 @@ class Environment:
             raise exc
 
     async def aw(self, value):
-        """Return the result of a call that may wait."""
+        """The result of a call that perhaps waits."""
         if _is_coroutine(value):
             return await value
         return value
 
     async def new(self, kind, *args, **kwargs):
-        """Return an object whose `__init__` waits: it became `_ainit_`."""
-        value = object.__new__(kind)
-        await self.aw(value._ainit_(*args, **kwargs))
-        return value
+        """An object whose `__init__` waits: it became `_ainit_`."""
+        made = object.__new__(kind)
+        await self.aw(made._ainit_(*args, **kwargs))
+        return made
 
     def run(self, coro):
         return self._asyncio().run(coro)
@@ -165,7 +148,7 @@ class Environment:
         return self._loop
 
     def spawn_lasting(self, coro):
-        """Start a task that continues after asyncio.run is over."""
+        """A task that goes on when asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
         self._tasks = self.running_tasks()
@@ -186,7 +169,7 @@ class Environment:
             self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
-        """Call a handler of a timer (a task) or an interrupt; report what it raises, and let the program continue."""
+        """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
         try:
             self._since = ticks_ms()
             if active:
@@ -234,18 +217,17 @@ class Environment:
             at = self._memory and gc.mem_alloc()
             self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
             if at:
-                # The memory of a line that waits for the host is not the program's.
-                self._memory += max(0, gc.mem_alloc() - at)
+                self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
 
     def event(self, name, data):
-        """Send an event; return True if it is kept for the host: up to EVENTS, and 720 an hour of all programs."""
+        """True if it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
         if not self._runner.events or not self._may_tell():
             return False
         self._runner.events -= 1
         return self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
-        """Return True if a line or event may be sent: a few at once, then 20 a second."""
+        """A few lines and events at once, then 20 a second."""
         self.refill()
         if self._lines:
             self._lines -= 1
@@ -271,35 +253,34 @@ class Environment:
         if name not in self._modules:
             is_machine = name == "machine"
             if is_machine:
-                module = Machine(self, self._board.machine)
+                found = Machine(self, self._board.machine)
             else:
-                module = self.ours("modules").module(self, name)
-            self._modules[name] = module
+                found = self.ours("modules").module(self, name)
+            self._modules[name] = found
         return self._modules[name]
 
     def ours(self, name):
-        """Load a module for programs: the memory that it takes is the board's, not this program's."""
+        """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
         if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
-            # Stop before the heap grows for it, which would cost the link.
-            raise Squeezed("no room to read in " + name)
-        module = __import__(name)
+            raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
+        found = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
-        return module
+        return found
 
     def input(self, real, number):
-        pin = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
-        return pin
+        found = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
+        return found
 
-    def wrapped(self, value, name):
-        return self.ours("unwrapping").wrapped(self, value, name)
+    def wrapped(self, found, name):
+        return self.ours("unwrapping").wrapped(self, found, name)
 
     def claim(self, pin):
         self._board.claim(pin, self.name)
 
     def i2c_bus(self):
-        """Return the bus at the board's I2C pins, which programs share."""
+        """The bus at the board's I2C pins, which no program has for itself."""
         try:
             return self._board.i2c_bus(self.name)
         except CallError as exc:
@@ -328,7 +309,7 @@ class Environment:
             pin._real.irq(handler=None)
 
     def close(self):
-        """Restore the board as it was before the program; its tasks have ended."""
+        """The board as it was before the program; its tasks have ended."""
         self.quiet()
         for device in self._closing:
             try:

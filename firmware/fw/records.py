@@ -5,10 +5,8 @@ import os
 import storage
 from errors import CallError
 
-# Removed programs whose undo is kept.
-MAX_REMOVED = 4
-# Bytes given up when the flash is full, so that a program can still be removed.
-RESERVE = 8_192
+MAX_REMOVED = 4  # removed programs whose undo is kept
+RESERVE = 8_192  # bytes given up when the flash is full, so that a program can still be removed
 
 
 def load_all(slots):
@@ -16,8 +14,7 @@ def load_all(slots):
     try:
         os.mkdir(slots.root)
     except OSError:
-        # The folder exists; if it could not be made, the first write fails.
-        pass
+        pass  # it is there; when it could not be made, the first write says so
     for folder in storage.names_in(slots.root):
         if folder[0] != "=":
             _load(slots, folder)
@@ -32,7 +29,7 @@ def set_autostart(slots, name, autostart):
 
 
 def install(slots, name):
-    """Make the upload the program of that name: write it to the unused slot, then write the record."""
+    """The upload becomes the program of that name: into the slot that is not in use, then the record."""
     record = _copy(slots, name)
     folder = storage.folder_of(slots, name)
     before = record["now"]
@@ -64,17 +61,17 @@ def remove(slots, name):
 
 
 def undo_target(slots, name=None):
-    """Return the program of that name (None: the program that changed last) whose change can be reverted."""
-    target = None
+    """The program of that name (None: the one that changed last) whose change can be reverted."""
+    found = None
     for record in slots.records.values():
-        if record["undo"] and name in (None, record["name"]) and (target is None or record["gen"] > target["gen"]):
-            target = record
-    if target is None:
+        if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
+            found = record
+    if found is None:
         raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
-    slot = target["before"]
-    if slot and not storage.is_whole(slots, target, slot):
+    slot = found["before"]
+    if slot and not storage.is_whole(slots, found, slot):
         raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
-    return target["name"]
+    return found["name"]
 
 
 def undo(slots, name):
@@ -103,10 +100,7 @@ def _store(slots, name, record):
 
 
 def _forget(slots, name):
-    """Remove the records, the older first.
-
-    A cut leaves the newest, or a folder without a record, which the next boot removes.
-    """
+    """The older record goes first: a cut leaves the newest, or a folder without one for the next boot to remove."""
     record = slots.records.pop(name)
     folder = storage.folder_of(slots, name)
     storage.remove_file(folder + "/r%d" % (record["r"] ^ 1))
@@ -126,11 +120,10 @@ def _load(slots, folder):
             if file.endswith(".new"):
                 storage.remove_file(path + "/" + file)
         if "r0" not in files and "r1" not in files:
-            # A first install or a removal was cut.
-            storage.remove_folder(path)
+            storage.remove_folder(path)  # a first install that was cut, or a removal
             return
-        sealed = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
-        records = [record for record in sealed if record and record["name"] == name]
+        found = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
+        records = [record for record in found if record and record["name"] == name]
         if not records:
             slots.damaged[name] = "its record is damaged"
             return
@@ -159,8 +152,7 @@ def _keep_reserve(slots):
         for at in range(0, RESERVE, 512):
             storage.write_file(path, bytes(512), "ab" if at else "wb")
     except OSError:
-        # The flash is full; there will be a reserve when there is room.
-        storage.remove_file(path)
+        storage.remove_file(path)  # the flash is full; there will be a reserve when there is room
 
 
 def _copy(slots, name):

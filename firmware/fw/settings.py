@@ -14,8 +14,7 @@ class Settings:
 
     SETTINGS = "settings.json"
     CREDENTIAL = "credential.json"  # token
-    # `ip`: the last address of the host.
-    ADDRESS = "address.json"
+    ADDRESS = "address.json"  # ip: where the host was last
     AUTHORITY = "ca.der"
 
     def __init__(self, folder=""):
@@ -25,7 +24,7 @@ class Settings:
         self.address = self._read(self.ADDRESS).get("ip")
 
     def __getattr__(self, name):
-        """Load the functions that change settings, which are needed seldom, from settings_file.py."""
+        """Settings that are seldom kept are kept by settings_file.py, which is read in for it."""
         return bound(getattr(once("settings_file"), name), self)
 
     def get(self, name, default=None):
@@ -35,7 +34,7 @@ class Settings:
         return self.told.get("board", {}).get("name", "esp32")
 
     def authority(self):
-        """Return the host's authority in DER form, or None before it was fetched."""
+        """The host's authority in DER form, or None before it was fetched."""
         try:
             with open(self._folder + self.AUTHORITY, "rb") as file:
                 return file.read()
@@ -48,9 +47,9 @@ class Settings:
     def _read(self, name):
         try:
             with open(self._folder + name) as file:
-                value = json.load(file)
+                found = json.load(file)
         except (OSError, ValueError):
             return {}
-        if isinstance(value, dict):
-            return value
+        if isinstance(found, dict):
+            return found
         return {}

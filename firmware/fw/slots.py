@@ -1,7 +1,5 @@
-"""The installed programs: their names and facts. Code for files is in storage.py, uploads.py and records.py.
-
-Those are loaded when needed, and the runner drops them soon after: their 8 KB are free most of the time.
-"""
+"""The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
+Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
 
 from binding import bound
 from errors import CallError
@@ -10,21 +8,16 @@ UPLOADED = "=part"
 
 
 class Slots:
-    """The installed programs and their records.
-
-    A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
-    Every other method is a function of one of those three modules.
-    """
+    """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
+    Every other method is a function of one of those three."""
 
     def __init__(self, root="/apps"):
         self.root = root
         self.upload_path = root + "/=upload"
         self.part_path = root + "/" + UPLOADED + ".mpy"
         self.records = {}
-        # Maps a name to what is wrong.
-        self.damaged = {}
-        # Maps a name to what a person should know about a program that runs nevertheless.
-        self.notes = {}
+        self.damaged = {}  # name -> what is wrong
+        self.notes = {}  # name -> what a person should know of a program that runs all the same
         self.gen = 0
         self.load_all()
 

@@ -1,7 +1,5 @@
-"""asyncio's tasks of one program, which stand still when asyncio.run is over. Loaded with a program's first task.
-
-Tasks of `every`, `on`, timers and interrupts are not among these: they continue.
-"""
+"""asyncio's tasks of one program: they stand still when asyncio.run is over. Read in with a program's first task.
+Tasks of `every`, `on`, timers and interrupts are none of these: they go on."""
 
 import asyncio
 
@@ -22,8 +20,7 @@ class Loop:
             self.standing = []
             if self._again is not None:
                 self._again.set()
-            # Tasks that wait already run before `coro`.
-            await asyncio.sleep_ms(0)
+            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
         self._runs += 1
         try:
             return await coro
@@ -34,7 +31,7 @@ class Loop:
                 self.standing = [task for task in self._env.running_tasks() if task in self._tasks]
 
     def add(self, task):
-        self._tasks = [other for other in self._tasks if not other.done()] + [task]
+        self._tasks = [one for one in self._tasks if not one.done()] + [task]
 
     def stepped(self, coro):
         """`coro`, not resumed while its task stands still. What is thrown into it comes to it at once."""

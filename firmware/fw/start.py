@@ -7,11 +7,9 @@ import sys
 def main(folder="/"):
     from heap import first_block
 
-    # It keeps the heap's new part until our modules are in it.
-    first = [first_block()]
+    first = [first_block()]  # keeps the heap's new part until our modules are in it
     sys.modules.pop("heap")
-    # Rubbish must not make the heap grow, nor look as if memory were short.
-    gc.threshold(4096)
+    gc.threshold(4096)  # rubbish must not make the heap grow, nor look as if memory were short
     import asyncio
 
     asyncio.run(run(folder, first))

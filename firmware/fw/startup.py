@@ -8,37 +8,33 @@ from binding import bound, once
 
 from firmware import connect, console, healthy, listen, measured, offer, resume
 
-# Used if about.json beside this file has no version.
-VERSION = "0.1.0"
+VERSION = "0.1.0"  # where about.json beside this file says no other
 _UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
 
 
 async def begin(folder, first):
-    """Set up the board and the tasks that run forever; `first` is emptied when our modules are in memory."""
+    """The board, and the tasks that run forever. `first` is emptied when our modules are in memory."""
     from board import Board
     from settings import Settings
     from wifi import Wifi
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    # Without a key no person could use the access point.
-    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
     wifi = Wifi(board.wlan(), settings.get("wifi", []), None, offer_s)
     wifi.offer = bound(offer, board, settings, wifi)
     joining = asyncio.create_task(wifi.run())
-    # The radio works while the rest is loaded.
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the radio is at work while the rest is read in
     from runner import Runner
 
-    # Programs first: they run at once, and the code that loads them is dropped before the link needs its memory.
+    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
     runner = Runner(board, folder + "apps")
     early = []
-    runner.emit = lambda *message: early.append(message)
+    runner.emit = lambda *said: early.append(said)
     reason = board.reset_reason()
     await runner.boot()
     runner.make_room()
-    # Loading code holds up programs and the feeding of the watchdog.
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
     from calls import Calls
     from link import Link
 
@@ -52,15 +48,15 @@ async def begin(folder, first):
     _go_on_with_update(board, settings, link)
     if runner.paused:
         tasks.append(asyncio.create_task(resume(link)))
-    data = {"reason": reason}
+    told = {"reason": reason}
     if board.number("why"):
-        data["again"] = board.number("again")
+        told["again"] = board.number("again")
         board.number("why", 0)
     if runner.standing:
-        data["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": data})
-    for message in early:
-        link.emit(*message)
+        told["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": told})
+    for said in early:
+        link.emit(*said)
     early.clear()
     first.clear()
     runner.make_room()

@@ -59,7 +59,7 @@ def write_file(path, data, mode):
 
 
 def write_sealed(path, value):
-    """Write the value and its checksum, whole or not at all."""
+    """The value and its checksum, whole or not at all."""
     text = json.dumps(value).encode()
     try:
         write_file(path + ".new", text + b"\n" + hexlify(hashlib.sha256(text).digest()), "wb")
@@ -96,8 +96,7 @@ def remove_file(path):
     try:
         os.remove(path)
     except OSError:
-        # The file does not exist, or the next boot tries again.
-        pass
+        pass  # it is not there, or the next boot tries again
 
 
 def remove_folder(path):
@@ -106,8 +105,7 @@ def remove_folder(path):
     try:
         os.rmdir(path)
     except OSError:
-        # Something is left: the next boot removes it.
-        pass
+        pass  # something is left: the next boot removes it
 
 
 def names_in(path):
@@ -125,6 +123,6 @@ def full_is_an_error(write):
 
 
 def folder_name(name):
-    """Return the name with everything but ASCII letters, digits, `-` and `_` as %xx, so that ".." is not a folder."""
+    """The name with everything but ASCII letters, digits, `-` and `_` as %xx: ".." is no folder."""
     plain = "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     return "".join([chr(b) if chr(b) in plain else "%%%02x" % b for b in name.encode()])

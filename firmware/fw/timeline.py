@@ -4,10 +4,8 @@ from array import array
 
 from micropython import const
 
-# Entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent.
-PAGE = 64
-# The interrupt of a stock image loses edges above about this rate (measured).
-_COUNTED_PER_S = const(200)
+PAGE = 64  # entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent
+_COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above about this rate (measured)
 
 
 class Timeline:
@@ -17,11 +15,9 @@ class Timeline:
         self._now_ms = now_ms
         self._size = size
         self._t = array("I", bytes(4 * size))
-        # The highest bit is the level.
-        self._pin = bytearray(size)
+        self._pin = bytearray(size)  # the highest bit is the level
         self._end = 0  # entries ever written
-        # Pin -> [evidence, last level, edges, second, edges in that second].
-        self._pins = {}
+        self._pins = {}  # pin -> [evidence, last level, edges, second, edges in that second]
 
     def watch(self, pin, evidence, level=None):
         """From now on this pin has entries. `evidence`: "written", "counted" or "pwm"."""
@@ -34,7 +30,7 @@ class Timeline:
         self._pins.pop(pin, None)
 
     def write(self, pin, level):
-        """Note that a program wrote `level`; only a change is an entry."""
+        """A program wrote `level`; only a change is an entry."""
         state = self._pins[pin]
         if state[1] != level:
             state[1] = level
@@ -42,7 +38,7 @@ class Timeline:
             self._add(pin, level, self._now_ms())
 
     def count(self, pin, level):
-        """Count one edge at the interrupt of an input; above 200 in a second some may be lost."""
+        """The interrupt of an input: one edge. Above 200 in a second some may have been lost."""
         state = self._pins.get(pin)
         if state is None:
             return
@@ -50,8 +46,7 @@ class Timeline:
         if now // 1000 != state[3]:
             state[3], state[4] = now // 1000, 0
         state[4] += 1
-        # The same again: a pulse ended before the interrupt came.
-        if state[4] > _COUNTED_PER_S or level == state[1]:
+        if state[4] > _COUNTED_PER_S or level == state[1]:  # the same again: a pulse ended before the interrupt came
             state[0] = "at_least"
         state[1] = level
         state[2] += 1
@@ -64,10 +59,7 @@ class Timeline:
         self._pin[at] = pin | level << 7
 
     def read(self, cursor):
-        """Return the value of edges.read.
-
-        Times are whole ms; a cursor past the end (of another boot) continues from the end.
-        """
+        """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
         end = self._end
         now = self._now_ms()
         first = max(0, end - self._size)

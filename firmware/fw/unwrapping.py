@@ -26,7 +26,7 @@ class Unwrapping:
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
         if name == " freq " and (args or kwargs):
             raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")
-        pins = is_bus and env.pins()
+        had = is_bus and env.pins()
         args = list(args)
         for at in range(len(args)):
             if isinstance(args[at], OutputPin) or (name in PIN_FIRST and at < 1 + (name == " SoftI2C ")):
@@ -34,27 +34,26 @@ class Unwrapping:
         for key in kwargs:
             if " %s " % key in PIN_ARGUMENTS and kwargs[key] is not None:
                 kwargs[key] = self._claimed(kwargs[key])
-        device = self._real(*args, **kwargs)
+        made = self._real(*args, **kwargs)
         if is_bus:
-            self._claim_defaults(device, pins)
-        if hasattr(device, "deinit"):
-            env._closing.append(device)
-        return device
+            self._claim_defaults(made, had)
+        if hasattr(made, "deinit"):
+            env._closing.append(made)
+        return made
 
-    def _claim_defaults(self, device, pins):
-        """Claim default pins, which come from the image or an earlier program: the bus tells which they are."""
+    def _claim_defaults(self, made, had):
+        """The pins that were not given are the image's own, or those of an earlier program: the bus tells which."""
         env = self._env
         try:
-            # "I2C(0, scl=18, sda=19, freq=400000)".
-            for part in repr(device)[:-1].split(", "):
+            for part in repr(made)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"
                 key, _, value = part.partition("=")
                 if " %s " % key in PIN_ARGUMENTS and value.isdigit():
                     env.claim(int(value))
         except (ValueError, OSError):
-            if hasattr(device, "deinit"):
-                device.deinit()
+            if hasattr(made, "deinit"):
+                made.deinit()
             for pin in env.pins():
-                if pin not in pins:
+                if pin not in had:
                     del env._board.owners[pin]
             raise
 
@@ -74,7 +73,7 @@ class Unwrapping:
         return pin
 
 
-def wrapped(env, value, name):
-    if callable(value):
-        return Unwrapping(env, value, name)
-    return value
+def wrapped(env, found, name):
+    if callable(found):
+        return Unwrapping(env, found, name)
+    return found

@@ -1,7 +1,5 @@
 """One WebSocket over verified TLS (RFC 6455, the client's end). Knows no message of the link.
-
-Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts.
-"""
+Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts."""
 
 import asyncio
 import os
@@ -10,13 +8,10 @@ import struct
 from binding import bound
 from micropython import const
 
-# Longer payloads are read into their message directly.
-_BUFFER_BYTES = const(512)
-# The type byte and a CONTROL payload.
-MAX_MESSAGE_BYTES = 16385
+_BUFFER_BYTES = const(512)  # what is longer is read into its message directly
+MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
 _CLOSE_WAIT_S = const(3)
-# The host must take a frame within this time, or the connection ends.
-WRITE_S = 20
+WRITE_S = 20  # in which the host takes a frame, or it is given up
 
 
 class Closed(Exception):
@@ -54,8 +49,7 @@ class WebSocket:
         self._lock = asyncio.Lock()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
-        # A frame is not out whole: nothing can follow.
-        self.is_torn = False
+        self.is_torn = False  # a frame is not out whole: nothing can follow
 
     def __getattr__(self, name):
         """`get` and `upgrade` are in http_head.py, read in when a connection begins."""
@@ -67,13 +61,13 @@ class WebSocket:
         self._at, self._end = 0, await self._into(self._buffer)
 
     async def _into(self, view):
-        """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
-        count = None
-        while count is None:
-            count = await self._stream.readinto(view)
-        if not count:
+        """The bytes of one read; None of a record that is not whole yet means to wait on."""
+        got = None
+        while got is None:
+            got = await self._stream.readinto(view)
+        if not got:
             raise Closed()
-        return count
+        return got
 
     async def read(self, n):
         data = bytearray(n)
@@ -93,7 +87,7 @@ class WebSocket:
         return data
 
     async def receive(self):
-        """Return the next message and answer pings meanwhile; Closed at the end."""
+        """The next message. Closed at the end; pings are answered meanwhile."""
         whole = None
         while True:
             first, second = await self.read(2)
@@ -155,21 +149,18 @@ class WebSocket:
                 except asyncio.TimeoutError:
                     raise OSError("the host took nothing for {} s".format(WRITE_S))
             self.is_torn = False
-        # A tight loop of messages must let other tasks run.
-        await asyncio.sleep_ms(0)
+        await asyncio.sleep_ms(0)  # so that a tight loop of messages lets others run
 
     async def close(self, code, reason):
         """Say so, and wait a little until the host has read it."""
         try:
             await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
-            # It is over either way.
-            pass
+            pass  # it is over either way
 
     async def _closing(self, code, reason):
         await self._send(8, struct.pack(">H", code) + reason.encode()[:100])
-        # Unread data would turn the close into a reset, and lose the code.
-        while True:
+        while True:  # what is left unread would make a reset of the end, and lose the code
             await self._fill()
 
     def abort(self):
@@ -180,10 +171,7 @@ class WebSocket:
 
 
 def masked(data, mask, out):
-    """Append `data` with the mask to `out`, and return it.
-
-    It works with whole numbers: a loop over bytes is fifty times slower.
-    """
+    """`data` with the mask, after what is in `out`. Whole numbers: a loop over bytes is fifty times slower."""
     for at in range(0, len(data), 256):
         part = data[at : at + 256]
         key = int.from_bytes((mask * 64)[: len(part)], "big")

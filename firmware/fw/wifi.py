@@ -10,32 +10,26 @@ MAX_WAIT_S = 45
 
 
 class Wifi:
-    """The board's Wi-Fi; `up` is set while there is a network.
-
-    `networks` are tried in turn, the network that worked last first; a changed list is tried at once.
-    `offer`, our own access point, is awaited if there was no network for `offer_s` (0 is never).
-    """
+    """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first; another list
+    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point."""
 
     def __init__(self, wlan, networks, offer=None, offer_s=0):
         self.wlan = wlan
         self.networks = list(networks)
         self.up = asyncio.Event()
-        # Rounds without any network, since the last time there was one.
-        self.failures = 0
+        self.failures = 0  # rounds without any network, since the last time there was one
         self.ssid = None
         self.offer = offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
     async def run(self):
-        # This board has no Wi-Fi, but another network.
-        if self.wlan is None:
+        if self.wlan is None:  # this board has another way
             self.up.set()
             return
         self.wlan.active(True)
         while True:
-            # Also after a soft reset, which leaves Wi-Fi as it is.
-            if self.wlan.isconnected():
+            if self.wlan.isconnected():  # also after a soft reset, which leaves Wi-Fi as it is
                 self.failures = 0
                 self.lost_ms = time.ticks_ms()
                 self.up.set()
@@ -73,8 +67,7 @@ class Wifi:
                 self.wlan.disconnect()
                 self.wlan.connect(network["ssid"], network.get("password"))
             except OSError:
-                # The radio is busy: next round.
-                continue
+                continue  # the radio is busy: next round
             for _ in range(JOIN_S * 10):
                 await asyncio.sleep_ms(100)
                 if networks is not self.networks:
@@ -87,6 +80,6 @@ class Wifi:
 
 
 def wait_s(failures, share):
-    """Return the wait after the n-th failure in a row; `share` is random, from 0 to 1."""
+    """The wait after the n-th failure in a row; `share` is random, from 0 to 1."""
     top_s = min(MAX_WAIT_S, MIN_WAIT_S << min(failures, 6))
     return MIN_WAIT_S + share * (top_s - MIN_WAIT_S)
