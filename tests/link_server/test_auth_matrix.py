@@ -124,8 +124,6 @@ async def test_it_is_refused_counted_and_written_down(door: Door, name: str) -> 
     device = bring(door)
     if isawaitable(device):
         device = await device
-    else:
-        device = device
     door.plane.audited.clear()
     before = door.plane.refused
     assert await _end_of(device) == end

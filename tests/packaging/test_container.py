@@ -87,8 +87,6 @@ def test_what_it_copies_is_there_and_builds_the_trees_wheel(tmp_path: Path) -> N
             else:
                 if target.endswith("/") and not place.suffix:
                     place = place / Path(name).name
-                else:
-                    place = place
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, place)
     built = next(step for step in of("RUN") if "hatchling" in step.text)

@@ -161,8 +161,6 @@ class ProgramChanges:
                         text = f"{device.name} lists {name}, and tells no more"
                         if state:
                             text = f"{name} runs on {device.name} already"
-                        else:
-                            text = text
                         raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")
                 return replace(request, act="restart", version=there.running)
             version = request.version or there.stopped

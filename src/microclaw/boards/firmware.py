@@ -69,8 +69,6 @@ class FirmwareDescription(Struct, frozen=True):
                 text = str(value)
             if isinstance(value, tuple):
                 text = ",".join(value)
-            else:
-                text = text
             if text and value is not None:
                 found += [f"{key}={text}"]
         return tuple(found)

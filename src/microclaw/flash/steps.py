@@ -188,8 +188,6 @@ async def tell(
     if wishes.ssid is not None or not (known or wishes.keeps_wifi):
         if seen is None:
             seen = await wifi.scan(repl)
-        else:
-            seen = seen
         values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes, seen)
         if host is not None:
             await wifi.check_host(repl, host.host, host.port)

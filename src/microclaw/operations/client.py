@@ -91,8 +91,6 @@ class _Host:
     ) -> None:
         if isinstance(host, Path):
             host = Endpoint(host)
-        else:
-            host = host
         if isinstance(host, Endpoint):
             self._endpoint = host
         else:

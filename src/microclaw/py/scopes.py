@@ -168,8 +168,6 @@ class Scopes(ast.NodeVisitor):
             found = scope.parent.find(name)
             if found is not None:
                 owner = found[0]
-            else:
-                owner = owner
         owner.bindings.setdefault(name, []).append(binding)
 
     def assigned(self, target: ast.expr) -> Binding:

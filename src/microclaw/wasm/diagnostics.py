@@ -188,8 +188,6 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
     if not (source.missing or reached):
         found = list(folded((), found, source))
-    else:
-        found = found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks, tuple(sorted(reached)))
@@ -316,8 +314,6 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
     file = source.file if own else PurePosixPath(match["file"]).name
     if _is_standard(match["file"]):
         file = f"<{file}>"
-    else:
-        file = file
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
     if quoted is None or not (UNKNOWN.match(text) or _IN_STD.match(text)):

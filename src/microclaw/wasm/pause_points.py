@@ -58,8 +58,6 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
         bodies.append(body)
     if guards.recursions:
         wasm = with_elements(wasm, {_GLOBALS: _COUNTER})
-    else:
-        wasm = wasm
     return _with_bodies(wasm, bodies)
 
 

@@ -36,8 +36,6 @@ def c_text(data: bytes | str) -> str:
     """A string literal; every byte is escaped, so that none joins its neighbour."""
     if isinstance(data, str):
         data = data.encode()
-    else:
-        data = data
     return '"' + "".join(f"\\{byte:03o}" for byte in data) + '"'
 
 
