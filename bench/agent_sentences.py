@@ -28,7 +28,7 @@ from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.patterns.library import fill
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 BOARD = "virtual"
 DEVICE = "virtual-1"
@@ -174,7 +174,7 @@ class Lane:
 
     def _tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         for event in self.client.stream(f"/v1/tools/{name}", {"arguments": arguments}):
-            if isinstance(event, Result):
+            if isinstance(event, StreamResult):
                 return event.value
         raise AssertionError(f"no result of {name}")
 

@@ -25,7 +25,7 @@ from microclaw.store.devices import DeviceRow
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
-from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import FrameDecoder, MessageType, encode_frame
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
 
 RUNS = 15
@@ -83,8 +83,8 @@ async def installs(runs: int) -> list[Metric]:
 
 
 def _bare_install(port: int, wasm: bytes, mid: int) -> float:
-    frame = encode_frame(FrameType.INSTALL, install_request(mid, "ballast", wasm).encode())
-    remove = encode_frame(FrameType.REQUEST, uninstall_request(mid + 1000, "ballast").encode())
+    frame = encode_frame(MessageType.INSTALL, install_request(mid, "ballast", wasm).encode())
+    remove = encode_frame(MessageType.REQUEST, uninstall_request(mid + 1000, "ballast").encode())
     with socket.create_connection(("127.0.0.1", port)) as sock:
         took = timed(lambda: _exchange(sock, frame))
         _exchange(sock, remove)

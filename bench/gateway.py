@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from bench.report import Metric, median, percentile
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.history import Window
+from microclaw.agent.history import ContextWindow
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
@@ -114,7 +114,7 @@ class NoContext(TurnContext):
     """No device, no memory."""
 
     def __init__(self) -> None:
-        self.window = Window()
+        self.window = ContextWindow()
 
     async def prompt(self, inbound: Inbound, at_s: int) -> Prompt:
         return Prompt(DeviceContext(), history_tokens=1000)

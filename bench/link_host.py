@@ -35,9 +35,9 @@ from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_client.state import SystemClock
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.device_ownership import LinkHolding
+from microclaw.link_server.device_ownership import DeviceOwnership
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
@@ -212,7 +212,7 @@ class Answering:
         connection.session.send(TtsStart(STREAM, "pcm16", 16_000))
 
 
-def _converse(connection: Connection, pacer: Pacer) -> None:
+def _converse(connection: LinkConnection, pacer: Pacer) -> None:
     async def say(payload: bytes) -> None:
         connection.send_audio(payload)
 
@@ -220,7 +220,7 @@ def _converse(connection: Connection, pacer: Pacer) -> None:
     connection.on_audio = lambda heard: stream.heard(heard.payload)
 
 
-def _echo(connection: Connection, heard: Hear) -> None:
+def _echo(connection: LinkConnection, heard: Hear) -> None:
     connection.send_audio(heard.payload)
 
 
@@ -228,7 +228,7 @@ def link_parts(
     database: Database,
     publish: Callable[[LiveEvent], None],
     *,
-    holding: LinkHolding | None = None,
+    holding: DeviceOwnership | None = None,
 ) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),

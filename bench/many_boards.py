@@ -21,7 +21,7 @@ from microclaw.devices.registry import Registry
 from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 BOARDS = 50
 LISTED = 300
@@ -118,7 +118,7 @@ async def _installed(client: Client, boards: list[VirtualBoardProcess]) -> list[
     def install(names: list[str]) -> None:
         body = {"name": "blink", "source": BLINK, "language": "c", "devices": names}
         *_, last = client.stream("/v1/apps", body)
-        assert isinstance(last, Result), last
+        assert isinstance(last, StreamResult), last
         assert last.value["failed"] == 0, last.value
 
     names = [board.name for board in boards]

@@ -30,7 +30,7 @@ from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
 from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, ReleaseRow, offer_in
+from microclaw.store.firmware import FirmwareTable, ReleaseRow, add_offer
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""
@@ -111,7 +111,7 @@ async def _publish(
 
 
 def _offer(connection: sqlite3.Connection, *, device: str, release: ReleaseRow) -> None:
-    offer_in(connection, device, release, "bench", 0, again=False)
+    add_offer(connection, device, release, "bench", 0, again=False)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

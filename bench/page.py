@@ -24,7 +24,7 @@ from bench.processes import Running, cpu_s, private_home, running
 from bench.report import Metric, median, percentile
 from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 BOARDS = 60
 PINS = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 38, 39)  # 20 that may be switched
@@ -157,7 +157,7 @@ async def _more(stack: AsyncExitStack, client: Client, numbers: range) -> None:
 async def _install(client: Client, name: str, source: str, boards: list[str]) -> None:
     def install() -> None:
         *_, last = client.stream("/v1/apps", {"name": name, "source": source, "language": "c", "devices": boards})
-        assert isinstance(last, Result), last
+        assert isinstance(last, StreamResult), last
         assert last.value["failed"] == 0, last.value
 
     await asyncio.to_thread(install)

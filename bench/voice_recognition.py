@@ -24,7 +24,7 @@ from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from bench.spoken_audio import NOISES, Noise, recorded, say
 from microclaw.boards import load_board
-from microclaw.boards.profile import Pin, PinUse
+from microclaw.boards.profile import BoardPin, PinUse
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
 from microclaw.offline.decision import Act
 from microclaw.offline.dialogue import understand
@@ -96,7 +96,7 @@ def corpus(which: str, share: Share = "all") -> Iterator[Spoken]:
 def acts(sentence: str) -> Act | None:
     """The first act of the offline reading; None where it asks or answers."""
     uses: frozenset[PinUse] = frozenset(("input", "output", "pwm", "adc", "i2c"))
-    board = structs.replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(49)})
+    board = structs.replace(load_board("virtual"), pins={number: BoardPin(number, uses) for number in range(49)})
     device = KnownDevice("kitchen", board)
     context = DeviceContext((device,), device, (NamedPin("fan", 11),))
     decision = understand(ModelRequest("", (UserText(sentence),), (), device_context=context)).decision

@@ -19,7 +19,7 @@ from microclaw.wasm.compile import board_defines, compile_module
 from microclaw.wasm.libraries import build_glue
 from microclaw.wasm.opcodes import calls_of, instructions
 from microclaw.wasm.toolchain import find_toolchain
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 RUNS = 31
 _PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"
@@ -91,7 +91,7 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache, ru
     """The same program with a sleep in main, and with the call of the sleep left out."""
     source = (_PATTERNS / "blink.c").read_text()
 
-    def build(text: str) -> Image:
+    def build(text: str) -> WasmImage:
         return runner.run(compile_module(text, board, name="blink", cache=cache))
 
     took: dict[bool, list[float]] = {True: [], False: []}

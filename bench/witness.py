@@ -260,7 +260,7 @@ class Witness:
         lines: list[replies.LogRow] = []
         end = time.monotonic() + min(2 * period_s, _LONGEST_LOG_S) + _SLACK_S
         while len(lines) < 2 and time.monotonic() < end:
-            page = self._board.ask(control.Log(since=mark.lines))
+            page = self._board.ask(control.ReadLog(since=mark.lines))
             lines = [row for row in page.rows if row.app and says(row.text, value)]
             time.sleep(_POLL_S)
         if len(lines) < 2:
@@ -281,7 +281,7 @@ class Witness:
         return f"{lines} lines of {quantity} within seconds"
 
     def _lines(self, value: float, mark: Mark) -> int:
-        page = self._board.ask(control.Log(since=mark.lines))
+        page = self._board.ask(control.ReadLog(since=mark.lines))
         return sum(bool(row.app) and says(row.text, value) for row in page.rows)
 
     def _lights(self, want: Want, mark: Mark) -> str:
@@ -337,9 +337,9 @@ class Witness:
         return [row.name for row in self._board.ask(control.Apps()).apps]
 
     def _next_line(self) -> int:
-        page = self._board.ask(control.Log())
+        page = self._board.ask(control.ReadLog())
         while page.more:
-            page = self._board.ask(control.Log(since=page.next))
+            page = self._board.ask(control.ReadLog(since=page.next))
         return page.next
 
 

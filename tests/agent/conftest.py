@@ -16,7 +16,7 @@ from tests.stores import new_store
 
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.history import Window
+from microclaw.agent.history import ContextWindow
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
@@ -138,7 +138,7 @@ class NoContext(TurnContext):
     """Tells a turn next to nothing."""
 
     def __init__(self) -> None:
-        self.window = Window()
+        self.window = ContextWindow()
 
     async def prompt(self, inbound: Inbound, at_s: int) -> Prompt:
         return Prompt(DeviceContext(), "you are a test", history_tokens=8000)

@@ -18,14 +18,14 @@ from microclaw.agent.action_record import (
     acts_of,
     call_step,
     code_step,
-    own_words,
     proof_note,
     reads_of,
     record_of,
-    repeated,
+    repetition_answer,
     with_record,
+    without_empty_record,
 )
-from microclaw.agent.tool_selection import more_tools, offered
+from microclaw.agent.tool_selection import more_tools, select_tools
 from microclaw.agent.toolbox import argument_lines
 from microclaw.auth.gate import Effect
 from microclaw.errors import ToolRetry
@@ -36,7 +36,7 @@ from microclaw.models.provider_wire import history_of
 from microclaw.operations.operation import Permission
 from microclaw.operations.tool import ToolResult, read_arguments
 from microclaw.schedules.devices import device_of, with_current_names, with_device_ids
-from microclaw.store.schedules import Once, Schedule, ToolAct
+from microclaw.store.schedules import Once, Schedule, ToolAction
 
 PIN = Action(
     "gpio-set", '{"pin":4,"level":1}', "idempotent", "done", (Evidence("counted", "read back: pin 4 is at 1"),)
@@ -100,8 +100,8 @@ def test_below_a_models_words_stands_what_was_done_or_that_nothing_was() -> None
     assert with_record("I set pin 4 high.", (), NOTHING) == f"I set pin 4 high.\n\n{NOTHING}"
     assert with_record("Hi!", (PIN,), NOTHING).endswith("pin=4, level=1 (counted: read back: pin 4 is at 1)")
     looked, nothing, both = (with_record("Which one?", acts, NOTHING) for acts in ((LOOKED,), (), (LOOKED, PIN)))
-    assert own_words(looked) == own_words(nothing) == "Which one?"
-    assert own_words(both) == both
+    assert without_empty_record(looked) == without_empty_record(nothing) == "Which one?"
+    assert without_empty_record(both) == both
 
 
 FIELDS = st.sampled_from(["pin", "pins", "level", "device", "deviceIp", "appName", "sourceCode", "expect", "names"])
@@ -123,8 +123,8 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
     messages: tuple[Message, ...] = (AssistantReply("", reply.calls), ToolReturn("1", tool, RAN.content))
     for effect in Effect:
         actions = (action_of(old, effect, RAN),)
-        again = repeated(new, actions, (RAN,))
-        assert again is None or json.loads(again)["repeated"]
+        again = repetition_answer(new, actions, (RAN,))
+        assert again is None or json.loads(again)["repetition_answer"]
         acts = actions if effect is not Effect.READ else ()
         assert (acts_of(actions), reads_of(actions)) == (acts, () if acts or tool == "more-tools" else actions)
         assert with_record("Fine.", actions).startswith("Fine.")
@@ -132,10 +132,10 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
     step = call_step(new, replace(RAN, evidence=()), 1.0)
     assert step is None or tool in step.text
     code_step("model", reply, new, Usage(), attempt=1, tries=3)
-    assert offered([MORE], messages)
+    assert select_tools([MORE], messages)
     assert messages_tokens(messages) >= 0
     assert history_of(messages, "")
-    deed = ToolAct(tool, second)
+    deed = ToolAction(tool, second)
     schedule = Schedule("then", "it", Once(5), deed, "owner", "test", "c1", None, "run", Permission.ACT, 1, 2)
     devices = Boards().registry
     planned = with_current_names(with_device_ids(schedule, devices), devices)

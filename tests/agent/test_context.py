@@ -13,7 +13,7 @@ from tests.agent.conftest import NOW
 from tests.agent.tools.conftest import PaperRegistry
 
 from microclaw.agent.context import TurnContext
-from microclaw.agent.history import Window
+from microclaw.agent.history import ContextWindow
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.auth.gate import Gate
@@ -49,7 +49,7 @@ def boards(*names: str) -> Registry:
 
 
 def around(knowledge: Knowledge, *names: str, context_tokens: int = 24_000) -> TurnContext:
-    return TurnContext(devices=boards(*names), apps=NoApps(), knowledge=knowledge, window=Window(context_tokens))
+    return TurnContext(devices=boards(*names), apps=NoApps(), knowledge=knowledge, window=ContextWindow(context_tokens))
 
 
 async def told(context: TurnContext, text: str, person: str = "owner") -> str:

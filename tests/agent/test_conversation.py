@@ -12,7 +12,7 @@ from tests.agent.conftest import Agent, Held, MakeAgent
 from tests.agent.test_inbox import end, inbound
 from tests.stores import new_store
 
-from microclaw.agent.action_record import NOTHING, own_words
+from microclaw.agent.action_record import NOTHING, without_empty_record
 from microclaw.agent.conversation import erase_conversation
 from microclaw.errors import Overloaded, StoreError, StoreUnwritable, UnknownName
 from microclaw.knowledge.search import Search
@@ -56,7 +56,7 @@ async def test_what_was_done_before_a_fault_of_ours_is_told_and_the_loop_goes_on
         assert done == [("gpio-set", "done"), *([("crash", "unknown")] if broken == "tool" else [])]
         assert "- done: gpio-set pin=4" in answer.text
         assert "a fault of ours" in caplog.text
-        assert own_words((await agent.answer("hi")).text) == "still here"
+        assert without_empty_record((await agent.answer("hi")).text) == "still here"
 
 
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:

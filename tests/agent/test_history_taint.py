@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation, with_tainted
+from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, split_tainted, with_tainted
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Said, UserText
@@ -36,7 +36,7 @@ def bot(text: str, person: str = "owner", ago_s: int = 8, tainted_s: int | None 
 
 
 def shown(kept: list[SessionMessage], inbound: Inbound = HERE) -> tuple[tuple[Said, ...], int | None]:
-    safe, tainted = conversation(kept, inbound, NOW, Known())
+    safe, tainted = split_tainted(kept, inbound, NOW, Known())
     return with_tainted(safe, safe, tainted)
 
 
@@ -98,7 +98,7 @@ def test_a_guests_words_are_strangers_words_for_everybody_else_and_a_members_are
 
 
 def test_what_is_summarised_holds_no_strangers_words() -> None:
-    safe, tainted = conversation([user("read it"), bot("EVIL", tainted_s=NOW - 8)], HERE, NOW, Known())
+    safe, tainted = split_tainted([user("read it"), bot("EVIL", tainted_s=NOW - 8)], HERE, NOW, Known())
     assert safe == (UserText("read it"), AssistantReply(LEFT_OUT))
     assert with_tainted(safe, safe, tainted) == ((UserText("read it"), AssistantReply("EVIL")), NOW - 8)
     summary = (UserText("settled: ..."), AssistantReply("I keep to that."))
@@ -152,4 +152,4 @@ def test_a_question_is_open_for_a_quarter_of_an_hour() -> None:
 def test_a_question_about_untrusted_text_stays_tainted_behind_other_peoples_words() -> None:
     kept = [*question("owner", 9, NOW - 9), user("hi", "p-1"), bot("hello", "p-1")]
     assert shown(kept)[1] == NOW - 9
-    assert conversation(kept, HERE, NOW, Known())[0][-1] == AssistantReply(LEFT_OUT)
+    assert split_tainted(kept, HERE, NOW, Known())[0][-1] == AssistantReply(LEFT_OUT)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.history import OPENING, compacted, fitted
+from microclaw.agent.history import OPENING, compact_history, fit_window
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
@@ -48,7 +48,7 @@ def size(sent: ModelRequest) -> int:
 
 @pytest.mark.parametrize("window", [8192, 2000])
 def test_a_request_is_made_to_fit(window: int) -> None:
-    sent = fitted(request(), len(HISTORY), window)
+    sent = fit_window(request(), len(HISTORY), window)
     assert size(sent) <= window
     assert sent.system == "rules"
     assert OWN[0] in sent.messages
@@ -59,14 +59,14 @@ def test_a_request_is_made_to_fit(window: int) -> None:
 
 
 def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_stays() -> None:
-    sent = fitted(request(), len(HISTORY), 8192)
+    sent = fit_window(request(), len(HISTORY), 8192)
     assert sent.dynamic_context == DYNAMIC
     assert sent.messages[-len(OWN) :] == OWN
     before = sent.messages[: -len(OWN)]
     assert before == HISTORY[len(HISTORY) - len(before) :]
     assert isinstance(before[0], UserText)
     summary = (UserText(f"{OPENING}- the fan is on pin 6"), AssistantReply("I keep to that."))
-    sent = fitted(request((*summary, *HISTORY)), len(HISTORY) + 2, 6000)
+    sent = fit_window(request((*summary, *HISTORY)), len(HISTORY) + 2, 6000)
     assert sent.messages[:2] == summary
     assert len(sent.messages) < len(HISTORY)
     assert size(sent) <= 6000
@@ -75,9 +75,9 @@ def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_stays() -> No
 def test_what_a_provider_wants_back_goes_before_the_conversation_and_its_oldest_first() -> None:
     replies = [AssistantReply("", provider_parts="p" * chars) for chars in (100_000, 400)]
     whole = ModelRequest("rules", (*HISTORY, UserText("now"), *replies), ())
-    sent = fitted(whole, len(HISTORY), 24_000)
+    sent = fit_window(whole, len(HISTORY), 24_000)
     assert sent.messages == (*HISTORY, UserText("now"), AssistantReply(""), replies[1])
-    assert fitted(whole, len(HISTORY), 1000).messages[-2:] == (AssistantReply(""), AssistantReply(""))
+    assert fit_window(whole, len(HISTORY), 1000).messages[-2:] == (AssistantReply(""), AssistantReply(""))
 
 
 def too_long() -> ModelError:
@@ -121,7 +121,7 @@ async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Se
     model = summariser()
 
     async def compact(history: tuple[Said, ...]) -> tuple[Said, ...]:
-        return await compacted(history, 1000, ASKED_BY, model=model, sessions=sessions)
+        return await compact_history(history, 1000, ASKED_BY, model=model, sessions=sessions)
 
     first = await compact(talk(0, 12))
     assert first[0].text.endswith("- summary 1")
@@ -140,10 +140,10 @@ async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Se
 
 async def test_a_summary_that_no_model_makes_is_the_end_of_what_was_said_and_is_made_once(sessions: Sessions) -> None:
     model = ScriptedModel([ModelError("the service is down")])
-    cut = await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
+    cut = await compact_history(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
     assert "question" in cut[0].text
     assert cut[2:] == talk(0, 12)[-len(cut[2:]) :]
-    assert await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions) == cut
+    assert await compact_history(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions) == cut
 
 
 class NoSessions(Sessions):
@@ -158,7 +158,7 @@ class NoSessions(Sessions):
 async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, str]], budget: int) -> None:
     messages: list[Said] = [UserText(text) if person else AssistantReply(text) for person, text in said]
     model = ScriptedModel([ModelError("the service is down")])
-    kept = await compacted(messages, budget, ASKED_BY, model=model, sessions=NoSessions())
+    kept = await compact_history(messages, budget, ASKED_BY, model=model, sessions=NoSessions())
     assert not kept or isinstance(kept[0], UserText)
     last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
     allowed = budget * CHARS_A_TOKEN + sum(len(m.text) for m in messages[last:])

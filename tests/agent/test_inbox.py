@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 
-from microclaw.agent.action_record import own_words
+from microclaw.agent.action_record import without_empty_record
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Inbound, Step
-from microclaw.models.protocol import Image, UserText
+from microclaw.models.protocol import ImageInput, UserText
 from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
-from microclaw.store.inbox import Message, prune
+from microclaw.store.inbox import InboxMessage, prune
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 PICTURE = Attachment("image", "image/png", b"png", "led.png")
@@ -41,7 +41,7 @@ async def next_out(agent: Agent) -> str:
     async with asyncio.timeout(60):
         outbound = await anext(agent.outbox.outgoing("test"))
     await agent.outbox.delivered(outbound.outbound_id)
-    return own_words(outbound.answer.text)
+    return without_empty_record(outbound.answer.text)
 
 
 async def accepted(agent: Agent, messages: Iterable[Inbound], refused: Inbound | None = None) -> list[AcceptedMessage]:
@@ -57,7 +57,7 @@ async def accepted(agent: Agent, messages: Iterable[Inbound], refused: Inbound |
 async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
     async with make_agent([say("one")]) as agent:
         first = await agent.inbox.accept(inbound(key="7"))
-        assert own_words((await end(first)).text) == "one"
+        assert without_empty_record((await end(first)).text) == "one"
         again = await agent.inbox.accept(inbound(key="7"))
         assert again.duplicate
         assert [event async for event in again.events] == []
@@ -169,10 +169,10 @@ async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_o
         assert agent.inbox.cancel("test", "c3")
         assert model.asked.locked()
         model.go.release()
-        assert own_words((await end(first)).text) == "a"
+        assert without_empty_record((await end(first)).text) == "a"
         await model.asked.acquire()
         model.go.release()
-        assert own_words((await end(second)).text) == "b"
+        assert without_empty_record((await end(second)).text) == "b"
         assert [(await end(one)).error_code for one in (third, fourth)] == ["cancelled"] * 2
         assert len(model.requests) == 2
 
@@ -181,7 +181,7 @@ async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_o
 
 
 async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer(make_agent: MakeAgent) -> None:
-    stream = RunningTurn(Message(1, inbound(), 0), max_waiting=3)
+    stream = RunningTurn(InboxMessage(1, inbound(), 0), max_waiting=3)
     for n in range(10):
         stream.put(Step("plan", str(n)))
     stream.put(Answer("end"))
@@ -227,7 +227,9 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
         assert seen == [()]
         assert answer_of_it.outbound_id is not None
         await agent.outbox.give_back(answer_of_it.outbound_id)
-        assert [own_words(left.answer.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
+        assert [without_empty_record(left.answer.text) for left in await agent.outbox.undelivered("test", "c1")] == [
+            "answered"
+        ]
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(database: Database) -> None:
@@ -236,10 +238,10 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
         outbox = Outbox(table)
         await table.add(OutboxRow("test", "c1", "answer", "owner", None, Answer("an answer")))
         outgoing = outbox.outgoing("test")
-        with outbox.handing_out(RunningTurn(Message(1, inbound(chat_id="c1"), 0))):
+        with outbox.handing_out(RunningTurn(InboxMessage(1, inbound(chat_id="c1"), 0))):
             await outbox.push("test", "c2", "a push")
             assert (await anext(outgoing)).answer.text == "a push"
-        assert own_words((await anext(outgoing)).answer.text) == "an answer"
+        assert without_empty_record((await anext(outgoing)).answer.text) == "an answer"
 
 
 async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_again(database: Database) -> None:
@@ -266,9 +268,9 @@ async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_m
     async with make_agent([say("one"), say("two"), say("three")]) as agent:
         third = await agent.inbox.accept(inbound("third"))
         await agent.conversations.recover()
-        assert own_words((await end(third)).text) == "three"
+        assert without_empty_record((await end(third)).text) == "three"
         asked = [request.messages[-1] for request in agent.script.requests]
-        assert asked == [UserText("first", (Image("image/png", b"png"),)), UserText("second"), UserText("third")]
+        assert asked == [UserText("first", (ImageInput("image/png", b"png"),)), UserText("second"), UserText("third")]
         assert [await next_out(agent) for _ in range(2)] == ["one", "two"]
 
 

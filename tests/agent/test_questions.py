@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, NoParameters, Workshop
 
-from microclaw.agent.action_record import own_words
+from microclaw.agent.action_record import without_empty_record
 from microclaw.agent.conversation import answer_at_once
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import AcceptedMessage
@@ -184,7 +184,7 @@ async def test_a_cancelled_call_ends_before_its_effect_or_after_it(make_agent: M
         assert await anext(events) == ToolRun(tool, "started")
         await asyncio.wait_for(workshop.running.wait(), 60)
         agent.inbox.cancel("test", "c1")
-        assert own_words((await agent.answer("second")).text) == "hello"
+        assert without_empty_record((await agent.answer("second")).text) == "hello"
         assert workshop.done == [done]
         assert await agent.journal.unfinished() == ()
         kept = str(await agent.sessions.load("test", "c1"))

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import MakeAgent, PinParameters, Workshop
 
-from microclaw.agent.action_record import own_words, proof_note
+from microclaw.agent.action_record import proof_note, without_empty_record
 from microclaw.agent.model_requests import TurnLimits
-from microclaw.apps.change_log import Maker, made_by, maker_now
+from microclaw.apps.change_log import ChangeOrigin, change_origin, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Action, Answer, Edge, Evidence, Step, Usage
@@ -264,7 +264,7 @@ def test_what_is_not_known_is_said_once_and_in_its_own_words(proof: str, said: s
 
 async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent: MakeAgent) -> None:
     async with make_agent([pin(4), pin(5), say("on"), pin(6), say("on")]) as agent:
-        with made_by(Maker("whoever brought the message in")):  # the chat's worker is begun in here
+        with change_origin(ChangeOrigin("whoever brought the message in")):  # the chat's worker is begun in here
             await agent.answer("4 and 5")
             await agent.answer("6")
         assert maker_now().turn is None
@@ -342,7 +342,7 @@ async def test_a_failure_that_may_pass_is_asked_again_and_shown_and_an_act_is_no
         events = await agent.events("pin 4 on")
         answer = events[-1]
         assert isinstance(answer, Answer)
-        assert (own_words(answer.text).split("\n")[0], answer.error_code) == ("it is on", None)
+        assert (without_empty_record(answer.text).split("\n")[0], answer.error_code) == ("it is on", None)
         assert "done: gpio-set pin=4" in answer.text
         assert agent.workshop.done == ["set 4 1"]
         shown = [event for event in events if isinstance(event, Step) and event.stage == "model"]

@@ -143,7 +143,7 @@ async def test_words_that_a_board_chose_get_a_question_and_no_act(
 ) -> None:
     model.answers += replies([(look, "{}")], [SET_PIN], "No.")
     await install(home, name, source)
-    while name == "chatty" and not any(line.app == name for line in home.ask(control.Log()).rows):  # noqa: ASYNC110
+    while name == "chatty" and not any(line.app == name for line in home.ask(control.ReadLog()).rows):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     events = await home.events("what happens there?", False, chat=home.new_chat())
     assert [one.text for one in home.asked] == [f"{although}set pin 4 of virtual-1 high"]

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from microclaw.api.access import OF_ROLE, access_of, every_route
-from microclaw.api.host import Host
+from microclaw.api.access import ACCESS_BY_ROLE, access_of, every_route
+from microclaw.api.host import HostInfo
 from microclaw.app import running_host
 from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
@@ -120,7 +120,7 @@ class Column:
 
 
 class Matrix:
-    def __init__(self, host: Host, columns: list[Column]) -> None:
+    def __init__(self, host: HostInfo, columns: list[Column]) -> None:
         self.host = host
         self.columns = columns
 
@@ -277,4 +277,4 @@ async def test_the_strictest_of_several_rows_counts() -> None:
     assert access_of("GET", "/v1/models/a/b") is Access.ASK
     assert access_of("GET", "/v1/devices/a/b/c/d") is None
     assert access_of("POST", "/v1/devices/\n/call") is Access.ASK
-    assert sorted(OF_ROLE.values()) == [Access.LOOK, Access.ASK, Access.ACT, Access.OWN]
+    assert sorted(ACCESS_BY_ROLE.values()) == [Access.LOOK, Access.ASK, Access.ACT, Access.OWN]

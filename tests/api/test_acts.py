@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.api.people_host import BLINK, PeopleHost
 
-from microclaw.api.custom_routes import unless_left
+from microclaw.api.custom_routes import cancel_if_client_leaves
 from microclaw.devices.calls import GpioGet
 from microclaw.events import Answer, Step
-from microclaw.wire.host_api import Failure, Result
+from microclaw.wire.host_api import StreamFailure, StreamResult
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BOARD = "/v1/devices/virtual-1"
@@ -36,7 +36,7 @@ async def called(host: PeopleHost, who: str, tool: str, session: str = "", **arg
     """The tool's answer, the last of its stream."""
     body = {"arguments": arguments, **({"session": session} if session else {})}
     last = (await host.stream(who, f"/v1/tools/{tool}", body))[-1]
-    assert isinstance(last, Result), last
+    assert isinstance(last, StreamResult), last
     return dict(last.value)
 
 
@@ -137,11 +137,11 @@ async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> 
     newest, before = (await host.socket("GET", "/v1/changes?limit=2"))["changes"]
     assert newest["turn"] != before["turn"]
     end = (await host.stream("ada", "/v1/undo", {}))[-1]
-    assert isinstance(end, Result)
+    assert isinstance(end, StreamResult)
     assert [taken["undone"] for taken in end.value["taken"]] == [newest["change_id"]]
     assert await levels(host, 8, 9) == [1, 0]
     end = (await host.stream("ada", "/v1/undo", {"change_id": 999_999}))[-1]  # fails in the one form
-    assert isinstance(end, Failure)
+    assert isinstance(end, StreamFailure)
     assert end.code == "unknown_name"
 
 
@@ -157,7 +157,7 @@ async def test_a_program_that_is_being_written_is_checked_and_tried_and_no_devic
     tried = {"source": BLINK, "device": "virtual-1", "expect": "pin 2: period 200 ms +- 5 %", "for_ms": 2000}
     events = await host.stream("gus", "/v1/programs/try", tried)
     assert [one.stage for one in events if isinstance(one, Step)] == ["compile", "check", "try", "try"]
-    assert isinstance(events[-1], Result)
+    assert isinstance(events[-1], StreamResult)
     made = events[-1].value
     assert (made["ok"], {edge[1] for edge in made["edges"]}) == (True, {2})
     assert made["edge_count"] >= len(made["edges"]) >= 10
@@ -182,7 +182,7 @@ async def test_a_program_for_later_is_tried_when_its_schedule_is_made_and_a_wron
     before = (await host.ask("ada", "GET", "/v1/schedules"))[1]
     assert (await host.ask("ada", "POST", "/v1/schedules", body))[1]["error"]["code"] == code
     end = (await host.stream("ada", "/v1/tools/schedule-add", {"arguments": body}))[-1]
-    assert isinstance(end, Result)
+    assert isinstance(end, StreamResult)
     assert end.value["content"]["error"] == code
     assert (await host.ask("ada", "GET", "/v1/schedules"))[1] == before
     assert await host.apps() == []
@@ -215,18 +215,18 @@ async def test_a_fleet_forces_nothing_and_what_cannot_be_is_refused_whole(host: 
         fleet(name="-x"),
         fleet(source="int main(void) { return x; }"),
     ):
-        assert isinstance((await host.stream("owner", "/v1/fleet/apply", body))[-1], Failure)
+        assert isinstance((await host.stream("owner", "/v1/fleet/apply", body))[-1], StreamFailure)
     assert await host.apps() == []
 
 
 async def test_a_change_between_look_and_act_is_refused(host: PeopleHost) -> None:
     (told,) = await host.stream("ada", "/v1/fleet/diff", fleet())
-    assert isinstance(told, Result)
+    assert isinstance(told, StreamResult)
     other = {"name": "blink", "source": BLINK.replace("100", "300")}
     await host.stream("owner", f"{BOARD}/apps", other)
     try:
         (end,) = await host.stream("ada", "/v1/fleet/apply", {**fleet(), "digest": told.value["digest"]})
-        assert isinstance(end, Failure)
+        assert isinstance(end, StreamFailure)
         assert "every(300" in (await host.socket("GET", f"{BOARD}/apps/blink"))["source"]
     finally:
         await host.stream("owner", f"{BOARD}/apps/blink", {}, method="DELETE")
@@ -264,10 +264,10 @@ async def test_a_client_that_leaves_ends_its_check() -> None:
         return "there"
 
     async with asyncio.timeout(60):
-        asking = asyncio.create_task(unless_left(request(leaving), work()), name="asking")
+        asking = asyncio.create_task(cancel_if_client_leaves(request(leaving), work()), name="asking")
         await begun.wait()
         leaving.set()
         with pytest.raises(HTTPException):
             await asking
         assert ended.is_set()
-    assert await unless_left(request(asyncio.Event()), quick()) == "there"
+    assert await cancel_if_client_leaves(request(asyncio.Event()), quick()) == "there"

@@ -24,13 +24,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from microclaw.api.gateway import MAX_OPENING, Gateway, conversation_id
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
-from microclaw.auth.tokens import PersonTokens, Token
+from microclaw.auth.tokens import PersonTokens
 from microclaw.cli.host_process import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonTokenTable
+from microclaw.store.people import AccessToken, PeopleTable, PersonTokenTable
 
 
 class TwoTokens(PersonTokens):
@@ -46,7 +46,7 @@ class TwoTokens(PersonTokens):
             await PeopleTable(database).put(person, 1)
             digest = hashlib.sha256(f"mc_{person.role}".encode()).digest()
             await PersonTokenTable(database).add_new(
-                Token(token_id, person.role, person.person_id, digest, 1, expires_ms)
+                AccessToken(token_id, person.role, person.person_id, digest, 1, expires_ms)
             )
 
 
@@ -313,7 +313,7 @@ async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
 
 
 class SlowTokens(TwoTokens):
-    async def who(self, secret: str) -> Token | None:
+    async def who(self, secret: str) -> AccessToken | None:
         await asyncio.Event().wait()
         return None
 

@@ -23,7 +23,7 @@ from microclaw.api.request_check import with_body
 from microclaw.apps import device_operations as devices
 from microclaw.cli.targets import known_devices
 from microclaw.operations.client import Client
-from microclaw.wire.host_api import Result, StreamEvent
+from microclaw.wire.host_api import StreamEvent, StreamResult
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Address = tuple[str, int]
@@ -265,9 +265,9 @@ def test_devices_are_told_in_pages(client: Client) -> None:
 def test_wasm_can_be_installed_as_it_is(client: Client) -> None:
     made = client.post("/api/compile-wasm", {"source": BLINK, "name": "bytes"})
     end = last(client.stream(APPS, {"name": "bytes", "wasm": made["wasm"]}))
-    assert isinstance(end, Result), end
+    assert isinstance(end, StreamResult), end
     assert end.value["sha256"] == made["sha256"]
-    assert isinstance(last(client.stream(f"{APPS}/bytes", method="DELETE")), Result)
+    assert isinstance(last(client.stream(f"{APPS}/bytes", method="DELETE")), StreamResult)
 
 
 @pytest.mark.parametrize(("awaits", "installed"), [(b"HTTP/1.1 200", False), (b'"stage":"deploy"', True)])
@@ -296,6 +296,6 @@ def test_client_that_leaves_leaves_nothing_half_done(
     if installed:
         assert until(lambda: states(name)) == ["done"]
     else:  # the other one, had it gone on, would have been there first
-        assert isinstance(last(client.stream(APPS, {"name": "after", "source": BLINK})), Result)
+        assert isinstance(last(client.stream(APPS, {"name": "after", "source": BLINK})), StreamResult)
         assert states(name) == []
-    assert isinstance(last(client.stream(f"{APPS}/{name if installed else 'after'}", method="DELETE")), Result)
+    assert isinstance(last(client.stream(f"{APPS}/{name if installed else 'after'}", method="DELETE")), StreamResult)

@@ -17,7 +17,7 @@ from tests.api.conftest import answer_of
 from tests.cli.conftest import run_here
 
 from microclaw.api.access import OPEN_HERE
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
 from microclaw.config.load import load_settings
@@ -26,7 +26,7 @@ from microclaw.operations.client import AsyncClient, Client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostInfo]:
     home = tmp_path_factory.mktemp("https") / "home"
     home.mkdir(mode=0o700)
     text = '[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "own"\nhttp_names = ["claw.example"]\n'
@@ -38,12 +38,12 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def port_of(host: Host) -> int:
+def port_of(host: HostInfo) -> int:
     assert host.plane is not None
     return int(host.plane.socket.getsockname()[1])
 
 
-def trusting(host: Host) -> ssl.SSLContext:
+def trusting(host: HostInfo) -> ssl.SSLContext:
     made = run_here(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
@@ -51,14 +51,14 @@ def trusting(host: Host) -> ssl.SSLContext:
 
 
 async def ask(
-    host: Host, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
+    host: HostInfo, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, HTTPMessage]:
     connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
     answer = await asyncio.to_thread(answer_of, connection, method, path, body, headers)
     return answer.status, answer.headers
 
 
-async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
+async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: HostInfo) -> None:
     context = await asyncio.to_thread(trusting, host)
     code = await host.admission.sign_ins.new_code()
     status, headers = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
@@ -72,7 +72,7 @@ async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) 
     assert (await ask(host, context, "GET", "/v1/me", Cookie=bare))[0] == 401
 
 
-async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
+async def test_it_answers_to_its_own_names_and_addresses_alone(host: HostInfo) -> None:
     context = await asyncio.to_thread(trusting, host)
     port = port_of(host)
 
@@ -87,7 +87,7 @@ async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> No
         assert await status(name) == 403
 
 
-async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
+async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: HostInfo) -> None:
     context = await asyncio.to_thread(trusting, host)
     for path in ("/", "/signin", "/healthz"):
         assert (await ask(host, context, "GET", path))[0] == 200
@@ -99,7 +99,7 @@ async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(ho
         assert (await ask(host, context, "GET", path, Authorization=f"Bearer {secret}"))[0] == 200
 
 
-async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
+async def test_old_tls_and_plain_http_get_nothing(host: HostInfo) -> None:
     context = await asyncio.to_thread(trusting, host)
     assert host.plane is not None
     assert host.plane.tls is not None
@@ -112,7 +112,7 @@ async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
     assert (await ask(host, context, "GET", "/healthz"))[0] == 200
 
 
-async def test_clients_trust_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
+async def test_clients_trust_the_exported_authority_and_no_other(host: HostInfo, tmp_path: Path) -> None:
     """From another home: refused without the authority's certificate, then by each way to give it."""
     secret = await host.admission.tokens.create("laptop", "owner")
     exported = tmp_path / "ca.pem"

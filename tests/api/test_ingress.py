@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from tests.api.conftest import Answer, answer_of
 
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.app import running_host
 from microclaw.config.load import load_settings
 
@@ -19,7 +19,7 @@ BELOW: Final = "/api/hassio_ingress/kX3_-abc"
 HA: Final = "homeassistant.local:8123"
 # What core and Supervisor pass on: the browser's Host and Origin, and what they add.
 SENT: Final = {
-    "Host": HA,
+    "HostInfo": HA,
     "Origin": f"http://{HA}",
     "X-Ingress-Path": BELOW,
     "X-Forwarded-Host": HA,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostInfo]:
     """A host whose ingress is for 127.0.0.1, as the Supervisor's address is not on this machine."""
     home = tmp_path_factory.mktemp("ingress") / "home"
     home.mkdir(mode=0o700)
@@ -42,19 +42,19 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
         yield running
 
 
-async def ask(host: Host, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
+async def ask(host: HostInfo, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
     return await asyncio.to_thread(
         answer_of, HTTPConnection("127.0.0.1", host.ingress, timeout=60), method, path, body, headers
     )
 
 
-async def sign_in(host: Host, headers: Mapping[str, str] = SENT) -> Answer:
+async def sign_in(host: HostInfo, headers: Mapping[str, str] = SENT) -> Answer:
     answer = await ask(host, "POST", "/v1/signin/password", {"name": "owner", "password": RIGHT}, headers)
     assert answer.status == 200, answer.body
     return answer
 
 
-async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address_from_the_root(host: Host) -> None:
+async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address_from_the_root(host: HostInfo) -> None:
     for path in ("/", "/signin"):
         answer = await ask(host, "GET", path)
         assert answer.status == 200
@@ -69,7 +69,7 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
     assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/memory")
 
 
-async def test_a_session_is_for_this_path_and_does_what_its_person_may_with_its_own_word(host: Host) -> None:
+async def test_a_session_is_for_this_path_and_does_what_its_person_may_with_its_own_word(host: HostInfo) -> None:
     answer = await sign_in(host)
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("microclaw-ingress=")
@@ -85,13 +85,13 @@ async def test_a_session_is_for_this_path_and_does_what_its_person_may_with_its_
     assert (await ask(host, "GET", "/v1/me", headers=session)).status == 401
 
 
-async def test_home_assistants_user_is_nobody_here(host: Host) -> None:
+async def test_home_assistants_user_is_nobody_here(host: HostInfo) -> None:
     assert (await ask(host, "GET", "/v1/status", headers={**SENT, "X-Remote-User-Id": "1"})).status == 401
     compile_wasm = {"sourceCode": "void on_init(void) {}"}  # which needs no token on loopback
     assert (await ask(host, "POST", "/api/compile-wasm", compile_wasm)).status == 401
 
 
-async def test_a_page_from_elsewhere_and_what_is_no_path_of_ingress_are_refused(host: Host) -> None:
+async def test_a_page_from_elsewhere_and_what_is_no_path_of_ingress_are_refused(host: HostInfo) -> None:
     for origin in ("http://evil.example", f"https://{HA}", "http://homeassistant.local", "null"):
         assert (await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})).status == 403
     for path in ("", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"):

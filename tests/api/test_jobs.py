@@ -12,7 +12,7 @@ from microclaw.api.jobs import CANCELLED, Feed, Jobs
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
-from microclaw.wire.host_api import Failure, Result, StreamEvent
+from microclaw.wire.host_api import StreamEvent, StreamFailure, StreamResult
 
 
 async def read_all(feed: Feed) -> list[StreamEvent]:
@@ -24,8 +24,8 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
     feed = Feed(2)
     for text in "abc":
         feed.put(Step("try", text))
-    feed.finish(Result({}))
-    assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), Result({})]
+    feed.finish(StreamResult({}))
+    assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), StreamResult({})]
 
 
 async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
@@ -39,7 +39,7 @@ async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
         begun.set()
         await asyncio.sleep(0)
         changed.append("device")
-        return Result({})
+        return StreamResult({})
 
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group, Limits())
@@ -51,7 +51,7 @@ async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
         late = jobs.start("job", work, by=replace(LOCAL_OWNER, request="b"), cancellable=True)
         await begun.wait()
         assert jobs.cancel("socket.b") == "begun"
-        assert await read_all(late) == [Result({})]
+        assert await read_all(late) == [StreamResult({})]
     assert changed == ["device"]
 
 
@@ -64,11 +64,11 @@ async def test_a_failure_of_a_job_is_its_end_and_a_host_that_stops_waits_for_wha
 
     async def short(_feed: Feed) -> StreamEvent:
         await asyncio.sleep(0)
-        return Result({"short": True})
+        return StreamResult({"short": True})
 
     async def endless(_feed: Feed) -> StreamEvent:
         await asyncio.Event().wait()
-        return Result({})
+        return StreamResult({})
 
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group, Limits(drain_s=0.05))
@@ -77,11 +77,11 @@ async def test_a_failure_of_a_job_is_its_end_and_a_host_that_stops_waits_for_wha
         with pytest.raises(Overloaded):
             jobs.start("late", short)
         known, unknown, done, cut = [(await read_all(feed))[-1] for feed in feeds]
-    assert known == Failure("pin_refused", "pin 27 is the flash", "use 4")
-    assert isinstance(unknown, Failure)
+    assert known == StreamFailure("pin_refused", "pin 27 is the flash", "use 4")
+    assert isinstance(unknown, StreamFailure)
     assert (unknown.code, "secret detail" in unknown.message) == ("internal_error", False)
-    assert done == Result({"short": True})
-    assert isinstance(cut, Failure)
+    assert done == StreamResult({"short": True})
+    assert isinstance(cut, StreamFailure)
     assert cut.code == "interrupted"
 
 
@@ -90,7 +90,7 @@ async def test_one_person_has_half_of_the_room_and_the_last_place_is_the_command
 
     async def work(feed: Feed) -> StreamEvent:
         await go.wait()
-        return Result({})
+        return StreamResult({})
 
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group, Limits(parallel_jobs=8))
@@ -110,4 +110,4 @@ async def test_one_person_has_half_of_the_room_and_the_last_place_is_the_command
         with pytest.raises(Overloaded):
             jobs.start("own", work)
         go.set()
-        assert await read_all(own) == [Result({})]
+        assert await read_all(own) == [StreamResult({})]

@@ -12,7 +12,7 @@ from tests.api.people_host import BLINK, PeopleHost, people_host
 from microclaw.agent.look_tool import BY_TOOL, FOR_NO_MODEL, OWN_WORDS, acts_to_look_at
 from microclaw.api.custom_routes import load_by_hand
 from microclaw.operations.operation import Access, Permission, load
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,7 +45,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People
 async def call(host: PeopleHost, who: str, tool: str, **arguments: Any) -> dict[str, Any]:
     """The result of a tool: `ok`, `content`, `foreign`."""
     end = (await host.stream(who, f"/v1/tools/{tool}", {"arguments": arguments}))[-1]
-    assert isinstance(end, Result)
+    assert isinstance(end, StreamResult)
     result: dict[str, Any] = end.value
     return result
 

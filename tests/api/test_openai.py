@@ -15,7 +15,7 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.agent.action_record import NOTHING, own_words
+from microclaw.agent.action_record import NOTHING, without_empty_record
 from microclaw.audit.log_files import read_events
 from microclaw.devices.calls import GpioGet, GpioSet
 
@@ -134,7 +134,7 @@ async def test_the_clients_messages_are_the_conversation(talk: Talk) -> None:
         made = await ai.chat.completions.create(
             model="microclaw", messages=asked, max_completion_tokens=77, temperature=0.25, user="somebody", n=1
         )
-    assert own_words(made.choices[0].message.content or "") == "Once upon."
+    assert without_empty_record(made.choices[0].message.content or "") == "Once upon."
     assert (made.object, made.choices[0].finish_reason) == ("chat.completion", "stop")
     assert made.usage is not None
     assert (made.usage.prompt_tokens, made.usage.completion_tokens) == (1000, 100)
@@ -187,7 +187,7 @@ async def test_an_act_that_waits_is_told_at_once_and_its_end_with_the_next_reque
             answer, _ = await talk.complete(*more)
             messages = [str(m["content"]) for m in talk.model.bodies[-1]["messages"]]
             seen = [one for one in messages if "(Since then:)" in one]
-    assert own_words(answer) == "Yes, it is."
+    assert without_empty_record(answer) == "Yes, it is."
     assert "done: gpio-set pin=4" in seen[0]
     assert await talk.level() == 1
 
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_ends_its_turn(talk: Talk) -> None:
                 break
         await stream.close()
     async with asyncio.timeout(60):
-        assert own_words((await talk.complete(*STORY))[0]) == "Here."
+        assert without_empty_record((await talk.complete(*STORY))[0]) == "Here."
 
 
 # Its words about acts: beside a question, after a fault, against a model that lies, without a reader
@@ -309,7 +309,9 @@ async def test_a_stream_that_broke_ends_with_an_error_and_what_was_done(tmp_path
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_no_control_of_a_model_reaches_a_client(talk: Talk, streamed: bool) -> None:
     talk.says(words("Hi \x1b[3", "1mred\x1b", "[0m \u202eevil\u202c 👩\u200d", "💻."))
-    assert own_words((await talk.complete("how red is it?", streamed=streamed))[0]) == "Hi red evil 👩\u200d💻."
+    assert (
+        without_empty_record((await talk.complete("how red is it?", streamed=streamed))[0]) == "Hi red evil 👩\u200d💻."
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])

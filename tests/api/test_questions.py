@@ -19,7 +19,7 @@ from microclaw.audit.log_files import read_events
 from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import GpioGet
 from microclaw.events import ApprovalAsked, ApprovalSettled
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BOARD = "/v1/devices/virtual-1"
@@ -54,7 +54,7 @@ def foreign(
 
 async def end_of(call: asyncio.Task[list[Any]]) -> tuple[bool, str | None]:
     end = (await call)[-1]
-    assert isinstance(end, Result), end
+    assert isinstance(end, StreamResult), end
     return end.value["ok"], end.value.get("error")
 
 
@@ -163,7 +163,7 @@ async def test_nobody_is_asked_for_what_is_refused_anyway(host: PeopleHost) -> N
     for tool, arguments in NOT_THERE:
         events = await foreign(host, "ada", tool, **arguments)
         assert not [event for event in events if isinstance(event, ApprovalAsked)], tool
-        assert (isinstance(events[-1], Result), events[-1].value["ok"]) == (True, False), tool
+        assert (isinstance(events[-1], StreamResult), events[-1].value["ok"]) == (True, False), tool
     rollout = {"version": "9.9.9", "devices": ["virtual-1"]}
     for method, path, body in (
         ("DELETE", "/v1/firmware/keys/zz-none", None),

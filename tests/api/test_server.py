@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from microclaw.api.server import MAX_CONNECTIONS, Listener, serving, tcp_listener
+from microclaw.api.server import MAX_CONNECTIONS, AppListener, serving, tcp_listener
 from microclaw.auth.certificates import new_authority, server_certificate
 from microclaw.errors import StoreUnreachable
 
@@ -43,7 +43,7 @@ async def door(
         await PlainTextResponse(text)(scope, receive, send)
 
     with tcp_listener("127.0.0.1", 0) as listener:
-        doors = [Listener("people", answering, listener, tls=tls)]
+        doors = [AppListener("people", answering, listener, tls=tls)]
         async with (
             asyncio.timeout(LIMIT_S),
             asyncio.TaskGroup() as group,
@@ -160,7 +160,7 @@ async def test_what_fails_before_the_routes_is_answered_in_the_form_of_all_error
 
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
         with tcp_listener("127.0.0.1", 0) as listener:
-            async with serving([Listener("test", app, listener)], group):
+            async with serving([AppListener("test", app, listener)], group):
                 reader, writer = await asyncio.open_connection(*listener.getsockname())
                 writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from tests.api.conftest import Answer, answer_of
 
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.app import running_host
 from microclaw.auth.sign_ins import WRONG_OF_ADDRESS
 from microclaw.config.load import load_settings
@@ -24,7 +24,7 @@ from microclaw.config.load import load_settings
 class Browser:
     """Requests as a browser sends them; its cookie and word are given with each."""
 
-    host: Host
+    host: HostInfo
 
     @property
     def address(self) -> tuple[str, int]:
@@ -137,7 +137,7 @@ async def test_every_answer_says_what_it_is_and_lets_nobody_frame_it(browser: Br
     _, own = await browser.sign_in()
     paths = ("/", "/signin", "/healthz", "/metrics", "/api/openapi.json", "/v1/me", "/v1/nothing")
     for path in paths:
-        for headers in ({}, own, {"Host": "evil.example"}, {"Authorization": "Bearer wrong"}):
+        for headers in ({}, own, {"HostInfo": "evil.example"}, {"Authorization": "Bearer wrong"}):
             answer = await browser.ask("GET", path, headers=headers)
             for name, value in (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")):
                 assert answer.headers.get_all(name) == [value]

@@ -17,7 +17,7 @@ from microclaw.config.settings import BudgetSettings
 from microclaw.models import operations
 from microclaw.models.operations import UsageService
 from microclaw.models.protocol import AskedBy
-from microclaw.operations.operation import Call
+from microclaw.operations.operation import OperationCall
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageGroup
 
@@ -25,8 +25,8 @@ ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)
 PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana", "member")}
 
 
-def by(person_id: str, unused: Any = None) -> Call:
-    return Call(person_id, unused)
+def by(person_id: str, unused: Any = None) -> OperationCall:
+    return OperationCall(person_id, unused)
 
 
 @pytest_asyncio.fixture

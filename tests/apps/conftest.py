@@ -41,6 +41,7 @@ from microclaw.devices.calls import (
     AppStates,
     AppUninstall,
     Call,
+    ConsoleLines,
     DeviceFacts,
     DeviceInfo,
     EdgeLog,
@@ -48,7 +49,6 @@ from microclaw.devices.calls import (
     GpioGet,
     GpioSet,
     LogLine,
-    LogPage,
     LogsRead,
     PinLevel,
     PwmSet,
@@ -63,7 +63,7 @@ from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm.wasm_image import Image, MemoryUse
+from microclaw.wasm.wasm_image import MemoryUse, WasmImage
 
 ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})
 SEEING = frozenset({"apps.states", "edges.read", "logs.read", "gpio.get"})
@@ -168,13 +168,13 @@ class PaperTransport(Transport):
                 seen = [edge for edge in self.edges if edge.t_ms <= self.now_ms]
                 return EdgeLog(tuple(seen[cursor:]), len(seen), 0, self.now_ms)
             case LogsRead(cursor=cursor):
-                return LogPage(tuple(self.lines[cursor:]), len(self.lines), 0)
+                return ConsoleLines(tuple(self.lines[cursor:]), len(self.lines), 0)
         return None
 
 
-def make_image(name: str, content: str = "", pins: tuple[int, ...] = (2,)) -> Image:
+def make_image(name: str, content: str = "", pins: tuple[int, ...] = (2,)) -> WasmImage:
     wasm = b"\0asm\1\0\0\0" + (content or name).encode()
-    return Image(
+    return WasmImage(
         name=name,
         wasm=wasm,
         sha256=hashlib.sha256(wasm).hexdigest(),
@@ -287,10 +287,10 @@ class Lab:
         optimization: str,
         language: str | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
-    ) -> Image:
+    ) -> WasmImage:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
-    def _read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
+    def _read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> WasmImage:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
 
     async def _try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:

@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.apps.authors import with_author
 from microclaw.apps.building import ProgramLanguage, cached_compiler
-from microclaw.apps.change_log import Claims, Maker, Origin, made_by
+from microclaw.apps.change_log import ChangeOrigin, Claims, Origin, change_origin
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
@@ -50,7 +50,7 @@ async def test_a_program_that_can_read_text_prints_words_of_others(
         return claims.own_source, claims.own_words
 
     assert authorship(request) == (True, is_own)
-    with made_by(Maker(is_tainted=True)):
+    with change_origin(ChangeOrigin(is_tainted=True)):
         assert authorship(request) == (False, False), "the turn may have copied what it had read"
     theirs = ChangeRequest("d", "p", source=source, origin=Origin("blink", "1.0.0", "/srv/shelf"))
     assert authorship(theirs) == (False, False)

@@ -11,7 +11,7 @@ from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import DeployRejected
 from microclaw.py.py_image import PyImage
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 BLINK = """\
 from machine import Pin
@@ -38,7 +38,7 @@ async def test_each_kind_is_built_where_the_device_takes_it_and_python_is_stored
     python = await build(BLINK, board, "blink", "O3", None, ("wasm", "py"))
     assert isinstance(python, PyImage)
     assert (python.kind, python.pins) == ("py", (2,))
-    assert isinstance(await build(C_BLINK, board, "blink", "O3", None, ("wasm", "py")), Image)
+    assert isinstance(await build(C_BLINK, board, "blink", "O3", None, ("wasm", "py")), WasmImage)
     with pytest.raises(DeployRejected):
         await build(BLINK, board, "blink", "O3", None, ("wasm",))
     with pytest.raises(DeployRejected):

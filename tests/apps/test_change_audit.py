@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from microclaw.apps.change_log import _KINDS, Change, ChangeKind, Maker, SetLevel, change_event, made_by
+from microclaw.apps.change_log import _KINDS, Change, ChangeKind, ChangeOrigin, SetLevel, change_event, change_origin
 from microclaw.audit.event import BUSY, AuditEvent
 from microclaw.errors import DeviceTimeout
 from microclaw.store.apps import ChangeState
@@ -33,13 +33,13 @@ def test_every_kind_of_change_has_a_kind_of_line() -> None:
 async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
     lab: Any, told: list[tuple[str, str, str | None]]
 ) -> None:
-    with made_by(Maker("t", "ada")):
+    with change_origin(ChangeOrigin("t", "ada")):
         await lab.deploy()
         (app,) = await lab.change_log.desired()
         await lab.act("stop")
         await lab.act("start")
         await lab.act("uninstall")
-    with made_by(Maker("u", "owner")):
+    with change_origin(ChangeOrigin("u", "owner")):
         await lab.take_back(4)
     short = app.version.sha256[:12]
     assert told[:4] == [
@@ -59,7 +59,7 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
 
 async def test_an_act_without_an_answer_has_a_line_too(lab: Any, told: list[tuple[str, str, str | None]]) -> None:
     lab.transport.fail["gpio.set"] = DeviceTimeout("no answer")
-    with made_by(Maker("t", "ada")), pytest.raises(DeviceTimeout):
+    with change_origin(ChangeOrigin("t", "ada")), pytest.raises(DeviceTimeout):
         await lab.set_pin(4)
     assert told == [("call.acted", "set pin 4 of paper high, and whether it was done is unknown", "ada")]
 

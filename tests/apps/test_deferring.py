@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.change_log import Maker, made_by
+from microclaw.apps.change_log import ChangeOrigin, change_origin
 from microclaw.apps.deferring import MAX_TRIES, DeferredAct, Order
 from microclaw.apps.deployment import Place
 from microclaw.apps.program_state import Act
@@ -56,7 +56,7 @@ async def order(
     lab: Any, name: str = "blink", act: Act = "install", source: str | None = "v1", **more: Any
 ) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, **more)
-    with made_by(Maker("turn-1", "owner")):
+    with change_origin(ChangeOrigin("turn-1", "owner")):
         kept: tuple[DeferredAct, Any] = await lab.deferrals.keep(request, PLACE, "nobody there", lab.steps.append)
     return kept[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.checks import Finding
+from microclaw.apps.checks import CheckResult
 from microclaw.apps.colors import Rgb, colors_of
 from microclaw.apps.expectation_result import evaluate, seen_on_board
 from microclaw.apps.expectation_text import parse_expectations
@@ -13,7 +13,7 @@ from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge, Evidence
 
 
-def found(line: str, seen: Record) -> Finding:
+def found(line: str, seen: Record) -> CheckResult:
     """The worst of a line's checks."""
     checks = parse_expectations(line).checks
     findings = [one.judge(seen, checks) for one in checks]

@@ -9,10 +9,10 @@ import pytest
 from microclaw.apps.checks import Duty, Hold, Period
 from microclaw.apps.expectation_forms import LINES
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.expectations import Edges, Level, PinStimulus
+from microclaw.apps.expectations import EdgeMoments, LevelState, PinStimulus
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.record import Window
+from microclaw.apps.record import TrialWindow
 from microclaw.errors import ConfigError
 from microclaw.knowledge.skills import Skills
 from microclaw.operations.next_steps import name_tools
@@ -52,15 +52,19 @@ def test_two_times_without_a_comma_are_no_sum(line: str) -> None:
 
 def test_lines_become_checks_and_stimuli() -> None:
     for text in ("pin 2: period 1 s ± 2 %, duty 50 %", "pin 2: period 1000 ms +- 2 %, duty 50 %  # an LED"):
-        assert parse_expectations(text).checks == (Period(Edges(2, 1), 1000, 0.02), Duty(Level(2, 1), 50, 5))
+        assert parse_expectations(text).checks == (Period(EdgeMoments(2, 1), 1000, 0.02), Duty(LevelState(2, 1), 50, 5))
     found = parse_expectations("pin 2: low, never high while pin 8 high from 1 s until 2 s").checks
-    assert found == tuple(Hold(Level(2, 0), condition, window=Window(1000, 2000)) for condition in (None, Level(8, 1)))
-    assert parse_expectations("pin 4: 2 pulses within 1 min 30 s").checks == (Period(Edges(4, 1), 90_000, 0.05, 2),)
+    assert found == tuple(
+        Hold(LevelState(2, 0), condition, window=TrialWindow(1000, 2000)) for condition in (None, LevelState(8, 1))
+    )
+    assert parse_expectations("pin 4: 2 pulses within 1 min 30 s").checks == (
+        Period(EdgeMoments(4, 1), 90_000, 0.05, 2),
+    )
     at_each = parse_expectations("pin 3: rises at 0 s, 200 ms, 1 s, high at 3 s, 4 s").checks
     alone = "pin 3: rises at 0 s, rises at 200 ms, rises at 1 s, high at 3 s, high at 4 s"
     assert at_each == parse_expectations(alone).checks
     asked = parse_expectations("set pin 4 = 0 at 2 s, 4 s\nwhen pin 4 falls: pin 2 toggles within 50 ms")
-    assert asked.checks == (Reaction(Edges(2), Level(4, 0), None, 50),)
+    assert asked.checks == (Reaction(EdgeMoments(2), LevelState(4, 0), None, 50),)
     assert asked.stimuli == (PinStimulus(4, 0, 2000), PinStimulus(4, 0, 4000))
 
 

@@ -19,7 +19,7 @@ from microclaw.errors import DeployRejected, DeviceBusy
 from microclaw.operations.operation import Permission
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.schedules import Every, Prompt, Schedule, ScheduleTable
+from microclaw.store.schedules import Every, Schedule, SchedulePrompt, ScheduleTable
 
 
 @pytest.fixture
@@ -90,7 +90,19 @@ async def test_a_schedule_that_two_hosts_remove_at_once_is_removed_once(
 ) -> None:
     tables = [ScheduleTable(copy) for copy in copies]
     number = await tables[0].add(
-        Schedule("every 1h", "look", Every(1, 0), Prompt("look"), "owner", "api", "c", None, "skip", Permission.READ, 1)
+        Schedule(
+            "every 1h",
+            "look",
+            Every(1, 0),
+            SchedulePrompt("look"),
+            "owner",
+            "api",
+            "c",
+            None,
+            "skip",
+            Permission.READ,
+            1,
+        )
     )
     for copy in copies:
         hold_news(copy)

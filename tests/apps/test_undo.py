@@ -5,10 +5,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from microclaw.apps.change_log import SCHEDULED, Maker, SetLevel, made_by
+from microclaw.apps.change_log import SCHEDULED, ChangeOrigin, SetLevel, change_origin
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
-from microclaw.auth.people import OWNER_ALONE, Person
+from microclaw.auth.people import ONLY_OWNER, Person
 from microclaw.devices.calls import AppState, GpioSet, PwmSet
 from microclaw.errors import (
     DeployRejected,
@@ -31,7 +31,7 @@ async def undo(lab: Any, change_id: int | None = None) -> Any:
 
 
 async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
-    with made_by(Maker(turn)):
+    with change_origin(ChangeOrigin(turn)):
         return [(await lab.set_pin(pin, level)).change_id for pin in pins]
 
 
@@ -39,7 +39,7 @@ async def on_a_shelf(lab: Any, turn: str) -> int:
     """A pin that was set on a second device."""
     if all(device.name != "shelf" for device in lab.registry.list()):
         await lab.registry.add("shelf", "virtual", [], device_id="d2")
-    with made_by(Maker(turn)):
+    with change_origin(ChangeOrigin(turn)):
         text = "set pin 4 of shelf high"
         change_id: int = await lab.change_log.plan("d2", "gpio.set", text, SetLevel(4, 1), SetLevel(4, 0))
         await lab.change_log.end(change_id, "done")
@@ -104,7 +104,7 @@ async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_chan
     assert lab.running() == {}
     await undo(lab, first + 1)
     assert lab.running() == {"lamp": "v1"}
-    with made_by(Maker("turn-1", "owner")):
+    with change_origin(ChangeOrigin("turn-1", "owner")):
         await lab.deploy("fan", pin=4)
         with pytest.raises(DeployRejected):
             await lab.deploy(pin=6)
@@ -137,7 +137,7 @@ async def test_undo_starts_no_program_that_had_ended_by_itself(lab: Any, act: st
 async def test_one_undo_of_a_program_keeps_the_one_that_had_ended_and_gave_way_to_it(lab: Any) -> None:
     await lab.deploy("old")
     lab.transport.states["old"] = AppState("old", "returned", None, 0, 0, 0, (2,))
-    with made_by(Maker("m1", "owner")):
+    with change_origin(ChangeOrigin("m1", "owner")):
         await lab.deploy("new")
     assert lab.running() == {"new": "v1"}
     assert "old is kept" in (await undo(lab)).text
@@ -161,12 +161,12 @@ async def test_a_pin_that_was_forced_over_a_program_names_the_way_to_its_undo(la
 
 async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedule(lab: Any) -> None:
     own = (await lab.deploy()).change_id
-    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
+    with change_origin(ChangeOrigin(None, "owner", f"{SCHEDULED}terminal")):
         await lab.set_pin(4)
     for conversation, number in ((None, own), ("terminal", own + 1)):
         chosen = await lab.undo.chosen(UndoChoice("owner", conversation=conversation))
         assert [change.change_id for change in chosen] == [number]
-    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
+    with change_origin(ChangeOrigin(None, "owner", f"{SCHEDULED}terminal")):
         stopped = (await lab.act("stop")).change_id
     with pytest.raises(UndoElsewhere) as caught:
         await undo(lab)
@@ -178,10 +178,10 @@ async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedul
 
 
 async def test_a_newer_act_on_the_same_pin_of_another_board_is_no_obstacle(lab: Any) -> None:
-    with made_by(Maker("m1", "owner", "this chat")):
+    with change_origin(ChangeOrigin("m1", "owner", "this chat")):
         own = (await lab.set_pin(4)).change_id
     await lab.registry.add("shelf", "virtual", [], device_id="d2")
-    with made_by(Maker("m2", "owner", "another chat")):
+    with change_origin(ChangeOrigin("m2", "owner", "another chat")):
         other = await lab.change_log.plan("d2", "gpio.set", "set pin 4", SetLevel(4, 1), SetLevel(4, 0))
         await lab.change_log.end(other, "done")
     chosen = await lab.undo.chosen(UndoChoice("owner", conversation="this chat"))
@@ -222,7 +222,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
 )
 async def test_turns_are_told_apart(lab: Any, acts: list[tuple[str | None, int | str]], levels: Levels) -> None:
     for turn, what in acts:
-        with made_by(Maker(turn)):
+        with change_origin(ChangeOrigin(turn)):
             if isinstance(what, int):
                 await lab.set_pin(what)
             else:
@@ -232,7 +232,7 @@ async def test_turns_are_told_apart(lab: Any, acts: list[tuple[str | None, int |
 
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
-    with made_by(Maker("m1")):
+    with change_origin(ChangeOrigin("m1")):
         for call in (GpioSet(4, 1), PwmSet(4, 100), GpioSet(4, 0)):
             await lab.direct_io.act("paper", call)
     await undo(lab)
@@ -254,7 +254,7 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
 
 async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
     lab.foreign("other")
-    with made_by(Maker("m1")):
+    with change_origin(ChangeOrigin("m1")):
         await lab.act("uninstall", "other")
         await lab.set_pin(4)
     with pytest.raises(UndoIncomplete):
@@ -302,7 +302,7 @@ async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> N
 
 async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journal_clock: Any) -> None:
     await pins_in_a_turn(lab, None, 6)
-    with made_by(Maker("m1")):
+    with change_origin(ChangeOrigin("m1")):
         await lab.deploy()
         await lab.set_pin(4, 0)
     journal_clock.later(60_000)
@@ -331,10 +331,10 @@ async def test_undo_brings_back_the_level_that_the_board_told_after_its_last_res
 
 
 async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
-    people = OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}
+    people = ONLY_OWNER | {name: Person(name, name, "member") for name in ("ann", "ben")}
     undo = Undo(lab.installer, changes=lab.changes, direct_io=lab.direct_io, gate=Gate(people))
     for turn, person, pin in (("m1", "ann", 4), ("m2", "owner", 5), ("m3", "ben", 6)):
-        with made_by(Maker(turn, person)):
+        with change_origin(ChangeOrigin(turn, person)):
             await lab.set_pin(pin)
 
     async def chosen(by: str, change: int | None = None) -> list[int]:

@@ -14,7 +14,7 @@ from tests.auth.power_cut import PowerCut, cut_at
 
 from microclaw.audit import log_files
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.log_files import FOLDER, ChainReport, Link, append_events, hash_of, seal, verify_chains
+from microclaw.audit.log_files import FOLDER, ChainLink, ChainReport, append_events, hash_of, seal, verify_chains
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")
@@ -51,7 +51,7 @@ def test_each_line_names_the_one_before_and_the_kept_head_the_last(home: Path, a
         assert (json.loads(line)["n"], json.loads(line)["prev"]) == (number, before)
         before = hash_of(line)
     report = report_of(home)
-    assert (report.whole, report.lines, report.torn, report.last) == (True, 5, [], Link(5, before))
+    assert (report.whole, report.lines, report.torn, report.last) == (True, 5, [], ChainLink(5, before))
     head = {"last": {"n": 5, "hash": before}, "file_bytes": acts.stat().st_size, "anchor": {"n": 0, "hash": "0" * 64}}
     assert json.loads((home / FOLDER / "acts.head").read_bytes()) == head  # homes of before have it so
     assert json.loads((home / "audit.begun").read_bytes()) == {"attempts": False, "acts": False}
@@ -68,7 +68,7 @@ def test_each_line_names_the_one_before_and_the_kept_head_the_last(home: Path, a
         (lambda lines: [*lines, LINE], ["inserted 6"]),
         (lambda lines: [*lines[:2], lines[1], *lines[2:]], ["inserted 3"]),
         (lambda lines: [*lines[:1], lines[2], lines[1], *lines[3:]], ["removed 2", "inserted 3"]),
-        (lambda lines: [*lines[:2], seal([LINE], Link(2, hash_of(lines[1][:-1])))[0], *lines[2:]], ["inserted 4"]),
+        (lambda lines: [*lines[:2], seal([LINE], ChainLink(2, hash_of(lines[1][:-1])))[0], *lines[2:]], ["inserted 4"]),
         (lambda lines: lines[:3], ["cut 3"]),
         (lambda _: [], ["cut 0"]),
         (lambda lines: [*lines[:2], lines[2][:40] + b"\n", *lines[3:]], ["removed 4"]),

@@ -17,7 +17,7 @@ from microclaw.auth.people import MQTT, OWNER, Person, WithAutomation
 from microclaw.cluster.questions import ClusterQuestions
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram
-from microclaw.store.schedules import StandingYes
+from microclaw.store.schedules import AllowedAction
 
 ADA = Person("p-ada", "Ada", "member")
 BOB = Person("p-bob", "Bob", "member")
@@ -189,7 +189,7 @@ async def test_a_yes_for_all_runs_shows_what_was_read_and_is_refused_if_that_is_
     approvals: Approvals, address_chars: int, may_stand: bool
 ) -> None:
     source = f"web-fetch {'a' * address_chars}"
-    standing = StandingYes(3, "do it", (), (source,))
+    standing = AllowedAction(3, "do it", (), (source,))
     task = asyncio.create_task(approvals.ask("owner", "do it", (), channel="t", chat_id="1", standing=standing))
     (pending,) = await asked(approvals)
     assert (f"it has read: {source}" in pending.detail) is may_stand

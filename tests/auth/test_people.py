@@ -10,7 +10,7 @@ from tests.auth.conftest import Clock
 
 from microclaw.auth.codes import PERSON, WRONG_TOKENS_S
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens
+from microclaw.auth.tokens import DAY_MS, USE_WRITE_INTERVAL_MS, PersonTokens
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable
@@ -111,7 +111,7 @@ async def test_a_token_is_its_persons_and_only_its_hash_is_kept_with_its_use_a_m
     assert found is not None
     assert (found.name, found.person) == ("laptop", OWNER)
     first = (await tokens.list())[0].used_ms
-    for s, is_noted in ((1, False), (NOTED_USE_MS / 1000, True)):
+    for s, is_noted in ((1, False), (USE_WRITE_INTERVAL_MS / 1000, True)):
         clock.now_s += s
         await tokens.who(secret)
         assert (await tokens.list())[0].used_ms == (clock.ms() if is_noted else first)

@@ -14,8 +14,8 @@ from tests.stores import new_store
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.backup.age import PrivateKey, decrypted, encrypted
-from microclaw.backup.archive import home_archive
+from microclaw.backup.age import PrivateKey, decrypt, encrypt
+from microclaw.backup.archive import open_home_archive
 from microclaw.backup.restore import Restored, restore_home
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -82,9 +82,9 @@ def home(whole_home: Path, tmp_path: Path) -> Path:
 
 
 def backup_of(home: Path) -> bytes:
-    with home_archive(home, now_ms=NOW_MS) as (_, chunks):
-        return b"".join(encrypted(chunks, KEY.public))
+    with open_home_archive(home, now_ms=NOW_MS) as (_, chunks):
+        return b"".join(encrypt(chunks, KEY.public))
 
 
 def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
-    return restore_home(decrypted(io.BytesIO(data), KEY), home, replace=replace)
+    return restore_home(decrypt(io.BytesIO(data), KEY), home, replace=replace)

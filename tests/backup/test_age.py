@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.backup.conftest import KEY
 
-from microclaw.backup.age import CHUNK_BYTES, MAX_HEADER_BYTES, Key, Password, PrivateKey, PublicKey, decrypted
-from microclaw.backup.age import encrypted as encrypted_chunks
+from microclaw.backup.age import CHUNK_BYTES, MAX_HEADER_BYTES, AgePublicKey, Key, Password, PrivateKey, decrypt
+from microclaw.backup.age import encrypt as encrypted_chunks
 from microclaw.errors import BackupCut, BackupDamaged, BackupError, BackupLocked, BackupNewer, ConfigError, NotABackup
 
 TEXT = b"a lamp in the kitchen\n"
@@ -40,12 +40,12 @@ WITH_OTHERS = base64.b64decode(
 )
 
 
-def encrypted(plain: list[bytes], lock: Password | PublicKey = KEY.public) -> bytes:
+def encrypted(plain: list[bytes], lock: Password | AgePublicKey = KEY.public) -> bytes:
     return b"".join(encrypted_chunks(plain, lock))
 
 
 def opened(data: bytes, key: Key = KEY) -> bytes:
-    return b"".join(decrypted(io.BytesIO(data), key))
+    return b"".join(decrypt(io.BytesIO(data), key))
 
 
 LARGE = encrypted([os.urandom(2 * CHUNK_BYTES)])
@@ -55,7 +55,7 @@ def test_files_and_a_key_of_the_program_age_are_read() -> None:
     assert opened(BY_AGE, SPEC) == opened(WITH_OTHERS, SPEC) == opened(OF_PASSWORD, PASSWORD) == TEXT
     assert str(SPEC.public) == "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"
     assert PrivateKey.parse(SPEC.to_text()) == SPEC
-    assert PublicKey.parse(str(SPEC.public)) == SPEC.public
+    assert AgePublicKey.parse(str(SPEC.public)) == SPEC.public
     assert "horse" not in repr(PASSWORD)
     assert repr(SPEC) == "PrivateKey()"
 
@@ -80,7 +80,7 @@ def test_a_changed_byte_anywhere_is_refused_and_nothing_wrong_is_given_out(place
     given_out = b""
     whole = opened(LARGE)
     with pytest.raises(BackupError) as error:  # noqa: PT012 - what came before the error is looked at
-        for data in decrypted(io.BytesIO(wrong), KEY):
+        for data in decrypt(io.BytesIO(wrong), KEY):
             given_out += data
     assert whole.startswith(given_out)
     assert place < 200 or isinstance(error.value, BackupDamaged)

@@ -23,8 +23,8 @@ from tests.backup.conftest import FILES, KEY, NOW_MS, backup_of, restore, tree
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.log_files import FOLDER as AUDIT
 from microclaw.audit.log_files import append_lines, locked, read_events, verify_chains
-from microclaw.backup.age import CHUNK_BYTES, decrypted, encrypted
-from microclaw.backup.archive import NAME, WORK, Contents, HomeFile, archive_of, home_archive
+from microclaw.backup.age import CHUNK_BYTES, decrypt, encrypt
+from microclaw.backup.archive import NAME, WORK, Contents, HomeFile, open_home_archive, stream_archive
 from microclaw.backup.restore import MAX_HEADERS_BYTES, read_archive, restore_home
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.database import Database
@@ -47,7 +47,7 @@ async def test_everything_is_back_and_nothing_is_done_twice_while_the_host_chang
     new = tmp_path / "b" / "home"
     before = tree(home)
     async with Database.open(home / "microclaw.db") as database:
-        with home_archive(home, now_ms=NOW_MS) as (contents, chunks):
+        with open_home_archive(home, now_ms=NOW_MS) as (contents, chunks):
             await database.write(lambda connection: connection.execute("UPDATE devices SET name = 'later'").rowcount)
             (home / "memory/MEMORY.md").unlink()
             (home / "config.toml.new").write_bytes(b"[agent]\nturn_s = 6000\n")
@@ -85,7 +85,7 @@ def test_what_is_of_a_running_host_or_can_be_fetched_again_stays_out(home: Path)
     (home / "line\nend").write_bytes(b"x")
     with (home / "huge").open("wb") as huge:
         huge.truncate(8 << 30)
-    with home_archive(home, now_ms=NOW_MS, without=home / "backups") as (_, chunks):
+    with open_home_archive(home, now_ms=NOW_MS, without=home / "backups") as (_, chunks):
         contents, found = read_archive(chunks)
     assert {name for name, _ in found} == KEPT_FILES
     assert contents.left_out == ("huge", "line\\nend", "link")
@@ -167,7 +167,7 @@ def test_an_archive_that_holds_more_or_less_than_it_says_or_is_none_of_ours_is_t
 @pytest.mark.parametrize("wrong", ["files", "store", "identity"])
 def test_an_archive_that_is_not_what_it_says_puts_nothing_in_place(home: Path, tmp_path: Path, wrong: str) -> None:
     before = tree(home)
-    with home_archive(home, now_ms=NOW_MS) as (contents, _):
+    with open_home_archive(home, now_ms=NOW_MS) as (contents, _):
         store = tmp_path / "store"
         store.write_bytes((home / WORK / "microclaw.db").read_bytes() if wrong != "store" else b"x" * 8192)
     paths = {"microclaw.db": store, "config.toml": home / "config.toml"}
@@ -176,7 +176,7 @@ def test_an_archive_that_is_not_what_it_says_puts_nothing_in_place(home: Path, t
     files = [HomeFile(name, path, path.stat().st_size) for name, path in paths.items()]
     count = len(files) + (wrong == "files")
     says = replace(contents, files=count, bytes=sum(file.size_bytes for file in files))
-    data = b"".join(encrypted(archive_of(says, files), KEY.public))
+    data = b"".join(encrypt(stream_archive(says, files), KEY.public))
     for place, replacing in ((tmp_path / "new", False), (home, True)):
         with pytest.raises(BackupDamaged):
             restore(data, place, replace=replacing)
@@ -213,7 +213,7 @@ def test_a_home_in_which_a_host_started_meanwhile_stays(home: Path, tmp_path: Pa
     new = tmp_path / "new"
 
     def chunks() -> Iterator[bytes]:
-        yield from decrypted(io.BytesIO(backup_of(home)), KEY)
+        yield from decrypt(io.BytesIO(backup_of(home)), KEY)
         new.mkdir()
         (new / "microclaw.db").write_bytes(b"another host's")
 
@@ -235,7 +235,7 @@ restore_home(chunks(), Path(sys.argv[1]), replace=True)
 
 
 def test_a_kill_while_it_unpacks_or_exchanges_leaves_the_old_home_and_the_next_try_works(home: Path) -> None:
-    with home_archive(home, now_ms=NOW_MS) as (_, chunks):
+    with open_home_archive(home, now_ms=NOW_MS) as (_, chunks):
         plain = b"".join(chunks)
     before = tree(home)
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

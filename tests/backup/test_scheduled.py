@@ -11,7 +11,7 @@ import pytest
 from tests.backup.conftest import KEY, NOW_MS, restore, tree
 
 from microclaw.audit.event import AuditEvent
-from microclaw.backup.age import Password, decrypted
+from microclaw.backup.age import Password, decrypt
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.config.load import load_settings
 from microclaw.config.settings import BackupSettings, Settings
@@ -95,7 +95,7 @@ async def test_a_password_file_locks_them_and_must_be_private(kept: Backups, tmp
     secret.chmod(0o600)
     await backups.run_due()
     (path,) = kept.files()
-    assert b"".join(decrypted(io.BytesIO(path.read_bytes()), Password("correct horse battery")))
+    assert b"".join(decrypt(io.BytesIO(path.read_bytes()), Password("correct horse battery")))
 
 
 async def test_a_folder_that_is_not_there_is_told_and_one_backup_is_made_at_a_time(kept: Backups) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.builds import confinement
-from microclaw.builds.confinement import readable
+from microclaw.builds.confinement import readable_paths
 from microclaw.builds.process import Processes, ProcessResult
 from microclaw.sandbox.landlock import landlock_version
 from microclaw.wasm.toolchain import find_toolchain
@@ -32,11 +32,11 @@ assert WAYS
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    confinement.confinement.cache_clear()
+    confinement.detect_confinement.cache_clear()
     monkeypatch.setattr(confinement, "_bubblewrap_works", lambda: request.param == "bubblewrap")
-    assert confinement.confinement() == request.param
+    assert confinement.detect_confinement() == request.param
     yield request.param
-    confinement.confinement.cache_clear()
+    confinement.detect_confinement.cache_clear()
 
 
 def python(code: str, directory: Path, *more: str) -> ProcessResult:
@@ -190,9 +190,9 @@ def test_of_a_compiler_at_home_only_the_file_is_read(tmp_path: Path, monkeypatch
     own.mkdir(parents=True)
     for compiler in (tmp_path / "clang", own / "clang", tmp_path.parent / "clang"):
         compiler.touch()
-    assert set(readable([str(tmp_path / "clang")], work)) == {tmp_path / "clang"}
-    assert set(readable([str(tmp_path.parent / "clang")], work)) == {tmp_path.parent / "clang"}
-    assert set(readable([str(own / "clang")], work)) == {own}
+    assert set(readable_paths([str(tmp_path / "clang")], work)) == {tmp_path / "clang"}
+    assert set(readable_paths([str(tmp_path.parent / "clang")], work)) == {tmp_path.parent / "clang"}
+    assert set(readable_paths([str(own / "clang")], work)) == {own}
     linked = own / "linked"
     linked.symlink_to(tmp_path / "clang")
-    assert set(readable([str(linked)], work)) == {own, tmp_path / "clang"}
+    assert set(readable_paths([str(linked)], work)) == {own, tmp_path / "clang"}

@@ -16,12 +16,12 @@ from microclaw.builds.process import (
     BuildCancelled,
     Processes,
     ProcessResult,
-    in_worker,
+    run_in_worker,
 )
 
 
 async def run_compiler(command: list[str], directory: Path, time_limit_s: float = 20.0) -> ProcessResult:
-    return await in_worker(lambda processes: processes.run(command, directory, time_limit_s=time_limit_s))
+    return await run_in_worker(lambda processes: processes.run(command, directory, time_limit_s=time_limit_s))
 
 
 def python(code: str, *words: Path) -> list[str]:
@@ -106,6 +106,8 @@ def running(word: bytes) -> list[Path]:
 async def test_process_that_said_its_last_words_is_not_waited_for(tmp_path: Path) -> None:
     code = "import sys, time; [(sys.stdout.write(w), sys.stdout.flush()) for w in ('a la', 'st', ' word')]"
     command = python(f"{code}; time.sleep(60)")
-    (finished,) = await in_worker(lambda processes: processes.run_together([(command, tmp_path)], stop_at=b"last word"))
+    (finished,) = await run_in_worker(
+        lambda processes: processes.run_together([(command, tmp_path)], stop_at=b"last word")
+    )
     assert (finished.stopped_at_words, finished.timed_out) == (True, False)
     assert finished.output.startswith("a last word")

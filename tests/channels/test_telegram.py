@@ -15,7 +15,7 @@ from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServ
 
 from microclaw.agent.inbox import SHARE
 from microclaw.channels.telegram.api import Timing
-from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
+from microclaw.channels.telegram.channel import UNKNOWN_SENDER_BURST
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import StoreError, UnknownName
 from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
@@ -46,7 +46,7 @@ async def test_a_crowd_of_strangers_is_answered_each_once_and_at_a_bounded_rate(
             await bot.server.say("hi", user=user)
     await bot.server.say("hello")
     await bot.server.message(100)
-    assert UNKNOWN_AT_ONCE <= len(bot.people.asked) == len(set(bot.people.asked)) < 40
+    assert UNKNOWN_SENDER_BURST <= len(bot.people.asked) == len(set(bot.people.asked)) < 40
     assert [inbound.person_id for inbound in bot.inbox.inbound] == ["owner"]
 
 

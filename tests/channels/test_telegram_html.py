@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.channels.telegram_server import visible_text
 
-from microclaw.channels.telegram.markup import split, telegram_html, units
+from microclaw.channels.telegram.markup import count_units, split, telegram_html
 
 WORDS = (
     "**", "*", "__", "_", "~~", "`", "```", "```c\n", "\n```\n", "\n", "\n\n", "# ", "- ", "> ", "1. ", " ", "    ",
@@ -27,7 +27,7 @@ def test_markup_of_every_piece_is_valid_and_fits(text: str) -> None:
 @given(st.text(st.sampled_from("ab .\n!?`~-*_😀👩‍💻é\u0301語"), max_size=3000) | st.text(max_size=2000))
 def test_every_piece_fits_and_but_for_fences_no_letter_is_lost(text: str) -> None:
     pieces = split(text, 200)
-    assert all(units(piece) <= 200 and piece.strip() for piece in pieces)
+    assert all(count_units(piece) <= 200 and piece.strip() for piece in pieces)
     if "```" not in text:
         assert "".join("".join(pieces).split()) == "".join(text.split())
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.app import running_host
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.cluster.hosts import Hosts
@@ -82,7 +82,7 @@ class WholeHost:
     """`microclaw up --database` but for the process."""
 
     name: str
-    host: Host
+    host: HostInfo
     client: Client
     way: Way
     home: Path

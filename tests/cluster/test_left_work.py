@@ -23,7 +23,7 @@ from microclaw.live_hosts import LeftWork
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.schedules import ToolAct
+from microclaw.store.schedules import ToolAction
 
 A_MINUTE = timedelta(minutes=1)
 BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))
@@ -85,7 +85,7 @@ async def test_a_hosts_run_is_no_others_until_it_is_dead_and_then_closed_or_repe
     host: OneHost, leases: Leases, stack: AsyncExitStack, tool: str, state: str, done: list[str]
 ) -> None:
     async with host("a", hold=asyncio.Event()) as a:
-        schedule = await a.add("every 5 minutes", deed=ToolAct(tool, "{}"))
+        schedule = await a.add("every 5 minutes", deed=ToolAction(tool, "{}"))
         await a.clock.to(START + timedelta(minutes=5))
         await asyncio.wait_for(a.hands.begun.wait(), PATIENCE_S)
         b, c = [await stack.enter_async_context(host(name)) for name in "bc"]

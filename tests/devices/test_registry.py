@@ -19,13 +19,13 @@ from microclaw.devices.calls import (
     AppInstall,
     AppList,
     Call,
+    ConsoleLines,
     DeviceFacts,
-    DeviceStatus,
+    DeviceStatusRead,
     GpioGet,
     GpioSet,
     I2cScan,
     LogLine,
-    LogPage,
     LogsRead,
     PinLevel,
     PwmSet,
@@ -88,11 +88,11 @@ class FakeTransport(Transport):
             await asyncio.sleep(0)
             if self.fails is not None:
                 raise self.fails
-            if isinstance(call, DeviceStatus):
+            if isinstance(call, DeviceStatusRead):
                 return cast("R", DeviceFacts(self.facts))
             if isinstance(call, GpioGet | GpioSet):
                 return cast("R", PinLevel(call.pin + self.pin_shift, 1))
-            return cast("R", LogPage(self.log, 0, 0) if isinstance(call, LogsRead) else ())
+            return cast("R", ConsoleLines(self.log, 0, 0) if isinstance(call, LogsRead) else ())
         finally:
             self.running -= 1
 
@@ -176,12 +176,12 @@ async def test_the_next_transport_stands_in_for_what_may_be_repeated_and_for_not
 async def test_facts_are_the_words_of_every_transport_that_answers_and_the_better_proof_counts(device: Device) -> None:
     transport_of(device, "virtual").facts = {"uptime_s": 5}
     transport_of(device, "serial").facts = {"uptime_s": 7, "free_heap_kb": 200}
-    assert (await device.call(DeviceStatus())).values == {"uptime_s": 5, "free_heap_kb": 200}
+    assert (await device.call(DeviceStatusRead())).values == {"uptime_s": 5, "free_heap_kb": 200}
     transport_of(device, "serial").fails = DeviceUnreachable("unplugged")
-    assert (await device.call(DeviceStatus())).values == {"uptime_s": 5}
+    assert (await device.call(DeviceStatusRead())).values == {"uptime_s": 5}
     transport_of(device, "virtual").fails = DeviceUnreachable("socket gone")
     with pytest.raises(DeviceUnreachable):
-        await device.call(DeviceStatus())
+        await device.call(DeviceStatusRead())
 
 
 async def test_what_the_board_cannot_do_never_reaches_a_transport(device: Device) -> None:

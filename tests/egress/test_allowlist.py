@@ -14,7 +14,7 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, allowlist_problem, read_allowlist
 from microclaw.egress.destinations import Egress
 from microclaw.egress.proxy import EgressProxy, judge
-from microclaw.egress.request_head import RequestRefused, named_place
+from microclaw.egress.request_head import RequestHeadRefused, named_place
 from microclaw.egress.secret_values import SecretValues, egress_findings
 from microclaw.errors import ConfigError, TaskRefused
 
@@ -144,7 +144,7 @@ def test_the_most_specific_entry_decides_wherever_it_stands(write: Callable[[str
         allowlist = read_allowlist(write("allow:\n" + "".join(entries)))
         for asked, is_allowed in DECIDED.items():
             method, target, *task = asked.split()
-            with nullcontext() if is_allowed else pytest.raises(RequestRefused):
+            with nullcontext() if is_allowed else pytest.raises(RequestHeadRefused):
                 judge(allowlist, task[0] if task else "other", named_place(method, target))
 
 

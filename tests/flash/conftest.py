@@ -17,7 +17,7 @@ from tests.forked import Child
 
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
-from microclaw.flash.flash_context import Host, Workshop
+from microclaw.flash.flash_context import FlashContext, PairingHost
 
 StartBoard: TypeAlias = Callable[..., PtyBoard]
 
@@ -97,15 +97,15 @@ def person() -> ScriptedPerson:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..., Workshop]:
-    def make(board: PtyBoard, host: Host | None = None) -> Workshop:
+def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..., FlashContext]:
+    def make(board: PtyBoard, host: PairingHost | None = None) -> FlashContext:
         def no_network(_address: str) -> bytes:
             raise OSError("no network")
 
         port = BoardPort.parse(str(board.port))
         tool = Esptool(port)
         look_s = PATIENCE_S if is_whole(board.rom.flash, 0x10000) else 1.0  # that one never answers
-        return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=look_s)
+        return FlashContext(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=look_s)
 
     return make
 

@@ -24,12 +24,12 @@ from microclaw.errors import DeviceTimeout
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import read_settings
-from microclaw.flash.flash_context import Wishes, Workshop
+from microclaw.flash.flash_context import FlashContext, FlashOptions
 from microclaw.flash.steps import flash_board
 from microclaw.operations.client import Client
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
-Make = Callable[..., Workshop]
+Make = Callable[..., FlashContext]
 PATIENCE_S = 60.0
 KITCHEN = {"ssid": "kitchen", "password": "correct horse"}
 FORMER: dict[str, Any] = {
@@ -47,7 +47,7 @@ FORMER: dict[str, Any] = {
     "ap_open_s": 1,
     "evil": "x" * 100,
 }
-WISHES = Wishes(adopt=True, address="127.0.0.1", keeps_wifi=True, board="esp32-devkitc-v4")
+WISHES = FlashOptions(adopt=True, address="127.0.0.1", keeps_wifi=True, board="esp32-devkitc-v4")
 
 
 @dataclass
@@ -75,7 +75,7 @@ async def _told(board: PtyBoard, settings: dict[str, Any], link_id: str | None) 
             await put(repl, BoardFile("/ca.der", b"former"))
 
 
-async def _flash(shop: Workshop, wishes: Wishes) -> None:
+async def _flash(shop: FlashContext, wishes: FlashOptions) -> None:
     """To the end, where the files of these tests never connect."""
     with pytest.raises(DeviceTimeout):
         await flash_board(structs.replace(shop, online_s=0.2), wishes)
@@ -103,7 +103,7 @@ async def test_forget_without_a_host_leaves_what_makes_it_a_board_of_its_host(
 ) -> None:
     board = start_board(has_micropython=True)
     await _told(board, FORMER, "former")
-    await flash_board(workshop(board), Wishes(adopt=True, forgets=True, ssid="kitchen", password="correct horse"))
+    await flash_board(workshop(board), FlashOptions(adopt=True, forgets=True, ssid="kitchen", password="correct horse"))
     settings = json.loads(board.file("settings.json"))
     assert settings["wifi"] == [KITCHEN]
     assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "ap_key", "wifi"} - {"name"}

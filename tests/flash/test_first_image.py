@@ -17,7 +17,7 @@ from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
-from microclaw.flash.flash_context import Wishes, Workshop
+from microclaw.flash.flash_context import FlashContext, FlashOptions
 from microclaw.flash.images import FlashImage, read_image
 from microclaw.flash.steps import flash_board
 
@@ -103,12 +103,12 @@ def test_files_go_where_the_image_names_a_place_and_elsewhere_none_is_written(tm
 
 
 async def test_flash_on_the_cable_finishes_what_a_browser_wrote_without_erasing(
-    start_board: StartBoard, workshop: Callable[..., Workshop], person: ScriptedPerson, files: Path, image: Path
+    start_board: StartBoard, workshop: Callable[..., FlashContext], person: ScriptedPerson, files: Path, image: Path
 ) -> None:
     compiled = await our_files(files, with_psram=True)
     board = start_board(has_micropython=True)
     board.files.write_bytes(make_file_system(first_files(compiled, "esp32-devkitc-v4", HOST, {}), FILES_BYTES))
-    done = await flash_board(workshop(board), Wishes(image=image, ssid="kitchen", password="correct horse"))
+    done = await flash_board(workshop(board), FlashOptions(image=image, ssid="kitchen", password="correct horse"))
     assert (done.image, done.copied, board.rom.written) == (None, 0, 0)
     assert person.asked == []
     told = json.loads(board.file("settings.json"))

@@ -18,12 +18,12 @@ from tests.flash.pty_board import MICROPYTHON, PATIENCE_S, PtyBoard
 
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.flash_context import Wishes, Workshop
+from microclaw.flash.flash_context import FlashContext, FlashOptions
 from microclaw.flash.report import report_by_cable
 from microclaw.flash.steps import flash_board
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
-Make = Callable[..., Workshop]
+Make = Callable[..., FlashContext]
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
@@ -40,7 +40,7 @@ async def test_the_cable_shows_chip_memory_and_each_thing_that_a_board_lacks_and
         return notes[-1].part
 
     assert await wrong() == "files"
-    await flash_board(shop, Wishes(keeps_wifi=True))
+    await flash_board(shop, FlashOptions(keeps_wifi=True))
     assert await wrong() == "host"
     settings = {"host": "127.0.0.1", "port": 1, "ca_sha256": "0" * 64}
     async with shop.port.repl(10) as repl:
@@ -52,7 +52,7 @@ async def test_the_cable_shows_chip_memory_and_each_thing_that_a_board_lacks_and
     assert json.loads(board.file("settings.json")) == settings
 
 
-def _places(shop: Workshop) -> tuple[BoardPort, Any, Path]:
+def _places(shop: FlashContext) -> tuple[BoardPort, Any, Path]:
     return shop.port, shop.esptool, shop.files
 
 
@@ -61,7 +61,7 @@ async def test_no_network_host_or_secret_is_in_it_whatever_is_wrong(
 ) -> None:
     board = start_board(has_micropython=True)
     shop = workshop(board)
-    await flash_board(shop, Wishes(keeps_wifi=True))
+    await flash_board(shop, FlashOptions(keeps_wifi=True))
     settings = {"host": "127.0.0.1", "port": 1, "ca_sha256": "c" * 64, "secret": "s3cret-s3cret-s3cret"}
     texts: list[str] = []
     for ssid, password, said in (

@@ -10,14 +10,14 @@ from itertools import chain
 import pytest
 from tests.firmware.conftest import MICROPYTHON, ROOT
 
-from microclaw.flash.without_psram import FOR_PROGRAMS, shortened
+from microclaw.flash.without_psram import FOR_PROGRAMS, shorten_names
 
 FIRMWARE = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "firmware/fw").glob("*.py"))}
 
 
 @cache
 def shortened_firmware() -> dict[str, str]:
-    return shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
+    return shorten_names(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
 
 
 def names(*texts: str) -> set[str]:

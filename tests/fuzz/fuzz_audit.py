@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of, parse_line
-from microclaw.audit.log_files import START, Head, Link, end_of, follow, read_head, seal
+from microclaw.audit.log_files import START, ChainHead, ChainLink, find_end, follow, read_head, seal
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
 SOUND, END = seal([LINE, LINE], START)
@@ -24,9 +24,9 @@ HEAD_FILE: Final = FOLDER / "acts.head"
 def fuzz_one(data: bytes) -> None:
     for content in (data, SOUND + data):
         rest = content[len(SOUND) :]
-        after = end_of(rest, END)
+        after = find_end(rest, END)
         assert after.n >= END.n
-        assert end_of(content, START, anywhere=True).n >= 0
+        assert find_end(content, START, anywhere=True).n >= 0
         _follow(content, after)
     for line in data.split(b"\n"):
         parse_line(line)
@@ -35,9 +35,9 @@ def fuzz_one(data: bytes) -> None:
     assert head is None or head.last.n >= 0
 
 
-def _follow(content: bytes, after: Link) -> None:
+def _follow(content: bytes, after: ChainLink) -> None:
     """Follow from the end of what is verified, unless that names a break."""
     lines = [("acts.jsonl", number, line) for number, line in enumerate(content.split(b"\n"), 1) if line]
-    report = follow("acts", lines, Head(END, len(SOUND)))
+    report = follow("acts", lines, ChainHead(END, len(SOUND)))
     if content.startswith(SOUND) and report.whole:
         assert report.last == after

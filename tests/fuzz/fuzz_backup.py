@@ -9,7 +9,7 @@ import io
 import tarfile
 from typing import Final
 
-from microclaw.backup.age import PrivateKey, decrypted
+from microclaw.backup.age import PrivateKey, decrypt
 from microclaw.backup.archive import NAME
 from microclaw.backup.restore import read_archive
 from microclaw.errors import BackupError
@@ -26,7 +26,7 @@ CHECKSUM: Final = slice(148, 156)  # of a tar header
 def fuzz_one(data: bytes) -> None:
     for file in (data, FIRST + data):
         try:
-            list(decrypted(io.BytesIO(file), KEY))
+            list(decrypt(io.BytesIO(file), KEY))
         except BackupError:
             continue
     for rest in (data, _header(data) + data):

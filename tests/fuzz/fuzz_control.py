@@ -13,7 +13,7 @@ def fuzz_one(data: bytes) -> None:
         pass
     else:
         assert control.decode_request(control.encode_request(request_id, request)) == (request_id, request)
-    for request_type in (control.Info, control.Pins, control.Edges, control.Log):
+    for request_type in (control.Info, control.Pins, control.Edges, control.ReadLog):
         try:
             control.read_reply(data, 1, request_type())
         except (ProtocolError, CallRejected):

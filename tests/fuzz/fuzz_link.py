@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.frame import read_frame
-from microclaw.wire.link.messages import AnyMessage, AppState, Call, Envelope, ErrorInfo, Result, Telemetry
+from microclaw.wire.link.messages import AnyMessage, AppReport, Call, Envelope, ErrorInfo, Result, Telemetry
 
 BODIES: tuple[AnyMessage, ...] = (
     Call("gpio.set", {"pin": 2, "levels": [0, 1, {"x": 1.5}]}, True),
     Result(False, {"raw": b"1234"}, ErrorInfo("code", "message")),
-    Telemetry(1, 2, (AppState("blink", "running"),), -60, 20.5),
+    Telemetry(1, 2, (AppReport("blink", "running"),), -60, 20.5),
 )
 GOOD = tuple(encode(Envelope(bytes(16), body, 1)) for body in BODIES)
 

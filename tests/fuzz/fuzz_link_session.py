@@ -7,13 +7,13 @@ from itertools import count
 from microclaw.wire.link.actions import Action, Close, Deliver
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import FrameType, encode_frame
-from microclaw.wire.link.messages import Envelope, Hello, Limits, Software, Welcome
+from microclaw.wire.link.messages import Envelope, Hello, MessageLimits, Software, Welcome
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 
 HELLO = Hello(bytes(16), Software("x", "1"), "virtual", (), b"device-1", 0, "power_on")
-WELCOME = Welcome(bytes(16), Software("y", "1"), 0, 15, bytes(8), 0, Limits(16_384, 2_048))
+WELCOME = Welcome(bytes(16), Software("y", "1"), 0, 15, bytes(8), 0, MessageLimits(16_384, 2_048))
 CODES = {1000, 1013, 4400, 4401, 4413}
 
 
@@ -38,7 +38,7 @@ def fuzz_one(data: bytes) -> None:
         session.connected()
         if greeted:
             session.receive(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), HELLO))))
-            assert session.phase is Phase.READY
+            assert session.phase is LinkPhase.READY
         for message in (data, b"\x01" + data, *(data[at : at + 60] for at in range(0, len(data), 60))):
             session.receive(message)
             check(session)
@@ -52,6 +52,6 @@ def check(session: LinkSession) -> None:
     for action in taken:
         if isinstance(action, Close):
             assert action.code in CODES
-            assert session.phase is Phase.LEFT
+            assert session.phase is LinkPhase.LEFT
         if isinstance(action, Deliver) and action.envelope.seq is not None:
             session.ack_applied(action.epoch, action.envelope.seq)

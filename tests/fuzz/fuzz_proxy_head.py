@@ -5,14 +5,14 @@ from __future__ import annotations
 import h11
 
 from microclaw.egress.destinations import host_mistake
-from microclaw.egress.request_head import FRAMING, RequestRefused, read_head
+from microclaw.egress.request_head import FRAMING, RequestHeadRefused, read_head
 
 
 def fuzz_one(data: bytes) -> None:
     head = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     try:
         request = read_head(head, h11.Connection(h11.SERVER))
-    except RequestRefused:
+    except RequestHeadRefused:
         return
     named = [name.lower() for name, _ in request.headers]
     assert host_mistake(request.host) is None

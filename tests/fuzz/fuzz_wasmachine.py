@@ -11,7 +11,7 @@ from microclaw.wire.wasmachine.answers import read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import FrameDecoder, encode_frame
 from microclaw.wire.wasmachine.program_log import read_log
-from microclaw.wire.wasmachine.request import FORMAT_RAW, Request, Response, Status
+from microclaw.wire.wasmachine.request import FORMAT_RAW, CoapCode, Response, WasmachineRequest
 
 LIMIT = 4096
 
@@ -20,7 +20,7 @@ def fuzz_one(data: bytes) -> None:
     with suppress(ProtocolError):
         _frames(data)
     with suppress(ProtocolError):
-        request = Request.decode(data)
+        request = WasmachineRequest.decode(data)
         assert request.encode() == data
         tail = url_tail(request.url, "/applet") or ""  # as the virtual board reads it
         assert len(url_value(tail, "name", 126).encode("utf-8", "replace")) <= 3 * 126
@@ -30,7 +30,7 @@ def fuzz_one(data: bytes) -> None:
         assert response.encode() == data
         read_applets(response)
     with suppress(ProtocolError):
-        log = read_log(Response(Status.CONTENT, 1, data, FORMAT_RAW))
+        log = read_log(Response(CoapCode.CONTENT, 1, data, FORMAT_RAW))
         assert all(line.text.isprintable() for line in log.lines)
     with suppress(ProtocolError):
         container = AttributeContainer.decode(data)

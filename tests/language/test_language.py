@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from tests.language.phrases import phrases
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import When, split_when, when_text
+from microclaw.language.times import When, format_when, split_when
 
 _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SMALL = (
@@ -67,4 +67,4 @@ def test_a_time_in_words_is_read_as_the_same_time() -> None:
         "every day at 00:00", "in 1234567 s", "in 1234.567 s",
     ):  # fmt: skip
         what, when = split_when(normalize_quantities(said)) or ("nothing", When())
-        assert (what, when_text(when)) == ("", said)
+        assert (what, format_when(when)) == ("", said)

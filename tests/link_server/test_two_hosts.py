@@ -12,7 +12,7 @@ from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import two_hosts, until
 
 from microclaw.events import DeviceLeft
-from microclaw.link_server.device_ownership import LinkHolding
+from microclaw.link_server.device_ownership import DeviceOwnership
 from microclaw.link_server.limits import LinkLimits
 from microclaw.store.database import Database
 from microclaw.store.links import LinkHolderTable, LinkTable
@@ -84,7 +84,7 @@ async def end_at_the_other(
     await until(lambda: here.links.online == ())
 
 
-class View(LinkHolding):
+class View(DeviceOwnership):
     """One host's, and which of its connections it was told to close."""
 
     def __init__(self, database: Database, host: str) -> None:

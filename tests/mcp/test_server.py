@@ -34,7 +34,7 @@ from tests.mcp.test_stdio import INITIALIZE, TIMEOUT_S
 from mcp import Client
 from microclaw.audit.log_files import read_events
 from microclaw.errors import DeviceLied
-from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageLines
+from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageStream
 from microclaw.mcp.server import resources
 from microclaw.mcp.server.bridge import mcp_socket
 from microclaw.models.budget import tokens
@@ -75,13 +75,13 @@ async def over_socket(
     """As `microclaw mcp` passes it on."""
 
     @asynccontextmanager
-    async def lines() -> AsyncIterator[tuple[MessageLines, MessageLines]]:
+    async def lines() -> AsyncIterator[tuple[MessageStream, MessageStream]]:
         place = mcp_socket(host.settings.control_socket)
         reader, writer = await asyncio.open_unix_connection(str(place), limit=MAX_MESSAGE_BYTES)
         await reader.readline()
         writer.write(json.dumps({"all_tools": all_tools}).encode() + b"\n")
         try:
-            messages = MessageLines(reader, writer)
+            messages = MessageStream(reader, writer)
             yield messages, messages
         finally:
             writer.close()

@@ -18,7 +18,7 @@ from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
-    Image,
+    ImageInput,
     KnownApp,
     KnownDevice,
     Message,
@@ -216,7 +216,7 @@ BEGUN_BY_A_MODEL = (
     [
         *(((UserText(one),), True) for one in SURE),
         *(((UserText(one),), False) for one in UNSURE),
-        ((UserText("set pin 4 on", (Image("image/png", b"x"),)),), False),  # a picture is for a model
+        ((UserText("set pin 4 on", (ImageInput("image/png", b"x"),)),), False),  # a picture is for a model
         ((UserText("switch the relay"), AssistantReply("Shall I do it now?"), ON), False),
         ((UserText("hi"), AssistantReply("Hello."), ON), True),
         ((UserText("what is in the oven"), AssistantReply("A cake."), UserText("is it hot")), False),

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from microclaw.boards.profile import BoardProfile, Pin, PinUse
+from microclaw.boards.profile import BoardPin, BoardProfile, PinUse
 from microclaw.boards.reader import VOICE, load_board
 from microclaw.events import ProgramKind
 from microclaw.models.protocol import (
@@ -73,7 +73,7 @@ def kept(reply: ModelReply) -> AssistantReply:
 def board() -> BoardProfile:
     """A board with the pin numbers that the vectors name (the ESP32's), all free, an LED on pin 2 and both sensors."""
     uses: frozenset[PinUse] = frozenset(("input", "output", "pwm", "adc", "i2c"))
-    return replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(40)})
+    return replace(load_board("virtual"), pins={number: BoardPin(number, uses) for number in range(40)})
 
 
 def one(board_id: str, *apps: KnownApp, kinds: tuple[ProgramKind, ...] = ("wasm",), name: str = "desk") -> World:

@@ -21,7 +21,7 @@ from microclaw.errors import NoHost, ProtocolError
 from microclaw.events import ApprovalAsked
 from microclaw.operations import client as clients
 from microclaw.operations.client import AsyncClient, Client
-from microclaw.operations.connection import HostError, LiveEvent
+from microclaw.operations.connection import HostError, ReceivedEvent
 from microclaw.wire.host_api import MAX_LINE_BYTES
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -198,7 +198,7 @@ def test_a_broken_stream_of_events_goes_on_after_the_last_one(form: Form) -> Non
     start = STREAM + b"retry: 2000\n\n"
     server = form.serve(start + ALARM % (1, 1), start + (ALARM % (2, 2))[:20], start + ALARM % (2, 2))
     told = form.take(2, "events", ["alarm"])
-    assert told == [LiveEvent("alarm", {"number": number}, f"a1-{number}") for number in (1, 2)]
+    assert told == [ReceivedEvent("alarm", {"number": number}, f"a1-{number}") for number in (1, 2)]
     assert b"GET /v1/events?kind=alarm " in server.asked[0]
     assert [re.findall(rb"Last-Event-ID: (\S+)", asked) for asked in server.asked] == [[], [b"a1-1"], [b"a1-1"]]
 

@@ -10,7 +10,7 @@ from tests.page.conftest import RUNS, OpenPage, PageHost, go, open_board, progra
 from tests.page.test_editor import open_editor
 from tests.page.test_views import NARROW, check_and_picture
 
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: Pa
     assert installed["before"]["diff"] != []
     check_and_picture(page, "program")
     removal = asking_host.client.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE")
-    assert isinstance(list(removal)[-1], Result)
+    assert isinstance(list(removal)[-1], StreamResult)
 
 
 def test_an_installation_of_the_editor_waits_for_its_yes(asking_host: PageHost, open_page: OpenPage) -> None:

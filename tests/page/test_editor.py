@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from tests.page.conftest import PageHost, go
 from tests.stories.conftest import until
 
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 WRONG = """#include "microclaw.h"
 void on_init(void) {
@@ -54,7 +54,7 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
 
 def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
     body = {"name": "kept", "source": RIGHT.replace("12", "13"), "expect": "pin 13: period 200 ms"}
-    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], Result)
+    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], StreamResult)
     go(page, "Home")
     page.get_by_role("link", name="kept", exact=True).click()
     expect(page.locator("main")).to_contain_text("gpio_open(13, GPIO_OUT)")

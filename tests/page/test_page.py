@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Page, Response, Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
 BEEP = """
@@ -71,7 +71,7 @@ def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> Non
     expect(turn.locator("img, b")).to_have_count(0)
     body = {"name": "beeper", "source": BEEP}
     ended = list(host.client.stream("/v1/devices/virtual-1/apps", body))[-1]
-    assert isinstance(ended, Result), ended
+    assert isinstance(ended, StreamResult), ended
     open_board(page, "virtual-1", "log")
     page.get_by_label("Search").fill("BEEP")
     expect(page.locator("pre.log")).to_contain_text("<script>alert(2)</script> beep")

@@ -15,23 +15,23 @@ import pytest
 from tests.stores import new_store
 
 from microclaw.auth.people import OWNER, Person
-from microclaw.devices.device_entry import unknown_device
+from microclaw.devices.device_entry import unknown_device_error
 from microclaw.devices.registry import Registry
 from microclaw.live_hosts import ALONE, Fleet
 from microclaw.operations.operation import Permission
 from microclaw.schedules import runner
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import to_ms
-from microclaw.schedules.runner import Outcome, Runner, Started
+from microclaw.schedules.runner import Runner, RunOutcome, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import Deed, Missed, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
+from microclaw.store.schedules import Deed, Missed, Once, RunRow, Schedule, SchedulePrompt, ScheduleTable, ToolAction
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
 LIMIT = 4
 
 
-class Clock(runner.Clock):
+class Clock(runner.WallClock):
     """Time that stands still until a test moves it."""
 
     def __init__(self, at: datetime = START) -> None:
@@ -82,7 +82,7 @@ class Hands:
     fault: Exception | None = None
     costs: bool = True
 
-    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> RunOutcome:
         await started()
         self.done.append(schedule.what)
         self.given.append(schedule)
@@ -91,13 +91,13 @@ class Hands:
             await self.hold.wait()
         if self.fault is not None:
             raise self.fault
-        prompt = isinstance(schedule.deed, Prompt)
-        return Outcome("done", "it was done", woke=prompt and self.costs, told=prompt)
+        prompt = isinstance(schedule.deed, SchedulePrompt)
+        return RunOutcome("done", "it was done", woke=prompt and self.costs, told=prompt)
 
-    def may_repeat(self, act: ToolAct) -> bool:
+    def may_repeat(self, act: ToolAction) -> bool:
         return act.tool != "undo"
 
-    def changes(self, act: ToolAct) -> bool:
+    def changes(self, act: ToolAction) -> bool:
         return act.tool != "say"
 
     async def tell(self, schedule: Schedule, text: str) -> None:
@@ -132,7 +132,7 @@ class Boards:
         for one in self.known:
             if reference in (one.device_id, one.name):
                 return one
-        raise unknown_device(reference, [one.name for one in self.known])
+        raise unknown_device_error(reference, [one.name for one in self.known])
 
     @property
     def registry(self) -> Registry:
@@ -169,7 +169,7 @@ class World:
     ) -> Schedule:
         self.clock.idle.clear()
         timing = self.book.timing(when, zone)
-        act = deed or ToolAct("gpio-set", "{}")
+        act = deed or ToolAction("gpio-set", "{}")
         chat = ("terminal", "terminal")
         asked: Missed = missed or ("run" if isinstance(timing, Once) else "skip")
         made = await self.book.add(

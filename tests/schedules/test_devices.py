@@ -11,10 +11,10 @@ from tests.schedules.conftest import Boards, Hands, MakeWorld
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.schedules.devices import lost_device, with_current_names, with_device_ids
-from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Once, Schedule, SchedulePrompt, ToolAction
 
-SET_LAMP = ToolAct("gpio-set", '{"pin": 4, "device": "lamp"}')
-SET_DESK = ToolAct("gpio-set", '{"pin": 4, "device": "desk"}')
+SET_LAMP = ToolAction("gpio-set", '{"pin": 4, "device": "lamp"}')
+SET_DESK = ToolAction("gpio-set", '{"pin": 4, "device": "desk"}')
 
 
 def new(deed: Deed, what: str = "it", device: str | None = None) -> Schedule:
@@ -26,8 +26,8 @@ def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None
     return with_device_ids(new(deed, what, device), boards.registry)
 
 
-def as_json(key: str, value: str) -> ToolAct:
-    return ToolAct("list-wasm-apps", json.dumps({key: value}))
+def as_json(key: str, value: str) -> ToolAction:
+    return ToolAction("list-wasm-apps", json.dumps({key: value}))
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ def as_json(key: str, value: str) -> ToolAct:
     [
         (SET_LAMP, SET_DESK),
         *((as_json(key, "lamp"), as_json(key, "desk")) for key in ("device", "device_ip", "deviceIp")),
-        (Prompt("turn on pins 4 and 5 on Lamp"), Prompt("turn on pins 4 and 5 on desk")),
-        *((act, act) for act in (ToolAct("say", "{}"), ToolAct("say", '{"pin":4}'), as_json("text", "lamp"))),
-        *((act, act) for act in (ToolAct("say", "["), ToolAct("say", "4"), as_json("device_ip", "192.168.1.7"))),
-        *((act, act) for act in map(Prompt, ("water the lamps", "look at lamp-2", "lamp2 is on", "my-lamp"))),
+        (SchedulePrompt("turn on pins 4 and 5 on Lamp"), SchedulePrompt("turn on pins 4 and 5 on desk")),
+        *((act, act) for act in (ToolAction("say", "{}"), ToolAction("say", '{"pin":4}'), as_json("text", "lamp"))),
+        *((act, act) for act in (ToolAction("say", "["), ToolAction("say", "4"), as_json("device_ip", "192.168.1.7"))),
+        *((act, act) for act in map(SchedulePrompt, ("water the lamps", "look at lamp-2", "lamp2 is on", "my-lamp"))),
     ],
 )
 def test_a_renamed_device_is_called_by_its_present_name(deed: Deed, renamed: Deed) -> None:
@@ -50,8 +50,11 @@ def test_a_renamed_device_is_called_by_its_present_name(deed: Deed, renamed: Dee
 
 
 def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> None:
-    swapped_call = ToolAct("gpio-set", '{"pin": 4, "device": "fan"}')
-    for deed, swapped in ((SET_LAMP, swapped_call), (Prompt("copy lamp to fan"), Prompt("copy fan to lamp"))):
+    swapped_call = ToolAction("gpio-set", '{"pin": 4, "device": "fan"}')
+    for deed, swapped in (
+        (SET_LAMP, swapped_call),
+        (SchedulePrompt("copy lamp to fan"), SchedulePrompt("copy fan to lamp")),
+    ):
         boards = Boards()
         schedule = kept(deed, boards)
         boards.known[0].name = "fan"
@@ -61,7 +64,7 @@ def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> No
 
 @pytest.mark.parametrize(
     ("deed", "device"),
-    [(SET_LAMP, "fan"), (ToolAct("gpio-set", '{"pin": 4}'), "lamp"), (Prompt("blink pin 2 on lamp"), None)],
+    [(SET_LAMP, "fan"), (ToolAction("gpio-set", '{"pin": 4}'), "lamp"), (SchedulePrompt("blink pin 2 on lamp"), None)],
 )
 def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_called(
     deed: Deed, device: str | None
@@ -75,7 +78,7 @@ def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_cal
     assert found.lost == "lamp"
     assert lost_device(found).next_step
     assert "lamp" not in (found.device or "")
-    assert isinstance(found.deed, Prompt) or "lamp" not in found.deed.arguments
+    assert isinstance(found.deed, SchedulePrompt) or "lamp" not in found.deed.arguments
     boards = Boards()
     boards.remove("fan")  # which its call does not name
     assert with_current_names(other, boards.registry).lost is None

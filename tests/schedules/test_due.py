@@ -20,7 +20,7 @@ from microclaw.operations.operation import Permission
 from microclaw.schedules.due import next_due, to_ms
 from microclaw.schedules.runner import run_at
 from microclaw.store.database import Database
-from microclaw.store.schedules import Cron, Every, Once, Prompt, Schedule, ScheduleTable, Timing, ToolAct
+from microclaw.store.schedules import Cron, Every, Once, Schedule, SchedulePrompt, ScheduleTable, Timing, ToolAction
 
 BERLIN = "Europe/Berlin"
 NEW_YORK = "America/New_York"
@@ -86,7 +86,7 @@ def test_the_next_due_time_is_always_after_and_within_two_days(minute: int, hour
     assert 0 < due - after_s * 1000 <= 49 * HOUR_MS
 
 
-def kept(timing: Timing, deed: ToolAct | Prompt) -> Schedule:
+def kept(timing: Timing, deed: ToolAction | SchedulePrompt) -> Schedule:
     return Schedule("then", "that", timing, deed, "owner", "t", "c", None, "run", Permission.ACT, 1)
 
 
@@ -102,7 +102,7 @@ async def test_what_is_stored_is_read_back_and_what_is_none_of_ours_told_and_hid
         table = ScheduleTable(database)
         numbers = list[int]()
         for timing in (Once(5), Every(60_000, 7), Cron("0 7 * * 1", BERLIN)):
-            for deed in (ToolAct("gpio-set", '{"pin":4}'), Prompt("look at lamp", {"d-1": "lamp"})):
+            for deed in (ToolAction("gpio-set", '{"pin":4}'), SchedulePrompt("look at lamp", {"d-1": "lamp"})):
                 numbers.append(await table.add(kept(timing, deed)))
                 assert await table.get(numbers[-1]) == replace(kept(timing, deed), schedule_id=numbers[-1])
         for number, (column, text) in enumerate(
@@ -120,13 +120,13 @@ async def test_a_run_is_not_begun_where_the_schedule_was_paused_or_removed_meanw
     """The runner read it as due, and the pause came before the run was noted."""
     async with open_store(tmp_path / "store.db") as database:
         table = ScheduleTable(database)
-        number = await table.add(kept(Once(5), Prompt("look")))
+        number = await table.add(kept(Once(5), SchedulePrompt("look")))
         claim = partial(table.claim, number, 1, next_ms=2, woke=False, now_ms=1)
         await table.set_state(number, "paused", "by a test", None)
         assert not await claim()
         await table.set_next(number, 2, instead_of=1)
         paused = replace(
-            kept(Once(5), Prompt("look")), schedule_id=number, state="paused", why="by a test", next_ms=None
+            kept(Once(5), SchedulePrompt("look")), schedule_id=number, state="paused", why="by a test", next_ms=None
         )
         assert await table.get(number) == paused
         assert await claim(paused_too=True)  # a person has it run now all the same

@@ -20,14 +20,14 @@ from microclaw.errors import (
     ToolFailed,
     UnknownName,
 )
-from microclaw.operations.operation import Call
+from microclaw.operations.operation import OperationCall
 from microclaw.schedules.due import to_ms
 from microclaw.schedules.operations import remove
 from microclaw.schedules.runner import FAILURES
-from microclaw.store.schedules import Prompt, ScheduleTable, ToolAct
+from microclaw.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
 
-ASK = Prompt("look at the plants")
-UNDO = ToolAct("undo", "{}")
+ASK = SchedulePrompt("look at the plants")
+UNDO = ToolAction("undo", "{}")
 
 
 class FullDisk(ScheduleTable):
@@ -87,7 +87,7 @@ async def test_what_was_missed_runs_once_or_is_skipped_and_an_act_only_within_te
     clock = Clock()
     hands = Hands()
     async with world_of(clock, hands) as world:
-        made = await world.add(when, deed=ToolAct(tool, "{}"), missed=missed)
+        made = await world.add(when, deed=ToolAction(tool, "{}"), missed=missed)
     clock.at_ms += round(late.total_seconds() * 1000)
     async with world_of(clock, hands) as world:
         await world.ended(made)
@@ -106,11 +106,11 @@ async def test_what_was_missed_runs_once_or_is_skipped_and_an_act_only_within_te
     [
         (UNDO, False, "done", "it was done"),
         (UNDO, True, "unknown", "nobody knows whether it was done"),
-        (ToolAct("gpio-set", "{}"), True, "done", "it was done"),  # harmless twice
+        (ToolAction("gpio-set", "{}"), True, "done", "it was done"),  # harmless twice
     ],
 )
 async def test_a_run_that_a_killed_host_left_is_not_made_twice_and_not_lost(
-    world_of: MakeWorld, deed: ToolAct, started: bool, state: str, told: str
+    world_of: MakeWorld, deed: ToolAction, started: bool, state: str, told: str
 ) -> None:
     """Rows as a kill leaves them; tests/stories/test_killed_hosts.py kills a host."""
     async with world_of() as world:
@@ -140,7 +140,7 @@ async def test_a_slow_run_is_not_begun_again_and_delays_no_other(world_of: MakeW
         assert (await world.table.runs(slow.schedule_id))[0].state == "skipped"
         with pytest.raises(Overloaded):
             await world.runner.run_now(slow.schedule_id, "owner")
-        assert (await remove.run(world, Call("owner", lambda _: None), slow.schedule_id)).under_way
+        assert (await remove.run(world, OperationCall("owner", lambda _: None), slow.schedule_id)).under_way
         hold.set()
         await world.heard()
     assert hands.done == ["slow", "other"]

@@ -16,7 +16,7 @@ import psycopg
 from msgspec import Struct
 
 import microclaw
-from microclaw.store.postgres_dialect import in_its_words
+from microclaw.store.postgres_dialect import translate_placeholders
 from microclaw.store.rows import RowTable, columns
 
 SOURCE: Final = Path(microclaw.__file__).parent
@@ -91,7 +91,9 @@ def test_every_statement_is_one_of_postgresql_too(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         for where, sql in sorted(found):
             try:
-                connection.execute("EXPLAIN " + re.sub(r"%s|%\(\w+\)s", "'1'", in_its_words(sql)[0]), prepare=False)
+                connection.execute(
+                    "EXPLAIN " + re.sub(r"%s|%\(\w+\)s", "'1'", translate_placeholders(sql)[0]), prepare=False
+                )
             except psycopg.Error as exc:
                 wrong.append(f"{where}: {exc}: {sql}")
     assert len(found) > 250

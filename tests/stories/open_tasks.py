@@ -27,7 +27,7 @@ from microclaw.config.settings import LinkSettings
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import Answer
 from microclaw.wire import board_control as control
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 C_BOARD = "virtual-1"
 PYTHON_BOARD = "shelf"
@@ -66,7 +66,7 @@ class House:
         """A person puts a program on a board by the API."""
         path = f"/v1/devices/{board}/apps"
         last = (await self.home.events(path, name=name, source=source, **more))[-1]
-        assert isinstance(last, Result), last
+        assert isinstance(last, StreamResult), last
         return last.value
 
     async def program(self, board: str, name: str) -> Any:
@@ -119,7 +119,7 @@ class House:
         return self.python_board.ask(question)
 
     def logged(self, board: str) -> list[str]:
-        return [row.text for row in self.ask(board, control.Log()).rows]
+        return [row.text for row in self.ask(board, control.ReadLog()).rows]
 
     def edges(self, *pins: int) -> list[tuple[int, int]]:
         """Pin and level of each edge of these pins of the C board, in their order."""

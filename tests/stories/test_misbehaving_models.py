@@ -22,7 +22,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.device_calls import call_device
 from microclaw.events import Answer, Delta
 from microclaw.wire import board_control as control
-from microclaw.wire.host_api import Result
+from microclaw.wire.host_api import StreamResult
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -253,7 +253,7 @@ async def fill(home: Home) -> None:
     """Put three programs on the board, as many as it takes."""
     for name, source in (("one", USES_PIN_18), ("two", QUIET), ("three", QUIET)):
         events = await home.events("/v1/devices/virtual-1/apps", name=name, source=source)
-        assert isinstance(events[-1], Result), events[-1]
+        assert isinstance(events[-1], StreamResult), events[-1]
 
 
 @pytest.mark.parametrize("name", ROWS)

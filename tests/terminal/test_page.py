@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Step, ToolRun, TurnEvent
-from microclaw.terminal.page import MIN_CELL, WIDTH, Look, Terminal, columns_of, look_for, table_lines
+from microclaw.terminal.page import MIN_CELL, WIDTH, Look, Terminal, detect_look, table_lines, terminal_columns
 
 PLAIN = Look(colour=False, live=False)
 LIVE = Look(colour=True, live=True)
@@ -171,8 +171,8 @@ def test_live_page_redraws_one_line_and_ends_it_once() -> None:
     ],
 )
 def test_colour_and_redraws_follow_terminal_and_environment(environ: dict[str, str], look: Look) -> None:
-    assert look_for(Tty(), environ) == look
-    assert look_for(io.StringIO(), environ) == PLAIN
+    assert detect_look(Tty(), environ) == look
+    assert detect_look(io.StringIO(), environ) == PLAIN
 
 
 ROWS = [["NAME", "LINK", "NOTE"], ["kitchen", "wasmachine://10.0.0.5:8080", "does not answer since 10:00"]]
@@ -206,7 +206,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(rows: list[lis
 
 @pytest.mark.parametrize(("told", "columns"), [("60", 60), ("1", 40), ("", None), ("wide", None), ("0", None)])
 def test_columns_are_told_by_the_environment_where_there_is_no_terminal(told: str, columns: int | None) -> None:
-    assert columns_of(io.StringIO(), {"COLUMNS": told}) == columns
+    assert terminal_columns(io.StringIO(), {"COLUMNS": told}) == columns
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])

@@ -15,7 +15,7 @@ from microclaw.boards import load_board
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import MessageType, encode_frame
 from microclaw.wire.wasmachine.request import Response
 
 MODULE = bytes.fromhex("0061736d01000000010401600000")
@@ -27,7 +27,7 @@ PATIENT = Timeouts(connect_s=20.0, answer_s=25.0, first_query_s=20.0, log_s=20.0
 
 
 def answer(response: Response) -> bytes:
-    return encode_frame(FrameType.RESPONSE, response.encode())
+    return encode_frame(MessageType.RESPONSE, response.encode())
 
 
 @pytest.fixture

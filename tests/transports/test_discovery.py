@@ -22,7 +22,7 @@ from microclaw.transports.discovery import (
     SERVICE,
     Announcement,
     DiscoveredService,
-    announced,
+    announce,
     announcement_of,
     browse,
     link_facts,
@@ -95,7 +95,7 @@ def test_only_what_listens_off_loopback_is_announced_at_the_addresses_it_has(
 async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:
     announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group:
-        async with announced(announcement, group, interfaces=LOOPBACK):
+        async with announce(announcement, group, interfaces=LOOPBACK):
             found = await _find(name)
         assert await _find(name, wait_s=0.5) == [], "it left"
     assert [(each.kind, each.address, each.port) for each in found] == [("host", "127.0.0.1", 8443)]

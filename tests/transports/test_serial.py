@@ -16,7 +16,7 @@ import pytest
 from tests.transports.conftest import StartPeer
 
 from microclaw.devices.answer_check import check_answer
-from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatus, GpioGet, GpioSet, I2cRead, I2cScan, PwmSet
+from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatusRead, GpioGet, GpioSet, I2cRead, I2cScan, PwmSet
 from microclaw.errors import CallRejected, DeviceLied, DeviceTimeout, DeviceUnreachable
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.transports.serial_ports import PortInfo, UsbId
@@ -167,7 +167,7 @@ async def test_every_call_works_on_every_dialect_after_a_reset_on_open(
     with pytest.raises(CallRejected):
         await transport.call(I2cRead("sonar"), LIMIT_S)
     assert (await transport.call(DeviceInfo(), LIMIT_S)).values["firmware"] == "1.0.0"
-    status = (await transport.call(DeviceStatus(), LIMIT_S)).values
+    status = (await transport.call(DeviceStatusRead(), LIMIT_S)).values
     assert status["sensors_active"] == "ina219"
     assert (status.get("gpio_4") == 1) == (dialect is dialect_c)
     assert all("pin" in request for request in heard if request["action"].endswith(("gpio", "adc", "pwm")))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.transports.serial_replies import BootWatch, is_answer, reply_in
+from microclaw.transports.serial_replies import BootWatch, find_reply, is_answer
 
 OK = b'{"status":"ok","pin":4,"state":1}'
 
 
 def test_an_answer_behind_nothing_a_prompt_or_garbage_is_read_and_anything_else_is_none() -> None:
     for before in (b"", b"  ", b"llmos> ", b">>> ", b"\x00\xff\xfe", b"ab\x80{cd\x81"):
-        assert reply_in(before + OK) == {"status": "ok", "pin": 4, "state": 1}
+        assert find_reply(before + OK) == {"status": "ok", "pin": 4, "state": 1}
     for line in (
         b"I (812) app: sent " + OK,
         OK + b" trailing",
@@ -21,12 +21,12 @@ def test_an_answer_behind_nothing_a_prompt_or_garbage_is_read_and_anything_else_
         b'{"action":"get_info"}',
         b'["status"]',
     ):
-        assert reply_in(line) is None
+        assert find_reply(line) is None
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reader_fail(line: bytes) -> None:
-    reply = reply_in(line)
+    reply = find_reply(line)
     assert reply is None or "status" in reply
 
 

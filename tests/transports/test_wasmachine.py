@@ -16,23 +16,23 @@ from microclaw.devices.calls import AppEntry, AppInstall, AppList
 from microclaw.errors import AppExists, DeployRejected, DeviceUnreachable, ImageTooLarge, InvalidModule, TooManyApps
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
-from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Action, Request, Response, Status
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, MessageType, encode_frame
+from microclaw.wire.wasmachine.request import CoapCode, RequestAction, Response, WasmachineRequest
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
 LIMIT_S = 60.0
 
 
-async def next_request(reader: asyncio.StreamReader, decoder: FrameDecoder) -> tuple[Frame, Request]:
+async def next_request(reader: asyncio.StreamReader, decoder: FrameDecoder) -> tuple[Frame, WasmachineRequest]:
     while (frame := decoder.next_frame()) is None:
         data = await reader.read(65536)
         if not data:
             raise EOFError
         decoder.receive(data)
-    return frame, Request.decode(frame.payload)
+    return frame, WasmachineRequest.decode(frame.payload)
 
 
-def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Awaitable[None]]:
+def answering(respond: Callable[[Frame, WasmachineRequest], bytes]) -> Callable[..., Awaitable[None]]:
     """A peer that answers every request with these bytes."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,7 +45,7 @@ def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Await
     return script
 
 
-def listing(*names: str) -> Callable[[Frame, Request], bytes]:
+def listing(*names: str) -> Callable[[Frame, WasmachineRequest], bytes]:
     apps = [AppletInfo(name, 8192) for name in names]
     return lambda _frame, request: answer(encode_applets(apps, request.mid, Generation.NEW))
 
@@ -62,7 +62,7 @@ async def test_captured_list_is_asked_and_read_byte_for_byte(
         for part in case["from_device"]:
             writer.write(bytes.fromhex(part))
 
-    mid = Request.decode(asked[8:]).mid
+    mid = WasmachineRequest.decode(asked[8:]).mid
     transport = open_wasmachine(await start_peer(script), first_mid=mid - 1)
     assert await transport.call(AppList(), LIMIT_S) == (AppEntry("echo", 16384),)
     assert bytes(seen) == asked
@@ -72,13 +72,13 @@ async def test_other_answers_are_never_ours_and_events_do_no_harm(
     start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
     body = AttributeContainer.of("", {"text": "hello", "n": 3}).encode(Generation.NEW)
-    event = encode_frame(FrameType.REQUEST, Request(Action.EVENT, "log", 9, body, sender=1).encode())
-    broken = encode_frame(FrameType.REQUEST, b"\x01\x06")
+    event = encode_frame(MessageType.REQUEST, WasmachineRequest(RequestAction.EVENT, "log", 9, body, sender=1).encode())
+    broken = encode_frame(MessageType.REQUEST, b"\x01\x06")
 
-    def respond(frame: Frame, request: Request) -> bytes:
+    def respond(frame: Frame, request: WasmachineRequest) -> bytes:
         old = answer(encode_applets([AppletInfo("ghost", 1)], request.mid - 7, Generation.NEW))
         return (
-            event + broken + old + answer(Response(Status.CREATED, request.mid + 1)) + listing("real")(frame, request)
+            event + broken + old + answer(Response(CoapCode.CREATED, request.mid + 1)) + listing("real")(frame, request)
         )
 
     transport = open_wasmachine(await start_peer(answering(respond)))
@@ -99,7 +99,7 @@ async def test_other_answers_are_never_ours_and_events_do_no_harm(
 async def test_each_refusal_of_an_install_is_its_own_error_with_a_next_step(
     text: str, error: type[DeployRejected], start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
-    def respond(_frame: Frame, request: Request) -> bytes:
+    def respond(_frame: Frame, request: WasmachineRequest) -> bytes:
         return answer(encode_error(text, request.mid, Generation.NEW))
 
     transport = open_wasmachine(await start_peer(answering(respond)))

@@ -19,11 +19,11 @@ from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as wire
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Request, install_request
+from microclaw.wire.wasmachine.frame import MessageType, encode_frame
+from microclaw.wire.wasmachine.request import WasmachineRequest, install_request
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
-ECHO = Request.decode(
+ECHO = WasmachineRequest.decode(
     bytes.fromhex(next(c for c in CASES if c["case"] == "install with heap, timers, watchdog")["to_device"])[8:]
 ).body
 LIMIT_S = 30.0
@@ -66,7 +66,7 @@ async def test_a_new_process_clears_what_one_that_died_left_half_sent(
     sent_bytes: int, board: VirtualBoardProcess, transport: WasmachineTransport, tmp_path: Path
 ) -> None:
     endpoint = board.ready.transports[0]
-    frame = encode_frame(FrameType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
+    frame = encode_frame(MessageType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
     if sent_bytes < len(frame):
         transport.timeouts = replace(PATIENT, first_query_s=1.0)  # nothing comes before it is padded
     InstallMark(AddressLock(tmp_path, endpoint)).write(InterruptedInstall("echo", len(frame)))

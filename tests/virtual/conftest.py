@@ -21,14 +21,14 @@ from microclaw.boards import load_board
 from microclaw.virtual.__main__ import BoardProcess, parse_options
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.machine import Machine
+from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.py.programs import HANG_S, Programs
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as control
 from microclaw.wire.jsonline import LineDecoder
-from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Request
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, MessageType, encode_frame
+from microclaw.wire.wasmachine.request import WasmachineRequest
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "wasmachine.json"
 TIMEOUT_S = 60.0
@@ -73,7 +73,7 @@ class Bench:
         self.folder = folder
         self.board = Board(replace(profile, firmware=firmware), clock or VirtualClock(), storage_dir=folder / "storage")
         self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
-        self.machine = Machine(self.board, self.programs, has_network=has_network)
+        self.machine = VirtualMachine(self.board, self.programs, has_network=has_network)
         self.machine.start()
 
     @property
@@ -149,7 +149,7 @@ class Link:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def request(self, request: Request, frame_type: FrameType = FrameType.REQUEST) -> Frame:
+    def request(self, request: WasmachineRequest, frame_type: MessageType = MessageType.REQUEST) -> Frame:
         self.send(encode_frame(frame_type, request.encode()))
         return self.frame()
 

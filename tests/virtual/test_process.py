@@ -16,17 +16,17 @@ from tests.virtual.conftest import CASES, TIMEOUT_S, BoardProcessUnderTest, Link
 from wasmtime import wat2wasm
 
 from microclaw.wire import board_control as control
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import MessageType, encode_frame
 from microclaw.wire.wasmachine.request import (
-    Action,
-    Request,
+    RequestAction,
     Response,
+    WasmachineRequest,
     install_request,
     query_request,
     uninstall_request,
 )
 
-QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
+QUERY = encode_frame(MessageType.REQUEST, query_request(7).encode())
 APP_EVENT = "events pushed by the app (type 2, own mid)"
 
 
@@ -34,7 +34,7 @@ def query(link: Link, mid: int = 9) -> Response:
     return Response.decode(link.request(query_request(mid)).payload)
 
 
-def status(link: Link, request: Request, frame_type: FrameType = FrameType.REQUEST) -> int:
+def status(link: Link, request: WasmachineRequest, frame_type: MessageType = MessageType.REQUEST) -> int:
     return Response.decode(link.request(request, frame_type).payload).status
 
 
@@ -50,7 +50,7 @@ def test_captured_exchanges_are_repeated(start_process: StartProcess, generation
             link.send((case.to_device or b"")[at : at + (step or 1_000_000)])
         for wanted in case.from_device:
             frame = link.frame()
-            while case.to_device is not None and frame.type != FrameType.RESPONSE:
+            while case.to_device is not None and frame.type != MessageType.RESPONSE:
                 frame = link.frame()
             got = encode_frame(frame.type, frame.payload)
             if case.name == APP_EVENT:
@@ -73,9 +73,9 @@ SPINNING = '(module (func (export "on_init") (loop br 0)))'
 def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(start_process: StartProcess) -> None:
     board = start_process("--serial", "none")
     link = board.link()
-    assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
-    link.send(encode_frame(FrameType.REQUEST, uninstall_request(2, "spin").encode()) + QUERY)
-    request = Request(Action.GET, "/app/nobody/x", 3)
+    assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), MessageType.INSTALL) == 65
+    link.send(encode_frame(MessageType.REQUEST, uninstall_request(2, "spin").encode()) + QUERY)
+    request = WasmachineRequest(RequestAction.GET, "/app/nobody/x", 3)
     assert Response.decode(link.request(request).payload).mid == 3  # requests to apps still pass, nothing else came
     board.control().ask(control.Power("reset"))
     assert board.control().ask(control.Apps()).apps == ()
@@ -84,7 +84,7 @@ def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(star
     while True:  # the first bytes after a boot vanish
         second.send(QUERY)
         try:
-            assert second.frame().type == FrameType.RESPONSE
+            assert second.frame().type == MessageType.RESPONSE
             break
         except TimeoutError:
             continue
@@ -122,7 +122,7 @@ def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cut
         second.frame()
     first.close()
     second.socket.settimeout(TIMEOUT_S)
-    assert second.frame().type == FrameType.RESPONSE
+    assert second.frame().type == MessageType.RESPONSE
     second.close()
     bench = board.control()
     bench.ask(control.Fault("mute", 1))
@@ -150,7 +150,7 @@ def test_signal_ends_it_while_apps_spin(start_process: StartProcess) -> None:
     board = start_process("--serial", "none")
     link = board.link()
     for name in ("a", "b", "c"):
-        assert status(link, install_request(1, name, bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
+        assert status(link, install_request(1, name, bytes(wat2wasm(SPINNING))), MessageType.INSTALL) == 65
     board.process.send_signal(signal.SIGINT)
     assert board.process.wait(TIMEOUT_S) == 0
     assert not Path(board.ready["control"]).parent.exists()

@@ -9,7 +9,7 @@ from tests.voice.recorder import RecordingDevice
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.listening import HELD, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
+from microclaw.voice.listening import HOLD_TRIGGER, MAX_HELD_BYTES, MAX_PAUSES, SpeechListener, Utterance
 from microclaw.voice.session_context import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
@@ -21,13 +21,13 @@ PAUSE = [QUIET] * 16
 AT_PAUSE = b"".join([*SPEECH, *[QUIET] * 10])
 
 
-def listener_of(recognizer: ScriptedRecognizer, trigger: str = "button") -> tuple[Listener, RecordingDevice]:
+def listener_of(recognizer: ScriptedRecognizer, trigger: str = "button") -> tuple[SpeechListener, RecordingDevice]:
     """It has an open stream."""
     nothing: Any = None  # no turn runs
     limits = EndpointLimits(silence_ms=600)
     device = RecordingDevice()
     parts = VoiceParts(nothing, nothing, recognizer, Beeps(), LoudnessDetector, endpoints=limits)
-    listener = Listener(device, parts)
+    listener = SpeechListener(device, parts)
     listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
     return listener, device
 
@@ -71,7 +71,7 @@ async def test_a_pause_tells_what_was_said_so_far_and_who_has_left_is_told_nothi
 async def test_pauses_and_silence_that_is_held_back_have_limits() -> None:
     often = [*SPEECH, *PAUSE] * 4 + [LOUD] * 4
     long = [*SPEECH, *[QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30), *[LOUD] * 4]
-    for frames, trigger in ((often, "button"), (long, HELD)):
+    for frames, trigger in ((often, "button"), (long, HOLD_TRIGGER)):
         recognizer = ScriptedRecognizer(*[HELLO] * 9, at_pauses=True)
         await heard(recognizer, frames, trigger)
         assert len(recognizer.heard) == MAX_PAUSES + 1

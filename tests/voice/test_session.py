@@ -16,7 +16,7 @@ from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.session import VoiceSession
-from microclaw.voice.session_context import NO_EARS, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
+from microclaw.voice.session_context import NO_RECOGNIZER, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 
@@ -98,7 +98,7 @@ async def test_an_engine_that_fails_is_told_and_the_next_utterance_is_heard(
             talk.speak(stream)
             await talk.ended(stream)
             assert ("final", stream, "") in talk.device.log
-        assert " ".join(map(str, talk.device.said())) == " ".join([NO_EARS] * 3)
+        assert " ".join(map(str, talk.device.said())) == " ".join([NO_RECOGNIZER] * 3)
         talk.speak(stream=4)
         await talk.ended(4)
     assert talk.device.said()[-1] == "Hello."

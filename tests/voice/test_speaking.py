@@ -6,7 +6,7 @@ import pytest
 from tests.language.phrases import phrases
 
 from microclaw.voice.speaking import Pace
-from microclaw.voice.spoken_text import SentenceCutter, for_the_ear
+from microclaw.voice.spoken_text import SentenceCutter, to_speech
 
 
 @pytest.mark.parametrize("frame_ms", [20, 60])
@@ -36,4 +36,4 @@ def test_the_hosts_list_of_acts_is_not_said(record: str) -> None:
 
 def test_what_is_for_the_eye_is_not_said() -> None:
     for written, spoken in phrases("an answer for the ear"):
-        assert (for_the_ear(written), for_the_ear(spoken)) == (spoken, spoken)
+        assert (to_speech(written), to_speech(spoken)) == (spoken, spoken)

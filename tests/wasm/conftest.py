@@ -16,9 +16,9 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm.compile import compile_module
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
-CompileC = Callable[..., Awaitable[Image]]
+CompileC = Callable[..., Awaitable[WasmImage]]
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def cache(build_cache: Path) -> BuildCache:
 
 @pytest.fixture
 def compile_c(board: BoardProfile, cache: BuildCache) -> CompileC:
-    async def compile_c(source: str, **options: Any) -> Image:
+    async def compile_c(source: str, **options: Any) -> WasmImage:
         return await compile_module(source, options.pop("board", board), cache=cache, **options)
 
     return compile_c
@@ -62,7 +62,7 @@ class OnBoard:
         self.board = Board(profile, self.clock, storage_dir=folder / "storage")
         self.manager = AppManager(self.board, lambda _type, _payload: None)
 
-    def run(self, image: Image, ms: float, timers: int = 20) -> Ran:
+    def run(self, image: WasmImage, ms: float, timers: int = 20) -> Ran:
         """Install, let board time pass, remove; everything printed, until after the removal."""
         before = self.board.log().next
         assert self.manager.install(image.name, image.wasm, 8192, timers)

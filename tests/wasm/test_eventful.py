@@ -19,10 +19,10 @@ from microclaw.devices.calls import AppInstall, AppRequest
 from microclaw.errors import BuildError
 from microclaw.transports.address import parse_host_port
 from microclaw.virtual_boards.trial_board import trial_board
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 from microclaw.wire.board_control import Advance
-from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Action, Request, Response
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, MessageType, encode_frame
+from microclaw.wire.wasmachine.request import RequestAction, Response, WasmachineRequest
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
 SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'
@@ -127,7 +127,7 @@ int main(void) {
 
 
 @asynccontextmanager
-async def watching(endpoint: str, url: str) -> AsyncIterator[AsyncIterator[Request]]:
+async def watching(endpoint: str, url: str) -> AsyncIterator[AsyncIterator[WasmachineRequest]]:
     """The board's requests to a client that asked for the events of this URL. It serves one client at a time."""
     address = parse_host_port(endpoint.removeprefix("wasmachine://"))
     reader, writer = await asyncio.open_connection(address.host, address.port)
@@ -139,17 +139,17 @@ async def watching(endpoint: str, url: str) -> AsyncIterator[AsyncIterator[Reque
             while (frame := decoder.next_frame()) is not None:
                 yield frame
 
-    writer.write(encode_frame(FrameType.REQUEST, Request(Action.PUT, f"/event/{url}", 1).encode()))
+    writer.write(encode_frame(MessageType.REQUEST, WasmachineRequest(RequestAction.PUT, f"/event/{url}", 1).encode()))
     coming = frames()
     assert Response.decode((await anext(coming)).payload).status == 69
-    yield (Request.decode(frame.payload) async for frame in coming)
+    yield (WasmachineRequest.decode(frame.payload) async for frame in coming)
     writer.transport.abort()
 
 
 async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_event(
     compile_c: Any, board: BoardProfile
 ) -> None:
-    image: Image = await compile_c(HEAD + ANSWERING, name="asked")
+    image: WasmImage = await compile_c(HEAD + ANSWERING, name="asked")
     async with trial_board(board) as bench:
         control = bench.control
         wasmachine = bench.wasmachine

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.wasm.conftest import CompileC, OnBoard
 
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 from microclaw.wire.wasmachine.clock_stamp import stamp_clock
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -26,7 +26,7 @@ WINTER = "2026-03-29 01:59:55 +0100 +0100 1"
 SUMMER = "2026-03-29 03:00:05 +0200 +0200 1"
 
 
-def stamped(image: Image, now_s: float) -> Image:
+def stamped(image: WasmImage, now_s: float) -> WasmImage:
     return replace(image, wasm=stamp_clock(image.wasm, now_s, BERLIN))
 
 

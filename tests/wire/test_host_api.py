@@ -9,10 +9,10 @@ from microclaw.events import Action, Answer, Delta, Edge, Evidence, Step, Usage
 from microclaw.wire.host_api import (
     MAX_LINE_BYTES,
     MAX_SHOWN_ARGUMENTS,
-    Failure,
     Keepalive,
-    Result,
     StreamEvent,
+    StreamFailure,
+    StreamResult,
     decode_event,
     encode_event,
     failure_of,
@@ -25,8 +25,8 @@ EVENTS: list[StreamEvent] = [
     Step("code", "x", "failed", ("  1  a\tb", "ü\u2028"), next_step="mend it"),
     Delta("a piece\nof text"),
     Answer("it blinks", (ACT,), SEEN, Usage(10, 20, None), "cancelled", "look"),
-    Result({"a": [1, None, {"b": "c"}]}),
-    Failure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),
+    StreamResult({"a": [1, None, {"b": "c"}]}),
+    StreamFailure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),
     failure_of(BuildError((Diagnostic("error", "expected ';'", "blink.c", 5, 31, "int x = 1", "add it"),))),
     Keepalive(),
 ]

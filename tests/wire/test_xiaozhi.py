@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.errors import ProtocolError
 from microclaw.wire import xiaozhi
-from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp
+from microclaw.wire.xiaozhi import Abort, Listen, Mcp, XiaozhiHello
 
 PACKET = bytes.fromhex("58abcd")
 FRAMES = {1: "58abcd", 2: "0002000000000000000000000000000358abcd", 3: "0000000358abcd"}
@@ -26,10 +26,10 @@ def test_a_packet_is_carried_as_the_version_says_and_a_frame_cut_anywhere_is_ref
 
 MESSAGES: dict[str, object] = {
     '{"type":"hello","version":3,"features":{"mcp":true,"glyph_push":true},"transport":"websocket",'
-    '"audio_params":{"format":"opus","sample_rate":16000,"channels":1,"frame_duration":60}}': Hello(
+    '"audio_params":{"format":"opus","sample_rate":16000,"channels":1,"frame_duration":60}}': XiaozhiHello(
         version=3, features=xiaozhi.Features(mcp=True)
     ),
-    '{"type":"hello","transport":"websocket"}': Hello(),
+    '{"type":"hello","transport":"websocket"}': XiaozhiHello(),
     '{"session_id":"a","type":"listen","state":"start","mode":"realtime"}': Listen("start", "realtime"),
     '{"session_id":"a","type":"listen","state":"stop"}': Listen("stop"),
     '{"session_id":"","type":"listen","state":"detect","text":"hi"}': Listen("detect", text="hi"),

@@ -130,7 +130,7 @@ def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def own_words(text: str) -> str:
+def without_empty_record(text: str) -> str:
     """Return an answer without a list that has no act, so that a question in the answer is at its end."""
     return _NO_ACT.sub("", text)
 
@@ -141,7 +141,7 @@ def arguments_text(arguments: str) -> str:
     return clean_text(", ".join(parts), one_line=True)
 
 
-def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolResult]) -> str | None:
+def repetition_answer(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolResult]) -> str | None:
     """Return the answer to a call that repeats the act directly before it, or None for any other call.
 
     Reads and refused calls changed nothing, so they do not count: pin 4 high, low, high are three acts; high, high is
@@ -155,7 +155,7 @@ def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolRe
             return None
         message = "you did that already in this turn, so it was not done again; `result` is what came of it"
         content = fields_of(result.content)
-        return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": content})
+        return bounded_json({"success": result.ok, "repetition_answer": True, "message": message, "result": content})
     return None
 
 

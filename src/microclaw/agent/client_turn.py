@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.action_record import own_words
+from microclaw.agent.action_record import without_empty_record
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
@@ -78,7 +78,7 @@ class ClientTurns:
             if later:
                 text = f"{message.text}\n\n(Since then:) {later}"
             else:
-                text = own_words(message.text)
+                text = without_empty_record(message.text)
             messages[index] = replace(message, text=text)
         return tuple(messages), since_s
 

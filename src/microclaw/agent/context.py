@@ -16,11 +16,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.agent.history import LEAST_TOKENS, Window, answer_tokens
+from microclaw.agent.history import LEAST_TOKENS, ContextWindow, answer_tokens
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.apps.change_log import ChangeLog
 from microclaw.boards.profile import BoardProfile, Firmware
-from microclaw.devices.target import Devices
+from microclaw.devices.target import DeviceLookup
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID
@@ -49,7 +49,7 @@ _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _NOTE_CHARS: Final = 60  # the note of what is left out
 _NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _DETAIL: Final = re.compile(r" \(|[:;] ")  # what follows is more than a prompt needs of a pin's reason
-_SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "Devices", "Notes of")  # titles
+_SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "DeviceLookup", "Notes of")  # titles
 HOST_NOTE_TAG: Final = re.compile("</?host-note>")
 _FOUND: Final = "Found in earlier notes and conversations:"
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
@@ -87,7 +87,9 @@ class TurnContext:
     `window` None: only the offline model answers, to which the devices are all that counts.
     """
 
-    def __init__(self, devices: Devices, apps: ChangeLog, knowledge: Knowledge, window: Window | None) -> None:
+    def __init__(
+        self, devices: DeviceLookup, apps: ChangeLog, knowledge: Knowledge, window: ContextWindow | None
+    ) -> None:
         self._devices = devices
         self._apps = apps
         self._knowledge = knowledge
@@ -173,7 +175,7 @@ class TurnContext:
         skills = self._knowledge.skills
         notes = memory.recent_notes(person_id)
         return {
-            "Devices": self._devices_text(known),
+            "DeviceLookup": self._devices_text(known),
             "MEMORY.md, what is remembered": memory.text(person_id)[-_WHOLE_MEMORY_CHARS:],
             "USER.md, what the person says of themselves": memory.user(person_id),
             "Skills (load one with the tool skill)": "\n".join(

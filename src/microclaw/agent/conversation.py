@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.action_record import acts_of, notes_of
 from microclaw.agent.context import HOST_NOTE_TAG, Prompt, TurnContext
-from microclaw.agent.history import compacted, conversation, newest_notes, tainted_from, with_tainted
+from microclaw.agent.history import compact_history, newest_notes, split_tainted, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.old_orders import OldOrders
@@ -34,21 +34,21 @@ from microclaw.agent.turn_journal import OLD_ORDER, TurnJournal, encode
 from microclaw.auth.approvals import ID_CHARS, Approvals
 from microclaw.auth.approved_act import PendingApproval
 from microclaw.auth.gate import Effect
-from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
+from microclaw.auth.people import ONLY_OWNER, Roles, person_behind
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
 from microclaw.models.budget import tokens
-from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
+from microclaw.models.protocol import AskedBy, ImageInput, Model, Said, UserText
 from microclaw.operations.tool import result_of_error
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
+from microclaw.store.sessions import SessionMessage, Sessions, match_name, session_name
 from microclaw.text import clean_text, fence_text, format_duration
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compacted`
+HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compact_history`
 OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 DRAIN_S: Final = 1.5
@@ -71,7 +71,7 @@ class Conversations:
     sessions: Sessions
     journal: Journal
     approvals: Approvals | None = None
-    roles: Roles = field(default_factory=lambda: OWNER_ALONE)
+    roles: Roles = field(default_factory=lambda: ONLY_OWNER)
     limits: TurnLimits = field(default_factory=TurnLimits)
     now_s: Callable[[], float] = time.time
     _interrupted: set[EffectKey] = field(default_factory=set)  # when this host began, or took them up
@@ -219,12 +219,12 @@ class Conversations:
         prompt = await self.context.prompt(inbound, at_s)
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
         history = await self.sessions.load(*running.chat_key, most)
-        safe, tainted = conversation(history, inbound, at_s, self.roles)
+        safe, tainted = split_tainted(history, inbound, at_s, self.roles)
         short: Sequence[Said] = safe
         if self.context.window is not None:
             budget = prompt.history_tokens
             asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
+            short = await compact_history(safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = with_tainted(short, safe, tainted)
         notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
         # A schedule's run is no further turn of what was said.
@@ -265,7 +265,7 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
     """
     chats = await sessions.chats()
     busy = {session_name(*chat) for chat in chats if await sessions.is_busy(*chat)}  # also in its first turn
-    full = chosen_name(name, sorted({*busy, *[one.name for one in await sessions.list()]}))
+    full = match_name(name, sorted({*busy, *[one.name for one in await sessions.list()]}))
     if full in busy:
         raise Overloaded(f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again")
     for chat in chats:
@@ -289,7 +289,7 @@ def _user_text(inbound: Inbound) -> UserText:
     attachments = inbound.attachments
     if not attachments:
         return UserText(clean_text(text))
-    images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")
+    images = tuple(ImageInput(a.media_type, a.data) for a in attachments if a.kind == "image")
     others = [
         f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
         for a in attachments

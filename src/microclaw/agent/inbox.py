@@ -38,7 +38,7 @@ from microclaw.errors import (
 )
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.inbox import InboxTable, Message
+from microclaw.store.inbox import InboxMessage, InboxTable
 from microclaw.store.journal import EffectKey, Work
 from microclaw.store.outbox import OutboxRow
 
@@ -143,7 +143,7 @@ class Inbox:
                 self._load(row)
         return left
 
-    def _load(self, message: Message, *, held: bool = False) -> None:
+    def _load(self, message: InboxMessage, *, held: bool = False) -> None:
         """Put a message of an earlier run in its place in its chat; it has no listener."""
         turn = RunningTurn(message)
         chat = self._chats.setdefault(turn.chat_key, _Chat())
@@ -205,7 +205,7 @@ class Inbox:
         if answer is not None:
             # Neither the message nor the answer is stored.
             return AcceptedMessage(0, duplicate=False, events=events_of(answer))
-        turn = RunningTurn(Message(_ARRIVING, inbound, 0))
+        turn = RunningTurn(InboxMessage(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.arrivals += 1
         known = True

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.history import Window, fitted
+from microclaw.agent.history import ContextWindow, fit_window
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Delta, Step, TurnEvent
@@ -58,7 +58,7 @@ async def ask(
     put: Put,
     *,
     limits: TurnLimits,
-    window: Window | None,
+    window: ContextWindow | None,
     older: int,
     until: float,
 ) -> ModelReply:
@@ -73,7 +73,7 @@ async def ask(
     sent = request
     if window is not None:
         first_tokens = window.tokens
-        sent = fitted(request, older, window.tokens)
+        sent = fit_window(request, older, window.tokens)
     while True:
         pieces = _CleanPieces(put)
         try:
@@ -82,7 +82,7 @@ async def ask(
         except ModelError as exc:
             if exc.fault == "too_long" and window is not None:
                 window.refused(sent)
-                shorter = fitted(request, older, window.tokens)
+                shorter = fit_window(request, older, window.tokens)
                 if shorter == sent:
                     # No window is small enough for this message, so the next messages get the first window again.
                     window.tokens = first_tokens

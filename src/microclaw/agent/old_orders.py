@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
 from microclaw.errors import MicroclawError, PermissionRefused
-from microclaw.store.inbox import Message
+from microclaw.store.inbox import InboxMessage
 from microclaw.text import clean_text, count_text, moment_text
 
 MAX_CHARS: Final = 400  # of one order: all of it is in the question
@@ -34,16 +34,16 @@ class OldOrders:
     inbox: Inbox
     approvals: Approvals
     settle_s: float
-    _waiting: dict[_Asker, list[Message]] = field(default_factory=dict)
+    _waiting: dict[_Asker, list[InboxMessage]] = field(default_factory=dict)
 
-    def asks_about(self, order: Message) -> bool:
+    def asks_about(self, order: InboxMessage) -> bool:
         """Return whether an order is asked about: the words of a person, as many as the question can show."""
         inbound = order.inbound
         if inbound.origin not in ("person", "forwarded") or inbound.attachments:
             return False
         return len(inbound.text) <= MAX_CHARS and len(self._waiting.get(_asker(order), ())) < MAX_ORDERS
 
-    def add(self, order: Message) -> _Asker | None:
+    def add(self, order: InboxMessage) -> _Asker | None:
         """Keep an order for its question; returns who is to be asked if it is the first one."""
         asker = _asker(order)
         is_first = asker not in self._waiting
@@ -74,7 +74,7 @@ class OldOrders:
             text = f"{question}: {exc.message}\nnext: look what was done, then say the others again"
             await self.inbox.outbox.push(channel, chat_id, text, person=person_id)
 
-    async def _settled(self, asker: _Asker) -> Sequence[Message]:
+    async def _settled(self, asker: _Asker) -> Sequence[InboxMessage]:
         """Return the orders once none came for a while and the chat has nothing left to answer."""
         orders = self._waiting[asker]
         count = 0
@@ -84,14 +84,14 @@ class OldOrders:
         return self._waiting.pop(asker)
 
 
-def _asker(order: Message) -> _Asker:
+def _asker(order: InboxMessage) -> _Asker:
     return order.inbound.channel, order.inbound.chat_id, order.inbound.person_id
 
 
-def _moment(order: Message) -> str:
+def _moment(order: InboxMessage) -> str:
     """Return when it was sent, to the minute."""
     return moment_text(order.sent_ms).rpartition(":")[0]
 
 
-def _shown(order: Message) -> str:
+def _shown(order: InboxMessage) -> str:
     return clean_text(order.inbound.text, one_line=True, limit=MAX_CHARS)

@@ -21,7 +21,7 @@ from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, ToolRun, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
-from microclaw.store.inbox import Message
+from microclaw.store.inbox import InboxMessage
 from microclaw.store.journal import Work
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
@@ -62,7 +62,7 @@ class RunningTurn:
     When `max_waiting` events wait, the oldest is dropped; the answer never is.
     """
 
-    def __init__(self, message: Message, max_waiting: int = MAX_WAITING_EVENTS) -> None:
+    def __init__(self, message: InboxMessage, max_waiting: int = MAX_WAITING_EVENTS) -> None:
         self.message = message
         self.number = message.message_id
         self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)

@@ -26,7 +26,7 @@ _ANSWER_NOTES: Final[dict[ReplyEnd, str]] = {
 }
 
 
-def untaken(reply: ModelReply, index: int, most: int) -> str | None:
+def refusal_of_call(reply: ModelReply, index: int, most: int) -> str | None:
     """Return the result of a call that is not run, or None for one that is: only the first `most` calls of a reply are.
 
     If the reply was cut, its last call may be incomplete, even if its JSON is valid.

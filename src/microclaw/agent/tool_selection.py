@@ -47,7 +47,10 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
         every = [tool for tool in tools() if tool.name != MORE_TOOLS]
         wanted = [tool for tool in every if tool.name in asked.names]
         unknown = set(asked.names) - {tool.name for tool in wanted}
-        fields: dict[str, Any] = {"success": not unknown, "offered": {tool.name: tool.description for tool in wanted}}
+        fields: dict[str, Any] = {
+            "success": not unknown,
+            "select_tools": {tool.name: tool.description for tool in wanted},
+        }
         if unknown:
             fields["unknown"] = sorted(unknown)
         if unknown or not asked.names:
@@ -64,7 +67,7 @@ def _purpose(tool: Tool[Any]) -> str:
     return tool.description.partition(". ")[0][:_BRIEF_CHARS]
 
 
-def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
+def select_tools(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
     """Return the tools that a request with these messages offers.
 
     First the same ones for every turn, so that what a provider keeps of them holds; behind them what the model called

@@ -20,7 +20,7 @@ from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
 from microclaw.auth.approved_act import FAULT, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
-from microclaw.devices.device_text import listening
+from microclaw.devices.device_text import collect_device_texts
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
 from microclaw.models.protocol import ToolCall
@@ -35,7 +35,7 @@ from microclaw.operations.tool import (
     result_of,
     result_of_error,
 )
-from microclaw.store.schedules import StandingYes
+from microclaw.store.schedules import AllowedAction
 from microclaw.text import clean_text, code_lines
 
 _log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Toolbox:
             await note_begin()
 
         context = replace(context, begin=begin)
-        with approved_act() as act, listening() as device_texts:
+        with approved_act() as act, collect_device_texts() as device_texts:
             try:
                 tool, parameters = await self._read(name, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
@@ -248,7 +248,7 @@ class Toolbox:
         standing = None
         may_stand = needed is Permission.ACT and name in _MAY_STAND and not asks
         if may_stand and context.schedule is not None and context.sources:
-            standing = StandingYes(context.schedule, text, tuple(detail), context.sources)
+            standing = AllowedAction(context.schedule, text, tuple(detail), context.sources)
         await self._gate.admit(
             context.person_id,
             needed,

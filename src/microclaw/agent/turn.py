@@ -20,14 +20,14 @@ from microclaw.agent.action_record import (
     draft_step,
     model_step,
     proof_note,
-    repeated,
+    repetition_answer,
     shown_call,
     with_record,
 )
-from microclaw.agent.history import Window
+from microclaw.agent.history import ContextWindow
 from microclaw.agent.model_requests import TurnLimits, ask
-from microclaw.agent.replies import NO_TRY_LEFT, answer_text, call_instead_of_text, no_tool_caller, untaken
-from microclaw.agent.tool_selection import offered
+from microclaw.agent.replies import NO_TRY_LEFT, answer_text, call_instead_of_text, no_tool_caller, refusal_of_call
+from microclaw.agent.tool_selection import select_tools
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import (
     OLD_ORDER,
@@ -39,7 +39,7 @@ from microclaw.agent.turn_journal import (
     outcome_unknown,
 )
 from microclaw.agent.turn_request import TurnRequest as TurnRequest
-from microclaw.apps.change_log import made_by
+from microclaw.apps.change_log import change_origin
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.gate import Effect
@@ -104,7 +104,7 @@ class Turn:
     model: Model
     tools: Toolbox
     limits: TurnLimits
-    window: Window | None
+    window: ContextWindow | None
     approvals: Approvals | None = None
     _put: Callable[[TurnEvent], None] = field(default=lambda _event: None, init=False)
     _deadline: float = field(default=0.0, init=False)
@@ -300,7 +300,7 @@ class Turn:
     def _build_request(self, *, may_call: bool) -> ModelRequest:
         tools: tuple[ToolSpec, ...] = ()
         if self.window is not None:
-            tools = offered(self.tools.tools, self._messages)
+            tools = select_tools(self.tools.tools, self._messages)
         most_tokens = self.limits.answer_tokens
         return self.request.for_model(self._messages, tools, may_call=may_call, max_tokens=most_tokens)
 
@@ -328,14 +328,14 @@ class Turn:
         self._messages.append(AssistantReply(reply.text, reply.calls, provider_parts=reply.provider_parts))
         self._iterations += 1
         for index, call in enumerate(reply.calls):
-            not_run = untaken(reply, index, self.limits.calls_a_reply)
+            not_run = refusal_of_call(reply, index, self.limits.calls_a_reply)
             if not_run is None and call.name == DEPLOY_TOOL and self._has_no_try_left():
                 not_run = NO_TRY_LEFT
             if not_run is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, not_run, failed=True))
                 self._put(Step("tool", f"{shown_call(call)}: {json.loads(not_run)['message']}"))
                 continue
-            earlier_result = repeated(call, self._actions, self._results)
+            earlier_result = repetition_answer(call, self._actions, self._results)
             if earlier_result is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, earlier_result))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
@@ -405,7 +405,7 @@ class Turn:
         async def run(begin: Begin) -> ToolResult:
             context = self._call_context(reply, begin)
             origin = request.change_origin(context, ahead=self.journal.carried)
-            with made_by(origin):
+            with change_origin(origin):
                 return await self.tools.call(call.name, call.arguments, context)
 
         return await self.journal.call(key, call, effect, run)

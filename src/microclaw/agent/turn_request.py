@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from microclaw.agent.context import Prompt
 from microclaw.agent.history import tainted_from
-from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of
+from microclaw.apps.change_log import SCHEDULED, ChangeOrigin, conversation_of
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
 from microclaw.events import FILE_CHANNELS, Inbound, TurnEvent
@@ -77,10 +77,12 @@ class TurnRequest(Struct, frozen=True):
             turn=self.part_of or turn_id,
         )
 
-    def change_origin(self, context: ToolContext, ahead: Callable[[], AbstractContextManager[Sequence[Work]]]) -> Maker:
+    def change_origin(
+        self, context: ToolContext, ahead: Callable[[], AbstractContextManager[Sequence[Work]]]
+    ) -> ChangeOrigin:
         """Return the origin of the changes that a call makes; `ahead` is written with them."""
         inbound = self.inbound
         conversation = self.conversation or conversation_of(inbound.channel, inbound.chat_id)
         if inbound.origin in ("schedule", "heartbeat"):
             conversation = SCHEDULED + conversation
-        return Maker(context.turn, inbound.person_id, conversation, ahead=ahead, is_tainted=context.foreign)
+        return ChangeOrigin(context.turn, inbound.person_id, conversation, ahead=ahead, is_tainted=context.foreign)

@@ -31,7 +31,7 @@ from microclaw.knowledge.memory import OWNER_ID, file_stem
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import check_may_run
-from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, input_lines
+from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available_languages, input_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, History, TelemetryHistory, csv_lines, unit_of
 from microclaw.text import code_lines, count_text, fence_text, moment_text, read_duration_ms
@@ -132,7 +132,7 @@ class FolderParameters(Parameters, kw_only=True):
     ] = ""
 
 
-class ReadParameters(PathParameters, kw_only=True):
+class ReadFileParameters(PathParameters, kw_only=True):
     start: Annotated[int, Meta(ge=0, description="The character to begin with, for the rest of a long file.")] = 0
 
 
@@ -165,7 +165,7 @@ class _FileTools:
             Tool(
                 "read-file",
                 "Read a text file of the workspace.",
-                ReadParameters,
+                ReadFileParameters,
                 read,
                 Effect.READ,
                 self._read,
@@ -201,7 +201,7 @@ class _FileTools:
         foreign = any(len(entry["name"]) > NAME_CHARS for entry in entries) or None
         return ToolOutput({"success": True, "files": entries, "count": len(entries)}, foreign=foreign)
 
-    async def _read(self, request: ReadParameters, context: ToolContext) -> ToolOutput:
+    async def _read(self, request: ReadFileParameters, context: ToolContext) -> ToolOutput:
         content = await asyncio.to_thread(self.workspace.of(context.person_id).read, request.path)
         text = content.decode(errors="replace")
         piece = text[request.start : request.start + READ_CHARS]
@@ -297,7 +297,7 @@ class CodeTool:
         return Tool(
             "run-code",
             "Run code in a sandbox without network: calculate, analyse telemetry, make files. "
-            f"Languages: {', '.join(available())}. Python has its standard library.",
+            f"Languages: {', '.join(available_languages())}. Python has its standard library.",
             CodeParameters,
             Permission.ACT,
             Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it

@@ -17,7 +17,7 @@ from starlette.routing import compile_path
 from microclaw.api.custom_routes import load_by_hand
 from microclaw.operations.operation import Access, load
 
-OF_ROLE: Final[Mapping[str, Access]] = {
+ACCESS_BY_ROLE: Final[Mapping[str, Access]] = {
     "read-only": Access.LOOK,
     "guest": Access.ASK,
     "member": Access.ACT,

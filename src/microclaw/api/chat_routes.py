@@ -16,7 +16,7 @@ from starlette.responses import Response
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, Outbox
 from microclaw.api.credential_end import ENDED_KEY
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.api.jobs import MEDIA_TYPE, stream
 from microclaw.devices.registry import Registry
 from microclaw.events import Answer, Inbound, TurnEvent
@@ -73,10 +73,10 @@ class DeliveredMessages(Struct, frozen=True, kw_only=True):
     delivered: list[int]
 
 
-@by_hand("chat.say", http="POST /v1/chat", access=Access.ASK, media=MEDIA_TYPE)
+@custom_route("chat.say", http="POST /v1/chat", access=Access.ASK, media=MEDIA_TYPE)
 async def say(
     chats: ChatService,
-    asked: Asked,
+    asked: RouteRequest,
     text: Annotated[str, Meta(min_length=1)],
     chat_id: ChatId = "terminal",
     device: str | None = None,
@@ -98,8 +98,8 @@ async def say(
     return stream(events, encode_event, chats.keepalive_s, left=leave)
 
 
-@by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
-async def list_chats(chats: ChatService, asked: Asked) -> Chats:
+@custom_route("chat.list", http="GET /v1/chat", access=Access.ASK)
+async def list_chats(chats: ChatService, asked: RouteRequest) -> Chats:
     """List the caller's newest conversations."""
     prefix = session_name(*asked.by.chat(""))
     sessions = [session for session in await chats.sessions.list() if session.name.startswith(prefix)]
@@ -119,8 +119,8 @@ async def _last_user_text(sessions: Sessions, name: str) -> str:
     return " ".join(texts[-1].split())[:_MAX_TEXT_CHARS]
 
 
-@by_hand("chat.show", http="GET /v1/chat/{chat_id}/messages", access=Access.ASK)
-async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMessages:
+@custom_route("chat.show", http="GET /v1/chat/{chat_id}/messages", access=Access.ASK)
+async def show_chat(chats: ChatService, asked: RouteRequest, chat_id: ChatId) -> ChatMessages:
     """Show a conversation's newest messages."""
     address = asked.by.chat(chat_id)
     waiting = chats.inbox.waiting(*address)
@@ -129,24 +129,24 @@ async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMe
     return ChatMessages(messages=lines, waiting=list(waiting))
 
 
-@by_hand("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
-async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTurns:
+@custom_route("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
+async def cancel(chats: ChatService, asked: RouteRequest, chat_id: str) -> CancelledTurns:
     """End a chat's running turn at the next safe point."""
     is_cancelled = await chats.inbox.cancel_anywhere(*asked.by.chat(chat_id))
     return CancelledTurns(cancelled=int(is_cancelled))
 
 
-@by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
-async def undelivered(chats: ChatService, asked: Asked, chat_id: str) -> UndeliveredMessages:
+@custom_route("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
+async def undelivered(chats: ChatService, asked: RouteRequest, chat_id: str) -> UndeliveredMessages:
     """List answers and notes that no client has read yet."""
     rows = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))
     messages = [UndeliveredMessage(kind=row.kind, answer=answer_object(row.answer)) for row in rows]
     return UndeliveredMessages(messages=messages)
 
 
-@by_hand("chat.delivered", http="POST /v1/chat/{chat_id}/delivered", access=Access.ASK)
+@custom_route("chat.delivered", http="POST /v1/chat/{chat_id}/delivered", access=Access.ASK)
 async def delivered(
-    chats: ChatService, asked: Asked, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
+    chats: ChatService, asked: RouteRequest, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
 ) -> DeliveredMessages:
     """Mark answers and notes of the chat as read."""
     rows = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))

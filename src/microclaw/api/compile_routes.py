@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
-from microclaw.builds.confinement import Confinement, confinement
+from microclaw.builds.confinement import Confinement, detect_confinement
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.operations.operation import Access
-from microclaw.operations.result import Finding, filled, findings
+from microclaw.operations.result import SourceFinding, filled, findings
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 _Text = Annotated[str, Meta(max_length=MAX_PROGRAM_CHARS)]
 
@@ -67,13 +67,13 @@ class CompiledModule(Struct, frozen=True, kw_only=True, rename="camel"):
     exports: tuple[str, ...]
     memory: ModuleMemory
     pins: tuple[int, ...]
-    warnings: list[Finding]
+    warnings: list[SourceFinding]
 
 
-@by_hand("compile.wasm", http="POST /api/compile-wasm", access=Access.OPEN)
+@custom_route("compile.wasm", http="POST /api/compile-wasm", access=Access.OPEN)
 async def compile_wasm(
     queue: CompileQueue,
-    asked: Asked,
+    asked: RouteRequest,
     *,
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)],
     name: Annotated[
@@ -108,12 +108,12 @@ async def compile_wasm(
             # The text of the program is Python.
             raise _no_python() from exc
         # The source cannot be of another kind here.
-        assert isinstance(image, Image)
+        assert isinstance(image, WasmImage)
         flags = find_toolchain().shown_flags(f"main{SUFFIX[image.language]}", level)
     return _compiled(image, profile.board_id, flags)
 
 
-def _compiled(image: Image, board_id: str, flags: list[str]) -> CompiledModule:
+def _compiled(image: WasmImage, board_id: str, flags: list[str]) -> CompiledModule:
     return filled(
         CompiledModule,
         image,
@@ -132,8 +132,8 @@ def _no_python() -> ConfigError:
     return ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
 
 
-@by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
-async def compilers(_queue: CompileQueue, _asked: Asked) -> Compilers:
+@custom_route("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
+async def compilers(_queue: CompileQueue, _asked: RouteRequest) -> Compilers:
     """List the installed compilers, and how to get the others."""
     facts = []
     for compiler in await asyncio.to_thread(list_compilers):
@@ -144,5 +144,5 @@ async def compilers(_queue: CompileQueue, _asked: Asked) -> Compilers:
         toolchain = find_toolchain()
     except ConfigError as exc:
         return Compilers(available=False, compilers=facts, boards=boards, message=exc.message, next_step=exc.next_step)
-    sandbox = await asyncio.to_thread(confinement)
+    sandbox = await asyncio.to_thread(detect_confinement)
     return Compilers(available=True, compilers=facts, boards=boards, compiler=toolchain.name, sandbox=sandbox)

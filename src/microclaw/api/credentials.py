@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from microclaw.api.access import OF_ROLE, access_of
+from microclaw.api.access import ACCESS_BY_ROLE, access_of
 from microclaw.api.caller import Caller, client_address, request_number
 from microclaw.api.failures import PATH_KEY, Refused
 from microclaw.audit.event import AuditEvent, AuditKind
@@ -140,7 +140,7 @@ class Callers:
         """Refuse a known person who may not do this. `limit` is the reason if a token may do less than its person."""
         path = scope["path"][:80]
         needed = Access.OWN if access is None else access
-        if needed is not Access.SOCKET and needed <= OF_ROLE.get(person.role, Access.OPEN):
+        if needed is not Access.SOCKET and needed <= ACCESS_BY_ROLE.get(person.role, Access.OPEN):
             return
         if needed is Access.SOCKET:
             text = f"no token may do this, and no session: {scope['method']} {path}"

@@ -38,7 +38,7 @@ def load_by_hand() -> tuple[Operation[..., Any], ...]:
     return tuple(BY_HAND.values())
 
 
-class Asked(Struct, frozen=True):
+class RouteRequest(Struct, frozen=True):
     """A request of such a route, and its caller."""
 
     request: Request
@@ -46,8 +46,8 @@ class Asked(Struct, frozen=True):
 
 
 @dataclass(frozen=True, eq=False)
-class by_hand(operation):
-    """Declares such a route. `run` gets an `Asked` in place of the Call, and may return the Response itself."""
+class custom_route(operation):
+    """Declares such a route. `run` gets an `RouteRequest` in place of the Call, and may return the Response itself."""
 
     def __call__(self, run: Callable[Concatenate[Any, Any, P], Awaitable[R]]) -> Operation[P, R]:
         route = Operation(**vars(self), run=run)
@@ -55,10 +55,10 @@ class by_hand(operation):
         return route
 
 
-async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_if_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Return the work's result, or cancel the work if the client leaves, which then gets no answer."""
     work_task = asyncio.create_task(work, name=f"{request.url.path}: work")
-    leave_task = asyncio.create_task(left(request), name=f"{request.url.path}: client")
+    leave_task = asyncio.create_task(wait_until_client_leaves(request), name=f"{request.url.path}: client")
     try:
         await asyncio.wait((work_task, leave_task), return_when=asyncio.FIRST_COMPLETED)
         if not work_task.done():
@@ -70,7 +70,7 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(work_task, leave_task, return_exceptions=True)
 
 
-async def left(request: Request) -> None:
+async def wait_until_client_leaves(request: Request) -> None:
     """Wait until the client has left."""
     # Other messages are the rest of a body that was read already.
     while (await request.receive())["type"] != "http.disconnect":

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 from starlette.responses import Response
 
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.api.jobs import stream
 from microclaw.api.live_pins import MAX_BOARDS, EdgeReader, LivePins
 from microclaw.auth.people import Roles, is_owner, person_behind
@@ -207,10 +207,10 @@ class EventService(Struct, frozen=True):
     keepalive_s: float
 
 
-@by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
+@custom_route("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
 async def events(
     service: EventService,
-    asked: Asked,
+    asked: RouteRequest,
     device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
     edges: Annotated[list[str], Meta(max_length=MAX_BOARDS, description="Also the edges of these.")] = [],  # noqa: B006

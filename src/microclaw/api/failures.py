@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.access import methods_at
 from microclaw.errors import MicroclawError, Overloaded
-from microclaw.wire.host_api import Failure, failure_object, failure_of
+from microclaw.wire.host_api import StreamFailure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ _NEXT_BY_STATUS: Final = {
 }
 
 
-def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
+def failure_response(failure: StreamFailure, status: int | None = None, *, path: str = "") -> JSONResponse:
     """Return the error in the form that the clients of this path read; `status` None is the code's own."""
     if status is None:
         status = STATUS_BY_CODE.get(failure.code, 500)
@@ -96,7 +96,7 @@ class Refused(Exception):
     ) -> None:
         super().__init__(text)
         self._status = status
-        self._failure = Failure(code, text, next_step)
+        self._failure = StreamFailure(code, text, next_step)
         self._headers = {"Connection": "close", **(headers or {})}
 
     def response(self, path: str = "") -> Response:
@@ -185,7 +185,9 @@ def error_response(error: Exception, scope: Scope) -> Response:
         message = f"{message}: {scope['method']} {path[:100]}"
     step = _NEXT_BY_STATUS.get(status, "see /api/openapi.json")
     code = _CODE_BY_STATUS.get(status, "bad_request")
-    response = failure_response(Failure(code, message, step, exit_code=2 if status == 422 else 1), status, path=path)
+    response = failure_response(
+        StreamFailure(code, message, step, exit_code=2 if status == 422 else 1), status, path=path
+    )
     response.headers.update(error.headers or {})
     if status == 405:
         # The framework knows only the methods of one route.
@@ -195,9 +197,9 @@ def error_response(error: Exception, scope: Scope) -> Response:
     return response
 
 
-def unexpected(error: BaseException) -> Failure:
+def unexpected(error: BaseException) -> StreamFailure:
     """Return a fault of the host as an error without internal details."""
-    return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
+    return StreamFailure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
 
 
 def is_openai(path: str) -> bool:
@@ -230,7 +232,7 @@ class OpenAIError(Struct, frozen=True):
 class Error(Struct, frozen=True):
     """The form of an error, with every status of 400 and above."""
 
-    error: Failure
+    error: StreamFailure
 
 
 def openai_fault(status: int, message: str, *, code: str | None = None, param: str | None = None) -> OpenAIError:

@@ -52,7 +52,7 @@ _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
-class Message(Struct, frozen=True):
+class ClientMessage(Struct, frozen=True):
     content: Annotated[str, Meta(pattern=r"\S")]
     chat_id: str | None = None
 
@@ -62,7 +62,7 @@ class Message(Struct, frozen=True):
             raise ValueError(f'"chat_id" is at most {MAX_CHAT_ID_BYTES} bytes of printable characters')
 
 
-class Ping(Struct, frozen=True, omit_defaults=True):
+class ClientPing(Struct, frozen=True, omit_defaults=True):
     ts: int | float | Annotated[str, Meta(max_length=64)] | None = None
 
 
@@ -70,7 +70,7 @@ class Subscribe(Struct, frozen=True):
     events: frozenset[str]
 
 
-class Approve(Struct, frozen=True):
+class ClientApproval(Struct, frozen=True):
     approval_id: str
     approved: bool
 
@@ -79,8 +79,8 @@ class _Typed(Struct):
     type: str
 
 
-_Request: TypeAlias = Message | Ping | Subscribe | Approve
-_FORMS: Final = {"message": Message, "ping": Ping, "subscribe": Subscribe, "approve": Approve}
+_Request: TypeAlias = ClientMessage | ClientPing | Subscribe | ClientApproval
+_FORMS: Final = {"message": ClientMessage, "ping": ClientPing, "subscribe": Subscribe, "approve": ClientApproval}
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
@@ -97,7 +97,7 @@ def conversation_id(token_id: str, chat_id: str) -> str:
     return f"@{chat_id}"
 
 
-class Client(ServerConnection):
+class GatewayClient(ServerConnection):
     """One client's connection. `chat_id` is the visible id; `journaled` is the conversation's."""
 
     caller: Caller
@@ -163,8 +163,8 @@ class Gateway:
             local = (self.local_token, _LOCAL)
         self._callers = Callers(self.tokens, access=lambda *_: least, local=local, next_step=_HOW_TO_COME_IN)
         self._tasks = ChannelTasks()
-        self._newest: deque[ref[Client]] = deque(maxlen=MAX_OPENING)
-        self.clients: set[Client] = set()
+        self._newest: deque[ref[GatewayClient]] = deque(maxlen=MAX_OPENING)
+        self.clients: set[GatewayClient] = set()
         # An assigned id must never be an id of an earlier run: its client would get that conversation.
         self._numbers = itertools.count(time.time_ns())
         self.approvals.listen(self._tell_all)
@@ -194,18 +194,18 @@ class Gateway:
             self._tasks.start(self._deliver(), "gateway: deliver")
             yield f"ws://{bracketed(host)}:{port}"
 
-    def _connection(self, *args: Any, **options: Any) -> Client:
+    def _connection(self, *args: Any, **options: Any) -> GatewayClient:
         """Make a client; a connection that is not accepted is ended after MAX_OPENING newer ones."""
         if len(self._newest) == MAX_OPENING:
             oldest = self._newest[0]()
             if oldest is not None and oldest.state is State.CONNECTING:
                 # It may get its transport just now, so it is looked up later.
                 oldest.loop.call_soon(lambda: oldest.transport.abort())
-        client = Client(*args, **options)
+        client = GatewayClient(*args, **options)
         self._newest.append(ref(client))
         return client
 
-    async def _admit(self, client: Client, request: Request) -> Response | None:
+    async def _admit(self, client: GatewayClient, request: Request) -> Response | None:
         """Check the request like the API does. On a network neither `settings.open` nor the local token counts."""
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
         if "Authorization" not in request.headers:
@@ -225,7 +225,7 @@ class Gateway:
             return Response(answer.status_code, "Refused", Headers(answer.headers.items()), bytes(answer.body))
         return None
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: GatewayClient) -> None:
         async with self.tokens.watching(client.caller.source) as client.watch:
             if len(self.clients) >= self.settings.clients:
                 _log.warning("gateway: %s is refused: %d are connected", client.remote_address, len(self.clients))
@@ -241,11 +241,11 @@ class Gateway:
                 watch_task.cancel()
                 self.clients.discard(client)
 
-    async def _close_at_end(self, client: Client) -> None:
+    async def _close_at_end(self, client: GatewayClient) -> None:
         await client.watch.until_ended()
         await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
 
-    async def _take(self, client: Client, text: str | bytes) -> None:
+    async def _take(self, client: GatewayClient, text: str | bytes) -> None:
         """Handle a client's message, or send the error."""
         try:
             message = _read_message(text)
@@ -257,7 +257,7 @@ class Gateway:
             if message is not None:
                 await self._act_safely(client, message)
 
-    async def _act_safely(self, client: Client, message: _Request) -> None:
+    async def _act_safely(self, client: GatewayClient, message: _Request) -> None:
         try:
             await self._act(client, message)
         except MicroclawError as exc:
@@ -267,33 +267,33 @@ class Gateway:
             _log.exception("gateway: a message of %s failed", client.chat_id)
             await self._send_error(client, "internal", "something went wrong inside the host; its log says what")
 
-    async def _send_error(self, client: Client, code: str, message: str) -> None:
+    async def _send_error(self, client: GatewayClient, code: str, message: str) -> None:
         await client.tell(self.send_s, "error", code=code, message=message)
 
-    async def _act(self, client: Client, message: _Request) -> None:
-        if client.caller.source and isinstance(message, Message | Approve):
+    async def _act(self, client: GatewayClient, message: _Request) -> None:
+        if client.caller.source and isinstance(message, ClientMessage | ClientApproval):
             await self.tokens.fresh()
         if not client.watch.check():
             return
         match message:
-            case Message(content, chat_id):
+            case ClientMessage(content, chat_id):
                 if chat_id and chat_id != client.chat_id:
                     client.chat_id = chat_id
                     await self._tell_what_waits(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
                 self._tasks.start(self._answer(client, inbound), f"gateway: {client.chat_id}")
-            case Ping():
+            case ClientPing():
                 await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
             case Subscribe(events):
                 client.hears_approvals = "approval" in events
                 await self._tell_what_waits(client)
-            case Approve(approval_id, approved):
+            case ClientApproval(approval_id, approved):
                 questions = [pending for pending in self.approvals.pending() if client.is_asked(pending)]
                 if all(pending.approval_id != approval_id for pending in questions):
                     raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
-    async def _answer(self, client: Client, inbound: Inbound) -> None:
+    async def _answer(self, client: GatewayClient, inbound: Inbound) -> None:
         """Answer a message.
 
         While it waits for room, other messages are read: the running turn may wait for a yes.
@@ -305,7 +305,7 @@ class Gateway:
         else:
             await self._hand_over(inbound.chat_id, accepted.events)
 
-    async def _tell_what_waits(self, client: Client) -> None:
+    async def _tell_what_waits(self, client: GatewayClient) -> None:
         self.inbox.outbox.look_again(CHANNEL)
         for pending in self.approvals.pending():
             await self._tell_of(pending, client)
@@ -314,7 +314,7 @@ class Gateway:
         for client in self.clients:
             self._tasks.start(self._tell_of(news, client), f"gateway: question to {client.chat_id}")
 
-    async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: Client) -> None:
+    async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: GatewayClient) -> None:
         fields: dict[str, object]
         if isinstance(news, PendingApproval):
             pending = news

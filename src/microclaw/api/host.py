@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from microclaw.agent.conversation import Conversations
 from microclaw.api.server import PeoplePlane
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.auth.admission import Admission
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
@@ -38,7 +38,7 @@ class ChannelStates(Struct):
     gateway_token: Path | None = None
 
 
-class Host(Struct, frozen=True, kw_only=True):
+class HostInfo(Struct, frozen=True, kw_only=True):
     """The parts of a running host.
 
     `plane` is the address of people and programs, `ingress` the port for Home Assistant, `link` the server of devices;
@@ -53,7 +53,7 @@ class Host(Struct, frozen=True, kw_only=True):
     link: LinkServer | None
     devices: Registry
     boards: VirtualBoards
-    apps: Apps
+    apps: AppServices
     conversations: Conversations
     voice: VoiceState
     channels: ChannelStates

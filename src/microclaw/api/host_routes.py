@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
-from microclaw.api.custom_routes import Asked, by_hand, load_by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route, load_by_hand
 from microclaw.api.failures import Refused
 from microclaw.api.openapi_document import openapi_of
 from microclaw.backup.scheduled import ScheduledBackups
@@ -48,8 +48,8 @@ class Health(Struct, frozen=True, kw_only=True):
     failing: list[str]
 
 
-@by_hand("health.read", http="GET /healthz", access=Access.OPEN)
-async def healthz(service: HealthService, _: Asked) -> Health:
+@custom_route("health.read", http="GET /healthz", access=Access.OPEN)
+async def healthz(service: HealthService, _: RouteRequest) -> Health:
     """Report that the host is alive; 503 while the store takes no writes."""
     refusal = await service.database.refusal()
     if refusal is not None:
@@ -58,8 +58,8 @@ async def healthz(service: HealthService, _: Asked) -> Health:
     return Health(ok=True, version=__version__, failing=failing)
 
 
-@by_hand("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
-async def metrics(page: Callable[[], bytes], _: Asked) -> Response:
+@custom_route("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
+async def metrics(page: Callable[[], bytes], _: RouteRequest) -> Response:
     """Read counters, gauges and histograms as Prometheus text."""
     return Response(page(), media_type=_PROMETHEUS_TEXT)
 
@@ -72,8 +72,8 @@ def read_metrics(**parts: Any) -> bytes:
     return metrics_page(host_metrics(**parts))
 
 
-@by_hand("document.read", http="GET /api/openapi.json", access=Access.OPEN)
-async def document(_service: Any, _: Asked) -> dict[str, Any]:
+@custom_route("document.read", http="GET /api/openapi.json", access=Access.OPEN)
+async def document(_service: Any, _: RouteRequest) -> dict[str, Any]:
     """Read the API's document in OpenAPI 3.1."""
     return Response(_document(), media_type="application/json")  # type: ignore[return-value]
 
@@ -83,14 +83,14 @@ def _document() -> bytes:
     return msgspec.json.encode(openapi_of((*load(), *load_by_hand())))
 
 
-@by_hand("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
-async def board_part(parts: InstallParts, _: Asked, name: str) -> Response:
+@custom_route("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
+async def board_part(parts: InstallParts, _: RouteRequest, name: str) -> Response:
     """Read the bytes of a part that a manifest names."""
     return Response(parts.kept(name.removesuffix(".bin")), media_type="application/octet-stream")
 
 
-@by_hand("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
-async def backup(backups: ScheduledBackups, _: Asked) -> Response:
+@custom_route("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
+async def backup(backups: ScheduledBackups, _: RouteRequest) -> Response:
     """Read the home as a tar archive, for the owner on this machine."""
     stack = ExitStack()
     chunks = await asyncio.to_thread(stack.enter_context, backups.reading())
@@ -109,25 +109,25 @@ async def _sent(chunks: Iterator[bytes], stack: ExitStack) -> AsyncIterator[byte
         await asyncio.shield(asyncio.to_thread(stack.close))
 
 
-async def _view(_: Any, asked: Asked) -> Response:
+async def _view(_: Any, asked: RouteRequest) -> Response:
     """Read the page for browsers."""
     return document_at(asked.request)
 
 
-async def _view_of_one(_: Any, asked: Asked, rest: str) -> Response:  # noqa: ARG001
+async def _view_of_one(_: Any, asked: RouteRequest, rest: str) -> Response:  # noqa: ARG001
     """Read the page for browsers."""
     return document_at(asked.request)
 
 
 for _path in VIEWS:
     _name = _path.strip("/") or "front"
-    _declare = by_hand(f"page.{_name}", http=f"GET {_path}", access=Access.OPEN, media="text/html")
+    _declare = custom_route(f"page.{_name}", http=f"GET {_path}", access=Access.OPEN, media="text/html")
     # A path with a parameter needs a function with that parameter.
     _declare(_view_of_one if "{" in _path else _view)
 
 
-@by_hand("page.file", http=f"GET {FILES}", access=Access.OPEN, media="*/*")
-async def page_file(_: Any, asked: Asked, name: str) -> Response:
+@custom_route("page.file", http=f"GET {FILES}", access=Access.OPEN, media="*/*")
+async def page_file(_: Any, asked: RouteRequest, name: str) -> Response:
     """Read a script, style or picture of the page."""
     file = page_files().get(name)
     if file is None:
@@ -138,10 +138,10 @@ async def page_file(_: Any, asked: Asked, name: str) -> Response:
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
 
 
-@by_hand(
+@custom_route(
     "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
 )
-async def file(tasks: TaskService, asked: Asked, number: Number, name: str) -> Response:
+async def file(tasks: TaskService, asked: RouteRequest, number: Number, name: str) -> Response:
     """Read a file that the task has written."""
     row = await tasks.row(number, asked.by.person_id)
     path = await tasks.file(number, name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from microclaw.api.caller import Caller
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.api.jobs import CancelState, Jobs
 from microclaw.api.pending_requests import KeptRequest, WaitingRequests
 from microclaw.errors import Overloaded, UnknownName
@@ -92,8 +92,8 @@ class JobCancelled(Struct, frozen=True, kw_only=True):
     state: CancelState
 
 
-@by_hand("job.cancel", http="POST /v1/jobs/{number}/cancel", access=Access.ASK)
-async def cancel_job(service: JobService, asked: Asked, number: str) -> JobCancelled:
+@custom_route("job.cancel", http="POST /v1/jobs/{number}/cancel", access=Access.ASK)
+async def cancel_job(service: JobService, asked: RouteRequest, number: str) -> JobCancelled:
     """Cancel the job of your request with this number, before it changes something."""
     return JobCancelled(state=await service.cancel(asked.by, number))
 
@@ -108,8 +108,8 @@ class WaitedRequest(Struct, frozen=True, kw_only=True):
     result: Any = UNSET
 
 
-@by_hand("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
-async def waited(service: JobService, asked: Asked, number: str) -> WaitedRequest:
+@custom_route("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
+async def waited(service: JobService, asked: RouteRequest, number: str) -> WaitedRequest:
     """Return the outcome of a request that waited for a yes (202)."""
     request = await service.find(asked.by, number)
     if request.status is None:

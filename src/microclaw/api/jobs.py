@@ -21,7 +21,7 @@ from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import ApprovalSettled
-from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
+from microclaw.wire.host_api import Keepalive, StreamEvent, StreamFailure, StreamResult, encode_event, failure_of
 
 MEDIA_TYPE = "application/x-ndjson"
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def stream(
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            async with aclosing(paced(events, keepalive_s)) as paced_events:
+            async with aclosing(with_keepalives(events, keepalive_s)) as paced_events:
                 async for event in paced_events:
                     yield keepalive if event is None else encode(event)
         finally:
@@ -52,7 +52,7 @@ def stream(
     return StreamingResponse(lines(), media_type=media_type)
 
 
-async def paced(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGenerator[T | None, None]:
+async def with_keepalives(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGenerator[T | None, None]:
     """Yield every event, and None if none came for `keepalive_s`."""
     next_event: asyncio.Future[T] | None = None
     try:
@@ -73,7 +73,7 @@ async def paced(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGen
 
 _log = logging.getLogger(__name__)
 
-CANCELLED: Final = Failure("cancelled", "cancelled: it had changed nothing yet", exit_code=130)
+CANCELLED: Final = StreamFailure("cancelled", "cancelled: it had changed nothing yet", exit_code=130)
 CancelState: TypeAlias = Literal["cancelled", "begun", "unknown"]
 
 
@@ -273,9 +273,9 @@ async def _run(name: str, work: Work, feed: Feed) -> None:
     try:
         with approved_act() as act:
             end = await work(feed)
-            if isinstance(end, Failure):
+            if isinstance(end, StreamFailure):
                 act.failed(end.message, end.code, end.next_step)
-            elif isinstance(end, Result):
+            elif isinstance(end, StreamResult):
                 failures = _describe_failures(end.value)
                 if failures is not None:
                     act.failed(failures)
@@ -288,7 +288,9 @@ async def _run(name: str, work: Work, feed: Feed) -> None:
     finally:
         # Only a cancelled job has no end here.
         feed.finish(
-            Failure("interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130)
+            StreamFailure(
+                "interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130
+            )
         )
 
 

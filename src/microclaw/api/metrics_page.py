@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from microclaw import __version__
 from microclaw.api.event_routes import LiveFeed
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.api.status import resident_mb
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 from microclaw.loop_watch import LoopWatch
@@ -47,7 +47,7 @@ class _Collected(Collector):
 
 def host_metrics(
     *,
-    host: Host,
+    host: HostInfo,
     live: LiveFeed,
     history: TelemetryHistory,
     code: TaskService,

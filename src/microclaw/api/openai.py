@@ -23,17 +23,17 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, events_of
 from microclaw.api.caller import Caller
-from microclaw.api.custom_routes import Asked, by_hand, unless_left
+from microclaw.api.custom_routes import RouteRequest, cancel_if_client_leaves, custom_route
 from microclaw.api.failures import failure_response, openai_error
-from microclaw.api.jobs import Feed, Jobs, paced
-from microclaw.api.openai_answer import MODEL, REFUSED, CompletionTurn, Head, stream, whole
+from microclaw.api.jobs import Feed, Jobs, with_keepalives
+from microclaw.api.openai_answer import MODEL, REFUSED, CompletionHead, CompletionTurn, complete_response, stream
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Message, UserText
 from microclaw.operations.operation import Access, fault
 from microclaw.text import clean_text
 from microclaw.validation import read_object
-from microclaw.wire.host_api import Failure, Keepalive, Result, failure_of
+from microclaw.wire.host_api import Keepalive, StreamFailure, StreamResult, failure_of
 
 CHANNEL: Final = "openai"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -163,14 +163,14 @@ class OpenAiService:
         self.model = ModelFacts(id=MODEL, object="model", created=int(time.time()), owned_by=MODEL)
 
 
-@by_hand("openai.models", http="GET /v1/models", access=Access.ASK)
-async def models(service: OpenAiService, _asked: Asked) -> ModelList:
+@custom_route("openai.models", http="GET /v1/models", access=Access.ASK)
+async def models(service: OpenAiService, _asked: RouteRequest) -> ModelList:
     """List the one model: this agent."""
     return ModelList(object="list", data=[service.model])
 
 
-@by_hand("openai.model", http="GET /v1/models/{name:path}", access=Access.ASK)
-async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
+@custom_route("openai.model", http="GET /v1/models/{name:path}", access=Access.ASK)
+async def model(service: OpenAiService, _asked: RouteRequest, name: str) -> ModelFacts:
     """Read the one model by its name."""
     if name != MODEL:
         text = f"there is no model {name[:80]!r} (next: use {MODEL})"
@@ -178,14 +178,14 @@ async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
     return service.model
 
 
-@by_hand("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
-async def complete(service: OpenAiService, asked: Asked) -> Completion:
+@custom_route("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
+async def complete(service: OpenAiService, asked: RouteRequest) -> Completion:
     """Complete a chat as OpenAI does; docs/openai.md says what is supported."""
     # The route returns a Response with this form.
     return await _complete(service, asked)  # type: ignore[return-value]
 
 
-async def _complete(service: OpenAiService, asked: Asked) -> Response:
+async def _complete(service: OpenAiService, asked: RouteRequest) -> Response:
     try:
         body = completion_body(await asked.request.body())
         turn = await _begin_turn(service, asked.by, body)
@@ -194,12 +194,12 @@ async def _complete(service: OpenAiService, asked: Asked) -> Response:
         return openai_error(400, text, code="unsupported_or_invalid", param=exc.param)
     except MicroclawError as exc:
         return failure_response(failure_of(exc), REFUSED.get(exc.code), path=asked.request.url.path)
-    head = Head(body.with_usage)
+    head = CompletionHead(body.with_usage)
     if body.stream:
         lines = stream(turn, head)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     # A client that leaves ends the turn before its next effect.
-    return await unless_left(asked.request, whole(turn, head))
+    return await cancel_if_client_leaves(asked.request, complete_response(turn, head))
 
 
 async def _begin_turn(service: OpenAiService, by: Caller, body: CompletionBody) -> CompletionTurn:
@@ -211,7 +211,7 @@ async def _begin_turn(service: OpenAiService, by: Caller, body: CompletionBody) 
         inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
         accepted = await inbox.accept(inbound)
         stop = partial(inbox.cancel, CHANNEL, inbound.chat_id, message_id=accepted.message_id)
-        return CompletionTurn(paced(_conversation_events(inbox, accepted), keepalive_s), stop)
+        return CompletionTurn(with_keepalives(_conversation_events(inbox, accepted), keepalive_s), stop)
     # The chat id is only for this request, for its approvals.
     inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
     outbound = inbox.answer_at_once(inbound)
@@ -223,15 +223,15 @@ async def _begin_turn(service: OpenAiService, by: Caller, body: CompletionBody) 
         return await turn.run(feed.put)
 
     feed = service.jobs.start("chat completion", run, by=by)
-    return CompletionTurn(paced(_job_events(feed), keepalive_s), turn.turn.stop, turn.shown)
+    return CompletionTurn(with_keepalives(_job_events(feed), keepalive_s), turn.turn.stop, turn.shown)
 
 
 async def _job_events(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
     async with aclosing(feed.read()) as events:
         async for event in events:
-            if isinstance(event, Failure):
+            if isinstance(event, StreamFailure):
                 yield Answer(event.message, error_code=event.code, next_step=event.next_step)
-            elif not isinstance(event, Keepalive | Result):
+            elif not isinstance(event, Keepalive | StreamResult):
                 yield event
 
 

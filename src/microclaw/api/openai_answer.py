@@ -45,7 +45,7 @@ class CompletionTurn(Struct, frozen=True):
     """Called with the text that the client got: the answer, or that the turn waits for an approval."""
 
 
-class Head(Struct, frozen=True):
+class CompletionHead(Struct, frozen=True):
     """The fields that every object of one completion has."""
 
     with_usage: bool
@@ -137,7 +137,7 @@ def _unsent_text(answer: Answer, sent: _SentText, *, streams: bool) -> str:
     return f"\n\n{text}"
 
 
-async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
+async def complete_response(turn: CompletionTurn, head: CompletionHead) -> JSONResponse:
     """Return the completion as one document."""
     async with aclosing(parts(turn, streams=False)) as turn_parts:
         async for part in turn_parts:
@@ -146,7 +146,7 @@ async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
     return openai_error(500, "the turn ended without an answer (next: see the host's log)")
 
 
-def _document(end: End, head: Head) -> JSONResponse:
+def _document(end: End, head: CompletionHead) -> JSONResponse:
     code = end.answer.error_code
     # After an act the error is an answer, because the client must not try again.
     if code in REFUSED and not acts_of(end.answer.actions):
@@ -157,7 +157,7 @@ def _document(end: End, head: Head) -> JSONResponse:
     return JSONResponse(head.object("chat.completion", choices=[choice], usage=usage, microclaw=end.extra))
 
 
-async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
+async def stream(turn: CompletionTurn, head: CompletionHead) -> AsyncIterator[bytes]:
     """Yield the completion as Server-Sent Events."""
     yield head.chunk({"role": "assistant", "content": ""})
     async with aclosing(parts(turn, streams=True)) as turn_parts:

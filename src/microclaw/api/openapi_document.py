@@ -16,7 +16,7 @@ from microclaw.api.access import OPEN_HERE
 from microclaw.api.credentials import CSRF_HEADER
 from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, Error, OpenAIError, is_openai
 from microclaw.api.jobs import MEDIA_TYPE as NDJSON
-from microclaw.api.pending_requests import Waiting
+from microclaw.api.pending_requests import WaitingAnswer
 from microclaw.operations.operation import Access, Operation, Parameter
 from microclaw.wire.host_api import stream_schemas
 
@@ -37,7 +37,7 @@ def openapi_of(acts: Collection[Act]) -> Document:
         # MCP is a protocol of its own, with its own errors.
         if act.noun != "mcp":
             routes.extend(route for route in (act, act.of_many) if route.http is not None)
-    types = [Error, OpenAIError, Waiting]
+    types = [Error, OpenAIError, WaitingAnswer]
     for route in routes:
         types.extend(_types(route))
     references, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)

@@ -22,10 +22,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of
-from microclaw.api.custom_routes import Asked, load_by_hand, unless_left
+from microclaw.api.custom_routes import RouteRequest, cancel_if_client_leaves, load_by_hand
 from microclaw.api.jobs import Feed, Jobs, questions_in
 from microclaw.api.pending_requests import WaitingRequests
-from microclaw.apps.change_log import Maker, made_by
+from microclaw.apps.change_log import ChangeOrigin, change_origin
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.audit.event import AuditKind
 from microclaw.auth.admission import Admission
@@ -35,11 +35,11 @@ from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram, Step
-from microclaw.operations.operation import Access, Approve, Call, Effect, Operation, Permission, fault, load
-from microclaw.operations.result import OnDevice, OnMany
+from microclaw.operations.operation import Access, Approve, Effect, Operation, OperationCall, Permission, fault, load
+from microclaw.operations.result import DeviceResult, OnMany
 from microclaw.operations.result import Result as Made
 from microclaw.validation import check_letters, read_object
-from microclaw.wire.host_api import Result, failure_object, failure_of
+from microclaw.wire.host_api import StreamResult, failure_object, failure_of
 
 _JSON: Final = "application/json"
 _JSON_KIND: Final = re.compile(r"application/(json|.*\+json)")
@@ -81,7 +81,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
     else:
         by = caller_of(request)
     run: Callable[..., Awaitable[Any]] = act.run
-    result = await run(service, Asked(request, by), **await _values(act, request))
+    result = await run(service, RouteRequest(request, by), **await _values(act, request))
     if isinstance(result, Response):
         return result
     return Response(msgspec.json.encode(result), act.status, media_type=_JSON)
@@ -93,13 +93,13 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
     _check_rights(parts.admission.gate, act, by, order.action)
     if act.steps:
 
-        async def job(feed: Feed) -> Result:
-            return Result(msgspec.to_builtins(await _run(parts, order, feed)))
+        async def job(feed: Feed) -> StreamResult:
+            return StreamResult(msgspec.to_builtins(await _run(parts, order, feed)))
 
         return parts.jobs.stream(by, order.action, job, cancellable=act.cancellable)
     response = _respond(parts, order)
     if act.does is Effect.READ and act.method != "GET":
-        return await unless_left(request, response)
+        return await cancel_if_client_leaves(request, response)
     if act.method == "GET" or by.direct:
         return await response
     return await parts.requests.answer(request, by, parts.admission.approvals, response)
@@ -180,7 +180,7 @@ def _check_rights(gate: Gate, act: Operation[..., Any], by: Caller, action: str)
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
-def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack) -> Call:
+def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack) -> OperationCall:
     """Return the caller. Inside the `stack` the feed gets the questions, and changes belong to the request."""
     by = order.by
     # Work that the command line starts reports to the terminal's chat.
@@ -212,14 +212,18 @@ def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack)
         )
 
     device = order.values.get("device")
-    stack.enter_context(made_by(Maker(place, by.person_id, by.conversation)))
+    stack.enter_context(change_origin(ChangeOrigin(place, by.person_id, by.conversation)))
     if feed is None:
-        return Call(by.person_id, lambda _step: None, device, channel, chat_id, approve, by.direct, not by.direct)
+        return OperationCall(
+            by.person_id, lambda _step: None, device, channel, chat_id, approve, by.direct, not by.direct
+        )
     stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
-    return Call(by.person_id, feed.put, device, channel, chat_id, approve, by.direct, not by.direct, feed.begin)
+    return OperationCall(
+        by.person_id, feed.put, device, channel, chat_id, approve, by.direct, not by.direct, feed.begin
+    )
 
 
-async def _needs(parts: RouteParts, order: _Order, call: Call) -> Permission:
+async def _needs(parts: RouteParts, order: _Order, call: OperationCall) -> Permission:
     """Return the permission for these values.
 
     On many devices it is the highest, because a device that does not answer may need it.
@@ -252,7 +256,7 @@ def _ask_for_more(approve: Approve, granted: Permission) -> Approve:
     return approve_more
 
 
-async def _on_each(parts: RouteParts, order: _Order, call: Call) -> OnMany[Any]:
+async def _on_each(parts: RouteParts, order: _Order, call: OperationCall) -> OnMany[Any]:
     act = order.act
     stages = SharedStages(call.report)
 
@@ -266,10 +270,10 @@ async def _on_each(parts: RouteParts, order: _Order, call: Call) -> OnMany[Any]:
     return OnMany(results=rows, failed=failed_count, left_out=list(order.left_out))
 
 
-def _row(outcome: BoardOutcome[Any]) -> OnDevice[Any]:
+def _row(outcome: BoardOutcome[Any]) -> DeviceResult[Any]:
     if outcome.error is None:
-        return OnDevice(device=outcome.device_name, made=outcome.value)
-    return OnDevice(device=outcome.device_name, error=failure_object(failure_of(outcome.error)))
+        return DeviceResult(device=outcome.device_name, made=outcome.value)
+    return DeviceResult(device=outcome.device_name, error=failure_object(failure_of(outcome.error)))
 
 
 def _step(outcome: BoardOutcome[Any]) -> Step:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
-from microclaw.link_server.device_facts import PendingPairing
-from microclaw.operations.operation import Access, Call, operation
+from microclaw.link_server.device_facts import PairingSummary
+from microclaw.operations.operation import Access, OperationCall, operation
 from microclaw.operations.result import Result
 from microclaw.text import moment_text
 
@@ -32,7 +32,7 @@ class HttpsFacts(Struct, frozen=True):
 class LinkStatus(Struct, frozen=True, kw_only=True):
     address: str
     connected: list[str]
-    waiting: list[PendingPairing]
+    waiting: list[PairingSummary]
 
     @property
     def text(self) -> str:
@@ -111,7 +111,7 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
         return "   ".join(parts)
 
 
-class Status(Result, frozen=True, kw_only=True):
+class HostStatus(Result, frozen=True, kw_only=True):
     """The host's status. Only owners get the fields from `pid` on: about this machine and other people's chats.
 
     `host`: its name in its cluster; `failing`: its background tasks that fail now, and why. `screen` has the lines that
@@ -158,6 +158,6 @@ class Status(Result, frozen=True, kw_only=True):
 
 
 @operation("host.status", http="GET /v1/status", access=Access.LOOK, is_command=False)
-async def read_status(reader: StatusReader, call: Call) -> Status:
+async def read_status(reader: StatusReader, call: OperationCall) -> HostStatus:
     """Read the model, devices and programs."""
     return await reader.read(call.person_id)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from microclaw.api.caller import CHANNEL, Caller, request_number
-from microclaw.api.custom_routes import left
+from microclaw.api.custom_routes import wait_until_client_leaves
 from microclaw.api.failures import error_response
 from microclaw.api.jobs import Feed, questions_in
 from microclaw.auth.approvals import MAX_PENDING, Approvals
@@ -40,7 +40,7 @@ class AskedApproval(Struct, frozen=True, kw_only=True):
     may_decide: bool
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
+class WaitingAnswer(Struct, frozen=True, kw_only=True):
     """The answer to a program that did not send `Prefer: wait`."""
 
     state: Literal["waiting"]
@@ -90,7 +90,7 @@ class WaitingRequests:
         work_task = asyncio.create_task(run(), name=f"{request.url.path}: work")
         other: asyncio.Future[Any]
         if follows:
-            other = asyncio.ensure_future(left(request))
+            other = asyncio.ensure_future(wait_until_client_leaves(request))
         else:
             other = asyncio.ensure_future(anext(feed.read()))
         kept: KeptRequest | None = None
@@ -114,7 +114,7 @@ class WaitingRequests:
 def _waiting_response(by: Caller, question: ApprovalAsked, task: BackgroundTask) -> Response:
     place = f"/v1/requests/{by.request}"
     decide = f"POST /v1/approvals/{question.approval_id}"
-    waiting = Waiting(
+    waiting = WaitingAnswer(
         state="waiting",
         request=by.request,
         approval=filled(AskedApproval, question, action=question.text),

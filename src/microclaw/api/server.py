@@ -133,7 +133,7 @@ class HeadTimeout(H11Protocol):
             self._timers.pop(name).cancel()
 
 
-class Listener(Struct, frozen=True):
+class AppListener(Struct, frozen=True):
     """An app and the listening socket it answers on."""
 
     name: str
@@ -144,7 +144,7 @@ class Listener(Struct, frozen=True):
 
 @asynccontextmanager
 async def serving(
-    listeners: Sequence[Listener],
+    listeners: Sequence[AppListener],
     group: asyncio.TaskGroup,
     *,
     head_timeout_s: float = HEAD_TIMEOUT_S,
@@ -210,7 +210,7 @@ class _Server(uvicorn.Server):
 
     config: TimeoutConfig
 
-    def __init__(self, listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> None:
+    def __init__(self, listener: AppListener, head_timeout_s: float, unread_timeout_s: float) -> None:
         tls = listener.tls
         context_factory = None if tls is None else lambda *_: tls
         config = TimeoutConfig(

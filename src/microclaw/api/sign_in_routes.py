@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from microclaw.api.access import OF_ROLE
+from microclaw.api.access import ACCESS_BY_ROLE
 from microclaw.api.caller import Caller, client_address
 from microclaw.api.credentials import session_cookie
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.api.failures import Refused
 from microclaw.auth.admission import Admission
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
@@ -34,9 +34,9 @@ class OpenedSignIn(Struct, frozen=True, kw_only=True):
     csrf: str
 
 
-@by_hand("signin.code", http="POST /v1/signin/code", access=Access.OPEN)
+@custom_route("signin.code", http="POST /v1/signin/code", access=Access.OPEN)
 async def by_code(
-    sign_ins: SignIns, asked: Asked, code: Annotated[str, Meta(min_length=1, max_length=128)]
+    sign_ins: SignIns, asked: RouteRequest, code: Annotated[str, Meta(min_length=1, max_length=128)]
 ) -> OpenedSignIn:
     """Sign in by the code of a link: once, within ten minutes of its making."""
     wrong = "this link is wrong, was used already, or its ten minutes are over"
@@ -44,10 +44,10 @@ async def by_code(
     return answer
 
 
-@by_hand("signin.password", http="POST /v1/signin/password", access=Access.OPEN)
+@custom_route("signin.password", http="POST /v1/signin/password", access=Access.OPEN)
 async def by_password(
     sign_ins: SignIns,
-    asked: Asked,
+    asked: RouteRequest,
     name: Annotated[str, Meta(min_length=1, max_length=80)],
     password: Annotated[str, Meta(min_length=1, max_length=4 * MAX_CHARS)],
 ) -> OpenedSignIn:
@@ -69,8 +69,8 @@ class Myself(Struct, frozen=True, kw_only=True):
     csrf: str | None
 
 
-@by_hand("caller.me", http="GET /v1/me", access=Access.LOOK)
-async def me(admission: Admission, asked: Asked) -> Myself:
+@custom_route("caller.me", http="GET /v1/me", access=Access.LOOK)
+async def me(admission: Admission, asked: RouteRequest) -> Myself:
     """Return the owner of this token or session; `csrf` goes with each change of a session."""
     by = asked.by
     person = admission.people.get(by.person_id)
@@ -80,7 +80,7 @@ async def me(admission: Admission, asked: Asked) -> Myself:
         person_id=person.person_id,
         name=person.name,
         role=person.role,
-        may=OF_ROLE[person.role].name.lower(),
+        may=ACCESS_BY_ROLE[person.role].name.lower(),
         by=_credential_kind(by),
         id=by.source,
         csrf=by.csrf or None,
@@ -97,8 +97,8 @@ class EndedSignIn(Struct, frozen=True, kw_only=True):
     ended: str
 
 
-@by_hand("caller.signout", http="POST /v1/signout", access=Access.LOOK)
-async def sign_out(admission: Admission, asked: Asked) -> EndedSignIn:
+@custom_route("caller.signout", http="POST /v1/signout", access=Access.LOOK)
+async def sign_out(admission: Admission, asked: RouteRequest) -> EndedSignIn:
     """End this session."""
     if not asked.by.csrf:
         step = "end a token with microclaw person tokens --rm NAME"
@@ -108,11 +108,11 @@ async def sign_out(admission: Admission, asked: Asked) -> EndedSignIn:
     return answer
 
 
-def _browser(asked: Asked) -> dict[str, str]:
+def _browser(asked: RouteRequest) -> dict[str, str]:
     return {"address": client_address(asked.request.scope), "agent": asked.request.headers.get("user-agent", "")}
 
 
-async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong: str) -> Any:
+async def _opened(asked: RouteRequest, opening: Awaitable[OpenedSession | None], wrong: str) -> Any:
     step = "microclaw status --open, on the host's machine"
     try:
         session = await opening
@@ -134,6 +134,6 @@ async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong:
     return _with_cookie(asked, facts, session.secret, LONGEST_MS // 1000)
 
 
-def _with_cookie(asked: Asked, value: Struct, secret: str, age_s: int) -> Any:
+def _with_cookie(asked: RouteRequest, value: Struct, secret: str, age_s: int) -> Any:
     headers = {"Set-Cookie": session_cookie(asked.request.scope, secret, age_s)}
     return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

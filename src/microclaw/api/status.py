@@ -16,15 +16,15 @@ from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw import __version__
-from microclaw.api.host import ChannelStates, Host
+from microclaw.api.host import ChannelStates, HostInfo
 from microclaw.api.operations import (
     AlarmFacts,
     DeferredStatus,
     DeviceStatus,
+    HostStatus,
     HttpsFacts,
     LinkStatus,
     ModelOutage,
-    Status,
     StatusRow,
 )
 from microclaw.audit.log import AuditLog, alarm_text
@@ -56,14 +56,14 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5
 OFFLINE: Final = "offline"
 # Devices that are read before the event loop runs other tasks.
-AT_ONCE: Final = 200
+DEVICES_A_STEP: Final = 200
 _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
 class StatusReader(Struct, frozen=True):
     """Reads the host's status. `plans` yields the rest of an owner's screen."""
 
-    host: Host
+    host: HostInfo
     tasks: SupervisedTasks
     audit: AuditLog
     database: Database
@@ -71,7 +71,7 @@ class StatusReader(Struct, frozen=True):
     mqtt: Callable[[], Mapping[str, Any]]
     plans: Callable[[], AsyncIterator[tuple[str, str]]]
 
-    async def read(self, person_id: str) -> Status:
+    async def read(self, person_id: str) -> HostStatus:
         """Return the document of GET /v1/status, for an owner or for another person."""
         host = self.host
         is_by_owner = is_owner(host.admission.people, person_id)
@@ -86,13 +86,13 @@ class StatusReader(Struct, frozen=True):
         rows += await self._events(status)
         return replace(status, screen=[StatusRow(about, text) for about, text in rows])
 
-    async def _facts(self) -> Status:
+    async def _facts(self) -> HostStatus:
         """Return the fields that every person gets."""
         host = self.host
         plane = host.plane
         cluster = host.settings.cluster
         model, hint = await describe_model(host.conversations.model)
-        return Status(
+        return HostStatus(
             version=__version__,
             host=None if cluster.database is None else cluster.host_name,
             http=host.http,
@@ -108,7 +108,7 @@ class StatusReader(Struct, frozen=True):
             devices=await _devices(host),
         )
 
-    async def _add_owner_facts(self, status: Status) -> Status:
+    async def _add_owner_facts(self, status: HostStatus) -> HostStatus:
         host = self.host
         outages = outages_of(host.conversations.model)
         return replace(
@@ -123,7 +123,7 @@ class StatusReader(Struct, frozen=True):
             model_outages=[convert(outage, ModelOutage, from_attributes=True) for outage in outages],
         )
 
-    async def _events(self, status: Status) -> list[tuple[str, str]]:
+    async def _events(self, status: HostStatus) -> list[tuple[str, str]]:
         """Return the lines about acts that wait and faults at devices."""
         rows = [("deferred", deferred.line) for deferred in status.deferred]
         crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
@@ -210,7 +210,7 @@ def _approval_lines(admission: Admission) -> Iterator[str]:
         yield f"{len(questions)} in all: microclaw approval list"
 
 
-def _screen(host: Host, status: Status) -> Iterator[tuple[str, str]]:
+def _screen(host: HostInfo, status: HostStatus) -> Iterator[tuple[str, str]]:
     pid = "" if status.pid is None else f" (pid {status.pid})"
     yield "host", f"running{pid}, up {status.up_s:.0f} s, {status.rss_mb:.0f} MB"
     yield "api", status.http or "only the control socket"
@@ -232,7 +232,7 @@ def _screen(host: Host, status: Status) -> Iterator[tuple[str, str]]:
         yield "wyoming", status.wyoming["address"]
 
 
-def _owner_screen(host: Host, status: Status) -> Iterator[tuple[str, str]]:
+def _owner_screen(host: HostInfo, status: HostStatus) -> Iterator[tuple[str, str]]:
     for outage in status.model_outages or ():
         text = outage.reason
         if outage.next_step:
@@ -291,7 +291,7 @@ def _off(name: str, problems: Sequence[str]) -> str:
     return f"off (microclaw config set {_SWITCH[name]})"
 
 
-async def _link(host: Host) -> LinkStatus | None:
+async def _link(host: HostInfo) -> LinkStatus | None:
     server = host.link
     if server is None:
         return None
@@ -299,7 +299,7 @@ async def _link(host: Host) -> LinkStatus | None:
     return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
 
 
-async def _deferred(host: Host) -> list[DeferredStatus]:
+async def _deferred(host: HostInfo) -> list[DeferredStatus]:
     """Return the acts that are queued for devices, and the newest outcomes of the last day."""
     log = host.apps.deferrals.log
     since_ms = now_ms() - _DAY_MS
@@ -313,7 +313,7 @@ async def _deferred(host: Host) -> list[DeferredStatus]:
     return statuses
 
 
-async def _devices(host: Host) -> list[DeviceStatus]:
+async def _devices(host: HostInfo) -> list[DeviceStatus]:
     checks = {check.device_id: check for check in host.apps.reconciler.status()}
     apps: dict[str, list[str]] = {}
     for app in await host.apps.change_log.desired():
@@ -336,7 +336,7 @@ async def _devices(host: Host) -> list[DeviceStatus]:
             process=processes.get(device.device_id),
         )
         statuses.append(status)
-        if len(statuses) % AT_ONCE == 0:
+        if len(statuses) % DEVICES_A_STEP == 0:
             await asyncio.sleep(0)
     return statuses
 

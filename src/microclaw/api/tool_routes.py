@@ -18,10 +18,10 @@ from microclaw.agent.tool_selection import MORE_TOOLS
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.caller import Caller
 from microclaw.api.credential_end import when_credential_ends
-from microclaw.api.custom_routes import Asked, by_hand
+from microclaw.api.custom_routes import RouteRequest, custom_route
 from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, questions_in, stream
 from microclaw.api.request_check import replaying
-from microclaw.apps.change_log import Maker, conversation_of, made_by
+from microclaw.apps.change_log import ChangeOrigin, change_origin, conversation_of
 from microclaw.auth.admission import Admission
 from microclaw.bounded_map import BoundedMap
 from microclaw.devices.registry import Registry
@@ -32,7 +32,7 @@ from microclaw.operations.operation import Access, Effect, Permission
 from microclaw.operations.result import filled
 from microclaw.operations.tool import MAX_ARGUMENT_BYTES, Begin, Tool, ToolContext, ToolResult, schema_of
 from microclaw.store.journal import EffectKey
-from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
+from microclaw.wire.host_api import StreamEvent, StreamResult, action_object, encode_event, evidence_object
 
 CHANNEL = "mcp"
 
@@ -126,7 +126,7 @@ class ToolService(Struct, frozen=True):
             result = await journal.call(EffectKey(call.request, 0, 0), tool_call, effect, run_tool)
         if result.foreign:
             self.tainted[call.chat_id] = None
-        return Result(_result(result, action_of(tool_call, effect, result)))
+        return StreamResult(_result(result, action_of(tool_call, effect, result)))
 
     async def _run_tool(self, call: _Call, feed: Feed, begin: Begin) -> ToolResult:
         is_foreign = call.foreign or call.chat_id in self.tainted
@@ -139,10 +139,10 @@ class ToolService(Struct, frozen=True):
             foreign=is_foreign,
             begin=begin,
         )
-        maker = Maker(call.request, call.by.person_id, call.conversation, is_tainted=is_foreign)
+        maker = ChangeOrigin(call.request, call.by.person_id, call.conversation, is_tainted=is_foreign)
         approvals = self.admission.approvals
         questions = questions_in(feed, approvals, channel=CHANNEL, chat_id=call.chat_id, request=call.request)
-        with made_by(maker), questions:
+        with change_origin(maker), questions:
             return await self.conversations.tools.call(call.name, call.arguments, context)
 
 
@@ -162,8 +162,8 @@ class Tools(Struct, frozen=True, kw_only=True):
     tools: list[ToolFacts]
 
 
-@by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
-async def list_tools(service: ToolService, _: Asked) -> Tools:
+@custom_route("tool.list", http="GET /v1/tools", access=Access.ASK)
+async def list_tools(service: ToolService, _: RouteRequest) -> Tools:
     """List every tool: name, description, schema, permission, effect."""
     facts = [
         filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
@@ -172,10 +172,10 @@ async def list_tools(service: ToolService, _: Asked) -> Tools:
     return Tools(tools=facts)
 
 
-@by_hand("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
+@custom_route("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
 async def call(
     service: ToolService,
-    asked: Asked,
+    asked: RouteRequest,
     *,
     name: str,
     arguments: dict[str, Any] = {},  # noqa: B006
@@ -204,20 +204,20 @@ class _Passed(Response):
         await self._app(scope, replaying(self._body, receive), send)
 
 
-@by_hand("mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, media="text/event-stream")
-async def ask_mcp(app: ASGIApp, asked: Asked) -> Response:
+@custom_route("mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, media="text/event-stream")
+async def ask_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """Send one message of the Model Context Protocol's Streamable HTTP."""
     return _Passed(app, await asked.request.body())
 
 
-@by_hand("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
-async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
+@custom_route("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
+async def listen_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """Stream the messages of an MCP session that are not answers."""
     return _Passed(app, await asked.request.body())
 
 
-@by_hand("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
-async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
+@custom_route("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
+async def end_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """End an MCP session."""
     return _Passed(app, await asked.request.body())
 

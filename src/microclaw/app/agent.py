@@ -11,7 +11,7 @@ from microclaw.agent.background.subagents import SUBAGENT_S, SubagentLimits, Sub
 from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
-from microclaw.agent.history import Window
+from microclaw.agent.history import ContextWindow
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
@@ -21,8 +21,8 @@ from microclaw.agent.tools import clock_tool, say_tool
 from microclaw.agent.web import search_brave, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
-from microclaw.apps.operations import Programs
-from microclaw.apps.services import Apps
+from microclaw.apps.operations import ProgramContext
+from microclaw.apps.services import AppServices
 from microclaw.apps.tools.correcting import correct_tool
 from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
 from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools
@@ -51,7 +51,7 @@ from microclaw.operations.tool import Tool, context_of, declared_tools
 from microclaw.patterns.operations import folders_of
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import check_cron
-from microclaw.schedules.runner import Clock, Runner, run_at
+from microclaw.schedules.runner import Runner, WallClock, run_at
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
@@ -69,7 +69,7 @@ RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
 
 
 def build_toolbox(
-    apps: Apps,
+    apps: AppServices,
     gate: Gate,
     link: LinkServer | None = None,
     more: Iterable[Tool[Any]] = (),
@@ -110,7 +110,7 @@ class Agent:
         self,
         base: Base,
         model: Model,
-        apps: Apps,
+        apps: AppServices,
         inbox: Inbox,
         link: LinkServer | None,
         tasks: SupervisedTasks,
@@ -131,7 +131,7 @@ class Agent:
             devices=devices,
             apps=apps.change_log,
             knowledge=knowledge,
-            window=None if self._model is None else Window(settings.agent.context_tokens),
+            window=None if self._model is None else ContextWindow(settings.agent.context_tokens),
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
@@ -154,7 +154,7 @@ class Agent:
         self.background: dict[str, Callable[[], Awaitable[None]]] = {}
         self.schedules = self._scheduling(tools, devices)
         acts: dict[str, Any] = {
-            "app": Programs(apps, admission.gate),
+            "app": ProgramContext(apps, admission.gate),
             "schedule": self.schedules,
             "subagent": self.subagents,
             "catalog": folders_of(settings),
@@ -184,7 +184,7 @@ class Agent:
         base = self._base
         settings = self._base.settings
         gate = self._base.admission.gate
-        clock = Clock(base.now_ms)
+        clock = WallClock(base.now_ms)
         zone = settings.agent.timezone or ""
         table = ScheduleTable(base.database)
         people = base.admission.people
@@ -264,7 +264,7 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
 
 
 def outward_tools(
-    base: Base, apps: Apps, outbox: Outbox, egress: Egress, code: TaskService, history: TelemetryHistory
+    base: Base, apps: AppServices, outbox: Outbox, egress: Egress, code: TaskService, history: TelemetryHistory
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
     settings = base.settings

@@ -21,7 +21,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.api.event_routes import LiveFeed
 from microclaw.auth.admission import Admission
 from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
-from microclaw.auth.pairing import HostIdentity, Wish
+from microclaw.auth.pairing import HostIdentity, PairingRequest
 from microclaw.clock import now_ms
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.leader_tasks import Duties
@@ -34,10 +34,10 @@ from microclaw.cluster.remote_ports import PortElsewhere
 from microclaw.cluster.requests import HostRequests
 from microclaw.cluster.status import ClusterView
 from microclaw.config.settings import Settings
-from microclaw.devices.port_machine import Machine
+from microclaw.devices.port_machine import PortMachine
 from microclaw.devices.registry import Registry
 from microclaw.errors import StoreError, UnknownName
-from microclaw.link_server.device_ownership import LinkHolding
+from microclaw.link_server.device_ownership import DeviceOwnership
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork
@@ -63,7 +63,7 @@ class HostCluster(Struct, frozen=True):
     index: Database
     hosts: Hosts
     duties: Duties
-    holding: LinkHolding
+    holding: DeviceOwnership
     files: SharedFiles
     requests: HostRequests
     addresses: dict[str, str | None]  # "api", "link" and "calls", told to the others once they are known
@@ -126,10 +126,10 @@ class HostCluster(Struct, frozen=True):
 
         return is_ours
 
-    def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, Machine]:
+    def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, PortMachine]:
         """Calls to devices at other hosts, and where ports are."""
         remote = RemoteCalls(self.requests, owner_of)
-        return remote, Machine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.of_name))
+        return remote, PortMachine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.of_name))
 
     async def join(
         self, authority: Authority, admission: Admission, inbox: Inbox, stack: AsyncExitStack
@@ -180,13 +180,13 @@ class HostCluster(Struct, frozen=True):
         The host that the device reached alone pairs it.
         """
 
-        async def pair_here(asked: tuple[bytes, Wish]) -> AsyncGenerator[object, None]:
+        async def pair_here(asked: tuple[bytes, PairingRequest]) -> AsyncGenerator[object, None]:
             yield await identity.pair_shown(*asked)
 
-        async def pair_there(host: str, digest: bytes, wish: Wish) -> str | None:
+        async def pair_there(host: str, digest: bytes, wish: PairingRequest) -> str | None:
             return await self.requests.ask_first(host, "pair", (digest, wish), str, PAIR_S)
 
-        self.requests.answer("pair", tuple[bytes, Wish], pair_here)
+        self.requests.answer("pair", tuple[bytes, PairingRequest], pair_here)
         identity.ask_host = pair_there
 
 
@@ -211,7 +211,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             **addresses,
         )
 
-    holding = LinkHolding(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))
+    holding = DeviceOwnership(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))
     key = await asyncio.to_thread(home_key, settings.home)
     hosts = await stack.enter_async_context(Hosts.joined(database, facts, host_id=host_id, home=key))
     path = settings.identity / BEGIN_ANEW_FILE

@@ -23,7 +23,7 @@ from microclaw.apps.services import local_zone
 from microclaw.apps.source_log import SourceLog
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import Admission
-from microclaw.auth.approved_act import approval_now
+from microclaw.auth.approved_act import current_approval_id
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
@@ -57,7 +57,7 @@ from microclaw.store.telemetry import TelemetryTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import ReportedEvents
-from microclaw.transports.discovery import SERVICE, announced, announcement_of, link_facts
+from microclaw.transports.discovery import SERVICE, announce, announcement_of, link_facts
 from microclaw.transports.open import open_transport
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Base(Struct, frozen=True):
         return self.cluster.looks_after(registry)
 
 
-class Devices(Struct, frozen=True):
+class DeviceServices(Struct, frozen=True):
     """The known devices and their links."""
 
     registry: Registry
@@ -125,7 +125,7 @@ def news_of_changes(base: Base, devices: Registry) -> OnEnd:
         else:
             person = people.get(person_id)
         by = person_id if person is None else person.name
-        base.audit.record(change_event(change, state, device, by, approval_now()))
+        base.audit.record(change_event(change, state, device, by, current_approval_id()))
         match change.forward:
             case _ if state != "done":
                 return
@@ -152,7 +152,7 @@ def notes_to_chats(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell
     return tell
 
 
-async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
+async def open_devices(base: Base, stack: AsyncExitStack) -> DeviceServices:
     """The registry is open as long as `stack`."""
     registry: Registry
     links: LinkRegistry
@@ -184,7 +184,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links)
+    return DeviceServices(registry, links)
 
 
 async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None:
@@ -202,7 +202,7 @@ async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None
 
 
 async def open_link_server(
-    base: Base, devices: Devices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
+    base: Base, devices: DeviceServices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
 ) -> LinkServer | None:
     """The server that devices connect to, announced on the LAN; None without a link. ConfigError: the port is taken."""
     link = base.settings.link
@@ -227,11 +227,11 @@ async def open_link_server(
     names = await asyncio.to_thread(lan_names)
     announcement = announcement_of(SERVICE, host, port, names, link_facts(authority.fingerprint, __version__))
     if announcement is not None:  # only where the LAN can reach it
-        await stack.enter_async_context(announced(announcement, group))
+        await stack.enter_async_context(announce(announcement, group))
     return server
 
 
-async def open_rollouts(base: Base, devices: Devices) -> tuple[Publisher, Rollouts]:
+async def open_rollouts(base: Base, devices: DeviceServices) -> tuple[Publisher, Rollouts]:
     """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
     shared = None if base.cluster is None else base.cluster.files
     table = FirmwareTable(base.database)
@@ -255,7 +255,9 @@ async def open_rollouts(base: Base, devices: Devices) -> tuple[Publisher, Rollou
     return publisher, rollouts
 
 
-def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple[TelemetryHistory, ReportedEvents]:
+def open_telemetry(
+    base: Base, devices: DeviceServices, source_log: SourceLog
+) -> tuple[TelemetryHistory, ReportedEvents]:
     """Keep devices' measurements and faults from now on; `flush` writes them."""
     history = TelemetryHistory(
         TelemetryTable(base.database),

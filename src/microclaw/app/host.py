@@ -19,7 +19,7 @@ from microclaw.agent.look_tool import look_tool
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.event_routes import EventService, LiveFeed
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.api.host_routes import HealthService, read_metrics
 from microclaw.api.ingress import SUPERVISOR, AnyHost, ingress_app
 from microclaw.api.job_routes import JobService
@@ -28,7 +28,7 @@ from microclaw.api.live_pins import LivePins
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import RouteParts
 from microclaw.api.pending_requests import WaitingRequests
-from microclaw.api.server import Listener, serving, unix_listener
+from microclaw.api.server import AppListener, serving, unix_listener
 from microclaw.api.status import StatusReader, costs_and_plans
 from microclaw.api.tool_routes import ToolService
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
@@ -48,10 +48,10 @@ from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.crash_operations import CrashService
 from microclaw.apps.device_operations import DeviceService
-from microclaw.apps.program_operations import Workshop
+from microclaw.apps.program_operations import BuildContext
 from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.apps.reconciler import INTERVAL_S
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
@@ -101,7 +101,7 @@ async def running_host(
     mask: SecretMask | None = None,
     ingress_from: str = SUPERVISOR,
     when_unused: Callable[[], object] | None = None,
-) -> AsyncIterator[Host]:
+) -> AsyncIterator[HostInfo]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
@@ -151,7 +151,7 @@ async def running_host(
         inbox = build_inbox(base)
         looks_after = base.looks_after(registry)
         tell = notes_to_chats(inbox.outbox, live.put)
-        apps = Apps(
+        apps = AppServices(
             settings, registry, change_log, admission.gate, publish=live.put, tell=tell, looks_after=looks_after
         )
         history, reported = open_telemetry(base, devices, apps.source_log)
@@ -196,7 +196,7 @@ async def running_host(
             prefix = ""
         else:
             prefix = f"{cluster.name[:20].rstrip('-')}-"
-        host = Host(
+        host = HostInfo(
             settings=settings,
             admission=admission,
             plane=plane,
@@ -225,7 +225,7 @@ async def running_host(
             book=agent.schedules.book,
             admission=admission,
         )
-        workshop = Workshop(apps, CompileQueue(apps.compile), trial_turns())
+        workshop = BuildContext(apps, CompileQueue(apps.compile), trial_turns())
         limits = settings.limits
         view = None if cluster is None else cluster.view
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
@@ -273,13 +273,13 @@ async def running_host(
         }
         api = host_api(RouteParts(services, admission, registry, jobs, waiting))
         people_app = partial(api_app, api, admission, limits)
-        listeners = [Listener("control", control_socket_app(api, limits), control)]
+        listeners = [AppListener("control", control_socket_app(api, limits), control)]
         if plane is not None:
             app = people_app(plane.allowed_hosts, on_network=plane.on_network)
-            listeners.append(Listener("api", app, plane.socket, tls=plane.tls))
+            listeners.append(AppListener("api", app, plane.socket, tls=plane.tls))
         if ingress is not None:
             app = ingress_app(people_app(AnyHost(), on_network=True), ingress_from)
-            listeners.append(Listener("ingress", app, ingress))
+            listeners.append(AppListener("ingress", app, ingress))
         await enter(serving(listeners, group))
         stack.callback(live.end)  # after the listeners: its readers end before those do
         if link is not None:

@@ -16,11 +16,11 @@ from msgspec import Struct, field
 from microclaw.agent.action_record import action_of
 from microclaw.agent.toolbox import Toolbox
 from microclaw.api.event_routes import LiveFeed
-from microclaw.app.devices import Base, Devices
+from microclaw.app.devices import Base, DeviceServices
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change_log import DesiredApp, Maker, made_by
+from microclaw.apps.change_log import ChangeOrigin, DesiredApp, change_origin
 from microclaw.apps.direct_io import sees_pins
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.boards.pins import labelled_pins
@@ -37,7 +37,7 @@ from microclaw.ota.offers import Offers
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.telemetry.mqtt_commands import Command, CommandOutcome, MqttCommands
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_publisher import MqttPublisher
 
@@ -53,8 +53,8 @@ _CHANGES: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded)  # the ot
 
 async def open_mqtt(
     base: Base,
-    devices: Devices,
-    apps: Apps,
+    devices: DeviceServices,
+    apps: AppServices,
     offers: Offers,
     tools: Toolbox,
     tasks: SupervisedTasks,
@@ -114,7 +114,9 @@ class _Told(Struct):
 class HostDevices:
     """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
-    def __init__(self, devices: Devices, apps: Apps, latest: Callable[[Device], Awaitable[str | None]]) -> None:
+    def __init__(
+        self, devices: DeviceServices, apps: AppServices, latest: Callable[[Device], Awaitable[str | None]]
+    ) -> None:
         self._devices = devices.registry
         self._links = devices.links
         self._apps = apps
@@ -154,7 +156,7 @@ class HostDevices:
 
     async def _programs(
         self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
-    ) -> tuple[ProgramState, ...]:
+    ) -> tuple[MqttProgram, ...]:
         """The programs of this host on it; where it is away or does not answer, as the host wants them."""
         stopped = await self._apps.change_log.desired(device.device_id, stopped=True)
         if is_online and (wanted or stopped):
@@ -162,8 +164,8 @@ class HostDevices:
                 async with asyncio.timeout(2 * ASK_S):
                     listed = await self._apps.catalogue.list_apps(device.device_id)
                 return tuple(_program(listing) for listing in listed if not listing.foreign)
-        found = [ProgramState(app.name, True, "accepted") for app in wanted]
-        found += [ProgramState(app.name, False, "accepted") for app in stopped]
+        found = [MqttProgram(app.name, True, "accepted") for app in wanted]
+        found += [MqttProgram(app.name, False, "accepted") for app in stopped]
         return tuple(sorted(found, key=lambda program: program.name))
 
 
@@ -181,7 +183,7 @@ def _command_actor(devices: Registry, tools: Toolbox, gate: Gate) -> Callable[[C
         except MicroclawError as exc:
             return CommandOutcome("refused", exc.message, exc.next_step)
         context = ToolContext(MQTT.person_id, lambda _step: None, device.name, channel="mqtt", chat_id="mqtt")
-        with made_by(Maker(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id)):
+        with change_origin(ChangeOrigin(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id)):
             call = ToolCall("", name, json.dumps({"device": device.name, **arguments}))
             result = await allowed.call(name, call.arguments, context)
         action = action_of(call, allowed.effect_of(name), result)
@@ -267,20 +269,20 @@ def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersio
     return None
 
 
-async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[NamedPin, ...]:
+async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[MqttPin, ...]:
     drivers = {pin: app.name for app in wanted for pin in app.version.pins}
-    found: list[NamedPin] = []
+    found: list[MqttPin] = []
     for name, (gpio, active) in named_pins(device.board, device.labels).items():
         is_on: bool | None = None  # where nobody can tell, or reading would change something
         if _is_online(device) and device.supports(GpioGet.method) and sees_pins(device):
             with suppress(MicroclawError):  # its own page says why it does not answer; here it is unknown
                 is_on = (await device.call(GpioGet(gpio), ASK_S, wait=False)).level == active
-        found.append(NamedPin(name, gpio, is_on, drivers.get(gpio)))
+        found.append(MqttPin(name, gpio, is_on, drivers.get(gpio)))
     return tuple(found)
 
 
-def _program(listing: AppListing) -> ProgramState:
+def _program(listing: AppListing) -> MqttProgram:
     condition = listing.condition
     if condition in _WANTED:
-        return ProgramState(listing.name, condition == "unreachable", "accepted", condition)
-    return ProgramState(listing.name, condition in _RUNS, "reported", condition)
+        return MqttProgram(listing.name, condition == "unreachable", "accepted", condition)
+    return MqttProgram(listing.name, condition in _RUNS, "reported", condition)

@@ -14,7 +14,7 @@ from microclaw.api.server import PeoplePlane, tcp_listener
 from microclaw.app.devices import Base
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import CONSTANT_NAME, HostNames
-from microclaw.auth.people_tls import GivenCertificate, people_context
+from microclaw.auth.people_tls import ReloadedCertificate, people_context
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
@@ -57,7 +57,7 @@ async def open_people_plane(
     if wanted.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
-    holder: Authority | GivenCertificate
+    holder: Authority | ReloadedCertificate
     if wanted.http_tls == "own" and authority is not None:
         context = people_context()
         holder = authority
@@ -65,7 +65,7 @@ async def open_people_plane(
         authority.serve(context)
     else:
         files = Path(wanted.http_cert or ""), Path(wanted.http_key or "")  # config.load says so
-        given = await asyncio.to_thread(GivenCertificate, *files, now_ms)
+        given = await asyncio.to_thread(ReloadedCertificate, *files, now_ms)
         context = given.context
         holder = given
         fingerprint = None

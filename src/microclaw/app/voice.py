@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
-from microclaw.app.devices import Base, Devices
+from microclaw.app.devices import Base, DeviceServices
 from microclaw.apps.services import local_zone
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import lan_names
@@ -22,7 +22,7 @@ from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.operations.tool import Tool
 from microclaw.transports.address import HostPort
-from microclaw.transports.discovery import WYOMING_SERVICE, announced, announcement_of
+from microclaw.transports.discovery import WYOMING_SERVICE, announce, announcement_of
 from microclaw.voice.operations import VoiceState
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class HostVoice:
     """Its engines are the settings', or what `make` makes. Until `open` there is no service and no tool."""
 
-    def __init__(self, base: Base, devices: Devices, link: LinkServer | None) -> None:
+    def __init__(self, base: Base, devices: DeviceServices, link: LinkServer | None) -> None:
         self._base = base
         self._devices = devices
         self._link = link
@@ -155,7 +155,7 @@ class HostVoice:
         names = await asyncio.to_thread(lan_names)
         announcement = announcement_of(WYOMING_SERVICE, host, server.port, names, {"version": __version__})
         if announcement is not None:  # only where the LAN can reach it
-            await stack.enter_async_context(announced(announcement, group))
+            await stack.enter_async_context(announce(announcement, group))
 
     async def _open_xiaozhi(self, wanted: str, stack: AsyncExitStack) -> None:
         if self.state.service is None:

@@ -14,7 +14,7 @@ from microclaw.apps.change_log import ChangeLog, Claims, PutApp, chat_of, maker_
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.natives import NATIVES, NativeGroup
 from microclaw.events import ProgramKind
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 _LOOK_BACK: Final = 500
 _CLIENTS: Final = ("api:", "mcp:")
@@ -69,7 +69,7 @@ def _has_own_source(request: ChangeRequest) -> bool:
 
 
 def _may_read_text(image: ProgramImage) -> bool:
-    if isinstance(image, Image):
+    if isinstance(image, WasmImage):
         natives = [NATIVES.get(wanted.name) for wanted in image.imports]
         if any(native is None or native.group not in _SILENT_GROUPS for native in natives):
             return True

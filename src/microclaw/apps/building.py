@@ -17,11 +17,11 @@ from microclaw.errors import DeployRejected, StoreError
 from microclaw.events import ProgramKind
 from microclaw.py.py_image import PyImage
 from microclaw.wasm.source_language import Language, language_of_file
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 ProgramLanguage: TypeAlias = Literal[Language, "python"]
-ProgramImage: TypeAlias = Image | PyImage
+ProgramImage: TypeAlias = WasmImage | PyImage
 MAX_NAME_LENGTH: Final = 63
 _APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PY_CLAIM_BYTES: Final = 4096
@@ -34,7 +34,7 @@ _TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", 
 
 Compile: TypeAlias = Callable[..., Coroutine[Any, Any, ProgramImage]]
 """`cached_compiler` gives one: (source, board, name, optimization, language, kinds)."""
-ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
+ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], WasmImage]
 """Wasm bytes, board, name and source to an image."""
 
 
@@ -137,7 +137,7 @@ def program_language(file: str) -> ProgramLanguage | None:
     return language_of_file(file)
 
 
-def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
+def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> WasmImage:
     """wasm.read_module: the checks alone, for bytes that need no compiler."""
     from microclaw.wasm.compile import read_module
 

@@ -14,12 +14,12 @@ from microclaw.apps.change_log import AppVersion, Change, ChangeLog, DesiredApp,
 from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import source_diff
 from microclaw.apps.program_state import app_states, not_found
-from microclaw.apps.reconciler import left_off
+from microclaw.apps.reconciler import redeploy_refusal
 from microclaw.apps.results import (
     AppCondition,
     AppFacts,
     AppOrigin,
-    AppRuns,
+    AppRunTimes,
     AppWithSource,
     DeferredFacts,
     FormerVersion,
@@ -183,7 +183,7 @@ def _listing(
     if state:
         error = state.error
     elif ours and not there and absent != "stopped":
-        error = left_off(ours)
+        error = redeploy_refusal(ours)
     else:
         error = None
     return AppListing(
@@ -206,7 +206,7 @@ def _of_version(version: AppVersion | None, state: AppState | None) -> dict[str,
     if version is None:
         return dict.fromkeys(("version", "kind", "origin", "runs"))
     origin = version.origin and convert(asdict(version.origin) | {"params": dict(version.origin.params)}, AppOrigin)
-    runs = AppRuns.seen(version.times, state.runs if state else None)
+    runs = AppRunTimes.seen(version.times, state.runs if state else None)
     return {"version": version, "kind": version.kind, "origin": origin, "runs": runs}
 
 

@@ -39,7 +39,7 @@ Ahead: TypeAlias = Callable[[], AbstractContextManager[Sequence[Work]]]
 """What is to be written before the next change begins, in its transaction, which is committed inside."""
 
 
-class Maker(Struct, frozen=True):
+class ChangeOrigin(Struct, frozen=True):
     """`turn`: the id of the turn or request that is under way; None outside of one. `person_id` is whose it is.
 
     `conversation` is what it is a part of, `deferred` the number of the deferred act that is done. `ahead` goes into
@@ -54,15 +54,15 @@ class Maker(Struct, frozen=True):
     is_tainted: bool = False
 
 
-_NOBODY = Maker()
-_MAKER: ContextVar[Maker] = ContextVar("microclaw_maker", default=_NOBODY)
+_NOBODY = ChangeOrigin()
+_MAKER: ContextVar[ChangeOrigin] = ContextVar("microclaw_maker", default=_NOBODY)
 COMMAND_LINE: Final = "terminal"
 """The conversation of the commands of this machine's command line. Its chats have their own."""
 SCHEDULED: Final = "schedule:"
 """Stands before the conversation of a change that a schedule made."""
 
 
-def maker_now() -> Maker:
+def maker_now() -> ChangeOrigin:
     """The maker of a change that is planned here now."""
     return _MAKER.get()
 
@@ -78,7 +78,7 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 
 @contextmanager
-def made_by(maker: Maker) -> Iterator[None]:
+def change_origin(maker: ChangeOrigin) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
     before = _MAKER.set(maker)
     try:

@@ -29,12 +29,12 @@ from microclaw.apps.building import (
     stored_program,
 )
 from microclaw.apps.change_log import AppVersion, DesiredApp
-from microclaw.apps.claims import check_free, check_named, claiming, claims_of, driven_pins
+from microclaw.apps.claims import check_free, check_named, claims_of, driven_pins, with_foreign_apps
 from microclaw.apps.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
+    ChangeResult,
     Deployment,
-    Made,
     PreparedChange,
     asked_program,
     keep_proof,
@@ -91,7 +91,7 @@ class ProgramChanges:
         self._try_image = try_image
         self._sleep = sleep
 
-    async def apply(self, request: ChangeRequest, report: Report) -> Made:
+    async def apply(self, request: ChangeRequest, report: Report) -> ChangeResult:
         """Do what is asked for.
 
         Raises as `deploy`; AppNotFound for a program that is not there, DeployRejected for one that is in another state
@@ -170,7 +170,7 @@ class ProgramChanges:
         except MicroclawError as exc:
             fail(report, "deploy", exc)
 
-    async def _take_off(self, device: Device, request: ChangeRequest, report: Report) -> Made:
+    async def _take_off(self, device: Device, request: ChangeRequest, report: Report) -> ChangeResult:
         """Off the device, as its own list confirms. A stop keeps the version that runs, or that an undo gives."""
         name = request.name
         stops = request.act == "stop"
@@ -192,7 +192,7 @@ class ProgramChanges:
         report(Step("verify", text, next_step=hint))
         sha256 = None if kept is None else kept.sha256
         evidence = Evidence("reported", text)
-        return Made(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
+        return ChangeResult(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
 
     async def build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         """Its source, its bytes or its stored version as an image that the device takes; the stages are reported."""
@@ -248,7 +248,7 @@ class ProgramChanges:
             if later is not None:
                 others = there.wanted
             else:
-                others = await claiming(device, there.wanted)
+                others = await with_foreign_apps(device, there.wanted)
             await self._installer.check_place(there, take_over=request.replace)
             await check_named(device, name, image, others)
             report(Step("check", check_text(image, request.heap_bytes)))
@@ -340,7 +340,7 @@ class ProgramChanges:
         there = await standing(self._change_log, device, name, asks=False)
         version = prepared.version
         request = prepared.request
-        await check_free(device, name, version, await claiming(device, there.wanted))
+        await check_free(device, name, version, await with_foreign_apps(device, there.wanted))
         begins = request.act in ("start", "restart")  # the version that was there when it was asked for
         if not begins and request.approve is None:
             return

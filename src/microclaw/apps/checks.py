@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-from microclaw.apps.expectations import Edges, Events, LedColor, Level, Lines, Pwm, PwmDuty, State
-from microclaw.apps.record import WHOLE, Record, Window
+from microclaw.apps.expectations import EdgeMoments, Events, LedColor, LevelState, Lines, PwmDuty, PwmMoments, State
+from microclaw.apps.record import WHOLE, Record, TrialWindow
 from microclaw.text import count_text, time_text
 
 Answer: TypeAlias = Literal["met", "not met", "untried"]
@@ -25,7 +25,7 @@ _MOMENT: Final = "change the order of the writes; or allow a moment, if harmless
 _PRINT_LESS: Final = "print less: a board tells a program's lines up to so many a second, and no more of them"
 
 
-class Finding(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """The answer for one check, and what was seen, in words."""
 
     state: Answer
@@ -60,28 +60,30 @@ class Check(Struct, frozen=True):
         """True if a right program may do nothing at all, whatever comes from outside."""
         return False
 
-    def judge(self, seen: Record, _program: Sequence[Check]) -> Finding:
+    def judge(self, seen: Record, _program: Sequence[Check]) -> CheckResult:
         """The finding; `_program` are all of the program's checks."""
         fault = self._unknown_level(seen)
         if fault is not None:
-            return Finding("not met", fault)
+            return CheckResult("not met", fault)
         if self.moment_ms > seen.board_ms:
-            return Finding("untried", f"the trial ends at {time_text(seen.board_ms)}")
-        is_of_state = isinstance(self.subject, State) and not isinstance(self.subject, Level)
+            return CheckResult("untried", f"the trial ends at {time_text(seen.board_ms)}")
+        is_of_state = isinstance(self.subject, State) and not isinstance(self.subject, LevelState)
         if is_of_state and isinstance(self, At | Within | Phase) and (fault := self.subject.missing(seen)) is not None:
-            return Finding("not met", fault)
+            return CheckResult("not met", fault)
         found = self.compare(seen)
         is_tried = seen.moved or (self.is_never and seen.was_stimulated)
         if found.state == "met" and not is_tried:
-            return Finding("untried", "nothing moved and nothing was printed")
+            return CheckResult("untried", "nothing moved and nothing was printed")
         return found
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         raise NotImplementedError
 
     def _unknown_level(self, seen: Record) -> str | None:
         """Why nothing is known of a level that it is about: on a chip, a pin that nobody opened floats."""
-        pins = [one.pin for one in structs.astuple(self) if isinstance(one, Level | Edges)]  # others have own records
+        pins = [
+            one.pin for one in structs.astuple(self) if isinstance(one, LevelState | EdgeMoments)
+        ]  # others have own records
         for pin in pins:
             if seen.opened_ms(pin) is None:
                 return f"the program never opens pin {pin}: nothing is known of its level"
@@ -93,13 +95,13 @@ class Check(Struct, frozen=True):
             return None
         return f"the program opens pin {pins[0]} at {time_text(opened_ms)}: nothing is known of its level before"
 
-    def unsure_of_lines(self, found: Finding, window: Window, seen: Record) -> Finding:
+    def unsure_of_lines(self, found: CheckResult, window: TrialWindow, seen: Record) -> CheckResult:
         """A finding about printed lines where some of them are missing: what would be met is untried."""
         count = seen.left_out(window)
         if not count or found.state == "untried" or not isinstance(self.subject, Lines):
             return found
         missing = f"{count_text(count, 'line')} {'was' if count == 1 else 'were'} left out"
-        return Finding("untried", f"{missing}: print less; {found.text}", _PRINT_LESS)
+        return CheckResult("untried", f"{missing}: print less; {found.text}", _PRINT_LESS)
 
 
 class At(Check, frozen=True):
@@ -112,7 +114,7 @@ class At(Check, frozen=True):
     def level_from_ms(self) -> float | None:
         return self.moment_ms
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         value = self.subject.value_at(seen, self.moment_ms)
         text = f"{self.subject.describe(value)} then"
         return met_if(self.subject.matches(value), text, self.subject.tolerance_text)
@@ -124,18 +126,18 @@ class Within(Check, frozen=True):
     subject: LedColor
     moment_ms: float
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         name = self.subject.text
         first = next((start for start, _ in self.subject.spans(seen, seen.board_ms)), None)
         if first is None:
-            return Finding("not met", f"LED never {name}")
+            return CheckResult("not met", f"LED never {name}")
         return met_if(first <= self.moment_ms, f"{name} at {time_text(first)}")
 
 
 class EdgeAt(Check, frozen=True):
     """An edge at a time."""
 
-    subject: Edges
+    subject: EdgeMoments
     at_ms: float
     slack_ms: float
 
@@ -143,10 +145,10 @@ class EdgeAt(Check, frozen=True):
     def moment_ms(self) -> float:
         return self.at_ms + self.slack_ms
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         near = min(self.subject.times(seen), key=lambda t: abs(t - self.at_ms), default=None)
         if near is None:
-            return Finding("not met", f"pin {self.subject.pin} has no {self.subject.noun}")
+            return CheckResult("not met", f"pin {self.subject.pin} has no {self.subject.noun}")
         text = f"{self.subject.noun} at {time_text(near)}"
         return met_if(abs(near - self.at_ms) <= self.slack_ms, text, f"± {time_text(self.slack_ms)}")
 
@@ -154,14 +156,14 @@ class EdgeAt(Check, frozen=True):
 class Frequency(Check, frozen=True):
     """The frequency of PWM, throughout."""
 
-    subject: Pwm
+    subject: PwmMoments
     frequency_hz: float
     tolerance: float
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         found = {change.frequency_hz for change in seen.pwm if change.pin == self.subject.pin}
         if not found:
-            return Finding("not met", f"pin {self.subject.pin} has no PWM")
+            return CheckResult("not met", f"pin {self.subject.pin} has no PWM")
         slack_hz = self.tolerance * self.frequency_hz
         right = all(abs(hz - self.frequency_hz) <= slack_hz for hz in found)
         return met_if(right, f"{', '.join(map(str, sorted(found)))} Hz", f"± {slack_hz:.3g} Hz")
@@ -170,7 +172,7 @@ class Frequency(Check, frozen=True):
 class Windowed(Check, frozen=True, kw_only=True):
     """A check of a part of the trial."""
 
-    window: Window = WHOLE
+    window: TrialWindow = WHOLE
 
     @property
     def seen_after_ms(self) -> float:
@@ -184,7 +186,7 @@ class Windowed(Check, frozen=True, kw_only=True):
 class Phase(Windowed, frozen=True):
     """The time that the state lasts each time, within the window."""
 
-    subject: Level | LedColor
+    subject: LevelState | LedColor
     length_ms: float
     tolerance: float
 
@@ -192,7 +194,7 @@ class Phase(Windowed, frozen=True):
     def seen_after_ms(self) -> float:
         return 3 * self.length_ms + 2_000.0
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         until_ms = seen.until(self.window)
         name = self.subject.text
         want_ms = self.length_ms
@@ -200,9 +202,9 @@ class Phase(Windowed, frozen=True):
         inside = [one for one in spans if one[0] > 0 and one[0] >= self.window.from_ms and one[1] < until_ms]
         whole = [(start, end - start) for start, end in inside]
         if not whole:
-            return Finding("not met", f"never {name} and then something else")
+            return CheckResult("not met", f"never {name} and then something else")
         fault = _uneven(whole, want_ms, self.tolerance, f"{name} for")
-        return fault or Finding("met", f"{name} for {time_text(whole[0][1])}, {len(whole)} times")
+        return fault or CheckResult("met", f"{name} for {time_text(whole[0][1])}, {len(whole)} times")
 
 
 class Period(Windowed, frozen=True):
@@ -217,19 +219,21 @@ class Period(Windowed, frozen=True):
     def seen_after_ms(self) -> float:
         return 5 * self.period_ms + 2_000.0
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         return self.unsure_of_lines(self._regular(seen), self.window, seen)
 
-    def _regular(self, seen: Record) -> Finding:
+    def _regular(self, seen: Record) -> CheckResult:
         want_ms = self.period_ms
         from_ms = self.window.from_ms
         until_ms = seen.until(self.window)
         if until_ms - from_ms < (MIN_CYCLES + 1) * want_ms:
-            return Finding("untried", f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}")
+            return CheckResult(
+                "untried", f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}"
+            )
         times = self.subject.times(seen, self.window)
         noun = self.subject.noun
         if len(times) <= MIN_CYCLES * self.count:
-            return Finding("not met", f"{count_text(len(times), noun)} in {time_text(until_ms - from_ms)}")
+            return CheckResult("not met", f"{count_text(len(times), noun)} in {time_text(until_ms - from_ms)}")
         if self.count == 1:
             what = "period"
         else:
@@ -240,18 +244,18 @@ class Period(Windowed, frozen=True):
             return fault
         latest_ms = want_ms + max(self.tolerance * want_ms, JITTER_MS)
         if times[0] - from_ms > latest_ms + START_MS:
-            return Finding("not met", f"the first {noun} at {time_text(times[0])}")
+            return CheckResult("not met", f"the first {noun} at {time_text(times[0])}")
         if until_ms - times[-1] > latest_ms:
             text = f"the last {noun} at {time_text(times[-1])}, then none until {time_text(until_ms)}"
-            return Finding("not met", text)
+            return CheckResult("not met", text)
         mean_ms = fmean(period_ms for _, period_ms in periods)
-        return Finding("met", f"{what} {time_text(mean_ms)}, {len(periods)} times")
+        return CheckResult("met", f"{what} {time_text(mean_ms)}, {len(periods)} times")
 
 
 class Count(Windowed, frozen=True):
     """Exactly so many events, or at least one (None)."""
 
-    subject: Edges | Lines
+    subject: EdgeMoments | Lines
     count: int | None
 
     @property
@@ -262,7 +266,7 @@ class Count(Windowed, frozen=True):
 
     @property
     def level_from_ms(self) -> float | None:
-        if self.count == 0 and isinstance(self.subject, Edges):
+        if self.count == 0 and isinstance(self.subject, EdgeMoments):
             return self.window.from_ms or START_MS
         return None
 
@@ -270,7 +274,7 @@ class Count(Windowed, frozen=True):
     def is_never(self) -> bool:
         return self.count == 0
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         found = len(self.subject.times(seen, self.window))
         if self.count is None:
             right = found > 0
@@ -286,21 +290,21 @@ class Count(Windowed, frozen=True):
 class Duty(Windowed, frozen=True):
     """The share of each period that the pin has the level; `points` is the tolerance in percentage points."""
 
-    subject: Level
+    subject: LevelState
     percent: float
     points: float
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         pin = self.subject.pin
-        rises = sorted(set(Edges(pin, 1).times(seen, self.window)))  # two within one time stamp are one
+        rises = sorted(set(EdgeMoments(pin, 1).times(seen, self.window)))  # two within one time stamp are one
         if len(rises) <= 1:
             duties = {duty for _, duty in seen.duties(pin)}
             if len(duties) != 1:
-                return Finding("not met", f"pin {pin} has no whole period")
+                return CheckResult("not met", f"pin {pin} has no whole period")
             worst = duties.pop()
             slack = self.points
         else:
-            falls = [*Edges(pin, 0).times(seen, self.window), seen.board_ms]
+            falls = [*EdgeMoments(pin, 0).times(seen, self.window), seen.board_ms]
             pairs = [(start, end, falls[bisect_left(falls, start)]) for start, end in pairwise(rises)]
             shares = [(min(fall, end) - start) / (end - start) * 100 for start, end, fall in pairs]
             worst = max(shares, key=lambda share: abs(share - self.percent))
@@ -314,8 +318,8 @@ class Hold(Windowed, frozen=True):
     Another state counts from `least_ms` on; with 0 also for less than a time stamp.
     """
 
-    subject: Level
-    condition: Level | None = None
+    subject: LevelState
+    condition: LevelState | None = None
     least_ms: float = 0.0
 
     @property
@@ -328,19 +332,19 @@ class Hold(Windowed, frozen=True):
     def is_never(self) -> bool:
         return self.condition is None
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         until_ms = seen.until(self.window)
         level = self.subject
         condition = self.condition
-        unwanted = Level(level.pin, 1 - level.level)
+        unwanted = LevelState(level.pin, 1 - level.level)
         wrong = unwanted.spans(seen, until_ms)
         bad = [(self.window.from_ms, until_ms)]
         if condition is not None:
             bad = _overlap(condition.spans(seen, until_ms), bad)
             if not bad:
-                return Finding("untried", f"pin {condition.pin} was never {condition.text}")
+                return CheckResult("untried", f"pin {condition.pin} was never {condition.text}")
             if not wrong:
-                return Finding("untried", f"pin {level.pin} was never {unwanted.text} at all")
+                return CheckResult("untried", f"pin {level.pin} was never {unwanted.text} at all")
         bad = [*_overlap(wrong, bad), *self._instants((unwanted, condition or unwanted), seen)]
         bad = sorted(span for span in bad if span[1] - span[0] >= self.least_ms)
         if bad:
@@ -351,10 +355,12 @@ class Hold(Windowed, frozen=True):
                 length = "for less than 0.1 ms"
             both = "both " if condition is not None and condition.level == unwanted.level else ""
             step = _MOMENT if end - start < 1.0 else None
-            return Finding("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}", step)
-        return Finding("met", f"{level.text} throughout" if condition is None else f"{level.text} whenever it matters")
+            return CheckResult("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}", step)
+        return CheckResult(
+            "met", f"{level.text} throughout" if condition is None else f"{level.text} whenever it matters"
+        )
 
-    def _instants(self, levels: Sequence[Level], seen: Record) -> list[tuple[float, float]]:
+    def _instants(self, levels: Sequence[LevelState], seen: Record) -> list[tuple[float, float]]:
         """The times at which the program itself brought about all the levels, and ended that within one time stamp.
 
         A bridge of transistors is short-circuited by that. The order is that of the record; a change from outside comes
@@ -387,12 +393,12 @@ class Ramp(Windowed, frozen=True):
     def seen_after_ms(self) -> float:
         return 2.5 * self.within_ms + 2_000.0
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         """Find the first way from the start duty to the end duty; it need not come again."""
         until_ms = seen.until(self.window)
         from_ms = self.window.from_ms
         if until_ms - from_ms < self.within_ms:
-            return Finding("untried", f"the trial is shorter than {time_text(self.within_ms)}")
+            return CheckResult("untried", f"the trial is shorter than {time_text(self.within_ms)}")
         changes = [(t, duty) for t, duty in self.subject.values(seen) if from_ms <= t <= until_ms]
         start = self.start
         end = self.subject.percent
@@ -400,7 +406,7 @@ class Ramp(Windowed, frozen=True):
         way = 1 if end > start else -1
         began = next((i for i, (_, duty) in enumerate(changes) if abs(duty - start) <= slack), None)
         if began is None:
-            return Finding("not met", f"pin {self.subject.pin} never had {start:.0f} %")
+            return CheckResult("not met", f"pin {self.subject.pin} never had {start:.0f} %")
         # The way starts at the last moment nearest to the start duty, and ends where the duty goes no further.
         reached = changes[began][1]
         ended = began
@@ -416,7 +422,7 @@ class Ramp(Windowed, frozen=True):
             elif duty != reached:
                 break
         if (end - reached) * way > slack:
-            return Finding("not met", f"from {start:.0f} % it came to {reached:.0f} %")
+            return CheckResult("not met", f"from {start:.0f} % it came to {reached:.0f} %")
         took_ms = changes[ended][0] - changes[began][0]
         slack_ms = max((self.tolerance or 0.0) * self.within_ms, JITTER_MS)
         is_early = self.tolerance is not None and took_ms < self.within_ms - slack_ms
@@ -424,16 +430,16 @@ class Ramp(Windowed, frozen=True):
         return met_if(right, f"{start:.0f} -> {end:.0f} % in {time_text(took_ms)}", f"± {time_text(slack_ms)}")
 
 
-def met_if(right: bool, text: str, tolerance: str = "") -> Finding:
+def met_if(right: bool, text: str, tolerance: str = "") -> CheckResult:
     """Return the finding; one that is not met says which `tolerance` it had."""
     if right:
-        return Finding("met", text)
+        return CheckResult("met", text)
     if tolerance:
         text = f"{text} ({tolerance} allowed)"
-    return Finding("not met", text)
+    return CheckResult("not met", text)
 
 
-def _uneven(found: Sequence[tuple[float, float]], want_ms: float, share: float, what: str) -> Finding | None:
+def _uneven(found: Sequence[tuple[float, float]], want_ms: float, share: float, what: str) -> CheckResult | None:
     """The first of these (start, length) that is off, or their mean: a tick is much of one short time, not of many."""
     slack_ms = max(share * want_ms, JITTER_MS)
     for start, length_ms in found:

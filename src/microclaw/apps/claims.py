@@ -116,14 +116,14 @@ async def live_conflict(
             return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
     if not asks:
         return None
-    for app in (await claiming(device, wanted))[len(wanted) :]:
+    for app in (await with_foreign_apps(device, wanted))[len(wanted) :]:
         role = pin_roles(app.version).get(pin)
         if role is not None:
             return _conflict(device, app.name, pin, role, ours=False)
     return None
 
 
-async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
+async def with_foreign_apps(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
     """`wanted`, and the programs there that this host did not install, with the pins that the board tells of them.
 
     How they use a pin is not known. A board that does not tell, or does not answer, adds nothing.

@@ -19,7 +19,7 @@ from microclaw.apps.record import Record
 from microclaw.apps.trial_plan import Run
 from microclaw.apps.verdict import Verdict
 from microclaw.py.py_image import PyImage
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 MICROS_WRAP_MS: Final = 2.0**32 / 1000
 _TICK: Final = "wasm_get_sys_tick_ms"
@@ -66,7 +66,7 @@ def clock_of(image: ProgramImage) -> WrappingClock | None:
 
 def has_own_clocks(image: ProgramImage) -> bool:
     """True if its clocks begin with the program, as Arduino's do."""
-    return isinstance(image, Image) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
+    return isinstance(image, WasmImage) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
 
 
 def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list[float]:

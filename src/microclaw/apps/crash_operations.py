@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from microclaw.apps.traps import EXCEPTION, trap_words
-from microclaw.operations.operation import Access, Call, Option, Permission, operation
+from microclaw.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
 from microclaw.text import moment_text, since_ms
@@ -101,7 +101,7 @@ CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE, description="Its number: devi
 @operation("crash.list", http="GET /v1/crashes", access=Access.OWN, command="crashes")
 async def list_crashes(
     service: CrashService,
-    _call: Call,
+    _call: OperationCall,
     device: Device = None,
     since: Annotated[
         int, Meta(ge=0, lt=_MAX_WHOLE, description="Only later ones."), Option(metavar="30m|7d|DAY", reads=since_ms)
@@ -117,7 +117,7 @@ async def list_crashes(
 
 
 @operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, command="crashes")
-async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> OneCrash:
+async def show_crash(service: CrashService, _call: OperationCall, crash_id: CrashId) -> OneCrash:
     """One kind of crash, with its newest reports."""
     group, reports = await service.crashes.reports(crash_id)
     text, step = _meaning(group, reports)
@@ -137,7 +137,7 @@ async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> O
 )
 async def clear_crashes(
     service: CrashService,
-    call: Call,
+    call: OperationCall,
     crashes: Annotated[
         list[CrashId] | None, Meta(max_length=500, description="Their numbers."), Option(rest=True, metavar="[ID]...")
     ] = None,

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, DesiredApp, Maker, made_by, maker_now
+from microclaw.apps.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -209,7 +209,7 @@ class Deferrals:
                 only_verified=order.act == "upgrade",
                 expectations=None if order.expect is None else parse_expectations(order.expect),
             )
-            with made_by(Maker(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
+            with change_origin(ChangeOrigin(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)

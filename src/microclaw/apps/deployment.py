@@ -97,7 +97,7 @@ class PreparedChange(Struct, frozen=True):
     board: BoardProfile
 
 
-class Made(Struct, frozen=True):
+class ChangeResult(Struct, frozen=True):
     """The result of a request. `agrees`: the evidence does not contradict what was asked for. `sha256` is of the image
     that runs, or is kept. `undoable`: it can be reverted.
     """
@@ -119,7 +119,7 @@ class Made(Struct, frozen=True):
         return None if self.evidence.kind == "accepted" else True
 
 
-class Deployment(Made, frozen=True, kw_only=True):
+class Deployment(ChangeResult, frozen=True, kw_only=True):
     """A program that a device accepted. `agrees`: the board does not contradict the trial."""
 
     image: ProgramImage

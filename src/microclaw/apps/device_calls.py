@@ -13,7 +13,7 @@ from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
 from microclaw.link_server.operations import DeviceName
-from microclaw.operations.operation import Access, Call, Effect, Permission, operation
+from microclaw.operations.operation import Access, Effect, OperationCall, Permission, operation
 from microclaw.operations.result import Result
 from microclaw.wire.host_api import EvidenceObject
 
@@ -27,7 +27,7 @@ Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of
 
 
 @operation("device.check", http="POST /v1/devices/{device}/check")
-async def check(service: DeviceService, _: Call, device: DeviceName) -> Examination:
+async def check(service: DeviceService, _: OperationCall, device: DeviceName) -> Examination:
     """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
     return await service.apps.reconciler.examine(service.registry.get(device), service.link)
 
@@ -75,7 +75,7 @@ def _words(value: Any) -> str:
 
 
 async def _needed(
-    service: DeviceService, _: Call, *, device: str, method: str, force: bool, **values: Any
+    service: DeviceService, _: OperationCall, *, device: str, method: str, force: bool, **values: Any
 ) -> Permission:
     asked = call_from(method, values["arguments"])
     if force and await service.apps.direct_io.conflict(device, asked) is not None:
@@ -98,7 +98,7 @@ async def _needed(
 )
 async def call_device(
     service: DeviceService,
-    call: Call,
+    call: OperationCall,
     device: DeviceName,
     method: Annotated[str, Meta(max_length=64, description="gpio.set, gpio.get, adc.read, apps.list, ...")],
     arguments: dict[str, Any] = {},  # noqa: B006  msgspec copies it
@@ -162,7 +162,7 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, is_command=False, at_address=True)
 async def read_logs(
-    service: DeviceService, _: Call, device: DeviceName, cursor: Cursor = 0, console: bool = False
+    service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0, console: bool = False
 ) -> Logs:
     """Read what the device's programs printed, since a cursor.
 
@@ -175,7 +175,7 @@ async def read_logs(
     return Logs(**result_value(await service.apps.source_log.read(found, cursor)))
 
 
-class Edges(Struct, frozen=True, kw_only=True):
+class EdgeHistory(Struct, frozen=True, kw_only=True):
     """Level changes that the board counted, each [t_ms, pin, level]; `now_ms` is the board's time."""
 
     edges: list[list[float]]
@@ -185,8 +185,8 @@ class Edges(Struct, frozen=True, kw_only=True):
 
 
 @operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, is_command=False)
-async def read_edges(service: DeviceService, _: Call, device: DeviceName, cursor: Cursor = 0) -> Edges:
+async def read_edges(service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0) -> EdgeHistory:
     """Level changes the board counted, since a cursor."""
     page = await service.registry.get(device).call(EdgesRead(cursor=cursor))
     edges = [[e.t_ms, e.pin, e.level] for e in page.edges]
-    return Edges(edges=edges, cursor=page.cursor, dropped=page.dropped, now_ms=page.now_ms)
+    return EdgeHistory(edges=edges, cursor=page.cursor, dropped=page.dropped, now_ms=page.now_ms)

@@ -12,7 +12,7 @@ from microclaw.boards.reader import board_ids
 from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import (
     AddedDevice,
-    DeviceFacts,
+    DeviceDetails,
     DeviceList,
     LastValue,
     ListedDevice,
@@ -22,11 +22,11 @@ from microclaw.link_server.device_facts import (
     pin_facts,
 )
 from microclaw.link_server.operations import Board, DeviceName, LinkService
-from microclaw.operations.operation import Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.operation import Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Result
 
 if TYPE_CHECKING:
-    from microclaw.apps.services import Apps
+    from microclaw.apps.services import AppServices
     from microclaw.devices.device import Device
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
@@ -35,7 +35,7 @@ MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in o
 class DeviceService(LinkService, frozen=True, kw_only=True):
     """The parts that the acts work with. `last` gives the last value of each series of a device."""
 
-    apps: Apps
+    apps: AppServices
     last: Callable[[str], list[LastValue]]
 
     async def revoked(self) -> frozenset[str]:
@@ -43,8 +43,8 @@ class DeviceService(LinkService, frozen=True, kw_only=True):
             return frozenset()
         return await self.link.revoked()
 
-    def facts(self, device: Device) -> DeviceFacts:
-        return device_facts(device, self.link, DeviceFacts)
+    def facts(self, device: Device) -> DeviceDetails:
+        return device_facts(device, self.link, DeviceDetails)
 
 
 Transports: TypeAlias = Annotated[
@@ -60,7 +60,7 @@ Labels: TypeAlias = Annotated[
 @operation("device.list", http="GET /v1/devices", access=Access.LOOK)
 async def list_devices(
     service: DeviceService,
-    _: Call,
+    _: OperationCall,
     after: Annotated[str, Meta(max_length=64, description="Those after this name."), Option(hidden=True)] = "",
     limit: Annotated[int, Meta(ge=1, le=MAX_LISTED, description="At most."), Option(hidden=True)] = MAX_LISTED,
 ) -> DeviceList:
@@ -78,7 +78,7 @@ async def list_devices(
 
 
 @operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
-async def show_device(service: DeviceService, _: Call, device: DeviceName) -> OneDevice:
+async def show_device(service: DeviceService, _: OperationCall, device: DeviceName) -> OneDevice:
     """One device, with its pins, its last values and what works on such boards."""
     from microclaw.boards.feature_status import family_of, today_object
 
@@ -121,7 +121,7 @@ async def show_device(service: DeviceService, _: Call, device: DeviceName) -> On
 )
 async def add_device(
     service: DeviceService,
-    call: Call,
+    call: OperationCall,
     name: str,
     board: Board = None,
     transports: Transports = [],  # noqa: B006  msgspec copies it
@@ -177,10 +177,10 @@ async def add_device(
 )
 async def rename(
     service: DeviceService,
-    call: Call,
+    call: OperationCall,
     device: DeviceName,
     name: Annotated[str, Meta(description="Its new name."), Option(metavar="NEW_NAME")],
-) -> DeviceFacts:
+) -> DeviceDetails:
     """Give a device another name."""
     return service.facts(await service.registry.rename(device, name, by=service.by(call)))
 
@@ -198,7 +198,7 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
     said="{removed} is forgotten",
     words="forget the device {device}",
 )
-async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
+async def remove(service: DeviceService, call: OperationCall, device: DeviceName) -> RemovedDevice:
     """Forget a device and cut it off; what runs on it goes on."""
     found = service.registry.get(device)
     by = service.by(call)
@@ -218,17 +218,17 @@ async def remove(service: DeviceService, call: Call, device: DeviceName) -> Remo
 )
 async def merge(
     service: DeviceService,
-    call: Call,
+    call: OperationCall,
     device: DeviceName,
     other: Annotated[str, Meta(max_length=64, description="The entry that ends.")],
-) -> DeviceFacts:
+) -> DeviceDetails:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     kept, gone = service.registry.check_merge(device, other)  # first: nobody is asked for what is refused
     await call.approve(f"make {gone.name} one with {kept.name}", ())
     return service.facts(await service.registry.merge(kept.device_id, gone.device_id, by=service.by(call)))
 
 
-class LabelledDevice(DeviceFacts, frozen=True, kw_only=True):
+class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
     taken_away: list[str]
 
     @property
@@ -249,7 +249,7 @@ class LabelledDevice(DeviceFacts, frozen=True, kw_only=True):
     previews=True,
     said="{name}: {news}",
 )
-async def label(service: DeviceService, call: Call, device: DeviceName, labels: Labels) -> LabelledDevice:
+async def label(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
     """Replace a device's labels; what was taken away is told."""
     found = service.registry.get(device)
     before = found.labels

@@ -20,7 +20,7 @@ from microclaw.boards.pins import cautions
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
-from microclaw.devices.device_text import listening
+from microclaw.devices.device_text import collect_device_texts
 from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
 from microclaw.events import Evidence
 
@@ -33,7 +33,7 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
         return None
     asked_ms = now_ms()
     try:
-        with listening():  # a number is taken: no text of the answer goes on
+        with collect_device_texts():  # a number is taken: no text of the answer goes on
             values = (await device.call(DeviceInfo())).values
     except (NotSupported, CallRejected):
         return None

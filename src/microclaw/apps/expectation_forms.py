@@ -19,19 +19,19 @@ from microclaw.apps.expectations import (
     FADE_POINTS,
     MAX_ADC_V,
     AdcStimulus,
-    Edges,
+    EdgeMoments,
     LedColor,
-    Level,
+    LevelState,
     Lines,
     PinStimulus,
-    Pwm,
     PwmDuty,
+    PwmMoments,
     SensorStimulus,
     ServoPulse,
 )
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.record import WHOLE, Window
+from microclaw.apps.record import WHOLE, TrialWindow
 from microclaw.wire.board_control import MAX_PIN
 
 SHARE: Final = 0.05
@@ -109,7 +109,7 @@ def _least(time: str | None) -> float:
     return 0.0
 
 
-def _window(begin: str | None, end: str | None) -> Window:
+def _window(begin: str | None, end: str | None) -> TrialWindow:
     if begin:
         from_ms = _moment(begin)
     else:
@@ -120,12 +120,12 @@ def _window(begin: str | None, end: str | None) -> Window:
         until_ms = None
     if until_ms is not None and until_ms <= from_ms:
         raise ValueError("it ends before it begins")
-    return Window(from_ms, until_ms)
+    return TrialWindow(from_ms, until_ms)
 
 
-def _limit(time: str | None) -> Window:
+def _limit(time: str | None) -> TrialWindow:
     if time:
-        return Window(0.0, _length(time))
+        return TrialWindow(0.0, _length(time))
     return WHOLE
 
 
@@ -162,10 +162,10 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
     "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
     "WORD": (r"([A-Za-z_]\w*)", str),
-    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: Level(_pin(pin), _LEVELS[edge])),
+    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: LevelState(_pin(pin), _LEVELS[edge])),
     "WHILE": (
         rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
-        lambda pin, level: None if pin is None else Level(_pin(pin), _LEVELS[level]),
+        lambda pin, level: None if pin is None else LevelState(_pin(pin), _LEVELS[level]),
     ),
     "LEAST": (rf"(?:for\b\s*+{_TIME})?", _least),
     "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
@@ -183,7 +183,7 @@ def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
 
 
 def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
-    return EdgeAt(Edges(pin, level), at_ms, max(AT_SLACK_MS, tolerance * at_ms))
+    return EdgeAt(EdgeMoments(pin, level), at_ms, max(AT_SLACK_MS, tolerance * at_ms))
 
 
 def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None = None) -> Ramp:
@@ -195,8 +195,8 @@ def _angle(pin: int, angle: float, at_ms: float) -> At:
     return At(ServoPulse(pin, pulses, SERVO_SLACK_US), at_ms)
 
 
-def _reaction(when: Level, only: Level | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
-    if isinstance(subject, Level | Edges) and subject.pin == when.pin:
+def _reaction(when: LevelState, only: LevelState | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
+    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == when.pin:
         raise ValueError("a pin cannot answer itself")
     return Reaction(subject, when, only, within_ms, *more)
 
@@ -232,15 +232,17 @@ LINES: Final[dict[str, Kind]] = {
         "pin PIN :",
         {
             "EDGE at TIMES TOL": _edge_at,
-            "STATE for TIME TOL": lambda pin, level, ms, tol: Phase(Level(pin, level), ms, tol),
-            "STATE at TIMES": lambda pin, level, ms: At(Level(pin, level), ms),
-            r"(?:always\b)? STATE WHILE": lambda pin, level, condition: Hold(Level(pin, level), condition),
-            "never STATE WHILE LEAST": lambda pin, level, condition, ms: Hold(Level(pin, 1 - level), condition, ms),
-            "period TIME TOL": lambda pin, ms, tol: Period(Edges(pin, 1), ms, tol),
-            "duty PERCENT TOL": lambda pin, percent, tol: Duty(Level(pin, 1), percent, 100 * tol),
-            "COUNT edges?": lambda pin, count: Count(Edges(pin), count),
-            "COUNT pulses?": lambda pin, count: Count(Edges(pin, 1), count),
-            "GROUP pulses? within TIME TOL": lambda pin, count, ms, tol: Period(Edges(pin, 1), ms, tol, count),
+            "STATE for TIME TOL": lambda pin, level, ms, tol: Phase(LevelState(pin, level), ms, tol),
+            "STATE at TIMES": lambda pin, level, ms: At(LevelState(pin, level), ms),
+            r"(?:always\b)? STATE WHILE": lambda pin, level, condition: Hold(LevelState(pin, level), condition),
+            "never STATE WHILE LEAST": lambda pin, level, condition, ms: Hold(
+                LevelState(pin, 1 - level), condition, ms
+            ),
+            "period TIME TOL": lambda pin, ms, tol: Period(EdgeMoments(pin, 1), ms, tol),
+            "duty PERCENT TOL": lambda pin, percent, tol: Duty(LevelState(pin, 1), percent, 100 * tol),
+            "COUNT edges?": lambda pin, count: Count(EdgeMoments(pin), count),
+            "COUNT pulses?": lambda pin, count: Count(EdgeMoments(pin, 1), count),
+            "GROUP pulses? within TIME TOL": lambda pin, count, ms, tol: Period(EdgeMoments(pin, 1), ms, tol, count),
         },
         windowed=True,
     ),
@@ -248,8 +250,8 @@ LINES: Final[dict[str, Kind]] = {
         ("pwm 9: 50 % at 2 s", "pwm 5: 0 -> 100 % within 2 s", "pwm 5: period 4 s", "pwm 5: 1000 Hz"),
         "pwm PIN :",
         {
-            "period TIME TOL": lambda pin, ms, tol: Period(Pwm(pin), ms, tol),
-            "NUMBER Hz TOL": lambda pin, hz, tol: Frequency(Pwm(pin), hz, tol),
+            "period TIME TOL": lambda pin, ms, tol: Period(PwmMoments(pin), ms, tol),
+            "NUMBER Hz TOL": lambda pin, hz, tol: Frequency(PwmMoments(pin), hz, tol),
             "DUTY at TIMES POINTS": lambda pin, duty, ms, points: At(_duty(pin, duty, points), ms),
             "DUTY (?:->|→) PERCENT within TIME": _ramp,
             "DUTY (?:->|→) PERCENT in TIME TOL": _ramp,
@@ -306,11 +308,11 @@ LINES: Final[dict[str, Kind]] = {
             "led PIN INDEX (?:->|→) COLOR within TIME": lambda when, only, pin, index, color, ms: _reaction(
                 when, only, LedColor(pin, index, color), ms
             ),
-            "pin PIN stays for TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms, 0),
-            "pin PIN toggles within TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms),
-            "pin PIN EDGE within TIME": lambda when, only, pin, to, ms: _reaction(when, only, Level(pin, to), ms),
+            "pin PIN stays for TIME": lambda when, only, pin, ms: _reaction(when, only, EdgeMoments(pin), ms, 0),
+            "pin PIN toggles within TIME": lambda when, only, pin, ms: _reaction(when, only, EdgeMoments(pin), ms),
+            "pin PIN EDGE within TIME": lambda when, only, pin, to, ms: _reaction(when, only, LevelState(pin, to), ms),
             "pin PIN EDGE within TIME for TIME TOL": lambda when, only, pin, to, ms, for_ms, tol: _reaction(
-                when, only, Level(pin, to), ms, 1, for_ms, tol
+                when, only, LevelState(pin, to), ms, 1, for_ms, tol
             ),
         },
         many=False,

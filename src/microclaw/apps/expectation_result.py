@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from microclaw.apps.checks import Answer, Check, Duty, Period, Phase
 from microclaw.apps.expectation_text import ALL_FORMS
-from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
+from microclaw.apps.expectations import EdgeMoments, ExpectationLine, Expectations, LevelState
 from microclaw.apps.record import Record
 from microclaw.events import Edge, Evidence
 
@@ -131,11 +131,11 @@ def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: froze
     states: set[BoardState] = set()
     for asked in checks:
         match asked:
-            case Period(subject=Edges(pin=pin)):
+            case Period(subject=EdgeMoments(pin=pin)):
                 least_ms = asked.period_ms * asked.count
-            case Phase(subject=Level(pin=pin)):
+            case Phase(subject=LevelState(pin=pin)):
                 least_ms = asked.length_ms
-            case Duty(subject=Level(pin=pin)):
+            case Duty(subject=LevelState(pin=pin)):
                 least_ms = max((one.period_ms for one in checks if isinstance(one, Period)), default=0.0)
             case _:
                 states.add("accepted only")

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from microclaw.apps.colors import Color, Rgb, color_text
 from microclaw.apps.line_pattern import LinePattern
-from microclaw.apps.record import WHOLE, Record, Window
+from microclaw.apps.record import WHOLE, Record, TrialWindow
 from microclaw.text import count_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class State(Struct, frozen=True):
         return [(start, end) for (start, holds), end in zip(points, ends, strict=True) if holds and end > start]
 
 
-class Level(State, frozen=True):
+class LevelState(State, frozen=True):
     """A pin has this level."""
 
     level: int
@@ -173,7 +173,7 @@ class ServoPulse(State, frozen=True):
         return "no pulses"
 
 
-class Edges(Struct, frozen=True):
+class EdgeMoments(Struct, frozen=True):
     """The edges of a pin to `level`; None: all of them."""
 
     pin: int
@@ -187,19 +187,19 @@ class Edges(Struct, frozen=True):
             return "rise"
         return "fall"
 
-    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+    def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
         """The moments of the events in a window, both its ends included."""
         changes = _within(seen.track(self.pin)[1:], seen, window)
         return [t for t, new in changes if self.level in (None, new)]
 
 
-class Pwm(Struct, frozen=True):
+class PwmMoments(Struct, frozen=True):
     """The moments at which the duty of a pin's PWM arrives at its smallest value."""
 
     pin: int
     noun: ClassVar = "lowest point"
 
-    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+    def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
         duties = _within(seen.duties(self.pin), seen, window)
         least = min((duty for _, duty in duties), default=0.0) + FADE_POINTS
         return [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
@@ -212,15 +212,15 @@ class Lines(Struct, frozen=True):
     pin: ClassVar[None] = None
     noun: ClassVar = "matching line"
 
-    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+    def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
         return [t for t, text in _within(seen.printed[0], seen, window) if self.pattern.matches(text)]
 
 
-Events: TypeAlias = Edges | Pwm | Lines
+Events: TypeAlias = EdgeMoments | PwmMoments | Lines
 """What comes at moments."""
 
 
-def _within(values: list[tuple[float, V]], seen: Record, window: Window) -> list[tuple[float, V]]:
+def _within(values: list[tuple[float, V]], seen: Record, window: TrialWindow) -> list[tuple[float, V]]:
     from_ms = window.from_ms
     until_ms = seen.until(window)
     return [(t, value) for t, value in values if from_ms <= t <= until_ms]

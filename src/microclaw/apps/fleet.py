@@ -15,22 +15,22 @@ from msgspec import Struct, json, structs
 from microclaw.apps.building import ProgramImage, check_app_name, fit_claim, fit_limits
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion, DesiredApp
-from microclaw.apps.claims import check_named, claiming, to_come
+from microclaw.apps.claims import check_named, to_come, with_foreign_apps
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.installer import check_room
 from microclaw.apps.program_state import name_taken
 from microclaw.apps.queues import on_each
 from microclaw.apps.results import AppCondition, Deployed
 from microclaw.apps.run_times import check_times, times_differ_text
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, PinClaimed
 from microclaw.events import Step
-from microclaw.operations.operation import Call
+from microclaw.operations.operation import OperationCall
 from microclaw.operations.result import filled
 from microclaw.text import program_name
-from microclaw.wire.host_api import Failure, failure_of
+from microclaw.wire.host_api import StreamFailure, failure_of
 
 ACTS: Final = ("install", "replace", "remove")
 _NO_PLACE: Final = ("stopped", "deferred", "ended")
@@ -56,7 +56,7 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     foreign: bool = False
     condition: AppCondition | None = None
-    error: Failure | None = None
+    error: StreamFailure | None = None
 
     @property
     def program(self) -> str:
@@ -83,7 +83,7 @@ class FleetResult(Struct, kw_only=True):
     removed: list[str] = []
     left: list[str] = []
     verified: bool | None = True
-    error: Failure | None = None
+    error: StreamFailure | None = None
 
     @property
     def ok(self) -> bool:
@@ -98,7 +98,9 @@ class FleetRow(Struct, frozen=True):
     request: ChangeRequest | None = None
 
 
-async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
+async def compare(
+    apps: AppServices, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool
+) -> list[FleetRow]:
     """A row for each program on each of the devices: those of the fleet in their order, then the others.
 
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
@@ -132,7 +134,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
         wanted = await apps.change_log.desired(device.device_id)
         pruned = {app.name for app in wanted if prune and app.name not in meant[device]}
         names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
-        held = [app for app in await claiming(device, wanted) if app.name not in pruned]
+        held = [app for app in await with_foreign_apps(device, wanted) if app.name not in pruned]
         board = _Board(device, held, names - pruned)
         rows = [await _row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
@@ -145,7 +147,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     return [row for outcome in outcomes for row in outcome.value or ()]
 
 
-async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
+async def _build(apps: AppServices, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
     try:
         check_app_name(request.name)
         return await apps.changes.build(device, request, lambda _step: None)
@@ -153,7 +155,7 @@ async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramI
         return exc
 
 
-async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[FleetResult]:
+async def apply_rows(apps: AppServices, call: OperationCall, rows: Sequence[FleetRow]) -> list[FleetResult]:
     """Do what the rows say, several devices at a time; a result for each device that has acts.
 
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the

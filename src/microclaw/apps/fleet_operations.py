@@ -17,11 +17,11 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.program_requests import AppName, Heap, Language, Optimization, Timers, Watchdog, program_request
 from microclaw.apps.run_times import RunTimes, time_word
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import BuildError, ConfigError, DeployRejected, PermissionRefused, UnknownName
-from microclaw.operations.operation import Call, Effect, Permission, operation
+from microclaw.operations.operation import Effect, OperationCall, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.text import MAX_PROGRAM_CHARS, count_text
 from microclaw.wasm.source_language import SUFFIX
@@ -123,7 +123,9 @@ Devices: TypeAlias = Annotated[
 @operation(
     "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True, cancellable=True
 )
-async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune: bool = False) -> FleetDiff:
+async def diff(
+    apps: AppServices, _: OperationCall, programs: Programs, devices: Devices, prune: bool = False
+) -> FleetDiff:
     """Compare what shall run with what is wanted. It changes nothing."""
     rows = await compare(apps, *_read(apps, programs, devices), prune=prune)
     found = [row.difference for row in rows]
@@ -144,8 +146,8 @@ async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune:
     cancellable=True,
 )
 async def apply(
-    apps: Apps,
-    call: Call,
+    apps: AppServices,
+    call: OperationCall,
     programs: Programs,
     devices: Devices,
     prune: bool = False,
@@ -167,8 +169,8 @@ async def apply(
     "fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True, cancellable=True
 )
 async def export(
-    apps: Apps,
-    _call: Call,
+    apps: AppServices,
+    _call: OperationCall,
     devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
     """Export the desired state of the devices, as a fleet file with the programs beside it."""
@@ -201,7 +203,7 @@ async def export(
 
 
 def _read(
-    apps: Apps, programs: Sequence[FleetProgram], devices: Sequence[str]
+    apps: AppServices, programs: Sequence[FleetProgram], devices: Sequence[str]
 ) -> tuple[list[tuple[ChangeRequest, set[str]]], list[Device]]:
     get = apps.registry.get
     asked = [(one.request(), {get(name).device_id for name in one.devices}) for one in programs]
@@ -252,7 +254,7 @@ def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]
     return {key: value for key, value, usual in values if value != usual}
 
 
-async def _rebuilt(apps: Apps, app: DesiredApp, device: Device) -> tuple[str, bytes, int, str]:
+async def _rebuilt(apps: AppServices, app: DesiredApp, device: Device) -> tuple[str, bytes, int, str]:
     """The file's suffix and content, its usual heap and the level that make these very bytes of it; else the bytes."""
     stored = await apps.change_log.image(app.version.sha256)
     if app.version.kind == "py":

@@ -29,13 +29,13 @@ from microclaw.apps.change_log import (
     SetPwm,
     StartApp,
     StopApp,
-    made_by,
+    change_origin,
     maker_now,
     no_answer_tells,
 )
 from microclaw.apps.claims import ENDED, has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.program_state import Act, Standing, app_states, name_taken, not_found, standing
+from microclaw.apps.program_state import Act, ProgramState, app_states, name_taken, not_found, standing
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall, GpioGet
@@ -149,7 +149,7 @@ class Installer:
             raise
         return Installation(change_id, there.is_listed, before, baseline, (time.perf_counter() - started) * 1000)
 
-    async def check_place(self, there: Standing, *, take_over: bool) -> None:
+    async def check_place(self, there: ProgramState, *, take_over: bool) -> None:
         """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
         device = there.device
         name = there.name
@@ -159,14 +159,16 @@ class Installer:
         elif await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
 
-    async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
+    async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> ProgramState:
         """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
         while True:
             there = await standing(self.change_log, device, name)
             ended = await _ended_in_the_way(there, pins)
             if ended is None:
                 return there
-            with made_by(replace(maker_now(), deferred=None)):  # one undo reverts both, and starts it no second time
+            with change_origin(
+                replace(maker_now(), deferred=None)
+            ):  # one undo reverts both, and starts it no second time
                 await self.take_off(device, ended)
             report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))
 
@@ -252,7 +254,7 @@ class Installer:
         await device.call(_install_call(name, code, version))
 
 
-def _as_it_stands(there: Standing) -> DeviceAction:
+def _as_it_stands(there: ProgramState) -> DeviceAction:
     """The action that brings back what this host has there now."""
     if there.running is not None:
         return PutApp(there.name, there.running)
@@ -261,7 +263,7 @@ def _as_it_stands(there: Standing) -> DeviceAction:
     return StopApp(there.name, there.stopped)
 
 
-async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> ChangeRequest | None:
+async def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> ChangeRequest | None:
     """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
 
     One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One

@@ -33,13 +33,13 @@ from microclaw.apps.program_requests import (
 from microclaw.apps.results import (
     AppDraft,
     AppFacts,
-    AppList,
     AppWithSource,
     ChangeFacts,
     Changes,
     DeferralCancelled,
     DeferredFacts,
     Deployed,
+    InstalledApps,
     Removed,
     Switched,
     Undone,
@@ -47,40 +47,40 @@ from microclaw.apps.results import (
 from microclaw.apps.run_times import time_or_off
 from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
-from microclaw.operations.operation import Access, Call, Option, Permission, operation
+from microclaw.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.operations.result import filled
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
-    from microclaw.apps.services import Apps
+    from microclaw.apps.services import AppServices
     from microclaw.auth.gate import Gate
 
 
 _on_boards = partial(operation, permission=Permission.ACT, steps=True, offers="apps.install")
 
 
-class Programs(Struct, frozen=True):
+class ProgramContext(Struct, frozen=True):
     """The parts that the acts work with."""
 
-    apps: Apps
+    apps: AppServices
     gate: Gate
 
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK, at_address=True)
-async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) -> AppList:
+async def list_apps(programs: ProgramContext, _call: OperationCall, device: OfDevice = None) -> InstalledApps:
     """List the programs of each device."""
     found = await programs.apps.catalogue.list_apps(device)
-    return AppList(apps=[filled(AppFacts, listing) for listing in found])
+    return InstalledApps(apps=[filled(AppFacts, listing) for listing in found])
 
 
 @operation("app.show", http="GET /v1/devices/{device}/apps/{name}")
-async def show(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> AppWithSource:
+async def show(programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName) -> AppWithSource:
     """Show one program, with its source and proof where they are known."""
     return await programs.apps.catalogue.show(device, name)
 
 
 @operation("app.draft", http="GET /v1/drafts/{name}")
-async def draft(programs: Programs, _call: Call, name: AppName, device: OfDevice = None) -> AppDraft:
+async def draft(programs: ProgramContext, _call: OperationCall, name: AppName, device: OfDevice = None) -> AppDraft:
     """Show the last program of a name that an assistant wrote and that was not deployed."""
     registry = programs.apps.registry
     device_id = None if device is None else registry.get(device).device_id
@@ -89,7 +89,7 @@ async def draft(programs: Programs, _call: Call, name: AppName, device: OfDevice
 
 
 async def removal_needs(
-    programs: Programs, _call: Call, device: str, name: str, when_back: bool = False, **_: Any
+    programs: ProgramContext, _call: OperationCall, device: str, name: str, when_back: bool = False, **_: Any
 ) -> Permission:
     """Of what is there now; RISKY too, with `when_back`, where nobody knows what that is."""
     try:
@@ -102,7 +102,13 @@ async def removal_needs(
 
 
 async def _install_needs(
-    programs: Programs, call: Call, device: str, name: str, replace: bool = False, force: bool = False, **more: Any
+    programs: ProgramContext,
+    call: OperationCall,
+    device: str,
+    name: str,
+    replace: bool = False,
+    force: bool = False,
+    **more: Any,
 ) -> Permission:
     if force:
         return Permission.RISKY
@@ -122,8 +128,8 @@ async def _install_needs(
     at_address=True,
 )
 async def install(
-    programs: Programs,
-    call: Call,
+    programs: ProgramContext,
+    call: OperationCall,
     device: DeviceName,
     name: AppName,
     source: Source = None,
@@ -166,8 +172,8 @@ async def install(
     words="upgrade {name} on {device}",
 )
 async def upgrade(
-    programs: Programs,
-    call: Call,
+    programs: ProgramContext,
+    call: OperationCall,
     device: DeviceName,
     name: AppName,
     source: Source = None,
@@ -203,7 +209,7 @@ async def upgrade(
     at_address=True,
 )
 async def uninstall(
-    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Removed:
     """Take a program off a device."""
     request = change_request(device, name, "uninstall")
@@ -224,7 +230,7 @@ def _switch(verb: str, done: str, *, stopped: bool) -> operation:
 
 @_switch("stop", "stopped", stopped=False)
 async def stop(
-    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
     request = change_request(device, name, "stop")
@@ -233,7 +239,7 @@ async def stop(
 
 @_switch("start", "started", stopped=True)
 async def start(
-    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Start a program that was stopped, or that has ended, from its kept image."""
     request = change_request(device, name, "start")
@@ -241,7 +247,7 @@ async def start(
 
 
 @_switch("restart", "restarted", stopped=False)
-async def restart(programs: Programs, call: Call, device: DeviceName, name: AppName) -> Switched:
+async def restart(programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName) -> Switched:
     """Take a program off and put the same image there again."""
     return Switched.of(await programs.apps.changes.apply(change_request(device, name, "restart"), call.report))
 
@@ -255,8 +261,8 @@ async def restart(programs: Programs, call: Call, device: DeviceName, name: AppN
     words="set when {name} runs on {device}",
 )
 async def set_times(
-    programs: Programs,
-    call: Call,
+    programs: ProgramContext,
+    call: OperationCall,
     device: DeviceName,
     name: AppName,
     every_ms: Annotated[
@@ -285,7 +291,9 @@ async def set_times(
     words="cancel what is deferred for {name} on {device}",
     said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there",
 )
-async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> DeferralCancelled:
+async def cancel(
+    programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName
+) -> DeferralCancelled:
     """Cancel an action queued for a program until its device is back (--when-back)."""
     target = programs.apps.registry.get(device)
     act = await programs.apps.deferrals.cancel(target.device_id, name)
@@ -293,7 +301,9 @@ async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppN
 
 
 @operation("app.changes", http="GET /v1/changes", tool="list-changes")
-async def changes(programs: Programs, _call: Call, device: OfDevice = None, limit: Limit = 50) -> Changes:
+async def changes(
+    programs: ProgramContext, _call: OperationCall, device: OfDevice = None, limit: Limit = 50
+) -> Changes:
     """The changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
     from microclaw.apps.undo import undoable
 
@@ -316,8 +326,8 @@ async def changes(programs: Programs, _call: Call, device: OfDevice = None, limi
 
 @operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")
 async def undo(
-    programs: Programs,
-    call: Call,
+    programs: ProgramContext,
+    call: OperationCall,
     change_id: Annotated[
         Annotated[int, Meta(ge=1, lt=2**53)] | None,
         Option(argument=True, metavar="CHANGE"),

@@ -10,8 +10,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from microclaw.apps.program_requests import Expect, Heap, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
-from microclaw.operations.operation import Call, operation
-from microclaw.operations.result import Finding, Result, findings
+from microclaw.operations.operation import OperationCall, operation
+from microclaw.operations.result import Result, SourceFinding, findings
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from microclaw.apps.building import ProgramImage
     from microclaw.apps.queues import CompileQueue, Turns
-    from microclaw.apps.services import Apps
+    from microclaw.apps.services import AppServices
     from microclaw.apps.trial import Trial
     from microclaw.boards.profile import BoardProfile
 
@@ -29,10 +29,10 @@ MAX_LOG_LINES = 200
 VIRTUAL = "virtual"
 
 
-class Workshop(Struct, frozen=True):
+class BuildContext(Struct, frozen=True):
     """The parts that the acts work with."""
 
-    apps: Apps
+    apps: AppServices
     compiling: CompileQueue
     trials: Turns
 
@@ -52,7 +52,7 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
 
     ok: bool
     board: str
-    findings: list[Finding]
+    findings: list[SourceFinding]
     message: str | UnsetType = UNSET
     next: str | UnsetType | None = UNSET
     kind: ProgramKind | UnsetType = UNSET
@@ -64,8 +64,8 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
 
 @operation("program.check", http="POST /v1/programs/check")
 async def check(
-    workshop: Workshop,
-    call: Call,
+    workshop: BuildContext,
+    call: OperationCall,
     source: Text,
     name: Name = "program",
     language: Language = None,
@@ -96,7 +96,7 @@ async def check(
     )
 
 
-class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InputLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A level that comes in from outside."""
 
     pin: Annotated[int, Meta(ge=0, le=255)]
@@ -106,8 +106,8 @@ class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @operation("program.try", http="POST /v1/programs/try", steps=True, cancellable=True)
 async def try_out(
-    workshop: Workshop,
-    call: Call,
+    workshop: BuildContext,
+    call: OperationCall,
     source: Text,
     name: Name = "program",
     language: Language = None,
@@ -116,7 +116,7 @@ async def try_out(
     optimization: Optimization = "O3",
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
     for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
-    inputs: Annotated[list[Level], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
+    inputs: Annotated[list[InputLevel], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
     expect: Expect = None,
     every_ms: Annotated[Whole | None, Meta(description="Begun again so often.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
@@ -157,7 +157,7 @@ async def try_out(
 
 
 def _building(
-    workshop: Workshop, call: Call, device: str | None, board: str | None
+    workshop: BuildContext, call: OperationCall, device: str | None, board: str | None
 ) -> tuple[BoardProfile, Callable[..., Awaitable[ProgramImage]]]:
     """The board that is meant, and what compiles for it in the caller's turn."""
     from microclaw.boards import load_board

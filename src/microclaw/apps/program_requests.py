@@ -20,14 +20,14 @@ from microclaw.errors import (
     MicroclawError,
     OutcomeUnknown,
 )
-from microclaw.operations.operation import Approve, Call, Permission
+from microclaw.operations.operation import Approve, OperationCall, Permission
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing
     from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.program_state import Act
-    from microclaw.apps.services import Apps
+    from microclaw.apps.services import AppServices
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)
@@ -125,7 +125,7 @@ def program_request(
     )
 
 
-def approve_with(call: Call, needs: Permission) -> Approve | None:
+def approve_with(call: OperationCall, needs: Permission) -> Approve | None:
     if not call.asks:
         return None
     return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
@@ -138,7 +138,9 @@ def offer_when_back(error: MicroclawError) -> None:
         error.next_step = "; or ".join(filter(None, (error.next_step, _OFFER)))
 
 
-async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M], *, when_back: bool) -> M:
+async def perform(
+    apps: AppServices, call: OperationCall, request: ChangeRequest, made: type[M], *, when_back: bool
+) -> M:
     """Do it; where `when_back` is wanted and the device does not answer, defer it."""
     from microclaw.apps.deployment import Place
 

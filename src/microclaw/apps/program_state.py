@@ -23,7 +23,7 @@ _AGAIN_S: Final = 1.0
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
-class Standing(Struct, frozen=True):
+class ProgramState(Struct, frozen=True):
     """`listed` by the board, None where it was not asked; `wanted` there by this host; this program, `stopped` and
     kept.
     """
@@ -83,14 +83,14 @@ class Standing(Struct, frozen=True):
         return AppNotFound(f"this host has no program {name} on {device} yet", next_step="microclaw app list")
 
 
-async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = True) -> Standing:
+async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = True) -> ProgramState:
     """With `asks` the device is asked for its list. Raises DeviceError."""
     listed: Sequence[AppEntry] | None = None
     if asks:
         listed = await device.call(AppList())
     wanted = await log.desired(device.device_id)
     kept = await log.desired(device.device_id, stopped=True)
-    return Standing(device, name, listed, wanted, next((app.version for app in kept if app.name == name), None))
+    return ProgramState(device, name, listed, wanted, next((app.version for app in kept if app.name == name), None))
 
 
 def name_taken(device: Device, name: str) -> AppExists:

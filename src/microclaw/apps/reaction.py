@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from microclaw.apps.checks import JITTER_MS, Check, Count, Duty, EdgeAt, Finding, Period, Phase
-from microclaw.apps.expectations import Edges, LedColor, Level, Lines, PwmDuty
-from microclaw.apps.record import Record, Window
+from microclaw.apps.checks import JITTER_MS, Check, CheckResult, Count, Duty, EdgeAt, Period, Phase
+from microclaw.apps.expectations import EdgeMoments, LedColor, LevelState, Lines, PwmDuty
+from microclaw.apps.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
 
 _JUST_BEFORE_MS: Final = 500.0
@@ -20,9 +20,9 @@ class Reaction(Check, frozen=True):
     the last bounce. `for_ms`: the pin goes back so long after it.
     """
 
-    subject: Level | PwmDuty | LedColor | Edges | Lines
-    trigger: Level
-    condition: Level | None
+    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines
+    trigger: LevelState
+    condition: LevelState | None
     within_ms: float
     count: int = 1
     for_ms: float | None = None
@@ -37,29 +37,29 @@ class Reaction(Check, frozen=True):
     def _name(self) -> str:
         return f"pin {self.trigger.pin} {'rises' if self.trigger.level else 'falls'}"
 
-    def judge(self, seen: Record, program: Sequence[Check]) -> Finding:
+    def judge(self, seen: Record, program: Sequence[Check]) -> CheckResult:
         found = super().judge(seen, program)
         return (self._stray(seen, program) if found.state == "met" else None) or found
 
-    def compare(self, seen: Record) -> Finding:
+    def compare(self, seen: Record) -> CheckResult:
         triggers = self.triggers(seen, self.within_ms)
         if not triggers:
-            return Finding("untried", f"the trial has no moment when {self._name}")
-        return self.unsure_of_lines(self._effects(seen, triggers), Window(triggers[0][0]), seen)
+            return CheckResult("untried", f"the trial has no moment when {self._name}")
+        return self.unsure_of_lines(self._effects(seen, triggers), TrialWindow(triggers[0][0]), seen)
 
-    def _stray(self, seen: Record, program: Sequence[Check]) -> Finding | None:
+    def _stray(self, seen: Record, program: Sequence[Check]) -> CheckResult | None:
         """A reaction without a trigger, which no other check of the program speaks of."""
         match self.subject:
-            case Level(pin=pin, level=level):
-                effect: Edges | Lines = Edges(pin, level)
-            case Edges() | Lines() if self.count:
+            case LevelState(pin=pin, level=level):
+                effect: EdgeMoments | Lines = EdgeMoments(pin, level)
+            case EdgeMoments() | Lines() if self.count:
                 effect = self.subject
             case _:
                 return None
         wanted: list[tuple[float, float]] = []
         slack_ms = 0.0 if isinstance(effect, Lines) else JITTER_MS
         for one in program:
-            is_on_pin = isinstance(one.subject, Level | Edges) and one.subject.pin == effect.pin
+            is_on_pin = isinstance(one.subject, LevelState | EdgeMoments) and one.subject.pin == effect.pin
             if not (is_on_pin or one.subject == effect):
                 continue
             match one:
@@ -70,12 +70,12 @@ class Reaction(Check, frozen=True):
                 case Reaction() if one.count:
                     rest_ms = one.within_ms + (one.for_ms or 0) * (1 + one.tolerance) + slack_ms
                     wanted += [(first, last + rest_ms) for first, last in one.triggers(seen)]
-        times = effect.times(seen, Window(self.triggers(seen, self.within_ms)[0][0]))
+        times = effect.times(seen, TrialWindow(self.triggers(seen, self.within_ms)[0][0]))
         stray = next((t for t in times if not any(start <= t <= end for start, end in wanted)), None)
         if stray is None:
             return None
         text = f"{effect.noun} at {time_text(stray)} too, without a reason{_input_before(stray, seen)}"
-        return Finding("not met", text)
+        return CheckResult("not met", text)
 
     def triggers(self, seen: Record, rest_ms: float = 0.0) -> list[tuple[float, float]]:
         """First and last moment of each trigger after which the trial goes on for `rest_ms`."""
@@ -83,32 +83,32 @@ class Reaction(Check, frozen=True):
         condition = self.condition
         found = [(first, last) for first, last, level in seen.bursts.get(trigger.pin, ()) if level == trigger.level]
         if trigger.pin not in seen.bursts:
-            found = [(t, t) for t in Edges(trigger.pin, trigger.level).times(seen)]
+            found = [(t, t) for t in EdgeMoments(trigger.pin, trigger.level).times(seen)]
         return [
             (first, last)
             for first, last in found
             if last + rest_ms <= seen.board_ms and (condition is None or condition.holds(seen, first))
         ]
 
-    def _effects(self, seen: Record, triggers: Sequence[tuple[float, float]]) -> Finding:
+    def _effects(self, seen: Record, triggers: Sequence[tuple[float, float]]) -> CheckResult:
         effects = 0
         for first, last in triggers:
             problem, happened = self._effect(seen, first, last)
             if problem:
-                return Finding("not met", f"{problem} (when {self._name} at {time_text(first)})")
+                return CheckResult("not met", f"{problem} (when {self._name} at {time_text(first)})")
             effects += happened
         if not effects:
-            return Finding("not met", f"no effect in {len(triggers)} tries: it was so before")
-        return Finding("met", f"{len(triggers)} times")
+            return CheckResult("not met", f"no effect in {len(triggers)} tries: it was so before")
+        return CheckResult("met", f"{len(triggers)} times")
 
     def _effect(self, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
         """The problem with one trigger's effect, else None; and if anything happened (it may have been so before)."""
         effect = self.subject
         until = last + self.within_ms
-        if isinstance(effect, Level):
+        if isinstance(effect, LevelState):
             return self._goes(effect, seen, first, last)
-        if isinstance(effect, Edges | Lines):
-            times = effect.times(seen, Window(first, until))
+        if isinstance(effect, EdgeMoments | Lines):
+            times = effect.times(seen, TrialWindow(first, until))
             if effect.pin is None:
                 on = ""
             else:
@@ -122,11 +122,11 @@ class Reaction(Check, frozen=True):
         changed = any(first <= t <= until for t, _ in effect.values(seen)[1:])
         return (None if effect.matches(value) else effect.describe(value)), changed
 
-    def _goes(self, effect: Level, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
+    def _goes(self, effect: LevelState, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
         """The pin goes to the level, once; where it has that level already, it keeps it."""
         pin = effect.pin
         until = last + self.within_ms
-        times = Edges(pin, effect.level).times(seen, Window(first, until))
+        times = EdgeMoments(pin, effect.level).times(seen, TrialWindow(first, until))
         verb = "rise" if effect.level else "fall"
         if not times:
             if effect.holds(seen, first) and effect.holds(seen, until):
@@ -136,7 +136,7 @@ class Reaction(Check, frozen=True):
             return f"pin {pin} {verb}s {len(times)} times", True
         if self.for_ms is not None:
             slack = max(self.tolerance * self.for_ms, JITTER_MS)
-            back = next(iter(Edges(pin, 1 - effect.level).times(seen, Window(times[-1]))), None)
+            back = next(iter(EdgeMoments(pin, 1 - effect.level).times(seen, TrialWindow(times[-1]))), None)
             length = (seen.board_ms if back is None else back) - times[-1]
             if length > self.for_ms + slack or (back is not None and length < self.for_ms - slack):
                 return f"pin {pin} stays {effect.text} for {time_text(length)} (± {time_text(slack)} allowed)", True

@@ -150,7 +150,7 @@ class Reconciler:
 
     def _kept_off(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
         """Why a lost app is not redeployed; else count one more loss. The alarm of too many is told once."""
-        why = left_off(app)
+        why = redeploy_refusal(app)
         if why is not None:
             return f"{app.name} is not redeployed on {device.name}: {why}"
         if len(listed) >= device.board.firmware.max_apps:
@@ -198,7 +198,7 @@ class Reconciler:
         self._troubled[device.device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
 
 
-def left_off(app: DesiredApp) -> str | None:
+def redeploy_refusal(app: DesiredApp) -> str | None:
     """Why an app is not redeployed when its board has lost it; None when it is."""
     if app.suspect_ms is not None and app.silences >= MAX_SILENCES:
         return "the board fell silent with it twice; deploy a corrected one, or drop it with microclaw app uninstall"

@@ -19,14 +19,14 @@ _LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.
 """What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
 
 
-class Window(Struct, frozen=True):
+class TrialWindow(Struct, frozen=True):
     """The part of the trial that a check is about; `until_ms` None: to its end."""
 
     from_ms: float = 0.0
     until_ms: float | None = None
 
 
-WHOLE: Final = Window()
+WHOLE: Final = TrialWindow()
 
 
 class Record(Struct, frozen=True, kw_only=True, dict=True):
@@ -84,7 +84,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
             return 0.0
         return self.opened.get(pin)
 
-    def until(self, window: Window) -> float:
+    def until(self, window: TrialWindow) -> float:
         if window.until_ms is None:
             return self.board_ms
         return min(window.until_ms, self.board_ms)
@@ -106,7 +106,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
             last_ms = one.t_ms
         return kept, gaps
 
-    def left_out(self, window: Window) -> int:
+    def left_out(self, window: TrialWindow) -> int:
         """The number of lines that may be missing in a window."""
         until = self.until(window)
         return sum(count for start, end, count in self.printed[1] if start <= until and end >= window.from_ms)

@@ -21,7 +21,7 @@ from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import DeferredAct
-    from microclaw.apps.deployment import Made
+    from microclaw.apps.deployment import ChangeResult
     from microclaw.apps.trial import Trial
 
 AppCondition: TypeAlias = Literal[
@@ -65,7 +65,7 @@ class Times(Struct, frozen=True, kw_only=True):
         return cls(**structs.asdict(times), text=kept_text(times), **more)
 
 
-class AppRuns(Times, frozen=True, kw_only=True):
+class AppRunTimes(Times, frozen=True, kw_only=True):
     """With how that went; Unix times in ms."""
 
     next_ms: int | None
@@ -124,7 +124,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
     kind: ProgramKind | None
     origin: AppOrigin | None
     deferred: DeferredFacts | None
-    runs: AppRuns | None
+    runs: AppRunTimes | None
 
     @property
     def is_foreign(self) -> bool:
@@ -155,7 +155,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
         return "not installed by this host" if self.foreign else ""
 
 
-class AppList(Listing, frozen=True, kw_only=True):
+class InstalledApps(Listing, frozen=True, kw_only=True):
     document: ClassVar = "apps"
     columns: ClassVar = {
         "NAME": "shown_name",
@@ -339,7 +339,7 @@ class AppAct(Result, frozen=True, kw_only=True):
         return self.evidence.text
 
     @classmethod
-    def of(cls, made: Made, **more: Any) -> Self:
+    def of(cls, made: ChangeResult, **more: Any) -> Self:
         facts: dict[str, Any] = {name: getattr(made, name) for name in cls.facts}
         evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
         return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
@@ -406,7 +406,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             yield "next", f"microclaw logs {self.device}: {self.told}"
 
     @classmethod
-    def of(cls, made: Made, **more: Any) -> Self:
+    def of(cls, made: ChangeResult, **more: Any) -> Self:
         from microclaw.apps.deployment import Deployment  # only where programs are installed
         from microclaw.apps.expectation_result import proof_of
 
@@ -425,7 +425,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
         )
 
 
-class TakenBack(Struct, frozen=True, kw_only=True):
+class RevertedChange(Struct, frozen=True, kw_only=True):
     """The number of the change that was reverted, and of the one that did it."""
 
     undone: int
@@ -439,7 +439,7 @@ class Undone(Result, frozen=True, kw_only=True):
     document: ClassVar = "undo"
 
     text: str
-    taken: list[TakenBack]
+    taken: list[RevertedChange]
 
 
 class DeferralCancelled(Result, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from microclaw.events import Alarm, LiveEvent
 _log = logging.getLogger(__name__)
 
 
-class Apps:
+class AppServices:
     """`looks_after` says which devices, by id, are this host's."""
 
     def __init__(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.change_log import Change, ChangeLog, PutApp
-from microclaw.devices.calls import LogLine, LogPage, LogsRead
+from microclaw.devices.calls import ConsoleLines, LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
 from microclaw.wasm.source_files import LINE_SAID, without_marks
@@ -28,12 +28,12 @@ class SourceLog:
     def __init__(self, change_log: ChangeLog) -> None:
         self._change_log = change_log
 
-    async def read(self, device: Device, cursor: int) -> LogPage:
+    async def read(self, device: Device, cursor: int) -> ConsoleLines:
         """The page as the device gives it; of a traceback's frames those of the program, in lines of its source files.
 
         A line stays as it is where it is not known which version printed it.
         """
-        page: LogPage = await device.call(LogsRead(cursor=cursor))
+        page: ConsoleLines = await device.call(LogsRead(cursor=cursor))
         history: Sequence[Change] | None = None
         words: dict[str | None, Callable[[str], str | None] | None] = {None: None}
         told: list[LogLine] = []

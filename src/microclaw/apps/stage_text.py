@@ -13,7 +13,7 @@ from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import ExpectationResult
-from microclaw.apps.program_state import Standing
+from microclaw.apps.program_state import ProgramState
 from microclaw.apps.run_times import kept_text
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe
@@ -134,7 +134,7 @@ MAX_LOG_LINES: Final = 8
 
 
 def deployment_detail(
-    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Standing
+    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: ProgramState
 ) -> tuple[str, ...]:
     """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
     unknown_pins = unknown_pins_text(device, there.foreign)

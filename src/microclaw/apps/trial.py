@@ -41,7 +41,7 @@ from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.source_files import LINE_SAID
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 
 SCHEMA: Final = "microclaw.try/1"
 _BOARD_CLOCKS = """#include <Arduino.h>
@@ -205,9 +205,9 @@ async def try_image(
         if verdict.ok and fault is None and clock and is_new_board and run.times is None:
             fault, expected = await bench.fault_of_age(clock, run, record) or (None, expected)
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
-    if error is not None and isinstance(image, Image) and image.source is not None:
+    if error is not None and isinstance(image, WasmImage) and image.source is not None:
         error = with_array_name(error, image.source)
-    told = image.marks.in_words if isinstance(image, Image) else str
+    told = image.marks.in_words if isinstance(image, WasmImage) else str
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
     pins = {one.pin for one in options.inputs if isinstance(one, PinStimulus)}  # an ADC pin needs no opening
     unused = [
@@ -246,7 +246,7 @@ class _Bench(Struct, frozen=True):
         board = for_trial(self.board)
         async with trial_board(board, self.zone) as first:
             record = await BoardRun(first, image, run).record()
-            if not isinstance(image, Image):  # the interpreter finds faults by itself
+            if not isinstance(image, WasmImage):  # the interpreter finds faults by itself
                 return _in_source_lines(record, image)
             is_whole = record.refused is None and record.storm is None and record.unfinished is None
             has_source = image.source is not None and image.optimization is not None
@@ -259,7 +259,7 @@ class _Bench(Struct, frozen=True):
             return structs.replace(record, trap=trap)
         return record
 
-    async def _traced_trap(self, image: Image, board: BoardProfile, run: Run) -> str | None:
+    async def _traced_trap(self, image: WasmImage, board: BoardProfile, run: Run) -> str | None:
         """The trap of a build that names the line, on another board and for a short time."""
         from microclaw.wasm.compile import compile_traced
 
@@ -284,7 +284,7 @@ class _Bench(Struct, frozen=True):
         assert run.expectations is not None
         image = self.image
         is_own = has_own_clocks(self.image)
-        if isinstance(image, Image) and image.source is not None and is_own:
+        if isinstance(image, WasmImage) and image.source is not None and is_own:
             from microclaw.wasm.compile import compile_module
 
             source = f"{_BOARD_CLOCKS}{image.source}"

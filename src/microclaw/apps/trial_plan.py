@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
+from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, LevelState, PinStimulus, Stimulus
 from microclaw.apps.reaction import Reaction
 from microclaw.apps.run_times import RunTimes, first_run_ms, parse_time_ms
 from microclaw.errors import ConfigError
@@ -200,7 +200,7 @@ def _presses(
     pins: list[int],
     idle: dict[int, int],
     rest_ms: float,
-    conditions: list[Level],
+    conditions: list[LevelState],
     bounces: tuple[tuple[float, int], ...],
 ) -> tuple[list[PinStimulus], float]:
     """Press each pin in turn, once for each bounce; the others have the conditions' levels, then the opposite ones."""

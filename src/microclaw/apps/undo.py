@@ -11,10 +11,10 @@ from msgspec import Struct, convert
 from microclaw.apps.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, chat_of
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
-from microclaw.apps.deployment import ChangeRequest, Made
+from microclaw.apps.deployment import ChangeRequest, ChangeResult
 from microclaw.apps.direct_io import DirectIo, PinChange, booted_ms
 from microclaw.apps.installer import Installer
-from microclaw.apps.results import TakenBack, Undone
+from microclaw.apps.results import RevertedChange, Undone
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import call_words
 from microclaw.errors import (
@@ -28,7 +28,7 @@ from microclaw.errors import (
     UnknownName,
 )
 from microclaw.events import Report, Step
-from microclaw.store.apps import undone_already
+from microclaw.store.apps import already_undone_error
 from microclaw.wire.host_api import EvidenceObject
 
 _LOOK_BACK: Final = 500  # changes, and how deep `_goes_back` goes
@@ -82,7 +82,7 @@ class Undo:
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
-            taken: list[TakenBack] = []
+            taken: list[RevertedChange] = []
             undone: list[Change] = []
             left: list[str] = []
             steps: dict[str, None] = {}
@@ -157,7 +157,7 @@ class Undo:
         numbers = {change.change_id for change in of_turn if change.device_id in asked}
         everything = {change.change_id: change for change in (*history, *of_turn)}
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
-        return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
+        return tuple(change for change in changes_to_revert(newest_first) if change.change_id in numbers)
 
     async def _newest(self, choice: UndoChoice, history: Sequence[Change], names: dict[str, str]) -> Change:
         """The newest change that is meant and can be reverted. `history` is newest first.
@@ -166,7 +166,7 @@ class Undo:
         DeployRejected when something newer failed or waits: "undo" after it means that one, of which there is nothing
         to revert, and an older one would be a surprise.
         """
-        found = to_take_back(history)
+        found = changes_to_revert(history)
         here = [change for change in found if change.device_id in names]
         theirs = [change for change in here if change.person == choice.by]
         own = [change for change in here if choice.covers(change.person, change.conversation)]
@@ -197,13 +197,13 @@ class Undo:
             raise _request_instead(own, why)
         return last
 
-    async def _take_back(self, change: Change, report: Report) -> TakenBack:
+    async def _take_back(self, change: Change, report: Report) -> RevertedChange:
         await self._check(change)
         device = change.device_id
         undoes = change.change_id
         back = change.inverse
         assert back is not None
-        made: Made | PinChange
+        made: ChangeResult | PinChange
         if isinstance(back, SetLevel | SetPwm):
             try:
                 made = await self._direct_io.act(device, back, undoes=undoes)
@@ -214,16 +214,16 @@ class Undo:
             made = await self._changes.apply(request, report)
         report(Step("undo", self._text([change])))
         evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
-        return TakenBack(undone=undoes, by=made.change_id, evidence=evidence)
+        return RevertedChange(undone=undoes, by=made.change_id, evidence=evidence)
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted: it is not in force, or a newer change of its app or pin is."""
         if change.undone_by is not None:
-            raise undone_already(change.change_id, change.summary, change.undone_by)
+            raise already_undone_error(change.change_id, change.summary, change.undone_by)
         if not in_force(change):
             text = f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo"
             raise DeployRejected(text, next_step=_LIST)
-        for newer in to_take_back(await self._change_log.changes(change.device_id, _LOOK_BACK)):
+        for newer in changes_to_revert(await self._change_log.changes(change.device_id, _LOOK_BACK)):
             if newer.change_id > change.change_id and newer.subject == change.subject:
                 text = f"change {newer.change_id} ({newer.summary}) came after it"
                 raise DeployRejected(text, next_step=f"undo that first: microclaw app undo {newer.change_id}")
@@ -257,7 +257,7 @@ def in_force(change: Change) -> bool:
     return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
 
 
-def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
+def changes_to_revert(history: Sequence[Change]) -> tuple[Change, ...]:
     """The changes of `history` (newest first) that are in force and are not undos themselves. A redo is included."""
     by_id = {change.change_id: change for change in history}
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
@@ -265,7 +265,7 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
 
 def undoable(history: Sequence[Change]) -> frozenset[int]:
     """The numbers of the changes of `history` (newest first) that can be reverted now, or brought back."""
-    counting = {change.change_id for change in to_take_back(history)}
+    counting = {change.change_id for change in changes_to_revert(history)}
     newer: set[str] = set()
     numbers: set[int] = set()
     for change in history:

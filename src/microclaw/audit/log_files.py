@@ -41,7 +41,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class Link(Struct, frozen=True):
+class ChainLink(Struct, frozen=True):
     """A line of the chain: its number, from 1 on, and the SHA-256 of its bytes without the line end."""
 
     n: Natural
@@ -49,23 +49,23 @@ class Link(Struct, frozen=True):
 
 
 # The first line names this as the line before it.
-START: Final = Link(0, "0" * 64)
+START: Final = ChainLink(0, "0" * 64)
 
 
-class Head(Struct, frozen=True):
+class ChainHead(Struct, frozen=True):
     """The end of a set of files: its last line, its newest file's size, and the last line rotated away."""
 
-    last: Link
+    last: ChainLink
     file_bytes: Natural
-    anchor: Link = START
+    anchor: ChainLink = START
 
 
-def seal(lines: Iterable[bytes], last: Link) -> tuple[bytes, Link]:
+def seal(lines: Iterable[bytes], last: ChainLink) -> tuple[bytes, ChainLink]:
     """Return the lines with their places after `last`, and the last of them. Each is a JSON object and a line end."""
     sealed = bytearray()
     for line in lines:
         sealed_line = b'%b,"n":%d,"prev":"%b"}' % (line.rstrip(b"\n")[:-1], last.n + 1, last.hash.encode())
-        last = Link(last.n + 1, hash_of(sealed_line))
+        last = ChainLink(last.n + 1, hash_of(sealed_line))
         sealed += sealed_line + b"\n"
     return bytes(sealed), last
 
@@ -75,26 +75,26 @@ def hash_of(line: bytes) -> str:
     return sha256(line).hexdigest()
 
 
-def named_by(fields: dict[str, Any] | None) -> Link | None:
+def previous_link(fields: dict[str, Any] | None) -> ChainLink | None:
     """Return the line before, as a line names it; None for a line without a place in the chain."""
     if fields is None:
         return None
     n = fields.get("n")
     prev = fields.get("prev")
     if type(n) is int and n > 0 and isinstance(prev, str):
-        return Link(n - 1, prev)
+        return ChainLink(n - 1, prev)
     return None
 
 
-def end_of(data: bytes, last: Link, *, anywhere: bool = False) -> Link:
+def find_end(data: bytes, last: ChainLink, *, anywhere: bool = False) -> ChainLink:
     """Return the end of the chain in lines that follow `last`, or, with `anywhere`, of any chain.
 
     If lines are missing the end stays at `last`, so that `audit verify` names them.
     """
     for line in data.split(b"\n"):
-        before = named_by(fields_of(line))
+        before = previous_link(fields_of(line))
         if before is not None and (anywhere or before == last):
-            last = Link(before.n + 1, hash_of(line))
+            last = ChainLink(before.n + 1, hash_of(line))
     return last
 
 
@@ -118,14 +118,14 @@ def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
         stored_head = read_head(folder, stem)
         begun = begun_sets(folder)
         size = path.stat().st_size if path.exists() else 0
-        head = Head(START, 0) if stored_head is None else stored_head
+        head = ChainHead(START, 0) if stored_head is None else stored_head
         # Read from the last line end that the head knows: a power cut may have taken the last lines' head.
         rest = _content(path, max(0, min(head.file_bytes, size) - 1))
-        last = end_of(rest, head.last, anywhere=stored_head is None)
+        last = find_end(rest, head.last, anywhere=stored_head is None)
         is_torn = rest[-1:] not in (b"", b"\n")
         data, end = seal(lines, last)
         if size and size + len(data) > FILE_BYTES:
-            head = _rotate(folder, stem, Head(last, size, head.anchor))
+            head = _rotate(folder, stem, ChainHead(last, size, head.anchor))
             size = 0
             is_torn = False
         begins_again = stored_head is None and stem in begun and not last.n
@@ -137,7 +137,7 @@ def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
             sync_folder(folder)
         # The lines are written: the next ones find their end also after an older head.
         with suppress(OSError):
-            _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
+            _keep(folder / f"{stem}.head", ChainHead(end, size + len(data), head.anchor), sync_name=False)
             if stem not in begun:
                 _keep(folder.with_name(BEGUN), begun | {stem: False})
 
@@ -208,8 +208,8 @@ class ChainReport(Struct):
     """
 
     stem: str
-    anchor: Link
-    last: Link = START
+    anchor: ChainLink
+    last: ChainLink = START
     lines: int = 0
     torn: list[tuple[str, int]] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
@@ -232,7 +232,7 @@ def verify_chains(home: Path, noted: Collection[str] = ()) -> list[ChainReport]:
 def follow(
     stem: str,
     lines: Iterable[tuple[str, int, bytes]],
-    head: Head | None,
+    head: ChainHead | None,
     noted: Collection[str] = (),
     begun_again: bool | None = None,
 ) -> ChainReport:
@@ -245,7 +245,7 @@ def follow(
         if fields is None:
             report.torn.append(place)
             continue
-        has_place = _follow_line(report, place, hash_of(line), named_by(fields))
+        has_place = _follow_line(report, place, hash_of(line), previous_link(fields))
         if not has_place:
             continue
         if head is not None and _differs(report.last, (head.last, head.anchor)):
@@ -255,7 +255,7 @@ def follow(
     return report
 
 
-def _follow_line(report: ChainReport, place: tuple[str, int], line_hash: str, previous: Link | None) -> bool:
+def _follow_line(report: ChainReport, place: tuple[str, int], line_hash: str, previous: ChainLink | None) -> bool:
     """Take a line as the last one of the chain, and report lines that are missing or changed before it.
 
     Returns False, after reporting it as inserted, if it has no place there.
@@ -273,17 +273,17 @@ def _follow_line(report: ChainReport, place: tuple[str, int], line_hash: str, pr
         _add_break(report, place, "removed", f"lines {before.n + 1} to {n - 1} are missing before it")
     elif n > before.n and previous != before:
         _add_break(report, place, "changed", f"line {before.n} is not the one that line {n} names")
-    report.last = Link(n, line_hash)
+    report.last = ChainLink(n, line_hash)
     report.lines = report.lines + 1
     return True
 
 
-def _differs(link: Link, others: Iterable[Link]) -> bool:
+def _differs(link: ChainLink, others: Iterable[ChainLink]) -> bool:
     """Return True if one of the others has the number of this link and another hash."""
     return any(other.n == link.n and other != link for other in others)
 
 
-def _check_end(report: ChainReport, place: tuple[str, int], head: Head | None, begun_again: bool | None) -> None:
+def _check_end(report: ChainReport, place: tuple[str, int], head: ChainHead | None, begun_again: bool | None) -> None:
     """Report what is missing at the end of the chain, or the whole chain."""
     if begun_again is not None and not report.lines:
         _add_break(report, place, "cut", f"a chain began here and is gone ({BEGUN})")
@@ -329,9 +329,9 @@ def lines_of_set(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
             yield path.name, number, line
 
 
-def read_head(folder: Path, stem: str) -> Head | None:
+def read_head(folder: Path, stem: str) -> ChainHead | None:
     """Return the stored head; None if there is none or it cannot be decoded. Raises OSError or StoreError."""
-    return _load(folder / f"{stem}.head", Head)
+    return _load(folder / f"{stem}.head", ChainHead)
 
 
 def begun_sets(folder: Path) -> dict[str, bool]:
@@ -370,14 +370,14 @@ def _write(path: Path, data: bytes, size: int) -> None:
             raise
 
 
-def _rotate(folder: Path, stem: str, head: Head) -> Head:
+def _rotate(folder: Path, stem: str, head: ChainHead) -> ChainHead:
     """Make room for a new file, and return the head for it.
 
     The anchor, which is the last line of the oldest file, is stored before that file is removed.
     """
     paths = set_paths(folder, stem)
     head_path = folder / f"{stem}.head"
-    head = replace(head, anchor=end_of(_content(paths[0]), head.anchor, anywhere=True))
+    head = replace(head, anchor=find_end(_content(paths[0]), head.anchor, anywhere=True))
     _keep(head_path, head)
     paths[0].unlink(missing_ok=True)
     for older, newer in pairwise(paths):
@@ -388,5 +388,5 @@ def _rotate(folder: Path, stem: str, head: Head) -> Head:
     return head
 
 
-def _keep(path: Path, value: Head | dict[str, bool], *, sync_name: bool = True) -> None:
+def _keep(path: Path, value: ChainHead | dict[str, bool], *, sync_name: bool = True) -> None:
     replace_file(path, msgspec.json.encode(value) + b"\n", only_writer=True, sync_name=sync_name)

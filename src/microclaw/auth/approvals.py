@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approved_act import (
-    GONE,
-    UNTOLD,
+    ASKER_LEFT,
+    END_NOT_REPORTED,
     ActEnd,
     ApprovalOutcome,
     ApprovedAct,
@@ -27,11 +27,11 @@ from microclaw.auth.approved_act import (
     QuestionContext,
     current_act,
 )
-from microclaw.auth.people import OWNER_ALONE, Roles, name_of
+from microclaw.auth.people import ONLY_OWNER, Roles, name_of
 from microclaw.bounded_map import BoundedMap
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged
-from microclaw.store.schedules import StandingYes
+from microclaw.store.schedules import AllowedAction
 from microclaw.text import clean_text, door_words
 
 ID_CHARS: Final = 8
@@ -82,7 +82,7 @@ class Approvals:
         self._record = record
         self._timeout_s = timeout_s
         self._new_id = new_id
-        self._roles = roles or OWNER_ALONE
+        self._roles = roles or ONLY_OWNER
         self._waiting: dict[str, _Question] = {}
         self._approved: BoundedMap[str, _Question] = BoundedMap(MAX_APPROVED)
         self._listeners: list[Listener] = []
@@ -254,9 +254,9 @@ class Approvals:
         self._notify(outcome)
         if outcome.outcome != "approved":
             # A yes that came just too late has put the question among the approved ones.
-            self._end(question, GONE)
+            self._end(question, ASKER_LEFT)
         elif act is None:
-            self._end(question, UNTOLD)
+            self._end(question, END_NOT_REPORTED)
         else:
             act.approved(outcome, partial(self._end, question))
 
@@ -366,7 +366,7 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
         )
 
 
-def _standing_lines(approval_id: str, standing: StandingYes) -> tuple[str, ...]:
+def _standing_lines(approval_id: str, standing: AllowedAction) -> tuple[str, ...]:
     """Return the lines that show what a yes for all runs is bound to, and how to give it."""
     lines = [f"it has read: {clean_text(source, one_line=True, mark=HIDDEN_MARK)}" for source in standing.sources]
     command = f"microclaw approval decide {approval_id} yes --always"

@@ -18,7 +18,7 @@ from msgspec import Struct
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import MicroclawError
 from microclaw.events import AskedProgram
-from microclaw.store.schedules import StandingYes
+from microclaw.store.schedules import AllowedAction
 from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired", "withdrawn"]
@@ -47,7 +47,7 @@ class PendingApproval(Struct, frozen=True):
     tool: str = ""
     program: AskedProgram | None = None
     turn: str | None = None
-    standing: StandingYes | None = None
+    standing: AllowedAction | None = None
 
     @property
     def door(self) -> str:
@@ -63,7 +63,7 @@ class QuestionContext(TypedDict, total=False):
     tool: str
     program: AskedProgram | None
     turn: str | None
-    standing: StandingYes | None
+    standing: AllowedAction | None
 
 
 class ApprovalOutcome(Struct, frozen=True):
@@ -93,10 +93,10 @@ class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next
 
 
 DONE: Final = ActEnd("done")
-GONE: Final = ActEnd("failed", "the asker had left, so it was not done", "permission_refused")
-CUT: Final = ActEnd("unknown", "it was stopped before its end", next_step="check its result: microclaw app list")
+ASKER_LEFT: Final = ActEnd("failed", "the asker had left, so it was not done", "permission_refused")
+STOPPED: Final = ActEnd("unknown", "it was stopped before its end", next_step="check its result: microclaw app list")
 FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="the host's log says what went wrong")
-UNTOLD: Final = ActEnd("unknown", "the asker does not report how it ended")
+END_NOT_REPORTED: Final = ActEnd("unknown", "the asker does not report how it ended")
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class ApprovedAct:
     def approved(self, yes: ApprovalOutcome, tell: Callable[[ActEnd], None]) -> None:
         """Add a yes; `tell` is called once with the end, at once if the act is over."""
         if self.is_over:
-            tell(UNTOLD)
+            tell(END_NOT_REPORTED)
             return
         self.yes = yes
         self.tell.append(tell)
@@ -133,7 +133,7 @@ def current_act() -> ApprovedAct | None:
     return _act.get()
 
 
-def yes_now() -> ApprovalOutcome | None:
+def current_approval() -> ApprovalOutcome | None:
     """Return the approval of the current act, or None if no person was asked."""
     act = current_act()
     if act is None:
@@ -141,9 +141,9 @@ def yes_now() -> ApprovalOutcome | None:
     return act.yes
 
 
-def approval_now() -> str | None:
+def current_approval_id() -> str | None:
     """Return the id of the current act's approval, or None."""
-    yes = yes_now()
+    yes = current_approval()
     return None if yes is None else yes.pending.approval_id
 
 
@@ -168,7 +168,7 @@ def approved_act() -> Iterator[ApprovedAct]:
         raise
     except BaseException as exc:
         is_cancelled = isinstance(exc, asyncio.CancelledError)
-        act.end = CUT if is_cancelled else FAULT
+        act.end = STOPPED if is_cancelled else FAULT
         raise
     finally:
         _act.reset(token)

@@ -73,7 +73,7 @@ class Identity(Struct, frozen=True):
     authenticated_ms: int
 
 
-class Refusal(Struct, frozen=True):
+class CredentialRefusal(Struct, frozen=True):
     """Why a device was refused, and which device its credential named."""
 
     reason: Reason
@@ -136,7 +136,9 @@ class DeviceCredentials:
         self._open: dict[object, Identity] = {}
         table.follow(self._recheck)
 
-    async def authenticate(self, peer_certificate: bytes | None, authorization: str | None) -> Identity | Refusal:
+    async def authenticate(
+        self, peer_certificate: bytes | None, authorization: str | None
+    ) -> Identity | CredentialRefusal:
         """Check the credential of a new connection.
 
         `peer_certificate` is in DER form, from the TLS layer. If there is one, the header is ignored.
@@ -145,7 +147,7 @@ class DeviceCredentials:
             return await self._by_certificate(peer_certificate)
         if authorization is not None:
             return await self._by_token(authorization)
-        return Refusal(Reason.NO_CREDENTIALS)
+        return CredentialRefusal(Reason.NO_CREDENTIALS)
 
     @asynccontextmanager
     async def entered(self, identity: Identity) -> AsyncGenerator[bool]:
@@ -218,7 +220,7 @@ class DeviceCredentials:
         )
         return issued if is_stored else None
 
-    async def renew(self, device_id: str, csr: bytes | None) -> IssuedCredential | Refusal:
+    async def renew(self, device_id: str, csr: bytes | None) -> IssuedCredential | CredentialRefusal:
         """Return a new certificate for a device whose own ends in RENEW_BEFORE_MS or less.
 
         Both are valid until the new one is used, because the answer may be lost.
@@ -226,12 +228,12 @@ class DeviceCredentials:
         try:
             key = read_csr(csr or b"")
         except ProtocolError:
-            return Refusal(Reason.MALFORMED_REQUEST, device_id)
+            return CredentialRefusal(Reason.MALFORMED_REQUEST, device_id)
         rows = await self._table.certificates_of(device_id)
         used_rows = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
         now_ms = self._now_ms()
         if not any(now_ms >= row.expires_ms - RENEW_BEFORE_MS for row in used_rows):
-            return Refusal(Reason.TOO_EARLY, device_id)
+            return CredentialRefusal(Reason.TOO_EARLY, device_id)
         issued, row = self._sign(device_id, key)
         await self._table.add_certificate(row)
         return issued
@@ -279,39 +281,39 @@ class DeviceCredentials:
             states[token.hash.hex()] = _CredentialState(is_good, token.made_ms, token.used_ms)
         return states
 
-    async def _by_certificate(self, der: bytes) -> Identity | Refusal:
+    async def _by_certificate(self, der: bytes) -> Identity | CredentialRefusal:
         try:
             if len(der) > MAX_CERTIFICATE_BYTES:
                 raise ProtocolError(f"a certificate of {len(der)} bytes, at most {MAX_CERTIFICATE_BYTES} are read")
             device_id, certificate = read_device_certificate(der, self._authority.pair.certificate)
         except ProtocolError:
-            return Refusal(Reason.WRONG_CERTIFICATE)
+            return CredentialRefusal(Reason.WRONG_CERTIFICATE)
         now_ms = self._now_ms()
         if not certificate.not_valid_before_utc <= from_ms(now_ms) < certificate.not_valid_after_utc:
-            return Refusal(Reason.CERTIFICATE_EXPIRED, device_id)
+            return CredentialRefusal(Reason.CERTIFICATE_EXPIRED, device_id)
         serial = f"{certificate.serial_number:x}"
         row = await self._table.use_certificate(serial, now_ms)
         if row is None or row.device_id != device_id:
-            return Refusal(Reason.UNKNOWN_CERTIFICATE, device_id)
+            return CredentialRefusal(Reason.UNKNOWN_CERTIFICATE, device_id)
         if row.revoked_ms is not None:
-            return Refusal(Reason.REVOKED, device_id)
+            return CredentialRefusal(Reason.REVOKED, device_id)
         return Identity(device_id, "certificate", serial, now_ms)
 
-    async def _by_token(self, authorization: str) -> Identity | Refusal:
+    async def _by_token(self, authorization: str) -> Identity | CredentialRefusal:
         """Check `Bearer <token>` (RFC 6750; the scheme's case does not matter)."""
         if len(authorization) > MAX_AUTHORIZATION_CHARS:
-            return Refusal(Reason.MALFORMED_AUTHORIZATION)
+            return CredentialRefusal(Reason.MALFORMED_AUTHORIZATION)
         scheme, _, text = authorization.partition(" ")
         token = text.strip()
         device_id = token_device(token)
         if scheme.lower() != "bearer" or device_id is None:
-            return Refusal(Reason.MALFORMED_AUTHORIZATION)
+            return CredentialRefusal(Reason.MALFORMED_AUTHORIZATION)
         now_ms = self._now_ms()
         digest = digest_of(token)
         use = await self._table.use_token(device_id, digest, now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
         reason = _REFUSED.get(use)
         if reason is not None:
-            return Refusal(reason, device_id)
+            return CredentialRefusal(reason, device_id)
         return Identity(device_id, "token", digest.hex(), now_ms)
 
     def _mint(self, device_id: str) -> tuple[IssuedCredential, bytes]:

@@ -7,8 +7,8 @@ from typing import Final, Unpack
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.approved_act import QuestionContext, approval_now
-from microclaw.auth.people import MAY, OWNER_ALONE, Roles, is_owner, name_of
+from microclaw.auth.approved_act import QuestionContext, current_approval_id
+from microclaw.auth.people import ONLY_OWNER, PERMISSIONS_BY_ROLE, Roles, is_owner, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Effect, Permission
 from microclaw.store.schedules import ScheduleTable
@@ -38,7 +38,7 @@ class Gate:
     ) -> None:
         self._record = record
         self._schedules = schedules
-        self._roles = roles or OWNER_ALONE
+        self._roles = roles or ONLY_OWNER
         self._approvals = approvals
         self._always_ask = always_ask
 
@@ -48,7 +48,7 @@ class Gate:
         if person is None:
             text = f"{person_id[:80]!r} is not known to this host, refused: {action}"
             raise PermissionRefused(text, next_step="who may come in: microclaw person list")
-        if permission not in MAY[person.role]:
+        if permission not in PERMISSIONS_BY_ROLE[person.role]:
             text = f"{person.name} is {role_words(person.role)} and may not {_NEEDS[permission]}, refused: {action}"
             step = _BY_A_PERSON if person.role == "automation" else "ask the owner of this host"
             raise PermissionRefused(text, next_step=step)
@@ -62,7 +62,9 @@ class Gate:
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """Write a line of the security log about this person's act, with its approval if it has one."""
-        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval_now()))
+        self._record(
+            AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=current_approval_id())
+        )
 
     def name_of(self, person_id: str) -> str:
         """Return the person's name for the security log; the id if the person was removed."""

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from microclaw.auth.codes import SIGN_IN
 from microclaw.clock import now_ms
 from microclaw.errors import UnknownName
-from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.people import Role, Scope
 from microclaw.text import role_words
@@ -162,7 +162,7 @@ def _socket(name: str, http: str, **more: Any) -> operation:
 
 
 @operation("person.list", http="GET /v1/people", access=Access.OWN)
-async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
+async def list_people(service: PeopleService, call: OperationCall) -> PeopleFacts:
     """List the people of this host, and those who ask to be let in."""
     people = service.admission.people
     asking = []
@@ -182,7 +182,7 @@ async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
 )
 async def pair(
     service: PeopleService,
-    call: Call,
+    call: OperationCall,
     code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the person was shown.")],
     name: Annotated[str | None, Meta(max_length=400, description="Their name, or the name of a person here.")] = None,
     role: Annotated[Role | None, Meta(description="owner without --name: you. [default: member]")] = None,
@@ -200,13 +200,13 @@ async def pair(
     status=201,
     said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}",
 )
-async def add(service: PeopleService, call: Call, name: NewName, role: RoleOf = "member") -> PersonFacts:
+async def add(service: PeopleService, call: OperationCall, name: NewName, role: RoleOf = "member") -> PersonFacts:
     """Add a person without a channel: they sign in by a link or a password."""
     return _facts(await service.admission.people.add(name, role))
 
 
 @_socket("person.role", "PATCH /v1/people/{name}", effect=Effect.IDEMPOTENT, said="{name} is {is_a} from now on")
-async def change_role(service: PeopleService, call: Call, name: Name, role: RoleOf) -> PersonFacts:
+async def change_role(service: PeopleService, call: OperationCall, name: Name, role: RoleOf) -> PersonFacts:
     """Change a person's role; it counts at once, for open sessions and tokens too."""
     return _facts(await service.admission.people.change_role(name, role))
 
@@ -217,7 +217,7 @@ async def change_role(service: PeopleService, call: Call, name: Name, role: Role
     said="{removed} is no longer known here",
     confirm="{name} and every token of theirs will be shut out. Go on?",
 )
-async def remove(service: PeopleService, call: Call, name: Name) -> RemovedAccess:
+async def remove(service: PeopleService, call: OperationCall, name: Name) -> RemovedAccess:
     """Forget a person, with their addresses, tokens, password and sessions."""
     person = await service.admission.people.remove(name)
     return RemovedAccess(removed=person.name)
@@ -230,7 +230,7 @@ async def remove(service: PeopleService, call: Call, name: Name) -> RemovedAcces
     # The words must not contain the password.
     words="set passwords",
 )
-async def set_password(service: PeopleService, call: Call, name: Name, password: Password) -> PersonFacts:
+async def set_password(service: PeopleService, call: OperationCall, name: Name, password: Password) -> PersonFacts:
     """Set a password, or remove it with null; every session of the person ends."""
     sign_ins = service.admission.sign_ins
     if password is None:
@@ -241,7 +241,7 @@ async def set_password(service: PeopleService, call: Call, name: Name, password:
 
 
 @operation("person.tokens", http="GET /v1/tokens", access=Access.OWN)
-async def list_tokens(service: PeopleService, call: Call) -> Tokens:
+async def list_tokens(service: PeopleService, call: OperationCall) -> Tokens:
     """List every token for the API, never its secret."""
     tokens = []
     for token in await service.admission.tokens.list():
@@ -252,7 +252,7 @@ async def list_tokens(service: PeopleService, call: Call) -> Tokens:
 @_socket("person.add-token", "POST /v1/tokens", status=201, command="tokens")
 async def add_token(
     service: PeopleService,
-    call: Call,
+    call: OperationCall,
     *,
     name: Annotated[NewName, Option("--add", metavar="NAME")],
     person: Of = "owner",
@@ -270,7 +270,7 @@ async def add_token(
 
 @_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} is not valid any more", command="tokens")
 async def remove_token(
-    service: PeopleService, call: Call, name: Annotated[Name, Option("--rm", metavar="NAME")]
+    service: PeopleService, call: OperationCall, name: Annotated[Name, Option("--rm", metavar="NAME")]
 ) -> RemovedAccess:
     """End a token: it is not valid from now on."""
     token = await service.admission.tokens.remove(name)
@@ -278,7 +278,7 @@ async def remove_token(
 
 
 @operation("person.signins", http="GET /v1/signins", access=Access.LOOK)
-async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
+async def list_sign_ins(service: PeopleService, call: OperationCall) -> SignInList:
     """List the browsers that are signed in: your own, for an owner all."""
     sessions = []
     for session in await _sign_ins(service, call):
@@ -303,7 +303,7 @@ async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
 )
 async def end_sign_in(
     service: PeopleService,
-    call: Call,
+    call: OperationCall,
     session: Annotated[
         str, Meta(pattern=NAME, description="Its id in the list, or all."), Option("--end", metavar="ID|all")
     ],
@@ -320,14 +320,14 @@ async def end_sign_in(
 
 
 @_socket("person.link", "POST /v1/signin/links", status=201, is_command=False)
-async def link(service: PeopleService, call: Call, person: Of = "owner") -> SignInLink:
+async def link(service: PeopleService, call: OperationCall, person: Of = "owner") -> SignInLink:
     """Make a code that signs a browser in once."""
     owner = service.admission.people.named(person)
     code = await service.admission.sign_ins.new_code(owner.person_id)
     return SignInLink(person=owner.name, role=cast(Role, owner.role), path=f"/signin#{code}", expires_s=SIGN_IN.life_s)
 
 
-async def _sign_ins(service: PeopleService, call: Call) -> list[SignIn]:
+async def _sign_ins(service: PeopleService, call: OperationCall) -> list[SignIn]:
     """Return the sessions that the caller may see and end."""
     caller = service.admission.people.get(call.person_id)
     sessions = await service.admission.sign_ins.list()

@@ -24,7 +24,7 @@ from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import read_csr
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
-from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Reason, Refusal
+from microclaw.auth.credentials import CredentialRefusal, DeviceCredentials, IssuedCredential, Reason
 from microclaw.auth.people import OWNER
 from microclaw.auth.provisioning import Provision
 from microclaw.boards import board_ids, load_board
@@ -53,7 +53,7 @@ class PendingPairing:
     board: str
     address: str
     key: ec.EllipticCurvePublicKey | None
-    outcome: asyncio.Future[IssuedCredential | Refusal]
+    outcome: asyncio.Future[IssuedCredential | CredentialRefusal]
     # Devices of another protocol enter the registry by their own function.
     enrol: Enrol | None = None
 
@@ -66,7 +66,7 @@ class WaitingDevice(Struct, frozen=True):
     seconds_left: int
 
 
-class Wish(msgspec.Struct, frozen=True):
+class PairingRequest(msgspec.Struct, frozen=True):
     """The request of a person who typed a code: the device's new name, or the known device that it becomes again.
 
     `board_id` is the profile of a board whose own name is not a profile's; `by` is the person's name.
@@ -78,7 +78,7 @@ class Wish(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
-_NOTHING: Final = Wish()
+_NOTHING: Final = PairingRequest()
 
 
 class Enrol(Protocol):
@@ -117,7 +117,7 @@ class HostIdentity:
         self._pending: dict[bytes, PendingPairing] = {}
         self._code_lock = asyncio.Lock()
         self._secret_lock = asyncio.Lock()
-        self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
+        self.ask_host: Callable[[str, bytes, PairingRequest], Awaitable[str | None]] | None = None
         """A call of `pair_shown` at another host: the device's id, its error, or None if it does not answer."""
 
     @property
@@ -143,7 +143,7 @@ class HostIdentity:
 
     async def request(
         self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
-    ) -> PendingPairing | IssuedCredential | Refusal:
+    ) -> PendingPairing | IssuedCredential | CredentialRefusal:
         """Handle a device's `pair_request`: a right secret pairs at once, otherwise a code is shown.
 
         Wait for a pending one with `outcome`. Raises StoreError, and the registry's error if it refuses the device (its
@@ -166,7 +166,7 @@ class HostIdentity:
 
     async def request_code(
         self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
-    ) -> PendingPairing | Refusal:
+    ) -> PendingPairing | CredentialRefusal:
         """Make a code for a device to show.
 
         `enrol` enters a device of another protocol. A device without a key gets a token. Raises StoreUnreachable if the
@@ -182,7 +182,9 @@ class HostIdentity:
                 if replaced_rows is None:
                     return self._refuse(Reason.TOO_MANY_PENDING, address)
                 code, row = await self._codes.give(DEVICE, holder, place, f"{board} {address}")
-                outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
+                outcome: asyncio.Future[IssuedCredential | CredentialRefusal] = (
+                    asyncio.get_running_loop().create_future()
+                )
                 pairing = PendingPairing(code, row, board, address, key, outcome, enrol)
                 self._pending[row.hash] = pairing
         except TimeoutError as exc:
@@ -194,18 +196,18 @@ class HostIdentity:
         self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
         return pairing
 
-    async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
+    async def outcome(self, pending: PendingPairing) -> IssuedCredential | CredentialRefusal:
         """Wait until a person confirms the code, or until it expires. Cancelling withdraws the request."""
         left_s = max(0.0, (pending.row.until_ms - self._codes.now_ms()) / 1000)
         try:
             async with asyncio.timeout(left_s):
                 return await pending.outcome
         except TimeoutError:
-            return Refusal(Reason.PAIRING_EXPIRED)
+            return CredentialRefusal(Reason.PAIRING_EXPIRED)
         finally:
             self._withdraw(pending)
 
-    async def confirm(self, code: str, wish: Wish = _NOTHING) -> str:
+    async def confirm(self, code: str, wish: PairingRequest = _NOTHING) -> str:
         """Give the device that shows this code its credential, and return the device's id.
 
         Raises UnknownName for a wrong code, Overloaded while pairing is locked, the registry's error if it refuses the
@@ -231,7 +233,7 @@ class HostIdentity:
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
         raise UnknownName("no device waits with that code", next_step=step)
 
-    async def pair_shown(self, digest: bytes, wish: Wish) -> str:
+    async def pair_shown(self, digest: bytes, wish: PairingRequest) -> str:
         """Pair the device that waits at this host with the code of this hash, like `confirm`."""
         self._drop_expired()
         pending = self._pending.pop(digest, None)
@@ -278,8 +280,8 @@ class HostIdentity:
         self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
         return replace(provision, secret=secret, expires_ms=row.until_ms)
 
-    def _refuse(self, reason: Reason, address: str) -> Refusal:
-        refusal = Refusal(reason)
+    def _refuse(self, reason: Reason, address: str) -> CredentialRefusal:
+        refusal = CredentialRefusal(reason)
         self.record(refusal.event(address))
         return refusal
 
@@ -291,7 +293,7 @@ class HostIdentity:
         for row in rows:
             pairing = self._pending.pop(row.hash, None)
             if pairing is not None:
-                pairing.outcome.set_result(Refusal(Reason.TOO_MANY_PENDING))
+                pairing.outcome.set_result(CredentialRefusal(Reason.TOO_MANY_PENDING))
 
     def _check_lock(self, by: str | None) -> None:
         """Raise Overloaded after too many wrong codes."""

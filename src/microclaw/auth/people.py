@@ -25,7 +25,7 @@ from microclaw.store.people import Role as Role
 from microclaw.store.people import person_behind as person_behind
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
-MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
+PERMISSIONS_BY_ROLE: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
     "owner": frozenset(Permission),
     # An owner decides a member's risky acts (auth.approvals).
     "member": frozenset(Permission),
@@ -75,7 +75,7 @@ def may_see(people: Roles, whose: str, person_id: str) -> bool:
     return whose == person_id or is_owner(people, person_id)
 
 
-OWNER_ALONE: Final = {OWNER.person_id: OWNER}
+ONLY_OWNER: Final = {OWNER.person_id: OWNER}
 """The roles of a host that knows only its owner."""
 MQTT: Final = Person("mqtt", "MQTT", "automation")
 

@@ -20,7 +20,7 @@ WARN_DAYS: Final = 14
 _log = logging.getLogger(__name__)
 
 
-class GivenCertificate:
+class ReloadedCertificate:
     """Two PEM files of another authority, read again when they change.
 
     Raises ConfigError if they cannot be used at the start; later the previous certificate stays, and the log says why.

@@ -12,7 +12,7 @@ from microclaw.auth.approved_act import ActEnd
 from microclaw.auth.people import may_see, name_of
 from microclaw.errors import UnknownName
 from microclaw.events import AskedProgram
-from microclaw.operations.operation import NAME, Call, Option, Permission, operation
+from microclaw.operations.operation import NAME, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Result, filled
 from microclaw.text import door_words
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 W = TypeVar("W", bound="WaitingApproval")
 
 
-class Question(Struct, frozen=True):
+class ApprovalQuestion(Struct, frozen=True):
     """A question that waits or was approved.
 
     `left_s` is the time until it expires, 0 if it was approved. `host` is the other host that has it, or "".
@@ -42,11 +42,11 @@ class Questions:
         self.people = people
         self._approvals = approvals
 
-    async def pending(self) -> list[Question]:
+    async def pending(self) -> list[ApprovalQuestion]:
         """Return all that wait."""
         return list(map(self._question, self._approvals.pending()))
 
-    async def find(self, approval_id: str) -> Question | None:
+    async def find(self, approval_id: str) -> ApprovalQuestion | None:
         """Return the question if it waits or was approved; otherwise None."""
         pending = self._approvals.find(approval_id)
         if pending is None:
@@ -55,17 +55,17 @@ class Questions:
 
     async def decide(
         self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
-    ) -> Question:
+    ) -> ApprovalQuestion:
         """Decide a question, like Approvals.decide."""
         pending = self._approvals.decide(approval_id, approved=approved, by=by, always=always, nobody=nobody)
         return self._question(pending)
 
-    async def end(self, question: Question, wait_s: float) -> ActEnd | None:
+    async def end(self, question: ApprovalQuestion, wait_s: float) -> ActEnd | None:
         """Wait for the end of the act; None if it is still running after `wait_s`."""
         return await self._approvals.end(question.pending.approval_id, wait_s)
 
-    def _question(self, pending: PendingApproval) -> Question:
-        return Question(pending, self._approvals.seconds_left(pending))
+    def _question(self, pending: PendingApproval) -> ApprovalQuestion:
+        return ApprovalQuestion(pending, self._approvals.seconds_left(pending))
 
 
 class WaitingApproval(Result, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ WaitS: TypeAlias = Annotated[
 
 
 @operation("approval.list", http="GET /v1/approvals")
-async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
+async def list_approvals(questions: Questions, call: OperationCall) -> WaitingApprovals:
     """List the pending approvals, and exactly what would happen; a member sees the own questions."""
     approvals = []
     for question in await questions.pending():
@@ -155,7 +155,9 @@ async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
 
 
 @operation("approval.show", http="GET /v1/approvals/{approval_id}", command="list")
-async def show_approval(questions: Questions, call: Call, approval_id: Number, wait_s: WaitS = 0.0) -> Approval:
+async def show_approval(
+    questions: Questions, call: OperationCall, approval_id: Number, wait_s: WaitS = 0.0
+) -> Approval:
     """Show one question with its program; whether it waits, or how the approved act ended."""
     question = await questions.find(approval_id)
     if question is None or not may_see(questions.people, question.pending.person_id, call.person_id):
@@ -175,7 +177,7 @@ async def show_approval(questions: Questions, call: Call, approval_id: Number, w
 )
 async def decide(
     questions: Questions,
-    call: Call,
+    call: OperationCall,
     *,
     approval_id: Number,
     approved: Annotated[bool, Meta(description="yes: it is done now; no: it is not done."), Option(metavar="yes|no")],
@@ -196,12 +198,12 @@ async def decide(
     return _fill(Approval, questions, call, decided, outcome="approved", end=end)
 
 
-async def _end(questions: Questions, question: Question, wait_s: float) -> ActEnd:
+async def _end(questions: Questions, question: ApprovalQuestion, wait_s: float) -> ActEnd:
     step = f"microclaw approval list {question.pending.approval_id} --wait 60"
     return await questions.end(question, wait_s) or ActEnd("under_way", next_step=step)
 
 
-def _fill(kind: type[W], questions: Questions, call: Call, question: Question, **more: Any) -> W:
+def _fill(kind: type[W], questions: Questions, call: OperationCall, question: ApprovalQuestion, **more: Any) -> W:
     """Build the result for the caller; its `request` is set only for the caller's own requests."""
     pending = question.pending
     prefix = f"{call.chat_id}."

@@ -39,7 +39,7 @@ LANES: Final = 1
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 # No password has this hash; it is checked if a person has none, so that the time is the same.
-NOBODYS: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${'A' * 22}${'A' * 43}"
+DUMMY_HASH: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${'A' * 22}${'A' * 43}"
 MIN_CHARS: Final = 12
 MAX_CHARS: Final = 128
 MIN_DIFFERENT: Final = 5
@@ -246,7 +246,7 @@ class SignIns(Credentials[SignIn]):
     def _is_right(self, password: str, hashed: str | None) -> bool:
         """Compare a password with its hash. Blocks, so it runs in a thread."""
         try:
-            Argon2id.verify_phc_encoded(_bytes(_normal(password)), hashed or NOBODYS)
+            Argon2id.verify_phc_encoded(_bytes(_normal(password)), hashed or DUMMY_HASH)
         except InvalidKey:
             return False
         return hashed is not None

@@ -21,16 +21,15 @@ from microclaw.auth.codes import digest_of
 from microclaw.auth.people import OWNER, RANK, People, Person, Role, limited_id
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
-from microclaw.store.people import CredentialTable
+from microclaw.store.people import AccessToken, CredentialTable
 from microclaw.store.people import Scope as Scope
-from microclaw.store.people import Token as Token
 from microclaw.store.sign_ins import SignIn
 from microclaw.text import role_words
 
 MAX_SECRET_CHARS: Final = 128
 SECRET_BYTES: Final = 32
 # A use is stored at most once a minute.
-NOTED_USE_MS: Final = 60_000
+USE_WRITE_INTERVAL_MS: Final = 60_000
 # The id of a session begins with it; a token's begins with t-.
 SESSION_PREFIX: Final = "s-"
 # The credential of an open connection is checked again after this time.
@@ -47,7 +46,7 @@ _RULE: Final = f"letters, digits, spaces, . _ and -, at most {MAX_NAME_CHARS}"
 
 IDENTITY: Final = frozenset({"people", "person_addresses", "person_tokens", "sign_ins"})
 
-C = TypeVar("C", Token, SignIn)
+C = TypeVar("C", AccessToken, SignIn)
 
 
 class TokenWatch:
@@ -110,7 +109,7 @@ class Credentials(Generic[C]):
         now_ms = self._now_ms()
         if credential is None or not self._lets_in(credential):
             return None
-        if credential.used_ms is None or now_ms - credential.used_ms >= NOTED_USE_MS:
+        if credential.used_ms is None or now_ms - credential.used_ms >= USE_WRITE_INTERVAL_MS:
             self._used[credential.number] = now_ms
             self._table.note_use(credential.number, now_ms)
         return credential
@@ -179,7 +178,7 @@ class Credentials(Generic[C]):
                 watch.end()
 
 
-class PersonTokens(Credentials[Token]):
+class PersonTokens(Credentials[AccessToken]):
     """The tokens of a store: `PersonTokens(PersonTokenTable(database), people)`.
 
     A token that expired, or whose person was removed, is not valid.
@@ -212,7 +211,7 @@ class PersonTokens(Credentials[Token]):
             plural = "" if days == 1 else "s"
             text += f", for {days} day{plural}"
         token_id = f"t-{secrets.token_hex(4)}"
-        token = Token(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
+        token = AccessToken(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
         if not await self._table.add_new(token):
             step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)
@@ -227,11 +226,11 @@ class PersonTokens(Credentials[Token]):
         row = await self._row(secret)
         return None if row is None else row.name
 
-    async def list(self) -> tuple[Token, ...]:
+    async def list(self) -> tuple[AccessToken, ...]:
         tokens = map(self._complete, await self._table.list())
         return tuple(token for token in tokens if token is not None)
 
-    async def remove(self, reference: str) -> Token:
+    async def remove(self, reference: str) -> AccessToken:
         """End the token of this name or id; raises UnknownName if there is none."""
         for token in await self.list():
             if reference in (token.name, token.token_id):
@@ -241,7 +240,7 @@ class PersonTokens(Credentials[Token]):
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw person tokens")
 
-    def _person_of(self, row: Token) -> Person | None:
+    def _person_of(self, row: AccessToken) -> Person | None:
         person = self._people.get(row.person_id)
         most = SCOPES[row.scope]
         if person is not None and RANK[most] < RANK[person.role]:

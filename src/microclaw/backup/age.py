@@ -83,7 +83,7 @@ class Password:
             raise StoreError(text, next_step="end other programs, or do it on another machine") from exc
 
 
-class PublicKey(Struct, frozen=True):
+class AgePublicKey(Struct, frozen=True):
     """A public key, which only encrypts: the machine that makes backups need not have the private key."""
 
     kind: ClassVar = "X25519"
@@ -129,8 +129,8 @@ class PrivateKey:
             raise ConfigError(f"the file of the key is not one line AGE-SECRET-KEY-1...: {exc}") from exc
 
     @property
-    def public(self) -> PublicKey:
-        return PublicKey(X25519PrivateKey.from_private_bytes(self.raw).public_key().public_bytes_raw())
+    def public(self) -> AgePublicKey:
+        return AgePublicKey(X25519PrivateKey.from_private_bytes(self.raw).public_key().public_bytes_raw())
 
     def to_text(self) -> str:
         """Return the lines of the key's file."""
@@ -143,11 +143,11 @@ class PrivateKey:
         return _hkdf(shared, share + self.public.raw, _LABEL + b"X25519")
 
 
-Lock: TypeAlias = Password | PublicKey
+Lock: TypeAlias = Password | AgePublicKey
 Key: TypeAlias = Password | PrivateKey
 
 
-def encrypted(plain: Iterable[bytes], lock: Lock) -> Iterator[bytes]:
+def encrypt(plain: Iterable[bytes], lock: Lock) -> Iterator[bytes]:
     """Yield the bytes of the encrypted file while `plain` is read."""
     file_key = os.urandom(_SHORT_BYTES)
     nonce = os.urandom(_SHORT_BYTES)
@@ -168,7 +168,7 @@ def encrypted(plain: Iterable[bytes], lock: Lock) -> Iterator[bytes]:
     yield cipher.encrypt(_nonce(number, last=True), bytes(buffer), None)
 
 
-def decrypted(file: BinaryIO, key: Key) -> Iterator[bytes]:
+def decrypt(file: BinaryIO, key: Key) -> Iterator[bytes]:
     """Return the file's contents, in chunks. The header is checked at once: raises BackupError.
 
     The chunks raise BackupCut and BackupDamaged; the file is known to be whole only after the last one.

@@ -105,7 +105,9 @@ class HomeFile(NamedTuple):
 
 
 @contextmanager
-def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+def open_home_archive(
+    home: Path, *, now_ms: int, without: Path | None = None
+) -> Iterator[tuple[Contents, Iterator[bytes]]]:
     """Give the list of contents of the home, and the archive's bytes. `without` is a folder in the home to leave out.
 
     One at a time: the caller holds the store's lock, or is its host. Blocking. Raises StoreError; ConfigError without a
@@ -134,7 +136,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
             bytes=sum(file.size_bytes for file in files),
             left_out=left_out,
         )
-        yield contents, archive_of(contents, files)
+        yield contents, stream_archive(contents, files)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -160,7 +162,7 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
     raise StoreError(text, next_step="restore an earlier backup: microclaw backup restore FILE --replace")
 
 
-def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
+def stream_archive(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
     """Yield the archive's bytes, padded to fill the last chunk of its encryption: a shorter one is cut off.
 
     Raises StoreError if a file cannot be read or becomes shorter; bytes added since it was listed are left out.

@@ -54,7 +54,7 @@ class Restored(Struct, frozen=True):
     unanswered: int
 
 
-def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
+def peek_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
     """Return the list of contents of an archive, and the bytes of all of the archive. Raises as `read_archive`."""
     stream = iter(chunks)
     head = b""

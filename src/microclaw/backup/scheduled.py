@@ -16,8 +16,8 @@ from typing import Final
 from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.age import Lock, Password, PublicKey, encrypted
-from microclaw.backup.archive import IDENTITY, Contents, home_archive
+from microclaw.backup.age import AgePublicKey, Lock, Password, encrypt
+from microclaw.backup.archive import IDENTITY, Contents, open_home_archive
 from microclaw.config.forms import seconds_in
 from microclaw.config.settings import BackupSettings
 from microclaw.durable import read_private, write_given
@@ -47,7 +47,7 @@ class ScheduledBackups:
     def reading(self) -> Iterator[Iterator[bytes]]:
         """Give the home's archive for the command line, and note that in the security log.
 
-        Blocking. Raises the errors of `home_archive`, and Overloaded while another backup is made.
+        Blocking. Raises the errors of `open_home_archive`, and Overloaded while another backup is made.
         """
         with self._archive(self._now_ms()) as (contents, chunks):
             self._record(AuditEvent(AuditKind.BACKUP_MADE, f"read by the command line: {contents.text()}"))
@@ -71,7 +71,7 @@ class ScheduledBackups:
         settings = self._settings
         if settings is None:
             return None
-        folder = folder_of(settings)
+        folder = backup_folder(settings)
         plan = f"every {settings.every}, {settings.keep} are kept"
         if self._made_ms is None:
             return f"{folder} was not read yet; {plan}"
@@ -81,7 +81,7 @@ class ScheduledBackups:
 
     def _run_due(self, settings: BackupSettings) -> None:
         now_ms = self._now_ms()
-        folder = folder_of(settings)
+        folder = backup_folder(settings)
         pem = read_private(self._home / IDENTITY / AUTHORITY_FILE)
         prefix = f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
         backups = _find_backups(folder, prefix)
@@ -93,7 +93,7 @@ class ScheduledBackups:
         path = folder / f"{prefix}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
         with self._archive(now_ms) as (contents, chunks):
             step = "check the folder's owner and free space: microclaw config get backup.folder"
-            write_given(path, encrypted(self._until_stopped(chunks), lock), replace=True, next_step=step)
+            write_given(path, encrypt(self._until_stopped(chunks), lock), replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
         self._remove_old(folder, prefix, now_ms, settings.keep)
 
@@ -116,9 +116,9 @@ class ScheduledBackups:
     def _archive(self, now_ms: int) -> Iterator[tuple[Contents, Iterator[bytes]]]:
         if not self._lock.acquire(blocking=False):
             raise Overloaded("a backup of this home is being made already", next_step="wait until it is done")
-        without = None if self._settings is None else folder_of(self._settings)
+        without = None if self._settings is None else backup_folder(self._settings)
         try:
-            with home_archive(self._home, now_ms=now_ms, without=without) as archive:
+            with open_home_archive(self._home, now_ms=now_ms, without=without) as archive:
                 yield archive
         finally:
             self._lock.release()
@@ -130,7 +130,7 @@ class ScheduledBackups:
             yield data
 
 
-def folder_of(settings: BackupSettings) -> Path:
+def backup_folder(settings: BackupSettings) -> Path:
     return Path(settings.folder or "").expanduser()
 
 
@@ -153,7 +153,7 @@ def _find_backups(folder: Path, prefix: str) -> dict[int, Path]:
 def _read_lock(settings: BackupSettings) -> Lock:
     """Return the public key or the password of the settings. Raises ConfigError if the password's file is missing."""
     if settings.recipient is not None:
-        return PublicKey.parse(settings.recipient)
+        return AgePublicKey.parse(settings.recipient)
     path = Path(settings.password_file or "").expanduser()
     content = read_private(path)
     if content is None:

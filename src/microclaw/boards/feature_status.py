@@ -31,7 +31,7 @@ VIRTUAL_FIRMWARE: Final = "microclaw-virtual"  # of virtual/link/port.py
 _ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
 
 
-class Finding(Struct, frozen=True):
+class FeatureStatus(Struct, frozen=True):
     """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works.
 
     `needs`: the capability without which a board of the family cannot do it, "" for none.
@@ -42,7 +42,7 @@ class Finding(Struct, frozen=True):
     evidence: tuple[str, ...]
     needs: str = ""
 
-    def on(self, capabilities: Collection[str]) -> Finding:
+    def on(self, capabilities: Collection[str]) -> FeatureStatus:
         """As it is on a board of the family that has these capabilities."""
         if not self.needs or self.needs in capabilities or self.state in ("not_yet", "cannot"):
             return self
@@ -55,7 +55,7 @@ class Family(Struct, frozen=True):
     family_id: str
     title: str
     hardware: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[FeatureStatus, ...]
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def families() -> Mapping[str, Family]:
             title,
             tuple(data["hardware"].get(family_id, ())),
             tuple(
-                Finding(row["name"], state, tuple(evidence), row.get("needs", ""))
+                FeatureStatus(row["name"], state, tuple(evidence), row.get("needs", ""))
                 for row in data["features"]
                 for state, *evidence in [row.get(family_id) or row[_ALL_CHIPS]]
             ),

@@ -12,7 +12,7 @@ PinLack: TypeAlias = PinUse | Literal["pull"]
 Generation: TypeAlias = Literal["old", "new"]
 
 
-class Pin(Struct, frozen=True):
+class BoardPin(Struct, frozen=True):
     """One GPIO. `reserved` names to whom it belongs, so that it must not be used at all; `caution` is a reason to think
     twice before it is driven (strapping); `lacks` says why the chip has no ADC or pull resistor for it."""
 
@@ -121,7 +121,7 @@ class BoardProfile(Struct, frozen=True):
     chip: str
     flash_mb: int
     psram_mb: int
-    pins: Mapping[int, Pin]
+    pins: Mapping[int, BoardPin]
     led: Led | None
     i2c: I2cBus | None
     firmware: Firmware

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, ValidationError, convert
 
-from microclaw.boards.profile import BoardProfile, HeaderPin, Pin, PinLack, PinUse
+from microclaw.boards.profile import BoardPin, BoardProfile, HeaderPin, PinLack, PinUse
 from microclaw.errors import ConfigError, UnknownName
 
 VOICE: Final = "voice"
@@ -100,14 +100,14 @@ def _header_pin(place: str | int) -> HeaderPin:
     return HeaderPin(label, place if isinstance(place, int) else int(number) if number else None)
 
 
-def _pins(rows: Sequence[_Row]) -> Mapping[int, Pin]:
+def _pins(rows: Sequence[_Row]) -> Mapping[int, BoardPin]:
     """Add the rows up: uses unite, reasons and sources join in the order of the rows."""
     by_number: dict[int, list[_Row]] = {}
     for row in rows:
         for number in _numbers(row.gpio):
             by_number.setdefault(number, []).append(row)
     return {
-        number: Pin(
+        number: BoardPin(
             number=number,
             uses=frozenset[PinUse]().union(*(row.uses for row in found)),
             reserved="; ".join(row.reserved for row in found if row.reserved) or None,

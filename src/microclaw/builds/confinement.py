@@ -2,8 +2,8 @@
 
 A program comes from anywhere, and `#include "/home/me/.ssh/id_rsa"` would read it into an error message. bubblewrap
 gives the process namespaces of its own, without a network; if it is missing, Landlock (since Linux 5.13) gives it the
-same view of the files. Both add a filter of system calls; all of them are in sandbox/. `confinement` returns the way
-of this machine.
+same view of the files. Both add a filter of system calls; all of them are in sandbox/.
+`detect_confinement` returns the way of this machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from microclaw.sandbox.bubblewrap import (
     in_session,
     waiting,
 )
-from microclaw.sandbox.container import engine_does, engine_environment, mount, run_words
+from microclaw.sandbox.container import engine_environment, mount, run_engine, run_words
 from microclaw.sandbox.landlock import landlock_version, landlock_words
 from microclaw.sandbox.seccomp import program_filter
 
@@ -65,7 +65,7 @@ class ConfinedProcess(Struct, frozen=True):
         """Kill the compiler and every child. Must not be called after `end`: the process id may be another's then."""
         if self.kill_container and self.process.poll() is None:
             # If this fails, the container ends by its own time limit.
-            engine_does(*self.kill_container)
+            run_engine(*self.kill_container)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -76,7 +76,7 @@ class ConfinedProcess(Struct, frozen=True):
 
 
 @functools.cache
-def confinement() -> Confinement:
+def detect_confinement() -> Confinement:
     """Return the confinement of compilers on this machine, found by trying it once."""
     if _bubblewrap_works():
         return "bubblewrap"
@@ -87,7 +87,7 @@ def confinement() -> Confinement:
 
 def confinement_findings() -> Iterator[Finding]:
     """Report how compilers and speech engines are shut off from this machine."""
-    method = confinement()
+    method = detect_confinement()
     if method == "none":
         text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
         yield problem("sandbox", text, _NEXT_STEP)
@@ -110,11 +110,11 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
     folder_variables = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     constants = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
     environment = {**dict.fromkeys(folder_variables, str(directory)), **constants}
-    method = confinement()
+    method = detect_confinement()
     if method == "bubblewrap":
         return ConfinedProcess(_start_in_bubblewrap(command, directory, environment))
     if method == "landlock":
-        paths = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
+        paths = [*SYSTEM, *READ_BESIDES, *readable_paths(command, directory)]
         command = landlock_words(command, paths, directory, program_filter(platform.machine()))
     process = in_session(command, environment, cwd=directory)
     _limit(process.pid)
@@ -146,7 +146,7 @@ def _outermost_paths(words: Sequence[str], directory: Path) -> list[Path]:
     return [path for path in paths if set(paths).isdisjoint(path.parents)]
 
 
-def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
+def readable_paths(command: Sequence[str], directory: Path) -> Iterator[Path]:
     """Yield the absolute paths in the command outside of the system's folders and `directory`.
 
     For the compiler that is its folder, which has its own headers, unless the folder has files of other people.
@@ -195,7 +195,7 @@ def _start_in_bubblewrap(
 ) -> subprocess.Popen[bytes]:
     # This /tmp is the namespace's own, and empty.
     words = [*common_words(), "--tmpfs", "/tmp"]  # noqa: S108
-    for path in dict.fromkeys(readable(command, directory)):
+    for path in dict.fromkeys(readable_paths(command, directory)):
         words += ["--ro-bind", str(path), str(path)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
     with Descriptors() as descriptors:

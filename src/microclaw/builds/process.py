@@ -106,7 +106,7 @@ class BuildCancelled(Exception):
     """The build was cancelled; raised in its worker thread only."""
 
 
-async def in_worker(build: Callable[[Processes], T]) -> T:
+async def run_in_worker(build: Callable[[Processes], T]) -> T:
     """Run a build in a worker thread, however many processes it starts. Cancelling kills them."""
     processes = Processes()
     try:

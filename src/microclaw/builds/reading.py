@@ -21,7 +21,9 @@ Answer = TypeVar("Answer", bound=Struct)
 _START: Final = "import importlib, sys; sys.path[:] = sys.argv[3:]; importlib.import_module(sys.argv[1]).main()"
 
 
-def read_apart(module: str, question: Struct, answer_type: type[Answer], file: str, processes: Processes) -> Answer:
+def read_in_process(
+    module: str, question: Struct, answer_type: type[Answer], file: str, processes: Processes
+) -> Answer:
     """Run `main` of a module, which reads the file `question` and writes the file `answer`, both msgpack. Blocks.
 
     Raises BuildError if it takes more than a compiler may; `file` is the name of the text in the error.

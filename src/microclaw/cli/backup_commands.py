@@ -19,15 +19,15 @@ from microclaw.audit.log_files import append_events
 from microclaw.backup.age import (
     MAX_KEY_FILE_BYTES,
     MIN_PASSWORD_CHARS,
+    AgePublicKey,
     Password,
     PrivateKey,
-    PublicKey,
-    decrypted,
-    encrypted,
+    decrypt,
+    encrypt,
 )
-from microclaw.backup.archive import STORE, Contents, home_archive
-from microclaw.backup.restore import Restored, check_home, read_archive, restore_home, whole_archive
-from microclaw.backup.scheduled import folder_of
+from microclaw.backup.archive import STORE, Contents, open_home_archive
+from microclaw.backup.restore import Restored, check_home, peek_archive, read_archive, restore_home
+from microclaw.backup.scheduled import backup_folder
 from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
@@ -73,12 +73,12 @@ def make(
     target = _check_target(file, force=force)
     settings = options.settings()
     if recipient is None:
-        lock: Password | PublicKey = _read_password(password_file, is_new=True)
+        lock: Password | AgePublicKey = _read_password(password_file, is_new=True)
     else:
-        lock = PublicKey.parse(recipient)
-    without = None if settings.backup is None else folder_of(settings.backup)
+        lock = AgePublicKey.parse(recipient)
+    without = None if settings.backup is None else backup_folder(settings.backup)
     with _open_archive(options, settings.home, without) as (contents, chunks):
-        size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
+        size_bytes = write_given(target, encrypt(chunks, lock), replace=force)
     text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out_text(contents)}"
     if recipient is None:
         text += "\nkeep the password somewhere else: without it nobody can open the backup"
@@ -110,7 +110,7 @@ def restore(
             key: Password | PrivateKey = _read_password(password_file, is_new=False)
         else:
             key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
-        chunks = decrypted(backup, key)
+        chunks = decrypt(backup, key)
         if show:
             _list_contents(options, file, chunks)
             return
@@ -205,9 +205,9 @@ def _open_archive(
             if (home / STORE).exists():
                 stack.enter_context(take_lock(home / STORE))
         except StoreOwned:
-            yield whole_archive(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
+            yield peek_archive(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
             return
-        contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
+        contents, chunks = stack.enter_context(open_home_archive(home, now_ms=now_ms(), without=without))
         event = AuditEvent(AuditKind.BACKUP_MADE, f"by the command line: {contents.text()}")
         try:
             append_events(home, [event])

@@ -19,7 +19,7 @@ from microclaw.boards import load_board
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, Texts, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
-from microclaw.cli.targets import ask_once, is_address
+from microclaw.cli.targets import confirm_many, is_address
 from microclaw.devices.call_text import arguments_from_words, call_from, result_value
 from microclaw.devices.calls import AppList, Call, ConsoleRead, LogsRead
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
@@ -60,7 +60,7 @@ def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> Non
     values: dict[str, Any] = {"method": method, "arguments": arguments_from_words(method, texts), **how}
     if options.chooses_many:
         if call_permission(method) is not Permission.READ:
-            ask_once(options, options.host(), f"Call {method} on")
+            confirm_many(options, options.host(), f"Call {method} on")
         perform(options, call_device, values)
         return
     target = options.device or target

@@ -63,7 +63,7 @@ def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: i
     # Imported here, because voice and signing take a second to import.
     from microclaw.cli import demo_voice_fleet as forms
 
-    run_demo(forms.fleet if fleet else forms.voice, terminal, boards)
+    run_demo(forms.fleet_demo if fleet else forms.voice_demo, terminal, boards)
 
 
 class DemoFailed(MicroclawError, code="demo_failed"):

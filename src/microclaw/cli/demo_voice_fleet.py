@@ -31,7 +31,7 @@ GOOD = "90.1.0"
 BAD = "90.2.0"
 
 
-def voice(stage: Stage) -> Rows:
+def voice_demo(stage: Stage) -> Rows:
     """Say a sentence into a board's microphone: its pin blinks, and it answers aloud."""
     stage.count = 1
     _, took_s = stage.start_host("--link", "127.0.0.1:0")
@@ -80,7 +80,7 @@ async def _speech() -> bytes:
     return wav_of(pcm + resampler.rest(), RATE_HZ)
 
 
-def fleet(stage: Stage) -> Rows:
+def fleet_demo(stage: Stage) -> Rows:
     """Update every board, with a power cut and a killed host; then a bad release, which stops at the first board."""
     client = stage.client()
     began_s = time.monotonic()

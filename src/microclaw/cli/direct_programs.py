@@ -29,7 +29,7 @@ from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.program_operations import trial_step
 from microclaw.apps.program_state import removal_text
-from microclaw.apps.results import AppFacts, AppList, Deployed
+from microclaw.apps.results import AppFacts, Deployed, InstalledApps
 from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.stage_text import built, check_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
@@ -39,7 +39,7 @@ from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.cli.call_commands import board_at
-from microclaw.cli.operation_commands import show, stages
+from microclaw.cli.operation_commands import show, show_stages
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppUninstall
@@ -53,7 +53,7 @@ from microclaw.terminal.page import Terminal
 from microclaw.text import count_text
 from microclaw.transports.open import open_transport
 from microclaw.wasm.compile import read_module
-from microclaw.wire.host_api import Result, failure_of
+from microclaw.wire.host_api import StreamResult, failure_of
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MAX_LOG_LINES: Final = 20
@@ -74,7 +74,7 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    report = stages(options, options.terminal())
+    report = show_stages(options, options.terminal())
     cache = BuildCache(options.settings().cache)
     async with _open_registry(options, request.device, board) as (registry, change_log):
         installer = Installer(registry, change_log)
@@ -86,7 +86,7 @@ async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRe
             report(failure_of(exc))
             raise
     # A last event shows a failed stage that did not end the work.
-    report(Result({}))
+    report(StreamResult({}))
     return deployment
 
 
@@ -117,10 +117,10 @@ def list_directly(options: GlobalOptions, target: str, _values: Mapping[str, Any
     """Show the programs of a board, as a host lists programs that it did not install."""
     options.only_here(f"a list of {target}")
 
-    async def list_apps() -> AppList:
+    async def list_apps() -> InstalledApps:
         async with _open_registry(options, target, load_board("virtual")) as (registry, change_log):
             listings = await Catalogue(devices=registry, change_log=change_log).list_apps(target)
-        return AppList(apps=[filled(AppFacts, listing) for listing in listings])
+        return InstalledApps(apps=[filled(AppFacts, listing) for listing in listings])
 
     show(options, programs.list_apps, asyncio.run(list_apps()))
 
@@ -178,7 +178,7 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
     """Compile the program of `program_values`, or check its wasm, and show that. Raises BuildError, ConfigError."""
     name = values["name"]
     level = values.get("optimization", "O3")
-    report = stages(options, options.terminal())
+    report = show_stages(options, options.terminal())
     if "wasm" in values:
         image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
     else:

@@ -19,7 +19,7 @@ from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.addresses import is_loopback
-from microclaw.api.operations import Status, read_status
+from microclaw.api.operations import HostStatus, read_status
 from microclaw.audit.event import AuditKind
 from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
@@ -307,7 +307,7 @@ def _voice(host: Client) -> Iterator[Finding]:
             raise
 
 
-def _services(status: Status) -> Iterator[Finding]:
+def _services(status: HostStatus) -> Iterator[Finding]:
     """Report the host's Wyoming server and its MQTT connection."""
     address = status.wyoming.get("address")
     fault = status.wyoming.get("text")
@@ -319,7 +319,7 @@ def _services(status: Status) -> Iterator[Finding]:
         yield connection_finding(status.mqtt)
 
 
-def _devices(status: Status) -> Iterator[Finding]:
+def _devices(status: HostStatus) -> Iterator[Finding]:
     for device in status.devices:
         fault = "never reached" if device.never_reached else device.problem
         if fault or device.reachable is False:

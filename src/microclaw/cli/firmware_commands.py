@@ -25,13 +25,13 @@ from microclaw.boards.feature_status import OUR_FIRMWARE
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, command, secret_value
-from microclaw.cli.targets import ask_once, choice_body, chosen_names
+from microclaw.cli.targets import choice_fields, chosen_names, confirm_many
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import own_files, pack, read_application
-from microclaw.ota.keys import SIGNATURE_BYTES, PublicKey, SigningKey, read_public_key, read_signing_key
+from microclaw.ota.keys import SIGNATURE_BYTES, SigningKey, SigningPublicKey, read_public_key, read_signing_key
 from microclaw.ota.manifest import (
     ALG,
     CHIPS,
@@ -44,7 +44,7 @@ from microclaw.ota.manifest import (
     moment,
     write_manifest,
 )
-from microclaw.ota.results import OfferOutcome, Offers
+from microclaw.ota.results import OfferOutcome, OfferResults
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import count_text
 
@@ -70,7 +70,7 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _take_signer(given: dict[str, Any]) -> tuple[PublicKey, Callable[[bytes], bytes]]:
+def _take_signer(given: dict[str, Any]) -> tuple[SigningPublicKey, Callable[[bytes], bytes]]:
     """Return the public key and the function that signs; removes the options of `signing_options` from `given`.
 
     The function raises ConfigError if the command fails, BadSignature if it signed with another key.
@@ -283,7 +283,7 @@ def _group_by_name(firmwares: Mapping[str, UpdateFacts]) -> dict[str, list[str]]
 
 def _offer_key_change(
     host: Client, groups: Mapping[str, list[str]], sign: Callable[[bytes], bytes], change: Mapping[str, Any]
-) -> Offers:
+) -> OfferResults:
     """Publish a signed change for each firmware's name, and offer it to its devices."""
     serial = _next_serial(host)
     version = ""
@@ -295,7 +295,7 @@ def _offer_key_change(
         offers = host.call(firmware.update, release=str(release.release_id), devices=tuple(devices))
         version = offers.version
         results += offers.results
-    return Offers(version=version, results=results)
+    return OfferResults(version=version, results=results)
 
 
 def _next_serial(host: Client) -> int:
@@ -313,8 +313,8 @@ def _next_serial(host: Client) -> int:
 def update(options: GlobalOptions, release: str, follow: bool) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
     host = options.host()
-    ask_once(options, host, f"offer {release} to")
-    _end_offers(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
+    confirm_many(options, host, f"offer {release} to")
+    _end_offers(options, host, host.call(firmware.update, release=release, **choice_fields(options)), follow=follow)
 
 
 @command(firmware_group, "rollouts")
@@ -370,7 +370,7 @@ def send_release(
     return published.release
 
 
-def _end_offers(options: GlobalOptions, host: Client, offers: Offers, *, follow: bool) -> None:
+def _end_offers(options: GlobalOptions, host: Client, offers: OfferResults, *, follow: bool) -> None:
     """Print each change until every offer is over or waits for an absent device; end with the exit code of all."""
     printed = set[str]()
     until_s = time.monotonic() + FOLLOW_S
@@ -384,7 +384,7 @@ def _end_offers(options: GlobalOptions, host: Client, offers: Offers, *, follow:
     show(options, firmware.update, offers)
 
 
-def _refresh_offers(host: Client, offers: Offers) -> tuple[Offers, bool]:
+def _refresh_offers(host: Client, offers: OfferResults) -> tuple[OfferResults, bool]:
     """Return the offers as they are now, and True if one of them can still change."""
     devices = {device.device: device for device in host.call(firmware.status).devices}
     results = []

@@ -21,13 +21,13 @@ from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, NoHost
 from microclaw.link_server.operations import provision
-from microclaw.terminal.page import Terminal, look_for
+from microclaw.terminal.page import Terminal, detect_look
 from microclaw.text import clean_text
 
 # These modules take 0.2 s to import, which `--help` must not.
 if TYPE_CHECKING:
     from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.flash_context import Outcome, Person
+    from microclaw.flash.flash_context import FlashResult, Operator
     from microclaw.operations.client import Client
     from microclaw.transports.serial_ports import ListPorts
 
@@ -57,7 +57,7 @@ def flash(
     _check_options(wifi_password, wanted)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
-    from microclaw.flash.flash_context import Wishes, Workshop
+    from microclaw.flash.flash_context import FlashContext, FlashOptions
     from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board
     from microclaw.ota.keys import read_public_key
@@ -69,8 +69,8 @@ def flash(
     person = TerminalPerson(options)
     board_port = find_port(person, port)
     host = _find_host(options, person)
-    wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
-    workshop = Workshop(
+    wishes = FlashOptions(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
+    workshop = FlashContext(
         board_port,
         Esptool(board_port),
         person,
@@ -114,7 +114,7 @@ class TerminalPerson:
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
-        self._look = look_for(sys.stderr)
+        self._look = detect_look(sys.stderr)
         self._page = Terminal(sys.stderr, self._look)
         self._quarter: tuple[str, int] | None = None
         self.end_line = self._page.end_redraw
@@ -190,7 +190,7 @@ class RunningHost(Struct, frozen=True):
             return True
 
 
-def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
+def find_port(person: Operator, named: str | None, listed: ListPorts | None = None) -> BoardPort:
     """Return the named port, else the only board on USB, else the board that the user chooses.
 
     Raises ConfigError if there is no board, or if there are several and the user cannot be asked.
@@ -215,7 +215,7 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     return BoardPort.parse(port_name(boards[index], ports))
 
 
-def _report(options: GlobalOptions, outcome: Outcome) -> None:
+def _report(options: GlobalOptions, outcome: FlashResult) -> None:
     document = {**asdict(outcome), "paired": outcome.device is not None}
     del document["link"]
     options.end_with_json("flash", document)

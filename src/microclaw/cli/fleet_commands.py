@@ -19,7 +19,7 @@ from microclaw.apps import fleet_operations as fleet
 from microclaw.apps.building import check_app_name
 from microclaw.apps.fleet_operations import FLEET, FleetProgram
 from microclaw.apps.run_times import times_body
-from microclaw.cli.operation_commands import done, show
+from microclaw.cli.operation_commands import run_act, show
 from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import expectations_text, name_of_file, program_values
 from microclaw.cli.targets import chosen_names, known_devices
@@ -46,7 +46,7 @@ def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> Non
     """Make the devices run what a file says. A second time it does nothing."""
     host = options.host()
     request = {**_read_request(options, file), "prune": prune}
-    diff = done(options, host, fleet.diff, request)
+    diff = run_act(options, host, fleet.diff, request)
     if dry_run:
         show(options, fleet.diff, diff)
         return
@@ -56,7 +56,7 @@ def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> Non
         options.agree(diff.question)
     # The digest lets the host refuse if the devices have changed since the user agreed.
     request["digest"] = diff.digest
-    show(options, fleet.apply, done(options, host, fleet.apply, request))
+    show(options, fleet.apply, run_act(options, host, fleet.apply, request))
 
 
 @command(fleet_group)
@@ -65,7 +65,7 @@ def export(options: GlobalOptions, out: Path | None) -> None:
     """Export the desired state of the devices, as a file for `apply`."""
     host = options.host()
     names = chosen_names(options, host) if _chooses_devices(options) else None
-    result = done(options, host, fleet.export, {"devices": names})
+    result = run_act(options, host, fleet.export, {"devices": names})
     if out is not None:
         _write_files(out, result.files)
         counts = f"{count_text(len(result.programs), 'program')}, {count_text(len(result.files) - 1, 'file')} beside it"

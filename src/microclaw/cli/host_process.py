@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from microclaw.addresses import address_range
-from microclaw.api.host import Host
+from microclaw.api.host import HostInfo
 from microclaw.api.status import OFFLINE
 from microclaw.app import running_host
 from microclaw.boards import load_board
@@ -100,7 +100,7 @@ def _only_error(group: BaseException) -> BaseException:
     return error
 
 
-async def _first_link(host: Host) -> str | None:
+async def _first_link(host: HostInfo) -> str | None:
     """Return a link that signs the owner in, or None if there was a sign-in already or stdout is not a terminal.
 
     It must not get into a log or a document.
@@ -115,7 +115,7 @@ async def _first_link(host: Host) -> str | None:
         return None
 
 
-def _facts(host: Host) -> dict[str, Any]:
+def _facts(host: HostInfo) -> dict[str, Any]:
     model = host.conversations.model.name
     if model == OFFLINE:
         model = "none: offline intents answer"
@@ -139,7 +139,7 @@ def _facts(host: Host) -> dict[str, Any]:
     }
 
 
-def _board_facts(host: Host) -> list[dict[str, Any]]:
+def _board_facts(host: HostInfo) -> list[dict[str, Any]]:
     title = load_board(BOARD).title
     facts = []
     for board in host.boards.ready:

@@ -14,21 +14,21 @@ from click.exceptions import Exit
 from msgspec import UNSET, structs
 
 from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
-from microclaw.cli.targets import ask_once, board_address, choice_body, chosen_device, chosen_names
+from microclaw.cli.targets import board_address, choice_fields, chosen_device, chosen_names, confirm_many
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
 from microclaw.operations.connection import HostError
-from microclaw.operations.operation import Call, Operation, Parameter, Permission, approve_all, load
+from microclaw.operations.operation import Operation, OperationCall, Parameter, Permission, approve_all, load
 from microclaw.operations.operation_modules import BELOW
 from microclaw.operations.result import Listing
 from microclaw.terminal.page import Terminal
-from microclaw.wire.host_api import Failure, StreamEvent
+from microclaw.wire.host_api import StreamEvent, StreamFailure
 
 MAX_REASON_CHARS: Final = 60
 _Act: TypeAlias = Operation[..., Any]
-_STOPPED_LISTENING: Final = Failure(
+_STOPPED_LISTENING: Final = StreamFailure(
     "interrupted",
     "interrupted: the host finishes a change that has begun, and makes no other",
     "see it: microclaw app changes; revert it: microclaw app undo",
@@ -153,7 +153,7 @@ def _perform_here(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> 
 
     async def run() -> Any:
         service = act.here and act.here(options.settings())
-        call = Call("owner", options.terminal().step, approve=approve_all, direct=True)
+        call = OperationCall("owner", options.terminal().step, approve=approve_all, direct=True)
         return await act.run(service, call, **values)
 
     show(options, act, asyncio.run(run()))
@@ -177,14 +177,14 @@ def perform(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> None:
         values = values | {"device": _choose_device(options, host, act, values)}
     takes_choice = {"devices", "labels"} <= {parameter.name for parameter in act.parameters}
     if takes_choice:
-        values = values | choice_body(options)
+        values = values | choice_fields(options)
     _check_values(act, values)
     question = act.question(values)
     if question is not None:
         options.agree(question)
     if takes_choice and act.permission is not Permission.READ:
-        ask_once(options, host, _describe_act(act, values))
-    result = done(options, host, act, values)
+        confirm_many(options, host, _describe_act(act, values))
+    result = run_act(options, host, act, values)
     if act.on_many:
         _show_many(options, act, result)
         return
@@ -198,13 +198,13 @@ def _fetch_pages(options: GlobalOptions, host: Client, act: _Act, values: Mappin
     """Return a list with the rows of all pages after the first one."""
     result = first
     while after := getattr(result, "next", None):
-        result = result.joined(done(options, host, act, {**values, "after": after}))
+        result = result.joined(run_act(options, host, act, {**values, "after": after}))
     return result
 
 
 def _choose_rows(options: GlobalOptions, host: Client) -> list[str] | None:
     """Return the names of the devices whose rows are shown, or None for all rows."""
-    if choice_body(options)["all"]:
+    if choice_fields(options)["all"]:
         return None
     return chosen_names(options, host)
 
@@ -395,7 +395,7 @@ def _print_result(options: GlobalOptions, act: _Act, result: Any) -> None:
             options.terminal().row(*line)
 
 
-def done(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> Any:
+def run_act(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> Any:
     """Return the result of an act, and show its steps. Raises HostError if it failed.
 
     While steps are shown, the first Ctrl-C cancels the act if it has changed nothing yet; the next one stops listening.
@@ -419,12 +419,12 @@ def done(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, A
 
     try:
         with on_interrupt(stop, once=True):
-            return host.watching(stages(options, terminal), number=number).call(act, **values)
+            return host.watching(show_stages(options, terminal), number=number).call(act, **values)
     except KeyboardInterrupt as exc:
         raise HostError(_STOPPED_LISTENING) from exc
 
 
-def stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
+def show_stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
     """Return a function that shows the stages of work as they come, none with -q and --json.
 
     A failed stage is shown at the next event: if that is the error that ends the command and it repeats the stage's
@@ -450,7 +450,7 @@ def stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent]
 
 def _without_repetition(step: Step, event: StreamEvent) -> Step:
     """Return a failed step, cut to its first line if the following failure repeats all of its text."""
-    if not isinstance(event, Failure):
+    if not isinstance(event, StreamFailure):
         return step
     diagnostics = [str(diagnostic["text"]) for diagnostic in event.diagnostics]
     is_repeated = _stripped_lines([step.text, *step.detail]) <= _stripped_lines([event.message, *diagnostics])

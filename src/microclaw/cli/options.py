@@ -25,7 +25,7 @@ from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.readiness import is_readable
-from microclaw.terminal.page import Terminal, columns_of, look_for, table_lines
+from microclaw.terminal.page import Terminal, detect_look, table_lines, terminal_columns
 from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
-class NobodyToAsk(MicroclawError, code="usage", exit_code=2):
+class NoTerminal(MicroclawError, code="usage", exit_code=2):
     """Wrong usage: a question needs an answer, and stdin is not a terminal. `next_step` says how to answer."""
 
 
@@ -129,7 +129,7 @@ class GlobalOptions(Struct, frozen=True):
     def terminal(self) -> Terminal:
         """Return the terminal page: on stdout, or on stderr if stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
-        return Terminal(out, look_for(out))
+        return Terminal(out, detect_look(out))
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """Print the only JSON document of a command with --json."""
@@ -191,7 +191,7 @@ class GlobalOptions(Struct, frozen=True):
         cells = [] if self.quiet else [list(head)]
         for row in rows:
             cells.append([clean_text(str(cell), one_line=True) for cell in row])
-        for line in table_lines(cells, columns_of(sys.stdout)):
+        for line in table_lines(cells, terminal_columns(sys.stdout)):
             self.line(line)
 
 
@@ -207,7 +207,7 @@ def command(group: click.Group | None = None, name: str | None = None) -> Callab
 def needs_terminal(question: str, remedy: str) -> None:
     """Raise NobodyToAsk, with the `remedy` as its next step, if stdin is not a terminal."""
     if not sys.stdin.isatty():
-        raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", next_step=remedy)
+        raise NoTerminal(f"nobody is at a terminal to be asked: {question}", next_step=remedy)
 
 
 def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:

@@ -192,6 +192,6 @@ def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:
     return parse_firmware(words).words
 
 
-def described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProfile:
+def load_described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProfile:
     """Return a board's profile with the firmware that the arguments describe."""
     return parse_firmware(firmware_words(arguments)).applied(load_board(board_id))

@@ -18,11 +18,11 @@ from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.boards import load_board
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, NobodyToAsk, Texts, command
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
 from microclaw.cli.program_files import (
-    described_board,
     files_beside,
     firmware_option,
+    load_described_board,
     name_of_file,
     optimization_level,
     program_values,
@@ -101,7 +101,7 @@ def run(
         name = name_of_file(file)
     check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
-    board = described_board(terms.pop("board"), terms.pop("firmware"))
+    board = load_described_board(terms.pop("board"), terms.pop("firmware"))
 
     def run_once() -> None:
         values = {"name": name, **terms, **times, **program_values(file, expect)}
@@ -153,7 +153,7 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
             with suppress(Exit):
                 run()
         except MicroclawError as exc:
-            if isinstance(exc, NoHost | NobodyToAsk) or exc.exit_code == INTERRUPTED:
+            if isinstance(exc, NoHost | NoTerminal) or exc.exit_code == INTERRUPTED:
                 raise
             options.terminal().error(exc)
         if not options.quiet and not options.json:
@@ -204,7 +204,7 @@ def build(
     from microclaw.cli.direct_programs import build_program
 
     values = {"name": name_of_file(file), "optimization": optimization, **program_values(file)}
-    image = build_program(options, values, described_board(board, firmware))
+    image = build_program(options, values, load_described_board(board, firmware))
     suffix = ".wasm" if image.kind == "wasm" else ".mpy"
     target = output or file.with_suffix(suffix)
     write_given(target, [image.code], replace=True, next_step="give another path with -o")

@@ -15,7 +15,7 @@ from microclaw.cli.main import app
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, code_lines
-from microclaw.wire.host_api import Failure, failure_object, failure_of
+from microclaw.wire.host_api import StreamFailure, failure_object, failure_of
 
 USAGE: Final = 2
 _WRITE_ERRORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
@@ -56,20 +56,20 @@ def _print_error(error: BaseException, options: GlobalOptions) -> int:
         failure = getattr(error, "failure", None) or failure_of(error)
     else:
         message = clean_text(f"unexpected {type(error).__name__}: {error}", one_line=True)
-        failure = Failure("internal_error", message, "report it with the lines below", exit_code=FAILED)
+        failure = StreamFailure("internal_error", message, "report it with the lines below", exit_code=FAILED)
     code = _print_failure(options, failure)
     if options.verbose or not isinstance(error, MicroclawError):
         sys.stderr.write(clean_text("".join(traceback.format_exception(error)), mark="?"))
     return code
 
 
-def _usage_failure(error: click.ClickException) -> Failure:
+def _usage_failure(error: click.ClickException) -> StreamFailure:
     command = getattr(getattr(error, "ctx", None), "command_path", "microclaw")
     message = " ".join(error.format_message().split())
-    return Failure("usage", message, f"{command} --help", exit_code=USAGE)
+    return StreamFailure("usage", message, f"{command} --help", exit_code=USAGE)
 
 
-def _print_failure(options: GlobalOptions, failure: Failure) -> int:
+def _print_failure(options: GlobalOptions, failure: StreamFailure) -> int:
     if failure.next_step:
         failure = replace(failure, next_step=options.with_home(failure.next_step))
     if options.json:

@@ -25,7 +25,7 @@ def known_devices(host: Client) -> list[ListedDevice]:
     return page.devices
 
 
-def choice_body(options: GlobalOptions) -> dict[str, Any]:
+def choice_fields(options: GlobalOptions) -> dict[str, Any]:
     """Return the chosen devices as a request's fields. Raises ConfigError if the options contradict each other."""
     Selection(options.devices, options.labels, options.every).check()
     return {"devices": list(options.devices), "labels": list(options.labels), "all": options.every}
@@ -53,7 +53,7 @@ def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     raise ConfigError(text, next_step="microclaw device list")
 
 
-def ask_once(options: GlobalOptions, host: Client, act: str) -> None:
+def confirm_many(options: GlobalOptions, host: Client, act: str) -> None:
     """Ask for a yes if more than one device is chosen; `act` is the question's start. A no ends the command."""
     names = chosen_names(options, host)
     if len(names) > 1:

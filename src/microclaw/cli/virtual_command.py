@@ -25,7 +25,7 @@ from microclaw.devices.device_entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError
-from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
+from microclaw.link_client.identity import CREDENTIAL_FILE, read_device_id
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
@@ -129,7 +129,7 @@ def _find_folder(
 def _read_transport(flash: Path) -> str | None:
     """Return the transport of the device that the credential in a flash folder names, or None without a credential."""
     with suppress(OSError, ValueError):
-        return f"{LINK_SCHEME}{named_device(flash / 'link' / CREDENTIAL_FILE)}"
+        return f"{LINK_SCHEME}{read_device_id(flash / 'link' / CREDENTIAL_FILE)}"
     return None
 
 

@@ -22,7 +22,7 @@ from microclaw.store.postgres import make_tables
 from microclaw.store.postgres_connection import PostgresConnection
 from microclaw.store.rows import insert, scalar
 from microclaw.store.sql import Sql
-from microclaw.store.sqlite_file import connect, create_store, kept_as, open_store, set_aside, take_lock
+from microclaw.store.sqlite_file import connect, create_store, keep_aside, kept_as, open_store, take_lock
 
 # In a home.
 STORE: Final = "microclaw.db"
@@ -101,7 +101,7 @@ def migrate_back(
                 for name, text in texts:
                     put_text(name, text)
                 if own.exists():
-                    set_aside(own)
+                    keep_aside(own)
                 building.replace(own)
                 sync_folder(own.parent)
         finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
 
-from microclaw.operations.operation import Access, Call, operation
+from microclaw.operations.operation import Access, OperationCall, operation
 from microclaw.operations.result import Listing
 from microclaw.text import format_duration, host_called
 
@@ -125,7 +125,7 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
 
 
 @operation("cluster.status", http="GET /v1/cluster", access=Access.ACT, is_command=False)
-async def status(view: ClusterView | None, _call: Call) -> ClusterAnswer:
+async def status(view: ClusterView | None, _call: OperationCall) -> ClusterAnswer:
     """Show hosts and duties of the cluster."""
     if view is None:
         return ClusterAnswer(cluster=None)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_act import ActEnd, PendingApproval
 from microclaw.auth.people import Roles
-from microclaw.auth.questions import Question, Questions
+from microclaw.auth.questions import ApprovalQuestion, Questions
 from microclaw.cluster.requests import ANSWER_S, HostRequests
 from microclaw.errors import Overloaded, UnknownName
 
@@ -42,13 +42,13 @@ class ClusterQuestions(Questions):
         requests.answer("decide", _Decision, self._decide_here)
         requests.answer("act's end", tuple[str, float], self._send_end)
 
-    async def pending(self) -> list[Question]:
+    async def pending(self) -> list[ApprovalQuestion]:
         """Return all questions that wait. A host that does not answer in time is left out."""
         questions = await super().pending()
         elsewhere, _ = await self._ask_others(_ALL)
         return questions + [question for question in elsewhere if question.left_s > 0]
 
-    async def find(self, approval_id: str) -> Question | None:
+    async def find(self, approval_id: str) -> ApprovalQuestion | None:
         here = await super().find(approval_id)
         if here is not None:
             return here
@@ -57,7 +57,7 @@ class ClusterQuestions(Questions):
 
     async def decide(
         self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
-    ) -> Question:
+    ) -> ApprovalQuestion:
         """Decide a question at the host where it waits.
 
         Raises Overloaded if a host that may have it does not answer, UnknownName if it waits at no host.
@@ -83,17 +83,17 @@ class ClusterQuestions(Questions):
             )
         return waiting
 
-    async def end(self, question: Question, wait_s: float) -> ActEnd | None:
+    async def end(self, question: ApprovalQuestion, wait_s: float) -> ActEnd | None:
         """Return the end of an approved action; None also if its host is gone."""
         if not question.host:
             return await super().end(question, wait_s)
         message = (question.pending.approval_id, wait_s)
         return await self._requests.ask_first(question.host, "act's end", message, ActEnd, wait_s + ANSWER_S)
 
-    async def _ask_others(self, approval_id: str) -> tuple[list[Question], list[str]]:
+    async def _ask_others(self, approval_id: str) -> tuple[list[ApprovalQuestion], list[str]]:
         """Return the questions at the other hosts, and the hosts that did not answer."""
         answers, silent_hosts = await self._requests.ask_all("questions", approval_id, tuple[PendingApproval, float])
-        return [Question(pending, left_s, host) for host, (pending, left_s) in answers], silent_hosts
+        return [ApprovalQuestion(pending, left_s, host) for host, (pending, left_s) in answers], silent_hosts
 
     async def _send(self, approval_id: str) -> AsyncGenerator[object, None]:
         if approval_id == _ALL:
@@ -120,5 +120,5 @@ class ClusterQuestions(Questions):
             yield end
 
 
-def _first_with_id(questions: list[Question], approval_id: str) -> Question | None:
+def _first_with_id(questions: list[ApprovalQuestion], approval_id: str) -> ApprovalQuestion | None:
     return next((question for question in questions if question.pending.approval_id == approval_id), None)

@@ -12,10 +12,11 @@ from msgspec.structs import asdict
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
+    BoardNetworks,
     Call,
     DeviceFacts,
     DeviceInfo,
-    DeviceStatus,
+    DeviceStatusRead,
     EdgeLog,
     EdgesRead,
     GpioGet,
@@ -30,7 +31,6 @@ from microclaw.devices.calls import (
     PwmState,
     SensorReading,
     WifiList,
-    WifiNetworks,
     WifiSet,
     WifiTrial,
 )
@@ -68,10 +68,10 @@ def check_answer(name: str, call: Call[Any], answer: object) -> None:
     # Only these calls are short and without secrets.
     if isinstance(call, GpioSet | GpioGet | AdcRead | PwmSet | I2cRead):
         words += (f"{field} {value}" for field, value in asdict(call).items())
-    raise lied(name, " ".join(words), fault)
+    raise contradiction(name, " ".join(words), fault)
 
 
-def lied(name: str, asked: str, fault: str) -> DeviceLied:
+def contradiction(name: str, asked: str, fault: str) -> DeviceLied:
     """Build the error for an impossible answer; `fault` is the end of "and answered ..."."""
     return DeviceLied(
         f"{name} was asked for {asked} and answered {fault}: no proof, and what it did is unknown",
@@ -123,11 +123,11 @@ def _list_fault(call: Call[Any], answer: object) -> str | None:
     match call, answer:
         case (I2cScan(), I2cAddresses(addresses=addresses)):
             return _addresses_fault(addresses)
-        case (DeviceInfo() | DeviceStatus(), DeviceFacts(values=facts)):
+        case (DeviceInfo() | DeviceStatusRead(), DeviceFacts(values=facts)):
             return _facts_fault(facts)
         case (WifiSet(), WifiTrial() as trial):
             return _trial_fault(trial)
-        case (WifiList(), WifiNetworks(networks=networks)):
+        case (WifiList(), BoardNetworks(networks=networks)):
             if len(networks) > _MAX_NETWORKS:
                 return f"{len(networks)} networks, more than {_MAX_NETWORKS}"
             return _trial_fault(answer.trial)

@@ -146,7 +146,7 @@ def _parse_argument(method: str, name: str, text: str, hint: Any) -> Any:
         raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc
 
 
-def what_offers(method: str, name: str) -> str:
+def required_transport(method: str, name: str) -> str:
     """Return which kind of transport a method needs, and how to add one."""
     family = method.partition(".")[0]
     if method in ("apps.states", "pwm.read") or family == "edges":

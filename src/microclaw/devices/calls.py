@@ -131,7 +131,7 @@ class LogLine(Struct, frozen=True):
     at_ms: int | None = None
 
 
-class LogPage(Struct, frozen=True):
+class ConsoleLines(Struct, frozen=True):
     lines: tuple[LogLine, ...]
     cursor: int
     dropped: int
@@ -242,7 +242,7 @@ class DeviceInfo(Call[DeviceFacts], frozen=True):
     method = "device.info"
 
 
-class DeviceStatus(Call[DeviceFacts], frozen=True):
+class DeviceStatusRead(Call[DeviceFacts], frozen=True):
     method = "device.status"
 
 
@@ -268,7 +268,7 @@ class WifiTrial(Struct, frozen=True):
     seconds: int | None = None
 
 
-class WifiNetworks(Struct, frozen=True):
+class BoardNetworks(Struct, frozen=True):
     """The networks that a board knows, the first to try in front; `ssid` is the network that it uses."""
 
     networks: tuple[str, ...]
@@ -276,7 +276,7 @@ class WifiNetworks(Struct, frozen=True):
     trial: WifiTrial | None = None
 
 
-class WifiList(Call[WifiNetworks], frozen=True):
+class WifiList(Call[BoardNetworks], frozen=True):
     method = "wifi.list"
 
 
@@ -376,7 +376,7 @@ class PwmRead(Call[PwmLog], frozen=True):
     cursor: int = 0
 
 
-class LogsRead(Call[LogPage], frozen=True):
+class LogsRead(Call[ConsoleLines], frozen=True):
     method = "logs.read"
     cursor: int = 0
 

@@ -14,21 +14,21 @@ from microclaw.boards.firmware import with_micropython
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.answer_check import check_answer
-from microclaw.devices.call_text import what_offers
+from microclaw.devices.call_text import required_transport
 from microclaw.devices.calls import (
     MAX_DUTY,
     AdcRead,
     AppInstall,
     Call,
+    ConsoleLines,
     ConsoleRead,
     DeviceFacts,
     DeviceInfo,
     DeviceRestart,
-    DeviceStatus,
+    DeviceStatusRead,
     EdgesRead,
     GpioGet,
     GpioSet,
-    LogPage,
     PwmRead,
     PwmSet,
 )
@@ -249,7 +249,7 @@ class Device:
             if explained is exc:
                 raise
             raise explained from exc
-        if isinstance(answer, LogPage):
+        if isinstance(answer, ConsoleLines):
             return cast("R", _single_lines(answer))
         return answer
 
@@ -300,7 +300,7 @@ class Device:
         # An open port does not show whether the board answers, so `_first_answer` must not note it.
         if isinstance(call, ConsoleRead):
             return await transports[0].call(call, deadline - asyncio.get_running_loop().time())
-        if isinstance(call, DeviceInfo | DeviceStatus):
+        if isinstance(call, DeviceInfo | DeviceStatusRead):
             return await self._facts(call, transports, deadline)
         return await self._first_answer(call, transports, deadline)
 
@@ -387,7 +387,7 @@ class Device:
             step = "name a board: microclaw device list"
             return NotSupported(f"{self.name} is a voice device: it {lacks}", next_step=step)
         endpoints = ", ".join(self.endpoints) or "none"
-        step = what_offers(method, self.name)
+        step = required_transport(method, self.name)
         if self.link_ids:
             # Our own firmware needs no other transport: what it does not offer, the board cannot do.
             step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
@@ -400,7 +400,7 @@ class Device:
         )
 
 
-def _single_lines(page: LogPage) -> LogPage:
+def _single_lines(page: ConsoleLines) -> ConsoleLines:
     """Return the page with each text, and the name of the app that printed it, on one line."""
     lines = []
     for line in page.lines:

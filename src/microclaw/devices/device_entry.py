@@ -24,7 +24,7 @@ def check_name(name: str) -> str:
     raise ConfigError(text, next_step=f"try {usable}")
 
 
-def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
+def unknown_device_error(reference: str, known: Sequence[str]) -> UnknownName:
     """Build the error for a name that no device has; `known` are the names of all devices."""
     similar = difflib.get_close_matches(reference, known, n=3)
     if similar:

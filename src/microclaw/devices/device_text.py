@@ -29,7 +29,7 @@ _device_texts: ContextVar[list[str] | None] = ContextVar("device_texts", default
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
+def collect_device_texts() -> Iterator[list[str]]:
     """Collect every text that a device chose, as long as the block runs, in this task and the tasks it starts."""
     texts: list[str] = []
     token = _device_texts.set(texts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
+from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatusRead
 from microclaw.devices.transport import Transport
 from microclaw.errors import MicroclawError
 from microclaw.operations.result import Result
@@ -25,7 +25,7 @@ FURTHER_S: Final = 4.0
 _ESPRESSIF: Final = re.compile(r"esp32(?:[schp]\d)?")
 _SHOWN_CHARS: Final = 80
 _SHOWN_PROGRAMS: Final = 16
-_QUESTIONS: Final[tuple[type[Call[Any]], ...]] = (DeviceInfo, DeviceStatus, AppList)
+_QUESTIONS: Final[tuple[type[Call[Any]], ...]] = (DeviceInfo, DeviceStatusRead, AppList)
 _VERSIONS: Final = ("version", "firmware_version", "micropython")
 # The names that firmware gives to free memory, and how many bytes one unit of each is.
 _FREE: Final = {"free_heap": 1, "heap_free": 1, "idf_free": 1, "free_heap_kb": 1024}

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.devices.calls import LogLine, LogPage
+from microclaw.devices.calls import ConsoleLines, LogLine
 from microclaw.fair_ring import FairRing
 
 MAX_LINES: Final = 1_000
@@ -34,7 +34,7 @@ class LogRing:
         self._last_n = n
         self._lines.append(replace(line, text=line.text[:MAX_TEXT]))
 
-    def page(self, cursor: int) -> LogPage:
+    def page(self, cursor: int) -> ConsoleLines:
         """Return the lines from `cursor` on; a cursor of an earlier host run starts at the oldest line."""
         # The ring counts from 0 at each start of the host, so a higher cursor can only be of an earlier run.
         is_of_this_run = cursor <= self._lines.added
@@ -42,8 +42,8 @@ class LogRing:
         dropped = sum(count for position, count in self._lost if page.start <= position < page.next)
         if is_of_this_run:
             dropped += page.dropped
-        return LogPage(lines=page.records, cursor=page.next, dropped=dropped)
+        return ConsoleLines(lines=page.records, cursor=page.next, dropped=dropped)
 
-    def end(self) -> LogPage:
+    def end(self) -> ConsoleLines:
         """Return a page without lines; its cursor is where the next read starts."""
-        return LogPage(lines=(), cursor=self._lines.added, dropped=0)
+        return ConsoleLines(lines=(), cursor=self._lines.added, dropped=0)

@@ -13,7 +13,7 @@ from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError
 
 
-class Machine(Struct, frozen=True):
+class PortMachine(Struct, frozen=True):
     """This host's machine, by the host's name; None for a host without a cluster, which has every port itself.
 
     `elsewhere` takes the transport that would open a port here and the name of another host, and returns the transport
@@ -54,7 +54,7 @@ class Machine(Struct, frozen=True):
         return self.name
 
 
-ONLY_MACHINE: Final = Machine()
+ONLY_MACHINE: Final = PortMachine()
 
 
 def merged_host(name: str, host: str | None, other_name: str, other: str | None) -> str | None:

@@ -22,7 +22,7 @@ from microclaw.clock import now_ms
 from microclaw.devices import device_entry
 from microclaw.devices.calls import Call
 from microclaw.devices.device import Device, ExplainSilence, TransportOpener
-from microclaw.devices.port_machine import ONLY_MACHINE, Machine, merged_host
+from microclaw.devices.port_machine import ONLY_MACHINE, PortMachine, merged_host
 from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -49,7 +49,7 @@ class Registry:
         mint_id: Callable[[], str] = lambda: f"d-{secrets.token_hex(4)}",
         now_ms: Callable[[], int] = now_ms,
         record: Record = no_record,
-        machine: Machine = ONLY_MACHINE,
+        machine: PortMachine = ONLY_MACHINE,
     ) -> None:
         self._store = store
         self._open_transport = open_transport
@@ -96,7 +96,7 @@ class Registry:
         for device in self._devices.values():
             if device.name == reference:
                 return device
-        raise device_entry.unknown_device(reference, [device.name for device in self._devices.values()])
+        raise device_entry.unknown_device_error(reference, [device.name for device in self._devices.values()])
 
     def owner_of(self, endpoint: str) -> Device | None:
         """Return the device that has this transport; a port is a port of this host's machine."""
@@ -384,7 +384,7 @@ class Registry:
         await self._drop(device)
         if not is_deleted:
             # Another host has removed it before.
-            raise device_entry.unknown_device(device.name, [other.name for other in self._devices.values()])
+            raise device_entry.unknown_device_error(device.name, [other.name for other in self._devices.values()])
         self._note(AuditKind.DEVICE_REMOVED, text, device.name, by)
 
     async def _drop(self, device: Device) -> None:

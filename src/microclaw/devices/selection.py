@@ -37,7 +37,7 @@ class Selection(Struct, frozen=True):
             raise ConfigError(text, next_step="give one of the three")
 
 
-class Selected(Struct, frozen=True):
+class SelectionResult(Struct, frozen=True):
     """The selected devices.
 
     `left_out` are the names of devices that a label or `every` selects too, but that do not offer the method.
@@ -47,7 +47,7 @@ class Selected(Struct, frozen=True):
     left_out: tuple[str, ...] = ()
 
 
-def select(devices: Registry, selection: Selection, method: str) -> Selected:
+def select(devices: Registry, selection: Selection, method: str) -> SelectionResult:
     """Return the devices for a call of `method`, each once: in the order of `names`, or sorted by name.
 
     A named device that does not offer the method stays: its own error gives the reason. Raises ConfigError,
@@ -55,7 +55,7 @@ def select(devices: Registry, selection: Selection, method: str) -> Selected:
     """
     selection.check()
     if selection.names:
-        return Selected(tuple(dict.fromkeys(devices.get(name) for name in selection.names)))
+        return SelectionResult(tuple(dict.fromkeys(devices.get(name) for name in selection.names)))
     all_devices = devices.list()
     matches = [device for device in all_devices if selection.means(device.labels)]
     if not matches:
@@ -73,7 +73,7 @@ def select(devices: Registry, selection: Selection, method: str) -> Selected:
             left_out.append(device.name)
     if not offering:
         raise ConfigError(f"no selected device offers {method}: {names_text(left_out)}", next_step="give -d NAME")
-    return Selected(tuple(offering), tuple(left_out))
+    return SelectionResult(tuple(offering), tuple(left_out))
 
 
 def names_text(names: Sequence[str]) -> str:

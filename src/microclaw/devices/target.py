@@ -18,7 +18,7 @@ from microclaw.operations.tool import P, Parameters, Tool, ToolContext, ToolOutp
 DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
 
 
-class Devices(Protocol):
+class DeviceLookup(Protocol):
     """The part of the registry that a turn needs."""
 
     def list(self) -> Sequence[Device]: ...
@@ -26,7 +26,7 @@ class Devices(Protocol):
     def get(self, reference: str) -> Device: ...
 
 
-class OnDevice(Parameters, kw_only=True):
+class DeviceParameters(Parameters, kw_only=True):
     """Arguments that begin with a device."""
 
     device: Annotated[str, Meta(description=DEVICE_HELP)] | None = None

@@ -67,7 +67,7 @@ class Allowance(Struct, frozen=True, kw_only=True):
     bytes_per_day: _ByteCount | None = None
 
 
-class Limits(Allowance, frozen=True, kw_only=True):
+class EgressLimits(Allowance, frozen=True, kw_only=True):
     """The limits of each task, and of all tasks together in a day. `connections`: of one task at the same time."""
 
     requests_per_minute: _RequestCount = 120
@@ -128,7 +128,7 @@ class AllowEntry(Allowance, frozen=True, kw_only=True):
 
 class Allowlist(Struct, frozen=True, kw_only=True):
     entries: Sequence[AllowEntry] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: EgressLimits = field(default_factory=EgressLimits)
 
 
 def allowlist_problem(path: Path) -> str | None:
@@ -180,7 +180,7 @@ class AllowFile(YamlFile):
             fields = self.fields(root, ("allow", "limits"), "the allowlist")
         limits: dict[str, Any] = {}
         if "limits" in fields:
-            limits = self._values(fields["limits"], Limits, "limits")
+            limits = self._values(fields["limits"], EgressLimits, "limits")
         allow = fields.get("allow")
         entries = list[AllowEntry]()
         if isinstance(allow, yaml.SequenceNode) and len(allow.value) <= MAX_ENTRIES:
@@ -188,7 +188,7 @@ class AllowFile(YamlFile):
         elif root is not None:
             self.at(allow or root, f"allow has to be a list of at most {MAX_ENTRIES}", _FORM)
         self.check()
-        return Allowlist(entries=entries, limits=Limits(**limits))
+        return Allowlist(entries=entries, limits=EgressLimits(**limits))
 
     def _values(self, node: yaml.Node, kind: type[Struct], what: str) -> dict[str, Any]:
         """Return the fields of a mapping by the types of `kind`; a field that does not fit is noted as a mistake."""

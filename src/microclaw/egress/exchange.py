@@ -12,7 +12,7 @@ from typing import Final
 import h11
 
 from microclaw.egress.allowlist import PLACE, AllowEntry
-from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyRequest, RequestRefused
+from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyRequest, RequestHeadRefused
 from microclaw.masking import MaskedStream, SecretMask
 
 PIECE_BYTES: Final = 64 << 10
@@ -28,7 +28,7 @@ _side = partial(h11.Connection, max_incomplete_event_size=MAX_HEAD_BYTES)
 
 
 @dataclass(slots=True)
-class Streams:
+class StreamPair:
     """The two halves of a connection. Each wait for the peer ends after `stall_s` with a TimeoutError."""
 
     reader: asyncio.StreamReader
@@ -72,7 +72,7 @@ class Exchange:
     the request is allowed.
     """
 
-    client: Streams
+    client: StreamPair
     connection: h11.Connection = field(default_factory=partial(_side, h11.SERVER))
     request: ProxyRequest | None = None
     count: Callable[[int], None] | None = None
@@ -110,7 +110,7 @@ class Exchange:
                 while left_bytes > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
                     left_bytes -= len(data)
 
-    async def tunnel(self, upstream: Streams) -> None:
+    async def tunnel(self, upstream: StreamPair) -> None:
         """Answer CONNECT: pass bytes both ways until both ends are done, one stalls, or the volume is used up."""
         opened = h11.Response(status_code=200, headers=[], reason=b"Connection established")
         await self.client.send(self.connection.send(opened) or b"")
@@ -118,14 +118,14 @@ class Exchange:
             group.create_task(self._pump(self.client, upstream), name="tunnel up")
             group.create_task(self._pump(upstream, self.client), name="tunnel down")
 
-    async def _pump(self, source: Streams, target: Streams) -> None:
+    async def _pump(self, source: StreamPair, target: StreamPair) -> None:
         while data := await source.read():
             self._count(target, data)
             await target.send(data)
         if target.writer.can_write_eof():
             target.writer.write_eof()
 
-    async def fetch(self, upstream: Streams, request: ProxyRequest, entry: AllowEntry, secret: str | None) -> None:
+    async def fetch(self, upstream: StreamPair, request: ProxyRequest, entry: AllowEntry, secret: str | None) -> None:
         """Pass on one request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = _side(h11.CLIENT)
         headers = _request_headers(request, entry, secret)
@@ -136,7 +136,7 @@ class Exchange:
             # The server may answer before it has read the whole body.
             uploading.cancel()
 
-    async def _upload(self, upstream: Streams, server: h11.Connection) -> None:
+    async def _upload(self, upstream: StreamPair, server: h11.Connection) -> None:
         if self.connection.they_are_waiting_for_100_continue:
             await self._send(self.client, self.connection, h11.InformationalResponse(status_code=100, headers=[]))
         try:
@@ -146,7 +146,7 @@ class Exchange:
             raise ConnectionError("the task closed the connection, or its body is not HTTP/1.1") from exc
         await self._send(upstream, server, h11.EndOfMessage())
 
-    async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
+    async def _download(self, upstream: StreamPair, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
         masked = MaskedStream(mask)
         answer = partial(self._send, self.client, self.connection)
@@ -157,7 +157,7 @@ class Exchange:
             raise ConnectionError("the server closed the connection")
         encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
         if secret is not None and not encodings <= _PLAIN:
-            raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
+            raise RequestHeadRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
         headers = []
         for name, value in event.headers.raw_items():
             if name.lower() not in HOP_BY_HOP:
@@ -170,14 +170,14 @@ class Exchange:
         await answer(h11.Data(data=masked.rest()))
         await answer(h11.EndOfMessage())
 
-    async def _send(self, target: Streams, connection: h11.Connection, event: h11.Event) -> None:
+    async def _send(self, target: StreamPair, connection: h11.Connection, event: h11.Event) -> None:
         data = connection.send(event) or b""
         # The end of a message is not counted: it passes even if the volume is used up.
         if isinstance(event, h11.Request | h11.Response | h11.Data):
             self._count(target, data)
         await target.send(data)
 
-    def _count(self, target: Streams, data: bytes) -> None:
+    def _count(self, target: StreamPair, data: bytes) -> None:
         assert self.count is not None
         self.count(len(data))
         if target is self.client:

@@ -25,9 +25,9 @@ from msgspec.structs import replace
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.egress.allowlist import EVERY, FILE_NAME, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
+from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, StreamPair
 from microclaw.egress.outgoing import open_streams
-from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
+from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestHeadRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
@@ -122,14 +122,14 @@ class _TaskProxy:
         if len(self.running) >= MAX_OPEN:
             writer.close()
             return
-        serving = self._serve(Streams(reader, writer, self.proxy.times.stall_s))
+        serving = self._serve(StreamPair(reader, writer, self.proxy.times.stall_s))
         running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self.task}")
         self.running.add(running)
         running.add_done_callback(self.running.discard)
         # Also if the task is cancelled before it began.
         running.add_done_callback(lambda _: writer.transport.abort())
 
-    async def _serve(self, client: Streams) -> None:
+    async def _serve(self, client: StreamPair) -> None:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(Exchange(client))
@@ -147,7 +147,7 @@ class _TaskProxy:
         try:
             await self._carry_out(exchange)
             why = ""
-        except RequestRefused as exc:
+        except RequestHeadRefused as exc:
             status = exc.status
             why = exc.why
         except TimeoutError:
@@ -184,7 +184,7 @@ class _TaskProxy:
         allowlist = await asyncio.to_thread(read_allowlist, self.proxy.home / FILE_NAME)
         entry, exchange.request = judge(allowlist, self.name, exchange.request)
         if self.open_count >= allowlist.limits.connections:
-            raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
+            raise RequestHeadRefused(429, f"more than {allowlist.limits.connections} connections at once")
         self._take(allowlist, entry, 0, begins=1)
         exchange.count = partial(self._take, allowlist, entry)
         self.open_count += 1
@@ -210,7 +210,7 @@ class _TaskProxy:
             if most is None or not (more or begins):
                 continue
             if counts[key] + max(more, begins) > most:
-                raise RequestRefused(429, f"more than {most:,} {what}")
+                raise RequestHeadRefused(429, f"more than {most:,} {what}")
         for counts, key, more, _, _ in rows:
             counts[key] += more
 
@@ -220,9 +220,9 @@ class _TaskProxy:
             async with asyncio.timeout(self.proxy.times.head_s):
                 return await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError as exc:
-            raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
+            raise RequestHeadRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
         except TimeoutError as exc:
-            raise RequestRefused(408, "the head of the request did not come in time") from exc
+            raise RequestHeadRefused(408, "the head of the request did not come in time") from exc
         except (OSError, asyncio.IncompleteReadError) as exc:
             return getattr(exc, "partial", b"")
 
@@ -236,7 +236,9 @@ class _TaskProxy:
         if entry.secret is not None:
             secret = await proxy.secrets.value(entry.secret)
             if secret is None:
-                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
+                raise RequestHeadRefused(
+                    403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -"
+                )
         addresses = await proxy.egress.addresses(Purpose.TASK, request.host, request.port)
         context = None
         if entry.tls and not request.tunnel:
@@ -246,8 +248,8 @@ class _TaskProxy:
                 pair = await open_streams(addresses, request.port, context, request.host)
         except OSError as exc:
             reason = exc.strerror or str(exc) or "it did not answer in time"
-            raise RequestRefused(BAD_GATEWAY, f"{request.host} cannot be reached: {reason}") from exc
-        upstream = Streams(*pair, proxy.times.stall_s)
+            raise RequestHeadRefused(BAD_GATEWAY, f"{request.host} cannot be reached: {reason}") from exc
+        upstream = StreamPair(*pair, proxy.times.stall_s)
         try:
             if request.tunnel:
                 await exchange.tunnel(upstream)
@@ -280,7 +282,7 @@ def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[Allow
     """Return the entry that allows a request, and the request with the port to connect to. Raises RequestRefused."""
     entries = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
     if not entries:
-        raise RequestRefused(403, f"{request.host} is not on the allowlist for this task")
+        raise RequestHeadRefused(403, f"{request.host} is not on the allowlist for this task")
     highest = max(entry.specificity for entry in entries)
     reasons: list[str] = []
     for entry in entries:
@@ -293,7 +295,7 @@ def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[Allow
         if not reason:
             return entry, secured
         reasons.append(reason)
-    raise RequestRefused(403, reasons[0])
+    raise RequestHeadRefused(403, reasons[0])
 
 
 def _refusal_reason(entry: AllowEntry, request: ProxyRequest) -> str:

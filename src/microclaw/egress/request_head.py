@@ -42,7 +42,7 @@ _HOST: Final = re.compile(_AUTHORITY)
 _TARGET: Final = re.compile(rf"(?:(?P<scheme>https?)://)?{_AUTHORITY}(?P<path>[/?][^#]*)?", re.IGNORECASE)
 
 
-class RequestRefused(Exception):
+class RequestHeadRefused(Exception):
     """A request that is not carried out. `status` and `why` go to the task, `why` to the security log too."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -69,19 +69,19 @@ class ProxyRequest(Struct, frozen=True):
 def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
     """Parse a head. `connection` is the server's side, which reads the body afterwards. Raises RequestRefused."""
     if head.count(b"\r\n") > MAX_HEADERS + 2:
-        raise RequestRefused(431, f"the request has more than {MAX_HEADERS} headers")
+        raise RequestHeadRefused(431, f"the request has more than {MAX_HEADERS} headers")
     if not _HEAD.fullmatch(head):
-        raise RequestRefused(400, "the request is not HTTP/1.1 in lines of NAME: VALUE, or breaks off")
+        raise RequestHeadRefused(400, "the request is not HTTP/1.1 in lines of NAME: VALUE, or breaks off")
     if _TWICE.search(head):
-        raise RequestRefused(400, "the request has two Hosts or two lengths")
+        raise RequestHeadRefused(400, "the request has two Hosts or two lengths")
     connection.receive_data(head)
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as exc:
-        raise RequestRefused(400, f"the request is not HTTP/1.1: {exc}") from exc
+        raise RequestHeadRefused(400, f"the request is not HTTP/1.1: {exc}") from exc
     assert isinstance(event, h11.Request)
     if len(event.target) > MAX_TARGET_CHARS:
-        raise RequestRefused(414, f"the address has more than {MAX_TARGET_CHARS} characters")
+        raise RequestHeadRefused(414, f"the address has more than {MAX_TARGET_CHARS} characters")
     place = named_place(event.method.decode(), event.target.decode())
     _check_host_header(event, place)
     return replace(place, headers=_headers_to_pass_on(event))
@@ -98,7 +98,7 @@ def _check_host_header(event: h11.Request, place: ProxyRequest) -> None:
         port = int(match["port"] or place.port)
         if (host, port) == (place.host, place.port):
             return
-    raise RequestRefused(400, "the Host header names another host than the address")
+    raise RequestHeadRefused(400, "the Host header names another host than the address")
 
 
 def _headers_to_pass_on(event: h11.Request) -> tuple[tuple[bytes, bytes], ...]:
@@ -117,18 +117,18 @@ def named_place(method: str, target: str) -> ProxyRequest:
     if method == "CONNECT":
         is_place = match is not None and match["port"] and not match["scheme"] and not match["path"]
         if not is_place:
-            raise RequestRefused(400, "CONNECT takes HOST:PORT")
+            raise RequestHeadRefused(400, "CONNECT takes HOST:PORT")
     elif match is None or not match["scheme"]:
-        raise RequestRefused(400, "the proxy takes whole addresses without a user name: http://HOST/PATH")
+        raise RequestHeadRefused(400, "the proxy takes whole addresses without a user name: http://HOST/PATH")
     assert match is not None
     host = match["host"].lower().rstrip(".")
     mistake = host_mistake(host)
     if mistake is not None:
-        raise RequestRefused(403, f"{host[:80]} is not a host name: {mistake}")
+        raise RequestHeadRefused(403, f"{host[:80]} is not a host name: {mistake}")
     scheme = (match["scheme"] or "https").lower()
     default_port = 443 if scheme == "https" else 80
     port = int(match["port"] or default_port)
     if not 1 <= port <= 65535:
-        raise RequestRefused(400, f"there is no port {port}")
+        raise RequestHeadRefused(400, f"there is no port {port}")
     path = (match["path"] or "").removeprefix("/")
     return ProxyRequest(method, scheme, host, port, f"/{path}")

@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from microclaw.errors import BuildError, DeviceError, Diagnostic
 from microclaw.flash.images import MIN_MICROPYTHON
 from microclaw.flash.raw_repl import RawRepl, nonsense
-from microclaw.flash.without_psram import merged, outlined, shortened
+from microclaw.flash.without_psram import merge_modules, move_texts_to_file, shorten_names
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
@@ -204,8 +204,8 @@ def _build(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     version = _VERSION.search(sources.get("startup", ""))
     files: list[BoardFile] = []
     if not with_psram:
-        sources, texts = outlined(sources)
-        sources = merged(shortened(sources, main))
+        sources, texts = move_texts_to_file(sources)
+        sources = merge_modules(shorten_names(sources, main))
         files.append(BoardFile(f"{FOLDER}/texts.txt", texts))
     files += (BoardFile(f"{FOLDER}/{name}.mpy", _compiled(text, name)) for name, text in sources.items())
     if version is not None:

@@ -21,11 +21,11 @@ from microclaw.transports.serial_ports import (
     PortAddress,
     PortInfo,
     UsbId,
+    describe_ports,
     find_usb_port,
     list_ports,
     open_serial_port,
     parse_port_address,
-    shown_ports,
 )
 
 SOCKET_SCHEME: Final = "socket://"
@@ -133,7 +133,7 @@ class BoardPort(Struct, frozen=True):
 
 def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
     """No board on USB: what is there, and what to try."""
-    return DeviceUnreachable(f"no board was found on USB; {shown_ports(ports)}", next_step=_CABLE)
+    return DeviceUnreachable(f"no board was found on USB; {describe_ports(ports)}", next_step=_CABLE)
 
 
 def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:

@@ -13,7 +13,7 @@ from msgspec import Meta, MsgspecError, Struct, convert, to_builtins
 
 from microclaw.boards.reader import board_ids
 from microclaw.errors import ConfigError
-from microclaw.flash.pairing import HostFacts
+from microclaw.flash.pairing import PairingAddress
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.flash.wifi import check_sizes
 from microclaw.validation import read_json
@@ -54,7 +54,7 @@ _FORMS: Final[Mapping[str, Any]] = {
 OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_sha256", "secret")
 
 
-class ToldSettings(Struct, frozen=True):
+class PreviousSettings(Struct, frozen=True):
     """The former settings of a board.
 
     `has_credential`: it was paired, as the device `link_id` by its own report; `is_mended`: something was left out.
@@ -77,12 +77,12 @@ class ToldSettings(Struct, frozen=True):
         name = board.get("name")
         return name if name in board_ids() else None
 
-    def trusts(self, host: HostFacts) -> bool:
+    def trusts(self, host: PairingAddress) -> bool:
         """Return True if the board has this host's authority: then a new address needs no new secret."""
         return bool(self.values.get("ca_sha256") == host.ca_sha256)
 
 
-async def read_settings(repl: RawRepl) -> ToldSettings:
+async def read_settings(repl: RawRepl) -> PreviousSettings:
     """Read /settings.json of the board; a missing or damaged file gives no settings, as it is written again."""
     credential, _, rest = (await repl.run(_READ)).partition("\n")
     link_id, _, text = rest.partition("\n")
@@ -101,7 +101,7 @@ async def read_settings(repl: RawRepl) -> ToldSettings:
     if _has_form(link_id.strip(), _LinkId):
         valid_id = link_id.strip()
     has_credential = credential.strip() == "True"
-    return ToldSettings(values, has_credential, is_mended=values != raw, link_id=valid_id)
+    return PreviousSettings(values, has_credential, is_mended=values != raw, link_id=valid_id)
 
 
 def networks_of(values: Mapping[str, Any]) -> dict[str, str | None]:

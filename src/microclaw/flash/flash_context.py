@@ -15,7 +15,7 @@ from microclaw.flash.images import Fetch
 from microclaw.flash.pairing import BoardLink, HostCalls
 
 
-class Person(Protocol):
+class Operator(Protocol):
     """A person at the terminal, or a test's script."""
 
     def say(self, text: str) -> None: ...
@@ -27,7 +27,7 @@ class Person(Protocol):
     def asks_nothing(self) -> bool: ...
 
 
-class Host(Protocol):
+class PairingHost(Protocol):
     """The host that the board is to belong to. `open_to_network` lets in boards of the LAN, and waits for it."""
 
     @property
@@ -36,7 +36,7 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class FlashOptions:
     """The command line. `update_keys`: id to modulus in base64; none: those that the board has, or the host knows."""
 
     image: Path | None = None
@@ -55,7 +55,7 @@ class Wishes:
 
 
 @dataclass(slots=True)
-class Outcome:
+class FlashResult:
     """The result, for --json and the last lines."""
 
     port: str
@@ -74,13 +74,13 @@ class Outcome:
     say_next: str | None = None
 
 
-class Workshop(Struct, frozen=True):
+class FlashContext(Struct, frozen=True):
     """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
 
     port: BoardPort
     esptool: Esptool
-    person: Person
-    host: Host | None
+    person: Operator
+    host: PairingHost | None
     files: Path
     cache: Path
     fetch: Fetch

@@ -32,7 +32,7 @@ from microclaw.flash.images import (
     find_image,
     is_known,
 )
-from microclaw.operations.operation import Access, Call, Permission, operation
+from microclaw.operations.operation import Access, OperationCall, Permission, operation
 from microclaw.operations.result import Result
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class InstallParts:
 
 
 @operation("install.choices", http="GET /v1/firmware/install", access=Access.OWN, is_command=False)
-async def choices(made: InstallParts, _: Call) -> InstallChoices:
+async def choices(made: InstallParts, _: OperationCall) -> InstallChoices:
     """List the chips and boards that a browser can set up."""
     chips = [await asyncio.to_thread(_chip, chip, made.settings.cache) for chip in CHIPS.values()]
     problem = None
@@ -174,7 +174,7 @@ async def choices(made: InstallParts, _: Call) -> InstallChoices:
     access=Access.OWN,
     is_command=False,
 )
-async def open_to_network(made: InstallParts, _: Call) -> InstallLink:
+async def open_to_network(made: InstallParts, _: OperationCall) -> InstallLink:
     """Open the link to the network, from the host's next start on."""
     await asyncio.to_thread(write_changes, made.settings.home, os.environ, {"host.link": LAN})
     return InstallLink(link=LAN)
@@ -183,7 +183,7 @@ async def open_to_network(made: InstallParts, _: Call) -> InstallLink:
 @operation("install.manifest", http="GET /v1/firmware/manifest", access=Access.OWN, is_command=False)
 async def manifest(
     made: InstallParts,
-    _: Call,
+    _: OperationCall,
     board: Annotated[str, Meta(max_length=64, description="Its profile")],
     flash_bytes: FlashBytes = MIN_FLASH_BYTES,
     psram_bytes: PsramBytes = 0,

@@ -41,7 +41,7 @@ class HostCalls(Protocol):
     def post(self, path: str, body: Mapping[str, Any], /) -> dict[str, Any]: ...
 
 
-class HostFacts(Struct, frozen=True):
+class PairingAddress(Struct, frozen=True):
     """The address where boards find the host; `only_local`: it lets in boards of this machine alone."""
 
     host: str
@@ -61,10 +61,10 @@ class BoardLink(Struct, frozen=True):
     handshake_end: HandshakeEnd | None = None
 
 
-async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFacts:
+async def host_facts(calls: HostCalls, name: str, address: str | None) -> PairingAddress:
     """Ask the host how boards reach it; makes no secret."""
     body = {"name": name, "board": None, "secret": False, "host": address}
-    return convert(await asyncio.to_thread(calls.post, "/v1/devices/provision", body), HostFacts)
+    return convert(await asyncio.to_thread(calls.post, "/v1/devices/provision", body), PairingAddress)
 
 
 async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:

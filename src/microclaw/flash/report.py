@@ -20,7 +20,7 @@ from microclaw.findings import Finding
 from microclaw.flash import wifi
 from microclaw.flash.board_files import BoardFile, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.board_settings import ToldSettings, networks_of, read_settings
+from microclaw.flash.board_settings import PreviousSettings, networks_of, read_settings
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.images import OLDEST, chip_named
 from microclaw.flash.raw_repl import RawRepl
@@ -166,7 +166,7 @@ async def _note_chip(esptool: Esptool, found: CableReport) -> None:
 
 
 async def _note_facts(
-    repl: RawRepl, seen: Survey, ours: Sequence[BoardFile], told: ToldSettings, found: CableReport
+    repl: RawRepl, seen: Survey, ours: Sequence[BoardFile], told: PreviousSettings, found: CableReport
 ) -> None:
     found.name = told.name
     same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
@@ -193,7 +193,7 @@ def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) 
     notes.append(PortNote("files", ok=True, text=f"all {len(ours)} files are there"))
 
 
-async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]) -> None:
+async def _note_network(repl: RawRepl, told: PreviousSettings, notes: list[PortNote]) -> None:
     # of the right form, or not there
     host = told.values.get("host")
     port = told.values.get("port")

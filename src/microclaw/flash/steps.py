@@ -18,8 +18,8 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.flash import pairing, wifi
 from microclaw.flash.board_files import KEYS_PATH, SETTINGS_PATH, BoardFile, Survey, copy, our_files, put, survey
-from microclaw.flash.board_settings import MAX_NETWORKS, OF_HOST, ToldSettings, networks_of, read_settings
-from microclaw.flash.flash_context import Host, Outcome, Person, Wishes, Workshop
+from microclaw.flash.board_settings import MAX_NETWORKS, OF_HOST, PreviousSettings, networks_of, read_settings
+from microclaw.flash.flash_context import FlashContext, FlashOptions, FlashResult, Operator, PairingHost
 from microclaw.flash.images import OLDEST, TABLE_AT, check_image, chip_named, find_image, is_known
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
 from microclaw.text import clean_text
@@ -30,9 +30,9 @@ _SAMPLE_BYTES: Final = 4096
 _CHIP_IN_MACHINE: Final = re.compile(r" with ESP32-?([A-Z]\d)?")
 
 
-async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
+async def flash_board(shop: FlashContext, wishes: FlashOptions) -> FlashResult:
     """Flash a board, whatever it has now, until it is online at the host."""
-    done = Outcome(str(shop.port))
+    done = FlashResult(str(shop.port))
     await _prepare_micropython(shop, wishes, done)
     await _equip_with_retries(shop, wishes, done)
     if shop.host is not None and done.device is not None:
@@ -40,7 +40,7 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
     return done
 
 
-async def _prepare_micropython(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+async def _prepare_micropython(shop: FlashContext, wishes: FlashOptions, done: FlashResult) -> None:
     """Write MicroPython, unless the board has one that may stay."""
     found = None
     if not wishes.erase:
@@ -55,7 +55,7 @@ async def _prepare_micropython(shop: Workshop, wishes: Wishes, done: Outcome) ->
     await _write_micropython(shop, wishes, done, erases=wishes.erase or found is not None)
 
 
-async def _equip_with_retries(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+async def _equip_with_retries(shop: FlashContext, wishes: FlashOptions, done: FlashResult) -> None:
     """Equip the board; a board that restarts meanwhile continues where it was."""
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -71,7 +71,7 @@ async def _equip_with_retries(shop: Workshop, wishes: Wishes, done: Outcome) -> 
             raise DeviceTimeout(text, next_step="press RESET, then: microclaw flash, else --erase") from exc
 
 
-async def _wait_online(shop: Workshop, host: Host, device: str, done: Outcome) -> None:
+async def _wait_online(shop: FlashContext, host: PairingHost, device: str, done: FlashResult) -> None:
     shop.person.say(f"waiting for {device} to connect")
     await pairing.wait_online(host.calls, device, done.link, shop.online_s)
     board = load_board(done.board or "")
@@ -82,7 +82,7 @@ async def _wait_online(shop: Workshop, host: Host, device: str, done: Outcome) -
     done.say_next = f'microclaw chat "blink {pin} twice a second on {device}"'
 
 
-async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+async def _equip(shop: FlashContext, wishes: FlashOptions, done: FlashResult) -> None:
     """Files, host and Wi-Fi for a board with MicroPython, and its restart into them."""
     async with shop.port.repl(_BOOT_S) as repl:
         await repl.soft_reset()
@@ -103,7 +103,7 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
         await repl.start("import machine\nmachine.reset()")
 
 
-async def _look(shop: Workshop) -> Survey | None:
+async def _look(shop: FlashContext) -> Survey | None:
     """Return the survey of a board with MicroPython, or None if none answers."""
     try:
         async with shop.port.repl(shop.look_s) as repl:
@@ -113,7 +113,7 @@ async def _look(shop: Workshop) -> Survey | None:
         return None
 
 
-def _may_stay(person: Person, wishes: Wishes, found: Survey) -> bool:
+def _may_stay(person: Operator, wishes: FlashOptions, found: Survey) -> bool:
     """Say and return if the MicroPython that is there is kept. Asks when somebody else's files are on it."""
     if found.is_too_old:
         person.say(f"the board runs MicroPython {found.micropython}; our files need {OLDEST}")
@@ -127,7 +127,7 @@ def _may_stay(person: Person, wishes: Wishes, found: Survey) -> bool:
     )
 
 
-async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, erases: bool) -> None:
+async def _write_micropython(shop: FlashContext, wishes: FlashOptions, done: FlashResult, *, erases: bool) -> None:
     person = shop.person
     esptool = shop.esptool
     facts = await esptool.facts()
@@ -158,7 +158,7 @@ async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, e
         person.say("restart the board into its program now: let BOOT go, press RESET (EN) once")
 
 
-async def _copy(shop: Workshop, repl: RawRepl, found: Survey, done: Outcome) -> None:
+async def _copy(shop: FlashContext, repl: RawRepl, found: Survey, done: FlashResult) -> None:
     files = await our_files(shop.files, with_psram=found.has_psram)
     if "main.py" in found.foreign:
         await repl.run("import os\nos.rename('/main.py','/main_before.py')")
@@ -175,13 +175,13 @@ _KEY_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like 
 
 
 async def tell(
-    shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome, seen: dict[str, wifi.Network] | None
+    shop: FlashContext, repl: RawRepl, wishes: FlashOptions, done: FlashResult, seen: dict[str, wifi.Network] | None
 ) -> None:
     """Host, secret and Wi-Fi, the last only when the rest is settled. `seen`: the networks around, if it was asked."""
     told = await read_settings(repl)
     say = shop.person.say
     values = {key: value for key, value in told.values.items() if not wishes.forgets or key in OF_HOST}
-    host: pairing.HostFacts | None = None
+    host: pairing.PairingAddress | None = None
     if shop.host is not None:
         values, host = await _belong(shop.host, shop.person, repl, wishes, done=done, told=told, values=values)
     known = networks_of(values)
@@ -203,7 +203,7 @@ async def tell(
         await put(repl, BoardFile(SETTINGS_PATH, json.dumps(values).encode()))
 
 
-async def give_keys(shop: Workshop, repl: RawRepl, wishes: Wishes, found: Survey) -> None:
+async def give_keys(shop: FlashContext, repl: RawRepl, wishes: FlashOptions, found: Survey) -> None:
     """Write /keys.json: the keys of the command line, else those that the host knows.
 
     A board keeps the keys that it has when nobody names others: they may have been changed over the link meanwhile.
@@ -227,15 +227,15 @@ async def give_keys(shop: Workshop, repl: RawRepl, wishes: Wishes, found: Survey
 
 
 async def _belong(
-    owner: Host,
-    person: Person,
+    owner: PairingHost,
+    person: Operator,
     repl: RawRepl,
-    wishes: Wishes,
+    wishes: FlashOptions,
     *,
-    done: Outcome,
-    told: ToldSettings,
+    done: FlashResult,
+    told: PreviousSettings,
     values: Mapping[str, Any],
-) -> tuple[dict[str, Any], pairing.HostFacts]:
+) -> tuple[dict[str, Any], pairing.PairingAddress]:
     """Return the settings with which the board belongs to this host, and the host's address."""
     calls = owner.calls
     devices = await pairing.known_devices(calls)
@@ -268,13 +268,13 @@ async def _belong(
     return (new if is_foreign else {**values, **new}), host
 
 
-def _is_foreign(told: ToldSettings, host: pairing.HostFacts) -> bool:
+def _is_foreign(told: PreviousSettings, host: pairing.PairingAddress) -> bool:
     """Return True if the board belonged to another host."""
     had_host = told.has_credential or any(key in told.values for key in ("ca_sha256", "secret", "host"))
     return had_host and not told.trusts(host)
 
 
-def _ask_board(person: Person, chip: str) -> str:
+def _ask_board(person: Operator, chip: str) -> str:
     profiles = chip_named(chip).profiles()
     if not profiles:
         raise ConfigError(f"no board profile has an {chip}", next_step="microclaw flash --board PROFILE")
@@ -284,7 +284,7 @@ def _ask_board(person: Person, chip: str) -> str:
 
 
 async def _ask_wifi(
-    person: Person, repl: RawRepl, values: dict[str, Any], wishes: Wishes, seen: dict[str, wifi.Network]
+    person: Operator, repl: RawRepl, values: dict[str, Any], wishes: FlashOptions, seen: dict[str, wifi.Network]
 ) -> tuple[dict[str, Any], str]:
     ssid = wishes.ssid
     password = wishes.password

@@ -45,7 +45,7 @@ _MIN_CHARS: Final = 12
 _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
 
 
-def outlined(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+def move_texts_to_file(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
     """Return the sources, with the texts of resident ones moved into a file, and that file."""
     made = dict(modules)
     texts = _Texts()
@@ -69,7 +69,7 @@ class _Texts(ast.NodeTransformer):
         self._places: dict[str, int] = {}
 
     def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
-        return node  # `outlined` comes to it
+        return node  # `move_texts_to_file` comes to it
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -86,7 +86,7 @@ class _Texts(ast.NodeTransformer):
         return ast.Call(ast.Name("text_at", ast.Load()), [ast.Constant(self._places[text])], [])
 
 
-def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
+def shorten_names(modules: Mapping[str, str], main: str) -> dict[str, str]:
     """Return the sources with shorter names; `main` starts them."""
     # The compiler knows `const` without the import.
     trees = {name: ast.parse(text.replace("from micropython import const\n", "")) for name, text in modules.items()}
@@ -151,7 +151,7 @@ def _hide_numbers(trees: Mapping[str, ast.Module]) -> None:
                             place.id = f"_{old.lstrip('_')}"
 
 
-def merged(modules: Mapping[str, str]) -> dict[str, str]:
+def merge_modules(modules: Mapping[str, str]) -> dict[str, str]:
     """Join the sources into one module for each group. ValueError if a name would have two meanings in it."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
     for name, tree in trees.items():

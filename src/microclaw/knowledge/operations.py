@@ -21,8 +21,8 @@ from microclaw.knowledge.memory import (
     user_name,
 )
 from microclaw.knowledge.texts import CONFIG, MAX_TEXT_BYTES
-from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Finding, Listing, Result, filled, findings
+from microclaw.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
+from microclaw.operations.result import Listing, Result, SourceFinding, filled, findings
 from microclaw.store.notes import NoteHit
 from microclaw.store.sessions import SessionEntry
 from microclaw.text import moment_text
@@ -96,7 +96,7 @@ TextName: TypeAlias = Annotated[
 
 
 @operation("memory.show", http="GET /v1/memory")
-async def show_memory(service: KnowledgeService, call: Call, name: TextName = MEMORY) -> MemoryText:
+async def show_memory(service: KnowledgeService, call: OperationCall, name: TextName = MEMORY) -> MemoryText:
     """MEMORY.md and the notes of today and yesterday, or the text of that name."""
     memory = service.knowledge.memory
     chosen = _chosen(service.gate, call, name)
@@ -123,7 +123,7 @@ async def show_memory(service: KnowledgeService, call: Call, name: TextName = ME
 )
 async def edit_memory(
     service: KnowledgeService,
-    call: Call,
+    call: OperationCall,
     text: Annotated[str, Meta(max_length=MAX_TEXT_BYTES)],
     was: Annotated[str, Meta(max_length=64, description="The `digest` of the text that was edited.")],
     name: TextName = MEMORY,
@@ -139,7 +139,7 @@ async def edit_memory(
 @operation("memory.search", http="GET /v1/memory/search")
 async def search_memory(
     service: KnowledgeService,
-    call: Call,
+    call: OperationCall,
     q: Annotated[
         str, Meta(min_length=1, max_length=1000, description="What to look for."), Option(rest=True, metavar="WORDS")
     ],
@@ -149,7 +149,7 @@ async def search_memory(
     return MemoryMatches(found=list(await service.knowledge.search.find(call.person_id, q, limit=limit)))
 
 
-def _chosen(gate: Gate, call: Call, name: str) -> str:
+def _chosen(gate: Gate, call: OperationCall, name: str) -> str:
     """Return a text by the name that a person uses; SOUL.md and HEARTBEAT.md are the owner's."""
     if name in _OWNERS:
         gate.check_owner(call.person_id, f"look at or change {name}")
@@ -213,7 +213,7 @@ SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the l
 
 
 @operation("session.list", http="GET /v1/sessions", access=Access.OWN, command="sessions")
-async def list_sessions(service: KnowledgeService, _: Call) -> SessionList:
+async def list_sessions(service: KnowledgeService, _: OperationCall) -> SessionList:
     """List saved conversations, the latest first."""
     return SessionList(sessions=list(await service.knowledge.sessions.list()))
 
@@ -221,7 +221,7 @@ async def list_sessions(service: KnowledgeService, _: Call) -> SessionList:
 @operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN, command="sessions")
 async def show_session(
     service: KnowledgeService,
-    _: Call,
+    _: OperationCall,
     name: SessionName,
     newest: Annotated[int, Meta(ge=1, le=1000, description="So many messages."), Option("-n/--newest")] = 40,
 ) -> SessionMessages:
@@ -243,7 +243,7 @@ async def show_session(
     confirm="Remove the conversation {name} for good?",
 )
 async def remove_session(
-    service: KnowledgeService, _: Call, name: Annotated[SessionName, Option("--rm", metavar="NAME")]
+    service: KnowledgeService, _: OperationCall, name: Annotated[SessionName, Option("--rm", metavar="NAME")]
 ) -> RemovedSession:
     """Remove a conversation and its words for good; memory, schedules and programs stay."""
     return RemovedSession(removed=await service.erase(name), kept=list(KEPT))
@@ -263,7 +263,7 @@ class SkillFacts(Result, frozen=True, kw_only=True):
 class CheckedSkill(Struct, frozen=True, kw_only=True):
     name: str
     ok: bool
-    mistakes: list[Finding]
+    mistakes: list[SourceFinding]
     source: ClassVar = "broken"
 
     @property
@@ -318,7 +318,7 @@ SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill'
 
 
 @operation("skill.list", http="GET /v1/skills", command="skills")
-async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
+async def list_skills(service: KnowledgeService, call: OperationCall) -> SkillList:
     """Skills that can be used, and folders that cannot."""
     skills = service.knowledge.skills
     usable = await asyncio.to_thread(skills.all)
@@ -331,7 +331,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
 
 
 @operation("skill.show", http="GET /v1/skills/{name}", command="skills")
-async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> OneSkill:
+async def show_skill(service: KnowledgeService, call: OperationCall, name: SkillName) -> OneSkill:
     """Show a skill's text, and the files beside it."""
     skills = service.knowledge.skills
     skill = await asyncio.to_thread(skills.get, name)
@@ -342,7 +342,7 @@ async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> 
 @operation("skill.check", http="GET /v1/skill-check", command="check-skills")
 async def check_skills(
     service: KnowledgeService,
-    _: Call,
+    _: OperationCall,
     name: Annotated[
         str | None, Meta(pattern=NAME, description="The skill's name; all without it."), Option(argument=True)
     ] = None,
@@ -364,7 +364,7 @@ def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
     return CheckedSkill(name=name, ok=mistake is None, mistakes=findings([] if mistake is None else [mistake]))
 
 
-def _place(path: Path | str, call: Call) -> str:
+def _place(path: Path | str, call: OperationCall) -> str:
     """Return the path for a user at this machine, and only the name for others."""
     if call.direct:
         return str(path)

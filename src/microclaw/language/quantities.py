@@ -63,19 +63,19 @@ def normalize_quantities(text: str) -> str:
     return normal
 
 
-def plain(said: str) -> str:
+def without_commas(said: str) -> str:
     """Return the normal form without commas, to compare it with YES and NO."""
     return normalize_quantities(said).replace(",", "")
 
 
-def said_yes(said: str) -> bool:
+def is_yes(said: str) -> bool:
     """Return True if the sentence means only "yes"."""
-    return plain(said) in YES
+    return without_commas(said) in YES
 
 
-def said_no(said: str) -> bool:
+def is_no(said: str) -> bool:
     """Return True if the sentence means only "no"."""
-    return plain(said) in NO
+    return without_commas(said) in NO
 
 
 def _write_digits(match: re.Match[str]) -> str:

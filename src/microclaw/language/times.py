@@ -157,16 +157,16 @@ def open_question(when: When) -> tuple[str, str] | None:
         late = f"{(when.hour + 12) % 24:02d}:00"
         return f"Is that {early} or {late}?", f"at {early}"
     if when.clock is None and when.delay_ms is None:
-        return "At what time?", f"{when_text(when)} at 8:00".strip()
+        return "At what time?", f"{format_when(when)} at 8:00".strip()
     if when.repeat in ("week", "month", "year", "weekly", "monthly", "yearly"):
         return "On which day?", f"every monday at {when.clock}"
     return None
 
 
-def when_text(when: When) -> str:
+def format_when(when: When) -> str:
     """Return words that parse to the same time: "every monday at 18:00", "in 20 min"."""
     if when.delay_ms is not None:
-        return f"in {spoken(when.delay_ms)}"
+        return f"in {spoken_duration(when.delay_ms)}"
     words = []
     if when.repeat:
         words.append(_REPEAT_WORDS.get(when.repeat, f"every {when.repeat}"))
@@ -178,7 +178,7 @@ def when_text(when: When) -> str:
     return " ".join(words)
 
 
-def spoken(ms: int | Fraction) -> str:
+def spoken_duration(ms: int | Fraction) -> str:
     """Return a time as people write it, from whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
     whole_ms = round(ms)
     if whole_ms >= 3_600_000 and whole_ms % 3_600_000 == 0:

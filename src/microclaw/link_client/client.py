@@ -27,7 +27,7 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
 from microclaw.wire.link.session import LinkConfig, LinkSession
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 from microclaw.wire.link.values import Id
 
 TELEMETRY_S: Final = 30.0
@@ -294,7 +294,7 @@ class LinkClient:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
-        if session.phase is Phase.READY:
+        if session.phase is LinkPhase.READY:
             due_s = self._telemetry_due_s - time.monotonic()
         else:
             due_s = TELEMETRY_S
@@ -305,7 +305,7 @@ class LinkClient:
 
     def _report(self, session: LinkSession) -> None:
         """Send telemetry if it is due, and log lines while their lane has room."""
-        if session.phase is not Phase.READY:
+        if session.phase is not LinkPhase.READY:
             return
         now_s = time.monotonic()
         if now_s >= self._telemetry_due_s:

@@ -66,7 +66,7 @@ class LinkAddress:
         return urlsplit(self.url).port or 443
 
 
-def named_device(credential: Path) -> str | None:
+def read_device_id(credential: Path) -> str | None:
     """Return the host's id of the device that a certificate names, or None.
 
     Raises OSError, and ValueError if the file is not a certificate.
@@ -105,7 +105,7 @@ class LinkIdentity:
             match = _TOKEN.fullmatch(self.token)
             return match[1] if match else None
         if self._credential.exists():
-            return named_device(self._credential)
+            return read_device_id(self._credential)
         return None
 
     def tls(self) -> ssl.SSLContext:

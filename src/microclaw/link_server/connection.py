@@ -24,14 +24,14 @@ from microclaw.link_server.store_work import StoreWork
 from microclaw.link_server.websocket import MessageReader, close_code, encode_close, encode_whole
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import MAX_MESSAGE_BYTES, CloseCode
-from microclaw.wire.link.heartbeat import Clock
+from microclaw.wire.link.heartbeat import HeartbeatClock
 from microclaw.wire.link.messages import Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
-    from microclaw.link_server.http_connection import Arrival
+    from microclaw.link_server.http_connection import WebSocketRequest
     from microclaw.link_server.pairing import UnauthenticatedConnection
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _NO_CLOSE: Final = 1006  # RFC 6455
 Work: TypeAlias = Coroutine[None, None, None]
 
 
-class Connection(asyncio.Protocol):
+class LinkConnection(asyncio.Protocol):
     """One device's WebSocket. `serve` returns when it has ended and all its messages are applied.
 
     `owner` receives messages that are not durable. `store` is None for a device without a credential, whose session
@@ -53,12 +53,12 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        arrival: Arrival,
+        arrival: WebSocketRequest,
         session: LinkSession,
         owner: DeviceLink | UnauthenticatedConnection,
         store: DeviceLink | None,
         *,
-        clock: Clock,
+        clock: HeartbeatClock,
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         # The listener to the device's audio.
         self.on_audio: Callable[[actions.Hear], None] | None = None
         # Gives the device one new certificate.
-        self.on_renewal: Callable[[Connection, bytes, PairRequest], Work] | None = None
+        self.on_renewal: Callable[[LinkConnection, bytes, PairRequest], Work] | None = None
         self._http = arrival.http
         self._transport = arrival.transport
         self._answer = arrival.answer
@@ -432,7 +432,7 @@ class Connection(asyncio.Protocol):
                 self._over.set_result(None)
 
     def _end_session(self) -> None:
-        self._was_silent = self.session.phase is Phase.OPEN
+        self._was_silent = self.session.phase is LinkPhase.OPEN
         self.session.closed()
         self._run_actions(self._clock.now_ms())
         self._is_open = False

@@ -31,10 +31,10 @@ REVOKED = "revoked, until it is paired again"
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _IN_FLASH = "Programs put on it over the link are in its flash: after a power cut it starts them by itself."
 
-F = TypeVar("F", bound="DeviceFacts")
+F = TypeVar("F", bound="DeviceDetails")
 
 
-class LinkState(Struct, frozen=True):
+class DeviceLinkState(Struct, frozen=True):
     """The state of a device's link.
 
     `connections` counts since the host started. `rssi` in dBm and `refused_events`, which its full outbox refused, are
@@ -57,7 +57,7 @@ class LinkState(Struct, frozen=True):
     handshake_end: HandshakeEnd | None = None
 
 
-class DeviceFacts(Result, frozen=True, kw_only=True):
+class DeviceDetails(Result, frozen=True, kw_only=True):
     """A device. `capabilities` are the methods that it can be called with; `link` is None if it has no link here."""
 
     document: ClassVar = "device"
@@ -76,7 +76,7 @@ class DeviceFacts(Result, frozen=True, kw_only=True):
     power_cut: str
     voice_only: bool
     never_reached: bool
-    link: LinkState | None
+    link: DeviceLinkState | None
 
     @property
     def labels_text(self) -> str:
@@ -87,7 +87,7 @@ class DeviceFacts(Result, frozen=True, kw_only=True):
         return " ".join(self.transports)
 
 
-class ListedDevice(DeviceFacts, frozen=True, kw_only=True):
+class ListedDevice(DeviceDetails, frozen=True, kw_only=True):
     revoked: bool
 
     @property
@@ -113,7 +113,7 @@ class ListedDevice(DeviceFacts, frozen=True, kw_only=True):
         return f"seen {ago_s} s ago"
 
 
-class PendingPairing(Struct, frozen=True):
+class PairingSummary(Struct, frozen=True):
     """A device that shows a code. The code itself is only on the device."""
 
     address: str
@@ -146,7 +146,7 @@ class DeviceList(Listing, frozen=True, kw_only=True):
 
     devices: list[ListedDevice]
     next: str | None
-    pairings: list[PendingPairing]
+    pairings: list[PairingSummary]
     handshake_end: HandshakeEnd | None
 
     @property
@@ -228,7 +228,7 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         if self.today is None and version is not None:
             yield "today", "its firmware is not one that this project tried"
 
-    def _link_facts(self, link: LinkState) -> Iterator[tuple[str, str]]:
+    def _link_facts(self, link: DeviceLinkState) -> Iterator[tuple[str, str]]:
         yield "link", self.connection
         yield "address", link.address or "-"
         yield "version", link.firmware or "-"
@@ -262,7 +262,7 @@ def _handshake_text(end: HandshakeEnd) -> str:
     return f"a connection from {end.address} ended in its TLS handshake {ago} ago: {end.why}"
 
 
-def _firmware(device: DeviceFacts, version: str | None) -> Iterator[tuple[str, str]]:
+def _firmware(device: DeviceDetails, version: str | None) -> Iterator[tuple[str, str]]:
     """Yield the firmware's parts for programs, and their sizes. `version` is from the device's hello."""
     if device.voice_only:
         firmware_name = "xiaozhi's"
@@ -318,7 +318,7 @@ def _today(name: str, family: str, hardware: list[str], findings: list[dict[str,
         yield f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
 
 
-class AddedDevice(DeviceFacts, frozen=True, kw_only=True):
+class AddedDevice(DeviceDetails, frozen=True, kw_only=True):
     """A device that was added. `check` is the result of connecting to its addresses, None if it has none."""
 
     check: Examination | None
@@ -396,8 +396,8 @@ def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
     return pins
 
 
-async def pending_pairings(server: LinkServer | None) -> list[PendingPairing]:
+async def pending_pairings(server: LinkServer | None) -> list[PairingSummary]:
     """List the devices that wait to be paired, the oldest first."""
     if server is None:
         return []
-    return convert(await server.identity.waiting(), list[PendingPairing], from_attributes=True)
+    return convert(await server.identity.waiting(), list[PairingSummary], from_attributes=True)

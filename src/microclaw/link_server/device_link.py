@@ -21,13 +21,13 @@ from microclaw.devices.device import Device, revoked_error
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceUnreachable, StoreError
 from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
-from microclaw.link_server.connection import Connection
-from microclaw.link_server.device_ownership import LinkHolding
+from microclaw.link_server.connection import LinkConnection
+from microclaw.link_server.device_ownership import DeviceOwnership
 from microclaw.link_server.effects import (
     MAX_NAME_CHARS,
     MAX_REASON_CHARS,
     DeviceReports,
-    Effect,
+    MessageEffects,
     live_events,
     presence_of,
 )
@@ -42,7 +42,7 @@ from microclaw.wire.link import messages
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.heartbeat import Clock
+from microclaw.wire.link.heartbeat import HeartbeatClock
 from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Result
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
@@ -77,16 +77,16 @@ class LinkParts(Struct):
 
     links: LinkTable
     events: LinkEventTable
-    clock: Clock
+    clock: HeartbeatClock
     new_id: Callable[[], bytes]
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
-    open_audio: Callable[[DeviceLink, Connection, messages.AudioFormat], AudioStreams] | None = None
+    open_audio: Callable[[DeviceLink, LinkConnection, messages.AudioFormat], AudioStreams] | None = None
     reports: DeviceReports = field(default_factory=DeviceReports)
     updates: DeviceUpdates = field(default_factory=DeviceUpdates)
     # Both are None outside of a cluster.
-    holding: LinkHolding | None = None
+    holding: DeviceOwnership | None = None
     remote: RemoteDevices | None = None
 
 
@@ -102,7 +102,7 @@ class DeviceLink:
         self.connections = 0
         # No credential of a revoked device opens this host, until it is paired again.
         self.is_revoked = False
-        self.connection: Connection | None = None
+        self.connection: LinkConnection | None = None
         # Held while one connection replaces another.
         self.arriving = asyncio.Lock()
         self.parts = parts
@@ -203,7 +203,7 @@ class DeviceLink:
 
     # Connections come and go
 
-    async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
+    async def attach(self, make: Callable[[OutboxCursor, InboxCursor], LinkConnection]) -> LinkConnection:
         """Make the live connection from now on. Call it holding `arriving`, after the older one has ended."""
         await self._open()
         holding = self.parts.holding
@@ -219,7 +219,7 @@ class DeviceLink:
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
 
-    async def detach(self, connection: Connection) -> None:
+    async def detach(self, connection: LinkConnection) -> None:
         """Release a connection that has ended, and whose messages are applied. An older one does nothing."""
         if self.connection is not connection:
             return
@@ -235,7 +235,7 @@ class DeviceLink:
             self._fence = None
             await self.parts.holding.leave(self.link_id, fence)
 
-    def _publish_end(self, connection: Connection) -> None:
+    def _publish_end(self, connection: LinkConnection) -> None:
         code, reason = connection.end
         if self._bye is not None:
             reason = f"bye: {self._bye}"
@@ -259,7 +259,7 @@ class DeviceLink:
 
     # Called by its connection
 
-    def ready(self, connection: Connection, hello: Hello) -> None:
+    def ready(self, connection: LinkConnection, hello: Hello) -> None:
         """Note the device's hello, which begins the session."""
         self._bye = None
         self.connections += 1
@@ -271,7 +271,7 @@ class DeviceLink:
             connection.on_audio = self._audio.heard
         self.calls.reconnected(hello.boot_id)
 
-    def took(self, connection: Connection, envelope: Envelope) -> None:
+    def took(self, connection: LinkConnection, envelope: Envelope) -> None:
         """Apply a message that is not durable."""
         match envelope.body:
             case Result() as result if envelope.re is not None:
@@ -323,7 +323,7 @@ class DeviceLink:
         assert envelope.seq is not None
         async with self._numbering:
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self, envelope, self._now_ms, facts, self.name)
+            effect = MessageEffects(self, envelope, self._now_ms, facts, self.name)
             is_new = await self._links.advance(
                 self.link_id, epoch, envelope.seq, envelope.id, effect=effect.apply, fence=self._writer
             )
@@ -393,7 +393,7 @@ class DeviceLink:
             self.connection.session.stored(seq, payload)
             self.connection.pump()
 
-    def _finish_commit(self, envelope: Envelope, effect: Effect) -> None:
+    def _finish_commit(self, envelope: Envelope, effect: MessageEffects) -> None:
         """Do what follows a stored message outside of its transaction."""
         if effect.offer is not None:
             if self.presence is not None and effect.offer.is_of_keys:

@@ -15,7 +15,7 @@ from microclaw.store.links import LinkHolder, LinkHolderTable
 _log = logging.getLogger(__name__)
 
 
-class LinkHolding:
+class DeviceOwnership:
     """This host's view of the holders. `is_live` returns False only for a host that has surely ended."""
 
     def __init__(self, table: LinkHolderTable, host: str, is_live: Callable[[str], bool]) -> None:

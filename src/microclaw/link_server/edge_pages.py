@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.devices.answer_check import lied
+from microclaw.devices.answer_check import contradiction
 from microclaw.devices.calls import EdgeLog
 from microclaw.events import Edge
 
@@ -108,4 +108,4 @@ class EdgePages:
         return max(0, min(row_count, page.counts.get(key, 0)))
 
     def _refuse(self, fault: str) -> None:
-        raise lied(self._name, "edges.read", fault)
+        raise contradiction(self._name, "edges.read", fault)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
-from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
+from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, record_status
 from microclaw.store.link_events import OpenTask, Presence, add_event, add_task
 from microclaw.store.links import append_to
 from microclaw.store.sql import Sql
@@ -42,7 +42,7 @@ class DeviceReports(Struct):
 
     def took(self, endpoint: str, name: str, reported: Telemetry, at_ms: int) -> Telemetry | None:
         """Pass on and return the values that a board can have. Returns None if a required value is impossible."""
-        telemetry, refused_count = possible(reported)
+        telemetry, refused_count = drop_impossible(reported)
         if refused_count:
             self.impossible(endpoint, refused_count)
         if telemetry is not None:
@@ -78,7 +78,7 @@ MAX_PUBLISHED: Final = 1_024
 
 
 @dataclass(slots=True)
-class Effect:
+class MessageEffects:
     """The rows of a durable message of `link`.
 
     `facts` are of the device's hello, `device` is its name. Both are read on the event loop, because `apply` runs in
@@ -120,7 +120,7 @@ class Effect:
 
     def _note_update(self, connection: Sql, status: messages.OtaStatus) -> None:
         running_version = None if self.facts is None else self.facts.version
-        offer = status_in(connection, self.link.link_id, status, running_version, self.now_ms)
+        offer = record_status(connection, self.link.link_id, status, running_version, self.now_ms)
         self.offer = offer
         if offer is None or self.facts is None:
             return
@@ -142,7 +142,7 @@ class Effect:
         self.seq = append_to(connection, self.link.link_id, message_id, self.payload, self.now_ms)
 
 
-def possible(reported: Telemetry) -> tuple[Telemetry | None, int]:
+def drop_impossible(reported: Telemetry) -> tuple[Telemetry | None, int]:
     """Drop the values that no board can have, and count them. The telemetry is None if a required value is dropped."""
     impossible = []
     for name, (lowest, highest) in POSSIBLE.items():

@@ -87,7 +87,7 @@ class HttpConnection(web.RequestHandler):
         return plain_answer(status, "not HTTP")
 
 
-class Arrival(NamedTuple):
+class WebSocketRequest(NamedTuple):
     """A request for a WebSocket: `answer` ends the handshake.
 
     `http` has the transport until then, and is notified of its end.
@@ -105,7 +105,7 @@ def plain_answer(status: int, text: str) -> web.Response:
     return response
 
 
-async def accepted(listening: socket.socket, protocol: str) -> AsyncIterator[tuple[socket.socket, str]]:
+async def accept_connections(listening: socket.socket, protocol: str) -> AsyncIterator[tuple[socket.socket, str]]:
     """Yield each new connection with the address of its client. Ends only if it is cancelled."""
     loop = asyncio.get_running_loop()
     listening.settimeout(0)

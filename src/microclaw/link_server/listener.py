@@ -21,20 +21,20 @@ from aiohttp import WSCloseCode, web
 
 from microclaw import __version__
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.auth.credentials import Identity, Refusal
+from microclaw.auth.credentials import CredentialRefusal, Identity
 from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError, StoreError
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
-from microclaw.link_server.http_connection import Arrival, HttpConnection, accepted, plain_answer
+from microclaw.link_server.http_connection import HttpConnection, WebSocketRequest, accept_connections, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import FAULTS, HandshakeEnd, LinkMeter
 from microclaw.link_server.pairing import UnauthenticatedConnection, renew
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import MAX_AUDIO_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame
-from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
+from microclaw.wire.link.messages import Envelope, ErrorMessage, MessageLimits, Software, Token, Welcome
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
 
@@ -47,7 +47,7 @@ _HOST: Final = Software("microclaw", __version__)
 # The log's lines about TLS handshakes that ended: a scanner must not fill it.
 _LINES_A_MINUTE: Final = 1
 _LINES_AT_ONCE: Final = 20
-_MESSAGE_LIMITS: Final = Limits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
+_MESSAGE_LIMITS: Final = MessageLimits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
 
 
 class Listener:
@@ -74,7 +74,7 @@ class Listener:
         self._handshakes: list[_Handshake] = []
         now_s = asyncio.get_running_loop().time()
         self._log_rate = RateLimit(_LINES_A_MINUTE / 60, _LINES_AT_ONCE, now_s)
-        self._live: set[Connection] = set()
+        self._live: set[LinkConnection] = set()
         self._is_closing = False
         self._downloads = Downloads(links.parts.updates)
 
@@ -98,7 +98,7 @@ class Listener:
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext, server: web.Server) -> None:
         """Accept connections until it is cancelled, which also ends the connections in their TLS handshake."""
         async with asyncio.TaskGroup() as arrivals:
-            async for peer, host in accepted(listening, "link"):
+            async for peer, host in accept_connections(listening, "link"):
                 if not self._counts.admits(host):
                     self._make_room(host)
                 if not self._counts.admits(host):
@@ -240,7 +240,7 @@ class Listener:
     async def _download(self, request: web.BaseRequest, http: HttpConnection, sha256: str) -> web.StreamResponse:
         """Answer with a payload, if the request has the credential of a device's link."""
         credential = await self._authenticate(request)
-        if isinstance(credential, Refusal):
+        if isinstance(credential, CredentialRefusal):
             # A device that may still pair has no credential that could be foreign.
             if not credential.may_pair:
                 self._identity.record(credential.event(http.address))
@@ -252,7 +252,7 @@ class Listener:
         http.known()
         return await self._downloads.answer(request, link.link_id, sha256)
 
-    async def _authenticate(self, request: web.BaseRequest) -> Identity | Refusal:
+    async def _authenticate(self, request: web.BaseRequest) -> Identity | CredentialRefusal:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the connection went away")
@@ -282,7 +282,7 @@ class Listener:
         credential = await self._authenticate(request)
         if http.transport is None:
             raise ConnectionResetError("the connection went away")
-        arrival = Arrival(http, http.transport, partial(upgrade.prepare, request))
+        arrival = WebSocketRequest(http, http.transport, partial(upgrade.prepare, request))
         if isinstance(credential, Identity):
             http.known()
         try:
@@ -302,7 +302,7 @@ class Listener:
             _log.warning("link: %s is turned away: %s", http.address, exc.message)
             await self._turn_away(arrival, CloseCode.OVERLOADED, type(exc).code)
 
-    async def _serve_device(self, arrival: Arrival, identity: Identity) -> None:
+    async def _serve_device(self, arrival: WebSocketRequest, identity: Identity) -> None:
         link = self._links.link(identity.device_id)
         if await self._find_owner(link.endpoint) is None:
             await self._turn_away(arrival, CloseCode.REVOKED, "this device was removed")
@@ -328,14 +328,14 @@ class Listener:
             self._live.discard(connection)
             await link.detach(connection)
 
-    async def _after_hello(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
+    async def _after_hello(self, link: DeviceLink, connection: LinkConnection, identity: Identity) -> None:
         link.is_revoked = False
         await link.note_presence()
         issued = await self._identity.credentials.rotate(identity)
         if issued is not None:
             connection.session.send(Token(issued.token, issued.expires_ms))
 
-    async def _serve_unauthenticated(self, arrival: Arrival, refusal: tuple[int, str] | None = None) -> None:
+    async def _serve_unauthenticated(self, arrival: WebSocketRequest, refusal: tuple[int, str] | None = None) -> None:
         owner = UnauthenticatedConnection(self._identity)
         connection = self._connection(arrival, owner, None, OutboxCursor(bytes(8)), InboxCursor())
         if refusal is not None:
@@ -348,12 +348,12 @@ class Listener:
 
     def _connection(
         self,
-        arrival: Arrival,
+        arrival: WebSocketRequest,
         owner: DeviceLink | UnauthenticatedConnection,
         store: DeviceLink | None,
         outbox: OutboxCursor,
         inbox: InboxCursor,
-    ) -> Connection:
+    ) -> LinkConnection:
         parts = self._links.parts
         session = LinkSession(
             Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _MESSAGE_LIMITS),
@@ -364,9 +364,9 @@ class Listener:
             config=self._limits.session,
             authenticated=store is not None,
         )
-        return Connection(arrival, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
+        return LinkConnection(arrival, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
 
-    async def _turn_away(self, arrival: Arrival, code: int, reason: str) -> None:
+    async def _turn_away(self, arrival: WebSocketRequest, code: int, reason: str) -> None:
         """Answer the handshake only to close the WebSocket with a reason."""
         if code not in FAULTS:
             self._meter.refused("other")

@@ -16,8 +16,8 @@ from microclaw.devices import calls
 from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Step
-from microclaw.link_server.device_facts import DeviceFacts, device_facts
-from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
+from microclaw.link_server.device_facts import DeviceDetails, device_facts
+from microclaw.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Result
 from microclaw.text import clean_text
 
@@ -47,7 +47,7 @@ class LinkService(Struct, frozen=True, kw_only=True):
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return self.link
 
-    def by(self, call: Call) -> str:
+    def by(self, call: OperationCall) -> str:
         """Return the caller's name, for the security log."""
         return self.gate.name_of(call.person_id)
 
@@ -73,7 +73,7 @@ Address: TypeAlias = Annotated[
 )
 async def pair(
     service: LinkService,
-    call: Call,
+    call: OperationCall,
     *,
     code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the device shows.")],
     name: Annotated[str | None, Meta(max_length=64, description="What to call it.")] = None,
@@ -81,10 +81,10 @@ async def pair(
     board: Annotated[
         str | None, Meta(max_length=64, description="The board's profile, where the device has its own name for it.")
     ] = None,
-) -> DeviceFacts:
+) -> DeviceDetails:
     """Pair the device that shows CODE; with -d NAME it is that known device. See who waits: microclaw device list."""
     paired = await service.server.pair(code, name=name, device=device, board=board, by=service.by(call))
-    return device_facts(paired, service.link, DeviceFacts)
+    return device_facts(paired, service.link, DeviceDetails)
 
 
 class Provisioned(Result, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class Provisioned(Result, frozen=True, kw_only=True):
 )
 async def provision(
     service: LinkService,
-    _: Call,
+    _: OperationCall,
     name: str,
     board: Board = None,
     secret: bool = True,
@@ -151,7 +151,7 @@ class RevokedDevice(Result, frozen=True, kw_only=True):
     said="{device}: {revoked} credentials revoked",
     confirm="{device} will be cut off until it is paired again. Go on?",
 )
-async def revoke(service: LinkService, call: Call, device: DeviceName) -> RevokedDevice:
+async def revoke(service: LinkService, call: OperationCall, device: DeviceName) -> RevokedDevice:
     """Revoke all credentials of a device, at once; it can be paired again."""
     revoked_count = await service.server.revoke(device, by=service.by(call))
     return RevokedDevice(device=service.registry.get(device).name, revoked=revoked_count)
@@ -180,7 +180,7 @@ class NotedDevice(Result, frozen=True, kw_only=True):
 )
 async def notify(
     service: LinkService,
-    call: Call,
+    call: OperationCall,
     device: DeviceName,
     *,
     text: Annotated[str, Meta(min_length=1, max_length=2000, description="What to tell it."), Option(rest=True)],
@@ -249,12 +249,12 @@ class WifiNetworks(Result, frozen=True, kw_only=True):
 
 
 @operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
-async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNetworks:
+async def list_wifi(service: LinkService, _: OperationCall, device: DeviceName) -> WifiNetworks:
     """List the networks that the board knows, and the outcome of the trial of a new one."""
     board = service.registry.get(device)
     board.transport_for(WifiList.method)
     online = False
-    answer = calls.WifiNetworks(())
+    answer = calls.BoardNetworks(())
     with suppress(DeviceUnreachable, DeviceTimeout):
         online = True
         answer = await board.call(WifiList(), _LIST_S, wait=False)
@@ -279,7 +279,7 @@ async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNe
 )
 async def set_wifi(
     service: LinkService,
-    call: Call,
+    call: OperationCall,
     device: DeviceName,
     *,
     ssid: Annotated[str, Meta(min_length=1, max_length=32)],
@@ -308,7 +308,7 @@ async def set_wifi(
     return _trial_facts(board, trial)
 
 
-async def _forget_wifi(service: LinkService, call: Call, board: Device, ssid: str) -> WifiTrialFacts:
+async def _forget_wifi(service: LinkService, call: OperationCall, board: Device, ssid: str) -> WifiTrialFacts:
     network = _clean_ssid(ssid)
     board.transport_for(WifiForget.method)
     await call.approve(f"have {board.name} forget the Wi-Fi {network}", ())

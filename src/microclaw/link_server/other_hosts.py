@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from microclaw.errors import StoreError
-from microclaw.link_server.device_ownership import LinkHolding
+from microclaw.link_server.device_ownership import DeviceOwnership
 from microclaw.link_server.links import LinkRegistry
 
 HOLDERS: Final = "link_holders"
@@ -34,7 +34,7 @@ class OtherHosts:
     """
 
     def __init__(
-        self, links: LinkRegistry, holding: LinkHolding, ended: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self, links: LinkRegistry, holding: DeviceOwnership, ended: Callable[[], Iterable[tuple[str, int]]] = tuple
     ) -> None:
         self._ended = ended
         self._links = links

@@ -9,10 +9,10 @@ import asyncio
 import logging
 
 from microclaw.auth.codes import DEVICE
-from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Refusal
+from microclaw.auth.credentials import CredentialRefusal, DeviceCredentials, IssuedCredential
 from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import Envelope, PairCode, PairDone, PairRequest
 
@@ -29,7 +29,7 @@ class UnauthenticatedConnection:
         self._service = service
         self._request: asyncio.Task[None] | None = None
 
-    def took(self, connection: Connection, envelope: Envelope) -> None:
+    def took(self, connection: LinkConnection, envelope: Envelope) -> None:
         """Begin a request to be paired. Other messages are ignored."""
         if isinstance(envelope.body, PairRequest):
             self.left()
@@ -40,7 +40,7 @@ class UnauthenticatedConnection:
         if self._request is not None:
             self._request.cancel()
 
-    async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
+    async def _pair(self, connection: LinkConnection, request_id: bytes, request: PairRequest) -> None:
         try:
             answer = await self._service.request(
                 connection.address,
@@ -52,7 +52,7 @@ class UnauthenticatedConnection:
             if isinstance(answer, PendingPairing):
                 _answer(connection, request_id, PairCode(answer.code, int(DEVICE.life_s)))
                 answer = await self._service.outcome(answer)
-            if isinstance(answer, Refusal):
+            if isinstance(answer, CredentialRefusal):
                 _refuse(connection, answer.reason.close_code, str(answer.reason))
             elif isinstance(answer, IssuedCredential):
                 _answer(connection, request_id, PairDone(answer.certificate, answer.token or None))
@@ -68,12 +68,12 @@ class UnauthenticatedConnection:
 
 
 async def renew(
-    device_id: str, credentials: DeviceCredentials, connection: Connection, request_id: bytes, request: PairRequest
+    device_id: str, credentials: DeviceCredentials, connection: LinkConnection, request_id: bytes, request: PairRequest
 ) -> None:
     """Send a device a new certificate while its old one is still valid."""
     try:
         answer = await credentials.renew(device_id, request.csr)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, CredentialRefusal):
             _refuse(connection, answer.reason.close_code, str(answer.reason))
         else:
             _answer(connection, request_id, PairDone(answer.certificate))
@@ -83,11 +83,11 @@ async def renew(
         _refuse(connection, CloseCode.OVERLOADED, type(exc).code)
 
 
-def _answer(connection: Connection, request_id: bytes, body: PairCode | PairDone) -> None:
+def _answer(connection: LinkConnection, request_id: bytes, body: PairCode | PairDone) -> None:
     connection.session.send(body, re=request_id)
     connection.pump()
 
 
-def _refuse(connection: Connection, code: int, reason: str) -> None:
+def _refuse(connection: LinkConnection, code: int, reason: str) -> None:
     connection.session.refuse(LinkViolation(reason.replace("_", " "), close_code=code, reason=reason))
     connection.pump()

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit.event import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import HostIdentity, Wish
+from microclaw.auth.pairing import HostIdentity, PairingRequest
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
@@ -26,7 +26,7 @@ from microclaw.devices.registry import Registry
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.events import Alarm
-from microclaw.link_server.device_facts import LinkState
+from microclaw.link_server.device_facts import DeviceLinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
@@ -170,7 +170,7 @@ class LinkServer:
         known_device = None
         if device is not None:
             known_device = self._devices.get(device)
-        wish = Wish(name, _credential_id(known_device), board, by)
+        wish = PairingRequest(name, _credential_id(known_device), board, by)
         paired_id = await self.identity.confirm(code, wish)
         owner = await self._devices.find_owner(endpoint_of(paired_id))
         assert owner is not None
@@ -237,13 +237,13 @@ class LinkServer:
         for link_id in device.link_ids:
             await self.links.forget(link_id)
 
-    def state(self, device: Device) -> LinkState | None:
+    def state(self, device: Device) -> DeviceLinkState | None:
         """Return the state of the device's link, or None for a device without a link."""
         link_id = device.link_id
         if link_id is None:
             return None
         link = self.links.link(link_id)
-        state = LinkState(
+        state = DeviceLinkState(
             online=link.anywhere,
             last_seen_ms=None,
             address=None,

@@ -13,7 +13,7 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import Envelope
 
 if TYPE_CHECKING:
-    from microclaw.link_server.connection import Connection
+    from microclaw.link_server.connection import LinkConnection
     from microclaw.link_server.device_link import DeviceLink
 
 _RETRY_S: Final = 0.5
@@ -26,7 +26,7 @@ class StoreWork:
     `store` is None for a device without a credential, whose session has nothing durable.
     """
 
-    def __init__(self, connection: Connection, store: DeviceLink | None) -> None:
+    def __init__(self, connection: LinkConnection, store: DeviceLink | None) -> None:
         self.tasks: asyncio.TaskGroup | None = None
         self._connection = connection
         self._store = store

@@ -179,7 +179,7 @@ def _next_step(code: str, method: str) -> str | None:
 # Other calls have their own answer type.
 _ANSWERS: Final[dict[type[Call[Any]], Any]] = {
     calls.DeviceInfo: dict[str, Any],
-    calls.DeviceStatus: dict[str, Any],
+    calls.DeviceStatusRead: dict[str, Any],
     AppList: _Apps,
     AppStates: _States,
     EdgesRead: EdgesAnswer,
@@ -279,7 +279,7 @@ class LinkTransport(Transport):
         if now_s() >= deadline:
             return False
         try:
-            status: calls.DeviceFacts = await self._call_current_host(calls.DeviceStatus(), deadline)
+            status: calls.DeviceFacts = await self._call_current_host(calls.DeviceStatusRead(), deadline)
         except DeviceError:
             return False
         uptime_ms = status.values.get("uptime_ms")

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from msgspec import Struct, field
 
 from microclaw.errors import MicroclawError
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.store.firmware import OfferRow
 from microclaw.wire.link.frame import MAX_BLOB_BYTES
 from microclaw.wire.link.lanes import Lane
@@ -58,10 +58,10 @@ class DeviceUpdates(Struct):
 
     source: PayloadSource | None = None
     changed: Callable[[OfferRow], None] = lambda _: None
-    _reading: WeakSet[Connection] = field(default_factory=WeakSet)
+    _reading: WeakSet[LinkConnection] = field(default_factory=WeakSet)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOWS_AT_ONCE))
 
-    def serve(self, link: DeviceLink, connection: Connection, request: BlobRead, message_id: bytes) -> None:
+    def serve(self, link: DeviceLink, connection: LinkConnection, request: BlobRead, message_id: bytes) -> None:
         """Begin to send a window, or send the reason for the refusal."""
         if self.source is None:
             link.object_to("blob_unknown", "this host has no updates", re=message_id)
@@ -71,7 +71,7 @@ class DeviceUpdates(Struct):
             self._reading.add(connection)
 
     async def _send(
-        self, source: PayloadSource, link: DeviceLink, connection: Connection, request: BlobRead, message_id: bytes
+        self, source: PayloadSource, link: DeviceLink, connection: LinkConnection, request: BlobRead, message_id: bytes
     ) -> None:
         try:
             async with self._turn:

@@ -18,7 +18,7 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 
 
 @dataclass(eq=False)
-class MessageLines(ObjectReceiveStream["SessionMessage | Exception"], ObjectSendStream[SessionMessage]):
+class MessageStream(ObjectReceiveStream["SessionMessage | Exception"], ObjectSendStream[SessionMessage]):
     """The messages in both directions. The opener of the reader and the writer closes them."""
 
     reader: asyncio.StreamReader

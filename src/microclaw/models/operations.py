@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from microclaw.operations.operation import Access, Call, operation
+from microclaw.operations.operation import Access, OperationCall, operation
 from microclaw.operations.result import Listing, filled
 from microclaw.store.people import person_behind
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
@@ -46,7 +46,7 @@ class BudgetFacts(Struct, frozen=True, kw_only=True):
     resets_at: str
 
 
-class Usage(Listing, frozen=True, kw_only=True):
+class UsageListing(Listing, frozen=True, kw_only=True):
     document: ClassVar = "usage"
     columns: ClassVar = {
         "NAME": "name",
@@ -92,10 +92,10 @@ class Usage(Listing, frozen=True, kw_only=True):
 @operation("usage", http="GET /v1/usage", access=Access.LOOK, words="see what models cost", is_command=False)
 async def usage(
     service: UsageService,
-    call: Call,
+    call: OperationCall,
     by: Annotated[UsageGroup, Meta(description="What a line stands for.")] = "day",
     days: Annotated[int, Meta(ge=1, le=KEPT_DAYS, description="Today and the days before.")] = 30,
-) -> Usage:
+) -> UsageListing:
     """Show the cost of models: requests, tokens and money."""
     who = service.person(call.person_id)
     everybody = who is not None and who.role == "owner"
@@ -113,7 +113,7 @@ async def usage(
         day = (limits.day_usd, limits.day_tokens)
     else:
         day = (limits.person_day_usd, limits.person_day_tokens)
-    return Usage(
+    return UsageListing(
         by=by,
         days=days,
         since=report.since.isoformat(),

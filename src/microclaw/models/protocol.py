@@ -72,7 +72,7 @@ class ToolCall(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImageInput:
     """A picture for a model that can see; `data` in the form that `media_type` names."""
 
     media_type: str
@@ -83,7 +83,7 @@ class UserText(Struct, frozen=True):
     """A person's words. `note` is the host's, for the model: it stands before them, and no conversation keeps it."""
 
     text: str
-    images: tuple[Image, ...] = ()
+    images: tuple[ImageInput, ...] = ()
     note: str = ""
 
 

@@ -16,7 +16,7 @@ from microclaw.errors import ModelError
 from microclaw.events import Usage
 from microclaw.models.protocol import (
     AssistantReply,
-    Image,
+    ImageInput,
     Message,
     ModelReply,
     ReplyEnd,
@@ -210,7 +210,7 @@ def _content(message: UserText) -> Any:
     return words
 
 
-def _picture(image: Image) -> Any:
+def _picture(image: ImageInput) -> Any:
     from pydantic_ai.messages import BinaryContent
 
     if image.media_type not in IMAGE_TYPES or not 0 < len(image.data) <= MAX_IMAGE_BYTES:

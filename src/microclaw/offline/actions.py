@@ -12,7 +12,18 @@ from msgspec.structs import replace
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
-from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decider, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import (
+    CORRECT,
+    PIN_SLOTS,
+    Act,
+    Context,
+    Decider,
+    Decision,
+    Say,
+    ToolFields,
+    ask,
+    capital,
+)
 from microclaw.text import count_text
 
 _ON: Final = ("off", "on")
@@ -62,7 +73,7 @@ def _set_pin(at: Context) -> Decision:
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
-def _join_proofs(results: Sequence[Result]) -> str:
+def _join_proofs(results: Sequence[ToolFields]) -> str:
     """Join the different pieces of evidence, without those that are only an acceptance."""
     texts = dict[str, None]()
     for result in results:
@@ -139,7 +150,7 @@ def _look(at: Context) -> Decision:
     return _LOOK_ANSWERS[kind](at, at.results[-1])
 
 
-def _answer_scan(_: Context, result: Result) -> Say:
+def _answer_scan(_: Context, result: ToolFields) -> Say:
     addresses = []
     for row in result.fields.get("addresses", []):
         sensor = row.get("sensor")
@@ -147,7 +158,7 @@ def _answer_scan(_: Context, result: Result) -> Say:
     return Say(f"On the I2C bus of {result.device}: {', '.join(addresses) or 'no device answers'}.")
 
 
-def _answer_sensor(at: Context, result: Result) -> Say:
+def _answer_sensor(at: Context, result: ToolFields) -> Say:
     name, quantity, _ = sensor_of(at)
     sensor = quantity.sensor.upper()
     value = result.fields.get("values", {}).get(quantity.field)
@@ -157,26 +168,26 @@ def _answer_sensor(at: Context, result: Result) -> Say:
     return Say(f"{name.capitalize()}: {reading}, read from the {sensor} of {result.device}.")
 
 
-def _answer_pin(at: Context, result: Result) -> Say:
+def _answer_pin(at: Context, result: ToolFields) -> Say:
     return Say(f"{_state(at, pin_target(at), int(result.fields['level']), _LEVELS)}.")
 
 
-def _answer_adc(at: Context, result: Result) -> Say:
+def _answer_adc(at: Context, result: ToolFields) -> Say:
     volts = f"{float(result.fields['volts']):.3f} V (raw {result.fields['raw']})"
     return Say(f"ADC pin {pin_target(at).pin} of {result.device} is at {volts}.")
 
 
-def _answer_restart(_: Context, result: Result) -> Say:
+def _answer_restart(_: Context, result: ToolFields) -> Say:
     return Say(f"{result.device} restarted{_proof(result)}.")
 
 
-def _answer_clock(_: Context, result: Result) -> Say:
+def _answer_clock(_: Context, result: ToolFields) -> Say:
     fields = result.fields
     now = datetime.fromisoformat(str(fields.get("now")))
     return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
 
 
-def _answer_devices(_: Context, result: Result) -> Say:
+def _answer_devices(_: Context, result: ToolFields) -> Say:
     devices = result.fields.get("devices", [])
     if not devices:
         return replace(NO_DEVICE, code=None)
@@ -187,7 +198,7 @@ def _answer_devices(_: Context, result: Result) -> Say:
     return Say(f"{count_text(len(devices), 'device')}: {'; '.join(texts)}.")
 
 
-_LOOK_ANSWERS: Final[Mapping[str, Callable[[Context, Result], Say]]] = {
+_LOOK_ANSWERS: Final[Mapping[str, Callable[[Context, ToolFields], Say]]] = {
     "read_pin": _answer_pin,
     "read_adc": _answer_adc,
     "read_sensor": _answer_sensor,
@@ -357,7 +368,7 @@ def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _O
     return f"Pin {target.pin} of {device} is {words[level]}"
 
 
-def _proof(result: Result) -> str:
+def _proof(result: ToolFields) -> str:
     """Return the evidence in brackets, the program that was stopped, and the warning about the pin."""
     kind, text = result.proof
     careful = ""

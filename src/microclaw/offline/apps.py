@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.boards import board_of, pin_target
-from microclaw.offline.decision import Act, Context, Decider, Decision, Result, Say
+from microclaw.offline.decision import Act, Context, Decider, Decision, Say, ToolFields
 
 App: TypeAlias = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ _NO_NAME = re.compile(r"\b(?:my|the|that|this|our|little|thingy?|stuff|program|p
 _TAKES_OFF = re.compile(r"(?i)\b(?:remov|delet|uninstall|get(?:ting)? rid|clear|eras|wip|free|releas|take .* off)")
 
 
-class Listing(Struct, frozen=True):
+class AppOverview(Struct, frozen=True):
     """The programs of a device: as it lists them, lost there and to be redeployed, and stopped, kept for a start."""
 
     device: str
@@ -58,7 +58,7 @@ def _shown(app: App) -> str:
     return str(app["name"])
 
 
-def _app_status(at: Context, there: Listing) -> Say:
+def _app_status(at: Context, there: AppOverview) -> Say:
     named = _meant(at, there.apps)
     device = there.device
     if at.parse.kind == "list_apps" or (at.parse.word("app") in IT and len(there.apps) != 1):
@@ -81,7 +81,7 @@ def _app_status(at: Context, there: Listing) -> Say:
     return Say(f"{named[0]} {text}.")
 
 
-def _remove(at: Context, there: Listing) -> Decision:
+def _remove(at: Context, there: AppOverview) -> Decision:
     """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
     kind = at.parse.kind
     said = at.parse.word("app")
@@ -124,7 +124,7 @@ def _remove(at: Context, there: Listing) -> Decision:
     return _remove_each(at, there, meant)
 
 
-def _switch_app(at: Context, there: Listing) -> Decision:
+def _switch_app(at: Context, there: AppOverview) -> Decision:
     """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
     last = at.results[-1]
     said = at.parse.word("app") or ""
@@ -144,7 +144,7 @@ def _switch_app(at: Context, there: Listing) -> Decision:
     return Act(_SWITCH, at.on_device(appName=name, switch=switch), f"{switch} {name}")
 
 
-def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
+def _remove_each(at: Context, there: AppOverview, meant: Sequence[str]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
     name = next((one for one in meant if one not in gone), None)
@@ -166,7 +166,7 @@ def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
     return Say(f"{names} removed from {last.device} ({_proof(last)}){undo}.")
 
 
-_KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
+_KINDS: Mapping[str, Callable[[Context, AppOverview], Decision]] = {
     **dict.fromkeys(("list_apps", "app_status"), _app_status),
     **dict.fromkeys(("remove_app", "remove_on_pin", "remove_all"), _remove),
     "switch_app": _switch_app,
@@ -202,7 +202,7 @@ def _decide(at: Context) -> Decision:
     if at.results:
         fields = at.results[0].fields
         listed = {str(app["name"]): app for app in fields.get("apps", ()) if "name" in app}
-        there = Listing(at.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
+        there = AppOverview(at.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
         return _KINDS[at.parse.kind](at, there)
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
@@ -253,5 +253,5 @@ def _stem(name: str) -> str:
     return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
 
 
-def _proof(found: Result) -> str:
+def _proof(found: ToolFields) -> str:
     return found.proof[1] or "accepted, no read-back"

@@ -14,7 +14,7 @@ from msgspec import Struct
 from microclaw.boards.profile import BoardProfile
 from microclaw.language.quantities import ONES
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.decision import CannotDo, Context, Quantity, Say, Slot, ask, numbered
+from microclaw.offline.decision import CannotDo, Context, Quantity, Say, Slot, ask, number_sentences
 from microclaw.offline.sentences import english
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
@@ -140,7 +140,7 @@ def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevi
         return NO_DEVICE
     rest = rest.strip(" ,:.")
     each = tuple(f"{rest} on {board.name}" for board in boards[:_MAX_SHOWN])
-    text = f"I do that on one board at a time. Did you mean: {numbered(each)}?"
+    text = f"I do that on one board at a time. Did you mean: {number_sentences(each)}?"
     return Say(text, "ambiguous", "its number", suggested=each)
 
 

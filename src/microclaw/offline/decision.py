@@ -105,7 +105,7 @@ class Say(Struct, frozen=True):
 Decision: TypeAlias = Act | Say
 
 
-class Result(Struct, frozen=True):
+class ToolFields(Struct, frozen=True):
     """A tool's result as fields."""
 
     tool: str
@@ -131,7 +131,7 @@ class Context(Struct, frozen=True):
     said: str
     device_context: DeviceContext
     named: KnownDevice | None = None
-    results: tuple[Result, ...] = ()
+    results: tuple[ToolFields, ...] = ()
     refers: bool = False  # it is about the last act
 
     @property
@@ -160,14 +160,14 @@ def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, co
     return CannotDo(Say(text, code, next_step, slot))
 
 
-def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
+def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], tuple[Message, ...]]:
     """Return the user's latest text, the tool results since, and the messages before it.
 
     A result is shown to the user and read by rules, so it has no fences. A correction becomes the results of its steps.
     """
     start = max((place for place, message in enumerate(messages) if isinstance(message, UserText)), default=0)
     said = next((message.text for message in messages[start:] if isinstance(message, UserText)), "")
-    results = list[Result]()
+    results = list[ToolFields]()
     for message in messages[start:]:
         if not isinstance(message, ToolReturn):
             continue
@@ -181,12 +181,12 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple
         except (ValueError, RecursionError):  # no JSON object
             fields = {"message": without_fences(message.content)}
         if tool == CORRECT and ok:
-            results += [Result(tool="undo", ok=True, fields=undo) for undo in fields.get("undone", ())]
+            results += [ToolFields(tool="undo", ok=True, fields=undo) for undo in fields.get("undone", ())]
             for change in fields.get("pins", ()):
                 tool = "pwm-set" if "duty" in change else "gpio-set"
-                results.append(Result(tool=tool, ok=True, fields=change))
+                results.append(ToolFields(tool=tool, ok=True, fields=change))
         else:
-            results.append(Result(tool, ok, fields))
+            results.append(ToolFields(tool, ok, fields))
     return said, tuple(results), tuple(messages[:start])
 
 
@@ -198,7 +198,7 @@ def capital(text: str) -> str:
     return text.rstrip(".")
 
 
-def numbered(suggested: Sequence[str]) -> str:
+def number_sentences(suggested: Sequence[str]) -> str:
     """Return the sentences that the user may choose from, with their numbers."""
     return "; ".join(f"{number}: {sentence}" for number, sentence in enumerate(suggested, start=1))
 

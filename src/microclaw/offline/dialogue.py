@@ -15,13 +15,24 @@ from msgspec.structs import asdict, replace
 
 from microclaw.errors import UndoElsewhere
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.quantities import normalize_quantities, plain, said_no, said_yes
-from microclaw.language.times import SUN, When, open_question, spoken, when_text
+from microclaw.language.quantities import is_no, is_yes, normalize_quantities, without_commas
+from microclaw.language.times import SUN, When, format_when, open_question, spoken_duration
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, follow_ups
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS, IT
-from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
+from microclaw.offline.decision import (
+    Act,
+    CannotDo,
+    Context,
+    Decider,
+    Decision,
+    Parse,
+    Say,
+    capital,
+    number_sentences,
+    turn_of,
+)
 from microclaw.offline.dialogue_state import DialogueState, LastAct, Question, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY, names_to_pins, parse_memory
 from microclaw.offline.programs import PROGRAMS, as_light
@@ -41,7 +52,7 @@ _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)")
 
 
-class Understanding(Struct, frozen=True):
+class ParsedSentence(Struct, frozen=True):
     """A sentence's parse (None if it is not to be acted on), and the decision that follows."""
 
     parse: Parse | None
@@ -51,18 +62,18 @@ class Understanding(Struct, frozen=True):
     state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
 
 
-def understand(request: ModelRequest) -> Understanding:
+def understand(request: ModelRequest) -> ParsedSentence:
     """Return the next step of the turn that the messages end with."""
     said, results, before = turn_of(request.messages)
     state = state_after(before[-1] if before else None)
-    if (state.question is not None or state.suggested) and said_no(said):
+    if (state.question is not None or state.suggested) and is_no(said):
         # An act that was done can still be corrected.
         act = state.act if state.act is not None and state.act.done else None
         next_state = DialogueState(act=act, undoable=state.undoable)
-        return Understanding(None, Say("Then it stays as it is."), state=next_state)
+        return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
     chosen = _chosen(said, state.suggested)
     if isinstance(chosen, Say):
-        return Understanding(None, chosen, state=state)
+        return ParsedSentence(None, chosen, state=state)
     known = request.device_context or DeviceContext()
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
     completed = None
@@ -86,7 +97,7 @@ def understand(request: ModelRequest) -> Understanding:
         next_state = DialogueState(_question(at, decision), act, undoable, decision.suggested)
     confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
     parse = None if at is None else at.parse
-    return Understanding(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
+    return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -102,7 +113,7 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
     """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
     parse = question.parse
     named = _device(known, question.device)
-    text = plain(said)
+    text = without_commas(said)
     values = dict[str, Any]()
     percent = _PERCENT.fullmatch(text)
     numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
@@ -110,7 +121,7 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
     match question.slot:
         case "device" if device:
             named = device
-        case "confirmed" if said_yes(said) or text == plain(f"yes {question.reading}"):
+        case "confirmed" if is_yes(said) or text == without_commas(f"yes {question.reading}"):
             parse = replace(parse, confirmed=True)
         case "milli" if percent:
             values = {"milli": int(percent[1])}
@@ -135,14 +146,14 @@ def _asking_undo(at: Context) -> Context:
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     """Return the suggested sentence that a number or a yes means, or None for any other words."""
-    text = plain(said)
+    text = without_commas(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not suggested or not said_yes(said):
+    if not suggested or not is_yes(said):
         return None
     if len(suggested) == 1:
         return suggested[0]
-    return Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
+    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -235,7 +246,7 @@ def _schedule(at: Context) -> Decision:
         meant = replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
         is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
         if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
-            time = spoken(when.delay_ms or 0)
+            time = spoken_duration(when.delay_ms or 0)
             text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
             return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
         decision = _decide(replace(at, parse=meant))
@@ -247,7 +258,7 @@ def _schedule(at: Context) -> Decision:
         if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
             doing = decision.words
     values = {name: value for name, value in asdict(when).items() if value}
-    shown = when_text(when)
+    shown = format_when(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
     return Act("schedule-add", at.on_device(when=values, do=doing), words)
 
@@ -293,12 +304,11 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
         follow_up = _read_follow_up(text, known, named, act)
         if follow_up is not None:
             return follow_up
-    is_yes = said_yes(said)
-    if is_yes or said_no(said):
-        word = "yes" if is_yes else "no"
+    if is_yes(said) or is_no(said):
+        word = "yes" if is_yes(said) else "no"
         return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
     parse = english().parse(text)
-    if parse is None and act is None and english().reference(plain(text)):
+    if parse is None and act is None and english().reference(without_commas(text)):
         return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
     if parse is None:
         return boards.unknown_device(text, known) or _not_understood(text, known, named)
@@ -339,7 +349,7 @@ def _not_understood(text: str, known: DeviceContext, named: KnownDevice | None) 
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
     question = "Ask: what can you do."
     if examples:
-        choices = numbered(examples) if len(examples) > 1 else examples[0]
+        choices = number_sentences(examples) if len(examples) > 1 else examples[0]
         question = f"Did you mean: {choices}?"
     refers = near.is_remote and re.search(r"\d", text) is None
     text = f"I did not understand that, so I did nothing. {question}"

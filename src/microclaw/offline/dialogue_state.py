@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import Context, Parse, Result, Say, Slot, plain_line
+from microclaw.offline.decision import Context, Parse, Say, Slot, ToolFields, plain_line
 from microclaw.offline.programs import PROGRAMS
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
@@ -153,7 +153,7 @@ def _device_name(at: Context) -> str | None:
     return None
 
 
-def _change_numbers(results: Sequence[Result]) -> tuple[int, ...]:
+def _change_numbers(results: Sequence[ToolFields]) -> tuple[int, ...]:
     """Return the numbers in the change log of what the results changed, except of undos."""
     changes = [result.fields.get("change") for result in results if result.tool != "undo"]
     return tuple(change for change in changes if isinstance(change, int))
@@ -167,7 +167,7 @@ def _removed_act(act: LastAct, app: str | None, before: LastAct | None) -> LastA
     return replace(own_act, app=app, stopped=True, changes=act.changes)
 
 
-def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
+def undoable_after(at: Context | None, results: Sequence[ToolFields], before: Undoable) -> Undoable:
     """Return the acts that undo can revert after an answer, without the one that "undo" has just reverted."""
     has_failed = any(not result.ok and "removed" not in result.fields for result in results)
     is_undo = at is not None and bool(at.parse.values.get("undo")) and not at.parse.confirmed
@@ -196,7 +196,7 @@ def _append(undoable: Undoable, reverting: Parse | None) -> Undoable:
     return (*undoable, reverting)[-_MAX_UNDOABLE:]
 
 
-def _changed_tools(results: Sequence[Result]) -> set[str]:
+def _changed_tools(results: Sequence[ToolFields]) -> set[str]:
     """Return the tools that changed a board. A restart of a program is not a change that undo reverts."""
     tools = set()
     for result in results:

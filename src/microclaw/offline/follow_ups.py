@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.language.quantities import plain
+from microclaw.language.quantities import without_commas
 from microclaw.offline.decision import CannotDo, Parse, Say, Values, ask
 from microclaw.offline.dialogue_state import PINS_ALONE, PROGRAMS_ON_PINS, LastAct
 from microclaw.offline.programs import NS, pace_ms, without_pace
@@ -42,7 +42,7 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
 
     `elsewhere`: the sentence names another device. Raises CannotDo with a question if it is not clear.
     """
-    normal = plain(text)
+    normal = without_commas(text)
     follow_up = _follow_up(normal, act)
     if follow_up is None:
         return None

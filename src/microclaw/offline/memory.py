@@ -68,7 +68,7 @@ def parse_memory(said: str) -> Parse | None:
     if fact:
         return Parse("remember", {"reason": "no_fact"} if fact.lower() in _NOTHING else {"text": fact})
     statement = _NO.sub("", said).strip().rstrip(".!")
-    if told_name(statement) is not None:
+    if parse_pin_name(statement) is not None:
         return Parse("remember", {"text": statement})
     text = text.rstrip(". ")
     tell = _TELL.fullmatch(text)
@@ -129,7 +129,7 @@ def _forget(at: Context) -> Decision:
 MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}
 
 
-def told_name(said: str) -> NamedPin | None:
+def parse_pin_name(said: str) -> NamedPin | None:
     """Return the name and pin that a sentence states, or None for a question and every other sentence."""
     if said.rstrip().endswith("?"):
         return None
@@ -150,7 +150,7 @@ def told_name(said: str) -> NamedPin | None:
 
 def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
     """Return the names in remembered lines, the newest last. `device`: the device that the lines are about."""
-    names = [told_name(line) for line in lines]
+    names = [parse_pin_name(line) for line in lines]
     return tuple(NamedPin(name.name, name.pin, name.device or device) for name in names if name is not None)
 
 

@@ -15,9 +15,9 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.language.times import spoken
+from microclaw.language.times import spoken_duration
 from microclaw.offline.boards import PinTarget, addressable_led, board_of, pin_target, sensor_of
-from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
+from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Say, ToolFields, Values, ask, capital
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
@@ -81,7 +81,7 @@ def _blink(at: Context) -> Filled:
     if is_fast:
         words = f"blink {target.words} at {round(500 / half_ms)} Hz"
         return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
-    return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {spoken(half_ms)}"
+    return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {spoken_duration(half_ms)}"
 
 
 def _blink_times(at: Context) -> Filled:
@@ -93,7 +93,7 @@ def _blink_times(at: Context) -> Filled:
     if (times or 0) > 1 and each_ms and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         step = f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})"
-        raise ask(f"{times} times every {spoken(each_ms)}: without an end, or only once?", step)
+        raise ask(f"{times} times every {spoken_duration(each_ms)}: without an end, or only once?", step)
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
         raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
     if times is None:
@@ -139,7 +139,7 @@ def _on_pin(at: Context) -> Filled:
     kind = at.parse.kind
     time_ms = pace_ms(at.parse)
     servo = f"the servo on pin {target.pin}"
-    span = spoken(time_ms)
+    span = spoken_duration(time_ms)
     match kind:
         case "fade":
             return kind, _pin(target) | {"PERIOD_MS": time_ms}, f"fade {target.words} every {span}"
@@ -170,7 +170,7 @@ def _read_every(at: Context) -> Filled:
     name, _, address = sensor_of(at)
     every_ms = pace_ms(at.parse)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
-    return "read_sensor", values, f"read the {name} every {spoken(every_ms)}"
+    return "read_sensor", values, f"read the {name} every {spoken_duration(every_ms)}"
 
 
 def _traffic_light(at: Context) -> Filled:
@@ -216,7 +216,7 @@ def _rule(at: Context) -> Filled:
     span = ""
     if parse.kind == "threshold_pulse":
         values["FOR_MS"] = for_ms = parse.number("ms") or 0
-        span = f" for {spoken(for_ms)}"
+        span = f" for {spoken_duration(for_ms)}"
     return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
@@ -242,10 +242,10 @@ def _led(at: Context) -> Filled:
     time_ms = pace_ms(at.parse)
     values: PatternValues = {"PIN": target.pin}
     if kind == "rainbow":
-        return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken(time_ms)}"
+        return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken_duration(time_ms)}"
     values |= dict(zip(("RED", "GREEN", "BLUE"), english().colors[color], strict=True))
     if kind == "led_blink":
-        return kind, values | {"HALF_PERIOD_MS": time_ms}, f"blink {light} {color} every {spoken(time_ms)}"
+        return kind, values | {"HALF_PERIOD_MS": time_ms}, f"blink {light} {color} every {spoken_duration(time_ms)}"
     return kind, values, f"turn off {target.words}" if color == "off" else f"make {light} {color}"
 
 
@@ -321,7 +321,7 @@ def _decide(at: Context) -> Decision:
 PROGRAMS: Final = dict.fromkeys(_FILLED, _decide)
 
 
-def _deployed(result: Result, *, once: bool) -> Say:
+def _deployed(result: ToolFields, *, once: bool) -> Say:
     """Return the answer after the deployment, which claims no more than its evidence."""
     name = result.fields.get("appName", "the program")
     device = result.device

@@ -30,8 +30,8 @@ from microclaw.operations.connection import (
     EventDecoder,
     HostError,
     HostRequest,
-    LiveEvent,
     Query,
+    ReceivedEvent,
     segment,
 )
 from microclaw.operations.host_address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
@@ -40,15 +40,24 @@ from microclaw.operations.result import OnMany
 from microclaw.wire.host_api import (
     MAX_LINE_BYTES,
     REQUEST_HEADER,
-    Failure,
     JsonObject,
     Keepalive,
-    Result,
     StreamEvent,
+    StreamFailure,
+    StreamResult,
     decode_event,
 )
 
-__all__ = ["AsyncClient", "Client", "Endpoint", "HostError", "LiveEvent", "endpoint_of", "request_number", "segment"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Endpoint",
+    "HostError",
+    "ReceivedEvent",
+    "endpoint_of",
+    "request_number",
+    "segment",
+]
 
 REQUEST_TIMEOUT_S: Final = 60.0  # the longest silent call; streams send a keepalive every few seconds
 MAX_FILE_BYTES: Final = 16 << 30  # to a disk: the most that one task may write (config: tasks.disk_mb)
@@ -126,10 +135,10 @@ class _Host:
         return await self._document(HostRequest("GET", path, query=query))
 
     async def _post(self, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
-        return (await self._end(self._asking(HostRequest("POST", path, body or {})), Result)).value
+        return (await self._end(self._asking(HostRequest("POST", path, body or {})), StreamResult)).value
 
     async def _delete(self, path: str) -> JsonObject:
-        return (await self._end(self._asking(HostRequest("DELETE", path)), Result)).value
+        return (await self._end(self._asking(HostRequest("DELETE", path)), StreamResult)).value
 
     async def _decide(self, approval_id: str, *, approved: bool, nobody: bool = False) -> None:
         """Say yes or no to what waits under this id; `nobody`: no, as nobody is there to answer."""
@@ -154,7 +163,7 @@ class _Host:
         """
         body = {"arguments": dict(arguments or {}), **more}
         events = self._stream(f"/v1/tools/{segment(name)}", body, within_s=self._within_s)
-        return (await self._end(events, Result)).value
+        return (await self._end(events, StreamResult)).value
 
     async def _stream(
         self,
@@ -184,7 +193,7 @@ class _Host:
                 if not isinstance(event, Keepalive):
                     yield event
                 if until is not None and time.monotonic() > until:
-                    raise HostError(Failure("not_in_time", f"it did not end within {within_s:g} s", _NOT_IN_TIME))
+                    raise HostError(StreamFailure("not_in_time", f"it did not end within {within_s:g} s", _NOT_IN_TIME))
 
     async def _events(
         self,
@@ -193,7 +202,7 @@ class _Host:
         device: str | None = None,
         edges: Sequence[str] = (),
         reconnect_s: float = RECONNECT_S,
-    ) -> AsyncGenerator[LiveEvent, None]:
+    ) -> AsyncGenerator[ReceivedEvent, None]:
         """Live events from now on: of these kinds, of one device, with the edges of these devices.
 
         A host that goes away later is asked again for `reconnect_s`, then NoHost is raised; events that it still has
@@ -240,7 +249,7 @@ class _Host:
                 if taken > most_bytes:
                     text = f"the host sent more than {most_bytes:,} bytes, which is all that is taken"
                     step = "microclaw task get writes a file to the disk; or take more of it"
-                    raise HostError(Failure("too_large", text, step))
+                    raise HostError(StreamFailure("too_large", text, step))
                 yield piece
 
     async def _done(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
@@ -250,7 +259,7 @@ class _Host:
             events = self._stream(path, body, method=act.method, query=query, **how)
         else:
             events = self._asking(HostRequest(act.method, path, body, query))
-        found = (await self._end(events, Result)).value
+        found = (await self._end(events, StreamResult)).value
         try:
             return msgspec.convert(found, act.result)
         except msgspec.ValidationError as exc:
@@ -263,11 +272,11 @@ class _Host:
                 if self._watch is not None:
                     await self._tell(self._watch, event)
                 match event:
-                    case Failure():
+                    case StreamFailure():
                         raise HostError(event)
                     case ApprovalAsked() if self._ask is not None:
                         await self._tell(self._ask, self, event)
-                    case Result() | Answer():
+                    case StreamResult() | Answer():
                         if isinstance(event, of):
                             return event
                         raise ProtocolError(f"the host answered where its {of.__name__.lower()} was expected")
@@ -289,7 +298,7 @@ class _Host:
         yes to what nobody wants any more.
         """
         if self._ask is None or request.method == "GET" or request.path.startswith("/v1/approvals/"):
-            yield Result(await self._document(request))
+            yield StreamResult(await self._document(request))
             return
         number = request_number()
         request = replace(request, headers={REQUEST_HEADER: number})
@@ -306,7 +315,7 @@ class _Host:
                     until = time.monotonic() + self._timeout_s
                 elif time.monotonic() > until:
                     raise self._endpoint.silent(self._timeout_s)
-            yield Result(work.result())
+            yield StreamResult(work.result())
         finally:
             if not work.done():
                 work.cancel()

@@ -25,7 +25,7 @@ from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError, UnknownName
 from microclaw.operations.host_address import VARIABLE, HostAddress, HostToken, how_to_get_one
 from microclaw.text import clean_text
-from microclaw.wire.host_api import Failure, JsonObject, failure_from
+from microclaw.wire.host_api import JsonObject, StreamFailure, failure_from
 
 CONNECT_S: Final = 10.0
 VERSION_S: Final = 5.0
@@ -48,7 +48,7 @@ class HostError(MicroclawError):
     Its texts are cleaned: what prints them sends a terminal nothing that steers it.
     """
 
-    def __init__(self, failure: Failure, status: int = 200) -> None:
+    def __init__(self, failure: StreamFailure, status: int = 200) -> None:
         code = clean_text(failure.code, one_line=True)
         message = clean_text(failure.message)
         if failure.next_step is None:
@@ -59,7 +59,7 @@ class HostError(MicroclawError):
         # An error must not end as a success.
         if not 1 <= exit_code <= 255:
             exit_code = 1
-        self.failure = Failure(code, message, step, tuple(map(_cleaned, failure.diagnostics)), exit_code)
+        self.failure = StreamFailure(code, message, step, tuple(map(_cleaned, failure.diagnostics)), exit_code)
         super().__init__(message, next_step=step)
         self.code = code
         self.exit_code = exit_code
@@ -267,7 +267,7 @@ class Endpoint(Struct, frozen=True):
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
         """Convert a failed answer to an error. At an address it may come from a proxy or another server."""
-        failure: Failure | None = None
+        failure: StreamFailure | None = None
         with suppress(KeyError, DecodeError, ValueError, RecursionError):  # else it is not the host's answer
             failure = failure_from(_read_object(content)["error"])
         if self.address is None:
@@ -302,7 +302,7 @@ class Endpoint(Struct, frozen=True):
             next_step = SAME_VERSION
         else:
             return HostError(failure, status)
-        return HostError(Failure(failure.code, text, next_step), status)
+        return HostError(StreamFailure(failure.code, text, next_step), status)
 
     async def _other_version(self, request: HostRequest) -> str | None:
         """Return a line about different versions, or None if they are equal or the host does not report its version."""
@@ -338,7 +338,7 @@ _read_object: Final = Decoder(dict[str, Any]).decode
 MAX_EVENT_BYTES: Final = 4 << 20
 
 
-class LiveEvent(Struct, frozen=True):
+class ReceivedEvent(Struct, frozen=True):
     """`kind` as in docs/reference/events.md, "edges" of a board that is watched, or "lost": so many were missed."""
 
     kind: str
@@ -354,7 +354,7 @@ class EventDecoder:
         self._id: str | None = None
         self._data = b""
 
-    def receive(self, line: bytes) -> LiveEvent | None:
+    def receive(self, line: bytes) -> ReceivedEvent | None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name:
@@ -376,7 +376,7 @@ class EventDecoder:
                 if not data:
                     return None
                 try:
-                    return LiveEvent(kind or "message", _read_object(data), event_id)
+                    return ReceivedEvent(kind or "message", _read_object(data), event_id)
                 except (ValueError, RecursionError) as exc:  # no JSON, or no UTF-8
                     text = "the host sent an event that is no JSON object"
                     raise ProtocolError(text, next_step="is this a microclaw host?") from exc

@@ -98,7 +98,7 @@ async def approve_none(*_: object) -> None:
     raise PermissionRefused("nobody can be asked", next_step="ask for it in a chat or at a terminal")
 
 
-class Call(Struct, frozen=True):
+class OperationCall(Struct, frozen=True):
     """The caller of an act. `device` is the one that is meant where the parameters name none.
 
     `channel` and `chat_id` are the person's chat. `direct`: at the command line of this machine. `asks`: a person may
@@ -225,7 +225,7 @@ class operation:
     reads: type | None = None
     at_address: bool = False
 
-    def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
+    def __call__(self, run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]) -> Operation[P, R]:
         made = Operation(**vars(self), run=run)
         OPERATIONS[self.name] = made
         return made
@@ -235,7 +235,7 @@ class operation:
 class Operation(operation, Generic[P, R]):
     """A declared act. `on_many`: as it is done on many devices by one request."""
 
-    run: Callable[Concatenate[Any, Call, P], Awaitable[R]]
+    run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]
     on_many: bool = False
 
     @property

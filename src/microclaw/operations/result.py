@@ -50,7 +50,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 R = TypeVar("R")
 
 
-class OnDevice(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+class DeviceResult(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A result on one of many devices: what was `made`, or the `error` in the API's form."""
 
     device: str
@@ -61,7 +61,7 @@ class OnDevice(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 class OnMany(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """`left_out`: devices that a label means too, and that do not offer the act."""
 
-    results: list[OnDevice[R]]
+    results: list[DeviceResult[R]]
     failed: int
     left_out: list[str]
 
@@ -116,7 +116,7 @@ def filled(kind: type[S], row: object, /, **more: Any) -> S:
     return kind(**values)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
+class SourceFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
     """A finding in a source or a file; `line` and `column` count from 1, `text` is all of it for people."""
 
     severity: str
@@ -130,8 +130,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "n
     text: str
 
 
-def findings(found: Iterable[Diagnostic]) -> list[Finding]:
-    return [msgspec.convert(one.to_json(), Finding) for one in found]
+def findings(found: Iterable[Diagnostic]) -> list[SourceFinding]:
+    return [msgspec.convert(one.to_json(), SourceFinding) for one in found]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -12,7 +12,16 @@ from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile
-from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, approve_all, fault, load
+from microclaw.operations.operation import (
+    Approve,
+    Effect,
+    Operation,
+    OperationCall,
+    Permission,
+    approve_all,
+    fault,
+    load,
+)
 from microclaw.text import escape_hidden, fence_text, moment_text
 from microclaw.validation import check_letters, read_object
 
@@ -47,7 +56,7 @@ async def _no_journal() -> None:
 Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class ToolContext(Call, frozen=True):
+class ToolContext(OperationCall, frozen=True):
     """The caller of a tool. `approve` is for a tool with `has_preview`.
 
     `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before anything
@@ -374,6 +383,6 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
     )
 
 
-def context_of(call: Call) -> ToolContext:
+def context_of(call: OperationCall) -> ToolContext:
     """Return the same caller, for a planned tool."""
     return ToolContext(call.person_id, call.report, call.device, call.channel, call.chat_id)

@@ -17,7 +17,7 @@ from microclaw.firmware_folder import firmware_folder
 from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.flash.board_files import FOLDER, our_files
 from microclaw.ota.manifest import CHIPS, MAX_PAYLOAD_BYTES, SMALL, Release, check_version
-from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, Description, app_description, image_end
+from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, ImageDescription, app_description, image_end
 
 ABOUT: Final = "about.json"
 CHIP_IDS: Final = dict(zip(CHIPS, (0, 2, 9, 5, 13), strict=True))
@@ -113,7 +113,7 @@ def check_payload(data: bytes, release: Release) -> None:
         read_application(data, chip=release.board)
 
 
-def read_application(data: bytes, *, chip: str) -> Description:
+def read_application(data: bytes, *, chip: str) -> ImageDescription:
     """Return the description of the application in `data`. Raises PayloadError."""
     try:
         chip_id, end = image_end(data, 0, "it")

@@ -41,7 +41,7 @@ class BadSignature(ConfigError):
     """The signature is of other bytes, or of another key."""
 
 
-class PublicKey(Struct, frozen=True):
+class SigningPublicKey(Struct, frozen=True):
     """A public key; `der` is its SubjectPublicKeyInfo. Made by `public_key`, which checks it."""
 
     der: bytes
@@ -96,7 +96,7 @@ class SigningKey:
         write_given(path, [pem], next_step="a key is never overwritten: give another --out")
 
 
-def public_key(data: bytes) -> PublicKey:
+def public_key(data: bytes) -> SigningPublicKey:
     """Read a public key in PEM or DER form; raise ConfigError if it is not of the kind that signs updates."""
     try:
         if data.lstrip().startswith(b"-----"):
@@ -109,10 +109,10 @@ def public_key(data: bytes) -> PublicKey:
         text = f"updates need an RSA key of {KEY_BITS} bits with the exponent {EXPONENT}, not this key"
         raise ConfigError(text, next_step=_MAKE)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
+    return SigningPublicKey(der, hashlib.sha256(der).hexdigest()[:16])
 
 
-def read_public_key(path: Path) -> PublicKey:
+def read_public_key(path: Path) -> SigningPublicKey:
     """Read a public key from a file; ConfigError says what is wrong with it."""
     data = read_given(path, MAX_PEM_BYTES)
     if b"PRIVATE KEY" in data:

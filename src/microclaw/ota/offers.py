@@ -24,7 +24,7 @@ from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import moment_ms, version_numbers
 from microclaw.ota.results import OfferOutcome, UpdateStatus
 from microclaw.ota.rollout import Rollout
-from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
+from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, add_offer
 from microclaw.store.rollouts import DeviceState, RolloutDevice
 from microclaw.store.sql import Sql
 from microclaw.wire.host_api import failure_of
@@ -84,7 +84,7 @@ class Offers:
             if row.kind == "keys" or _fit(row, device):
                 continue
             has_release = True
-            if not row.allow_downgrade and obstacle(row, device, self._now_ms()) is None:
+            if not row.allow_downgrade and find_refusal(row, device, self._now_ms()) is None:
                 versions.append(row.version)
         if not has_release:
             return None
@@ -94,21 +94,21 @@ class Offers:
         """Offer a release, now or when the device is back; an earlier offer of it is returned and not sent again.
 
         `again`: offer it once more if the last offer of it is over. Raises AlreadyRuns, ConfigError or NotSupported if
-        the device would not take it (`obstacle`), Overloaded if its outbox is full.
+        the device would not take it (`find_refusal`), Overloaded if its outbox is full.
         """
         device = self.devices.get(device_id)
         link = link_of(device)
         earlier = await self.table.offers(link.link_id, release.release_id)
         if earlier and not (again and earlier[0].is_over):
             return earlier[0]
-        error = obstacle(release, device, self._now_ms())
+        error = find_refusal(release, device, self._now_ms())
         if error is not None:
             raise error
         changed: list[OfferRow] = []
 
         def keep(connection: Sql) -> None:
             # The transaction may run more than once, so it replaces the rows.
-            changed[:] = offer_in(connection, link.link_id, release, by, self._now_ms(), again=again)
+            changed[:] = add_offer(connection, link.link_id, release, by, self._now_ms(), again=again)
 
         try:
             await link.send(OtaOffer(release.manifest, release.signature), also=keep)
@@ -205,7 +205,7 @@ class Offers:
     def fitting(self, rows: Sequence[ReleaseRow], device: Device) -> ReleaseRow:
         """Return the release of a version that the device gets. Raises MicroclawError with the reason if none."""
         release = release_for(rows, device)
-        error = obstacle(release, device, self._now_ms())
+        error = find_refusal(release, device, self._now_ms())
         if error is not None:
             raise error
         return release
@@ -294,7 +294,7 @@ def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = Fals
     return max(preferred_first, key=lambda row: _FITS.index(_fit(row, device).partition(":")[0]))
 
 
-def obstacle(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError | None:
+def find_refusal(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError | None:
     """Return why the device would refuse a release, by its last hello; None if the host knows no reason."""
     facts = facts_of(device)
     if facts is None:

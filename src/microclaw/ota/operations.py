@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.operations.operation import NAME, Access, Call, Option, Permission, operation
+from microclaw.operations.operation import NAME, Access, OperationCall, Option, Permission, operation
 from microclaw.operations.result import filled
 from microclaw.ota.manifest import MAX_MANIFEST_BYTES
 from microclaw.ota.results import (
     MAX_PIECE_BYTES,
     OfferOutcome,
-    Offers,
+    OfferResults,
     PayloadOffset,
     Publication,
     Releases,
@@ -62,7 +62,7 @@ class FirmwareService(Struct, frozen=True):
     rollouts: Rollouts
     name_of: Callable[[str], str]
 
-    def by(self, call: Call) -> str:
+    def by(self, call: OperationCall) -> str:
         """Return the name of the caller."""
         return self.name_of(call.person_id)
 
@@ -75,7 +75,7 @@ def _public_key(file: str) -> str:
 
 
 @_owner("firmware.keys", http="GET /v1/firmware/keys")
-async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
+async def list_keys(service: FirmwareService, _: OperationCall) -> UpdateKeys:
     """List the public keys whose updates this host passes on; what a device trusts: firmware status."""
     return UpdateKeys(keys=[_key(row) for row in await service.publisher.table.keys.list()])
 
@@ -88,7 +88,7 @@ async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
 )
 async def trust(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     public: Annotated[
         str,
         Meta(max_length=16_384, description="The public key (PEM)."),
@@ -115,7 +115,7 @@ async def trust(
 )
 async def distrust(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     key_id: Annotated[
         str,
         Meta(pattern=NAME, description="No releases of it any more."),
@@ -134,7 +134,7 @@ async def distrust(
 @_owner("firmware.list", http="GET /v1/firmware/releases")
 async def list_releases(
     service: FirmwareService,
-    _: Call,
+    _: OperationCall,
     release: Annotated[
         str | None,
         Meta(max_length=40, description="Its number or version: it alone, with --json as it was signed."),
@@ -154,7 +154,7 @@ async def list_releases(
 @_risky("firmware.publish", http="POST /v1/firmware/releases", is_command=False)
 async def publish(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES + 1, extra_json_schema=_BASE64)],
     signature: Annotated[bytes, Meta(max_length=1024, extra_json_schema=_BASE64)],
 ) -> Publication:
@@ -170,7 +170,7 @@ async def publish(
 @_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
 async def receive(
     service: FirmwareService,
-    _: Call,
+    _: OperationCall,
     sha256: Annotated[str, Meta(pattern=NAME)],
     offset: Annotated[int, Meta(ge=0, le=1 << 24)],
     data: Annotated[bytes, Meta(max_length=MAX_PIECE_BYTES, extra_json_schema=_BASE64)],
@@ -186,7 +186,9 @@ async def receive(
     command="list",
 )
 async def withdraw(
-    service: FirmwareService, call: Call, release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")]
+    service: FirmwareService,
+    call: OperationCall,
+    release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")],
 ) -> WithdrawnReleases:
     """Withdraw a release: downloads of it end. A device that runs it keeps it."""
     name = service.by(call)
@@ -200,13 +202,13 @@ async def withdraw(
 @_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
 async def update(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     *,
     release: Release,
     devices: Devices = (),
     labels: Labels = (),
     all: All = False,
-) -> Offers:
+) -> OfferResults:
     """Offer a release to devices; a device that is away gets it when it is back.
 
     If a version has several releases, each device gets the release that is for it.
@@ -215,13 +217,13 @@ async def update(
     selection = Selection(tuple(devices), tuple(labels), all)
     chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", selection)
     results = await service.rollouts.offers.to_each(chosen, rows, by=service.by(call))
-    return Offers(version=rows[0].version, results=results)
+    return OfferResults(version=rows[0].version, results=results)
 
 
 @_owner("firmware.status", http="GET /v1/firmware/status")
 async def status(
     service: FirmwareService,
-    _: Call,
+    _: OperationCall,
     device: Annotated[str | None, Meta(max_length=80, description="Only this device.")] = None,
 ) -> UpdateStatuses:
     """Show what each device runs and trusts, and the state of its update; of one with -d."""
@@ -238,7 +240,7 @@ async def status(
 )
 async def cancel(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     device: Annotated[str, Meta(pattern=NAME, max_length=80, description="Which one.")],
 ) -> OfferOutcome:
     """Ask a device (-d) to give up an update that it has not written yet."""
@@ -252,13 +254,13 @@ async def cancel(
 
 
 @_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
-async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
+async def list_rollouts(service: FirmwareService, _: OperationCall) -> RolloutList:
     """List rollouts, the newest first."""
     return _rollout_list(service, await service.rollouts.all())
 
 
 @_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
-async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
+async def show_rollout(service: FirmwareService, _: OperationCall, number: Number) -> RolloutFacts:
     """Show a rollout, with its boards."""
     rollout = await service.rollouts.get(number)
     steps = {}
@@ -276,7 +278,7 @@ async def show_rollout(service: FirmwareService, _: Call, number: Number) -> Rol
 )
 async def roll_out(  # noqa: PLR0913, RUF100 - one parameter for each option of the command
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     *,
     version: Release,
     stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
@@ -313,7 +315,7 @@ async def roll_out(  # noqa: PLR0913, RUF100 - one parameter for each option of 
 )
 async def change_rollout(
     service: FirmwareService,
-    call: Call,
+    call: OperationCall,
     number: Number,
     act: Annotated[
         Literal["pause", "resume", "stop", "undo"],
@@ -333,7 +335,7 @@ async def change_rollout(
     return _rollout_list(service, changed)
 
 
-async def _chosen(service: FirmwareService, call: Call, action: str, selection: Selection) -> list[Device]:
+async def _chosen(service: FirmwareService, call: OperationCall, action: str, selection: Selection) -> list[Device]:
     """Return the selected devices after a person approved the action on them."""
     chosen = service.rollouts.offers.chosen(selection)
     names = [device.name for device in chosen]

@@ -16,7 +16,7 @@ from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.bounded_map import BoundedMap
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.bundle import check_payload
-from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey
+from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningPublicKey
 from microclaw.ota.manifest import Manifest, ManifestError, Release, moment_ms, read_manifest
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.results import MAX_PIECE_BYTES, PayloadWanted
@@ -50,7 +50,7 @@ class Publisher:
 
     # Keys
 
-    async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
+    async def trust(self, key: SigningPublicKey, name: str, *, by: str) -> KeyRow:
         """Pass on, from now on, what this key signs."""
         async with self._changing:
             rows = await self.table.keys.list()
@@ -70,7 +70,7 @@ class Publisher:
         """Return the modulus of each key, in the form that devices keep, by the key's id."""
         moduli = {}
         for row in await self.table.keys.list():
-            moduli[row.key_id] = PublicKey(row.public_der, row.key_id).trusted.n
+            moduli[row.key_id] = SigningPublicKey(row.public_der, row.key_id).trusted.n
         return moduli
 
     async def key(self, key_id: str) -> KeyRow:
@@ -132,7 +132,7 @@ class Publisher:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
             raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
         row = await self.key(read.key_id)
-        await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
+        await asyncio.to_thread(SigningPublicKey(row.public_der, row.key_id).verify, manifest, signature)
         if moment_ms(read.expires) <= self._now_ms():
             raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
         if moment_ms(read.created) > self._now_ms() + CLOCKS_DIFFER_MS:

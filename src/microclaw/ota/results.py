@@ -13,7 +13,7 @@ from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
 from microclaw.store.firmware import ForeignRow, OfferRow, OfferState, ReleaseRow
 from microclaw.store.rollouts import DeviceState, RolloutState
-from microclaw.wire.host_api import Failure
+from microclaw.wire.host_api import StreamFailure
 
 # The limit of one piece of a payload in a request.
 MAX_PIECE_BYTES: Final = 1 << 20
@@ -105,7 +105,7 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
     device: str
     offer: OfferRow | None = None
     already: str | None = None
-    error: Failure | None = None
+    error: StreamFailure | None = None
     online: bool = False
 
     @property
@@ -128,7 +128,7 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
         return f"{self.device}: {_offer_text(self.offer, online=self.online)}"
 
 
-class Offers(Result, frozen=True, kw_only=True):
+class OfferResults(Result, frozen=True, kw_only=True):
     """The offers of one version. The command ends with 1 if all devices failed, with 5 if some did."""
 
     document: ClassVar = "firmware-update"

@@ -23,7 +23,7 @@ from microclaw.events import ProgramKind
 from microclaw.patterns.entry_form import (
     NAME,
     VERSION,
-    Description,
+    EntryDescription,
     EntryMistake,
     Version,
     check_source,
@@ -32,7 +32,7 @@ from microclaw.patterns.entry_form import (
     parsed,
 )
 from microclaw.patterns.expected import Value
-from microclaw.patterns.library import LANGUAGES, Parameter, Pattern, can_block, fill_pattern, pattern_of
+from microclaw.patterns.library import LANGUAGES, Pattern, PatternParameter, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
 from microclaw.text import MAX_PROGRAM_CHARS, clean_text
 
@@ -59,7 +59,7 @@ class Entry(Struct, frozen=True):
     app_name: str
     kinds: tuple[ProgramKind, ...]
     missing: str
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, PatternParameter]
     wiring: tuple[Part, ...]
     files: Mapping[str, bytes]
     folder: str = SHIPPED
@@ -244,9 +244,9 @@ def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> E
     content = read(f"{name}.toml")
     text, data = parsed(content, shown)
     try:
-        form = convert(data, Description)
+        form = convert(data, EntryDescription)
         files = {f"{name}.toml": content}
-        parameters = dict[str, Parameter]()
+        parameters = dict[str, PatternParameter]()
         for file in form.files(name):
             files[file] = read(file)
             check_source(files[file])

@@ -39,7 +39,7 @@ class EntryMistake(ConfigError):
         super().__init__(clean_text(f"{place}: {text}", one_line=True), next_step="docs/catalog.md has the form")
 
 
-class Description(Struct, frozen=True, forbid_unknown_fields=True):
+class EntryDescription(Struct, frozen=True, forbid_unknown_fields=True):
     """The fields of an entry's TOML file; library.py reads what is in a parameter's table."""
 
     title: Annotated[str, Meta(min_length=1, max_length=80)]

@@ -36,7 +36,7 @@ _PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends wi
 _Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
 
 
-class Parameter(Struct, frozen=True, forbid_unknown_fields=True):
+class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that may stand behind a #define: a whole number in [min, max], or one of `choices`.
 
     `pin_use` is set when the number is a pin: "output", "input", "pwm".
@@ -72,7 +72,7 @@ class Pattern(Struct, frozen=True):
     name: str
     app_name: str
     kind: ProgramKind
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, PatternParameter]
     expect: str
     source: str
     file: str
@@ -207,7 +207,7 @@ def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
     return f"{line[1]}{line[2]}{line[3]}{shown}{line[5]}"
 
 
-def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
+def _parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
     """A parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
     kind = row.get("type")
     use = row.get("use")
@@ -215,7 +215,7 @@ def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
     try:
-        parameter = convert({"title": name.lower().replace("_", " "), **fields, "name": name}, Parameter)
+        parameter = convert({"title": name.lower().replace("_", " "), **fields, "name": name}, PatternParameter)
     except ValidationError as exc:
         raise ValueError(f"parameters.{name}: {exc}") from exc
     has_limits = parameter.min is not None and parameter.max is not None
@@ -226,7 +226,7 @@ def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
     return parameter
 
 
-def _checked(parameter: Parameter, value: Value) -> Value:
+def _checked(parameter: PatternParameter, value: Value) -> Value:
     """The value itself when it may be put into C source."""
     title = parameter.title
     if parameter.choices:

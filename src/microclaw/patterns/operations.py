@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.events import ProgramKind
-from microclaw.operations.operation import Call, Option, operation
+from microclaw.operations.operation import OperationCall, Option, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
-from microclaw.patterns.library import Parameter
+from microclaw.patterns.library import PatternParameter
 from microclaw.patterns.wiring import Part
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class EntryFacts(Result, frozen=True, kw_only=True, rename=_NAMES):
     languages: str
     missing: str
     folder: str
-    parameters: dict[str, Parameter]
+    parameters: dict[str, PatternParameter]
     wiring: tuple[Part, ...]
 
 
@@ -111,7 +111,7 @@ From: TypeAlias = Annotated[
 @operation("catalog.search", here=folders_of)
 async def search(
     folders: Sequence[Path],
-    _: Call,
+    _: OperationCall,
     words: Annotated[
         str, Meta(description="All of them are in what is found; none: all."), Option(rest=True, metavar="WORDS")
     ] = "",
@@ -126,7 +126,7 @@ async def search(
 @operation("catalog.show", here=folders_of, command="search")
 async def show(
     folders: Sequence[Path],
-    _: Call,
+    _: OperationCall,
     name: Annotated[str, Meta(max_length=64, description="The entry's name."), Option("--show", metavar="NAME")],
     sets: Annotated[
         list[str] | None,
@@ -144,7 +144,7 @@ async def show(
 @operation("catalog.look", tool="catalog", is_command=False)
 async def look(
     folders: Sequence[Path],
-    _: Call,
+    _: OperationCall,
     name: Annotated[
         str | None, Meta(max_length=64, description="One entry, with wiring, expectations and source.")
     ] = None,
@@ -180,7 +180,7 @@ def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, b
 
 
 def parameter_rows(
-    parameters: Mapping[str, Parameter], values: Mapping[str, str | int]
+    parameters: Mapping[str, PatternParameter], values: Mapping[str, str | int]
 ) -> Iterable[tuple[str, str, str, str]]:
     """Name, value, range and meaning of each, with the unit."""
     for one in parameters.values():

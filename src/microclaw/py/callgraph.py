@@ -76,7 +76,7 @@ class Reach(Struct):
         self.unknown = self.unknown or other.unknown
 
 
-class CallGraph:
+class PyCallGraph:
     def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
         self.functions: dict[ast.AST, Callable] = {}

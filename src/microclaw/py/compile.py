@@ -16,8 +16,8 @@ from msgspec import structs
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import Processes, build_failure, check_name, in_worker
-from microclaw.builds.reading import read_apart
+from microclaw.builds.process import Processes, build_failure, check_name, run_in_worker
+from microclaw.builds.reading import read_in_process
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.py_image import ProgramAnswer, ProgramQuestion, PyImage, Rewritten, program_text
 from microclaw.text import code_lines, encodable
@@ -38,7 +38,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     check_name(name)
     file = f"{name}.py"
     text = program_text(source, file)
-    checked = await in_worker(partial(_check, ProgramQuestion(text, name, board)))
+    checked = await run_in_worker(partial(_check, ProgramQuestion(text, name, board)))
     compiler, version = find_mpy_cross()
     command = [compiler, "-s", file, "-o", "program.mpy"]
     if checked.arch:
@@ -50,7 +50,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
         mpy = stored
         took_ms = 0.0
     else:
-        mpy, took_ms = await in_worker(partial(_compile, [*command, "program.py"], file, text, checked))
+        mpy, took_ms = await run_in_worker(partial(_compile, [*command, "program.py"], file, text, checked))
         cache.put(key, mpy)
     _check_mpy(mpy, file, checked.arch)
     return PyImage(
@@ -68,7 +68,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
 async def is_python(source: str) -> bool:
     """Return True if Python can read a text."""
     question = ProgramQuestion(encodable(source))
-    return (await in_worker(partial(_ask_reader, question))).is_python
+    return (await run_in_worker(partial(_ask_reader, question))).is_python
 
 
 def _check(question: ProgramQuestion, processes: Processes) -> Rewritten:
@@ -80,7 +80,7 @@ def _check(question: ProgramQuestion, processes: Processes) -> Rewritten:
 
 
 def _ask_reader(question: ProgramQuestion, processes: Processes) -> ProgramAnswer:
-    return read_apart("microclaw.py.reader", question, ProgramAnswer, f"{question.name}.py", processes)
+    return read_in_process("microclaw.py.reader", question, ProgramAnswer, f"{question.name}.py", processes)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.py.callgraph import CallGraph, is_none
+from microclaw.py.callgraph import PyCallGraph, is_none
 from microclaw.py.rewrite import DROPPED_MODULES
 from microclaw.py.scopes import Binding, canonical
 from microclaw.py.source import Findings
@@ -23,7 +23,7 @@ _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 
 
-def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
+def check_imports(graph: PyCallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
     """The modules that the program imports, sorted; what it cannot have goes to the findings."""
     found: set[str] = set()
     asking = [call for call in graph.calls if graph.origin(call.func) in _ASKS]
@@ -51,7 +51,7 @@ def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> 
     return tuple(sorted(found))
 
 
-def _check_from(node: ast.ImportFrom, graph: CallGraph, findings: Findings) -> set[str]:
+def _check_from(node: ast.ImportFrom, graph: PyCallGraph, findings: Findings) -> set[str]:
     if node.level:
         findings.error(node, "a program is one file: it cannot import another one", "put everything into this file")
         return set()
@@ -65,7 +65,7 @@ def _check_from(node: ast.ImportFrom, graph: CallGraph, findings: Findings) -> s
     return found
 
 
-def _check_module(name: str, node: ast.AST, graph: CallGraph, findings: Findings) -> set[str]:
+def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findings) -> set[str]:
     module = canonical(name)
     stock = stock_image()
     refused = stock.refused.get(module) or stock.refused.get(module.partition(".")[0])
@@ -84,7 +84,7 @@ def _hint(module: str) -> str:
     return meant(module, stock_image().modules) or "put the code that you need from it into this file"
 
 
-def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: CallGraph, findings: Findings) -> None:
+def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: PyCallGraph, findings: Findings) -> None:
     """A name of a module that is not there or not for programs, or that nothing defines."""
     stock = stock_image()
     origin = graph.origin(node)
@@ -112,7 +112,7 @@ def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: Call
         findings.error(node, f"{shown} has no {node.attr}", instead)
 
 
-def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | None]:
+def _undefined(name: str, node: ast.AST, graph: PyCallGraph) -> tuple[str, str | None]:
     """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
@@ -153,7 +153,7 @@ def nearest(name: str, *known: Iterable[str]) -> str | None:
     return max((word for word in constants if asked.startswith(plain[word])), key=len, default=None)
 
 
-def _check_call(call: ast.Call, graph: CallGraph, findings: Findings) -> None:
+def _check_call(call: ast.Call, graph: PyCallGraph, findings: Findings) -> None:
     origin = graph.origin(call.func)
     if origin == "machine.freq" and call.args:
         why = "the radio and the others depend on it"
@@ -179,7 +179,7 @@ _ASKS: Final = frozenset({"builtins.hasattr", "builtins.getattr"})
 _CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
 
 
-def _check_member(node: ast.Attribute, graph: CallGraph, findings: Findings) -> None:
+def _check_member(node: ast.Attribute, graph: PyCallGraph, findings: Findings) -> None:
     """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
     made = _class_of(node.value, graph)
     if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
@@ -191,7 +191,7 @@ def _check_member(node: ast.Attribute, graph: CallGraph, findings: Findings) -> 
     findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
 
 
-def _class_of(node: ast.expr | None, graph: CallGraph, depth: int = 0) -> str | None:
+def _class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str | None:
     """The class of the one kind of object that an expression can be; None where that is not sure."""
     match node:
         case ast.Call(func=func):

@@ -9,7 +9,7 @@ from typing import Final
 from microclaw.boards.pins import cautions, check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import PinRefused
-from microclaw.py.callgraph import CallGraph, is_none
+from microclaw.py.callgraph import PyCallGraph, is_none
 from microclaw.py.py_image import PinClaim, PinRole
 from microclaw.py.scopes import Binding
 from microclaw.py.source import Findings
@@ -26,7 +26,7 @@ _MOST: Final = 64  # numbers that one expression may stand for
 
 
 def check_pins(
-    graph: CallGraph, board: BoardProfile, findings: Findings
+    graph: PyCallGraph, board: BoardProfile, findings: Findings
 ) -> tuple[tuple[PinClaim, ...], tuple[int, ...]]:
     """Every pin with a known number, sorted, and those that only an ADC reads; what the board refuses is found."""
     uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
@@ -58,7 +58,7 @@ def check_pins(
     return tuple(claims), tuple(pin for pin, found in known if ("adc", "reads") in found <= _AS_ADC)
 
 
-def _is_own_light(call: ast.Call, pin: int, graph: CallGraph, board: BoardProfile) -> bool:
+def _is_own_light(call: ast.Call, pin: int, graph: PyCallGraph, board: BoardProfile) -> bool:
     """Return True if the call drives the board's own addressable LED, for which its pin is made."""
     led = board.led
     if led is None or led.kind != "addressable":
@@ -66,7 +66,7 @@ def _is_own_light(call: ast.Call, pin: int, graph: CallGraph, board: BoardProfil
     return led.pin == pin and graph.origin(call.func) in _ADDRESSABLE
 
 
-def _is_pulled(call: ast.Call, graph: CallGraph) -> bool:
+def _is_pulled(call: ast.Call, graph: PyCallGraph) -> bool:
     """Return True if the call asks for a pull-up or pull-down of the chip's."""
     if graph.origin(call.func) in _PINS:
         pull = _argument(call, 2, ("pull",))
@@ -76,7 +76,7 @@ def _is_pulled(call: ast.Call, graph: CallGraph) -> bool:
 
 
 def _default_pins(
-    call: ast.Call, graph: CallGraph, board: BoardProfile, findings: Findings
+    call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings
 ) -> Iterable[tuple[int, PinUse, PinRole]]:
     """The pins that a bus takes where the program gives none; for UART(0), and where nobody knows them: a finding."""
     origin = graph.origin(call.func) or ""
@@ -115,7 +115,7 @@ def _led_words(board: BoardProfile) -> str:
     return f"the LED of {board.title} is on pin {board.led.pin}{low}: Pin({board.led.pin}, Pin.OUT)"
 
 
-def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr, PinUse, PinRole]]:
+def _pin_arguments(call: ast.Call, graph: PyCallGraph) -> Iterable[tuple[ast.expr, PinUse, PinRole]]:
     origin = graph.origin(call.func) or ""
     slots = stock_image().pin_arguments.get(origin, ())
     if origin in _PINS:
@@ -129,7 +129,7 @@ def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr,
             yield value, slot.use, slot.role
 
 
-def _pin_use(mode: ast.expr | None, graph: CallGraph, *, plain: bool) -> tuple[PinUse, PinRole]:
+def _pin_use(mode: ast.expr | None, graph: PyCallGraph, *, plain: bool) -> tuple[PinUse, PinRole]:
     """The use of a pin by Pin(number, mode); one without a mode is given to something else, or read."""
     if mode is None:
         if plain:
@@ -154,7 +154,7 @@ def _argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | 
     return None
 
 
-def _numbers(graph: CallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
+def _numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
     """The whole numbers that an expression may stand for; None: not all of them are known."""
     if depth > _FOLLOW:
         return None
@@ -178,7 +178,7 @@ def _numbers(graph: CallGraph, node: ast.expr | None, depth: int = 0) -> set[int
             return None
 
 
-def _bound(graph: CallGraph, binding: Binding, name: str, depth: int) -> set[int] | None:
+def _bound(graph: PyCallGraph, binding: Binding, name: str, depth: int) -> set[int] | None:
     if binding.kind == "loop":
         return _items(graph, binding.value, depth)
     if binding.kind == "param":
@@ -186,7 +186,7 @@ def _bound(graph: CallGraph, binding: Binding, name: str, depth: int) -> set[int
     return _numbers(graph, binding.value, depth)
 
 
-def _items(graph: CallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
+def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
     """The numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
     match node:
         case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
@@ -206,7 +206,7 @@ def _items(graph: CallGraph, node: ast.expr | None, depth: int) -> set[int] | No
             return None
 
 
-def _passed(graph: CallGraph, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
+def _passed(graph: PyCallGraph, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
     """The values that the calls of its function give to a parameter: unknown ones may come besides."""
     functions = graph.functions.values()
     places = ((f, n) for f in functions for n, arg in enumerate(f.node.args.args) if arg is parameter)

@@ -8,14 +8,14 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.py.callgraph import CallGraph
+from microclaw.py.callgraph import PyCallGraph
 from microclaw.py.source import Findings
 
 PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
 SHORT_US: Final = 1000  # what waits no longer than this stays one busy wait: pulses need it, and nobody else notices
 
 
-class Plan(Struct, frozen=True):
+class CallPlan(Struct, frozen=True):
     """`name` is of the environment's function that takes the call's place; `waits`: it must be awaited."""
 
     kind: PlanKind
@@ -32,11 +32,11 @@ RENAMED: Final = {
 }
 _LOOPS: Final = frozenset({"asyncio.get_event_loop", "asyncio.new_event_loop"})
 _LOOP_METHODS: Final = {
-    "create_task": Plan("environment", "spawn"),
-    "run_until_complete": Plan("environment", "run", waits=True),
-    "run_forever": Plan("forever", waits=True),
-    "close": Plan("nothing"),
-    "stop": Plan("nothing"),
+    "create_task": CallPlan("environment", "spawn"),
+    "run_until_complete": CallPlan("environment", "run", waits=True),
+    "run_forever": CallPlan("forever", waits=True),
+    "close": CallPlan("nothing"),
+    "stop": CallPlan("nothing"),
 }
 # Calls whose arguments are coroutines: what is called inside them is not awaited there.
 TAKES_COROUTINES: Final = frozenset(
@@ -45,11 +45,11 @@ TAKES_COROUTINES: Final = frozenset(
 
 
 class LibraryCalls:
-    def __init__(self, graph: CallGraph, findings: Findings) -> None:
+    def __init__(self, graph: PyCallGraph, findings: Findings) -> None:
         self._graph = graph
         self._findings = findings
 
-    def plan(self, call: ast.Call) -> Plan | None:
+    def plan(self, call: ast.Call) -> CallPlan | None:
         """The plan of the call; None if the library does not fix it."""
         origin = self._graph.origin(call.func) or ""
         unit_us = _UNITS_US.get(origin)
@@ -62,15 +62,15 @@ class LibraryCalls:
             is_busy = short and not origin.startswith("microclaw")
             if is_busy:
                 return None
-            return Plan("environment", RENAMED[origin], waits=True)
+            return CallPlan("environment", RENAMED[origin], waits=True)
         if origin in RENAMED:
-            return Plan("environment", RENAMED[origin], waits=origin == "asyncio.run")
+            return CallPlan("environment", RENAMED[origin], waits=origin == "asyncio.run")
         if origin == "machine.idle":
-            return Plan("environment", "sleep_ms", waits=True)
+            return CallPlan("environment", "sleep_ms", waits=True)
         if origin in _LOOPS:
-            return Plan("nothing")
+            return CallPlan("nothing")
         if origin == "machine.Timer" and _has_callback(call):
-            return Plan("timer")
+            return CallPlan("timer")
         if isinstance(call.func, ast.Attribute):
             return self._method_plan(call, call.func)
         return None
@@ -97,7 +97,7 @@ class LibraryCalls:
                 hint = f"call only {', '.join(_LOOP_METHODS)} of the loop, or use asyncio.run and asyncio.create_task"
                 self._findings.error(node, "this use of asyncio's event loop is not possible here", hint)
 
-    def _method_plan(self, call: ast.Call, func: ast.Attribute) -> Plan | None:
+    def _method_plan(self, call: ast.Call, func: ast.Attribute) -> CallPlan | None:
         name = func.attr
         if name in _LOOP_METHODS and self._graph.made_by(func.value, _LOOPS):
             return _LOOP_METHODS[name]
@@ -112,7 +112,7 @@ class LibraryCalls:
             self._findings.error(call, "a program cannot have the interrupt of a UART", hint)
         if reach.functions:
             return None
-        return Plan("irq" if name == "irq" else "timer")
+        return CallPlan("irq" if name == "irq" else "timer")
 
 
 def _has_callback(call: ast.Call) -> bool:

@@ -10,7 +10,7 @@ import ast
 import itertools
 from typing import Final
 
-from microclaw.py.callgraph import CallGraph
+from microclaw.py.callgraph import PyCallGraph
 from microclaw.py.scopes import canonical
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
@@ -35,7 +35,7 @@ _GLOBALS: Final = "builtins.globals"
 _FOLLOW: Final = 6
 
 
-def check_private(graph: CallGraph, findings: Findings) -> None:
+def check_private(graph: PyCallGraph, findings: Findings) -> None:
     own = own_attributes(graph) | PUBLIC
     for node in graph.scopes.of:
         match node:
@@ -60,7 +60,7 @@ def check_private(graph: CallGraph, findings: Findings) -> None:
 
 
 def _check_attribute(
-    node: ast.expr, owner: ast.expr, name: str, is_read: bool, graph: CallGraph, findings: Findings, own: set[str]
+    node: ast.expr, owner: ast.expr, name: str, is_read: bool, graph: PyCallGraph, findings: Findings, own: set[str]
 ) -> None:
     """`own`: the attributes that the program may name; "*": any, for it makes some while it runs."""
     origin = graph.origin(owner)
@@ -82,7 +82,7 @@ def _check_attribute(
         findings.error(node, f"cannot tell whose {name} this is: the firmware's objects have it too", hint, _WHY)
 
 
-def _check_reflection(node: ast.Name, graph: CallGraph, findings: Findings) -> None:
+def _check_reflection(node: ast.Name, graph: PyCallGraph, findings: Findings) -> None:
     """getattr and its like must show what they are asked: as a call with its arguments one by one."""
     parent = graph.scopes.parents.get(node)
     called = (graph.origin(node) or "").rpartition(".")[2]
@@ -94,7 +94,7 @@ def _check_reflection(node: ast.Name, graph: CallGraph, findings: Findings) -> N
         findings.error(node, "cannot tell what this reaches", f"write its arguments one by one: {plain}", _WHY)
 
 
-def own_attributes(graph: CallGraph) -> set[str]:
+def own_attributes(graph: PyCallGraph) -> set[str]:
     """The attributes that the program gives to objects by names that are written out; "*": and by some that are not."""
     of_classes = [scope.bindings for node, scope in graph.scopes.by_node.items() if isinstance(node, ast.ClassDef)]
     return {*graph.methods, *graph.assigned_attributes}.union(*of_classes)
@@ -104,7 +104,7 @@ def own_attributes(graph: CallGraph) -> set[str]:
 # a pin or a file in a program's hands could be changed for everyone, or asked for other files
 
 
-def _check_class(node: ast.expr, graph: CallGraph, findings: Findings) -> None:
+def _check_class(node: ast.expr, graph: PyCallGraph, findings: Findings) -> None:
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and graph.origin(node) == "builtins.type":
         parent = graph.scopes.parents.get(node)
         if isinstance(parent, ast.Call) and parent.func is node:
@@ -119,7 +119,7 @@ def _check_class(node: ast.expr, graph: CallGraph, findings: Findings) -> None:
         findings.error(node, message, _LOOK_HINT, _CLASS_WHY)
 
 
-def owner_of_class(node: ast.AST, graph: CallGraph) -> ast.expr | None:
+def owner_of_class(node: ast.AST, graph: PyCallGraph) -> ast.expr | None:
     """The object whose class this expression is."""
     match node:
         case ast.Attribute(value=owner, attr="__class__"):
@@ -130,7 +130,7 @@ def owner_of_class(node: ast.AST, graph: CallGraph) -> ast.expr | None:
             return None
 
 
-def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
+def is_free(node: ast.expr, graph: PyCallGraph, depth: int = 0) -> bool:
     """True if a class (`node`) is only compared, tested, named or printed."""
     parent = graph.scopes.parents.get(node)
     if isinstance(parent, ast.Tuple):  # isinstance(x, (int, type(y))), "%s %s" % (type(x), y)
@@ -152,7 +152,7 @@ def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
             return _looks(parent, node, graph)
 
 
-def _looks(node: ast.AST | None, given: ast.expr, graph: CallGraph) -> bool:
+def _looks(node: ast.AST | None, given: ast.expr, graph: PyCallGraph) -> bool:
     """True if it is print(given), "...".format(given), "..." % given, and the like."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="format"), args=args):
@@ -165,7 +165,7 @@ def _looks(node: ast.AST | None, given: ast.expr, graph: CallGraph) -> bool:
             return False
 
 
-def _is_plain(node: ast.expr, graph: CallGraph) -> bool:
+def _is_plain(node: ast.expr, graph: PyCallGraph) -> bool:
     """True if it surely is a value of Python's own, or an exception: no class of those can be changed."""
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.Compare):
         return True
@@ -173,7 +173,7 @@ def _is_plain(node: ast.expr, graph: CallGraph) -> bool:
     return bool(bindings) and not _is_open(node, graph) and all(isinstance(b.node, ast.ExceptHandler) for b in bindings)
 
 
-def _is_kind(node: ast.expr, graph: CallGraph) -> bool:
+def _is_kind(node: ast.expr, graph: PyCallGraph) -> bool:
     """True if it is a class, or some: nothing whose methods would be given what it is compared with."""
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         return all(_is_kind(each, graph) for each in node.elts)
@@ -181,7 +181,7 @@ def _is_kind(node: ast.expr, graph: CallGraph) -> bool:
     return known or isinstance(node, ast.Constant) or owner_of_class(node, graph) is not None
 
 
-def _is_free_name(target: ast.Name, graph: CallGraph, depth: int) -> bool:
+def _is_free_name(target: ast.Name, graph: PyCallGraph, depth: int) -> bool:
     """True if every place that reads a variable only looks at the class in it."""
     bound = graph.scopes.bindings(target)
     if isinstance(graph.scopes.of[target].node, ast.ClassDef) or _is_open(target, graph):
@@ -190,7 +190,7 @@ def _is_free_name(target: ast.Name, graph: CallGraph, depth: int) -> bool:
     return all(is_free(n, graph, depth) for n in named if graph.scopes.bindings(n) is bound)
 
 
-def _is_open(node: ast.expr, graph: CallGraph) -> bool:
+def _is_open(node: ast.expr, graph: PyCallGraph) -> bool:
     """True if what a name stands for can be read and set past it: the module's, by globals()."""
     is_local = not isinstance(node, ast.Name) or node.id not in graph.scopes.module.bindings
     return not is_local and any(isinstance(n, ast.Name) and graph.origin(n) == _GLOBALS for n in graph.scopes.of)
@@ -216,7 +216,7 @@ def {function}(thing):
 class OwnNames:
     """`function` makes a name the program's own at run time, `marked` lets only its own objects through."""
 
-    def __init__(self, graph: CallGraph, used: set[str]) -> None:
+    def __init__(self, graph: PyCallGraph, used: set[str]) -> None:
         self._graph = graph
         names = used | {n.attr for n in graph.scopes.of if isinstance(n, ast.Attribute)} | own_attributes(graph)
         self.suffix = unused("_own", {name[at:] for name in names for at in range(len(name))})

@@ -13,7 +13,7 @@ from msgspec import msgpack
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.py.advice import warn
-from microclaw.py.callgraph import CallGraph
+from microclaw.py.callgraph import PyCallGraph
 from microclaw.py.formats import Simplifier
 from microclaw.py.imports import check_imports
 from microclaw.py.pins import check_pins
@@ -62,7 +62,7 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
-        graph = CallGraph(Scopes(tree))
+        graph = PyCallGraph(Scopes(tree))
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)

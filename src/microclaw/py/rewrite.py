@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from microclaw.py.callgraph import Callable, Loop
 from microclaw.py.formats import as_format_call
-from microclaw.py.plans import RENAMED, Plan
+from microclaw.py.plans import RENAMED, CallPlan
 from microclaw.py.private import OwnNames, unused
 from microclaw.py.scopes import Comprehension, Function, canonical
 from microclaw.py.waits import Waits
@@ -229,7 +229,7 @@ class Rewriter(ast.NodeTransformer):
             node.args[0] = self._names.with_mark(node, node.args[0])
         return node
 
-    def _planned(self, node: ast.Call, plan: Plan) -> ast.expr:
+    def _planned(self, node: ast.Call, plan: CallPlan) -> ast.expr:
         keywords = [self.visit(k) for k in node.keywords]
         args = [self.visit(a) for a in node.args]
         function = node.func

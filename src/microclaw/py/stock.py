@@ -11,7 +11,7 @@ from microclaw.py.py_image import PinRole
 from microclaw.tables import read_table
 
 
-class Refusal(Struct, frozen=True):
+class NameRefusal(Struct, frozen=True):
     """Why a program may not use a module or name, and what to do instead."""
 
     why: str
@@ -36,7 +36,7 @@ class StockImage(Struct, frozen=True):
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
     objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
-    refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+    refused: dict[str, NameRefusal]  # "socket", "machine.reset", "builtins.input"
     other_names: dict[str, str]  # of CPython and Arduino, and what to use instead
     keeping: frozenset[str]  # methods that keep what they are given
     looking: frozenset[str]  # builtins that only look at it
@@ -54,7 +54,7 @@ def stock_image() -> StockImage:
         kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
         for kind in ("modules", "members", "objects", "lacking")
     }
-    refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
+    refused = {name: NameRefusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
     pins = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
     rest = {name: data[name] for name in ("other_names", "default_pins")}
     return StockImage(**words, **tables, **rest, refused=refused, pin_arguments=pins)  # type: ignore[arg-type]

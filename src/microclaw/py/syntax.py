@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from microclaw.py.callgraph import CallGraph, run_by
+from microclaw.py.callgraph import PyCallGraph, run_by
 from microclaw.py.scopes import Function
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
@@ -21,7 +21,7 @@ _TYPE_TESTS: Final = frozenset({"builtins.isinstance", "builtins.issubclass"})
 _WHY: Final = "the firmware counts what its pins do"
 
 
-def check_syntax(graph: CallGraph, findings: Findings) -> None:
+def check_syntax(graph: PyCallGraph, findings: Findings) -> None:
     for node in graph.scopes.of:
         new = _NEW.get(type(node).__name__)
         if new is not None:
@@ -43,7 +43,7 @@ def check_syntax(graph: CallGraph, findings: Findings) -> None:
                 continue
 
 
-def _check_class(node: ast.ClassDef, graph: CallGraph, findings: Findings) -> None:
+def _check_class(node: ast.ClassDef, graph: PyCallGraph, findings: Findings) -> None:
     for base in node.bases:
         if (origin := graph.origin(base) or "").startswith(_REAL_TYPES):
             hint = f"keep the {origin.rpartition('.')[2]} in an attribute of your class instead"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from microclaw.py.callgraph import WAITING_ORIGINS, Callable, CallGraph, Class, Loop, run_by
-from microclaw.py.plans import TAKES_COROUTINES, LibraryCalls, Plan
+from microclaw.py.callgraph import WAITING_ORIGINS, Callable, Class, Loop, PyCallGraph, run_by
+from microclaw.py.plans import TAKES_COROUTINES, CallPlan, LibraryCalls
 from microclaw.py.scopes import Comprehension
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
@@ -26,11 +26,11 @@ _NO_LAMBDA: Final = "write a function with def instead of the lambda"
 
 
 class Waits:
-    def __init__(self, graph: CallGraph, library: LibraryCalls, findings: Findings) -> None:
+    def __init__(self, graph: PyCallGraph, library: LibraryCalls, findings: Findings) -> None:
         self.graph = graph
         self._findings = findings
         self.waiting: dict[Callable, ast.AST] = {}  # and the place in it that is why
-        self.plans: dict[ast.Call, Plan] = {}
+        self.plans: dict[ast.Call, CallPlan] = {}
         self.guards: dict[Loop, str] = {}
         self.comprehensions: set[Comprehension] = set()  # those with a wait in them
         self._parents = graph.scopes.parents
@@ -128,25 +128,25 @@ class Waits:
     def _waits(self, call: ast.Call) -> bool:
         return (plan := self._plan(call)) is not None and plan.waits
 
-    def _plan(self, call: ast.Call) -> Plan | None:
+    def _plan(self, call: ast.Call) -> CallPlan | None:
         """The plan of a call, as far as is known now; None: there is none."""
         is_awaited = self._is_awaited(call)
         fixed = self._fixed.get(call)
         if fixed is not None:
-            return Plan(fixed.kind, fixed.name, fixed.waits and not is_awaited)
+            return CallPlan(fixed.kind, fixed.name, fixed.waits and not is_awaited)
         reach = self.graph.reach(call.func)
         if reach.made is not None and self.init_waits(reach.made):
-            return Plan("new", waits=True)
+            return CallPlan("new", waits=True)
         waiting = [f for f in reach.functions if f in self.waiting]
         if not waiting and not (reach.unknown and self._sleep_is_a_value):
             return None
         others = reach.native or reach.unknown or reach.made is not None or len(waiting) < len(reach.functions)
         if others:
             if not is_awaited:
-                return Plan("maybe", waits=True)
+                return CallPlan("maybe", waits=True)
             return None
         # A lambda may pass on what may wait.
-        return Plan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
+        return CallPlan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
 
     def _is_awaited(self, call: ast.Call) -> bool:
         """True if the program itself treats the call's result as a coroutine."""
@@ -262,7 +262,7 @@ def _inits(made: Class) -> list[Callable]:
 # Which loops wait for something outside, and which only compute: the first must let others run, the second end
 
 
-def polls(loop: ast.While, graph: CallGraph) -> bool:
+def polls(loop: ast.While, graph: PyCallGraph) -> bool:
     """True if a `while` loop may go on until something outside changes: anything but plain computing with an end."""
     inside = list(run_by(loop))
     if any(isinstance(n, _YIELDS) for n in inside):
@@ -277,7 +277,7 @@ def polls(loop: ast.While, graph: CallGraph) -> bool:
     return not any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) in changed for n in ast.walk(loop.test))
 
 
-def _only_computes(loop: ast.While, graph: CallGraph) -> bool:
+def _only_computes(loop: ast.While, graph: PyCallGraph) -> bool:
     """True if a loop runs forever and looks at nothing outside: nobody would see what it does."""
     return _is_endless(loop) and not any(
         isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
@@ -303,7 +303,7 @@ def _is_endless(loop: ast.While) -> bool:
     return isinstance(loop.test, ast.Constant) and bool(loop.test.value)
 
 
-def _is_pure(call: ast.Call, graph: CallGraph) -> bool:
+def _is_pure(call: ast.Call, graph: PyCallGraph) -> bool:
     stock = stock_image()
     origin = graph.origin(call.func)
     if origin is not None:

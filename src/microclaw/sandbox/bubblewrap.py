@@ -75,7 +75,7 @@ def waiting_command(
 ) -> tuple[list[str], socket.socket]:
     """Return bubblewrap's command line, and the socket by which the command is started; it inherits `opened.numbers`.
 
-    bubblewrap sends the id of the process inside to the socket (`read_number`), and starts the command once it receives
+    bubblewrap sends the id of the process inside to the socket (`read_pid`), and starts the command once it receives
     a byte from it.
     """
     control, inherited = socket.socketpair()
@@ -109,7 +109,7 @@ def waiting(
     with control:
         process = in_session([*before, *words], environment, pass_fds=opened.numbers, **more)
         opened.close()
-        pid = read_number(control)
+        pid = read_pid(control)
         if pid is None:
             raise sandbox_error(process)
         try:
@@ -127,7 +127,7 @@ def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 
-def read_number(control: socket.socket) -> int | None:
+def read_pid(control: socket.socket) -> int | None:
     """Return the id of the process inside, or None if bubblewrap ends without a sandbox or takes too long. Blocks.
 
     The whole JSON text is read, because bubblewrap ends if it cannot write the rest. The inherited descriptors have to

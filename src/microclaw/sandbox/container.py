@@ -26,9 +26,9 @@ from microclaw.sandbox.job import (
     HOME,
     MOST_FILES,
     RELAY_SOURCE,
+    JobUsage,
     SandboxJob,
     SandboxLimits,
-    Usage,
     environment_of,
     job_user,
     with_relay,
@@ -59,12 +59,12 @@ class Container:
     place: Path
     _killing: threading.Thread | None = None
     _measured_s: float = float("-inf")
-    _measured: Usage = field(default_factory=Usage)
+    _measured: JobUsage = field(default_factory=JobUsage)
 
     def is_dead(self) -> bool:
         return self.process.poll() is not None
 
-    def usage(self, limits: SandboxLimits) -> Usage:
+    def usage(self, limits: SandboxLimits) -> JobUsage:
         """Return the use of its disk only; the engine holds the other limits.
 
         It is measured every MEASURE_S, because that looks at every file.
@@ -73,7 +73,7 @@ class Container:
             size_bytes, file_count = _measure_folder(self.place)
             is_full = size_bytes > limits.disk_bytes
             has_too_many_files = file_count > MOST_FILES
-            self._measured = Usage(is_full=is_full, is_over=is_full or has_too_many_files)
+            self._measured = JobUsage(is_full=is_full, is_over=is_full or has_too_many_files)
             self._measured_s = time.monotonic()
         return self._measured
 
@@ -85,7 +85,7 @@ class Container:
         is_killing = self._killing is not None and self._killing.is_alive()
         if self.is_dead() or is_killing:
             return
-        self._killing = threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True)
+        self._killing = threading.Thread(target=run_engine, args=(self.engine, "kill", self.name), daemon=True)
         self._killing.start()
 
     def close(self) -> None:
@@ -93,14 +93,14 @@ class Container:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
-        engine_does(self.engine, "rm", "--force", self.name)
+        run_engine(self.engine, "rm", "--force", self.name)
         # The output is not read to its end, because a process of the engine may keep it open.
         with self.process:
             self.process.kill()
         os.close(self.folder)
         # With the system's own programs: some folders may be unreadable, or too deep for shutil.
-        engine_does("/bin/chmod", "-R", "u+rwx", "--", str(self.place))
-        engine_does("/bin/rm", "-rf", "--", str(self.place))
+        run_engine("/bin/chmod", "-R", "u+rwx", "--", str(self.place))
+        run_engine("/bin/rm", "-rf", "--", str(self.place))
 
 
 @functools.cache
@@ -108,7 +108,7 @@ def container_engine(image: str) -> str:
     """Return the path of the first engine that runs and has the image. Raises NoSandbox."""
     paths = [path for path in map(shutil.which, ENGINES) if path is not None]
     for path in paths:
-        if engine_does(path, "image", "inspect", image):
+        if run_engine(path, "image", "inspect", image):
             return path
     if not paths:
         raise NoSandbox("neither podman nor docker is installed", next_step="install podman or docker")
@@ -202,7 +202,7 @@ def engine_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _ENGINE_VARIABLES if name in os.environ}
 
 
-def engine_does(*command: str) -> bool:
+def run_engine(*command: str) -> bool:
     """Run a command of an engine, or one that cleans up after it. Return False if it fails or takes over PROBE_S."""
     try:
         finished = subprocess.run(

@@ -69,7 +69,7 @@ class SandboxEnd(Struct, kw_only=True):
     memory_peak_bytes: int | None = None
 
 
-class Usage(Struct, frozen=True):
+class JobUsage(Struct, frozen=True):
     """The use of all processes of a job together; 0 for what only a container engine knows.
 
     `is_full`: its disk has no room left. `is_over`: the job has to be ended, because it uses too much of its disk.

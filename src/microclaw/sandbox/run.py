@@ -26,7 +26,7 @@ from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, Usage, job_user
+from microclaw.sandbox.job import Ending, JobUsage, SandboxEnd, SandboxJob, job_user
 from microclaw.sandbox.job_files import check_job, take_files
 
 Serve: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
@@ -270,7 +270,7 @@ class _Run:
         if left_bytes > 0:
             self.on_output(data[:left_bytes])
 
-    def _check_limits(self, used: Usage) -> None:
+    def _check_limits(self, used: JobUsage) -> None:
         """Note the peaks, and stop the job if it uses more than a limit."""
         limits = self.job.limits
         end = self.end

@@ -36,9 +36,9 @@ from microclaw.sandbox.job import (
     HOME,
     MOST_FILES,
     RELAY_SOURCE,
+    JobUsage,
     SandboxJob,
     SandboxLimits,
-    Usage,
     environment_of,
     job_user,
     with_relay,
@@ -90,7 +90,7 @@ class Wrapped(Struct):
         """Return True if all of its processes are dead."""
         return is_readable(self.first, 0)
 
-    def usage(self, limits: SandboxLimits) -> Usage:
+    def usage(self, limits: SandboxLimits) -> JobUsage:
         """Return the use of all processes that its /proc lists. A process that ends meanwhile is not counted. Blocks.
 
         A page that processes share counts for each of them; only if their sum is over the limit, it counts once. The
@@ -110,7 +110,7 @@ class Wrapped(Struct):
             memory = self._shared_memory(limits, (pids, faults, memory))
         disks = [os.fstatvfs(folder) for folder in (self.folder, self.temporary, self.shared)]
         file_count = sum(disk.f_files - disk.f_ffree for disk in disks)
-        return Usage(
+        return JobUsage(
             is_full=any(disk.f_bfree == 0 for disk in disks),
             is_over=file_count > MOST_FILES,
             # Process 1 is bubblewrap's own.

@@ -10,15 +10,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.auth.gate import Permission
-from microclaw.auth.people import MAY, Roles, may_see
+from microclaw.auth.people import PERMISSIONS_BY_ROLE, Roles, may_see
 from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
 from microclaw.language.times import When
 from microclaw.schedules.devices import with_current_names, with_device_ids
-from microclaw.schedules.due import next_due, zone_of
+from microclaw.schedules.due import get_zone, next_due
 from microclaw.schedules.parse import parse_when
-from microclaw.store.schedules import MAX_WHY_CHARS, Prompt, Schedule, ScheduleTable, Timing
+from microclaw.store.schedules import MAX_WHY_CHARS, Schedule, SchedulePrompt, ScheduleTable, Timing
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -42,7 +42,7 @@ class ScheduleBook:
     changed: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        self.zone = zone_of(self.zone or machine_zone()).key
+        self.zone = get_zone(self.zone or machine_zone()).key
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """Parse a time in words, relative to the current time. Raises ScheduleRefused."""
@@ -50,7 +50,7 @@ class ScheduleBook:
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
         """Convert Unix time in ms to a local time, in the host's zone by default."""
-        return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
+        return datetime.fromtimestamp(at_ms / 1000, get_zone(zone or self.zone))
 
     async def check_room(self) -> None:
         """Raise Overloaded if there are already MAX_SCHEDULES schedules that are not over."""
@@ -151,7 +151,7 @@ class ScheduleBook:
         person = self.roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
-        if Permission.ACT not in MAY[person.role]:
+        if Permission.ACT not in PERMISSIONS_BY_ROLE[person.role]:
             return f"{person.name} is {role_words(person.role)} now"
         return None
 
@@ -165,7 +165,7 @@ class ScheduleBook:
 def _check_text(schedule: Schedule) -> None:
     """Raise ScheduleRefused if the schedule does nothing or its prompt is too long."""
     action = schedule.deed
-    is_too_long = isinstance(action, Prompt) and len(action.text) > MAX_PROMPT_CHARS
+    is_too_long = isinstance(action, SchedulePrompt) and len(action.text) > MAX_PROMPT_CHARS
     if is_too_long or not schedule.what.strip():
         text = f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters"
         raise ScheduleRefused(text, next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"')

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.store.schedules import Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Schedule, SchedulePrompt, ToolAction
 
 _DEVICE_ARGUMENTS: Final = ("device", "device_ip", "deviceIp")
 
@@ -26,7 +26,7 @@ def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
     Raises UnknownName if `schedule.device` is not a device.
     """
     action = schedule.deed
-    words = action.text if isinstance(action, Prompt) else schedule.what
+    words = action.text if isinstance(action, SchedulePrompt) else schedule.what
     references = set(_device_arguments(action).values())
     if schedule.device is not None:
         references.add(devices.get(schedule.device).name)
@@ -54,7 +54,7 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
 
     action = schedule.deed
     needed: Collection[str]
-    if isinstance(action, Prompt):
+    if isinstance(action, SchedulePrompt):
         needed = saved_names.keys()
         action = structs.replace(action, text=_replace_names(action.text, display_names), devices={})
     else:
@@ -102,9 +102,9 @@ def _first_lost(
     return None
 
 
-def _device_arguments(action: ToolAct | Prompt) -> dict[str, str]:
+def _device_arguments(action: ToolAction | SchedulePrompt) -> dict[str, str]:
     """Return the arguments of the call that name a device."""
-    if isinstance(action, Prompt):
+    if isinstance(action, SchedulePrompt):
         return {}
     arguments = _parse_arguments(action.arguments)
     references = {}
@@ -115,16 +115,16 @@ def _device_arguments(action: ToolAct | Prompt) -> dict[str, str]:
     return references
 
 
-def _with_device_names(act: ToolAct, names: Mapping[str, str]) -> ToolAct:
+def _with_device_names(act: ToolAction, names: Mapping[str, str]) -> ToolAction:
     """Replace the call's device names. Keeps the text of its arguments if no name changes."""
     changes = {}
     for key, reference in _device_arguments(act).items():
         if names.get(reference, reference) != reference:
             changes[key] = names[reference]
     if not changes:
-        return ToolAct(act.tool, act.arguments)
+        return ToolAction(act.tool, act.arguments)
     arguments = {**_parse_arguments(act.arguments), **changes}
-    return ToolAct(act.tool, json.dumps(arguments, ensure_ascii=False))
+    return ToolAction(act.tool, json.dumps(arguments, ensure_ascii=False))
 
 
 def _parse_arguments(text: str) -> Mapping[str, object]:

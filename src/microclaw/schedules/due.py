@@ -59,7 +59,7 @@ def check_cron(expression: str, zone: str) -> Cron:
     return cron
 
 
-def zone_of(name: str) -> ZoneInfo:
+def get_zone(name: str) -> ZoneInfo:
     """Return the IANA time zone with this name. Raises ScheduleRefused if it does not exist."""
     zone = find_zone(name)
     if zone is None:
@@ -86,7 +86,7 @@ def to_ms(moment: datetime) -> int:
 def _next_cron(cron: Cron, after_ms: int) -> int | None:
     from cronsim import CronSim, CronSimError
 
-    after = datetime.fromtimestamp(after_ms // 1000, zone_of(cron.zone))
+    after = datetime.fromtimestamp(after_ms // 1000, get_zone(cron.zone))
     try:
         # In the repeated hour at the end of summer time, cronsim begins with the first pass, which may be over.
         for moment in islice(CronSim(cron.expression, after), _MAX_EQUAL_CRON_TIMES):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from microclaw.language.times import When
-from microclaw.operations.operation import Call, Effect, Option, Permission, operation
+from microclaw.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
@@ -150,14 +150,14 @@ MissedRuns: TypeAlias = Annotated[
 
 
 @operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
-async def list_schedules(scheduling: Scheduling, call: Call) -> ScheduleList:
+async def list_schedules(scheduling: Scheduling, call: OperationCall) -> ScheduleList:
     """List the schedules, oldest first: all for an owner, else the own ones."""
     visible = await scheduling.book.visible(call.person_id)
     schedules = [scheduling.facts(schedule, ScheduleFacts) for schedule in visible]
     return ScheduleList(zone=scheduling.book.zone, schedules=schedules)
 
 
-async def _needed_permission(scheduling: Scheduling, call: Call, **values: Any) -> Permission:
+async def _needed_permission(scheduling: Scheduling, call: OperationCall, **values: Any) -> Permission:
     plan = await scheduling.plan(call, **values)
     return plan.new.approved
 
@@ -175,7 +175,7 @@ async def _needed_permission(scheduling: Scheduling, call: Call, **values: Any) 
 )
 async def add(
     scheduling: Scheduling,
-    call: Call,
+    call: OperationCall,
     when: WhenToRun,
     *,
     do: Words = None,
@@ -206,7 +206,7 @@ async def add(
 
 
 @operation("schedule.show", http="GET /v1/schedules/{schedule}", command="list")
-async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSchedule:
+async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) -> OneSchedule:
     """Show a schedule and how its latest runs ended."""
     book = scheduling.book
     stored = await book.of(schedule, call.person_id)
@@ -229,13 +229,13 @@ async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSched
     status=202,
     said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
 )
-async def run(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
+async def run(scheduling: Scheduling, call: OperationCall, schedule: Number) -> ScheduleFacts:
     """Run a schedule now; its own times stay."""
     started = await scheduling.runner.run_now(schedule, call.person_id)
     return scheduling.facts(started, ScheduleFacts)
 
 
-async def _check_may_change(scheduling: Scheduling, call: Call, schedule: int) -> None:
+async def _check_may_change(scheduling: Scheduling, call: OperationCall, schedule: int) -> None:
     await scheduling.book.of(schedule, call.person_id)
 
 
@@ -249,7 +249,7 @@ async def _check_may_change(scheduling: Scheduling, call: Call, schedule: int) -
     before=_check_may_change,
     words="pause schedule {schedule}",
 )
-async def pause(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
+async def pause(scheduling: Scheduling, call: OperationCall, schedule: Number) -> ScheduleFacts:
     """Keep a schedule, but do not run it until it is resumed; missed times are not made up for."""
     paused = await scheduling.book.pause(schedule, call.person_id)
     return scheduling.facts(paused, ScheduleFacts)
@@ -265,7 +265,7 @@ async def pause(scheduling: Scheduling, call: Call, schedule: Number) -> Schedul
     before=_check_may_change,
     words="resume schedule {schedule}",
 )
-async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
+async def resume(scheduling: Scheduling, call: OperationCall, schedule: Number) -> ScheduleFacts:
     """Make a paused schedule due again; missed times are not made up for."""
     resumed = await scheduling.book.resume(schedule, call.person_id)
     return scheduling.facts(resumed, ScheduleFacts)
@@ -281,7 +281,7 @@ async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> Schedu
     before=_check_may_change,
     words="remove schedule {schedule}",
 )
-async def remove(scheduling: Scheduling, call: Call, schedule: Number) -> RemovedSchedule:
+async def remove(scheduling: Scheduling, call: OperationCall, schedule: Number) -> RemovedSchedule:
     """Remove a schedule; its current run continues."""
     was_running = await scheduling.runner.is_running(schedule)
     removed = await scheduling.book.remove(schedule, call.person_id)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from microclaw.errors import ScheduleRefused
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import DAYS, MONTHS, When, open_question, split_when, when_text
+from microclaw.language.times import DAYS, MONTHS, When, format_when, open_question, split_when
 from microclaw.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, to_ms
 from microclaw.store.schedules import Cron, Every, Once, Timing
 
@@ -40,7 +40,7 @@ def parse_when(when: str | When, now: datetime) -> Timing:
 
     `now` is the user's local time, with an IANA zone.
     """
-    text = when if isinstance(when, str) else when_text(when)
+    text = when if isinstance(when, str) else format_when(when)
     if len(text) > MAX_CHARS:
         raise ScheduleRefused(f"a time has at most {MAX_CHARS} characters, this has {len(text)}", next_step=FORMS)
     try:

@@ -27,7 +27,7 @@ from microclaw.events import OLD_S
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import HOUR_MS, next_due
-from microclaw.store.schedules import KEPT_RUNS, Once, Prompt, RunRow, Schedule, Timing, ToolAct
+from microclaw.store.schedules import KEPT_RUNS, Once, RunRow, Schedule, SchedulePrompt, Timing, ToolAction
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
@@ -44,7 +44,7 @@ Started: TypeAlias = Callable[[], Awaitable[None]]
 RunEnd: TypeAlias = Literal["done", "failed", "unknown"]
 
 
-class Clock:
+class WallClock:
     """A clock that returns Unix time, the machine's by default."""
 
     def __init__(self, now_ms: Callable[[], int] = now_ms) -> None:
@@ -62,7 +62,7 @@ class Clock:
             return
 
 
-class Outcome(Struct, frozen=True):
+class RunOutcome(Struct, frozen=True):
     """The end of a run. `woke`: it used a paid model. `told`: the user has received the result already.
 
     "unknown": it may be done, or is done later.
@@ -77,13 +77,13 @@ class Outcome(Struct, frozen=True):
 class Executor(Protocol):
     """Does the work of a schedule (agent.background.unattended)."""
 
-    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> RunOutcome:
         """Run the schedule's action. Awaits `started` right before it changes something. Raises MicroclawError."""
 
-    def may_repeat(self, act: ToolAct) -> bool:
+    def may_repeat(self, act: ToolAction) -> bool:
         """Return True if a second run does no harm."""
 
-    def changes(self, act: ToolAct) -> bool:
+    def changes(self, act: ToolAction) -> bool:
         """Return True if the act changes something; reading and telling do not."""
 
     async def tell(self, schedule: Schedule, text: str) -> None:
@@ -100,7 +100,7 @@ class Runner:
 
     book: ScheduleBook
     perform: Executor
-    clock: Clock
+    clock: WallClock
     wakes_an_hour: int
     drain_s: float = 1.0
     report: Callable[[Exception | None], None] = lambda _: None
@@ -229,7 +229,7 @@ class Runner:
         if isinstance(schedule.timing, Once) and self._is_too_old(schedule, due_ms):
             await self._skip(schedule, due_ms, next_ms, f"{note} (next: {_run_command(schedule)})")
             return
-        if isinstance(schedule.deed, Prompt) and not await self._may_ask_model(schedule, due_ms, now_ms):
+        if isinstance(schedule.deed, SchedulePrompt) and not await self._may_ask_model(schedule, due_ms, now_ms):
             return
         if len(self.running) >= MAX_RUNNING:
             await self.book.table.set_next(schedule.schedule_id, now_ms + _RETRY_MS, instead_of=due_ms)
@@ -250,7 +250,7 @@ class Runner:
         """Return True for an act that was due so long ago that its creator may not want it any more."""
         action = schedule.deed
         is_late = self.clock.now_ms() - due_ms > OLD_S * 1000
-        return is_late and isinstance(action, ToolAct) and self.perform.changes(action)
+        return is_late and isinstance(action, ToolAction) and self.perform.changes(action)
 
     async def _may_ask_model(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
         """Return True if the hourly limit of model requests allows another run.
@@ -283,7 +283,7 @@ class Runner:
             schedule.schedule_id,
             due_ms,
             next_ms=next_ms,
-            woke=isinstance(schedule.deed, Prompt),
+            woke=isinstance(schedule.deed, SchedulePrompt),
             now_ms=self.clock.now_ms(),
             paused_too=paused_too,
         )
@@ -295,7 +295,7 @@ class Runner:
             return
         self.running.add(schedule.schedule_id)
         task = self._group.create_task(self._run(schedule, due_ms, note), name=f"schedule {schedule.schedule_id}")
-        if isinstance(schedule.deed, ToolAct):
+        if isinstance(schedule.deed, ToolAction):
             self._tool_runs.add(task)
             task.add_done_callback(self._tool_runs.discard)
 
@@ -311,7 +311,7 @@ class Runner:
         if is_failed:
             await _log_failure(self._pause_if_failing(schedule), _name(schedule))
 
-    async def _execute(self, schedule: Schedule, due_ms: int, note: str) -> Outcome:
+    async def _execute(self, schedule: Schedule, due_ms: int, note: str) -> RunOutcome:
         """Do the schedule's work. Returns a failed outcome for every exception."""
         started = partial(self.book.table.started, schedule.schedule_id, due_ms)
         try:
@@ -321,14 +321,14 @@ class Runner:
             if exc.next_step:
                 text = f"{text} (next: {exc.next_step})"
             state: RunEnd = "unknown" if exc.code == OutcomeUnknown.code else "failed"
-            return Outcome(state, text)
+            return RunOutcome(state, text)
         except Exception:
             _log.exception("schedule %d failed inside the host", schedule.schedule_id)
-            return Outcome("failed", "something went wrong inside the host; see its log")
+            return RunOutcome("failed", "something went wrong inside the host; see its log")
         finally:  # before the result is stored and sent: whoever reads it may run the schedule again
             self.running.discard(schedule.schedule_id)
 
-    async def _keep_end(self, schedule: Schedule, due_ms: int, outcome: Outcome) -> None:
+    async def _keep_end(self, schedule: Schedule, due_ms: int, outcome: RunOutcome) -> None:
         """Write the end of a run. Retries until the store can be written: without an end the run counts as running."""
         backoff = Backoff()
         text = outcome.text[:_MAX_RESULT_CHARS]
@@ -367,7 +367,7 @@ class Runner:
         if not is_taken:
             return
         action = schedule.deed
-        may_repeat = run.state == "claimed" or isinstance(action, Prompt) or self.perform.may_repeat(action)
+        may_repeat = run.state == "claimed" or isinstance(action, SchedulePrompt) or self.perform.may_repeat(action)
         is_too_old = self._is_too_old(schedule, run.due_ms)
         if may_repeat and not is_too_old and schedule.state != "paused":
             self._start(schedule, run.due_ms)
@@ -416,7 +416,7 @@ def _run_command(schedule: Schedule) -> str:
 
 
 async def run_at(
-    timing: Timing, work: Callable[[], Awaitable[object]], clock: Clock, *, at_start: bool = False
+    timing: Timing, work: Callable[[], Awaitable[object]], clock: WallClock, *, at_start: bool = False
 ) -> None:
     """Do `work` at each due time, and once at the start if `at_start`, until it fails or is cancelled."""
     never = asyncio.Event()

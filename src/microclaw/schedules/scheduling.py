@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from microclaw.auth.gate import Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
-from microclaw.language.times import When, when_text
+from microclaw.language.times import When, format_when
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say
-from microclaw.operations.operation import Call
+from microclaw.operations.operation import OperationCall
 from microclaw.operations.result import filled
 from microclaw.operations.tool import PlannedCall
 from microclaw.schedules.book import ScheduleBook
@@ -26,7 +26,7 @@ from microclaw.schedules.devices import device_of, lost_device
 from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Missed, Once, Prompt, Schedule, Timing, ToolAct
+from microclaw.store.schedules import Deed, Missed, Once, Schedule, SchedulePrompt, Timing, ToolAction
 
 F = TypeVar("F", bound="ScheduleFacts")
 
@@ -34,7 +34,7 @@ MAX_WHAT_CHARS: Final = 200
 _SHOW_SECONDS_BELOW_MS: Final = 60_000
 
 
-class Plan(Struct, frozen=True):
+class SchedulePlan(Struct, frozen=True):
     """A schedule to approve and store; `detail` lists exactly what would happen.
 
     `warning` says that it would ask for approval if it ran now, that its device is offline, or that it asks a model too
@@ -76,8 +76,8 @@ class Scheduling(Struct, frozen=True):
 
     book: ScheduleBook
     runner: Runner
-    prepare: Callable[[str, str, Call], Awaitable[PlannedCall]]
-    try_planned: Callable[[str, str, Call], Awaitable[str | None]]
+    prepare: Callable[[str, str, OperationCall], Awaitable[PlannedCall]]
+    try_planned: Callable[[str, str, OperationCall], Awaitable[str | None]]
     takes_device: Callable[[str], bool]
     reads_others: Callable[[str], bool]
     name_of: Callable[[str], str]
@@ -86,7 +86,7 @@ class Scheduling(Struct, frozen=True):
 
     async def plan(
         self,
-        call: Call,
+        call: OperationCall,
         when: str | When,
         *,
         do: str | None = None,
@@ -95,17 +95,17 @@ class Scheduling(Struct, frozen=True):
         device: str | None = None,
         timezone: str | None = None,
         missed: Missed | None = None,
-    ) -> Plan:
+    ) -> SchedulePlan:
         """Plan a schedule for words (`do`) or for a `tool` with its `arguments`. Stores nothing.
 
         Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused.
         """
-        said = when if isinstance(when, str) else when_text(when)
+        said = when if isinstance(when, str) else format_when(when)
         timing = self.book.timing(when, timezone)
         await self.book.check_room()
         planned = await self._plan_action(call, do, tool, arguments or {}, device)
         due_ms = next_due(timing, self.book.now_ms())
-        if isinstance(planned.deed, ToolAct):
+        if isinstance(planned.deed, ToolAction):
             review = await self._review_call(call, planned.deed, planned.device)
         else:
             review = self._review_prompt(planned.deed, planned.what, timing, due_ms)
@@ -127,15 +127,15 @@ class Scheduling(Struct, frozen=True):
             next_ms=due_ms,
         )
         warning = _join_warnings(review.warning, self._away_warning(device_of(schedule)))
-        return Plan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
+        return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 
-    async def tried(self, call: Call, plan: Plan) -> Plan:
+    async def tried(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
         """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.
 
         Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
         """
         action = plan.new.deed
-        if not isinstance(action, ToolAct):
+        if not isinstance(action, ToolAction):
             return plan
         due_call = replace(call, device=plan.new.device)
         untried = await self.try_planned(action.tool, action.arguments, due_call)
@@ -165,7 +165,7 @@ class Scheduling(Struct, frozen=True):
             problem = lost_device(schedule).message
         allowed = []
         tool = None
-        if isinstance(action, ToolAct):
+        if isinstance(action, ToolAction):
             tool = action.tool
         else:
             allowed = [approval.text for approval in action.allowed]
@@ -178,7 +178,7 @@ class Scheduling(Struct, frozen=True):
             schedule=schedule.schedule_id,
             when=schedule.said,
             kind=schedule.timing.__struct_config__.tag,
-            asks_model=isinstance(action, Prompt),
+            asks_model=isinstance(action, SchedulePrompt),
             tool=tool,
             device=device_of(schedule),
             problem=problem,
@@ -190,7 +190,7 @@ class Scheduling(Struct, frozen=True):
             **more,
         )
 
-    async def _review_call(self, call: Call, act: ToolAct, device: str | None) -> _Review:
+    async def _review_call(self, call: OperationCall, act: ToolAction, device: str | None) -> _Review:
         """Ask the tool what its call would do. Raises ToolRetry for wrong arguments."""
         due_call = call if device is None else replace(call, device=device)
         prepared = await self.prepare(act.tool, act.arguments, due_call)
@@ -203,7 +203,7 @@ class Scheduling(Struct, frozen=True):
             permission = Permission.RISKY
         return _Review([prepared.action, *prepared.lines], warning, permission)
 
-    def _review_prompt(self, prompt: Prompt, what: str, timing: Timing, due_ms: int | None) -> _Review:
+    def _review_prompt(self, prompt: SchedulePrompt, what: str, timing: Timing, due_ms: int | None) -> _Review:
         """Warn about a prompt that asks a model too often, or that waits for approval in each run."""
         warning = None
         limit = self.runner.wakes_an_hour
@@ -222,7 +222,7 @@ class Scheduling(Struct, frozen=True):
         return None
 
     async def _plan_action(
-        self, call: Call, do: str | None, tool: str | None, arguments: Mapping[str, Any], device: str | None
+        self, call: OperationCall, do: str | None, tool: str | None, arguments: Mapping[str, Any], device: str | None
     ) -> _PlannedAction:
         """Plan the action for the devices as they are now. Raises UnknownName for `device`."""
         target = device or call.device
@@ -239,7 +239,7 @@ class Scheduling(Struct, frozen=True):
         reference = arguments.get("device")
         if isinstance(reference, str) and self.takes_device(tool):
             self.book.devices.get(reference)  # raises UnknownName now, not when the schedule is due
-        act = ToolAct(tool, json.dumps(arguments, ensure_ascii=False))
+        act = ToolAction(tool, json.dumps(arguments, ensure_ascii=False))
         what = f"{act.tool} {act.arguments}"
         return _PlannedAction(act, what[:MAX_WHAT_CHARS], device)
 
@@ -253,14 +253,14 @@ class Scheduling(Struct, frozen=True):
         what = words[:MAX_WHAT_CHARS]
         decision = one_call(words, scene)
         if isinstance(decision, Act):
-            act = ToolAct(decision.tool, json.dumps(decision.arguments, ensure_ascii=False))
+            act = ToolAction(decision.tool, json.dumps(decision.arguments, ensure_ascii=False))
             return _PlannedAction(act, what, current_device)
         if isinstance(decision, Say) and self.offline:
             text = decision.text
             if decision.code is None:  # an answer that does nothing
                 text = f"no model is set, and without one {words[:60]!r} does nothing"
             raise ScheduleRefused(text, next_step=decision.next_step or "say what to do, as in: turn on pin 4")
-        return _PlannedAction(Prompt(words), what, current_device if self.offline else device)
+        return _PlannedAction(SchedulePrompt(words), what, current_device if self.offline else device)
 
 
 def _default_missed(timing: Timing) -> Missed:

@@ -349,7 +349,7 @@ def _check_not_undone(sql: Sql, change_id: int) -> None:
     row = sql.execute(query, (change_id,)).fetchone()
     if row is not None:
         summary, undone_by = row
-        raise undone_already(change_id, summary, undone_by)
+        raise already_undone_error(change_id, summary, undone_by)
 
 
 def _start_deferred(sql: Sql, deferred_id: int, change_id: int, summary: str) -> None:
@@ -360,7 +360,7 @@ def _start_deferred(sql: Sql, deferred_id: int, change_id: int, summary: str) ->
         raise DeployRejected(f"{summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list")
 
 
-def undone_already(change_id: int, summary: str, undone_by: int) -> DeployRejected:
+def already_undone_error(change_id: int, summary: str, undone_by: int) -> DeployRejected:
     """Build the error for a change that was undone before."""
     return DeployRejected(
         f"change {change_id} ({summary}) was undone already, by change {undone_by}",

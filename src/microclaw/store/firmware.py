@@ -1,6 +1,6 @@
 """Firmware: trusted keys, signed releases, and what became of each offer to a device. It reads no manifest.
 
-`offer_in` and `status_in` join transactions of the link's outbox and inbox: an offer is sent once, and a status
+`add_offer` and `record_status` join transactions of the link's outbox and inbox: an offer is sent once, and a status
 counts once.
 """
 
@@ -224,7 +224,7 @@ class OfferedBefore(Exception):
         self.row = row
 
 
-def offer_in(
+def add_offer(
     sql: Sql, device_id: str, release: ReleaseRow, by: str, now_ms: int, *, again: bool
 ) -> tuple[OfferRow, ...]:
     """Add an offer within the transaction that puts it into the outbox; return the superseded offers, then the new one.
@@ -247,7 +247,7 @@ def offer_in(
     return (*superseded, new)
 
 
-def status_in(sql: Sql, device_id: str, status: OtaStatus, running: str | None, now_ms: int) -> OfferRow | None:
+def record_status(sql: Sql, device_id: str, status: OtaStatus, running: str | None, now_ms: int) -> OfferRow | None:
     """Store a device's report about a version at its last offer; return None if this host did not offer that version.
 
     The end of an offer is final: a later report is stored apart, as a report about a foreign version is. `running` is
@@ -276,7 +276,7 @@ def status_in(sql: Sql, device_id: str, status: OtaStatus, running: str | None, 
     return _update_offer(sql, replace(offer, progress=float(status.progress)), state, error, now_ms)
 
 
-def refused_in(sql: Sql, device_id: str, message_id: bytes, error: str, now_ms: int) -> OfferRow | None:
+def refuse_offer(sql: Sql, device_id: str, message_id: bytes, error: str, now_ms: int) -> OfferRow | None:
     """End the offer in a message that the device answered with an error; return None if the message has no offer."""
     query = "SELECT payload FROM link_outbox WHERE device_id = ? AND message_id = ?"
     payload = scalar(sql, query, (device_id, message_id))

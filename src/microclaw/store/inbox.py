@@ -27,7 +27,7 @@ Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """The result of a claim. `waits`: an older message of the chat waits at another host. `gone`: another host has it."""
 
 
-class Message(Struct, frozen=True):
+class InboxMessage(Struct, frozen=True):
     """A message on the disk.
 
     `starts` is how many turns began for it before; it is more than 0 after a crash. `begun`: the next start is counted
@@ -60,7 +60,7 @@ class InboxTable(TimedTable):
     followed = frozenset({"inbox"})
 
     @writes
-    def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[Message, bool]:
+    def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[InboxMessage, bool]:
         """Return the message's row, and True if it was stored before under its key.
 
         `begun` counts a start of its turn.
@@ -77,9 +77,9 @@ class InboxTable(TimedTable):
         message_id = insert(sql, "inbox", inbound, number="message_id", **host_columns)
         for position, attachment in enumerate(inbound.attachments):
             insert(sql, "inbox_attachments", attachment, message_id=message_id, position=position)
-        return Message(message_id, inbound, now_ms, 0, begun), False
+        return InboxMessage(message_id, inbound, now_ms, 0, begun), False
 
-    def age_s(self, message: Message) -> float:
+    def age_s(self, message: InboxMessage) -> float:
         """Return how long ago a message was sent."""
         return (self._now_ms() - message.sent_ms) / 1000
 
@@ -118,7 +118,7 @@ class InboxTable(TimedTable):
         return waiting, effects
 
     @reads
-    def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[Message, ...]:
+    def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[InboxMessage, ...]:
         """Return this host's messages without an answer, oldest first, except those of the ids `besides`."""
         where = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
         return _rows(sql, where, (self.host, self.host, *besides))
@@ -187,12 +187,12 @@ def _claim(sql: Sql, message_id: int, host: str | None) -> Claim:
     return "begun" if begun_count else "waits"
 
 
-def _rows(sql: Sql, where: str, values: Sequence[object]) -> tuple[Message, ...]:
+def _rows(sql: Sql, where: str, values: Sequence[object]) -> tuple[InboxMessage, ...]:
     query = f"SELECT message_id, received_ms, starts, {columns(Inbound)} FROM inbox WHERE {where} ORDER BY message_id"  # noqa: S608
     of_message = "inbox_attachments WHERE message_id = ? ORDER BY position"
     messages = []
     for message_id, received_ms, starts, *inbound_columns in sql.execute(query, values).fetchall():
         attachments = select(sql, Attachment, of_message, (message_id,))
         inbound = replace(Inbound(*inbound_columns), attachments=attachments)
-        messages.append(Message(message_id, inbound, received_ms, starts))
+        messages.append(InboxMessage(message_id, inbound, received_ms, starts))
     return tuple(messages)

@@ -155,7 +155,7 @@ class Journal(TimedTable):
             raise StoreError(f"effect {tuple(key)} is not in the journal: it cannot become {next_state}")
         state, host = row
         if self.host is not None and host != self.host:
-            raise taken_over(f"effect {tuple(key)}", host)
+            raise taken_over_error(f"effect {tuple(key)}", host)
         if state not in ("planned", "started"):
             raise StoreError(f"effect {tuple(key)} is {state}: it cannot become {next_state}")
 
@@ -189,10 +189,10 @@ def check_host(sql: Sql, message_id: int, host: str | None) -> None:
     query = "SELECT host, state FROM inbox WHERE message_id = ?"
     row = sql.execute(query, (message_id,)).fetchone()
     if row is not None and (row[0] != host or row[1] != "waiting"):
-        raise taken_over(f"message {message_id}", row[0])
+        raise taken_over_error(f"message {message_id}", row[0])
 
 
-def taken_over(what: str, host: str | None) -> TakenOver:
+def taken_over_error(what: str, host: str | None) -> TakenOver:
     """Build the error for something that another host has now."""
     return TakenOver(
         f"{what} is the host {host}'s now: this one could not be reached for a time",

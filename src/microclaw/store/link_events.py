@@ -2,7 +2,7 @@
 
 Durable messages are stored as they came; an open task is one that a device gave to this host and that has no end yet.
 `add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
-once; `end_in` joins the transaction of the outbox, so that an accepted task has one end.
+once; `end_task` joins the transaction of the outbox, so that an accepted task has one end.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
     return None
 
 
-def end_in(sql: Sql, open_task: OpenTask) -> None:
+def end_task(sql: Sql, open_task: OpenTask) -> None:
     """End a task in the transaction that puts its end into the outbox. Raises TakenOver if another host ended it."""
     key = {"device_id": open_task.device_id, "task": open_task.task}
     if open_task.host is None:

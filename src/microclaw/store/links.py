@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.store.firmware import OfferRow, refused_in
+from microclaw.store.firmware import OfferRow, refuse_offer
 from microclaw.store.rows import Table, TimedTable, delete, exists, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
@@ -99,7 +99,7 @@ class LinkTable(TimedTable):
     @writes
     def refused(self, sql: Sql, device_id: str, message_id: bytes, error: str) -> OfferRow | None:
         """End the offer in a message that the device answered with an error; return None if it has no offer."""
-        return refused_in(sql, device_id, message_id, error, self._now_ms())
+        return refuse_offer(sql, device_id, message_id, error, self._now_ms())
 
     @writes
     def ack(self, sql: Sql, device_id: str, seq: int, fence: int | None = None) -> None:

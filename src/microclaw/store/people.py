@@ -101,7 +101,7 @@ def _put(sql: Sql, person: Person, now_ms: int) -> None:
     )
 
 
-class Token(Struct, frozen=True):
+class AccessToken(Struct, frozen=True):
     """A person's token. `hash` is the SHA-256 of the whole token text; a token with `expires_ms` None never ends.
 
     `scope` is as in auth.tokens. `person` has the person's role, or less because of the scope. A row has "" there.
@@ -147,8 +147,8 @@ class CredentialTable(RowTable[C]):
         return insert(sql, self._name, row, over=()) > 0
 
 
-class PersonTokenTable(CredentialTable[Token]):
-    _kind = Token
+class PersonTokenTable(CredentialTable[AccessToken]):
+    _kind = AccessToken
     _name = "person_tokens"
     _key = "token_id"
     followed = frozenset({"people", "person_tokens"})

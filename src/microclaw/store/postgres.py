@@ -22,7 +22,15 @@ import psycopg
 
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
 from microclaw.store.database import Database, Refresh
-from microclaw.store.postgres_connection import CHANNEL, IS_IT_WELL, LOCK, PostgresConnection, connect, cut, parameters
+from microclaw.store.postgres_connection import (
+    CHANNEL,
+    CHECK_DATABASE_STEP,
+    LOCK,
+    PostgresConnection,
+    connect,
+    connection_parameters,
+    cut,
+)
 from microclaw.store.postgres_dialect import translate_schema
 from microclaw.store.schema import BASE, STEPS, VERSION, schema
 
@@ -205,7 +213,7 @@ class SharedDatabase(Database):
                     if follower.tables & tables:
                         await follower.done.wait()
         except TimeoutError as exc:
-            raise StoreUnreachable("nothing is heard of the other hosts", next_step=IS_IT_WELL) from exc
+            raise StoreUnreachable("nothing is heard of the other hosts", next_step=CHECK_DATABASE_STEP) from exc
         finally:
             del self._asked[mark]
 
@@ -246,7 +254,7 @@ class SharedDatabase(Database):
                 return await query
             except psycopg.Error as exc:
                 text = f"the database does not answer: {str(exc).strip()}"
-                self._last_failure = StoreUnreachable(text, next_step=IS_IT_WELL)
+                self._last_failure = StoreUnreachable(text, next_step=CHECK_DATABASE_STEP)
                 raise self._last_failure from exc
 
     async def _ask_aside(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -259,7 +267,7 @@ class SharedDatabase(Database):
         return []
 
     async def _connected(self) -> psycopg.AsyncConnection:
-        place = parameters(self.url, f"microclaw {self.host}")
+        place = connection_parameters(self.url, f"microclaw {self.host}")
         return await psycopg.AsyncConnection.connect(place, autocommit=True)
 
     async def _watch(self) -> None:
@@ -285,7 +293,7 @@ class SharedDatabase(Database):
             except psycopg.Error as exc:
                 level = logging.WARNING if self.is_heard else logging.INFO
                 _log.log(level, "the database is away: %s", exc)
-                self._last_failure = StoreUnreachable(f"the database is away: {exc}", next_step=IS_IT_WELL)
+                self._last_failure = StoreUnreachable(f"the database is away: {exc}", next_step=CHECK_DATABASE_STEP)
             self.is_heard = False
             await asyncio.sleep(0.3)
 

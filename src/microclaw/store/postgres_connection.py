@@ -23,7 +23,7 @@ from psycopg.pq import TransactionStatus
 
 from microclaw.addresses import is_loopback
 from microclaw.errors import CommitUnknown, StoreError, StoreUnreachable, StoreUnwritable
-from microclaw.store.postgres_dialect import adapt, changed_table, in_its_words
+from microclaw.store.postgres_dialect import adapt, changed_table, translate_placeholders
 from microclaw.store.schema import VERSION
 from microclaw.store.sql import Rows, Values
 
@@ -51,7 +51,9 @@ _UNWRITABLE: Final = (
 _LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
 _VERSION: Final = "SELECT version FROM store_version"
 _SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
-IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
+CHECK_DATABASE_STEP: Final = (
+    "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
+)
 
 
 class PostgresConnection:
@@ -66,7 +68,7 @@ class PostgresConnection:
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
         self._mark = ""
-        self._waiting: list[Waiting] = []
+        self._waiting: list[DeferredStatement] = []
         self._asked_at: float | None = None
         self._version = VERSION
 
@@ -109,7 +111,7 @@ class PostgresConnection:
             self._waiting = []
             return
         if self._writes and self.is_too_old:
-            raise newer(self._version)
+            raise newer_version_error(self._version)
         self._changed |= {statement.table for statement in self._waiting if statement.table is not None}
         if not self._changed:
             self._send("COMMIT")
@@ -142,7 +144,7 @@ class PostgresConnection:
                 return False
             time.sleep(0.1)
         raise CommitUnknown(
-            "the database was lost while it wrote: whether it has the change is unknown", next_step=IS_IT_WELL
+            "the database was lost while it wrote: whether it has the change is unknown", next_step=CHECK_DATABASE_STEP
         )
 
     def rollback(self) -> None:
@@ -176,7 +178,7 @@ class PostgresConnection:
         text = str(exc).strip().partition("\n")[0]
         error = StoreError(f"the store failed: {text}", next_step="see the log of PostgreSQL")
         if self.is_lost:
-            error = StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
+            error = StoreUnreachable(f"the database cannot be reached: {text}", next_step=CHECK_DATABASE_STEP)
         elif isinstance(exc, _UNWRITABLE):
             error = StoreUnwritable(f"the database takes no writes: {text}", next_step="see PostgreSQL's disk and role")
         error.__cause__ = exc
@@ -192,12 +194,12 @@ class PostgresConnection:
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         rows = [self._statement(sql, row) for row in values]
-        return Waiting(self, "", count=sum(row.rowcount for row in rows))
+        return DeferredStatement(self, "", count=sum(row.rowcount for row in rows))
 
-    def _statement(self, sql: str, values: Values) -> Waiting:
+    def _statement(self, sql: str, values: Values) -> DeferredStatement:
         """Append a statement with its values to those that wait."""
         assert self._connection is not None
-        text, is_numbered = in_its_words(sql)
+        text, is_numbered = translate_placeholders(sql)
         if is_numbered:
             values = {f"p{number}": value for number, value in enumerate(values, 1)}
         self._wait(psycopg.ClientCursor(self._connection).mogrify(text, values), table=changed_table(sql))
@@ -221,7 +223,7 @@ class PostgresConnection:
         return self._waiting[-1]
 
     def _wait(self, *texts: str, table: str | None = None) -> None:
-        self._waiting += [Waiting(self, text, table) for text in texts]
+        self._waiting += [DeferredStatement(self, text, table) for text in texts]
 
     def _send(self, *texts: str) -> psycopg.Cursor:
         """Send the waiting statements, and these; return a cursor at the last of their answers."""
@@ -243,12 +245,12 @@ class PostgresConnection:
             if statement.text == _VERSION:
                 (self._version,) = cursor.fetchone() or (VERSION,)
                 if self.is_too_old:
-                    raise newer(self._version)
+                    raise newer_version_error(self._version)
             cursor.nextset()
         return cursor
 
 
-class Waiting(Struct):
+class DeferredStatement(Struct):
     """A statement that is sent with the next one, unless the caller asks how many rows it changes."""
 
     connection: PostgresConnection
@@ -283,7 +285,7 @@ def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
         connection_socket.shutdown(socket.SHUT_RDWR)
 
 
-def newer(version: int) -> StoreUnwritable:
+def newer_version_error(version: int) -> StoreUnwritable:
     """Build the error for a database that a newer microclaw upgraded."""
     return StoreUnwritable(
         f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
@@ -291,7 +293,7 @@ def newer(version: int) -> StoreUnwritable:
     )
 
 
-def parameters(url: str, application: str) -> str:
+def connection_parameters(url: str, application: str) -> str:
     """Return libpq's parameters of a connection.
 
     Certificates of other machines are verified unless the URL says otherwise.
@@ -317,10 +319,10 @@ def parameters(url: str, application: str) -> str:
 def connect(url: str, application: str) -> psycopg.Connection:
     """Open a connection that commits each statement. Raises StoreUnreachable."""
     try:
-        connection = psycopg.connect(parameters(url, application), autocommit=True)
+        connection = psycopg.connect(connection_parameters(url, application), autocommit=True)
     except psycopg.Error as exc:
         text = str(exc).strip().partition("\n")[0]
-        raise StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL) from exc
+        raise StoreUnreachable(f"the database cannot be reached: {text}", next_step=CHECK_DATABASE_STEP) from exc
     # This cursor puts the values into the text, so that they take the types of their columns.
     connection.cursor_factory = psycopg.ClientCursor
     adapt(connection)

@@ -38,7 +38,7 @@ class _Number(psycopg.adapt.Loader):
 
 
 @lru_cache(maxsize=2048)
-def in_its_words(sql: str) -> tuple[str, bool]:
+def translate_placeholders(sql: str) -> tuple[str, bool]:
     """Return a statement for psycopg, and True if its values are numbered (`?1`)."""
     is_numbered = re.search(r"\?\d", sql) is not None
     # SQLite knows PostgreSQL's IS DISTINCT FROM only from version 3.39 on.

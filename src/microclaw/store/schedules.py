@@ -55,7 +55,7 @@ class Cron(_Tagged, frozen=True, tag="cron"):
 Timing: TypeAlias = Once | Every | Cron
 
 
-class StandingYes(Struct, frozen=True):
+class AllowedAction(Struct, frozen=True):
     """An action that a person allows to all runs of a schedule.
 
     `action` and `detail` are as shown to the person; `sources` are the calls that may have read foreign text before.
@@ -71,7 +71,7 @@ class StandingYes(Struct, frozen=True):
         return f"{self.action}, after {', '.join(self.sources)}"
 
 
-class ToolAct(_Tagged, frozen=True, tag="tool"):
+class ToolAction(_Tagged, frozen=True, tag="tool"):
     """One call of a tool, without a model. `arguments` is JSON text; `devices` are ids with their names then."""
 
     tool: str
@@ -79,7 +79,7 @@ class ToolAct(_Tagged, frozen=True, tag="tool"):
     devices: dict[str, str] = {}
 
 
-class Prompt(_Tagged, frozen=True, tag="prompt"):
+class SchedulePrompt(_Tagged, frozen=True, tag="prompt"):
     """A text for the agent. `devices` are the ids of the devices that it names, with their names at that time.
 
     `allowed` are the actions that its runs may do although they have read text of others.
@@ -87,10 +87,10 @@ class Prompt(_Tagged, frozen=True, tag="prompt"):
 
     text: str
     devices: dict[str, str] = {}
-    allowed: tuple[StandingYes, ...] = ()
+    allowed: tuple[AllowedAction, ...] = ()
 
 
-Deed: TypeAlias = ToolAct | Prompt
+Deed: TypeAlias = ToolAction | SchedulePrompt
 
 
 class Schedule(Struct, frozen=True):
@@ -172,16 +172,16 @@ class ScheduleTable(RowTable[Schedule]):
         update(sql, "schedules", {"schedule_id": schedule_id}, state=state, why=why, next_ms=next_ms)
 
     @reads
-    def allows(self, sql: Sql, act: StandingYes) -> bool:
+    def allows(self, sql: Sql, act: AllowedAction) -> bool:
         """Return True if a person allowed exactly this to the runs of its schedule."""
         schedule = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
-        return schedule is not None and isinstance(schedule.deed, Prompt) and act in schedule.deed.allowed
+        return schedule is not None and isinstance(schedule.deed, SchedulePrompt) and act in schedule.deed.allowed
 
     @writes
-    def allow(self, sql: Sql, act: StandingYes) -> None:
+    def allow(self, sql: Sql, act: AllowedAction) -> None:
         """Store an allowed action with its schedule, which keeps the newest MAX_ALLOWED. Do nothing without it."""
         schedule = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
-        if schedule is not None and isinstance(schedule.deed, Prompt):
+        if schedule is not None and isinstance(schedule.deed, SchedulePrompt):
             allowed = (*schedule.deed.allowed, act)[-MAX_ALLOWED:]
             insert(
                 sql, "schedules", replace(schedule, deed=replace(schedule.deed, allowed=allowed)), over=("schedule_id",)

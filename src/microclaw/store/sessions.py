@@ -177,7 +177,7 @@ def session_name(channel: str, chat_id: str) -> str:
     return name
 
 
-def chosen_name(name: str, known: Sequence[str]) -> str:
+def match_name(name: str, known: Sequence[str]) -> str:
     """Return the known name that equals `name`, or whose chat does. Raises UnknownName if none or several match."""
     matches = [candidate for candidate in known if candidate == name]
     if not matches and name:
@@ -254,7 +254,7 @@ def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
 
 
 def _full_name(sql: Sql, name: str) -> str:
-    return chosen_name(name, [row_name for (row_name,) in sql.execute("SELECT name FROM sessions ORDER BY name")])
+    return match_name(name, [row_name for (row_name,) in sql.execute("SELECT name FROM sessions ORDER BY name")])
 
 
 def _empty(sql: Sql, name: str) -> None:

@@ -210,7 +210,7 @@ def kept_as(path: Path) -> Path:
     return kept
 
 
-def set_aside(path: Path) -> Path:
+def keep_aside(path: Path) -> Path:
     """Keep the store at `path`, which no process has open, under another name; return that path."""
     with _translate_errors(path, "kept aside"), closing(connect(path)) as connection:
         # This moves the contents of the log of writes into the file.

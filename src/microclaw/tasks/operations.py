@@ -9,7 +9,7 @@ from msgspec import Meta, structs
 
 from microclaw.auth.people import is_owner
 from microclaw.errors import PermissionRefused
-from microclaw.operations.operation import Call, Effect, Option, Permission, operation
+from microclaw.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
@@ -154,7 +154,7 @@ _Facts = TypeVar("_Facts", bound=TaskFacts)
 
 @operation("task.list", http="GET /v1/tasks")
 async def list_tasks(
-    tasks: TaskService, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
+    tasks: TaskService, call: OperationCall, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """List tasks, the newest first."""
     person_id = None if is_owner(tasks.roles, call.person_id) else call.person_id
@@ -174,7 +174,7 @@ async def list_tasks(
 )
 async def run(
     tasks: TaskService,
-    call: Call,
+    call: OperationCall,
     code: str,
     language: TaskLanguage = "python",
     files: Annotated[dict[str, bytes], Meta(description="What it reads, by name.")] = {},  # noqa: B006
@@ -225,7 +225,7 @@ async def _check_unchanged(tasks: TaskService, order: TaskOrder, detail: tuple[s
 @operation("task.show", http="GET /v1/tasks/{number}", command="list")
 async def show(
     tasks: TaskService,
-    call: Call,
+    call: OperationCall,
     number: Number,
     after: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Only what it printed from this byte on."), Option(hidden=True)
@@ -248,7 +248,7 @@ async def show(
     command="list",
 )
 async def cancel(
-    tasks: TaskService, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
+    tasks: TaskService, call: OperationCall, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
 ) -> CancelledTask:
     """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
     await tasks.row(number, call.person_id)

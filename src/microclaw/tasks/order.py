@@ -42,7 +42,7 @@ COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
 """Each ends with the code's own name in the task's folder."""
 
 
-def available() -> tuple[str, ...]:
+def available_languages() -> tuple[str, ...]:
     """Return the languages whose program this machine has in the folders that a task sees."""
     return tuple(
         language for language, command in COMMANDS.items() if shutil.which(command[0], path=SYSTEM_PATH) is not None
@@ -72,7 +72,7 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
     chat_id: str = "terminal"
 
 
-def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
+def check_job_of(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """Return the sandbox job of an order. Raises TaskRefused with the fault of the order."""
     command = COMMANDS[order.language]
     code = order.code.encode(errors="replace")
@@ -83,11 +83,11 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     memory_mb = order.memory_mb
     if memory_mb is None:
         memory_mb = settings.memory_mb
-    others = f"install it, or use another language: {', '.join(available())}"
+    others = f"install it, or use another language: {', '.join(available_languages())}"
     seconds = f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}"
     memory = f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}"
     for is_wrong, text, step in (
-        (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
+        (order.language not in available_languages(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
         (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
         (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
         (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),

@@ -20,7 +20,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.audit.event import Record
-from microclaw.auth.approved_act import ApprovalOutcome, yes_now
+from microclaw.auth.approved_act import ApprovalOutcome, current_approval
 from microclaw.auth.people import Roles, may_see
 from microclaw.clock import now_ms
 from microclaw.config.settings import SandboxSettings, TaskSettings
@@ -36,8 +36,8 @@ from microclaw.tasks.operations import TaskWithOutput, facts, may_still_run
 from microclaw.tasks.order import (
     TaskOrder,
     changed,
+    check_job_of,
     check_room,
-    checked_job,
     ended_event,
     order_lines,
     refused_event,
@@ -133,7 +133,7 @@ class TaskService:
         Raises TaskRefused, Overloaded, ToolFailed, NoSandbox.
         """
         try:
-            job = checked_job(order, self.settings)
+            job = check_job_of(order, self.settings)
             await self.reach(order.allow)
             await asyncio.to_thread(sandbox_backend, self.sandbox)
             async with self._taking:
@@ -158,7 +158,7 @@ class TaskService:
                     host=self.table.host,
                 )
                 row = structs.replace(row, number=await self.table.add(row))
-                live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
+                live = self._live[row.number] = LiveTask(row, job, order.approval, current_approval())
                 live.outcome = asyncio.create_task(self._outcome(live), name=f"run of task {row.number}")
                 live.whole = self._group.create_task(self._run(live), name=f"task {row.number}")
         except MicroclawError as exc:
@@ -170,7 +170,7 @@ class TaskService:
     async def question(self, order: TaskOrder) -> tuple[str, ...]:
         """Return the text for the approval. Raises TaskRefused if the order would be refused."""
         try:
-            checked_job(order, self.settings)
+            check_job_of(order, self.settings)
             return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
         except MicroclawError as exc:
             self.record(refused_event(order, exc.message))

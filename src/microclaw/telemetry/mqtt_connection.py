@@ -28,7 +28,7 @@ from microclaw.addresses import bracketed
 from microclaw.config.settings import MqttSettings
 from microclaw.durable import read_given_text
 from microclaw.egress.destinations import Purpose
-from microclaw.egress.exchange import Streams
+from microclaw.egress.exchange import StreamPair
 from microclaw.egress.outgoing import connect
 from microclaw.errors import BrokerError, ConfigError
 from microclaw.telemetry.mqtt_device import OFFLINE
@@ -79,7 +79,7 @@ class BrokerStatus:
 class BrokerConnection:
     """Made by `opened`. `read` has to run beside the rest: it ends with the connection, by a BrokerError."""
 
-    def __init__(self, streams: Streams, status: BrokerStatus, client_id: str, on_message: OnMessage) -> None:
+    def __init__(self, streams: StreamPair, status: BrokerStatus, client_id: str, on_message: OnMessage) -> None:
         self._streams = streams
         self._status = status
         self._on_message = on_message
@@ -111,7 +111,7 @@ class BrokerConnection:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    streams = Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
+                    streams = StreamPair(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
                     stack.push_async_callback(streams.close)
                     connection = cls(streams, status, f"microclaw-{topics.host}", on_message)
                     client = connection._client

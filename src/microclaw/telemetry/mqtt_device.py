@@ -18,7 +18,7 @@ MAX_SHOWN: Final = 64
 ProgramEvidence: TypeAlias = Literal["reported", "accepted"]
 
 
-class NamedPin(Struct, frozen=True):
+class MqttPin(Struct, frozen=True):
     """A pin with a name. `is_on`: None where nobody can tell; `program` is what drives it now."""
 
     name: str
@@ -27,7 +27,7 @@ class NamedPin(Struct, frozen=True):
     program: str | None = None
 
 
-class ProgramState(Struct, frozen=True):
+class MqttProgram(Struct, frozen=True):
     """`runs` as `evidence` knows it: the device says so, or this host wants it. `condition` as `app list` has it."""
 
     name: str
@@ -56,8 +56,8 @@ class DeviceView(Struct, frozen=True):
     chip: str
     is_online: bool
     firmware: FirmwareVersions | None = None
-    pins: tuple[NamedPin, ...] = ()
-    programs: tuple[ProgramState, ...] = ()
+    pins: tuple[MqttPin, ...] = ()
+    programs: tuple[MqttProgram, ...] = ()
     sensors: frozenset[str] = frozenset()
     readings: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ def shown(text: str) -> str:
     return clean_text(text, one_line=True, limit=MAX_SHOWN)
 
 
-def _pin(pin: NamedPin) -> dict[str, Any]:
+def _pin(pin: MqttPin) -> dict[str, Any]:
     if pin.is_on is None:
         switch = None
     elif pin.is_on:
@@ -115,7 +115,7 @@ def _pin(pin: NamedPin) -> dict[str, Any]:
     return {"state": switch, "gpio": pin.gpio, "program": pin.program}
 
 
-def _program(program: ProgramState) -> dict[str, Any]:
+def _program(program: MqttProgram) -> dict[str, Any]:
     return {
         "state": "ON" if program.runs else "OFF",
         "name": shown(program.name),

@@ -34,7 +34,7 @@ ASKED_AT_ONCE: Final = 16
 _log = logging.getLogger(__name__)
 
 
-class ToldDevices(Protocol):
+class DeviceSource(Protocol):
     """The devices as they are told: the host's registry, or a test's."""
 
     def ids(self) -> Collection[str]: ...
@@ -53,7 +53,7 @@ class MqttPublisher:
         settings: MqttSettings,
         host: str,
         *,
-        devices: ToldDevices,
+        devices: DeviceSource,
         feed: MqttFeed,
         published: MqttPublishedTable,
         commands: MqttCommands | None = None,

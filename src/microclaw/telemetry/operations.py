@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, structs
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import LastValue
-from microclaw.operations.operation import NAME, Access, Call, Option, operation
+from microclaw.operations.operation import NAME, Access, OperationCall, Option, operation
 from microclaw.operations.result import Result
 from microclaw.store.telemetry import Source
 from microclaw.telemetry.history import MAX_POINTS, REASONS, Series, TelemetryHistory
@@ -32,7 +32,7 @@ class RefusedTelemetry(Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Telemetry(Result, frozen=True, kw_only=True):
+class TelemetryReport(Result, frozen=True, kw_only=True):
     """`source`: what the points are made of; `last` are the newest values."""
 
     device: str
@@ -64,14 +64,14 @@ class Telemetry(Result, frozen=True, kw_only=True):
 @operation("telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, command="telemetry")
 async def show(
     history: TelemetryHistory,
-    _call: Call,
+    _call: OperationCall,
     *,
     name: Annotated[str, Meta(pattern=NAME, description="The device.")],
     key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
     since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
     until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
     points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
-) -> Telemetry:
+) -> TelemetryReport:
     """Show the values of a device in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)
     keys = await history.keys(device, key)
@@ -90,7 +90,7 @@ async def show(
     for refused in refused_values(history):
         if refused.device == device.name:
             own_refused.append(refused)
-    return Telemetry(
+    return TelemetryReport(
         device=device.name,
         **structs.asdict(found),
         last=history.last(device.device_id),

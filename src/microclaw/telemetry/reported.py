@@ -176,7 +176,7 @@ class ReportedEvents:
             trace = crash.trace
             if crash.is_trap and _PLACE.search(crash.trace) is None:
                 await self._sleep(max(0.0, min(LOG_LATE_S, row.received_ms / 1000 + LOG_LATE_S - time.time())))
-                trace = "\n".join([trace, *said_before(link.log, crash.program)])
+                trace = "\n".join([trace, *check_line_before_trap(link.log, crash.program)])
             version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
             crash = Crash(crash.kind, crash.program, trace)
         elif crash.kind == "reset":  # what it printed before this boot
@@ -196,7 +196,7 @@ class ReportedEvents:
         )
 
 
-def said_before(log: LogRing, program: str) -> tuple[str, ...]:
+def check_line_before_trap(log: LogRing, program: str) -> tuple[str, ...]:
     """Return the line that a check in a C program printed just before its trap, with the place; empty if none."""
     own = [line.text for line in _newest(log) if line.app == program]
     # The runtime's line about the trap; without it the program's line is the last one.

@@ -46,17 +46,17 @@ class Look(Struct, frozen=True):
     columns: int = WIDTH
 
 
-def look_for(out: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
+def detect_look(out: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
     """Return the look for a stream: colours and redrawing only on a real terminal.
 
     NO_COLOR (no-color.org) and TERM=dumb turn colour off.
     """
     is_live = out.isatty() and environ.get("TERM") != "dumb"
-    columns = min(columns_of(out, environ) or WIDTH, WIDTH)
+    columns = min(terminal_columns(out, environ) or WIDTH, WIDTH)
     return Look(colour=is_live and not environ.get("NO_COLOR"), live=is_live, columns=columns)
 
 
-def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
+def terminal_columns(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
     """Return the width of the terminal, or None if `out` is not a terminal. COLUMNS overrides both."""
     override = environ.get("COLUMNS", "")
     if override.isascii() and override.isdigit() and int(override[:6]) > 0:

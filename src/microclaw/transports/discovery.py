@@ -87,7 +87,7 @@ def link_facts(ca_sha256: str, version: str) -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def announced(
+async def announce(
     announcement: Announcement,
     group: asyncio.TaskGroup,
     *,

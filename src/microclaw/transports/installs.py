@@ -16,7 +16,7 @@ from microclaw.transports.address import AddressLock
 from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
 from microclaw.wire.wasm_binary import ModuleError, read_sections
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status
-from microclaw.wire.wasmachine.request import Response, Status
+from microclaw.wire.wasmachine.request import CoapCode, Response
 
 _REBUILD: Final = "build it again from its source: microclaw app build"
 
@@ -42,7 +42,7 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
 
 def raise_install_error(response: Response, name: str) -> None:
     """Raise the exception of a refused install. The loader's own texts have no prefix of the manager."""
-    if response.status < Status.BAD_REQUEST:
+    if response.status < CoapCode.BAD_REQUEST:
         return
     text = error_text(response) or ""
     if "allocate" in text or "memory" in text:

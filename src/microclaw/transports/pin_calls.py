@@ -132,7 +132,7 @@ def pin_source(board: BoardProfile) -> str:
 _DRIVES: Final = (GpioSet, PwmSet)
 
 
-class PinActs:
+class PinCalls:
     """The calls for one board's pins. `held`: the pins that microclaw's program holds, as of its last answer."""
 
     def __init__(

@@ -22,7 +22,7 @@ from microclaw.devices.calls import (
     Call,
     DeviceFacts,
     DeviceInfo,
-    DeviceStatus,
+    DeviceStatusRead,
     GpioGet,
     GpioSet,
     I2cAddresses,
@@ -38,7 +38,7 @@ from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSu
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import HostPort
 from microclaw.transports.serial_ports import BytePort, ListPorts, PortOpener, list_ports, parse_port_address
-from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
+from microclaw.transports.serial_replies import BootWatch, RestartedBeforeReply, find_reply, is_answer
 from microclaw.wire import jsonline
 
 R = TypeVar("R")
@@ -129,12 +129,12 @@ class SerialTransport(Transport):
                 return _addresses(await self._ask(call, "custom_i2c_scan"))
             case DeviceInfo():
                 return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_info")))
-            case DeviceStatus():
+            case DeviceStatusRead():
                 return await self._status(call)
             case _:
                 raise self.not_offered(call)
 
-    async def _status(self, call: DeviceStatus) -> DeviceFacts:
+    async def _status(self, call: DeviceStatusRead) -> DeviceFacts:
         """Read the status: only dialect C has get_status, the others have it in the sensors' `system` entry."""
         try:
             return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_status")))
@@ -156,7 +156,7 @@ class SerialTransport(Transport):
                     reply = await self._next_reply(port, may_restart=False)
         except TimeoutError as exc:
             raise self._timed_out(call.method, self.timeouts.reply_s) from exc
-        except BoardRestarted as exc:
+        except RestartedBeforeReply as exc:
             raise DeviceUnreachable(
                 f"{self._opener.where} restarted during {call.method}{self._boot.why()}",
                 next_step="try again: it is asked again once it is up",
@@ -205,7 +205,7 @@ class SerialTransport(Transport):
             except TimeoutError:
                 break
             while (line := self._next_line()) is not None:
-                if self._boot.hear(line) or reply_in(line) is not None:
+                if self._boot.hear(line) or find_reply(line) is not None:
                     prints_deadline = loop.time() + self.timeouts.prints_s
         self._lines = jsonline.LineDecoder()
 
@@ -235,11 +235,11 @@ class SerialTransport(Transport):
         """
         while True:
             while (line := self._next_line()) is not None:
-                reply = reply_in(line)
+                reply = find_reply(line)
                 if reply is not None:
                     return reply
                 if self._boot.hear(line) and not may_restart:
-                    raise BoardRestarted
+                    raise RestartedBeforeReply
             self._lines.receive(await port.read())
 
     def _next_line(self) -> bytes | None:

@@ -90,12 +90,14 @@ def find_usb_port(wanted: UsbId, ports: Iterable[PortInfo]) -> str:
         return matches[0].device
     if not matches:
         text = f"no serial port has the USB id {wanted}"
-        raise DeviceUnreachable(text, next_step=f"is the board plugged in? {shown_ports(all_ports)}")
+        raise DeviceUnreachable(text, next_step=f"is the board plugged in? {describe_ports(all_ports)}")
     text = f"{len(matches)} serial ports have the USB id {wanted}"
-    raise DeviceUnreachable(text, next_step=f"name one with its serial number, or by its path: {shown_ports(matches)}")
+    raise DeviceUnreachable(
+        text, next_step=f"name one with its serial number, or by its path: {describe_ports(matches)}"
+    )
 
 
-def shown_ports(ports: Iterable[PortInfo]) -> str:
+def describe_ports(ports: Iterable[PortInfo]) -> str:
     """Return the text "ports here: /dev/ttyACM0 (usb-303a:1001:...), /dev/ttyS0", of up to 8 ports."""
     names = []
     for port in ports:
@@ -234,4 +236,4 @@ class PortOpener:
             return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
         if exc.errno == errno.EBUSY:
             return "close the serial monitor or flashing tool that has it open"
-        return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"
+        return f"is the board plugged in? {describe_ports(await asyncio.to_thread(self._list_ports))}"

@@ -31,11 +31,11 @@ _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 
 
-class BoardRestarted(Exception):
+class RestartedBeforeReply(Exception):
     """The board restarted between a request and its answer."""
 
 
-def reply_in(line: bytes) -> Mapping[str, object] | None:
+def find_reply(line: bytes) -> Mapping[str, object] | None:
     """Return the line's object with a status, which may follow a prompt or garbage. None for any other line.
 
     An object inside a readable log line belongs to the log, and is not an answer.

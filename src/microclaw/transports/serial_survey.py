@@ -21,10 +21,10 @@ from microclaw.transports.serial_ports import (
     PortInfo,
     PortOpener,
     TtyPath,
+    describe_ports,
     list_ports,
-    shown_ports,
 )
-from microclaw.transports.serial_replies import reply_in
+from microclaw.transports.serial_replies import find_reply
 from microclaw.wire import jsonline
 
 _LISTEN_S: Final = 0.6
@@ -71,9 +71,9 @@ def only_board_port(ports: ListPorts = list_ports) -> str:
     if len(matches) == 1:
         return port_name(matches[0], all_ports)
     if matches:
-        raise ConfigError(f"{len(matches)} boards are on cables here", next_step=f"name one: {shown_ports(matches)}")
+        raise ConfigError(f"{len(matches)} boards are on cables here", next_step=f"name one: {describe_ports(matches)}")
     text = "no port here looks like a board's"
-    raise ConfigError(text, next_step=f"plug it in, or name its port: {shown_ports(all_ports)}")
+    raise ConfigError(text, next_step=f"plug it in, or name its port: {describe_ports(all_ports)}")
 
 
 def board_ports(ports: Iterable[PortInfo]) -> list[PortInfo]:
@@ -124,7 +124,7 @@ async def _who(port: BytePort) -> str:
     await port.write(jsonline.GET_INFO)
     answer = await _listen(port, _ANSWER_S)
     for line in answer.split(b"\n"):
-        reply = reply_in(line)
+        reply = find_reply(line)
         if reply is not None and isinstance(reply.get("firmware"), str):
             return f"JSON lines, firmware {str(reply['firmware'])[:_SHOWN_CHARS]}"
     return "nothing: it may run a program that does not listen"

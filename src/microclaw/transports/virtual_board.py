@@ -18,14 +18,14 @@ from microclaw.devices.calls import (
     AppState,
     AppStates,
     Call,
+    ConsoleLines,
     DeviceFacts,
     DeviceInfo,
-    DeviceStatus,
+    DeviceStatusRead,
     EdgeLog,
     EdgesRead,
     GpioGet,
     LogLine,
-    LogPage,
     LogsRead,
     PinLevel,
     PwmChange,
@@ -108,9 +108,9 @@ class VirtualBoardTransport(Transport):
         page = await self.pages(wire.Edges, since)
         return EdgeLog(tuple(Edge(*row) for row in page.rows), page.next, page.dropped, page.now_ms)
 
-    async def log(self, since: int = 0) -> LogPage:
-        page = await self.pages(wire.Log, since)
-        return LogPage(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
+    async def log(self, since: int = 0) -> ConsoleLines:
+        page = await self.pages(wire.ReadLog, since)
+        return ConsoleLines(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
 
     async def install_py(
         self,
@@ -162,7 +162,7 @@ class VirtualBoardTransport(Transport):
                 return PinLevel(pin, levels[pin])
             case DeviceInfo():
                 return _facts(await self.request(wire.Info()))
-            case DeviceStatus():
+            case DeviceStatusRead():
                 return await self._status()
             case _:
                 raise self.not_offered(call)

@@ -28,7 +28,7 @@ from microclaw.devices.calls import (
     AppRequest,
     AppUninstall,
     Call,
-    LogPage,
+    ConsoleLines,
     LogsRead,
 )
 from microclaw.devices.transport import HeldAs, Transport
@@ -43,17 +43,17 @@ from microclaw.errors import (
 from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.installs import InstallMark, InterruptedInstall, check_sendable, raise_install_error
-from microclaw.transports.pin_calls import HELD_URL, PIN_PROGRAM, PinActs, pin_methods
+from microclaw.transports.pin_calls import HELD_URL, PIN_PROGRAM, PinCalls, pin_methods
 from microclaw.transports.program_logs import ProgramLogs
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasmachine.answers import raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.clock_stamp import stamp_clock
-from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import HEADER, MessageType, encode_frame
 from microclaw.wire.wasmachine.program_log import ProgramLog, log_request, read_log
 from microclaw.wire.wasmachine.request import (
-    Request,
     Response,
+    WasmachineRequest,
     app_request,
     install_request,
     query_request,
@@ -110,7 +110,7 @@ class WasmachineTransport(Transport):
         self._mark = InstallMark(lock)
         self._queue = asyncio.Lock()
         self._logs = ProgramLogs()
-        self._pins = PinActs(self._install, self._uninstall, self._ask_pins)
+        self._pins = PinCalls(self._install, self._uninstall, self._ask_pins)
         # Answers to an earlier process's requests can still come. A random start makes equal mids improbable.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: InterruptedInstall | None = None
@@ -183,7 +183,7 @@ class WasmachineTransport(Transport):
         request = install_request(
             mid, call.name, wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
         )
-        frame = encode_frame(FrameType.INSTALL, request.encode())
+        frame = encode_frame(MessageType.INSTALL, request.encode())
         await self._connection.open()
         self._interrupted = InterruptedInstall(call.name, len(frame))
         self._mark.write(self._interrupted)
@@ -311,7 +311,7 @@ class WasmachineTransport(Transport):
             response = await self._exchange(query_request, self.timeouts.answer_s - self.timeouts.first_query_s)
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
-    async def _log_page(self, cursor: int) -> LogPage:
+    async def _log_page(self, cursor: int) -> ConsoleLines:
         """Read the lines of all programs, one by one: firmware itself only has a console (headers/glue/printed.c)."""
         if cursor > MAX_CURSOR:
             return self._logs.ring.end()
@@ -356,9 +356,9 @@ class WasmachineTransport(Transport):
             return AppReply(response.status, {})
         return AppReply(response.status, AttributeContainer.decode(response.body).as_mapping())
 
-    async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
+    async def _exchange(self, build: Callable[[int], WasmachineRequest], timeout_s: float) -> Response:
         mid = self._next_mid()
-        frame = encode_frame(FrameType.REQUEST, build(mid).encode())
+        frame = encode_frame(MessageType.REQUEST, build(mid).encode())
         try:
             response = await self._connection.exchange(frame, mid, timeout_s)
         except (NoAnswer, DeviceUnreachable) as exc:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from microclaw.errors import DeviceUnreachable, ProtocolError
 from microclaw.transports.address import AddressLock, HostPort, close_stream
-from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType
+from microclaw.wire.wasmachine.frame import FrameDecoder, MessageType
 from microclaw.wire.wasmachine.request import Response
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
@@ -153,7 +153,7 @@ class WasmachineConnection:
         """Return the answer of this request. Skips old answers of an earlier connection, and messages of apps."""
         while True:
             while (frame := self._decoder.next_frame()) is not None:
-                if frame.type != FrameType.RESPONSE:
+                if frame.type != MessageType.RESPONSE:
                     continue
                 response = Response.decode(frame.payload)
                 if response.mid == mid:

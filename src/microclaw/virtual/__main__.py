@@ -23,7 +23,7 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.machine import Machine
+from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
@@ -99,7 +99,7 @@ class BoardProcess:
         clock = VirtualClock() if options.clock == "virtual" else Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
-        self.machine = Machine(board, programs, has_network=options.network)
+        self.machine = VirtualMachine(board, programs, has_network=options.network)
         machine = self.machine
         addresses = self.machine.addresses
         port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)

@@ -11,7 +11,7 @@ FULL_SCALE_V: Final = 3.3
 MAX_VALUE: Final = 4095  # of 12 bits
 
 
-class AdcReading(NamedTuple):
+class AdcSample(NamedTuple):
     value: int
     volts: float
 
@@ -30,11 +30,11 @@ class AdcInputs:
             raise PinRefused(f"{volts} V on GPIO {pin}", next_step=f"choose 0 to {FULL_SCALE_V} V")
         self._volts[pin] = volts
 
-    def read(self, pin: int) -> AdcReading:
+    def read(self, pin: int) -> AdcSample:
         """Return the voltage of a pin, and its 12 bits over 3.3 V. Raises PinRefused if the pin has no ADC."""
         self._check(pin)
         volts = self._volts.get(pin, 0.0)
-        return AdcReading(round(volts / FULL_SCALE_V * MAX_VALUE), volts)
+        return AdcSample(round(volts / FULL_SCALE_V * MAX_VALUE), volts)
 
     def _check(self, pin: int) -> None:
         facts = self._profile.pins.get(pin)

@@ -21,7 +21,7 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
-from microclaw.virtual.wiring import Pin
+from microclaw.virtual.wiring import PinState
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
@@ -61,7 +61,7 @@ class Board:
         self._lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
         self._pwm_channels = PwmChannels(profile.pwm)
-        self._pins = {number: Pin(number) for number in sorted(profile.pins)}
+        self._pins = {number: PinState(number) for number in sorted(profile.pins)}
         self.adc = AdcInputs(profile)
         self.boot_edge = 0  # number of the first edge since the last boot
         self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
@@ -392,14 +392,14 @@ class Board:
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
-            self._pins[state.pin] = state = Pin(state.pin, state.external, state.level)
+            self._pins[state.pin] = state = PinState(state.pin, state.external, state.level)
             self._update(state)
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
         self._absent.clear()
 
-    def _pin(self, pin: int) -> Pin:
+    def _pin(self, pin: int) -> PinState:
         state = self._pins.get(pin)
         if state is None:
             raise PinRefused(f"no GPIO {pin} on {self.profile.board_id}", next_step="choose a pin of the board")
@@ -413,12 +413,12 @@ class Board:
     def _i2c_device(self, address: int) -> I2cSensor | None:
         return next((s for s in self.sensors.values() if s.address == address), None)
 
-    def _note_opener(self, state: Pin) -> None:
+    def _note_opener(self, state: PinState) -> None:
         """Keep who opened the pin, and when for the first time."""
         if state.app is not None and state.app != state.opener:
             state.opener, state.opened_ms = state.app, self.clock.now_ms()
 
-    def _stop_pwm(self, state: Pin) -> None:
+    def _stop_pwm(self, state: PinState) -> None:
         self._pwm_channels.release(state.pin)
         if state.role == "pwm" and state.duty:
             self._pwm.append(PwmRow(self.clock.now_ms(), state.pin, 0, state.frequency_hz, 0.0))
@@ -428,7 +428,7 @@ class Board:
             state.role = "idle"
             state.level = 0
 
-    def _update(self, state: Pin) -> None:
+    def _update(self, state: PinState) -> None:
         level = state.electrical_level()
         if level == state.level:
             return

@@ -20,7 +20,7 @@ class Interrupted(Exception):
     """The task was ended while it waited. The virtual board catches it."""
 
 
-class Alarm:
+class ClockTimer:
     """A call that the clock will make once; `cancel` makes it never happen if it has not begun."""
 
     __slots__ = ("cancelled", "fn", "is_timer", "t_ms")
@@ -39,18 +39,18 @@ class Alarms:
     """Alarms by time, then by order of setting; the clock's lock guards it. Cancelled ones go before they pile up."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Alarm]] = []
+        self._heap: list[tuple[float, int, ClockTimer]] = []
         self._order = itertools.count()
         self._compact_at = _COMPACT_AT
 
-    def push(self, alarm: Alarm) -> None:
+    def push(self, alarm: ClockTimer) -> None:
         heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
         if len(self._heap) >= self._compact_at:
             self._heap = [entry for entry in self._heap if not entry[2].cancelled]
             heapq.heapify(self._heap)
             self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
 
-    def next(self) -> Alarm | None:
+    def next(self) -> ClockTimer | None:
         """The next alarm that was not cancelled; it stays."""
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
@@ -58,7 +58,7 @@ class Alarms:
             return self._heap[0][2]
         return None
 
-    def take_due(self, until_ms: float) -> Alarm | None:
+    def take_due(self, until_ms: float) -> ClockTimer | None:
         """Take the next alarm out if its time has come by then."""
         alarm = self.next()
         if alarm is not None and alarm.t_ms <= until_ms:
@@ -85,7 +85,7 @@ class Task:
         self.state = TaskState.ACTIVE
         self.pending = False
         self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
-        self.alarm: Alarm | None = None  # of its sleep
+        self.alarm: ClockTimer | None = None  # of its sleep
         self.asked_until_ms = 0.0  # until then it goes on without being granted time
         self.wake = threading.Semaphore(0)
         self.reads = 0
@@ -142,12 +142,12 @@ class Clock:
     def work(self, task: Task, ms: float) -> None:
         """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
 
-    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
+    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> ClockTimer:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
 
         With `is_timer` it only gives an app an event, and may run on any thread.
         """
-        alarm = Alarm(t_ms, fn, is_timer=is_timer)
+        alarm = ClockTimer(t_ms, fn, is_timer=is_timer)
         with self._lock:
             self._alarms.push(alarm)
             if self._thread is None and not self.is_virtual:
@@ -210,7 +210,7 @@ class Clock:
             if not alarm.cancelled:
                 alarm.fn()
 
-    def _next_due(self) -> Alarm | None:
+    def _next_due(self) -> ClockTimer | None:
         """Wait for the next alarm; None once the process ends."""
         with self._lock:
             while not self._closed:

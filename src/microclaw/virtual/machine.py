@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.fair_ring import FairPage
 from microclaw.virtual.board import Board, PowerEvent
-from microclaw.virtual.clock import Alarm
+from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
@@ -23,7 +23,7 @@ from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import RunTask
-from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.frame import MessageType
 
 if TYPE_CHECKING:
     from microclaw.virtual.link.port import LinkPort  # brings cryptography: only for boards that have a link
@@ -38,7 +38,7 @@ FREE_HEAP_BYTES = 280 * 1024  # of an idle WASMachine build; the heaps of apps a
 R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow)
 
 
-class Machine:
+class VirtualMachine:
     """`manager` is that of the present boot; `ports` are those that a power cut closes."""
 
     def __init__(self, board: Board, programs: Programs, *, has_network: bool = False) -> None:
@@ -48,11 +48,11 @@ class Machine:
         self.ports: list[WasmachinePort | SerialTcp | SerialPty] = []
         self.link: LinkPort | None = None
         self.addresses: dict[str, Any] = {"wasmachine": 0, "serial": None, "pty": None}
-        self.send: Callable[[FrameType, bytes], None] = lambda _type, _payload: None  # over the WASMachine port
+        self.send: Callable[[MessageType, bytes], None] = lambda _type, _payload: None  # over the WASMachine port
         self._has_network = has_network
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
-        self._set_ahead: list[Alarm] = []
+        self._set_ahead: list[ClockTimer] = []
         self.manager = self._new_manager()
         board.on_power = self._on_power
 
@@ -84,7 +84,7 @@ class Machine:
             case wire.Edges(since=since):
                 rows, following, dropped, more = self._page(self.board.edges, since)
                 return replies.EdgePage(rows, following, dropped, self._done().now_ms, more)
-            case wire.Log(since=since):
+            case wire.ReadLog(since=since):
                 return self._log_page(since)
             case wire.Pwm(since=since):
                 return replies.PwmPage(*self._page(self.board.pwm_changes, since))
@@ -93,9 +93,9 @@ class Machine:
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.programs.call(method, params))
             case wire.Apps() if not self.board.powered:
-                return replies.AppTable(())
+                return replies.AppListReply(())
             case wire.Apps():
-                return replies.AppTable((*(app.row() for app in self.manager.apps), *self.programs.app_rows()))
+                return replies.AppListReply((*(app.row() for app in self.manager.apps), *self.programs.app_rows()))
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
             case wire.Power(action=action):

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Final
 
-from microclaw.virtual.clock import Alarm, Clock, Task, TaskState
+from microclaw.virtual.clock import Clock, ClockTimer, Task, TaskState
 from microclaw.wire.board_replies import AdvanceResult
 
 READ_COST_MS: Final = 0.005
@@ -163,7 +163,7 @@ class VirtualClock(Clock):
                 self._now_ms = task.alarm.t_ms
                 self._make_ready(task)
 
-    def _is_short(self, alarm: Alarm) -> bool:
+    def _is_short(self, alarm: ClockTimer) -> bool:
         """True if a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
         first = self._alarms.next()
         return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (first is None or first.t_ms >= alarm.t_ms)
@@ -189,7 +189,7 @@ class VirtualClock(Clock):
                 self._now_ms = end_ms
                 return
             task.state = TaskState.SLEEPING
-            alarm = task.alarm = Alarm(end_ms, lambda: self._awake(task, alarm))
+            alarm = task.alarm = ClockTimer(end_ms, lambda: self._awake(task, alarm))
             self._alarms.push(alarm)
             self._hand_on()
         task.wake.acquire()
@@ -228,7 +228,7 @@ class VirtualClock(Clock):
     def _must_go_on(self, task: Task) -> bool:
         return task.is_ending or self._now_ms < task.asked_until_ms
 
-    def _awake(self, task: Task, alarm: Alarm) -> None:
+    def _awake(self, task: Task, alarm: ClockTimer) -> None:
         with self._lock:
             if task.state is TaskState.SLEEPING and not alarm.cancelled:
                 self._make_ready(task)

@@ -9,7 +9,7 @@ from msgspec import Struct
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 
-class Pin(Struct):
+class PinState(Struct):
     """One pin's configuration and what drives it. The board's lock guards it. A new one is as at power on."""
 
     pin: int

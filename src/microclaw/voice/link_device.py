@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
@@ -43,7 +43,7 @@ MAX_TEXT: Final = 2_000
 class LinkVoice:
     """A connection's AudioStreams and its session's VoiceDevice. Streams of the host have even numbers."""
 
-    def __init__(self, link: DeviceLink, connection: Connection, audio: AudioFormat, parts: VoiceParts) -> None:
+    def __init__(self, link: DeviceLink, connection: LinkConnection, audio: AudioFormat, parts: VoiceParts) -> None:
         self.session = VoiceSession(self, parts)
         self.rate_hz = audio.rate if RATES_HZ[0] <= audio.rate <= RATES_HZ[1] else RATE_HZ
         frame_bytes = audio.frame_ms * self.rate_hz // 1000 * 2

@@ -41,7 +41,7 @@ VOICED_TO_BEGIN: Final = 4
 VOICED_TO_GO_ON: Final = 2
 """A single voiced frame in a pause does not end the pause."""
 NOTHING_SAID: Final = Transcript("", 0.0)
-HELD: Final = "hold"
+HOLD_TRIGGER: Final = "hold"
 """The trigger of a stream that lasts as long as a button is held: silence does not end it."""
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class _Stream:
         return frame if len(frame) == FRAME_BYTES else None
 
 
-class Listener:
+class SpeechListener:
     """The streams of one device. Only `utterances` waits; it ends when the device has left."""
 
     def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
@@ -163,7 +163,7 @@ class Listener:
         """Feed a stream to the recognition up to the end of the utterance; return True if there was speech."""
         trace = stream.trace
         limits = self._parts.endpoints
-        if trace.trigger == HELD:
+        if trace.trigger == HOLD_TRIGGER:
             limits = replace(limits, silence_ms=limits.longest_ms, nothing_ms=limits.longest_ms)
         endpointer = Endpointer(limits)
         detector = self._parts.new_detector()

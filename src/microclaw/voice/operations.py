@@ -16,7 +16,7 @@ from microclaw.config.forms import WhisperName
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.events import Step
 from microclaw.findings import Finding, problem, warning
-from microclaw.operations.operation import Access, Call, Option, Permission, operation
+from microclaw.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Result
 from microclaw.voice.engines.engine import RATE_HZ, Engine, Recognizer, Synthesizer
 from microclaw.voice.fallback import common_fault, engines_in
@@ -125,7 +125,7 @@ class EngineTrial(Result, frozen=True, kw_only=True):
 @operation("voice.trace", http="GET /v1/voice", access=Access.OWN)
 async def trace(
     voice: VoiceState,
-    _: Call,
+    _: OperationCall,
     newest: Annotated[int, Meta(ge=1, le=100, description="The number of turns."), Option("-n/--newest")] = 5,
 ) -> VoiceFacts:
     """Show the engines and the times of the last spoken turns; neither text nor audio is kept."""
@@ -153,9 +153,9 @@ async def _engine_states(role: str, engine: Engine) -> list[EngineState]:
 
 
 @operation("voice.test", http="POST /v1/voice/test", access=Access.OWN)
-async def try_both(
+async def run_engine_test(
     voice: VoiceState,
-    _: Call,
+    _: OperationCall,
     text: Annotated[
         str, Meta(min_length=1, max_length=200, description="The sentence to speak."), Option(argument=True)
     ] = TEST_SENTENCE,
@@ -182,7 +182,9 @@ class FetchedModel(Result, frozen=True, kw_only=True):
     said="{model} is in {folder}, and is voice.whisper_model; the host reads it when it starts",
 )
 async def fetch(
-    settings: Settings, call: Call, model: Annotated[WhisperName, Meta(description="Whisper's model, from its hub.")]
+    settings: Settings,
+    call: OperationCall,
+    model: Annotated[WhisperName, Meta(description="Whisper's model, from its hub.")],
 ) -> FetchedModel:
     """Fetch a model that hears better, and use it."""
     from microclaw.config.edit import write_changes

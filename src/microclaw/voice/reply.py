@@ -10,7 +10,7 @@ from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
 from microclaw.voice.session_context import NO_ANSWER
-from microclaw.voice.speaking import SpokenAnswer
+from microclaw.voice.speaking import AnswerSpeaker
 from microclaw.voice.spoken_text import SentenceCutter, sentences_of, spoken_question
 from microclaw.voice.trace import VoiceTrace
 
@@ -29,7 +29,7 @@ class OpenQuestion:
     sentence: str | None = None
     approval_id: str | None = None
     turn: Reply | None = None
-    spoken: SpokenAnswer | None = None
+    spoken: AnswerSpeaker | None = None
     number: int = 0
     """The number of the question's first sentence in `spoken`."""
 
@@ -50,7 +50,7 @@ class Reply:
         self._message_id: int | None = None
         self._is_hushed = is_hushed
         # There may be several, because a question ends one.
-        self._spoken: list[SpokenAnswer] = []
+        self._spoken: list[AnswerSpeaker] = []
         self._speaking: list[asyncio.Task[None]] = []
 
     def cancel(self) -> None:
@@ -168,11 +168,11 @@ class Reply:
         return first
 
     def _begin_speaking(self) -> None:
-        spoken = SpokenAnswer(self._session.device, self._parts.synthesizer, self.trace, self._parts.now_s)
+        spoken = AnswerSpeaker(self._session.device, self._parts.synthesizer, self.trace, self._parts.now_s)
         self._spoken.append(spoken)
         self._speaking.append(asyncio.create_task(self._run(spoken), name="voice: speak"))
 
-    async def _run(self, spoken: SpokenAnswer) -> None:
+    async def _run(self, spoken: AnswerSpeaker) -> None:
         async with self._session.mouth:
             try:
                 self._session.show("speaking")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
-from microclaw.link_server.connection import Connection
+from microclaw.link_server.connection import LinkConnection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.store.outbox import OutboxRow
 from microclaw.voice.engines.engine import failure_text
@@ -66,7 +66,7 @@ class VoiceService:
         await self.parts.recognizer.close()
         await self.parts.synthesizer.close()
 
-    def open_link(self, link: DeviceLink, connection: Connection, audio: AudioFormat) -> LinkVoice:
+    def open_link(self, link: DeviceLink, connection: LinkConnection, audio: AudioFormat) -> LinkVoice:
         """Begin the session of a device on the link. It ends when the device leaves."""
         # A host without voice devices does not load the modules of a session.
         from microclaw.voice.link_device import LinkVoice

@@ -16,16 +16,16 @@ from typing import Any, Final, Literal
 from microclaw.auth.approved_act import PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
-from microclaw.language.quantities import said_no, said_yes
+from microclaw.language.quantities import is_no, is_yes
 from microclaw.voice.confirmation import did_you_say, must_ask_back
 from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.engines.engine import Transcript, failure_text
-from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
+from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, SpeechListener, Utterance
 from microclaw.voice.reply import OpenQuestion, Reply
 from microclaw.voice.session_context import (
-    GOES_ON,
+    CONTINUES_IN_CHAT,
     NO_ANSWER,
-    NO_EARS,
+    NO_RECOGNIZER,
     NOT_DONE,
     NOT_HEARD,
     SAY_AGAIN,
@@ -50,7 +50,7 @@ class VoiceSession:
         self.mouth = asyncio.Lock()
         self.question: OpenQuestion | None = None
         """The last question that was spoken."""
-        self._listener = Listener(device, parts)
+        self._listener = SpeechListener(device, parts)
         # All streams that may still wait for their transcript.
         self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)
         # Set while no stream is open.
@@ -148,7 +148,7 @@ class VoiceSession:
             self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
-            self._start_text(trace, NO_EARS, "failed")
+            self._start_text(trace, NO_RECOGNIZER, "failed")
             return
         if utterance.transcript is None:
             self.show("idle")
@@ -167,11 +167,11 @@ class VoiceSession:
         question = self._take_question()
         if not text:
             self._reply_to_nothing(trace, question)
-        elif utterance.goes_on and not said_no(text):
+        elif utterance.goes_on and not is_no(text):
             # The person may have gone on to take it back.
             self._confirm_beginning(trace, text, question)
-        elif question is not None and (said_yes(text) or said_no(text)):
-            self._answer_question(trace, question, is_yes=said_yes(text))
+        elif question is not None and (is_yes(text) or is_no(text)):
+            self._answer_question(trace, question, is_yes=is_yes(text))
         else:
             self._reply_to_sentence(trace, transcript, text, question)
 
@@ -193,7 +193,7 @@ class VoiceSession:
     def _confirm_beginning(self, trace: VoiceTrace, text: str, question: OpenQuestion | None) -> None:
         """Ask whether the person said only `text`, of which the rest was not heard."""
         confirmation = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
-        if question is not None and said_yes(text):
+        if question is not None and is_yes(text):
             confirmation = replace(question, text=confirmation.text)
         self._start(trace, lambda reply: reply.ask(confirmation))
 
@@ -205,7 +205,7 @@ class VoiceSession:
         if question is None or question.approval_id is None:
             waiting = self._waiting_approval()
         if waiting is not None:
-            self._remind(trace, waiting, is_no=said_no(text))
+            self._remind(trace, waiting, is_no=is_no(text))
         elif must_ask_back(transcript):
             self._start(trace, lambda reply: reply.ask(OpenQuestion(did_you_say(text), sentence=text)))
         else:
@@ -246,7 +246,7 @@ class VoiceSession:
         if turn is not None:
             trace.end("decided", self.parts.traces)
         elif approved:
-            self._start_text(trace, GOES_ON, "decided")
+            self._start_text(trace, CONTINUES_IN_CHAT, "decided")
         else:
             self._start_text(trace, NOT_DONE, "decided")
 

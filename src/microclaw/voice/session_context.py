@@ -17,11 +17,11 @@ from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetecto
 from microclaw.voice.trace import KEPT_TURNS, VoiceTraces
 
 NOT_HEARD: Final = "I did not catch that."
-NO_EARS: Final = "I cannot hear you right now. Speech recognition does not answer."
+NO_RECOGNIZER: Final = "I cannot hear you right now. Speech recognition does not answer."
 NO_ANSWER: Final = "Something went wrong in the host. Its log says what."
 TOO_MANY: Final = "I am still busy with what you said before."
 NOT_DONE: Final = "Then I leave it."
-GOES_ON: Final = "Then I do it. The answer will be in the chat."
+CONTINUES_IN_CHAT: Final = "Then I do it. The answer will be in the chat."
 SAY_AGAIN: Final = "Then say it again, please."
 
 

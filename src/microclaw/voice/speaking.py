@@ -76,7 +76,7 @@ class Pace:
         return max(0.0, self._due_s - self._now_s())
 
 
-class SpokenAnswer:
+class AnswerSpeaker:
     """An answer in speech: call `say` for each sentence, then `finish`; `run` speaks them."""
 
     def __init__(

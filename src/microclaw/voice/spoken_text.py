@@ -77,7 +77,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 """Patterns and what is spoken for them, applied in this order."""
 
 
-def for_the_ear(text: str) -> str:
+def to_speech(text: str) -> str:
     """Return the text without code, tables, marks and addresses, with units in words; "" if nothing is left."""
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -135,7 +135,7 @@ class SentenceCutter:
         self._is_in_record = self._is_in_record or sentence.lstrip().startswith(HEADING)
         if self._is_in_record:
             return ""
-        return for_the_ear(sentence)
+        return to_speech(sentence)
 
     def _find_end(self) -> int | None:
         """Return the end of the first sentence, or None if it is not complete. A program's text is one sentence."""

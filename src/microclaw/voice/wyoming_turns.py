@@ -17,7 +17,7 @@ from microclaw.addresses import single_address
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
-from microclaw.language.quantities import said_no, said_yes
+from microclaw.language.quantities import is_no, is_yes
 from microclaw.voice.confirmation import RecentTranscripts, did_you_say, must_ask_back
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.session_context import NO_ANSWER, SAY_AGAIN, TOO_MANY, AgentParts
@@ -70,7 +70,7 @@ class WyomingTurns:
                 return turn
             return await self._next_reply(turn)
         except MicroclawError as exc:
-            return SpokenReply(for_one_breath(exc.message), is_handled=False)
+            return SpokenReply(spoken_line(exc.message), is_handled=False)
         except TimeoutError:
             return SpokenReply(STILL_WORKING, is_handled=True)
 
@@ -78,27 +78,27 @@ class WyomingTurns:
         """Return the turn that answers a sentence, or a reply that needs no turn."""
         text = transcript.text
         unconfirmed = self._unconfirmed.take(chat_id)
-        if unconfirmed is not None and said_no(text):
+        if unconfirmed is not None and is_no(text):
             return SpokenReply(SAY_AGAIN, is_handled=True)
-        if unconfirmed is not None and said_yes(text):
+        if unconfirmed is not None and is_yes(text):
             return await self._begin_turn(unconfirmed.text, chat_id)
         turn = self._decide_question(text, chat_id)
         if turn is not None:
             return turn
         if must_ask_back(transcript):
             self._unconfirmed.put(chat_id, transcript)
-            return SpokenReply(for_one_breath(did_you_say(text)), is_handled=True)
+            return SpokenReply(spoken_line(did_you_say(text)), is_handled=True)
         return await self._begin_turn(text, chat_id)
 
     def _decide_question(self, text: str, chat_id: str) -> _Turn | None:
         """Decide a question of this chat if the text is a yes or no; return the question's turn, or None."""
-        if not said_yes(text) and not said_no(text):
+        if not is_yes(text) and not is_no(text):
             return None
         for turn in self._turns:
             if turn.chat_id == chat_id and turn.asked is not None:
                 approval_id = turn.asked.approval_id
                 turn.asked = None
-                self._parts.approvals.decide(approval_id, approved=said_yes(text), by=self._parts.person_id)
+                self._parts.approvals.decide(approval_id, approved=is_yes(text), by=self._parts.person_id)
                 return turn
         return None
 
@@ -138,17 +138,17 @@ class WyomingTurns:
                 match event:
                     case ApprovalAsked():
                         words = spoken_question(event.text, may_decide=event.may_decide)
-                        turn.replies.put_nowait(SpokenReply(for_one_breath(words), is_handled=True, asked=event))
+                        turn.replies.put_nowait(SpokenReply(spoken_line(words), is_handled=True, asked=event))
                     case ApprovalSettled():
                         turn.asked = None
                     case Answer():
                         is_handled = event.error_code is None or event.waits_for_yes
                         default = DONE if is_handled else NO_ANSWER
-                        words = for_one_breath(event.text) or default
+                        words = spoken_line(event.text) or default
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
                         await self._parts.inbox.outbox.delivered(event.outbound_id)
         except MicroclawError as exc:
-            turn.replies.put_nowait(SpokenReply(for_one_breath(exc.message), is_handled=False))
+            turn.replies.put_nowait(SpokenReply(spoken_line(exc.message), is_handled=False))
         except Exception:
             _log.exception("a turn of a Wyoming client failed")
             turn.replies.put_nowait(SpokenReply(NO_ANSWER, is_handled=False))
@@ -169,7 +169,7 @@ def chat_of(address: str, conversation: str, connection: str) -> str:
     return f"wyoming {place} {digest[:16]}"
 
 
-def for_one_breath(text: str) -> str:
+def spoken_line(text: str) -> str:
     """Return the spoken sentences of a text on one line; the part above MAX_SPOKEN_CHARS stays in the chat."""
     spoken = ""
     for sentence in sentences_of(text):

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from microclaw.builds.outputs import read_output, write_input
 from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.callgraph import CallGraph, read_callgraph
+from microclaw.wasm.callgraph import WasmCallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.loop_guards import Guards
 from microclaw.wasm.loops import MAY_SLEEP, WAITING
@@ -139,24 +139,24 @@ class Linker(Struct, frozen=True):
         wasm = self._stripped(self._guarded(linked.wasm))
         return replace(linked, wasm=without_exports(wasm, RESERVED) if self.guards else wasm)
 
-    def _read(self, wasm: bytes) -> CallGraph:
+    def _read(self, wasm: bytes) -> WasmCallGraph:
         try:
             return read_callgraph(wasm)
         except ModuleError as exc:
             message = f"the linked module cannot be read: {exc}"
             raise BuildError((Diagnostic("error", message, self.text.file),), stage="link") from exc
 
-    def _reaches(self, graph: CallGraph, goals: frozenset[int]) -> bool:
+    def _reaches(self, graph: WasmCallGraph, goals: frozenset[int]) -> bool:
         start = graph.index("on_init")
         return start is not None and graph.path(start, goals, graph.possible) is not None
 
-    def _exports_of_the_pass(self, graph: CallGraph) -> Iterator[Diagnostic]:
+    def _exports_of_the_pass(self, graph: WasmCallGraph) -> Iterator[Diagnostic]:
         for export in graph.module.exports:
             if export.name.startswith(_UNWINDERS):
                 message = f"it exports {export.name}, a name that a sleeping program needs for itself"
                 yield at(self.text, self.text.find_string(export.name), message, "leave the export out")
 
-    def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
+    def _sleeping_callbacks(self, graph: WasmCallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
         """An error for each callback that certainly reaches a sleep. Through a pointer it is only found at run time."""
         may_sleep = {graph.index(name) for name in MAY_SLEEP}
 
@@ -248,7 +248,7 @@ def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, .
     return (at(text, place, message, hint, severity="warning"),)
 
 
-def _callbacks(graph: CallGraph) -> Iterator[int]:
+def _callbacks(graph: WasmCallGraph) -> Iterator[int]:
     """The program's own functions that the firmware calls beside main, and the tasks of every and after."""
     for name in ("program_on_destroy", *CALLBACKS):
         index = graph.index(name)

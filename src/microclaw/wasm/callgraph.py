@@ -19,7 +19,7 @@ _CUSTOM: Final = 0
 _FUNCTION_NAMES: Final = 1
 
 
-class CallGraph(Struct, frozen=True, dict=True):
+class WasmCallGraph(Struct, frozen=True, dict=True):
     """Functions are indices over imports and own functions, as in the module."""
 
     module: Module
@@ -83,14 +83,14 @@ def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
     return found
 
 
-def read_callgraph(wasm: bytes) -> CallGraph:
+def read_callgraph(wasm: bytes) -> WasmCallGraph:
     """The calls of a module; raises ModuleError."""
     return graph_of(parse_module(wasm), _function_names(wasm))
 
 
-def graph_of(module: Module, names: Mapping[int, str]) -> CallGraph:
+def graph_of(module: Module, names: Mapping[int, str]) -> WasmCallGraph:
     """The calls of a module, or of an object file."""
-    return CallGraph(module, names, dict(enumerate(map(calls_of, module.bodies), len(module.imports))))
+    return WasmCallGraph(module, names, dict(enumerate(map(calls_of, module.bodies), len(module.imports))))
 
 
 def _function_names(wasm: bytes) -> dict[int, str]:

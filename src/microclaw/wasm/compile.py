@@ -21,7 +21,7 @@ from microclaw.boards.natives import NATIVES
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, in_worker
+from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, run_in_worker
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.asyncify import Linker, binaryen_identity, main_never_called
 from microclaw.wasm.checks import (
@@ -59,7 +59,7 @@ from microclaw.wasm.toolchain import (
     find_toolchain,
 )
 from microclaw.wasm.units import UnitCompiler
-from microclaw.wasm.wasm_image import Image
+from microclaw.wasm.wasm_image import WasmImage
 from microclaw.wire.wasm_binary import ModuleError
 
 MIN_STACK_BYTES: Final = 1024
@@ -91,7 +91,7 @@ async def compile_module(
     optimization: str = "O3",
     stack_bytes: int = STACK_BYTES,
     cache: BuildCache | None = None,
-) -> Image:
+) -> WasmImage:
     """Compile a C or C++ program or a sketch for a board and check everything that can be checked before sending.
 
     Without a `language` the source says which it is, and a warning which was taken when that is not C.
@@ -109,7 +109,7 @@ async def compile_module(
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
-async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache | None = None) -> bytes:
+async def compile_traced(image: WasmImage, *, board: BoardProfile, cache: BuildCache | None = None) -> bytes:
     """A build of an image's source that only a trial may run: it names the line of a trap.
 
     Raises BuildError, also where the source is not known.
@@ -144,12 +144,12 @@ async def _cached_build(
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     libraries = await build_glue(toolchain, cache.directory)
-    build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
+    build = await run_in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
     cache.put(key, msgpack.encode(build))
     return build
 
 
-def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
+def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> WasmImage:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     if source is not None:
         text = read_source(source, name)
@@ -288,7 +288,7 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
             raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
 
 
-def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
+def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> WasmImage:
     module = _parse(build.wasm, text.file)
     pins, pin_findings = check_pins(build.marks, (s.data for s in module.data), board, text)
     found = chain(
@@ -303,7 +303,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
     errors = tuple(islice(found, MAX_DIAGNOSTICS))
     if errors:
         raise BuildError(errors, stage="check")
-    return Image(
+    return WasmImage(
         name=name,
         wasm=build.wasm,
         sha256=hashlib.sha256(build.wasm).hexdigest(),

@@ -23,7 +23,7 @@ from struct import pack
 from typing import Final
 
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import Processes, in_worker
+from microclaw.builds.process import Processes, run_in_worker
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.wasm.symbols import read_symbols
@@ -81,7 +81,7 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
     key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
     libraries = {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
     if not _all_there(libraries):
-        await in_worker(partial(_compile, toolchain, cache_dir, libraries))
+        await run_in_worker(partial(_compile, toolchain, cache_dir, libraries))
     return libraries
 
 

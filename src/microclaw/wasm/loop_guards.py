@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.wasm.callgraph import graph_of, reached
-from microclaw.wasm.loop_walk import Loop
+from microclaw.wasm.loop_walk import WasmLoop
 from microclaw.wasm.loops import Loops
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, point_key, source_name
@@ -81,7 +81,7 @@ class _Plan:
     def guards(self, index: int) -> Iterator[tuple[int, Guard]]:
         """The guards of a function's loops, by number."""
         loops = self._loops.functions[index].loops
-        inner: dict[int | None, list[Loop]] = {}
+        inner: dict[int | None, list[WasmLoop]] = {}
         for loop in loops:
             inner.setdefault(loop.parent, []).append(loop)
         points = self.points.get(index, {})
@@ -110,10 +110,10 @@ class _Plan:
             place = self._text.find_definition(name) or self._text.find_name(name) or (1, 1)
             yield index, Guard(_OWN_CALL, 1, place[0] << LINE_BITS | _EXACT | _IS_RECURSION)
 
-    def _is_long(self, loop: Loop, inner: Mapping[int | None, list[Loop]]) -> bool:
+    def _is_long(self, loop: WasmLoop, inner: Mapping[int | None, list[WasmLoop]]) -> bool:
         return loop.turns is None or self._turn(loop, inner) * loop.turns > _LONG
 
-    def _turn(self, loop: Loop, inner: Mapping[int | None, list[Loop]]) -> int:
+    def _turn(self, loop: WasmLoop, inner: Mapping[int | None, list[WasmLoop]]) -> int:
         """About how much a turn of a loop computes, without the inner loops that ask for themselves."""
         if id(loop) not in self._turns:
             short = [each for each in inner.get(loop.number, ()) if not self._is_long(each, inner)]

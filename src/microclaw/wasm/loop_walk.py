@@ -43,7 +43,7 @@ _NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
 _CONTROL: Final = frozenset((_UNREACHABLE, _BLOCK, _LOOP, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _CALL, 17))
 
 
-class Loop(Struct):
+class WasmLoop(Struct):
     """A loop from `begin` to `end` in its function's code: what it does, how it goes round and ends."""
 
     number: int
@@ -72,7 +72,7 @@ class Function(Struct):
     """The calls of a function, its loops in the order in which they begin, and True if every way through it sleeps."""
 
     calls: set[int] = field(default_factory=set)
-    loops: list[Loop] = field(default_factory=list)
+    loops: list[WasmLoop] = field(default_factory=list)
     always_sleeps: bool = False
 
 
@@ -100,7 +100,7 @@ class _Walk:
         self._sleeping = sleeping
         self._handlers = handlers
         self._blocks = [_Block()]
-        self._open: list[Loop] = []
+        self._open: list[WasmLoop] = []
         self._awake = 1
         self._reachable = True
         self._dead_ends = _dead_ends(code, handlers)
@@ -144,7 +144,7 @@ class _Walk:
         loop = None
         if opcode == _LOOP:
             parent = self._open[-1].number if self._open else None
-            loop = Loop(len(self.function.loops), parent, self._at)
+            loop = WasmLoop(len(self.function.loops), parent, self._at)
             self.function.loops.append(loop)
             self._open.append(loop)
             self._awake |= 2 << loop.number if self._reachable else 0
@@ -204,7 +204,7 @@ class _Walk:
 class _Block(Struct):
     """A block or loop while it is walked through; the first one is the function's body."""
 
-    loop: Loop | None = None
+    loop: WasmLoop | None = None
     is_dead_end: bool = False  # a jump to its end only leads to a handler
     arrivals: int = 0  # bits of the ways that jump to its end
     is_target: bool = False
@@ -228,7 +228,7 @@ def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
     return found
 
 
-def _count_turns(code: Code, loop: Loop) -> None:
+def _count_turns(code: Code, loop: WasmLoop) -> None:
     """Set `turns` where LLVM's code is: step a local by a constant, compare it with a constant, jump by that.
 
     No way from the head back to it leads around an instruction of `own`.

@@ -15,7 +15,7 @@ from typing import Final
 from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, at
-from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
+from microclaw.wasm.loop_walk import ANYTHING, Function, WasmLoop, walk
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.wasm.tables import words_of
@@ -105,7 +105,7 @@ class Loops:
                 points.setdefault(index, {})[loop.number] = self._pause_after_ms(index, loop)
         return points
 
-    def _pause_after_ms(self, index: int, loop: Loop) -> int:
+    def _pause_after_ms(self, index: int, loop: WasmLoop) -> int:
         if loop.waits:
             return 0  # it waits for a variable that only a callback can change: let that one run
         if self.symbols.names[index] not in MAINS or loop.parent is not None:
@@ -113,10 +113,10 @@ class Loops:
         naps = any(c >= 0 and self.symbols.names[c] in _NAPS for c in self.reached(loop.calls))
         return _NAPPING_MS if naps else _OUTER_MS
 
-    def _never_waits(self, loop: Loop) -> bool:
+    def _never_waits(self, loop: WasmLoop) -> bool:
         return loop.is_endless and not loop.holds_waiting and self._calls_only(loop, _COMPUTES | _WRITES)
 
-    def _needs_pause(self, loop: Loop) -> bool:
+    def _needs_pause(self, loop: WasmLoop) -> bool:
         if loop.waits:
             return True
         if not loop.goes_round_awake or (loop.turns is not None and loop.turns <= _FEW_TURNS):
@@ -125,7 +125,7 @@ class Loops:
             return True
         return not self._calls_only(loop, _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES)
 
-    def _calls_only(self, loop: Loop, names: frozenset[str]) -> bool:
+    def _calls_only(self, loop: WasmLoop, names: frozenset[str]) -> bool:
         """True if what it calls outside of the program, however deep, is one of these."""
         first = len(self.symbols.module.imports)
         calls = self.reached(loop.calls)

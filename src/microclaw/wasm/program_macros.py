@@ -14,7 +14,7 @@ from microclaw.wasm.llmos import llmos_defines
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.tables import words_of
-from microclaw.wasm.tokens import Token, bracket_ends
+from microclaw.wasm.tokens import SourceToken, bracket_ends
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) 
     return ()
 
 
-def _listed(tokens: Sequence[Token]) -> Iterator[str]:
+def _listed(tokens: Sequence[SourceToken]) -> Iterator[str]:
     """The names that the program defines as macros or in an enum."""
     inside = False
     for before, token in pairwise(tokens):
@@ -92,7 +92,7 @@ def _listed(tokens: Sequence[Token]) -> Iterator[str]:
             yield token.text
 
 
-def _own(tokens: Sequence[Token], ends: Mapping[int, int], names: Set[str]) -> Iterator[str]:
+def _own(tokens: Sequence[SourceToken], ends: Mapping[int, int], names: Set[str]) -> Iterator[str]:
     depth = 0
     for at, token in enumerate(tokens[:-1]):
         depth += (token.text in "({") - (token.text in ")}")
@@ -117,7 +117,7 @@ _PLAIN: Final = re.compile(
 _NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
 
 
-def format_defines(tokens: Sequence[Token], ends: Mapping[int, int]) -> tuple[str, ...]:
+def format_defines(tokens: Sequence[SourceToken], ends: Mapping[int, int]) -> tuple[str, ...]:
     """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
     doubtful = {
         token.text
@@ -127,7 +127,7 @@ def format_defines(tokens: Sequence[Token], ends: Mapping[int, int]) -> tuple[st
     return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
 
 
-def _is_plain(tokens: Sequence[Token], at: int, ends: Mapping[int, int]) -> bool:
+def _is_plain(tokens: Sequence[SourceToken], at: int, ends: Mapping[int, int]) -> bool:
     """True if the firmware's printf can do the format of a call."""
     literal = list[str]()
     commas = 0

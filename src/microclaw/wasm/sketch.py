@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.wasm.tokens import Token, bracket_ends
+from microclaw.wasm.tokens import SourceToken, bracket_ends
 
 _Place: TypeAlias = tuple[int, int]  # line and column
 _Span: TypeAlias = tuple[_Place, _Place]
@@ -38,7 +38,7 @@ class _Edit(Struct, frozen=True):
     end: _Place | None = None
 
 
-def prepare_sketch(text: str, code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> str:
+def prepare_sketch(text: str, code: Sequence[SourceToken], directives: Sequence[Sequence[SourceToken]]) -> str:
     """The sketch as the compiler is to read it; `text` is what its tokens were read from: a line that a backslash
     joined to the one before counts as that one. A directive begins with its #.
     """
@@ -56,7 +56,7 @@ def prepare_sketch(text: str, code: Sequence[Token], directives: Sequence[Sequen
 
 
 def _prototypes(
-    code: Sequence[Token], ends: Mapping[int, int], directives: Sequence[Sequence[Token]]
+    code: Sequence[SourceToken], ends: Mapping[int, int], directives: Sequence[Sequence[SourceToken]]
 ) -> Iterator[_Edit]:
     """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
     conditional = _conditional(code, directives)
@@ -66,7 +66,7 @@ def _prototypes(
         for _, word, name, behind in (each[:4] for each in directives if len(each) > 3)
         if word.text == "define" and behind.text == "(" and behind.place == name.end
     }
-    functions = list[tuple[Sequence[Token], int]]()
+    functions = list[tuple[Sequence[SourceToken], int]]()
     known = dict[str, _Place]()
     written = set[str]()
     for begin, stop in _statements(code, ends):
@@ -99,7 +99,7 @@ def _prototypes(
         yield _Edit(place, "".join(f"\n#line {line}\n{prototype}" for prototype, line in prototypes.items()))
 
 
-def _statements(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+def _statements(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """Yield where each statement of the outermost level begins, and its `;`, or the brace of its block."""
     begin = 0
     at = 0
@@ -125,7 +125,7 @@ def _outside_brackets(ends: Mapping[int, int], at: int, stop: int) -> Iterator[i
         at = ends.get(at, at) + 1
 
 
-def _opening(code: Sequence[Token], ends: Mapping[int, int], begin: int, stop: int) -> int | None:
+def _opening(code: Sequence[SourceToken], ends: Mapping[int, int], begin: int, stop: int) -> int | None:
     """The bracket of a function's parameters, which follows a type and a name."""
     for at in _outside_brackets(ends, begin, stop):
         if code[at].text in ("=", "{"):
@@ -137,12 +137,12 @@ def _opening(code: Sequence[Token], ends: Mapping[int, int], begin: int, stop: i
     return None
 
 
-def _has_class(outer: Sequence[Token]) -> bool:
+def _has_class(outer: Sequence[SourceToken]) -> bool:
     texts = {token.text for token in outer}
     return "{" in texts and not _CLASSES.isdisjoint(texts)
 
 
-def _declared(outer: Sequence[Token]) -> Iterator[str]:
+def _declared(outer: Sequence[SourceToken]) -> Iterator[str]:
     """The names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
     texts = [token.text for token in outer]
     for before, word, name in zip(("", *texts), texts, texts[1:], strict=False):
@@ -160,7 +160,7 @@ def _declared(outer: Sequence[Token]) -> Iterator[str]:
         yield from [token.text for token in outer[begin:end] if token.kind == "name"][-1:]
 
 
-def _defaults(code: Sequence[Token], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
+def _defaults(code: Sequence[SourceToken], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
     """Blanks over each default argument, which the prototype has; not where < may be a comparison: clang tells it."""
     depth = 0
     equal = None
@@ -180,7 +180,7 @@ def _defaults(code: Sequence[Token], ends: Mapping[int, int], opening: int) -> I
             crossed = False
 
 
-def _one_line(tokens: Sequence[Token]) -> str:
+def _one_line(tokens: Sequence[SourceToken]) -> str:
     """The tokens with a blank where something stands between them."""
     parts = [tokens[0].text]
     for before, token in pairwise(tokens):
@@ -189,7 +189,7 @@ def _one_line(tokens: Sequence[Token]) -> str:
     return "".join(parts)
 
 
-def _conditional(code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> list[_Span]:
+def _conditional(code: Sequence[SourceToken], directives: Sequence[Sequence[SourceToken]]) -> list[_Span]:
     """The sign of each outermost #if, and the first token behind its #endif, which may be another directive's sign.
 
     The lines' own begins may be in a comment, which what is put in there could end.
@@ -216,7 +216,7 @@ def _around(place: _Place, conditional: Sequence[_Span]) -> _Span:
     return next(((begin, end) for begin, end in conditional[at - 1 : at] if place < end), (place, place))
 
 
-def _halts(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[_Edit]:
+def _halts(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterator[_Edit]:
     """Make `while (1);` wait: it means "stop here". So does an endless loop whose body is empty or only goes on."""
     texts = [token.text for token in code]
     of_do = {ends[at + 1] for at, text in enumerate(texts) if text == "do" and at + 1 in ends}

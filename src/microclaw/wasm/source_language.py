@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
 from microclaw.wasm.tables import words_of
-from microclaw.wasm.tokens import Token
+from microclaw.wasm.tokens import SourceToken
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
 """A sketch is Arduino's C++: prototypes are written for it, and Arduino.h is included by itself."""
@@ -31,7 +31,7 @@ def language_of_file(name: str) -> Language | None:
 
 
 def language_of_code(
-    named: Language | None, code: Sequence[Token], functions: Mapping[str, object], headers: Set[str]
+    named: Language | None, code: Sequence[SourceToken], functions: Mapping[str, object], headers: Set[str]
 ) -> tuple[Language, bool]:
     """The language of a source, and True if its file's name does not say it: C unless something in it is not C.
 
@@ -50,7 +50,7 @@ def has_setup_and_loop(functions: Mapping[str, object]) -> bool:
     return {"setup", "loop"} <= functions.keys() and not functions.keys() & {"main", "on_init"}
 
 
-def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:
+def _is_cplusplus(first: SourceToken, second: SourceToken, third: SourceToken) -> bool:
     if first.kind != "name":
         return False
     if (first.text, second.text) in _PAIRS or first.text in _NAMES:

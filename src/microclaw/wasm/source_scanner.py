@@ -15,7 +15,7 @@ from microclaw.tables import read_table
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
 from microclaw.wasm.tables import words_of
-from microclaw.wasm.tokens import Token
+from microclaw.wasm.tokens import SourceToken
 from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
@@ -69,8 +69,8 @@ class Scanner(Struct):
     text: str
     language: Language | None
     headers: set[str] = set()
-    code: list[Token] = []  # the tokens that are in no directive
-    directives: list[list[Token]] = []
+    code: list[SourceToken] = []  # the tokens that are in no directive
+    directives: list[list[SourceToken]] = []
     has_raw_string: bool = False
     unsure: list[Diagnostic] = []
     missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
@@ -78,9 +78,9 @@ class Scanner(Struct):
     line: int = 1
     line_start: int = 0
 
-    def scan(self) -> tuple[Token, ...]:
-        tokens: list[Token] = []
-        directive: list[Token] | None = None
+    def scan(self) -> tuple[SourceToken, ...]:
+        tokens: list[SourceToken] = []
+        directive: list[SourceToken] | None = None
         line_begins = True
         position = 0
         while (match := _TOKEN.match(self.text, position)) is not None:
@@ -92,7 +92,7 @@ class Scanner(Struct):
                 position = self._raw_string(start, position, in_directive=directive is not None)
                 kind = "string"
                 text = self.text[start:position]
-            token = Token(kind, text, self.line, start - self.line_start + 1)
+            token = SourceToken(kind, text, self.line, start - self.line_start + 1)
             if kind == "newline":
                 if directive is not None:
                     self.directives.append(directive)
@@ -119,17 +119,17 @@ class Scanner(Struct):
             line_begins = False
         return tuple(tokens)
 
-    def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
+    def _at(self, token: SourceToken, message: str, hint: str | None = None) -> Diagnostic:
         if token.line <= len(self.lines):
             line = self.lines[token.line - 1]
         else:
             line = None
         return Diagnostic("error", message, self.file, token.line, token.column, line, hint)
 
-    def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
+    def _refuse(self, token: SourceToken, message: str, hint: str | None = None) -> NoReturn:
         raise BuildError((*self.missing, self._at(token, message, hint)), stage="source")
 
-    def _check_token(self, token: Token, end: int) -> None:
+    def _check_token(self, token: SourceToken, end: int) -> None:
         if not token.text.isascii() and token.kind not in ("string", "char"):
             hint = "type plain quotes: a chat or an editor made these round" if token.text[0] in _ROUND_QUOTES else None
             message = f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there"
@@ -150,7 +150,7 @@ class Scanner(Struct):
 
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
         """The end of a raw string, as clang finds it: it undoes joined lines in it, so those are refused."""
-        token = Token("string", self.text[start:quote], self.line, start - self.line_start + 1)
+        token = SourceToken("string", self.text[start:quote], self.line, start - self.line_start + 1)
         if self.language == "c":
             self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
         begin = _RAW_BEGIN.match(self.text, quote)
@@ -171,7 +171,7 @@ class Scanner(Struct):
             self._refuse(token, "a raw string of several lines in a macro", "make it a const char *")
         return end
 
-    def _include(self, keyword: Token, position: int) -> int:
+    def _include(self, keyword: SourceToken, position: int) -> int:
         """Check the header's name after #include; returns where to read on."""
         match = _HEADER_NAME.match(self.text, position)
         if keyword.text != "include":
@@ -189,7 +189,7 @@ class Scanner(Struct):
             self._note_missing(keyword, name)
         return match.end()
 
-    def _note_missing(self, keyword: Token, name: str) -> None:
+    def _note_missing(self, keyword: SourceToken, name: str) -> None:
         message = f"there is no header {name!r} for programs"
         if ".." in name:
             refusal = None
@@ -212,7 +212,7 @@ class Scanner(Struct):
         else:
             raise BuildError((*self.missing, found), stage="source")
 
-    def _check_directive(self, tokens: list[Token]) -> None:
+    def _check_directive(self, tokens: list[SourceToken]) -> None:
         if not tokens:
             return
         keyword = tokens[0]

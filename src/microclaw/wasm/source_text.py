@@ -22,7 +22,7 @@ from microclaw.wasm.sketch import prepare_sketch
 from microclaw.wasm.source_files import without_marks
 from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
-from microclaw.wasm.tokens import Token, function_bodies, outer_functions
+from microclaw.wasm.tokens import SourceToken, function_bodies, outer_functions
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 
@@ -41,7 +41,7 @@ class SourceText(Struct, frozen=True, dict=True):
     file: str
     text: str
     lines: tuple[str, ...]  # without the marks of a program of several files (source_files.py)
-    tokens: tuple[Token, ...]
+    tokens: tuple[SourceToken, ...]
     functions: Mapping[str, Set[str]] = {}  # what each calls
     bodies: Mapping[str, int] = {}  # of those of the outermost level, by place among the tokens
     missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them

@@ -11,7 +11,7 @@ from msgspec import Struct
 _OPENING: Final = {")": "(", "]": "[", "}": "{"}
 
 
-class Token(Struct, frozen=True):
+class SourceToken(Struct, frozen=True):
     kind: str  # "string", "char", "name", "number", "hash", "other"
     text: str
     line: int
@@ -26,7 +26,7 @@ class Token(Struct, frozen=True):
         return self.line, self.column + len(self.text)
 
 
-def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
+def bracket_ends(tokens: Sequence[SourceToken]) -> dict[int, int]:
     """The place of the bracket that closes each one that is closed; a brace also closes what is open within."""
     opened = list[int]()
     ends = dict[int, int]()
@@ -41,7 +41,7 @@ def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
     return ends
 
 
-def function_bodies(code: Sequence[Token]) -> dict[str, set[str]]:
+def function_bodies(code: Sequence[SourceToken]) -> dict[str, set[str]]:
     """The functions that each function calls, by its name: those of one name together, a method's too."""
     ends = bracket_ends(code)
     bodies = dict[str, set[str]]()
@@ -60,7 +60,7 @@ def function_bodies(code: Sequence[Token]) -> dict[str, set[str]]:
     return bodies
 
 
-def outer_functions(tokens: Sequence[Token]) -> dict[str, int]:
+def outer_functions(tokens: Sequence[SourceToken]) -> dict[str, int]:
     """The place of the brace of each function of the outermost level: of those of one name the first."""
     found = dict[str, int]()
     heads = list[str]()

@@ -36,7 +36,7 @@ class MemoryUse(Struct, frozen=True):
     stack_bytes: int
 
 
-class Image(Struct, frozen=True):
+class WasmImage(Struct, frozen=True):
     """A wasm module that passed every check for one board.
 
     `pins` are those the source names as constants; a pin computed at run time shows up only in the trial. `driven` are

@@ -54,7 +54,7 @@ class Edges(Request[replies.EdgePage], frozen=True, tag="edges"):
     since: replies.Whole = 0
 
 
-class Log(Request[replies.LogPage], frozen=True, tag="log"):
+class ReadLog(Request[replies.LogPage], frozen=True, tag="log"):
     since: replies.Whole = 0
 
 
@@ -78,7 +78,7 @@ class Py(Request[replies.PyAnswer], frozen=True, tag="py"):
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Apps(Request[replies.AppTable], frozen=True, tag="apps"):
+class Apps(Request[replies.AppListReply], frozen=True, tag="apps"):
     pass
 
 
@@ -123,7 +123,7 @@ class Advance(Request[replies.AdvanceResult], frozen=True, tag="advance"):
     most_cpu_s: Annotated[float, Meta(ge=0)] = 600.0
 
 
-class Link(Request[replies.LinkStatus], frozen=True, tag="link"):
+class Link(Request[replies.BoardLinkStatus], frozen=True, tag="link"):
     pass
 
 
@@ -154,9 +154,26 @@ class Speaker(Request[replies.SpeakerState], frozen=True, tag="speaker", omit_de
 
 
 AnyRequest: TypeAlias = (
-    Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | SetInput | SetAdc | SetSensor | Power | Fault | Advance | Link
-    | LinkReset | LinkTask | Mic | Speaker
-)  # fmt: skip
+    Info
+    | Pins
+    | Edges
+    | ReadLog
+    | Pwm
+    | Leds
+    | Py
+    | Apps
+    | SetInput
+    | SetAdc
+    | SetSensor
+    | Power
+    | Fault
+    | Advance
+    | Link
+    | LinkReset
+    | LinkTask
+    | Mic
+    | Speaker
+)
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]
 OPS = tuple(_REQUESTS)

@@ -155,7 +155,7 @@ class PyAnswer(Struct, frozen=True):
     value: Any
 
 
-class AppTable(Struct, frozen=True):
+class AppListReply(Struct, frozen=True):
     apps: tuple[AppRow, ...]
 
 
@@ -171,7 +171,7 @@ class AdvanceResult(Struct, frozen=True):
     cpu_s: float
 
 
-class LinkStatus(Struct, frozen=True):
+class BoardLinkStatus(Struct, frozen=True):
     """`state` is off, connecting, waiting, pairing, connected or refused; `code` is the pairing code shown.
 
     `notified` counts notifications ever shown, `notifications` are the last of them; `ui` the present ui_state.

@@ -25,7 +25,7 @@ class Damage(Exception):
     """A fault in an image's bytes."""
 
 
-class Description(NamedTuple):
+class ImageDescription(NamedTuple):
     """Project and version as ESP-IDF writes them into a program, and the version that it never goes below."""
 
     project: str
@@ -61,7 +61,7 @@ def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
     return chip_id, end
 
 
-def app_description(data: bytes) -> Description | None:
+def app_description(data: bytes) -> ImageDescription | None:
     """The description that a program has of itself; None for one without."""
     if len(data) < DESCRIPTION_END:
         return None
@@ -69,7 +69,7 @@ def app_description(data: bytes) -> Description | None:
     if magic != _DESCRIPTION_MAGIC:
         return None
     texts = [field.split(b"\0")[0].decode("ascii", "replace") for field in (project, version)]
-    return Description(texts[0], texts[1], security_version)
+    return ImageDescription(texts[0], texts[1], security_version)
 
 
 def _xor(data: bytes) -> int:

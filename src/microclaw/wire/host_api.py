@@ -43,13 +43,13 @@ MAX_LINE_BYTES: Final = 4 << 20
 MAX_SHOWN_ARGUMENTS: Final = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
 
 
-class Result(Struct, frozen=True, tag="result", rename={"value": "result"}):
+class StreamResult(Struct, frozen=True, tag="result", rename={"value": "result"}):
     """The end of a stream that is not a conversation: what was made."""
 
     value: JsonObject
 
 
-class Failure(Struct, frozen=True, rename={"next_step": "next"}):
+class StreamFailure(Struct, frozen=True, rename={"next_step": "next"}):
     """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it."""
 
     code: str
@@ -63,7 +63,7 @@ class Keepalive(Struct, frozen=True, tag="keepalive"):
     """Nothing happened, and the host is still there."""
 
 
-StreamEvent: TypeAlias = TurnEvent | Result | Failure | Keepalive
+StreamEvent: TypeAlias = TurnEvent | StreamResult | StreamFailure | Keepalive
 
 
 class _ToolLine(Struct, tag="tool"):
@@ -127,13 +127,13 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
 
 
 class _ErrorLine(Struct, tag="error"):
-    error: Failure
+    error: StreamFailure
 
 
 _LINES: Final[dict[type, Any]] = {ToolRun: _ToolLine, ApprovalAsked: _ApprovalLine, Answer: _AnswerLine}
 _EVENTS: Final = {line: event for event, line in _LINES.items()}
 _Line: TypeAlias = (
-    Step | Delta | _ToolLine | _ApprovalLine | ApprovalSettled | _AnswerLine | Result | _ErrorLine | Keepalive
+    Step | Delta | _ToolLine | _ApprovalLine | ApprovalSettled | _AnswerLine | StreamResult | _ErrorLine | Keepalive
 )
 _DECODER: Final = msgspec.json.Decoder(_Line)
 
@@ -153,7 +153,7 @@ def encode_event(event: StreamEvent) -> bytes:
 
 
 def event_object(event: StreamEvent) -> JsonObject:
-    if isinstance(event, Failure):
+    if isinstance(event, StreamFailure):
         return {"type": "error", "error": failure_object(event)}
     if isinstance(event, Answer):
         return {"type": "answer", **answer_object(event)}
@@ -189,7 +189,7 @@ def evidence_object(evidence: Evidence) -> JsonObject:
     return _builtins(msgspec.convert(evidence, EvidenceObject, from_attributes=True))
 
 
-def failure_object(failure: Failure) -> JsonObject:
+def failure_object(failure: StreamFailure) -> JsonObject:
     """The one form of an error in every JSON answer of the host."""
     value = _builtins(failure)
     if not failure.diagnostics:
@@ -197,10 +197,10 @@ def failure_object(failure: Failure) -> JsonObject:
     return value
 
 
-def failure_of(error: MicroclawError) -> Failure:
+def failure_of(error: MicroclawError) -> StreamFailure:
     """A raised error as it is told to whoever asked."""
     diagnostics = tuple(d.to_json() for d in error.diagnostics)
-    return Failure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
+    return StreamFailure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
 
 
 def decode_event(line: bytes) -> StreamEvent:
@@ -227,12 +227,12 @@ def answer_from(value: Mapping[str, Any]) -> Answer:
     return msgspec.convert(msgspec.convert(value, _AnswerLine), Answer, from_attributes=True)
 
 
-def failure_from(value: object) -> Failure:
+def failure_from(value: object) -> StreamFailure:
     """Read the error form; raises ValueError when it is not one."""
-    return _checked(msgspec.convert(value, Failure))
+    return _checked(msgspec.convert(value, StreamFailure))
 
 
-def _checked(failure: Failure) -> Failure:
+def _checked(failure: StreamFailure) -> StreamFailure:
     if not all(isinstance(found.get("text"), str) for found in failure.diagnostics):
         raise msgspec.ValidationError("a diagnostic has a text")
     return failure

@@ -48,7 +48,7 @@ class Features(msgspec.Struct, frozen=True):
     aec: bool = False
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
+class XiaozhiHello(msgspec.Struct, frozen=True, tag="hello"):
     """The device's first message. Older firmware has no `features`."""
 
     transport: Literal["websocket"] = "websocket"
@@ -77,7 +77,7 @@ class Mcp(msgspec.Struct, frozen=True, tag="mcp"):
     payload: dict[str, Any]
 
 
-DeviceMessage: TypeAlias = Hello | Listen | Abort | Mcp
+DeviceMessage: TypeAlias = XiaozhiHello | Listen | Abort | Mcp
 _READER: Final = msgspec.json.Decoder(DeviceMessage)
 _KNOWN: Final = frozenset({"hello", "listen", "abort", "mcp"})
 
@@ -165,7 +165,7 @@ def endpoint_of(credential: str) -> str | None:
     return None
 
 
-class BoardInfo(msgspec.Struct, frozen=True):
+class BoardDescription(msgspec.Struct, frozen=True):
     type: Word = ""
     name: Word = ""
 
@@ -178,7 +178,7 @@ class ApplicationInfo(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """A device's report at each start: only what this host reads."""
 
-    board: BoardInfo = BoardInfo()
+    board: BoardDescription = BoardDescription()
     application: ApplicationInfo = ApplicationInfo()
 
     @property

@@ -14,7 +14,7 @@ from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 
 from microclaw.agent.background.operations import Subagent, SubagentList, start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.apps.change_log import Maker, made_by
+from microclaw.apps.change_log import ChangeOrigin, change_origin
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER, Person
@@ -103,7 +103,7 @@ async def test_it_has_the_tools_that_are_named_and_its_changes_are_its_parents_t
     crew_of: MakeCrew,
 ) -> None:
     async with crew_of([call("gpio-set", pin=4), say("done"), call("gpio-set", pin=5), say("done")]) as crew:
-        with made_by(Maker("m7")):
+        with change_origin(ChangeOrigin("m7")):
             one = await crew.start(names=["gpio-set"])
         await crew.ended(one)
         alone = await crew.ended(await crew.start(names=["gpio-set"]))

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.action_record import own_words
+from microclaw.agent.action_record import without_empty_record
 from microclaw.agent.background.unattended import AgentTasks, ScheduledWork, look_at_tasks
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
@@ -28,7 +28,7 @@ from microclaw.link_server.tasks import TaskEnd
 from microclaw.models.protocol import ModelReply, UserText
 from microclaw.models.scripted import call
 from microclaw.schedules import runner
-from microclaw.store.schedules import Deed, Every, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Every, Once, Schedule, SchedulePrompt, ToolAction
 
 START_MS = 1_700_000_000_000
 HALF_HOUR_MS = 30 * 60_000
@@ -45,7 +45,7 @@ IDLE = [
 ]
 
 
-class Clock(runner.Clock):
+class Clock(runner.WallClock):
     """Moves on by itself whenever it is waited for. `back_ms`: at the first wait it goes back so far."""
 
     def __init__(self, waits: int = 0, back_ms: int = 0) -> None:
@@ -75,7 +75,9 @@ def heartbeat(agent: Agent, file: Path, text: str) -> Callable[[], Awaitable[Ans
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
-    return [own_words(one.answer.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)]
+    return [
+        without_empty_record(one.answer.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)
+    ]
 
 
 async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_says_nothing(
@@ -139,13 +141,13 @@ async def started() -> None: ...
 async def test_a_schedules_words_are_one_turn_in_its_chat_however_often_it_is_begun(make_agent: MakeAgent) -> None:
     replies = [call("gpio-set", pin=4), ModelReply("Pin 4 is on.", usage=Usage(10, 5, 0.0))]
     async with make_agent(replies) as agent:
-        outcome = await hands(agent).run(schedule(Prompt("turn on the light")), DUE, started, "")
+        outcome = await hands(agent).run(schedule(SchedulePrompt("turn on the light")), DUE, started, "")
         assert (outcome.state, outcome.text.splitlines()[0]) == ("done", "Pin 4 is on.")
         assert (outcome.woke, outcome.told) == (True, True)
         assert agent.workshop.done == ["set 4 1"]
         (waiting,) = await agent.outbox.undelivered("test", "c9")
         assert waiting.answer.evidence
-        assert (await hands(agent).run(schedule(Prompt("turn on the light")), DUE, started, "")).told
+        assert (await hands(agent).run(schedule(SchedulePrompt("turn on the light")), DUE, started, "")).told
         assert len(agent.script.requests) == 2
         assert await said(agent, "c9") == ["Pin 4 is on."]
 
@@ -158,7 +160,7 @@ async def test_a_schedules_call_starts_right_before_it_changes_something(make_ag
             assert agent.workshop.done == []
             begun.set()
 
-        outcome = await hands(agent).run(schedule(ToolAct("gpio-set", '{"pin": 4}')), DUE, note, "")
+        outcome = await hands(agent).run(schedule(ToolAction("gpio-set", '{"pin": 4}')), DUE, note, "")
         assert begun.is_set()
         assert (outcome.state, outcome.text, outcome.told) == ("done", "pin 4 is at 1", False)
         assert agent.script.requests == []
@@ -177,19 +179,19 @@ async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_a
     approvals.listen(decline)
     async with make_agent() as agent:
         work = hands(agent, Toolbox(agent.workshop.toolbox().tools, Gate(approvals=approvals, always_ask=True)))
-        made = schedule(ToolAct("gpio-set", '{"pin": 4}'))
+        made = schedule(ToolAction("gpio-set", '{"pin": 4}'))
         assert (await work.run(made, DUE, started, "")).state == "done"
         assert asked == []
         assert (await work.run(replace(made, approved=Permission.READ), DUE, started, "")).state == "failed"
         assert len(asked) == 1  # it needs more than was shown
-        repeats = [work.may_repeat(one) for one in (ToolAct("gpio-set", "{}"), ToolAct("undo", "{}"))]
+        repeats = [work.may_repeat(one) for one in (ToolAction("gpio-set", "{}"), ToolAction("undo", "{}"))]
         assert repeats == [True, False]
 
 
 async def test_a_schedule_of_who_may_not_act_or_of_a_lost_device_does_nothing(make_agent: MakeAgent) -> None:
     async with make_agent() as agent:
-        words = schedule(Prompt("blink pin 2"))
-        act = schedule(ToolAct("gpio-set", '{"pin": 4}'))
+        words = schedule(SchedulePrompt("blink pin 2"))
+        act = schedule(ToolAction("gpio-set", '{"pin": 4}'))
         with pytest.raises(PermissionRefused):
             await hands(agent).run(replace(words, person_id="mallory"), DUE, started, "")
         assert (await hands(agent).run(replace(act, person_id="mallory"), DUE, started, "")).state == "failed"

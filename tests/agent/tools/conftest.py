@@ -16,11 +16,11 @@ from microclaw.app.agent import build_toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import Change, RemoveApp, SetLevel
 from microclaw.apps.claims import PinConflict
-from microclaw.apps.deployment import ChangeRequest, Deployment, Made
+from microclaw.apps.deployment import ChangeRequest, ChangeResult, Deployment
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.apps.results import TakenBack, Undone
-from microclaw.apps.services import Apps
+from microclaw.apps.results import RevertedChange, Undone
+from microclaw.apps.services import AppServices
 from microclaw.apps.trial import Trial
 from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate
@@ -32,7 +32,7 @@ from microclaw.devices.calls import (
     DeviceFacts,
     DeviceInfo,
     DeviceRestart,
-    DeviceStatus,
+    DeviceStatusRead,
     GpioGet,
     GpioSet,
     I2cAddresses,
@@ -46,13 +46,13 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.device_entry import unknown_device
+from microclaw.devices.device_entry import unknown_device_error
 from microclaw.devices.transport import Transport
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.store.devices import DeviceRow
-from microclaw.wasm.wasm_image import Image, MemoryUse
+from microclaw.wasm.wasm_image import MemoryUse, WasmImage
 from microclaw.wire.host_api import EvidenceObject
 
 
@@ -79,7 +79,7 @@ class PaperTransport(Transport):
                 return I2cAddresses((0x40, 0x76, 0x23))
             case DeviceRestart():
                 return Restart(2.5)
-            case DeviceInfo() | DeviceStatus():
+            case DeviceInfo() | DeviceStatusRead():
                 return DeviceFacts(self.facts)
         raise AssertionError(call)
 
@@ -98,10 +98,10 @@ class PaperRegistry:
         for device in self.devices:
             if reference in (device.name, device.device_id):
                 return device
-        raise unknown_device(reference, [d.name for d in self.devices])
+        raise unknown_device_error(reference, [d.name for d in self.devices])
 
 
-IMAGE = Image("blink", b"\0asm", "ab" * 32, (), ("on_init",), MemoryUse(65536, 0, 4096), (2,), "zig", False, 20.0)
+IMAGE = WasmImage("blink", b"\0asm", "ab" * 32, (), ("on_init",), MemoryUse(65536, 0, 4096), (2,), "zig", False, 20.0)
 TRIAL = Trial(
     ok=True,
     ended="running",
@@ -128,7 +128,7 @@ class PaperApps:
         proof = Evidence("counted", "20 edges")
         return Deployment("d-1", request.device, request.name, proof, 7, image=IMAGE, trial=TRIAL, replaced=False)
 
-    async def apply(self, request: ChangeRequest, report: Report) -> Made:
+    async def apply(self, request: ChangeRequest, report: Report) -> ChangeResult:
         device = request.device
         name = request.name
         act = request.act
@@ -138,10 +138,12 @@ class PaperApps:
         on = Evidence("counted", "2 on pin 2")
         if act == "uninstall":
             self.asked.append(("remove", device, name))
-            return Made("d-1", device, name, off, 8)
+            return ChangeResult("d-1", device, name, off, 8)
         self.asked.append((act, device, name))
         seen = off if act == "stop" else on
-        return Made(device_id=device, device_name="virtual-1", name=name, evidence=seen, sha256="ab" * 32, change_id=11)
+        return ChangeResult(
+            device_id=device, device_name="virtual-1", name=name, evidence=seen, sha256="ab" * 32, change_id=11
+        )
 
     def status(self) -> tuple[DeviceCheck, ...]:
         return ()
@@ -183,7 +185,7 @@ class PaperApps:
         self.asked.append(("undo", choice.change_id, choice.device_id))
         changes = await self.chosen(choice)
         taken = [
-            TakenBack(
+            RevertedChange(
                 undone=c.change_id, by=c.change_id, evidence=EvidenceObject("counted", f"read back {c.change_id}", ())
             )
             for c in changes[:2]
@@ -227,7 +229,9 @@ async def bench() -> AsyncIterator[Bench]:
         apps = PaperApps()
         registry = PaperRegistry()
         names = ("changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
-        tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
+        tools = build_toolbox(
+            cast("AppServices", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate()
+        )
         made = Bench(tools, apps, registry, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made

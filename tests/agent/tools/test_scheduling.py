@@ -30,7 +30,7 @@ from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Runner
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
-from microclaw.store.schedules import Prompt, ScheduleTable, ToolAct
+from microclaw.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
 
 NOW_MS = 1_795_170_000_000  # 2026-11-20 11:20 in Berlin
 
@@ -112,10 +112,10 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call_and_another_one_w
     result, told = await desk.call("schedule-add", {"when": "every weekday at 7", "do": "turn on pin 4"})
     assert (result.ok, told["next"]) == (True, "Monday, 2026-11-23 07:00 CET")
     kept = await desk.book.get(told["schedule"])
-    assert kept.deed == ToolAct("gpio-set", '{"pin": 4, "level": 1}')
+    assert kept.deed == ToolAction("gpio-set", '{"pin": 4, "level": 1}')
     assert (kept.person_id, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2", "device": "lamp"})
-    assert isinstance((await desk.book.get(told["schedule"])).deed, Prompt)
+    assert isinstance((await desk.book.get(told["schedule"])).deed, SchedulePrompt)
     _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2"})
     assert (await desk.book.get(told["schedule"])).device == "virtual-1", "also when a second board joins"
     assert desk.asked == []

@@ -15,8 +15,8 @@ from tests.auth.conftest import Clock
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
-from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
+from microclaw.auth.credentials import CredentialRefusal, Identity, IssuedCredential, Reason
+from microclaw.auth.pairing import HostIdentity, PairingRequest, PendingPairing
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -61,7 +61,7 @@ class Host:
         self.credentials = identity.credentials
         self.identity = identity
 
-    async def comes_with(self, token: str) -> Identity | Refusal:
+    async def comes_with(self, token: str) -> Identity | CredentialRefusal:
         return await self.credentials.authenticate(None, f"Bearer {token}")
 
     async def let_in(self, token: str) -> Identity:
@@ -92,15 +92,15 @@ class Host:
     async def _pair(self, csr: bytes | None, device_id: str | None) -> IssuedCredential:
         pending = await self.identity.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
-        await self.identity.confirm(pending.code, Wish(device_id=device_id))
+        await self.identity.confirm(pending.code, PairingRequest(device_id=device_id))
         paired = await self.identity.outcome(pending)
         assert isinstance(paired, IssuedCredential)
         return paired
 
 
-def closed(code: int, reason: Reason, device_id: str | None = None) -> Refusal:
+def closed(code: int, reason: Reason, device_id: str | None = None) -> CredentialRefusal:
     assert reason.close_code == code
-    return Refusal(reason, device_id)
+    return CredentialRefusal(reason, device_id)
 
 
 def make_csr(key: ec.EllipticCurvePrivateKey, name: str = "ignored") -> bytes:

@@ -33,7 +33,7 @@ from microclaw.auth.certificates import (
     server_certificate,
     to_ms,
 )
-from microclaw.auth.people_tls import GivenCertificate, people_context
+from microclaw.auth.people_tls import ReloadedCertificate, people_context
 from microclaw.errors import ConfigError, ProtocolError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -97,7 +97,7 @@ async def test_the_own_certificate_is_renewed_and_goes_into_the_live_contexts(tm
 async def test_a_given_certificate_is_served_and_read_again_when_it_changes(tmp_path: Path) -> None:
     real_now = datetime.now(UTC)
     first = made_at(real_now, "claw.example")
-    given = GivenCertificate(*write_pair(tmp_path, first), lambda: to_ms(real_now))
+    given = ReloadedCertificate(*write_pair(tmp_path, first), lambda: to_ms(real_now))
     assert "claw.example" in given.names.names
     assert served(given.context, AUTHORITY.certificate, "claw.example") == first.certificate.serial_number
     second = made_at(real_now, "new.example")
@@ -130,7 +130,7 @@ def test_what_is_no_pair_of_today_is_refused(tmp_path: Path, fault: str) -> None
     if fault in NO_PAIR:
         NO_PAIR[fault](*pair)
     with pytest.raises(ConfigError):
-        GivenCertificate(*pair, lambda: to_ms(NOW))
+        ReloadedCertificate(*pair, lambda: to_ms(NOW))
 
 
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])

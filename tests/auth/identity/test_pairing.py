@@ -12,8 +12,8 @@ import pytest
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
-from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
-from microclaw.auth.pairing import PendingPairing, Wish
+from microclaw.auth.credentials import CredentialRefusal, Identity, IssuedCredential, Reason
+from microclaw.auth.pairing import PairingRequest, PendingPairing
 from microclaw.auth.provisioning import Provision
 from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 from microclaw.store.database import Database
@@ -22,7 +22,7 @@ from microclaw.store.schema import APPLICATION_ID, schema
 
 async def ask(
     host: Host, address: str = "192.0.2.9", secret: str | None = None
-) -> PendingPairing | IssuedCredential | Refusal:
+) -> PendingPairing | IssuedCredential | CredentialRefusal:
     return await host.identity.request(address, "virtual", csr=None, token_wanted=True, secret=secret)
 
 
@@ -57,7 +57,7 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
         with pytest.raises(UnknownName):
             await host.identity.confirm(code)
     with pytest.raises(DeviceUnreachable):  # another host was asked for it, which asks this one
-        await host.identity.pair_shown(elsewhere.row.hash, Wish())
+        await host.identity.pair_shown(elsewhere.row.hash, PairingRequest())
     assert host.devices.names == {}
 
 

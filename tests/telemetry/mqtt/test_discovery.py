@@ -15,7 +15,7 @@ from tests.mosquitto import Broker, Listener
 from tests.telemetry.mqtt.conftest import Boards, publishing, until
 
 from microclaw.config.settings import MqttSettings
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram
 from microclaw.telemetry.mqtt_discovery import SENSORS, Discovery
 from microclaw.telemetry.mqtt_topics import Topics
 
@@ -93,11 +93,11 @@ FULL = DeviceView(
     "ESP32-S3",
     True,
     FirmwareVersions("microclaw", "0.1.0"),
-    (NamedPin("led", 2), NamedPin("lamp", 5, True)),
+    (MqttPin("led", 2), MqttPin("lamp", 5, True)),
     (
-        ProgramState("blink", True, "reported"),
-        ProgramState(ODD, False, "accepted"),
-        ProgramState("ü" * 126, True, "accepted"),
+        MqttProgram("blink", True, "reported"),
+        MqttProgram(ODD, False, "accepted"),
+        MqttProgram("ü" * 126, True, "accepted"),
     ),
     frozenset({*SENSORS, "something_new"}),
 )

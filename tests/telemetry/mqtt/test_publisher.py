@@ -17,7 +17,7 @@ from tests.peers import listening
 from tests.telemetry.mqtt.conftest import Boards, publishing, until
 
 from microclaw.config.settings import MqttSettings
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram, device_messages
 from microclaw.wire.link.messages import Telemetry
 
 Listen = Callable[..., Listener]
@@ -28,8 +28,8 @@ DESK = DeviceView(
     "ESP32-S3",
     True,
     FirmwareVersions("microclaw", "0.1.0"),
-    (NamedPin("led", 2, True),),
-    (ProgramState("blink", True, "reported", "running"), ProgramState("old", False, "accepted")),
+    (MqttPin("led", 2, True),),
+    (MqttProgram("blink", True, "reported", "running"), MqttProgram("old", False, "accepted")),
     frozenset({"rssi", "free_heap"}),
 )
 

@@ -10,14 +10,14 @@ from tests.virtual.conftest import CASES, Bench
 
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
 from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import MessageType, encode_frame
 from microclaw.wire.wasmachine.request import query_request
 
 
 def test_queue_is_bounded(bench: Bench) -> None:
     manager = AppManager(bench.board, lambda _type, _payload: None)
     for mid in range(QUEUE_DEPTH + 10):
-        manager.receive(encode_frame(FrameType.REQUEST, query_request(mid).encode()))
+        manager.receive(encode_frame(MessageType.REQUEST, query_request(mid).encode()))
     assert len([one for one in bench.board.log().records if "queue is full" in one.text]) == 10
 
 

@@ -12,8 +12,8 @@ from microclaw.virtual.firmware.receiver import (
     RefusedInstall,
     RequestReceiver,
 )
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Request, install_request, query_request
+from microclaw.wire.wasmachine.frame import MessageType, encode_frame
+from microclaw.wire.wasmachine.request import WasmachineRequest, install_request, query_request
 
 EMPTY = b"\0asm\x01\0\0\0"
 MODULE = EMPTY + b"\x01\x04\x01\x60\0\0" + b"\x00\x05\x04name"
@@ -33,16 +33,16 @@ def arrivals(link: RequestReceiver, data: bytes, step: int | None = None) -> lis
 
 
 def install(mid: int, wasm: bytes, name: str = "a") -> bytes:
-    return encode_frame(FrameType.INSTALL, install_request(mid, name, wasm).encode())
+    return encode_frame(MessageType.INSTALL, install_request(mid, name, wasm).encode())
 
 
-QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
+QUERY = encode_frame(MessageType.REQUEST, query_request(7).encode())
 
 
 def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
     link = receiver()
     payload = query_request(1).encode()
-    assert arrivals(link, encode_frame(FrameType.REQUEST, payload + b"x")) == []
+    assert arrivals(link, encode_frame(MessageType.REQUEST, payload + b"x")) == []
     assert arrivals(link, (QUERY + install(2, MODULE)) * 3) == []
 
 
@@ -64,10 +64,10 @@ def test_refusals_name_their_cause() -> None:
 
 
 def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> None:
-    for frame_type in (FrameType.REQUEST, FrameType.INSTALL, FrameType.RESPONSE):
+    for frame_type in (MessageType.REQUEST, MessageType.INSTALL, MessageType.RESPONSE):
         link = receiver()
         claim = b"\x12\x34" + int(frame_type).to_bytes(2, "big") + (2**31).to_bytes(4, "big")
-        assert [type(a) for a in arrivals(link, claim + QUERY)] == [Request]
+        assert [type(a) for a in arrivals(link, claim + QUERY)] == [WasmachineRequest]
     assert MAX_PAYLOAD_BYTES < 2**31
 
 

@@ -39,7 +39,7 @@ from microclaw.wire.link.messages import (
     Call,
     Envelope,
     Hello,
-    Limits,
+    MessageLimits,
     PairCode,
     PairDone,
     PairRequest,
@@ -49,7 +49,7 @@ from microclaw.wire.link.messages import (
     Welcome,
 )
 from microclaw.wire.link.session import LinkConfig, LinkSession
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 from microclaw.wire.link.values import Id, ValueMap
 
 TIMEOUT_S = 60.0
@@ -162,7 +162,7 @@ class ScriptedHost:
 
     @property
     def is_connected(self) -> bool:
-        return self._session is not None and self._session.phase is Phase.READY
+        return self._session is not None and self._session.phase is LinkPhase.READY
 
     def send(self, body: AnyMessage, *, durable: bool = False, message_id: Id | None = None) -> Id:
         """Durable messages need no connection; for others the board must be there."""
@@ -254,7 +254,7 @@ class ScriptedHost:
                 heartbeat_s=15,
                 tx_epoch=bytes(8),
                 rx_seq=0,
-                limits=Limits(16_384, 2_048),
+                limits=MessageLimits(16_384, 2_048),
             ),
             outbox=self.mail.cursor(),
             inbox=self.mail.inbox.cursor(),
@@ -285,7 +285,7 @@ class ScriptedHost:
                 raise OSError("dropped by the test")
             while self._raw:
                 connection.send(self._raw.popleft())
-            if session.phase is Phase.READY:
+            if session.phase is LinkPhase.READY:
                 self._do_jobs(session)
             due_ms = session.next_tick_ms()
             if due_ms is not None and time.monotonic() * 1000 >= due_ms:

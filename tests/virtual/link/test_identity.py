@@ -24,7 +24,7 @@ def start(start_board: StartBoard, flash: Path, *options: str) -> BoardUnderTest
     return start_board("--serial", "none", "--flash", str(flash), *options)
 
 
-def status_when(board: BoardUnderTest, *states: str) -> replies.LinkStatus:
+def status_when(board: BoardUnderTest, *states: str) -> replies.BoardLinkStatus:
     bench = board.control()
     deadline_s = time.monotonic() + TIMEOUT_S
     while (status := bench.ask(control.Link())).state not in states:
@@ -44,7 +44,7 @@ def test_the_board_shows_the_code_until_somebody_confirms_it(
     while (status := bench.ask(control.Link())).code is None:
         assert time.monotonic() < deadline_s
     assert (status.state, status.code, status.device_id) == ("pairing", CODE, None)
-    while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.Log()).rows]:
+    while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.ReadLog()).rows]:
         assert time.monotonic() < deadline_s
     assert f"microclaw device pair {CODE} --name paper\n" in capfd.readouterr().err
     host.confirm = True

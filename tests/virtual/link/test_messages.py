@@ -16,7 +16,7 @@ from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Bye, Call, Event, Log, Notify, RunTask, Telemetry
 from microclaw.wire.link.values import ValueMap
-from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.frame import MessageType
 from microclaw.wire.wasmachine.request import install_request
 
 SAYS_AND_TRAPS = program("hello from the app", "unreachable")
@@ -98,9 +98,9 @@ def test_notes_are_shown_once_and_in_time_and_programs_are_heard(board: BoardUnd
     bench = board.control()
     status = bench.ask(control.Link())
     assert (status.notified, status.notifications) == (1, ("the water boils",))
-    shown = [line.text for line in bench.ask(control.Log()).rows if "notify" in line.text]
+    shown = [line.text for line in bench.ask(control.ReadLog()).rows if "notify" in line.text]
     assert shown == ["link: notify: the water boils"]
-    board.link().request(install_request(1, "talker", SAYS_AND_TRAPS), FrameType.INSTALL)
+    board.link().request(install_request(1, "talker", SAYS_AND_TRAPS), MessageType.INSTALL)
     assert host.wait_for(Log, lambda log: log.source == "talker").text == "hello from the app"
     numbers = [e.body.n for e in host.heard if isinstance(e.body, Log)]
     assert numbers == sorted(set(numbers))

@@ -16,7 +16,7 @@ from microclaw.virtual.machine import LOOP_BOOTS
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Result
 from microclaw.wire.link.values import ValueMap
-from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.frame import MessageType
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
 
 SPINNING = bytes(wat2wasm('(module (memory 1) (func (export "on_init") (loop $again br $again)))'))
@@ -80,7 +80,7 @@ def test_an_upload_in_pieces_goes_on_after_a_power_cut_and_runs_until_it_is_repl
     assert value["replaced"]
     bench = board.control()
     deadline_s = time.monotonic() + TIMEOUT_S
-    while [line.text for line in bench.ask(control.Log()).rows if line.app is not None] != ["one", "two"]:
+    while [line.text for line in bench.ask(control.ReadLog()).rows if line.app is not None] != ["one", "two"]:
         assert time.monotonic() < deadline_s
     assert host.call("apps.remove", {"name": "hello"}, idempotent=False).ok
     assert list((tmp_path / "link" / "modules").iterdir()) == []
@@ -106,7 +106,7 @@ def test_what_cannot_run_is_refused_and_the_old_program_runs_on(board: BoardUnde
     assert code_of(install(host, "hello", b"\0asm\x01\0\0\0garbage!")) == "invalid_module"
     row = apps(host)["hello"]
     assert (row["state"], row["sha256"]) == ("running", hashlib.sha256(wasm).hexdigest())
-    board.link().request(install_request(1, "other", program("other")), FrameType.INSTALL)
+    board.link().request(install_request(1, "other", program("other")), MessageType.INSTALL)
     assert code_of(install(host, "other", program("mine"))) == "app_exists"
     install(host, "spin", SPINNING)
     assert code_of(install(host, "c", program("c"))) == "too_many_apps"

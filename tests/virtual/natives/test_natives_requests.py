@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.virtual.natives.conftest import CBench
 
-from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.frame import MessageType
 
 
 def test_request_is_copied_into_the_heap_and_freed_after_and_lost_when_too_large(bench: CBench) -> None:
@@ -22,7 +22,7 @@ def test_request_is_copied_into_the_heap_and_freed_after_and_lost_when_too_large
 
 
 def test_broken_payloads_are_not_sent(bench: CBench) -> None:
-    sent: list[tuple[FrameType, bytes]] = []
+    sent: list[tuple[MessageType, bytes]] = []
     bench.machine.send = lambda frame_type, payload: sent.append((frame_type, payload))
     app = bench.run(
         """void wasm_register_resource(const char *); void wasm_sub_event(const char *);

@@ -20,13 +20,13 @@ from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board as VirtualBoard
-from microclaw.virtual.updates.slots import Firmware, Slots
+from microclaw.virtual.updates.slots import SlotFirmware, Slots
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import BlobRead, Hello, OtaStatus, Software
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 
 NAME = "microclaw-virtual"
 CHIP = "esp32s3"
@@ -68,7 +68,7 @@ class CuttingFlash(Flash):
 
 class CuttingSlots(Slots):
     def __init__(self, root: Path, cuts: Cuts) -> None:
-        super().__init__(root, Firmware(NAME, "1.0.0", 0), CHIP, CuttingFlash(root, cuts))
+        super().__init__(root, SlotFirmware(NAME, "1.0.0", 0), CHIP, CuttingFlash(root, cuts))
         self._cuts = cuts
 
     def _write(self, path: Path, at: int, data: bytes) -> None:
@@ -131,7 +131,7 @@ HELLO = Hello(bytes(16), Software(NAME, "1"), "virtual", (), bytes(8), 0, "power
 
 @dataclass
 class Session:
-    phase: Phase = Phase.READY
+    phase: LinkPhase = LinkPhase.READY
     opening: Hello = HELLO
 
 
@@ -203,7 +203,7 @@ class Board:
         updater.booted()
         return updater
 
-    def _start(self) -> Firmware:
+    def _start(self) -> SlotFirmware:
         self.slots = CuttingSlots(self.folder, self.cuts)
         if self.given and self.slots.flash.get("trust") is None:
             trust = Trust(channel="stable", serial=1, keys={signer().key_id: signer().n})

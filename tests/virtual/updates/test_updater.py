@@ -11,7 +11,7 @@ from microclaw.errors import ConfigError
 from microclaw.virtual.updates.trust import read_trust
 from microclaw.virtual.updates.updater import MAX_FAILURES, SILENCE_S, TRIAL_S, WINDOW_BYTES, Updater
 from microclaw.wire.link.actions import TakeBlob
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 
 PIECE = 1008
 
@@ -60,11 +60,11 @@ def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) 
 
 def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Board) -> None:
     updater = offer(board, release("1.2.0"))
-    board.host.session.phase = Phase.DOWN
+    board.host.session.phase = LinkPhase.DOWN
     board.host.now_s += 100 * SILENCE_S  # without a link no window fails
     updater.tick()
     assert len(board.host.reads) == 1
-    board.host.session.phase = Phase.READY
+    board.host.session.phase = LinkPhase.READY
     for asked in range(2, MAX_FAILURES + 1):
         board.host.now_s += SILENCE_S
         updater.tick()

@@ -15,7 +15,7 @@ from tests.voice.engines.conftest import Make, Say
 from microclaw.errors import VoiceError
 from microclaw.voice.confirmation import must_ask_back
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Transcript
-from microclaw.voice.engines.whisper import MAX_HEARD_BYTES, WhisperEvidence, decide, plain
+from microclaw.voice.engines.whisper import MAX_HEARD_BYTES, WhisperEvidence, accept_transcript, normalize_text
 
 
 async def test_sentences_and_a_known_name_are_recognised_and_silence_noise_and_a_cough_are_nothing(
@@ -78,7 +78,7 @@ NAMES = ("kitchen", "virtual-1", "fan", "desk_lamp")
 def heard(text: str, *, each: float = 0.9, **given: float) -> Transcript:
     """`text` with these probabilities for its words, by their letters, and `each` for the others."""
     words = [(word, given.get(word.strip(".?!").lower(), each)) for word in text.split()]
-    return decide(WhisperEvidence(words, -0.2, 0.01, 1.0), NAMES)
+    return accept_transcript(WhisperEvidence(words, -0.2, 0.01, 1.0), NAMES)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_what_nobody_said_is_nothing() -> None:
         WhisperEvidence([(word, 0.5) for word in ("Turn", "on", "pin", "three.")], -1.4, 0.01, 1.0),  # unlikely
         WhisperEvidence([("pin", 0.9)] * 60, -0.1, 0.01, 6.0),  # a loop
     ):
-        assert decide(evidence, NAMES) == Transcript("", 0.0)
+        assert accept_transcript(evidence, NAMES) == Transcript("", 0.0)
 
 
 def test_a_transcript_is_written_as_the_templates_are() -> None:
     rows = phrases("a transcript as the templates are written")
-    assert [(written, plain(written, NAMES)) for written, _ in rows] == rows
+    assert [(written, normalize_text(written, NAMES)) for written, _ in rows] == rows

@@ -12,10 +12,20 @@ from random import Random
 from microclaw.wire.link import actions
 from microclaw.wire.link.calls import PendingCall, ReplyCache
 from microclaw.wire.link.codec import decode
-from microclaw.wire.link.messages import Ack, Call, Hello, Limits, PairRequest, Result, Software, Unknown, Welcome
+from microclaw.wire.link.messages import (
+    Ack,
+    Call,
+    Hello,
+    MessageLimits,
+    PairRequest,
+    Result,
+    Software,
+    Unknown,
+    Welcome,
+)
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkConfig, LinkSession
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 from microclaw.wire.link.values import Sender
 
 EPOCH = b"\0" * 8
@@ -110,7 +120,7 @@ def hello(boot_id: bytes = b"b" * 16) -> Hello:
 
 
 def welcome(control_bytes: int = 16_384) -> Welcome:
-    return Welcome(b"s" * 16, Software("microclaw", "0.1.0"), 0, 15, EPOCH, 0, Limits(control_bytes, 2_048))
+    return Welcome(b"s" * 16, Software("microclaw", "0.1.0"), 0, 15, EPOCH, 0, MessageLimits(control_bytes, 2_048))
 
 
 class End:
@@ -199,7 +209,7 @@ class End:
         pending = PendingCall(call=call)
         self.calls[message_id] = pending
         self.deadlines_ms[message_id] = self.clock.ms + 60_000
-        if self.session.phase is Phase.READY:
+        if self.session.phase is LinkPhase.READY:
             self._send_call(message_id, pending)
             self.work()
 
@@ -265,7 +275,7 @@ def connect(*ends: End) -> None:
 def cut(*ends: End) -> None:
     for end in ends:
         end.arriving.clear()
-        if end.session.phase is not Phase.DOWN:
+        if end.session.phase is not LinkPhase.DOWN:
             end.session.closed()
 
 

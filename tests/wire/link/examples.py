@@ -36,7 +36,14 @@ EXAMPLES: dict[str, Envelope] = {
     "welcome": Envelope(
         ID,
         m.Welcome(
-            ASKED, m.Software("microclaw", "0.1.0"), NOW_MS, 15, HOST_EPOCH, 3, m.Limits(16_384, 2_048), DEVICE_EPOCH
+            ASKED,
+            m.Software("microclaw", "0.1.0"),
+            NOW_MS,
+            15,
+            HOST_EPOCH,
+            3,
+            m.MessageLimits(16_384, 2_048),
+            DEVICE_EPOCH,
         ),
         NOW_MS,
     ),
@@ -72,7 +79,7 @@ EXAMPLES: dict[str, Envelope] = {
     "result-error": Envelope(ID, m.Result(False, error=m.ErrorInfo("no_such_app", "no app blink")), NOW_MS, 9, ASKED),
     "event": Envelope(ID, m.Event("button", {"pin": 0, "pressed": True}), 0, 70_000),
     "telemetry": Envelope(
-        ID, m.Telemetry(180_000, 3_600, (m.AppState("blink", "running"),), -61, 41.5, 3.9, 2, 1, 0), NOW_MS
+        ID, m.Telemetry(180_000, 3_600, (m.AppReport("blink", "running"),), -61, 41.5, 3.9, 2, 1, 0), NOW_MS
     ),
     "telemetry-wired": Envelope(ID, m.Telemetry(180_000, 3_600, ()), NOW_MS),
     "log": Envelope(ID, m.Log("warning", "blink", 12, "pin 2 is busy"), NOW_MS),

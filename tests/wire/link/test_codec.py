@@ -16,7 +16,7 @@ from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.messages import (
     MESSAGES,
     AnyBody,
-    AppState,
+    AppReport,
     Call,
     Envelope,
     Event,
@@ -191,7 +191,7 @@ def test_eight_levels_and_256_items_are_the_most() -> None:
 BODIES: tuple[AnyBody, ...] = (
     Call("x", {"x": float("nan")}, True), Call("x", {"x": 2**63}, True), Ping(-1, 0), Ping(1, 2**63),
     Call("x", {"x": {"x": {"x": {"x": {"x": {"x": {}}}}}}}, True), Call("x", {"x": "y" * 16_384}, True),
-    Telemetry(1, 1, (AppState("a", "b"),) * 257), PairCode("12345a", 1), PairDone(), PairRequest("b", b"csr", True),
+    Telemetry(1, 1, (AppReport("a", "b"),) * 257), PairCode("12345a", 1), PairDone(), PairRequest("b", b"csr", True),
     Call("x", {1: 2}, True), Call("x", {"x": object()}, True), Call("\ud800", {}, True),  # type: ignore[dict-item]
 )  # fmt: skip
 ENVELOPES = (

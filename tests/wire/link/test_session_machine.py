@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.wire.link.ends import End, ManualClock, connect, cut, exchange, join
 
 from microclaw.wire.link.messages import Call, Event, Notify
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 from microclaw.wire.link.values import Sender
 
 SIDES = st.sampled_from((0, 1))
@@ -42,7 +42,7 @@ class LossyLink(RuleBasedStateMachine):
 
     @property
     def is_up(self) -> bool:
-        return self.ends[0].session.phase is not Phase.DOWN
+        return self.ends[0].session.phase is not LinkPhase.DOWN
 
     @rule(side=SIDES, many=st.integers(1, 7))
     def send_durable(self, side: int, many: int) -> None:

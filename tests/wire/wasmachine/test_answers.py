@@ -23,7 +23,7 @@ from microclaw.wire.wasmachine.answers import (
 )
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import HEADER
-from microclaw.wire.wasmachine.request import Response, Status
+from microclaw.wire.wasmachine.request import CoapCode, Response
 
 ERRORS: dict[str, type[MicroclawError]] = {
     answers.ALREADY_INSTALLED: AppExists,
@@ -68,7 +68,7 @@ def test_captured_lists_and_errors_are_read_and_answered_as_the_manager_answers(
                 encoded = None
             assert (encoded or encode_applets(apps, response.mid, generation(captured))) == response
             lists.add(captured.case)
-        elif response.status == Status.INTERNAL_SERVER_ERROR:
+        elif response.status == CoapCode.INTERNAL_SERVER_ERROR:
             text = answers.error_text(response)
             assert text is not None
             assert encode_error(text, response.mid, generation(captured)) == response
@@ -96,4 +96,4 @@ def test_list_that_does_not_add_up_is_refused() -> None:
     for values in WRONG_LISTS:
         body = AttributeContainer.of(answers.APPLETS_TAG, values).encode(Generation.NEW)
         with pytest.raises(ProtocolError):
-            read_applets(Response(Status.CONTENT, 1, body))
+            read_applets(Response(CoapCode.CONTENT, 1, body))

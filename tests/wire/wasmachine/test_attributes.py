@@ -7,8 +7,8 @@ from tests.wire.conftest import CAPTURED, CapturedFrame
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
-from microclaw.wire.wasmachine.frame import HEADER, FrameType
-from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, Request, Response
+from microclaw.wire.wasmachine.frame import HEADER, MessageType
+from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, Response, WasmachineRequest
 
 A = AttributeType
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
@@ -47,10 +47,10 @@ def containers(types: list[AttributeType]) -> st.SearchStrategy[AttributeContain
 
 
 def body_of(raw: bytes) -> bytes:
-    if int.from_bytes(raw[2:4], "big") == FrameType.RESPONSE:
+    if int.from_bytes(raw[2:4], "big") == MessageType.RESPONSE:
         response = Response.decode(raw[HEADER.size :])
         return response.body if response.format == FORMAT_ATTRIBUTES else b""
-    request = Request.decode(raw[HEADER.size :])
+    request = WasmachineRequest.decode(raw[HEADER.size :])
     return request.body if request.format == FORMAT_ATTRIBUTES else b""
 
 

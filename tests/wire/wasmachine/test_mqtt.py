@@ -6,11 +6,11 @@ import pytest
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
-from microclaw.wire.wasmachine.mqtt import Broker, Message, MessageBuffer, MqttSettings
+from microclaw.wire.wasmachine.mqtt import AppMqttSettings, Broker, MessageBuffer, MqttMessage
 
 
-def settings(**values: str | int) -> MqttSettings:
-    return MqttSettings().changed(AttributeContainer.of("", values).encode(Generation.NEW))
+def settings(**values: str | int) -> AppMqttSettings:
+    return AppMqttSettings().changed(AttributeContainer.of("", values).encode(Generation.NEW))
 
 
 BROKERS: tuple[tuple[dict[str, str | int], Broker | None], ...] = (
@@ -36,16 +36,16 @@ def test_settings_name_a_broker_keep_what_was_set_before_and_refuse_zero_and_oth
             settings(**values)
 
 
-def decoded(buffer: MessageBuffer, message: Message) -> list[dict[str, object]]:
+def decoded(buffer: MessageBuffer, message: MqttMessage) -> list[dict[str, object]]:
     return [dict(AttributeContainer.decode(e).as_mapping()) for e in buffer.events(message, Generation.NEW)]
 
 
 def test_texts_run_on_to_the_next_nul() -> None:
     buffer = MessageBuffer()
-    (first,) = decoded(buffer, Message(b"topic", b"payload"))
+    (first,) = decoded(buffer, MqttMessage(b"topic", b"payload"))
     assert (first["topic"], first["topic_len"]) == ("topicpayload", 5)
     assert (first["data"], first["data_len"]) == ("payload", 7)
-    (second,) = decoded(buffer, Message(b"topic", b"abc"))
+    (second,) = decoded(buffer, MqttMessage(b"topic", b"abc"))
     assert (second["data"], second["data_len"]) == ("abcload", 3)
-    (third,) = decoded(buffer, Message(b"t", b"a\0b", qos=1, msg_id=9))
+    (third,) = decoded(buffer, MqttMessage(b"t", b"a\0b", qos=1, msg_id=9))
     assert (third["topic"], third["data"], third["data_len"], third["msg_id"]) == ("t", "a", 3, 9)

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, read_log
-from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, FORMAT_RAW, Response, Status
+from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, FORMAT_RAW, CoapCode, Response
 
 LOG = ProgramLog(10, 500, 7, 9, (KeptLine(20, "a", False), KeptLine(30, "b" * 120, True)))
 
 
 def _response(body: bytes) -> Response:
-    return Response(Status.CONTENT, 1, body, FORMAT_RAW)
+    return Response(CoapCode.CONTENT, 1, body, FORMAT_RAW)
 
 
 @given(

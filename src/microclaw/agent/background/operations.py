@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct, to_builtins
 
 from microclaw.events import Evidence
-from microclaw.operations.operation import Call, Effect, Option, Permission, operation
+from microclaw.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -48,7 +48,7 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
 
 
 @operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
-async def list_subagents(subagents: Subagents, call: Call) -> SubagentList:
+async def list_subagents(subagents: Subagents, call: OperationCall) -> SubagentList:
     """Subagents that work, and the latest that ended, with their results."""
     return SubagentList(subagents=subagents.of_person(call.person_id))
 
@@ -65,7 +65,7 @@ async def list_subagents(subagents: Subagents, call: Call) -> SubagentList:
 )
 async def cancel(
     subagents: Subagents,
-    call: Call,
+    call: OperationCall,
     subagent: Annotated[
         str,
         Meta(min_length=1, max_length=40, description="Its id, as the list shows it."),

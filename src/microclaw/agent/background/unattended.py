@@ -11,11 +11,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.agent.action_record import acts_of, own_words
+from microclaw.agent.action_record import acts_of, without_empty_record
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import ChatKey
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
+from microclaw.apps.change_log import SCHEDULED, ChangeOrigin, change_origin, conversation_of
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import OutcomeUnknown, TakenOver, ToolFailed
@@ -23,8 +23,8 @@ from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, St
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
-from microclaw.schedules.runner import Outcome, RunEnd, Started
-from microclaw.store.schedules import Once, Prompt, Schedule, ToolAct
+from microclaw.schedules.runner import RunEnd, RunOutcome, Started
+from microclaw.store.schedules import Once, Schedule, SchedulePrompt, ToolAction
 from microclaw.text import without_fences
 
 CHANNEL: Final = "device"
@@ -106,7 +106,7 @@ def _says_something(answer: Answer) -> bool:
     if answer.error_code is not None and not answer.actions:
         _log.warning("heartbeat: %s", answer.text)
         return False
-    return bool(acts_of(answer.actions)) or _NOTHING.fullmatch(own_words(answer.text)) is None
+    return bool(acts_of(answer.actions)) or _NOTHING.fullmatch(without_empty_record(answer.text)) is None
 
 
 _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
@@ -120,32 +120,32 @@ class ScheduledWork:
     tools: Toolbox
     gate: Gate
 
-    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> RunOutcome:
         deed = schedule.deed
-        if schedule.lost is not None and (isinstance(deed, Prompt) or self.tools.takes_device(deed.tool)):
+        if schedule.lost is not None and (isinstance(deed, SchedulePrompt) or self.tools.takes_device(deed.tool)):
             raise lost_device(schedule)
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
-        if isinstance(deed, Prompt):
+        if isinstance(deed, SchedulePrompt):
             return await self._turn(schedule, deed.text, key, due_ms, note)
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
         # Its arguments may be of a turn that had read text of others.
-        with made_by(Maker(key, context.person_id, conversation, is_tainted=True)):
+        with change_origin(ChangeOrigin(key, context.person_id, conversation, is_tainted=True)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         state = _run_end(result.error_code, is_ok=result.ok)
-        return Outcome(state, _result_text(result), told=result.ok and deed.tool in _SPEAKS)
+        return RunOutcome(state, _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
-    def may_repeat(self, act: ToolAct) -> bool:
+    def may_repeat(self, act: ToolAction) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
 
-    def changes(self, act: ToolAct) -> bool:
+    def changes(self, act: ToolAction) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.READ and act.tool not in _SPEAKS
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
-    async def _turn(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> Outcome:
+    async def _turn(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> RunOutcome:
         """Run a prompt as a turn of its chat.
 
         The inbox keeps the turn through a crash, and accepts the message of one run only once. The words of a schedule
@@ -159,10 +159,10 @@ class ScheduledWork:
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         answer = await (await self.inbox.accept(inbound, when_full="wait")).answer()
         if answer is None:
-            return Outcome("done", "its turn was taken up before", woke=True, told=True)
+            return RunOutcome("done", "its turn was taken up before", woke=True, told=True)
         await self.inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
-        return Outcome(
+        return RunOutcome(
             _run_end(answer.error_code, is_ok=answer.error_code is None), answer.text, woke=used > 0, told=True
         )
 

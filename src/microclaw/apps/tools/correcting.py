@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import asdict
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.target import OnDevice
+from microclaw.devices.target import DeviceParameters
 from microclaw.errors import MicroclawError, PinClaimed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, read_arguments
 
@@ -33,7 +33,7 @@ class PinInstead(Parameters, kw_only=True):
             raise ValueError("give level or duty, one of them")
 
 
-class CorrectParameters(OnDevice, kw_only=True):
+class CorrectParameters(DeviceParameters, kw_only=True):
     undo: Annotated[
         tuple[int, ...], Meta(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to revert.")
     ]

@@ -10,7 +10,7 @@ from msgspec import Meta, convert, defstruct, structs
 
 from microclaw.apps.change_log import chat_of, maker_now
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
@@ -23,7 +23,7 @@ from microclaw.devices.calls import (
     DeviceFacts,
     DeviceInfo,
     DeviceRestart,
-    DeviceStatus,
+    DeviceStatusRead,
     GpioGet,
     GpioSet,
     I2cAddresses,
@@ -36,7 +36,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.devices.target import OnDevice, device_tool
+from microclaw.devices.target import DeviceParameters, device_tool
 from microclaw.errors import NotSupported, ToolFailed
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -61,7 +61,7 @@ _ARGUMENTS: Final[Mapping[str, Any]] = {
 """Of the calls of a device that are tools."""
 
 
-def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
 
     async def objections(device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             return lambda device, asked, context: hook(device, to_call(asked), context)
 
         given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
-        parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(OnDevice,), kw_only=True)
+        parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(DeviceParameters,), kw_only=True)
         said = None if words is None else (lambda device, asked: words(to_call(asked), device.name))
         hooks = {key: with_call(hook) for key, hook in hooks.items()}
         return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
@@ -118,7 +118,7 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         tool("i2c-scan", "Find which addresses answer on the I2C bus.", I2cScan, read),
         tool("i2c-read", "Read a sensor now.", I2cRead, read),
         tool("device-info", "What a device is: chip, firmware, board.", DeviceInfo, _facts),
-        tool("device-status", "How a device is: uptime, memory, network.", DeviceStatus, _facts),
+        tool("device-status", "How a device is: uptime, memory, network.", DeviceStatusRead, _facts),
         tool("restart-device", restart, DeviceRestart, read, *once, words=call_words, check=check),
     )
 
@@ -149,7 +149,7 @@ def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError(got)
 
 
-class NotifyParameters(OnDevice, kw_only=True):
+class NotifyParameters(DeviceParameters, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=2000)]
     speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False
     expires_s: Annotated[int, Meta(ge=1, description="Worth nothing after so many seconds.")] | None = None
@@ -177,11 +177,11 @@ def notify_tool(*, notifier: LinkServer, devices: Registry) -> Tool[NotifyParame
     return device_tool(devices, "notify", text, NotifyParameters, notify, *act, words=words, check=check)
 
 
-class UndoParameters(OnDevice, kw_only=True):
+class UndoParameters(DeviceParameters, kw_only=True):
     change: Annotated[int, Meta(ge=1, description="A change's number; else all of the newest request.")] | None = None
 
 
-def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
+def inventory_tools(apps: AppServices, link: LinkServer | None) -> tuple[Tool[Any], ...]:
     """list-devices, check-device, undo."""
     devices = apps.registry
     undo = apps.undo
@@ -193,7 +193,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         ]
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
-    async def check_device(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
+    async def check_device(device: Device, _: DeviceParameters, __: ToolContext) -> ToolOutput:
         found = await apps.reconciler.examine(device, link)
         lines = [structs.asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
@@ -235,7 +235,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     checks = "Reach a device now: how it answers, and what is wrong."
     return (
         Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),
-        device_tool(devices, "check-device", checks, OnDevice, check_device),
+        device_tool(devices, "check-device", checks, DeviceParameters, check_device),
         Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
     )
 

@@ -11,16 +11,23 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 from msgspec import Meta, field
 
 from microclaw.apps.authors import own_programs
-from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
+from microclaw.apps.claims import pin_roles, unknown_pins_text, with_foreign_apps
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
-from microclaw.apps.services import Apps
-from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
+from microclaw.apps.services import AppServices
+from microclaw.apps.tools.programs import (
+    EXPECT,
+    SourceCode,
+    complete_device,
+    expectations_of,
+    proof_fields,
+    warnings_of,
+)
 from microclaw.apps.trial import TrialOptions
 from microclaw.boards.profile import PinUse
-from microclaw.devices.calls import AppList, AppStates, EdgeLog, EdgesRead, LogLine, LogPage
+from microclaw.devices.calls import AppList, AppStates, ConsoleLines, EdgeLog, EdgesRead, LogLine
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, device_tool
+from microclaw.devices.target import DeviceParameters, device_tool
 from microclaw.errors import DeviceError, ToolRetry
 from microclaw.events import Edge, Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -33,7 +40,7 @@ MAX_EDGES: Final = 100
 MAX_LOG_LINES: Final = 50
 MAX_LOG_PAGES: Final = 16
 MAX_EDGE_PAGES: Final = 64
-Page = TypeVar("Page", LogPage, EdgeLog)
+Page = TypeVar("Page", ConsoleLines, EdgeLog)
 
 
 class InputParameters(Parameters, kw_only=True):
@@ -42,7 +49,7 @@ class InputParameters(Parameters, kw_only=True):
     at_s: Annotated[float, Meta(ge=0, le=86_400)] = field(name="atSeconds", default=0.0)
 
 
-class TryParameters(OnDevice, kw_only=True, rename="camel"):
+class TryParameters(DeviceParameters, kw_only=True, rename="camel"):
     source_code: SourceCode
     for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
         name="forSeconds", default=10.0
@@ -52,16 +59,16 @@ class TryParameters(OnDevice, kw_only=True, rename="camel"):
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
-class LogParameters(OnDevice, kw_only=True):
+class LogParameters(DeviceParameters, kw_only=True):
     app: Annotated[str, Meta(max_length=126, description="Only what this program printed.")] | None = None
     lines: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 30
 
 
-def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
     devices = apps.registry
     source_log = apps.source_log
-    complete = partial(on_its_holder, apps)
+    complete = partial(complete_device, apps)
 
     async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
@@ -127,13 +134,13 @@ async def _pages(read: Callable[[int], Awaitable[Page]], cursor: int, most: int)
         cursor = page.cursor
 
 
-class EdgesParameters(OnDevice, kw_only=True):
+class EdgesParameters(DeviceParameters, kw_only=True):
     pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
     cursor: Annotated[int, Meta(ge=0, description="Where an earlier reading ended; 0: the oldest kept.")] = 0
     last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
 
 
-def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
+def edges_tool(apps: AppServices) -> Tool[EdgesParameters]:
     """read-edges."""
 
     async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
@@ -160,11 +167,11 @@ def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
     return device_tool(apps.registry, "read-edges", text, EdgesParameters, read_edges)
 
 
-class PinsParameters(OnDevice, kw_only=True):
+class PinsParameters(DeviceParameters, kw_only=True):
     use: Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None = None
 
 
-def pins_tool(apps: Apps) -> Tool[PinsParameters]:
+def pins_tool(apps: AppServices) -> Tool[PinsParameters]:
     """free-pins."""
 
     async def free_pins(device: Device, asked: PinsParameters, _: ToolContext) -> ToolOutput:
@@ -172,7 +179,7 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
             raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
         board = device.board
         wanted = await apps.change_log.desired(device.device_id)
-        taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
+        taken = {pin: app.name for app in await with_foreign_apps(device, wanted) for pin in pin_roles(app.version)}
         caution = defaultdict[str, list[int]](list)
         reserved = defaultdict[str, list[int]](list)
         for pin in sorted(board.pins.values(), key=lambda one: one.number):

@@ -20,7 +20,7 @@ from microclaw.apps.authors import own_programs
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Made
+from microclaw.apps.deployment import ChangeRequest, ChangeResult
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
@@ -28,13 +28,13 @@ from microclaw.apps.program_requests import removal_permission
 from microclaw.apps.program_state import not_found
 from microclaw.apps.results import AppWithSource
 from microclaw.apps.run_times import time_or_off
-from microclaw.apps.services import Apps
+from microclaw.apps.services import AppServices
 from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.trial import Trial
 from microclaw.apps.unresponsive_boards import way_to_reset
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, device_tool
+from microclaw.devices.target import DeviceParameters, device_tool
 from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, StoreError, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput, with_moments
@@ -62,7 +62,7 @@ SourceCode: TypeAlias = Annotated[
 ]
 
 
-class _OnAddress(OnDevice, kw_only=True, rename="camel"):
+class _OnAddress(DeviceParameters, kw_only=True, rename="camel"):
     device_ip: Annotated[str, Meta(description="Its address instead of its name.")] | None = None
 
 
@@ -86,7 +86,7 @@ class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: str | None = None
 
 
-class ReadParameters(OnDevice, kw_only=True, rename="camel"):
+class ReadProgramParameters(DeviceParameters, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
     first_line: Annotated[int, Meta(ge=1)] = 1
 
@@ -95,12 +95,12 @@ class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
 
 
-class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
+class SwitchParameters(DeviceParameters, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
     switch: Literal["stop", "start", "restart"]
 
 
-class TimesParameters(OnDevice, kw_only=True, rename="camel"):
+class TimesParameters(DeviceParameters, kw_only=True, rename="camel"):
     """A time that is left out stays as it is."""
 
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
@@ -115,7 +115,7 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
         return new
 
 
-async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
+async def complete_device(apps: AppServices, asked: Any, context: ToolContext) -> Any:
     """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
     program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
     named = asked.device or getattr(asked, "device_ip", None) or context.device
@@ -128,7 +128,7 @@ async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
     return asked
 
 
-def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+def program_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, read-program, uninstall-wasm-app, switch-program, set-program-times."""
 
     async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
@@ -201,7 +201,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             may_quote = not failed_names <= own.words
         return ToolOutput(fields, (evidence,), foreign=may_quote)
 
-    async def read(device: Device, asked: ReadParameters, context: ToolContext) -> ToolOutput:
+    async def read(device: Device, asked: ReadProgramParameters, context: ToolContext) -> ToolOutput:
         program = await apps.catalogue.show(device.device_id, asked.app_name)
         own = await own_programs(apps.change_log, device.device_id, context.person_id)
         may_quote = program.name not in own.sources
@@ -254,7 +254,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return await find_planned(device, asked, context)
 
     tool = partial(device_tool, apps.registry)
-    complete = partial(on_its_holder, apps)
+    complete = partial(complete_device, apps)
     act = (Permission.ACT, Effect.IDEMPOTENT)
     once = (Permission.ACT, Effect.ONCE)
     on_deploy: dict[str, Any] = {"has_preview": True, "try_planned": try_planned_deploy}
@@ -275,7 +275,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     return (
         tool("deploy-wasm-app", deploys, DeployParameters, deploy, *act, **on_deploy),
         tool("query-wasm-apps", lists, QueryParameters, query, complete=complete),
-        tool("read-program", reads, ReadParameters, read, complete=complete),
+        tool("read-program", reads, ReadProgramParameters, read, complete=complete),
         tool("uninstall-wasm-app", off, UninstallParameters, uninstall, *act, **removal),
         tool("switch-program", switches, SwitchParameters, switch, *once, words=words, **on_program),
         tool("set-program-times", times, TimesParameters, set_times, *once, has_preview=True, **on_times),
@@ -307,7 +307,7 @@ def _check_there(device: Device, name: str, listed: Sequence[AppListing]) -> Non
         raise not_found(device, name, names)
 
 
-def _made(done: Made, message: str, **more: Any) -> ToolOutput:
+def _made(done: ChangeResult, message: str, **more: Any) -> ToolOutput:
     """The result of a change of a program."""
     fields = {"appName": done.name, "change": done.change_id, **more, "message": message}
     return ToolOutput(fields, (done.evidence,))

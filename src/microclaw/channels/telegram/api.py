@@ -153,7 +153,7 @@ class _OtherMessage(Struct, frozen=True, rename={"sender": "from"}):
     sender: User | None = None
 
 
-class Message(Struct, frozen=True, rename={"sender": "from"}):
+class TelegramMessage(Struct, frozen=True, rename={"sender": "from"}):
     """A message of a person or of another bot.
 
     `caption` belongs to a picture or to a file of another kind. `date` is the time of sending, in Unix time; 0 if
@@ -211,7 +211,7 @@ class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id
 
 class Update(Struct, frozen=True):
     update_id: int
-    message: Message | None = None
+    message: TelegramMessage | None = None
     callback_query: ButtonPress | None = None
 
 

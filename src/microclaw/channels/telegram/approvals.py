@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.approved_act import UNTOLD, ActEnd, ApprovalOutcome, PendingApproval
+from microclaw.auth.approved_act import END_NOT_REPORTED, ActEnd, ApprovalOutcome, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.api import Address, ButtonPress, TelegramError
 from microclaw.channels.telegram.markup import split
-from microclaw.channels.telegram.sender import Sender
+from microclaw.channels.telegram.sender import TelegramSender
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.text import clean_text, format_duration
 
@@ -46,7 +46,7 @@ class ApprovalQuestions:
     approvals.
     """
 
-    sender: Sender
+    sender: TelegramSender
     approvals: Approvals
     people: People
     tasks: ChannelTasks
@@ -112,7 +112,7 @@ class ApprovalQuestions:
             await self.sender.edit(address, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
                 end = await self.approvals.end(approval_id, MAX_ACT_S)
-            if end not in (None, UNTOLD):
+            if end not in (None, END_NOT_REPORTED):
                 await self.sender.edit(address, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)

@@ -22,10 +22,19 @@ from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, ReadFile
-from microclaw.channels.telegram.api import Address, BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
+from microclaw.channels.telegram.api import (
+    Address,
+    BotApi,
+    ButtonPress,
+    TelegramError,
+    TelegramMessage,
+    Timing,
+    Update,
+    User,
+)
 from microclaw.channels.telegram.approvals import CHANNEL, MAX_OWNERS, ApprovalQuestions, owners_chats
 from microclaw.channels.telegram.markup import answer_markdown
-from microclaw.channels.telegram.sender import Sender
+from microclaw.channels.telegram.sender import TelegramSender
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.link_server.limits import RateLimit
@@ -36,9 +45,9 @@ _log = logging.getLogger(__name__)
 
 BATCH: Final = 100
 # The ids of updates that were handled and may arrive again.
-REMEMBERED: Final = 4 * BATCH
+MAX_REMEMBERED_UPDATES: Final = 4 * BATCH
 # Chats of a batch that are handled at the same time. The messages of one chat are handled in their order.
-SIDE_BY_SIDE: Final = 8
+MAX_PARALLEL_CHATS: Final = 8
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 MAX_QUOTED_CHARS: Final = 500
 # Tasks that follow a turn at the same time.
@@ -49,11 +58,11 @@ YES_OR_NO: Final[Mapping[str, object]] = {
     "keyboard": [["Yes", "No"]], "one_time_keyboard": True, "resize_keyboard": True,
 }  # fmt: skip
 # The owners are notified once in this time about a chat that cannot be written to.
-TOLD_AGAIN_S: Final = 24 * 3600.0
+NOTIFY_AGAIN_S: Final = 24 * 3600.0
 # Deliveries at the same time. Further answers wait in the outbox.
 MAX_DELIVERIES: Final = 32
 # Answers to unknown senders at once, then 24 a minute: in two minutes fewer than there are places for codes.
-UNKNOWN_AT_ONCE: Final = 12
+UNKNOWN_SENDER_BURST: Final = 12
 
 HELP: Final = (
     "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
@@ -86,7 +95,7 @@ class TelegramChannel:
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
-        self._sender = Sender(self.api, self.timing)
+        self._sender = TelegramSender(self.api, self.timing)
         self._tasks = ChannelTasks()
         self._question_tasks = ChannelTasks()
         self._slots = asyncio.Semaphore(MAX_DELIVERIES)
@@ -94,13 +103,13 @@ class TelegramChannel:
         self._me = User(0)
         self._backoff = self.timing.backoff()
         self._when_full: WhenFull = "refuse"
-        self._done: deque[int] = deque(maxlen=REMEMBERED)
-        self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._done: deque[int] = deque(maxlen=MAX_REMEMBERED_UPDATES)
+        self._side_by_side = asyncio.Semaphore(MAX_PARALLEL_CHATS)
         # The monotonic time of the last answer to each unknown sender.
         self._unknown: dict[int, float] = {}
         # The monotonic time of the last notice to the owners, by chat.
         self._failed: dict[str, float] = {}
-        self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
+        self._unknown_rate = RateLimit(0.4, UNKNOWN_SENDER_BURST, time.monotonic())
 
     async def run(self) -> None:
         """Run until it is cancelled; return after one warning if Telegram does not accept the bot's token."""
@@ -264,7 +273,7 @@ class TelegramChannel:
         answering = self.api.attempt("answerCallbackQuery", callback_query_id=press.query_id, text=text)
         self._tasks.start(answering, "telegram: button")
 
-    async def _reply_at_once(self, update_id: int, message: Message) -> str | None:
+    async def _reply_at_once(self, update_id: int, message: TelegramMessage) -> str | None:
         """Return a reply that needs no turn, or the reason for no turn; None for silence, or if a turn will answer."""
         if message.sender.is_bot or not message.is_for(self._me):
             return None
@@ -282,7 +291,7 @@ class TelegramChannel:
             return _LOOKS_ONLY
         return await self._accept(update_id, message, text, person)
 
-    def _run_command(self, command: str, message: Message, person: Person) -> str:
+    def _run_command(self, command: str, message: TelegramMessage, person: Person) -> str:
         """Run a command such as "/help" and return its reply."""
         match command:
             case "/start":
@@ -316,7 +325,7 @@ class TelegramChannel:
         self._unknown[sender.id] = now_s
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
-    async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
+    async def _accept(self, update_id: int, message: TelegramMessage, text: str, person: Person) -> str | None:
         """Give the message to the agent and follow its turn; return the reason if the message is refused.
 
         Raises Overloaded if there is no room for it, and StoreError: then it stays at Telegram. A message of a full
@@ -351,7 +360,7 @@ class TelegramChannel:
             self._tasks.start(self._follow(address, accepted), f"telegram: turn in {address.chat_id}")
         return None
 
-    def _inbound(self, update_id: int, message: Message, text: str, person: Person) -> Inbound:
+    def _inbound(self, update_id: int, message: TelegramMessage, text: str, person: Person) -> Inbound:
         """Return the message as the inbox takes it. Its key makes an update that arrives again a duplicate."""
         address = message.address
         reply_to = None if address.reply_to is None else str(address.reply_to)
@@ -434,7 +443,7 @@ class TelegramChannel:
         await self.inbox.outbox.fail(answer.outbound_id, why)
         chats = owners_chats(self.people)[:MAX_OWNERS]
         now_s = time.monotonic()
-        is_reported = now_s - self._failed.get(chat_id, -TOLD_AGAIN_S) < TOLD_AGAIN_S
+        is_reported = now_s - self._failed.get(chat_id, -NOTIFY_AGAIN_S) < NOTIFY_AGAIN_S
         if chat_id in chats or is_reported:
             return
         self._failed[chat_id] = now_s

@@ -37,7 +37,7 @@ def telegram_html(markdown: str) -> str:
     return _MARKUP.sub(_convert_markup, html.escape(clean_text(markdown), quote=False))
 
 
-def units(text: str) -> int:
+def count_units(text: str) -> int:
     """Return the number of UTF-16 code units of `text`."""
     return len(text.encode("utf-16-le", "replace")) // 2
 
@@ -50,8 +50,8 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
     """
     pieces: list[str] = []
     rest = text.strip("\n").rstrip()
-    while units(rest) > limit:
-        encoded = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
+    while count_units(rest) > limit:
+        encoded = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - count_units(_CLOSING))]
         cut = _find_cut(rest, len(encoded.decode("utf-16-le", "ignore")))
         piece = rest[:cut].rstrip()
         rest = rest[cut:]

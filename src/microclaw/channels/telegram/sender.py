@@ -26,7 +26,7 @@ class _SentMessage(Struct, frozen=True):
     message_id: int
 
 
-class Sender:
+class TelegramSender:
     """Sends to chats. Each method tries until Telegram accepts, and raises TelegramError for a permanent refusal."""
 
     def __init__(self, api: BotApi, timing: Timing) -> None:

@@ -25,7 +25,7 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
 from microclaw.masking import SecretMask
-from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageLines
+from microclaw.mcp.message_stream import MAX_MESSAGE_BYTES, MessageStream
 from microclaw.models.bounded_http import bounded_client
 from microclaw.text import clean_text
 
@@ -101,7 +101,7 @@ async def server_process(
     assert process.stdout is not None
     assert process.stdin is not None
     assert process.stderr is not None
-    lines = MessageLines(process.stdout, process.stdin)
+    lines = MessageStream(process.stdout, process.stdin)
     async with asyncio.TaskGroup() as tasks:
         words = _read_last_words(process.stderr, end, mask_of(server))
         reading = tasks.create_task(words, name=f"stderr of {server.name}")

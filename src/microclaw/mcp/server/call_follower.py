@@ -14,16 +14,16 @@ from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from microclaw.api.jobs import Feed, paced
+from microclaw.api.jobs import Feed, with_keepalives
 from microclaw.api.tool_routes import ToolService
 from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, Session
-from microclaw.mcp.server.tool_results import act_object, failed, waiting, where_to_decide
+from microclaw.mcp.server.tool_results import act_object, failed_result, waiting_result, where_to_decide
 from microclaw.operations.tool import Tool
-from microclaw.wire.host_api import Failure, Result
+from microclaw.wire.host_api import StreamFailure, StreamResult
 
 CallResult: TypeAlias = types.CallToolResult | types.InputRequiredResult
 MAX_MESSAGE_CHARS: Final = 8000
@@ -67,7 +67,7 @@ class CallFollower:
             answer = (self.context.input_responses or {}).get(ANSWER)
             if self.call.asked is not None and isinstance(answer, types.ElicitResult):
                 await self._decide(self.call.asked, answer)
-            async with aclosing(paced(feed.read(), self.tools.keepalive_s)) as events:
+            async with aclosing(with_keepalives(feed.read(), self.tools.keepalive_s)) as events:
                 async for event in events:
                     result = await self._handle(event)
                     if result is not None:
@@ -93,10 +93,10 @@ class CallFollower:
             case ApprovalSettled() if self._asking is not None:
                 # Another person may have decided it.
                 self._asking.cancel()
-            case Result(value):
+            case StreamResult(value):
                 return self._tool_result(value)
-            case Failure(message=message, next_step=next_step):
-                return failed(message, next_step)
+            case StreamFailure(message=message, next_step=next_step):
+                return failed_result(message, next_step)
         return None
 
     def _handle_question(self, asked: ApprovalAsked) -> CallResult | None:
@@ -107,7 +107,7 @@ class CallFollower:
             return None
         state = self._keep_call(asked)
         if not can_ask:
-            return waiting(asked, self.tool, self.arguments)
+            return waiting_result(asked, self.tool, self.arguments)
         request = types.ElicitRequest(params=_question(asked))
         return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
 
@@ -128,7 +128,7 @@ class CallFollower:
         structured = {**content, "evidence": result["evidence"], "act": act_object(result["act"])}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")
-            return failed(message, result["next"], content.get("diagnostics", ()), structured)
+            return failed_result(message, result["next"], content.get("diagnostics", ()), structured)
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
         trial = self.resources.keep_trial(self.tool.name, result)

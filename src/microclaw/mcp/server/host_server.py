@@ -21,12 +21,12 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
 from microclaw.errors import MicroclawError, ProtocolError, ToolRetry
-from microclaw.mcp.message_stream import MessageLines
+from microclaw.mcp.message_stream import MessageStream
 from microclaw.mcp.server.bridge import MAX_SESSIONS
 from microclaw.mcp.server.call_follower import CallFollower, CallResult, HostCall
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, SESSION_HEADER, Session, session_of
-from microclaw.mcp.server.tool_results import TOOLS, failed, tool_from
+from microclaw.mcp.server.tool_results import TOOLS, failed_result, tool_from
 from microclaw.operations.tool import Tool
 
 INSTRUCTIONS: Final = (
@@ -93,7 +93,7 @@ class HostServer(MCPServer[Any]):
             follower = CallFollower(self._tools, self._resources, self._waiting, context, call, tool, arguments)
             return await follower.run()
         except MicroclawError as exc:
-            return failed(exc.message, exc.next_step)
+            return failed_result(exc.message, exc.next_step)
 
     def _start_or_resume(self, name: str, arguments: dict[str, Any], state: str | None) -> HostCall:
         """Start a call, or return the waiting one that `state` names. Raises ToolRetry if there is none."""
@@ -127,7 +127,7 @@ class HostServer(MCPServer[Any]):
         SESSION.set(session)
         # MCPServer itself runs only on this process's own stdin.
         server = self._lowlevel_server
-        lines = MessageLines(reader, writer)
+        lines = MessageStream(reader, writer)
         try:
             await server.run(lines, lines, server.create_initialization_options())
         except* ProtocolError:

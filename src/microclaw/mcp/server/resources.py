@@ -18,16 +18,16 @@ from mcp.shared.exceptions import MCPError
 
 from microclaw.api.tool_routes import conversation_in
 from microclaw.apps.authors import own_programs
-from microclaw.apps.change_log import Maker, made_by
+from microclaw.apps.change_log import ChangeOrigin, change_origin
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
-from microclaw.apps.operations import Programs, list_apps, show
+from microclaw.apps.operations import ProgramContext, list_apps, show
 from microclaw.bounded_map import BoundedMap
-from microclaw.devices.device_text import listening
+from microclaw.devices.device_text import collect_device_texts
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION, Session
-from microclaw.operations.operation import Call, Operation, approve_all
+from microclaw.operations.operation import Operation, OperationCall, approve_all
 from microclaw.text import escape_hidden, fence_text
 
 SCHEME: Final = "microclaw://"
@@ -52,7 +52,7 @@ class Resources:
 
     def __init__(self, devices: DeviceService, tainted: BoundedMap[str, None]) -> None:
         self._devices = devices
-        self._programs = Programs(devices.apps, devices.gate)
+        self._programs = ProgramContext(devices.apps, devices.gate)
         self._tainted = tainted
         self._trials: BoundedMap[str, tuple[str, dict[str, Any]]] = BoundedMap(MAX_TRIALS)
 
@@ -63,7 +63,7 @@ class Resources:
             ("devices", "Devices", JSON, self.devices),
             ("devices/{name}", "A device", JSON, self.device),
             ("devices/{name}/pins", "A device's pin timeline", JSON, self.pins),
-            ("programs", "Programs", JSON, self.programs),
+            ("programs", "ProgramContext", JSON, self.programs),
             ("devices/{name}/programs/{program}", "A program with its source", JSON, self.program),
             ("trials/{trial}", "The pin timeline of a trial", JSON, self.trial),
         ):
@@ -109,7 +109,7 @@ class Resources:
             device_id = apps.registry.get(device).device_id
         except UnknownName:
             return False
-        with made_by(Maker(conversation=conversation_in(session.by, session.name))):
+        with change_origin(ChangeOrigin(conversation=conversation_in(session.by, session.name))):
             programs = await own_programs(apps.change_log, device_id, session.by.person_id)
         return program in programs.words
 
@@ -133,8 +133,8 @@ class Resources:
         `is_own`: no other person has written text in the result. Raises MCPError.
         """
         session = SESSION.get()
-        call = Call(session.by.person_id, lambda _: None, approve=approve_all)
-        with listening() as device_texts:
+        call = OperationCall(session.by.person_id, lambda _: None, approve=approve_all)
+        with collect_device_texts() as device_texts:
             try:
                 result = await operation.run(service, call, **arguments)
             except MicroclawError as exc:

@@ -59,7 +59,7 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
     )
 
 
-def failed(
+def failed_result(
     message: str, next_step: str | None, diagnostics: Any = (), structured: dict[str, Any] | None = None
 ) -> types.CallToolResult:
     """Return an error and its next step as a result, with text that a model reads."""
@@ -74,14 +74,14 @@ def failed(
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
 
 
-def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) -> types.CallToolResult:
+def waiting_result(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) -> types.CallToolResult:
     """Return the result of a call that waits for an approval which this client cannot ask for."""
     message = (
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
     action = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
-    act = act_object(action_object(action) | {"outcome": "waiting"})
+    act = act_object(action_object(action) | {"outcome": "waiting_result"})
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 

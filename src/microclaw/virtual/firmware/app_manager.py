@@ -36,7 +36,7 @@ from microclaw.virtual.runtime.module import prepare
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
-from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.frame import MessageType
 from microclaw.wire.wasmachine.request import (
     DEFAULT_HEAP_BYTES,
     DEFAULT_TIMERS,
@@ -45,10 +45,10 @@ from microclaw.wire.wasmachine.request import (
     MAX_TIMERS,
     MIN_HEAP_BYTES,
     QUERY_RECEIVER,
-    Action,
-    Request,
+    CoapCode,
+    RequestAction,
     Response,
-    Status,
+    WasmachineRequest,
 )
 
 QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
@@ -70,7 +70,7 @@ class AppManager:
     its main is over; `on_uninstalled` with the name.
     """
 
-    def __init__(self, board: Board, send: Callable[[FrameType, bytes], None], *, has_network: bool = False) -> None:
+    def __init__(self, board: Board, send: Callable[[MessageType, bytes], None], *, has_network: bool = False) -> None:
         firmware = board.profile.firmware
         self.board = board
         self.ledc = Ledc(board)
@@ -81,7 +81,7 @@ class AppManager:
         self._max_apps = firmware.max_apps
         self._send = send
         self._receiver = RequestReceiver(max_module_bytes=firmware.max_module_bytes)
-        self._queue: queue.Queue[Request | None] = queue.Queue(QUEUE_DEPTH)
+        self._queue: queue.Queue[WasmachineRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
         self._apps: dict[int, App] = {}
         self._last_id = 0
@@ -96,7 +96,7 @@ class AppManager:
             match arrival:
                 case InstallRequest():
                     self._enqueue(arrival)
-                case Request():
+                case WasmachineRequest():
                     self._dispatch(arrival)
                 case RefusedInstall(mid=mid, text=text):
                     self._refuse(mid, text)
@@ -208,7 +208,7 @@ class AppManager:
         with self._lock:
             app = self._apps.get(receiver)
         if app is None:
-            self._transmit(FrameType.RESPONSE, payload)
+            self._transmit(MessageType.RESPONSE, payload)
         else:
             app.deliver("on_response", payload)
         return True
@@ -218,7 +218,7 @@ class AppManager:
         request = unpack_request(payload)
         if request is None:
             return
-        if request.action != Action.EVENT:
+        if request.action != RequestAction.EVENT:
             self._dispatch(request, sender.app_id)
             return
         if request.url == ENDED_EVENT:
@@ -226,14 +226,14 @@ class AppManager:
             self.on_trouble(sender)
         packed = _pack(request, request.url, sender.app_id)
         if request.url in self._host_events:
-            self._transmit(FrameType.REQUEST, packed)
+            self._transmit(MessageType.REQUEST, packed)
         for app in self.apps:
             if request.url in app.subscriptions:
                 app.deliver("on_request", packed)
 
     # Requests.
 
-    def _dispatch(self, request: Request, sender_id: int = HOST_ID) -> None:
+    def _dispatch(self, request: WasmachineRequest, sender_id: int = HOST_ID) -> None:
         if url_tail(request.url, "/app/") is not None:
             self._ask_app(request, sender_id)
         elif url_tail(request.url, "/applet") is not None or url_tail(request.url, "/event/") is not None:
@@ -244,7 +244,7 @@ class AppManager:
                     app.deliver("on_request", _pack(request, request.url, sender_id))
                     return
 
-    def _ask_app(self, request: Request, sender_id: int) -> None:
+    def _ask_app(self, request: WasmachineRequest, sender_id: int) -> None:
         name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
         if not slash:
             return
@@ -254,13 +254,13 @@ class AppManager:
         else:
             app.deliver("on_request", _pack(request, rest, sender_id))
 
-    def _enqueue(self, request: Request) -> None:
+    def _enqueue(self, request: WasmachineRequest) -> None:
         try:
             self._queue.put_nowait(request)
         except queue.Full:
             self.board.print_line("app manager: queue is full, request lost")
 
-    def _handle(self, request: Request) -> None:
+    def _handle(self, request: WasmachineRequest) -> None:
         tail = url_tail(request.url, "/applet")
         if tail is not None:
             self._handle_applet(request, tail)
@@ -269,11 +269,11 @@ class AppManager:
         if event is not None:
             self._handle_event(request, event[:_MAX_EVENT_URL])
 
-    def _handle_applet(self, request: Request, tail: str) -> None:
+    def _handle_applet(self, request: WasmachineRequest, tail: str) -> None:
         kind = url_value(tail, "type", 6)
         if kind not in ("", "wasm", "jeff", "wasmlib"):
             self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
-        elif request.action == Action.PUT:
+        elif request.action == RequestAction.PUT:
             if len(self._apps) >= self._max_apps:
                 self._refuse(request.mid, answers.TOO_MANY_APPS)
             elif not isinstance(request, InstallRequest):
@@ -281,10 +281,10 @@ class AppManager:
                 self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
             elif kind in ("", "wasm"):
                 self._install(request, tail)
-        elif request.action == Action.DELETE:
+        elif request.action == RequestAction.DELETE:
             if kind in ("", "wasm"):
                 self._uninstall(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
-        elif request.action == Action.GET:
+        elif request.action == RequestAction.GET:
             self._query(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
         else:
             self._refuse(request.mid, answers.INVALID_APPLET_ACTION)
@@ -303,7 +303,7 @@ class AppManager:
         else:
             if app is not None:
                 self.board.print_line("Install WASM app success!")
-                self._answer(Response(Status.CREATED, request.mid))
+                self._answer(Response(CoapCode.CREATED, request.mid))
 
     def _uninstall(self, mid: int, name: str) -> None:
         if not name:
@@ -322,7 +322,7 @@ class AppManager:
             self._apps.pop(app.app_id, None)
         self.on_uninstalled(name)
         self.board.print_line("Uninstall WASM app successful!")
-        self._answer(Response(Status.DELETED, mid))
+        self._answer(Response(CoapCode.DELETED, mid))
 
     def _find(self, name: str) -> App | None:
         return next((app for app in self.apps if app.name == name), None)
@@ -336,26 +336,26 @@ class AppManager:
         else:
             self._refuse(mid, answers.QUERY_NOT_FOUND)
 
-    def _handle_event(self, request: Request, url: str) -> None:
-        if request.action == Action.PUT and len(self._host_events) < MAX_HOST_EVENTS:
+    def _handle_event(self, request: WasmachineRequest, url: str) -> None:
+        if request.action == RequestAction.PUT and len(self._host_events) < MAX_HOST_EVENTS:
             self._host_events.add(url)
-        elif request.action == Action.DELETE:
+        elif request.action == RequestAction.DELETE:
             self._host_events.discard(url)
         else:
             self._refuse(request.mid, "Handle event request failed.")
             return
-        self._answer(Response(Status.CONTENT, request.mid))
+        self._answer(Response(CoapCode.CONTENT, request.mid))
 
     def _refuse(self, mid: int, text: str) -> None:
         self._answer(answers.encode_error(text, mid, self.generation))
 
     def _answer(self, response: Response) -> None:
-        self._transmit(FrameType.RESPONSE, response.encode())
+        self._transmit(MessageType.RESPONSE, response.encode())
 
-    def _transmit(self, frame_type: FrameType, payload: bytes) -> None:
+    def _transmit(self, frame_type: MessageType, payload: bytes) -> None:
         if not self._closed:
             self._send(frame_type, payload)
 
 
-def _pack(request: Request, url: str, sender_id: int) -> bytes:
+def _pack(request: WasmachineRequest, url: str, sender_id: int) -> bytes:
     return replace(request, url=url[:MAX_URL_CHARS], sender=sender_id & 0xFFFFFFFF).encode()

@@ -21,8 +21,8 @@ from typing import TypeAlias, cast
 import msgspec
 
 from microclaw.wire.wasm_binary import HEADER
-from microclaw.wire.wasmachine.frame import FrameType
-from microclaw.wire.wasmachine.request import PROTOCOL_VERSION, Action, Request
+from microclaw.wire.wasmachine.frame import MessageType
+from microclaw.wire.wasmachine.request import PROTOCOL_VERSION, RequestAction, WasmachineRequest
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 HEAD = Struct(">BBHIIHI")  # version, action, format, mid, sender, url length, body length
@@ -32,7 +32,7 @@ LAST_SECTION_TYPE = 12  # data count: firmware is built with bulk memory
 MAX_LEB_BYTES = 5
 
 
-class InstallRequest(Request, frozen=True):
+class InstallRequest(WasmachineRequest, frozen=True):
     """A whole module arrived, as the body."""
 
 
@@ -47,7 +47,7 @@ class UnexpectedType(msgspec.Struct, frozen=True):
     type: int
 
 
-Arrival: TypeAlias = Request | RefusedInstall | UnexpectedType
+Arrival: TypeAlias = WasmachineRequest | RefusedInstall | UnexpectedType
 
 
 class RequestReceiver:
@@ -105,11 +105,11 @@ class RequestReceiver:
             if self._claimed > MAX_PAYLOAD_BYTES:
                 continue
             is_short = False
-            if self._claimed and kind == FrameType.INSTALL:
+            if self._claimed and kind == MessageType.INSTALL:
                 yield from self._feed_install()
             elif self._claimed:
                 payload = yield from self._exactly(self._claimed)
-                if kind != FrameType.REQUEST:
+                if kind != MessageType.REQUEST:
                     self._arrived.append(UnexpectedType(kind))
                 elif (request := unpack_request(payload)) is not None:
                     self._arrived.append(request)
@@ -199,10 +199,10 @@ class RequestReceiver:
             while len(wasm) < end:
                 wasm += yield end - len(wasm)
             if self._received == self._claimed:
-                return InstallRequest(cast("Action", head[1]), _text(url), mid, bytes(wasm))
+                return InstallRequest(cast("RequestAction", head[1]), _text(url), mid, bytes(wasm))
 
 
-def unpack_request(payload: bytes) -> Request | None:
+def unpack_request(payload: bytes) -> WasmachineRequest | None:
     """As the device reads it, which takes any number for an action."""
     if len(payload) < HEAD.size or payload[0] != PROTOCOL_VERSION:
         return None
@@ -213,7 +213,7 @@ def unpack_request(payload: bytes) -> Request | None:
     body = payload[HEAD.size + url_size :]
     if url and url[-1]:
         return None
-    return Request(action, _text(url), mid, body, form, sender)
+    return WasmachineRequest(action, _text(url), mid, body, form, sender)
 
 
 def _text(c_string: bytes) -> str:

@@ -19,14 +19,14 @@ from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
-from microclaw.virtual.machine import Machine
+from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.updates.slots import Firmware, Slots
+from microclaw.virtual.updates.slots import SlotFirmware, Slots
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater
-from microclaw.wire.board_replies import LinkStatus, LogRow
+from microclaw.wire.board_replies import BoardLinkStatus, LogRow
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
+from microclaw.wire.link.messages import AnyMessage, AppReport, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
 
 MAX_REASON_CHARS: Final = 400
@@ -38,7 +38,7 @@ _SHOWN: Final = ("device_id", "code", "host", "error", "rtt_ms", "refused_events
 class LinkPort:
     """The link's port. `folder` survives a power cut; ConfigError when damaged. A boot is `load`, then `power_on`."""
 
-    def __init__(self, machine: Machine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
+    def __init__(self, machine: VirtualMachine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
         self._machine = machine
         self._board = machine.board
         self._folder = folder
@@ -88,7 +88,7 @@ class LinkPort:
     def _open_slots(self) -> Slots:
         profile = self._board.profile
         board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
-        return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
+        return Slots(self._folder.parent / "updates", SlotFirmware(FIRMWARE, __version__, 0), board)
 
     def close(self) -> None:
         """The process ends in order: the host is told."""
@@ -113,12 +113,12 @@ class LinkPort:
 
     # The bench
 
-    def status(self) -> LinkStatus:
+    def status(self) -> BoardLinkStatus:
         boot = self._boot
         if boot is None:
-            return LinkStatus("off", self._address.url)
+            return BoardLinkStatus("off", self._address.url)
         state = boot.state
-        return LinkStatus(
+        return BoardLinkStatus(
             state=state.name,
             url=self._address.url,
             outbox=boot.client.outbox.depth,
@@ -148,7 +148,7 @@ class LinkPort:
 class _Boot:
     """Everything of the link that one boot has in RAM."""
 
-    def __init__(self, port: LinkPort, flash: Flash, slots: Slots, firmware: Firmware, reset_reason: str) -> None:
+    def __init__(self, port: LinkPort, flash: Flash, slots: Slots, firmware: SlotFirmware, reset_reason: str) -> None:
         self._port = port
         self._board = board = port._board
         self._reset_reason = reset_reason
@@ -239,7 +239,7 @@ class _Boot:
         return Telemetry(
             free_heap=self._port._machine.free_heap_bytes(),
             uptime_s=int(self._board.clock.now_ms()) // 1000,
-            apps=tuple(AppState(app.name, app.told_state) for app in self._port._machine.manager.apps),
+            apps=tuple(AppReport(app.name, app.told_state) for app in self._port._machine.manager.apps),
             dropped=self.state.dropped or None,
             refused_events=self.state.refused_events or None,
         )

@@ -18,7 +18,7 @@ from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash, PowerGone
 from microclaw.virtual.link.calls import Method, text, whole
-from microclaw.virtual.machine import Machine
+from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
@@ -37,7 +37,7 @@ _BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 class LinkApps:
     """The programs of one boot. Used by the thread of the calls."""
 
-    def __init__(self, flash: Flash, machine: Machine) -> None:
+    def __init__(self, flash: Flash, machine: VirtualMachine) -> None:
         self._flash = flash
         self._machine = machine
         self._modules = flash.folder / "modules"

@@ -12,7 +12,7 @@ from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.network.app_network import MAX_CLIENTS
 from microclaw.virtual.network.mqtt_client import FAIL, MqttClient
 from microclaw.virtual.runtime.app import App
-from microclaw.wire.wasmachine.mqtt import MqttSettings
+from microclaw.wire.wasmachine.mqtt import AppMqttSettings
 
 INVALID_ARG: Final = 0x102
 _HEAD_BYTES: Final = 6
@@ -21,7 +21,7 @@ _MAX_MESSAGE_BYTES: Final = 262_144
 _MAX_TOPIC_BYTES: Final = 65_535
 
 
-def _changed(app: App, settings: MqttSettings, attributes: int) -> MqttSettings | None:
+def _changed(app: App, settings: AppMqttSettings, attributes: int) -> AppMqttSettings | None:
     """None, and a line, for what the firmware refuses."""
     try:
         size = int.from_bytes(app.memory.read(attributes, _HEAD_BYTES)[2:], "little") + 2
@@ -35,7 +35,7 @@ def _changed(app: App, settings: MqttSettings, attributes: int) -> MqttSettings 
 
 def _init(app: App, out: int, attributes: int) -> int:
     network = app.network
-    if len(network.mqtt) >= MAX_CLIENTS or (settings := _changed(app, MqttSettings(), attributes)) is None:
+    if len(network.mqtt) >= MAX_CLIENTS or (settings := _changed(app, AppMqttSettings(), attributes)) is None:
         return FAIL
     handle = network.new_handle()
     network.mqtt[handle] = MqttClient(network, handle, settings)

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
-from microclaw.virtual.clock import Alarm
+from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
     FAILED_TO_CONNECT,
     PORTS,
+    AppMqttSettings,
     Broker,
     EventId,
-    Failure,
-    Message,
     MessageBuffer,
-    MqttSettings,
+    MqttFailure,
+    MqttMessage,
     encode_event,
     encode_failure,
 )
@@ -50,7 +50,7 @@ _RETURN_CODES: Final = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}  # of MQTT 5, as
 class MqttClient:
     """`settings` may change until `start`, and take effect with it."""
 
-    def __init__(self, network: AppNetwork, handle: int, settings: MqttSettings) -> None:
+    def __init__(self, network: AppNetwork, handle: int, settings: AppMqttSettings) -> None:
         self.settings = settings
         self.is_started = False
         self.is_connected = False
@@ -60,7 +60,7 @@ class MqttClient:
         self._backoff = Backoff(min_s=MIN_WAIT_S, max_s=MAX_WAIT_S)
         self._client: Client | None = None
         self._broker: Broker | None = None
-        self._alarm: Alarm | None = None
+        self._alarm: ClockTimer | None = None
         self._is_abandoned = False
         self._lost = 0
         self._sent: dict[int, int] = {}  # bytes of what is under way; 0 for QoS 0, of which no event tells
@@ -170,7 +170,7 @@ class MqttClient:
         with self._sent_lock:
             return sum(self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
 
-    def change(self, settings: MqttSettings) -> None:
+    def change(self, settings: AppMqttSettings) -> None:
         """Use other settings from the next start on."""
         self.settings = settings
         if not self.is_started:
@@ -247,7 +247,7 @@ class MqttClient:
     def _on_connect(self, client: Client, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure:
             code = _RETURN_CODES.get(reason.value, reason.value)
-            self._fail(Failure(kind=2, return_code=code), f"the broker refuses: {reason}")
+            self._fail(MqttFailure(kind=2, return_code=code), f"the broker refuses: {reason}")
             return
         self._backoff.succeeded()
         self.is_connected = True
@@ -261,7 +261,7 @@ class MqttClient:
         exc = sys.exc_info()[1]  # paho calls this while it handles it
         errno = exc.errno if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror) else None
         code = CANNOT_RESOLVE if isinstance(exc, socket.gaierror) else FAILED_TO_CONNECT
-        self._fail(Failure(code, errno=errno or 0), str(exc) or type(exc).__name__)
+        self._fail(MqttFailure(code, errno=errno or 0), str(exc) or type(exc).__name__)
         self._emit(EventId.DISCONNECTED)
 
     def _on_disconnect(self) -> None:
@@ -274,7 +274,9 @@ class MqttClient:
         except UnicodeDecodeError:
             self._say("a message without a valid topic was left out")
             return
-        got = Message(topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid)
+        got = MqttMessage(
+            topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid
+        )
         for event in self._buffer.events(got, self._network.app.manager.generation):
             self._post(event)
 
@@ -286,7 +288,7 @@ class MqttClient:
         if size:
             self._emit(EventId.PUBLISHED, msg_id=mid)
 
-    def _fail(self, failure: Failure, why: str) -> None:
+    def _fail(self, failure: MqttFailure, why: str) -> None:
         wait_s = self._backoff.next_wait_s()
         if self.settings.disable_auto_reconnect:
             again = ""
@@ -303,7 +305,7 @@ class MqttClient:
         assert self._broker is not None
         self._network.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
         self._emit(EventId.BEFORE_CONNECT)
-        self._post(encode_failure(Failure(CANNOT_RESOLVE), self._network.app.manager.generation))
+        self._post(encode_failure(MqttFailure(CANNOT_RESOLVE), self._network.app.manager.generation))
         self._emit(EventId.DISCONNECTED)
         if not self.settings.disable_auto_reconnect:
             due_ms = self._network.app.clock.now_ms() + self._backoff.next_wait_s() * 1000

@@ -11,7 +11,7 @@ import socket
 
 from microclaw.errors import MicroclawError
 from microclaw.link_client.socket_close import hang_up
-from microclaw.virtual.machine import Machine
+from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, ClientServer, read_some, whole_lines
 from microclaw.wire import board_control as wire
 from microclaw.wire.jsonline import LineDecoder
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class ControlServer(ClientServer):
-    def __init__(self, listener: socket.socket, machine: Machine) -> None:
+    def __init__(self, listener: socket.socket, machine: VirtualMachine) -> None:
         super().__init__(listener, "control", MAX_CONNECTIONS)
         self._machine = machine
 

@@ -12,7 +12,7 @@ from microclaw.errors import UnknownName
 from microclaw.link_client.socket_close import reset_connection
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.sockets import ClientServer, read_some
-from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import HEADER, MessageType, encode_frame
 
 NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
 DEAF_S = 0.05  # after a boot the first bytes vanish
@@ -72,7 +72,7 @@ class WasmachinePort(ClientServer):
     def power_on(self) -> None:
         self._deaf_until_s = time.monotonic() + DEAF_S
 
-    def send(self, frame_type: FrameType, payload: bytes) -> None:
+    def send(self, frame_type: MessageType, payload: bytes) -> None:
         """Send a frame to the client. It is lost without one, or if the client does not read for 5 s."""
         frame = encode_frame(frame_type, payload)
         with self._sending:

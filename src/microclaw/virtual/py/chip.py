@@ -51,7 +51,7 @@ class DriverError(Exception):
         self.row: list[Json] = [kind, *values]
 
 
-class Chip:
+class PythonChip:
     """One run of an interpreter's. `owners`: which program has which pin. `call_NAME` performs NAME.
 
     `wake`: an event waits; from any thread, must not block. `wait_ms` is called in the interpreter's thread.

@@ -25,7 +25,7 @@ from microclaw.errors import StoreError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
-from microclaw.virtual.py.chip import Chip, Json
+from microclaw.virtual.py.chip import Json, PythonChip
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
@@ -78,7 +78,7 @@ class Vm:
         self._is_hung = False
         self._last_line = ""
         self._over = threading.Event()
-        self.chip = Chip(board, lambda: self._clock.wake(self._task), self._sleep)
+        self.chip = PythonChip(board, lambda: self._clock.wake(self._task), self._sleep)
         self.chip.add("wait", self._wait)
         self.chip.add("pause", lambda: self._pause(True))
         self.chip.add("resume", lambda: self._pause(False))

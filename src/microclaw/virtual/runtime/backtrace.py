@@ -15,18 +15,18 @@ _HERE: Final = "microclaw_here"  # wasm/headers/traced: not a call of the progra
 _FRAME: Final = re.compile(r"^ +(?:\d+: +0x[0-9a-f]+)? *- (.+)\n(?: +at (.+):(\d+):\d+)?", re.MULTILINE)
 
 
-class Frame(Struct, frozen=True):
+class StackFrame(Struct, frozen=True):
     """One call under way: the function and, in a file of the program's own, the line."""
 
     function: str
     line: int | None
 
 
-def read_frames(backtrace: str) -> tuple[Frame, ...]:
+def read_frames(backtrace: str) -> tuple[StackFrame, ...]:
     """The calls of wasmtime's text of a trap, the innermost first."""
     found = _FRAME.findall(backtrace)
     return tuple(
-        Frame(_plain(name), int(line) if line and not any(ours in file for ours in _OURS) else None)
+        StackFrame(_plain(name), int(line) if line and not any(ours in file for ours in _OURS) else None)
         for name, file, line in found
         if _HERE not in name
     )
@@ -40,7 +40,7 @@ def _plain(name: str) -> str:
     return "main" if name in ("__original_main", "__main_void", "__main_argc_argv") else name
 
 
-def call_place(frames: tuple[Frame, ...]) -> str | None:
+def call_place(frames: tuple[StackFrame, ...]) -> str | None:
     """ "line 12, in main", of the innermost call in the program's own text; None where there is none."""
     own = next((frame for frame in frames if frame.line is not None), None)
     if own:
@@ -48,7 +48,7 @@ def call_place(frames: tuple[Frame, ...]) -> str | None:
     return None
 
 
-def stack_overflow(frames: tuple[Frame, ...]) -> str | None:
+def stack_overflow(frames: tuple[StackFrame, ...]) -> str | None:
     """The functions that filled the stack, by the calls under way."""
     own = [frame for frame in frames if frame.line is not None]
     if not own:

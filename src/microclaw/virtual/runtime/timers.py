@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.virtual.clock import Alarm, Clock
+from microclaw.virtual.clock import Clock, ClockTimer
 
 NO_TIMER: Final = 0xFFFFFFFF
 MAX_TIMERS: Final = 30
@@ -21,7 +21,7 @@ class _Timer(Struct):
     number: int
     interval_ms: int
     periodic: bool
-    alarm: Alarm | None = None
+    alarm: ClockTimer | None = None
     in_limbo: bool = False
 
 

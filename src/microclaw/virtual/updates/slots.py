@@ -24,7 +24,7 @@ ABOUT: Final = "about.json"
 _PAYLOAD: Final = "payload"
 
 
-class Firmware(NamedTuple):
+class SlotFirmware(NamedTuple):
     """A firmware in a folder: its identity by its own words. With a `fault` it crashes in its start."""
 
     name: str
@@ -50,7 +50,7 @@ class Slots:
     commit, `_write` and `_remove` and nothing else.
     """
 
-    def __init__(self, root: Path, factory: Firmware, board: str, flash: Flash | None = None) -> None:
+    def __init__(self, root: Path, factory: SlotFirmware, board: str, flash: Flash | None = None) -> None:
         self.flash = flash or Flash(root)
         self.board = board
         self._root = root
@@ -62,7 +62,7 @@ class Slots:
     def choice(self) -> Choice:
         return Choice(*self.flash.get("choice", ()))
 
-    def start(self) -> Firmware:
+    def start(self) -> SlotFirmware:
         """One start of the bootloader: counts it while on trial, goes back where that is over. `choice`: its slot."""
         choice = self.choice
         firmware = self.firmware(choice.slot)
@@ -101,7 +101,7 @@ class Slots:
         """The folder of its files on the host computer."""
         return self._root / slot
 
-    def firmware(self, slot: str) -> Firmware | None:
+    def firmware(self, slot: str) -> SlotFirmware | None:
         """The firmware in it; None where the bootloader would not start it."""
         if slot == FACTORY:
             return self._factory
@@ -127,7 +127,7 @@ class Slots:
         if (self._root / _PAYLOAD).exists():
             self._remove(self._root / _PAYLOAD)
 
-    def install(self, slot: str, bundle: bytes) -> Firmware:
+    def install(self, slot: str, bundle: bytes) -> SlotFirmware:
         """The bundle's files go into the folder and are compared; who it is. BadPayload, OSError: it is no firmware."""
         self.flash.commit({slot: None})
         for name in self._files(slot):
@@ -173,7 +173,7 @@ def read_bundle(bundle: bytes) -> dict[str, bytes]:
     return files
 
 
-def _about(files: dict[str, bytes]) -> Firmware:
+def _about(files: dict[str, bytes]) -> SlotFirmware:
     try:
         about: Any = json.loads(files[ABOUT])
         name = about["name"]
@@ -183,7 +183,7 @@ def _about(files: dict[str, bytes]) -> Firmware:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
     if not isinstance(name, str) or not isinstance(version, str) or type(security_version) is not int:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} has other values than it should")
-    return Firmware(name, version, security_version, about.get("fault", ""))
+    return SlotFirmware(name, version, security_version, about.get("fault", ""))
 
 
 def _digest(files: dict[str, bytes]) -> str:

@@ -16,11 +16,11 @@ from microclaw.errors import StoreError
 from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.link_client.client import LinkClient
 from microclaw.virtual.board import Board
-from microclaw.virtual.updates.slots import ROOM_BYTES, Firmware, Slots
+from microclaw.virtual.updates.slots import ROOM_BYTES, SlotFirmware, Slots
 from microclaw.wire.link.actions import Deliver, TakeBlob
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer, OtaStatus
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.states import LinkPhase
 
 WINDOW_BYTES: Final = 16_384
 SILENCE_S: Final = 20.0
@@ -42,7 +42,7 @@ class Updater:
         client: LinkClient,
         board: Board,
         slots: Slots,
-        firmware: Firmware,
+        firmware: SlotFirmware,
         reset_reason: str,
         reboot: Callable[[], None],
     ) -> None:
@@ -305,7 +305,7 @@ class Updater:
 
     @property
     def _is_ready(self) -> bool:
-        return self._client.session.phase is Phase.READY
+        return self._client.session.phase is LinkPhase.READY
 
     @property
     def _trust(self) -> Mapping[str, Any]:

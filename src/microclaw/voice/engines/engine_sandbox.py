@@ -23,7 +23,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.builds.confinement import confinement, holds_others_files
+from microclaw.builds.confinement import detect_confinement, holds_others_files
 from microclaw.errors import VoiceError
 from microclaw.readiness import is_readable
 from microclaw.sandbox.bubblewrap import (
@@ -31,7 +31,7 @@ from microclaw.sandbox.bubblewrap import (
     SYSTEM,
     Descriptors,
     common_words,
-    read_number,
+    read_pid,
     waiting_command,
 )
 from microclaw.sandbox.landlock import landlock_words
@@ -124,7 +124,7 @@ async def start_engine(
 async def _start(
     command: Sequence[str], needs: EngineNeeds, environment: dict[str, str], pass_fds: Sequence[int], stderr: int
 ) -> StartedEngine:
-    method = await asyncio.to_thread(confinement)
+    method = await asyncio.to_thread(detect_confinement)
     words: Sequence[str] = [_find_program(command[0], environment), *command[1:]]
     readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
     syscall_filter = program_filter(platform.machine())
@@ -165,7 +165,7 @@ async def _begin(
     if control is None:
         _limit(engine.process.pid, needs, is_shut_off=is_shut_off)
         return
-    pid = await asyncio.to_thread(read_number, control)
+    pid = await asyncio.to_thread(read_pid, control)
     if pid is None:
         raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
     engine.inside = os.pidfd_open(pid)

@@ -121,7 +121,7 @@ class WhisperRecognizer(Recognizer):
             evidence = msgspec.convert(answer, WhisperEvidence)
         except msgspec.ValidationError as exc:
             raise VoiceError(f"Whisper answers without words: {exc}") from exc
-        return decide(evidence, names)
+        return accept_transcript(evidence, names)
 
     async def check(self) -> None:
         self._find_model()
@@ -148,10 +148,10 @@ def prompt(names: Sequence[str]) -> str:
     return text + _EXAMPLES
 
 
-def decide(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
+def accept_transcript(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
     """Return the sentence, with a confidence below 0.5 if it must be asked back, or "" if nobody said it."""
     words = _without_repetitions(evidence.words)
-    text = plain(" ".join(word for word, _ in words), names)
+    text = normalize_text(" ".join(word for word, _ in words), names)
     if not words or not text or _is_invented(evidence, words, text):
         return NOTHING
     for word, probability in words:
@@ -160,7 +160,7 @@ def decide(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
             return Transcript(text, DOUBTFUL)
     least = min(probability for _, probability in words)
     unclear = " ".join(word for word, probability in words if probability < CLEAR_WORD)
-    return Transcript(text, round((1 + least) / 2, 2), frozenset(plain(unclear, names).split()))
+    return Transcript(text, round((1 + least) / 2, 2), frozenset(normalize_text(unclear, names).split()))
 
 
 def _is_invented(evidence: WhisperEvidence, words: Sequence[tuple[str, float]], text: str) -> bool:
@@ -177,7 +177,7 @@ def _is_invented(evidence: WhisperEvidence, words: Sequence[tuple[str, float]], 
     return evidence.packed > MOST_PACKED and not is_cut
 
 
-def plain(text: str, names: Sequence[str]) -> str:
+def normalize_text(text: str, names: Sequence[str]) -> str:
     """Return the text as the templates are: small letters, no full stops, "percent" for %, names as written."""
     text = text.lower().replace("a.m.", "am").replace("p.m.", "pm").replace("%", " percent").replace("°", " degrees")
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)

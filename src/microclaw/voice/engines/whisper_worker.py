@@ -37,7 +37,7 @@ Hear = Callable[[dict[str, Any], bytes], dict[str, Any]]
 """Return the answer to a question about an utterance."""
 
 
-class WhisperEars:
+class WhisperModelRunner:
     """A loaded Whisper model. It hears an utterance as a whole, with a prompt of sentences that may be said."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
@@ -163,4 +163,4 @@ def _confine() -> None:
 
 
 if __name__ == "__main__":
-    work(lambda setup: WhisperEars(setup).hear)
+    work(lambda setup: WhisperModelRunner(setup).hear)

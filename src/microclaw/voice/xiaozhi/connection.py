@@ -21,13 +21,13 @@ from microclaw.link_server.limits import RateLimit
 from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
-from microclaw.voice.listening import HELD
+from microclaw.voice.listening import HOLD_TRIGGER
 from microclaw.voice.service import VoiceService
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.session_context import crash_text
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
 from microclaw.wire import xiaozhi
-from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp, Mode
+from microclaw.wire.xiaozhi import Abort, Listen, Mcp, Mode, XiaozhiHello
 
 FRAMES_AHEAD: Final = 5
 """The device holds 40 frames and silently drops further ones; other servers send five ahead."""
@@ -194,10 +194,10 @@ class XiaozhiConnection:
         if message is None:
             return
         self._active_s = self._now_s()
-        if (self._version is None) is not isinstance(message, Hello):
+        if (self._version is None) is not isinstance(message, XiaozhiHello):
             raise ProtocolError("hello comes first, and once")
         match message:
-            case Hello():
+            case XiaozhiHello():
                 self._greet(message)
             case Listen():
                 self._take_listen(message)
@@ -214,7 +214,7 @@ class XiaozhiConnection:
             self._mode = message.mode
             self._device_listens = True
             if message.mode == "manual":
-                trigger = HELD
+                trigger = HOLD_TRIGGER
             else:
                 trigger = "wake" if self._was_woken else "listen"
             self._was_woken = False
@@ -236,7 +236,7 @@ class XiaozhiConnection:
             self._send("tts", state="stop")
             self._listen_on()
 
-    def _greet(self, hello: Hello) -> None:
+    def _greet(self, hello: XiaozhiHello) -> None:
         self._version = hello.version
         self._has_tools = hello.features.mcp
         self._put(xiaozhi.server_hello(self._session_id))

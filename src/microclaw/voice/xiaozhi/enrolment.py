@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.auth.codes import digest_of
-from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
+from microclaw.auth.credentials import UNUSED_LIFE_MS, CredentialRefusal, Identity, Reason
 from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
 from microclaw.boards.reader import VOICE
@@ -35,7 +35,7 @@ MAX_REFUSED: Final = 64
 _NOT_IN_A_BOARD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class Asker(Struct, frozen=True):
+class DeviceIdentity(Struct, frozen=True):
     """One installation of the firmware (`client_id`) on one device."""
 
     mac: str
@@ -52,7 +52,7 @@ class Asker(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class EnrolmentReply:
     """The answer to a device: the `code` to show to a person, or a `token`, which is sent only once; or neither."""
 
     code: str | None = field(default=None, repr=False)
@@ -77,22 +77,22 @@ class Enrolment:
         self._refused: BoundedMap[tuple[str, bytes, str], None] = BoundedMap(MAX_REFUSED)
         """Paired devices that connected without their token: each shows a code until it has a valid token."""
 
-    async def start(self, asker: Asker, board: str) -> Welcome | Refusal:
+    async def start(self, asker: DeviceIdentity, board: str) -> EnrolmentReply | CredentialRefusal:
         """Answer a device that starts and asks for its configuration."""
         token = self._tokens.pop(asker.key, None)
         # The token may have been revoked since it was made.
         if token is not None and await self._has_good_token(asker):
-            return Welcome(token=token)
+            return EnrolmentReply(token=token)
         if asker.key not in self._showing and await self.is_paired(asker):
-            return Welcome()
+            return EnrolmentReply()
         # With the lock, two requests of one device get the same code.
         async with self._asking:
             pending = self._showing.get(asker.key) or await self._show(asker, board)
-        if isinstance(pending, Refusal):
+        if isinstance(pending, CredentialRefusal):
             return pending
-        return Welcome(pending.code)
+        return EnrolmentReply(pending.code)
 
-    async def _show(self, asker: Asker, board: str) -> PendingPairing | Refusal:
+    async def _show(self, asker: DeviceIdentity, board: str) -> PendingPairing | CredentialRefusal:
         """Request a code for a device, and wait for its pairing in a task."""
 
         async def enrol(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:
@@ -101,16 +101,16 @@ class Enrolment:
 
         board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE
         pending = await self._identity.request_code(asker.address, board, enrol)
-        if not isinstance(pending, Refusal):
+        if not isinstance(pending, CredentialRefusal):
             self._showing[asker.key] = pending
             self._tasks.start(self._await_pairing(asker, pending), f"xiaozhi: pairing of {asker.address}")
         return pending
 
-    async def _await_pairing(self, asker: Asker, pending: PendingPairing) -> None:
+    async def _await_pairing(self, asker: DeviceIdentity, pending: PendingPairing) -> None:
         """Wait until a person has typed the code, or it has expired; keep the new token for the device."""
         try:
             outcome = await self._identity.outcome(pending)
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, CredentialRefusal):
                 self._identity.record(outcome.event(asker.address))
                 return
             await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.client_digest, self._now_ms()))
@@ -138,16 +138,16 @@ class Enrolment:
             raise ConfigError(f"this device is {current.name} already", next_step=step)
         return credential_of(mac)
 
-    def is_showing(self, asker: Asker) -> bool:
+    def is_showing(self, asker: DeviceIdentity) -> bool:
         return asker.key in self._showing
 
-    async def is_paired(self, asker: Asker) -> bool:
+    async def is_paired(self, asker: DeviceIdentity) -> bool:
         """Return True if this installation was admitted, and has a valid token or a token that waits for it."""
         if asker.key in self._tokens:
             return True
         return asker.key not in self._refused and await self._has_good_token(asker)
 
-    async def _has_good_token(self, asker: Asker) -> bool:
+    async def _has_good_token(self, asker: DeviceIdentity) -> bool:
         """Return True if this installation has a current token that was used or made in the last UNUSED_LIFE_MS."""
         credential = credential_of(asker.mac)
         row = await self._clients.get(credential)
@@ -159,7 +159,9 @@ class Enrolment:
         tokens = await self._identity.table.tokens_of(credential)
         return any(token.state == "current" and (token.used_ms or token.made_ms) >= since_ms for token in tokens)
 
-    async def authenticate(self, asker: Asker, authorization: str | None) -> tuple[Device, Identity] | Refusal:
+    async def authenticate(
+        self, asker: DeviceIdentity, authorization: str | None
+    ) -> tuple[Device, Identity] | CredentialRefusal:
         """Return the device behind a WebSocket, or the refusal.
 
         A refused device that is paired shows a code at its next start. Its token stays valid until a person types it.
@@ -167,10 +169,10 @@ class Enrolment:
         answer = await self._identity.credentials.authenticate(None, authorization)
         device = self._device(asker.mac)
         has_good_token = await self._has_good_token(asker)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, CredentialRefusal):
             refusal = answer
         elif answer.device_id != credential_of(asker.mac) or device is None or not has_good_token:
-            refusal = Refusal(Reason.WRONG_TOKEN, answer.device_id)
+            refusal = CredentialRefusal(Reason.WRONG_TOKEN, answer.device_id)
         else:
             self._refused.pop(asker.key, None)
             return device, answer

@@ -25,18 +25,18 @@ from aiohttp.typedefs import Handler
 from microclaw.addresses import ip_of
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.codes import WrongTokens
-from microclaw.auth.credentials import Identity, Refusal
+from microclaw.auth.credentials import CredentialRefusal, Identity
 from microclaw.auth.pairing import HostIdentity
 from microclaw.bounded_map import BoundedMap
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
-from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
+from microclaw.link_server.http_connection import HttpConnection, accept_connections, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.voice.service import VoiceService
 from microclaw.voice.xiaozhi.connection import XiaozhiConnection
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
-from microclaw.voice.xiaozhi.enrolment import Asker, Enrolment
+from microclaw.voice.xiaozhi.enrolment import DeviceIdentity, Enrolment
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import credential_of
 
@@ -141,7 +141,7 @@ class XiaozhiServer:
 
     async def _accept(self, listening: socket.socket, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
-        async for peer, host in accepted(listening, "xiaozhi"):
+        async for peer, host in accept_connections(listening, "xiaozhi"):
             if self._counts.must_wait(host):
                 self._end_oldest()
             if not self._counts.admits(host):
@@ -224,7 +224,7 @@ class XiaozhiServer:
         """Answer a device that starts, with the time, the WebSocket's address, and its token or a code to show."""
         report = xiaozhi.read_report(await request.read())
         welcome = await self._enrolment.start(_asker(request), report.board.type or report.board.name)
-        if isinstance(welcome, Refusal):
+        if isinstance(welcome, CredentialRefusal):
             return plain_answer(429, f"{welcome.reason}: wait two minutes")
         activation = None
         code = welcome.code
@@ -262,7 +262,7 @@ class XiaozhiServer:
         if self._wrong_tokens.wait_s(asker.address) > 0:
             return plain_answer(429, "too many wrong tokens: wait a minute")
         entry = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
-        if isinstance(entry, Refusal):
+        if isinstance(entry, CredentialRefusal):
             self._wrong_tokens.add(asker.address)
             _log.warning("xiaozhi: the device %s is refused: %s", asker.mac, entry.reason)
             return plain_answer(401, "this token is not valid: start the device again, it shows a code then")
@@ -326,10 +326,10 @@ def _http_of(request: web.Request) -> HttpConnection:
     return http
 
 
-def _asker(request: web.Request) -> Asker:
+def _asker(request: web.Request) -> DeviceIdentity:
     """Return the device and the address of a request. Raises ProtocolError if its headers are invalid."""
     mac = xiaozhi.read_mac(request.headers.get("Device-Id"))
-    return Asker(mac, xiaozhi.read_client(request.headers.get("Client-Id")), _http_of(request).address)
+    return DeviceIdentity(mac, xiaozhi.read_client(request.headers.get("Client-Id")), _http_of(request).address)
 
 
 def _json_answer(body: dict[str, Any], status: int = 200) -> web.Response:

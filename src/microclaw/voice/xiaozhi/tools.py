@@ -17,13 +17,13 @@ from msgspec import Meta
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.devices.target import OnDevice, device_tool
+from microclaw.devices.target import DeviceParameters, device_tool
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
 from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, not_connected
 
-NOT_OFFERED: Final = frozenset({
+HIDDEN_TOOLS: Final = frozenset({
     "self.reboot", "self.upgrade_firmware", "self.get_system_info", "self.assets.set_download_url",
     "self.camera.take_photo", "self.screen.get_info", "self.screen.snapshot", "self.screen.preview_image",
 })  # fmt: skip
@@ -57,7 +57,7 @@ def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]
         if device_tools is None:
             continue
         for listed in device_tools.listed:
-            if listed.name not in NOT_OFFERED and _has_usable_names(listed):
+            if listed.name not in HIDDEN_TOOLS and _has_usable_names(listed):
                 tool = everyday_tools.get(listed.name) or _board_tool(device, device_tools, listed)
                 tools_by_name[tool.name] = tool
     return tuple(tools_by_name.values())
@@ -66,9 +66,9 @@ def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]
 def _setting_tool(devices: Registry, tools_of: ToolsOf, own_name: str, setting: str, kind: Any) -> Tool[Any]:
     """Return the tool for a setting. `own_name` is the firmware's name of it, `kind` the type of its value."""
     words = f"set the {setting} of {{device}} to {{{setting}}}"
-    parameters = msgspec.defstruct("SettingParameters", [(setting, kind)], bases=(OnDevice,), kw_only=True)
+    parameters = msgspec.defstruct("SettingParameters", [(setting, kind)], bases=(DeviceParameters,), kw_only=True)
 
-    async def run(device: Device, request: OnDevice, _: ToolContext) -> ToolOutput:
+    async def run(device: Device, request: DeviceParameters, _: ToolContext) -> ToolOutput:
         values = {setting: getattr(request, setting)}
         await _call(tools_of, device, own_name, values)
         action = words.format(device=device.name, **values)
@@ -88,13 +88,13 @@ def _setting_tool(devices: Registry, tools_of: ToolsOf, own_name: str, setting: 
 
 
 def _status_tool(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
-    async def run(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
+    async def run(device: Device, _: DeviceParameters, __: ToolContext) -> ToolOutput:
         text = await _call(tools_of, device, _STATUS, {})
         evidence = Evidence("reported", f"told by {device.name}")
         return ToolOutput({"status": fence_text(text, device.name)}, (evidence,), foreign=True)
 
     about = "What a voice device says of its volume, screen, battery and network."
-    return device_tool(devices, "voice-status", about, OnDevice, run, is_spoken_to=True)
+    return device_tool(devices, "voice-status", about, DeviceParameters, run, is_spoken_to=True)
 
 
 async def _call(tools_of: ToolsOf, device: Device, own_name: str, values: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from microclaw.wire.link.messages import Ping, Pong
 MISSED_PONGS = 2
 
 
-class Clock(Protocol):
+class HeartbeatClock(Protocol):
     def now_ms(self) -> float:
         """Monotonic milliseconds."""
 
@@ -20,7 +20,7 @@ class Clock(Protocol):
 class Heartbeat:
     """At most two pings are unanswered; a third that falls due means that the connection is dead."""
 
-    def __init__(self, clock: Clock, every_ms: float) -> None:
+    def __init__(self, clock: HeartbeatClock, every_ms: float) -> None:
         self._clock = clock
         self.every_ms = every_ms
         self.due_ms = clock.now_ms() + every_ms
@@ -48,6 +48,6 @@ class Heartbeat:
         return max(0.0, self._clock.now_ms() - sent_ms - held_ms)
 
 
-def wall_us(clock: Clock) -> int:
+def wall_us(clock: HeartbeatClock) -> int:
     """The wall clock, or the monotonic one while that is not set: enough for a round trip."""
     return clock.unix_us() or int(clock.now_ms() * 1000)

@@ -27,7 +27,7 @@ class AudioFormat(Body, frozen=True):
     buffer_ms: values.Uint
 
 
-class Limits(Body, frozen=True):
+class MessageLimits(Body, frozen=True):
     control_bytes: values.Uint
     audio_bytes: values.Uint
 
@@ -37,7 +37,7 @@ class ErrorInfo(Body, frozen=True):
     message: str
 
 
-class AppState(Body, frozen=True):
+class AppReport(Body, frozen=True):
     name: str
     state: str
 
@@ -78,7 +78,7 @@ class Welcome(FromHost, frozen=True):
     heartbeat_s: values.Uint
     tx_epoch: values.Epoch
     rx_seq: values.Uint
-    limits: Limits
+    limits: MessageLimits
     rx_epoch: values.Epoch | None = None
 
 
@@ -254,7 +254,7 @@ class Telemetry(FromDevice, frozen=True):
 
     free_heap: values.Uint
     uptime_s: values.Uint
-    apps: Annotated[tuple[AppState, ...], Meta(max_length=MAX_ITEMS)]
+    apps: Annotated[tuple[AppReport, ...], Meta(max_length=MAX_ITEMS)]
     rssi: values.Int | None = None
     temperature: values.Finite | None = None
     battery: values.Finite | None = None

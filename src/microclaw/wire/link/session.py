@@ -20,11 +20,11 @@ from microclaw.wire.link import actions, messages
 from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame, read_frame
-from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
+from microclaw.wire.link.heartbeat import Heartbeat, HeartbeatClock, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, OURS, THEIRS, Lane, LaneLimits, Lanes, Streams, lane_of
 from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
-from microclaw.wire.link.states import Phase, move
+from microclaw.wire.link.states import LinkPhase, move
 from microclaw.wire.link.values import Durable, Sender
 
 
@@ -57,7 +57,7 @@ class LinkSession:
         *,
         outbox: OutboxCursor,
         inbox: InboxCursor,
-        clock: Clock,
+        clock: HeartbeatClock,
         new_id: Callable[[], bytes],
         config: LinkConfig | None = None,
         authenticated: bool = True,
@@ -67,7 +67,7 @@ class LinkSession:
         self.config = config or LinkConfig()
         self._peer_role = Sender.DEVICE if self.role is Sender.HOST else Sender.HOST
         self._audio_out = encode_frame(FRAME_OF[self.role], b"")
-        self.phase = Phase.DOWN
+        self.phase = LinkPhase.DOWN
         self.peer: Hello | Welcome | None = None
         self.unreadable: LinkViolation | None = None  # what of the peer this end could not read, which ended it
         self.outgoing = Outgoing(outbox, self.config.window)
@@ -97,7 +97,7 @@ class LinkSession:
         due_ms = [self._deadline_ms]
         if self.phase in _BEATING:
             due_ms.append(self._heartbeat.due_ms)
-        if self.phase is Phase.READY:
+        if self.phase is LinkPhase.READY:
             due_ms += [self.incoming.ack_due_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)]
         return min((at_ms for at_ms in due_ms if at_ms is not None), default=None)
 
@@ -114,9 +114,9 @@ class LinkSession:
 
     def connected(self) -> None:
         """A connection is up, authenticated as far as it will be. A device speaks first."""
-        if self.phase is not Phase.DOWN:
+        if self.phase is not LinkPhase.DOWN:
             raise ValueError(f"connected while the link is {self.phase.value}")
-        self.phase = Phase.OPEN
+        self.phase = LinkPhase.OPEN
         self.lanes = Lanes(self.config.lanes)
         self.peer = None
         self._renewing = False
@@ -130,7 +130,7 @@ class LinkSession:
 
     def closed(self) -> None:
         """The connection is gone, whoever closed it. What was not acked stays in the outbox."""
-        self.phase = Phase.DOWN
+        self.phase = LinkPhase.DOWN
         self.streams.active = [None, None]
         self._deadline_ms = None
         self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.DropAcked)))
@@ -140,7 +140,7 @@ class LinkSession:
 
         A breach of the contract becomes `error` and Close, never an exception.
         """
-        if self.phase is Phase.DOWN or self.phase is Phase.LEFT:
+        if self.phase is LinkPhase.DOWN or self.phase is LinkPhase.LEFT:
             return False
         try:
             type_, payload = read_frame(message)
@@ -158,7 +158,7 @@ class LinkSession:
         """Time has passed: acks, pings and timeouts that are due."""
         now_ms = self._clock.now_ms()
         if self._deadline_ms is not None and now_ms >= self._deadline_ms:
-            what = "pairing" if self.phase in (Phase.PAIRING, Phase.PAIRED) else "the greeting"
+            what = "pairing" if self.phase in (LinkPhase.PAIRING, LinkPhase.PAIRED) else "the greeting"
             self._break_off("timeout", f"{what} took too long", CloseCode.TIMED_OUT)
             return
         if self.phase in _BEATING and now_ms >= self._heartbeat.due_ms:
@@ -167,7 +167,7 @@ class LinkSession:
                 self._break_off("timeout", "two pings were not answered", CloseCode.TIMED_OUT)
                 return
             self._say(ping)
-        if self.phase is Phase.READY:
+        if self.phase is LinkPhase.READY:
             self._send_due_ack(now_ms)
             overdue_ms = self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)
             if overdue_ms is not None and now_ms >= overdue_ms:
@@ -199,7 +199,7 @@ class LinkSession:
         if is_durable(body, asked=durable):
             self._actions.append(actions.Persist(envelope.id, encode(envelope, self._max_control_bytes)))
             return envelope.id
-        if self.phase in _SILENT or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
+        if self.phase in _SILENT or (self.phase, body.type) == (LinkPhase.OPEN, "pair_request"):
             raise DeviceUnreachable(f"the link is {self.phase.value}: {body.type} was not sent")
         self._write(envelope)
         return envelope.id
@@ -207,14 +207,14 @@ class LinkSession:
     def send_audio(self, payload: bytes) -> bool:
         """One audio frame of this end's active stream; False when there is none."""
         stream = self.streams.active[OURS]
-        if stream is None or self.phase is not Phase.READY:
+        if stream is None or self.phase is not LinkPhase.READY:
             return False
         self._queue(self._audio_out + payload, Lane.MEDIA)
         return True
 
     def send_blob(self, sha256: bytes, offset: int, data: bytes) -> bool:
         """One piece of a payload that the device asked for; False when the link is not ready."""
-        if self.phase is not Phase.READY or self.role is not Sender.HOST:
+        if self.phase is not LinkPhase.READY or self.role is not Sender.HOST:
             return False
         head = sha256[:_KEY_BYTES] + offset.to_bytes(BLOB_HEAD_BYTES - _KEY_BYTES, "big")
         self._queue(encode_frame(FrameType.BLOB, head + data), Lane.BLOB)
@@ -227,7 +227,7 @@ class LinkSession:
         if seq <= self.outgoing.last:
             return  # it was there before: it goes, or went, with the others
         self.outgoing.last = seq
-        if self.phase is not Phase.READY or self._renewing:
+        if self.phase is not LinkPhase.READY or self._renewing:
             return
         if self.outgoing.may_send_now(seq):
             self._send_numbered(seq, payload)
@@ -238,12 +238,12 @@ class LinkSession:
         """Somebody else put messages into the outbox, up to this number: they are read from there."""
         if last > self.outgoing.last:
             self.outgoing.last = last
-            if self.phase is Phase.READY:
+            if self.phase is LinkPhase.READY:
                 self._load_more()
 
     def loaded(self, after: int, rows: Sequence[StoredMessage]) -> None:
         """A Replay was done. Answers to a connection that is gone are ignored."""
-        if self.phase is not Phase.READY or self.outgoing.loading_after != after:
+        if self.phase is not LinkPhase.READY or self.outgoing.loading_after != after:
             return
         self.outgoing.loading_after = None
         if after == self.outgoing.sent:
@@ -265,7 +265,7 @@ class LinkSession:
             return
         now_ms = self._clock.now_ms()
         self.incoming.apply(seq, now_ms, self.config.ack_delay_ms)
-        if self.phase is Phase.READY:
+        if self.phase is LinkPhase.READY:
             self._send_due_ack(now_ms)
 
     def epoch_renewed(self, cursor: OutboxCursor) -> None:
@@ -274,9 +274,9 @@ class LinkSession:
         if not self._renewing:
             return
         self._renewing = False
-        if self.phase is Phase.OFFERED and isinstance(self.peer, Hello):
+        if self.phase is LinkPhase.OFFERED and isinstance(self.peer, Hello):
             self._begin(self.peer)
-        elif self.phase is Phase.READY:
+        elif self.phase is LinkPhase.READY:
             self.close(CloseCode.DONE, "the outbox has a new epoch", retry_after_s=0)
 
     # How it works
@@ -372,7 +372,7 @@ class LinkSession:
             self.lanes.purge_audio()
 
     def _take_data(self, type_: int, payload: bytes) -> None:
-        if _SENDER_OF[type_] is not self._peer_role or self.phase is not Phase.READY:
+        if _SENDER_OF[type_] is not self._peer_role or self.phase is not LinkPhase.READY:
             text = f"a frame of type {type_} from the {self._peer_role.value}, link {self.phase.value}"
             raise LinkViolation(text, reason="unexpected_message")
         if type_ == FrameType.BLOB:
@@ -409,7 +409,7 @@ class LinkSession:
         """The last words of this end, then the close."""
         if self.phase in _SILENT:
             return
-        self.phase = Phase.LEFT
+        self.phase = LinkPhase.LEFT
         self._deadline_ms = None
         self._say(last)
         self._actions.append(actions.Close(code, reason, retry_after_s))
@@ -419,7 +419,7 @@ class LinkSession:
 
     def _write(self, envelope: Envelope) -> None:
         payload = encode(envelope, self._max_control_bytes)
-        if self.phase is not Phase.LEFT:  # the last words go after the end
+        if self.phase is not LinkPhase.LEFT:  # the last words go after the end
             self.phase = move(self.phase, envelope.body.type)
         self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
         if self.streams.note(envelope.body, self.role):
@@ -429,8 +429,8 @@ class LinkSession:
         try:
             self.lanes.put(message, lane, self._clock.now_ms())
         except LinkViolation as exc:  # the other end does not read: it cannot be told
-            if self.phase is not Phase.LEFT:
-                self.phase = Phase.LEFT
+            if self.phase is not LinkPhase.LEFT:
+                self.phase = LinkPhase.LEFT
                 self._deadline_ms = None
                 self._actions.append(actions.Close(exc.close_code, exc.message))
 
@@ -448,6 +448,6 @@ _SENDER_OF = {int(frame): sender for sender, frame in FRAME_OF.items()} | {int(F
 _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
-_SILENT = (Phase.DOWN, Phase.LEFT)
-_BEATING = (Phase.READY, Phase.PAIRING)
+_SILENT = (LinkPhase.DOWN, LinkPhase.LEFT)
+_BEATING = (LinkPhase.READY, LinkPhase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock

@@ -12,7 +12,7 @@ from microclaw.errors import LinkViolation
 from microclaw.wire.link.messages import MESSAGES
 
 
-class Phase(Enum):
+class LinkPhase(Enum):
     DOWN = "down"  # no connection
     OPEN = "open"  # connected, no message yet
     OFFERED = "offered"  # after hello
@@ -24,27 +24,27 @@ class Phase(Enum):
 
 _HANDSHAKE: Final = ("hello", "welcome", "pair_request", "pair_code", "pair_done")
 _ANY_TIME: Final = ("error", "bye")
-_TALKING: Final = (Phase.OPEN, Phase.OFFERED, Phase.READY, Phase.PAIRING, Phase.PAIRED)
+_TALKING: Final = (LinkPhase.OPEN, LinkPhase.OFFERED, LinkPhase.READY, LinkPhase.PAIRING, LinkPhase.PAIRED)
 
-MOVES: Final[dict[tuple[Phase, str], Phase]] = {
-    (Phase.OPEN, "hello"): Phase.OFFERED,
-    (Phase.OFFERED, "welcome"): Phase.READY,
-    (Phase.OPEN, "pair_request"): Phase.PAIRING,
-    (Phase.PAIRING, "pair_request"): Phase.PAIRING,  # again: its code ran out
-    (Phase.PAIRING, "pair_code"): Phase.PAIRING,
-    (Phase.PAIRING, "pair_done"): Phase.PAIRED,
-    **{(phase, type_): phase for phase in (Phase.PAIRING, Phase.PAIRED) for type_ in ("ping", "pong")},
-    **{(Phase.READY, type_): Phase.READY for type_ in MESSAGES if type_ not in (*_HANDSHAKE, *_ANY_TIME)},
+MOVES: Final[dict[tuple[LinkPhase, str], LinkPhase]] = {
+    (LinkPhase.OPEN, "hello"): LinkPhase.OFFERED,
+    (LinkPhase.OFFERED, "welcome"): LinkPhase.READY,
+    (LinkPhase.OPEN, "pair_request"): LinkPhase.PAIRING,
+    (LinkPhase.PAIRING, "pair_request"): LinkPhase.PAIRING,  # again: its code ran out
+    (LinkPhase.PAIRING, "pair_code"): LinkPhase.PAIRING,
+    (LinkPhase.PAIRING, "pair_done"): LinkPhase.PAIRED,
+    **{(phase, type_): phase for phase in (LinkPhase.PAIRING, LinkPhase.PAIRED) for type_ in ("ping", "pong")},
+    **{(LinkPhase.READY, type_): LinkPhase.READY for type_ in MESSAGES if type_ not in (*_HANDSHAKE, *_ANY_TIME)},
     **{(phase, "error"): phase for phase in _TALKING},
-    **{(phase, "bye"): Phase.LEFT for phase in _TALKING},
+    **{(phase, "bye"): LinkPhase.LEFT for phase in _TALKING},
 }
 
 
-def move(phase: Phase, type_: str) -> Phase:
+def move(phase: LinkPhase, type_: str) -> LinkPhase:
     """The phase after a message of this type; LinkViolation when it has no place in this one."""
     after = MOVES.get((phase, type_))
     if after is not None:
         return after
-    if phase is Phase.READY and type_ not in MESSAGES:
+    if phase is LinkPhase.READY and type_ not in MESSAGES:
         return phase  # a type of a later version
     raise LinkViolation(f"{type_} while the link is {phase.value}", reason="unexpected_message")

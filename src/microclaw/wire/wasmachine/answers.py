@@ -10,7 +10,7 @@ from msgspec import Struct
 from microclaw import errors
 from microclaw.errors import CallRejected, MicroclawError, ProtocolError, TooManyApps
 from microclaw.wire.wasmachine.attributes import AttributeContainer, AttributeValue, Generation
-from microclaw.wire.wasmachine.request import QUERY_RECEIVER, Response, Status
+from microclaw.wire.wasmachine.request import QUERY_RECEIVER, CoapCode, Response
 
 APPLETS_TAG: Final = "Applets Info"
 ERROR_KEY: Final = "error message"
@@ -49,7 +49,7 @@ def encode_applet(app: AppletInfo, mid: int, generation: Generation) -> Response
 
 def encode_error(text: str, mid: int, generation: Generation) -> Response:
     body = AttributeContainer.of("", {ERROR_KEY: text}).encode(generation, as_device=True)
-    return Response(Status.INTERNAL_SERVER_ERROR, mid, body)
+    return Response(CoapCode.INTERNAL_SERVER_ERROR, mid, body)
 
 
 def read_applets(response: Response) -> tuple[AppletInfo, ...]:
@@ -76,7 +76,7 @@ def error_text(response: Response) -> str | None:
 
 def raise_for_status(response: Response, name: str | None = None) -> None:
     """Each firmware error as its exception with the next step; `name` is the app that was asked about."""
-    if response.status < Status.BAD_REQUEST:
+    if response.status < CoapCode.BAD_REQUEST:
         return
     text = error_text(response) or f"status {response.status} without a text"
     for parts, error, form, next_step in _ERRORS:
@@ -101,7 +101,7 @@ _ERRORS: Final[tuple[tuple[tuple[str, ...], type[MicroclawError], str, str], ...
 
 def _query_answer(values: Mapping[str, AttributeValue], mid: int, generation: Generation) -> Response:
     body = AttributeContainer.of(APPLETS_TAG, values).encode(generation, as_device=True)
-    return Response(Status.CONTENT, mid, body, receiver=QUERY_RECEIVER)
+    return Response(CoapCode.CONTENT, mid, body, receiver=QUERY_RECEIVER)
 
 
 def _applet(container: AttributeContainer, name_key: str, heap_key: str) -> AppletInfo:

@@ -15,7 +15,7 @@ HEADER: Final = Struct(">2sHI")  # leader, type, payload length
 MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024  # far above any image that fits an ESP32, far below what hurts a host
 
 
-class FrameType(IntEnum):
+class MessageType(IntEnum):
     """Only an install uses INSTALL, so that the device streams a large image straight to its loader."""
 
     COAP_TCP = 0

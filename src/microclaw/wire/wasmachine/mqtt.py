@@ -44,7 +44,7 @@ class EventId(IntEnum):
     BEFORE_CONNECT = 7
 
 
-class MqttSettings(msgspec.Struct, frozen=True):
+class AppMqttSettings(msgspec.Struct, frozen=True):
     """The settings of an app, under the container's own keys; 0 and "" are what it left out. Times are in seconds."""
 
     uri: str = ""
@@ -65,7 +65,7 @@ class MqttSettings(msgspec.Struct, frozen=True):
     cert_pem: str = ""
     client_cert_pem: str = ""
 
-    def changed(self, data: bytes) -> MqttSettings:
+    def changed(self, data: bytes) -> AppMqttSettings:
         """With the keys of a container, unknown ones left out; ProtocolError where the firmware refuses it."""
         found: dict[str, str | int] = {}
         for attribute in AttributeContainer.decode(data).values:
@@ -95,7 +95,7 @@ class MqttSettings(msgspec.Struct, frozen=True):
         return Broker(parts.scheme, parts.hostname, port or default, parts.username or "", parts.password or "")
 
 
-_KINDS: Final = {name: str if kind == "str" else int for name, kind in MqttSettings.__annotations__.items()}
+_KINDS: Final = {name: str if kind == "str" else int for name, kind in AppMqttSettings.__annotations__.items()}
 
 
 class Broker(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ class Broker(msgspec.Struct, frozen=True):
     password: str = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class MqttFailure(msgspec.Struct, frozen=True):
     """The values of an `error` event: esp_mqtt_error_codes_t. `kind` is 1 for the transport, 2 for a refusal."""
 
     tls_error: int = 0
@@ -117,7 +117,7 @@ class Failure(msgspec.Struct, frozen=True):
     errno: int = 0
 
 
-class Message(msgspec.Struct, frozen=True):
+class MqttMessage(msgspec.Struct, frozen=True):
     """A message that a broker sent."""
 
     topic: bytes
@@ -133,7 +133,7 @@ def encode_event(event: EventId, generation: Generation, **numbers: int) -> byte
     return _encode(event, generation, [_number(key, value) for key, value in numbers.items()])
 
 
-def encode_failure(failure: Failure, generation: Generation) -> bytes:
+def encode_failure(failure: MqttFailure, generation: Generation) -> bytes:
     """The event `error`."""
     code = _ERROR_CODE.pack(failure.tls_error, 0, 0, failure.kind, failure.return_code, failure.errno)
     return _encode(EventId.ERROR, generation, [Attribute("error_code", AttributeType.BYTES, code)])
@@ -145,7 +145,7 @@ class MessageBuffer:
     def __init__(self) -> None:
         self._buffer = bytearray(BUFFER_BYTES)
 
-    def events(self, message: Message, generation: Generation) -> Iterator[bytes]:
+    def events(self, message: MqttMessage, generation: Generation) -> Iterator[bytes]:
         """The events `data` of one message: several when it is longer than the buffer, only the first with a topic."""
         topic = message.topic
         total = len(message.payload)

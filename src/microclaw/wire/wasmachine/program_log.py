@@ -9,7 +9,7 @@ import msgspec
 
 from microclaw.errors import ProtocolError
 from microclaw.text import clean_text
-from microclaw.wire.wasmachine.request import FORMAT_RAW, Request, Response, Status, app_request
+from microclaw.wire.wasmachine.request import FORMAT_RAW, CoapCode, Response, WasmachineRequest, app_request
 
 LOG_URL: Final = "microclaw/log/"
 """A number follows: that of the first line that is wanted. headers/glue/printed.c has it too."""
@@ -56,7 +56,7 @@ def carries_log(wasm: bytes) -> bool:
     return LOG_URL.encode() + b"\0" in wasm
 
 
-def log_request(mid: int, name: str, first: int) -> Request:
+def log_request(mid: int, name: str, first: int) -> WasmachineRequest:
     """Ask the program for its lines from this number on."""
     return app_request(mid, name, f"{LOG_URL}{first}")
 
@@ -64,7 +64,7 @@ def log_request(mid: int, name: str, first: int) -> Request:
 def read_log(response: Response) -> ProgramLog:
     """The lines of an answer, cleaned. ProtocolError for what no program of ours answers."""
     body = response.body
-    if response.status != Status.CONTENT or response.format != FORMAT_RAW or len(body) < _HEAD.size:
+    if response.status != CoapCode.CONTENT or response.format != FORMAT_RAW or len(body) < _HEAD.size:
         raise ProtocolError(f"an answer of status {response.status} with {len(body)} bytes is no program's log")
     if len(body) > _HEAD.size + MAX_LOG_BYTES:
         raise ProtocolError(f"a program's log of {len(body)} bytes; it has at most {_HEAD.size + MAX_LOG_BYTES}")

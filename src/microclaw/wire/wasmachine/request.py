@@ -33,7 +33,7 @@ _RESPONSE: Final = Struct(">BBHIiI")  # version, status, format, mid, receiver, 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 
 
-class Action(IntEnum):
+class RequestAction(IntEnum):
     """EVENT: an app sends it to those that registered for its event."""
 
     GET = 1
@@ -43,7 +43,7 @@ class Action(IntEnum):
     EVENT = 6
 
 
-class Status(IntEnum):
+class CoapCode(IntEnum):
     """CoAP codes. The manager itself sends only CREATED, DELETED, CONTENT and INTERNAL_SERVER_ERROR."""
 
     CREATED = 65
@@ -54,10 +54,10 @@ class Status(IntEnum):
     INTERNAL_SERVER_ERROR = 160
 
 
-class Request(msgspec.Struct, frozen=True):
+class WasmachineRequest(msgspec.Struct, frozen=True):
     """`sender` is 0 from a host and the app's id in an event."""
 
-    action: Action
+    action: RequestAction
     url: str
     mid: int
     body: bytes = b""
@@ -75,14 +75,14 @@ class Request(msgspec.Struct, frozen=True):
         return head + url + self.body
 
     @classmethod
-    def decode(cls, payload: bytes) -> Request:
+    def decode(cls, payload: bytes) -> WasmachineRequest:
         """ProtocolError unless the inner lengths add up to the payload exactly."""
         action, form, mid, sender, url_size, body_size = _head(_REQUEST, payload)
         if _REQUEST.size + url_size + body_size != len(payload):
             text = f"a request of {len(payload)} bytes claims a url of {url_size} and a body of {body_size} bytes"
             raise ProtocolError(text)
         try:
-            known = Action(action)
+            known = RequestAction(action)
         except ValueError as exc:
             raise ProtocolError(f"a request with the unknown action {action}") from exc
         body_at = _REQUEST.size + url_size
@@ -127,24 +127,28 @@ def install_request(
     heap_bytes: int = DEFAULT_HEAP_BYTES,
     timers: int = DEFAULT_TIMERS,
     watchdog_ms: int = DEFAULT_WATCHDOG_MS,
-) -> Request:
+) -> WasmachineRequest:
     """To be sent in an INSTALL frame."""
     terms = f"name={check_app_name(name)}&type=wasm&heap={heap_bytes}&timers={timers}&wd={watchdog_ms}"
-    return Request(Action.PUT, f"{APPLET_URL}?{terms}", mid, wasm, FORMAT_RAW)
+    return WasmachineRequest(RequestAction.PUT, f"{APPLET_URL}?{terms}", mid, wasm, FORMAT_RAW)
 
 
-def uninstall_request(mid: int, name: str) -> Request:
-    return Request(Action.DELETE, f"{APPLET_URL}?name={check_app_name(name)}", mid)
+def uninstall_request(mid: int, name: str) -> WasmachineRequest:
+    return WasmachineRequest(RequestAction.DELETE, f"{APPLET_URL}?name={check_app_name(name)}", mid)
 
 
-def query_request(mid: int, name: str | None = None) -> Request:
+def query_request(mid: int, name: str | None = None) -> WasmachineRequest:
     """One app, or all of them."""
-    return Request(Action.GET, APPLET_URL if name is None else f"{APPLET_URL}?name={check_app_name(name)}", mid)
+    return WasmachineRequest(
+        RequestAction.GET, APPLET_URL if name is None else f"{APPLET_URL}?name={check_app_name(name)}", mid
+    )
 
 
-def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action = Action.GET) -> Request:
+def app_request(
+    mid: int, name: str, url: str, body: bytes = b"", action: RequestAction = RequestAction.GET
+) -> WasmachineRequest:
     """A request that the app `name` answers itself, under `/app/NAME/url`."""
-    return Request(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
+    return WasmachineRequest(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
 
 
 def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:
