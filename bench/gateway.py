@@ -89,7 +89,7 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             journal=Journal(database, _now_ms),
         )
         await stack.enter_async_context(agent.answering())
-        tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
+        tokens = PersonTokens(PersonTokenTable(database), await People.open(database))
         gateway = Gateway(
             GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals, local_token=TOKEN
         )

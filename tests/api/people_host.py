@@ -149,6 +149,6 @@ async def _people_and_tokens(settings: Settings) -> dict[str, str]:
         table = PeopleTable(database)
         for name in ("ada", "bob", "gus"):
             await table.put(Person(f"p-{name}", name, "guest" if name == "gus" else "member"), 1)
-        people = await People.opened(database)
+        people = await People.open(database)
         tokens = PersonTokens(PersonTokenTable(database), people)
         return {person.name: await tokens.create(person.name, person.person_id) for person in people.list()}

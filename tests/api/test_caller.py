@@ -46,7 +46,7 @@ class Bench:
 @pytest.fixture
 async def bench(database: Database) -> Bench:
     await PeopleTable(database).put(Person("p-g", "Gus", "guest", 1), 1)
-    tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
+    tokens = PersonTokens(PersonTokenTable(database), await People.open(database))
     secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
     return Bench(tokens, secrets)
 

@@ -86,7 +86,7 @@ KINDS = ("counter", "gauge", "histogram")
 def test_histogram_buckets_add_up_and_a_bound_is_inclusive() -> None:
     meter = LinkMeter()
     for value in (0.0005, 0.005, 0.004, 70):
-        meter.measured(value)
+        meter.count_rtt(value)
     found = [line.removeprefix("microclaw_link_rtt_seconds_") for line in lines(metrics(meter)) if "rtt" in line]
     assert found[:3] == ['bucket{le="0.001"} 1.0', 'bucket{le="0.0025"} 1.0', 'bucket{le="0.005"} 3.0']
     assert found[-4:] == ['bucket{le="10"} 3.0', 'bucket{le="+Inf"} 4.0', "count 4.0", "sum 70.0095"]

@@ -51,7 +51,7 @@ def test_each_line_names_the_one_before_and_the_kept_head_the_last(home: Path, a
         assert (json.loads(line)["n"], json.loads(line)["prev"]) == (number, before)
         before = hash_of(line)
     report = report_of(home)
-    assert (report.whole, report.lines, report.torn, report.last) == (True, 5, [], ChainLink(5, before))
+    assert (report.is_whole, report.lines, report.torn, report.last) == (True, 5, [], ChainLink(5, before))
     head = {"last": {"n": 5, "hash": before}, "file_bytes": acts.stat().st_size, "anchor": {"n": 0, "hash": "0" * 64}}
     assert json.loads((home / FOLDER / "acts.head").read_bytes()) == head  # homes of before have it so
     assert json.loads((home / "audit.begun").read_bytes()) == {"attempts": False, "acts": False}
@@ -81,9 +81,9 @@ def test_a_hand_in_the_lines_is_told_and_where(
 ) -> None:
     acts.write_bytes(b"".join(change(acts.read_bytes().splitlines(keepends=True))))
     assert broken(home)[: len(told)] == told
-    assert report_of(home, "attempts").whole
+    assert report_of(home, "attempts").is_whole
     append_events(home, [EVENT])
-    assert not report_of(home).whole, "a later line made good what was broken"
+    assert not report_of(home).is_whole, "a later line made good what was broken"
 
 
 @settings(max_examples=40, deadline=None)
@@ -96,7 +96,7 @@ def test_any_single_byte_that_is_changed_is_told(data: st.DataObject, tmp_path_f
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(bytes(content))
-    assert not report_of(home).whole or at == len(content) - 1
+    assert not report_of(home).is_whole or at == len(content) - 1
 
 
 def test_what_a_power_cut_left_is_no_forgery_and_lines_without_a_head_are_gone_on_with(home: Path, acts: Path) -> None:
@@ -105,10 +105,10 @@ def test_what_a_power_cut_left_is_no_forgery_and_lines_without_a_head_are_gone_o
     with acts.open("ab") as file:
         file.write(b'{"at":"2026-01-0')
     (home / FOLDER / "acts.head").write_bytes(head)
-    assert report_of(home).whole
+    assert report_of(home).is_whole
     append_events(home, [EVENT])
     report = report_of(home)
-    assert (report.whole, report.torn, report.lines) == (True, [("acts.jsonl", 8)], 8)
+    assert (report.is_whole, report.torn, report.lines) == (True, [("acts.jsonl", 8)], 8)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"last":{"n":-1,"hash":"x"},"file_bytes":0}', b"\xff" * 9000])
@@ -119,7 +119,7 @@ def test_a_kept_head_that_is_gone_or_no_head_is_told(home: Path, acts: Path, con
         head.write_bytes(content)
     assert broken(home) == ["head 5"]
     append_events(home, [EVENT])  # goes on after the last line that is there
-    assert (report_of(home).whole, report_of(home).lines) == (True, 6)
+    assert (report_of(home).is_whole, report_of(home).lines) == (True, 6)
 
 
 @pytest.mark.parametrize("lost", ["audit", "audit/*"])
@@ -130,7 +130,7 @@ def test_a_chain_that_is_gone_is_told(home: Path, acts: Path, lost: str) -> None
     append_events(home, [EVENT])
     assert [one.what for one in report_of(home).breaks] == ["cut"]
     (home / "audit.begun").unlink()
-    assert report_of(home).whole
+    assert report_of(home).is_whole
 
 
 @pytest.fixture
@@ -151,13 +151,13 @@ def test_the_chain_goes_over_files_and_the_anchor_tells_what_rotated_away(
 ) -> None:
     fill(4)
     folder = home / FOLDER
-    assert (report_of(home).whole, report_of(home).anchor.n, report_of(home).lines) == (True, 0, 32)
+    assert (report_of(home).is_whole, report_of(home).anchor.n, report_of(home).lines) == (True, 0, 32)
     moved = (folder / "acts.1.jsonl").rename(home / "moved")
     assert broken(home) == ["removed 1"]
     moved.rename(folder / "acts.1.jsonl")
     fill(FILES + 2)
     report = report_of(home)
-    assert (report.whole, report.anchor.n + report.lines, report.anchor.n > 0) == (True, report.last.n, True)
+    assert (report.is_whole, report.anchor.n + report.lines, report.anchor.n > 0) == (True, report.last.n, True)
     (folder / f"acts.{FILES - 1}.jsonl").unlink()
     assert broken(home) == ["removed 1"]
 
@@ -176,10 +176,10 @@ def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(
                 cut_at(cuts, patch)
                 append_events(broken_off, [EVENT])
         except PowerCut:
-            assert report_of(broken_off).whole, cuts
+            assert report_of(broken_off).is_whole, cuts
             append_events(broken_off, [EVENT])
             report = report_of(broken_off)
-            assert report.whole, cuts
+            assert report.is_whole, cuts
             assert before < report.last.n <= before + 2
             assert report.anchor.n + report.lines >= report.last.n
         else:

@@ -34,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def people(database: Database, clock: Clock) -> People:
-    return await People.opened(database, now_ms=clock.ms, clock_s=clock)
+    return await People.open(database, now_ms=clock.ms, clock_s=clock)
 
 
 async def asked(approvals: Approvals, count: int = 1) -> tuple[PendingApproval, ...]:

@@ -44,7 +44,7 @@ class Bench:
         return found
 
     async def is_good(self, opened: OpenedSession) -> bool:
-        return await self.sign_ins.who(opened.secret) is not None
+        return await self.sign_ins.authenticate(opened.secret) is not None
 
     async def is_right(self, password: str, name: str = "owner", address: str = "192.0.2.1") -> bool:
         opened = await self.sign_ins.with_password(name, password, address=address, agent="a browser")
@@ -88,7 +88,7 @@ async def test_a_link_lives_ten_minutes_over_a_kill_of_its_host_and_is_used_once
     for suffix in ("", "-wal"):  # a kill -9 would leave it
         killed.with_name(f"killed.db{suffix}").write_bytes((tmp_path / "home" / f"store.db{suffix}").read_bytes())
     async with Database.open(killed) as database:
-        again = Bench(await People.opened(database, now_ms=bench.clock.ms), database, bench.clock)
+        again = Bench(await People.open(database, now_ms=bench.clock.ms), database, bench.clock)
         bench.clock.forward(s=SIGN_IN.life_s - 1)
         opened = [await again.sign_ins.with_code(one, **FROM) for one in (late, used, code, code)]
         assert [one is not None for one in opened] == [False, False, True, False]
@@ -128,11 +128,11 @@ async def test_a_clock_that_goes_back_opens_nothing_and_loses_nothing(bench: Ben
 async def test_another_role_ends_open_connections_and_a_removed_person_is_out_at_once(bench: Bench) -> None:
     opened = await bench.opened("ada")
     code = await bench.sign_ins.new_code("ada")
-    async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
+    async with bench.sign_ins.watch(opened.sign_in.sign_in_id) as watch:
         assert watch.check()
         await bench.people.change_role("ada", "read-only")
         assert not watch.check()
-    found = await bench.sign_ins.who(opened.secret)
+    found = await bench.sign_ins.authenticate(opened.secret)
     assert found is not None
     assert found.person.role == "read-only"
     await bench.people.remove("ada")
@@ -144,7 +144,7 @@ async def test_another_role_ends_open_connections_and_a_removed_person_is_out_at
 async def test_an_ended_session_is_over_for_its_open_connections_and_names_who_ended_it(bench: Bench) -> None:
     for by in (None, "owner"):
         opened = await bench.opened("ada")
-        async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
+        async with bench.sign_ins.watch(opened.sign_in.sign_in_id) as watch:
             await bench.sign_ins.end(opened.sign_in.sign_in_id, by=by)
             await watch.until_ended()
         assert not await bench.is_good(opened)

@@ -46,10 +46,10 @@ async def test_what_ends_at_one_host_ends_the_streams_of_the_other(
     ada = await there.people.add("Ada", "member")
     await until(lambda: here.people.get(ada.person_id))
     secret = await there.tokens.create("script", ada.person_id)
-    token = await here.tokens.who(secret)
+    token = await here.tokens.authenticate(secret)
     opened = await signed_in(here, "Ada")
     assert token is not None
-    async with here.watching(token.token_id) as first, here.watching(opened.sign_in.sign_in_id) as second:
+    async with here.watch(token.token_id) as first, here.watch(opened.sign_in.sign_in_id) as second:
         assert (first.check(), second.check()) == (True, True)
         ending: dict[str, Callable[[], Awaitable[object]]] = {
             "token": lambda: there.tokens.remove("script"),
@@ -61,8 +61,8 @@ async def test_what_ends_at_one_host_ends_the_streams_of_the_other(
         for watch in [watch for watch, other in ((first, "session"), (second, "token")) if end != other]:
             async with asyncio.timeout(60):
                 await watch.until_ended()
-    assert (await here.tokens.who(secret) is None) == (end in ("token", "person"))
-    assert (await here.sign_ins.who(opened.secret) is None) == (end in ("session", "person"))
+    assert (await here.tokens.authenticate(secret) is None) == (end in ("token", "person"))
+    assert (await here.sign_ins.authenticate(opened.secret) is None) == (end in ("session", "person"))
 
 
 async def test_a_name_that_two_hosts_give_at_once_is_one_persons_or_tokens(hosts: tuple[Admission, Admission]) -> None:
@@ -95,7 +95,7 @@ async def test_a_code_of_the_bot_is_an_accounts_only_one_good_at_every_host_and_
     before = await there.people.ask_pairing("telegram", "42", "Ada")
     code = await here.people.ask_pairing("telegram", "42", "Ada")
     assert await here.people.ask_pairing("telegram", "42", "Ada") == code
-    assert [row.about for row in await there.people.asking()] == ["Ada"]
+    assert [row.about for row in await there.people.list_waiting_codes()] == ["Ada"]
     rows = await copies[1].read(lambda c: c.execute("SELECT * FROM codes").fetchall())
     assert code not in repr(rows)
     with pytest.raises(UnknownName):
@@ -109,7 +109,7 @@ async def test_a_code_of_the_bot_is_an_accounts_only_one_good_at_every_host_and_
     for host in hosts:
         await until(lambda host=host: getattr(host.people.get(ada.person_id), "addresses", ()))  # type: ignore[misc]
         assert await host.people.find("telegram", "42") == ada
-        assert not await host.people.asking()
+        assert not await host.people.list_waiting_codes()
 
 
 async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admission, Admission]) -> None:
@@ -120,6 +120,6 @@ async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admiss
     (opened,) = [one for one in await asyncio.gather(*using) if one is not None]
     assert opened.sign_in.person.name == "Ada"
     for host in hosts:
-        found = await host.sign_ins.who(opened.secret)
+        found = await host.sign_ins.authenticate(opened.secret)
         assert found is not None
         assert found.person.name == "Ada"

@@ -269,4 +269,4 @@ def test_a_backup_has_the_security_log_and_its_head_as_of_one_moment(home: Path,
         assert maker.is_alive()
     maker.join(PATIENCE_S)
     restore(made[0], tmp_path / "new")
-    assert all(report.whole for report in verify_chains(tmp_path / "new"))
+    assert all(report.is_whole for report in verify_chains(tmp_path / "new"))

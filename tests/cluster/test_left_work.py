@@ -98,7 +98,7 @@ async def test_a_hosts_run_is_no_others_until_it_is_dead_and_then_closed_or_repe
         assert run.host in ("b", "c")
         assert b.hands.done + c.hands.done == done
         with pytest.raises(TakenOver):  # it was only cut off
-            await a.table.started(schedule.schedule_id, run.due_ms)
+            await a.table.mark_started(schedule.schedule_id, run.due_ms)
 
 
 async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(opened: Opened, leases: Leases) -> None:

@@ -60,7 +60,7 @@ async def test_a_frozen_database_holds_nobody_up_for_ever_and_a_failed_statement
     try:
         async with asyncio.timeout(60):
             with pytest.raises(StoreUnreachable):
-                await database.aside("SELECT 1")
+                await database.execute_aside("SELECT 1")
         waiting = asyncio.create_task(add(database, 2))
         await asyncio.wait((waiting,), timeout=1.0)
         assert not waiting.done()

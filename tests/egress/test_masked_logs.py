@@ -136,7 +136,7 @@ async def test_no_log_holds_a_known_secret_in_any_form(
 ) -> None:
     mask = log_of(settings)
     logger = logging.getLogger("microclaw.test")
-    async with AuditLog.opened(settings.home, mask=mask.masked) as audit:
+    async with AuditLog.open(settings.home, mask=mask.masked) as audit:
         for name, value in SECRETS.items():
             audit.record(AuditEvent(AuditKind.CONFIG_CHANGED, f"it is {value} now", about=value))
             for form in forms(value):

@@ -87,12 +87,12 @@ class Heard:
     def open(self, *_: object) -> Heard:
         return self
 
-    def took(self, message: object) -> None:
+    def receive(self, message: object) -> None:
         """Take nothing: the session knows where streams begin and end."""
 
-    def left(self) -> None: ...
+    def end(self) -> None: ...
 
-    def heard(self, hear: Hear) -> None:
+    def receive_audio(self, hear: Hear) -> None:
         self.sizes.add(len(hear.payload))
         self.data += hear.payload
         self.news.set()
@@ -143,7 +143,7 @@ async def _listens(device: DeviceLink, chip: Chip, heard: Heard) -> None:
         mic.write(sent[at : at + FRAME_BYTES])
         await heard.until(at + FRAME_BYTES)
     assert (bytes(heard.data), heard.sizes, chip.rates) == (sent, {FRAME_BYTES}, [RATE_HZ])
-    device.tell(CancelStream(1))
+    device.send_now(CancelStream(1))
     while not chip.ends:
         chip.record()
         await asyncio.sleep(0.02)  # the microphone's clock
@@ -168,20 +168,20 @@ async def _speaks(device: DeviceLink, chip: Chip) -> None:
         await chip.news.wait_for(lambda: chip.mic is None)
     chip.played.clear()
     ends = chip.ends
-    device.tell(TtsStart(2, "pcm16", 24_000))
+    device.send_now(TtsStart(2, "pcm16", 24_000))
     for at in range(0, len(said), FRAME_BYTES):
         connection.send_audio(said[at : at + FRAME_BYTES])
-    device.tell(TtsEnd(2, "done"))
+    device.send_now(TtsEnd(2, "done"))
     async with chip.news:
         await chip.news.wait_for(lambda: chip.ends > ends)
     assert (bytes(chip.played), chip.rates[-1]) == (said, 24_000)
     chip.played.clear()
-    device.tell(TtsStart(4, "pcm16", RATE_HZ))
+    device.send_now(TtsStart(4, "pcm16", RATE_HZ))
     connection.send_audio(tone(1, 5_000))  # less than it begins with
-    device.tell(CancelStream(4))
-    device.tell(TtsStart(6, "pcm16", RATE_HZ))
+    device.send_now(CancelStream(4))
+    device.send_now(TtsStart(6, "pcm16", RATE_HZ))
     connection.send_audio(tone(1))
-    device.tell(TtsEnd(6, "done"))
+    device.send_now(TtsEnd(6, "done"))
     async with chip.news:
         await chip.news.wait_for(lambda: len(chip.played) >= FRAME_BYTES and chip.ends > ends + 1)
     assert bytes(chip.played) == tone(1), "what was interrupted is silent at once"

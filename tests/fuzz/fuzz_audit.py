@@ -39,5 +39,5 @@ def _follow(content: bytes, after: ChainLink) -> None:
     """Follow from the end of what is verified, unless that names a break."""
     lines = [("acts.jsonl", number, line) for number, line in enumerate(content.split(b"\n"), 1) if line]
     report = follow("acts", lines, ChainHead(END, len(SOUND)))
-    if content.startswith(SOUND) and report.whole:
+    if content.startswith(SOUND) and report.is_whole:
         assert report.last == after

@@ -89,7 +89,7 @@ class WatchedMeter(LinkMeter):
         self.news = asyncio.Event()
 
     def refused(self, reason: str) -> None:
-        super().refused(reason)
+        super().count_refused(reason)
         self.news.set()
 
 

@@ -39,7 +39,7 @@ async def test_nothing_is_offered_twice(lamp: Lamp) -> None:
         assert all(not isinstance(envelope.body, OtaOffer) for envelope in lamp.board.got._queue)  # type: ignore[attr-defined]
         assert (await lamp.offer(again=True)).state == "waiting"
         await lamp.board.next(OtaOffer)
-    assert [row.state for row in await lamp.offers.standing("lamp")] == ["waiting", "failed"]
+    assert [row.state for row in await lamp.offers.offers_of_device("lamp")] == ["waiting", "failed"]
 
 
 async def test_what_nobody_offered_is_kept_apart(lamp: Lamp) -> None:
@@ -52,7 +52,7 @@ async def test_what_nobody_offered_is_kept_apart(lamp: Lamp) -> None:
         await lamp.board.next(Notify)
     (foreign,) = await lamp.table.foreign()
     assert (foreign.version, foreign.state) == ("1.4.0", "downloading")
-    (row,) = await lamp.offers.standing("lamp")
+    (row,) = await lamp.offers.offers_of_device("lamp")
     assert row.state == "rolled_back"
 
 
@@ -98,7 +98,7 @@ async def test_a_newer_offer_takes_the_place_of_one_that_is_not_staged(lamp: Lam
         assert (await lamp.says("staged", version="1.5.0"))[0] == "staged"
         await lamp.offer(newest)
         assert await lamp.says("refused", 0, "busy", "1.6.0") == ("refused", 0, "busy")
-    assert {row.version: (row.state, row.error) for row in await lamp.offers.standing("lamp")} == {
+    assert {row.version: (row.state, row.error) for row in await lamp.offers.offers_of_device("lamp")} == {
         "1.6.0": ("refused", "busy"), "1.5.0": ("staged", None), "1.4.0": ("idle", "superseded"),
     }  # fmt: skip
 
@@ -134,7 +134,7 @@ async def test_what_the_host_knows_is_refused_before_it_is_sent(lamp: Lamp) -> N
         async with lamp.online():
             with pytest.raises(AlreadyRuns):
                 await lamp.offer(release)
-    assert await lamp.offers.standing("lamp") == ()
+    assert await lamp.offers.offers_of_device("lamp") == ()
 
 
 async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(lamp: Lamp, other_key: SigningKey) -> None:
@@ -156,7 +156,7 @@ async def test_a_change_of_keys_that_waits_is_withdrawn_with_its_key(lamp: Lamp,
     row = await lamp.table.publish(new_release(change_of(lamp.key, other_key), lamp.key))
     await lamp.offer(row)
     await lamp.table.distrust(lamp.key.public.key_id, 5)
-    assert [(one.state, one.error) for one in await lamp.offers.standing("lamp")] == [("idle", "withdrawn")]
+    assert [(one.state, one.error) for one in await lamp.offers.offers_of_device("lamp")] == [("idle", "withdrawn")]
     async with lamp.online():
         assert await lamp.board.next(OtaCancel) == OtaCancel("keys-2")
         assert lamp.board.inbox.seq == 1  # no offer came before it

@@ -53,7 +53,7 @@ class Host:
     async def upload(self, manifest: bytes, payload: bytes) -> bytes:
         """Send the payload; the manifest's signature."""
         signature = self.key.sign(manifest)
-        wanted = await self.publisher.missing(await self.publisher.verified(manifest, signature))
+        wanted = await self.publisher.missing_payload(await self.publisher.verify_manifest(manifest, signature))
         if wanted is not None:
             offset = wanted.offset
             while offset < len(payload):
@@ -125,11 +125,11 @@ async def test_a_signature_of_another_key_or_of_other_bytes_is_refused_before_an
         (good[:-1], manifest),
     ):
         with pytest.raises(BadSignature):
-            await host.publisher.verified(data, signature)
+            await host.publisher.verify_manifest(data, signature)
     sha256 = host.release_of(PAYLOAD).sha256
     with pytest.raises(UnknownName):
         await host.publisher.receive(sha256, 0, PAYLOAD[:100])
-    await host.publisher.missing(await host.publisher.verified(manifest, good))
+    await host.publisher.missing_payload(await host.publisher.verify_manifest(manifest, good))
     assert await host.publisher.receive(sha256, 0, PAYLOAD[:100]) == 100
     for offset, piece in ((0, b"x"), (99, b"x"), (101, b"x"), (100, PAYLOAD)):
         with pytest.raises(ConfigError):

@@ -25,7 +25,7 @@ def rollouts(plane: Plane, lamp: Lamp) -> Rollouts:
     made = Rollouts(
         RolloutTable(plane.database), lamp.offers, now_ms=now_ms, crashes=CrashTable(plane.database).new_since
     )
-    lamp.offers.heard = made.heard
+    lamp.offers.heard = made.note_offer
     return made
 
 

@@ -97,7 +97,7 @@ async def state(rollouts: Rollouts, number: int) -> str:
 
 async def noted(rollouts: Rollouts, device_id: str, version: str, state: DeviceState, error: str) -> None:
     """A device's update to this version ended."""
-    for one in rollouts.going_on:
+    for one in rollouts.open_rollouts:
         if one.row.version == version:
             await rollouts.note(one, device_id, (state, error))
 
@@ -278,4 +278,4 @@ async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet:
         await there.stop(number)
         await here.step()  # it is as it was, in this host's memory
         assert fleet.offered == []
-        assert here.going_on == ()
+        assert here.open_rollouts == ()

@@ -118,7 +118,7 @@ async def test_a_run_that_a_killed_host_left_is_not_made_twice_and_not_lost(
         assert made.next_ms is not None
         await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
         if started:
-            await world.table.started(made.schedule_id, made.next_ms)
+            await world.table.mark_started(made.schedule_id, made.next_ms)
     async with world_of(hands=Hands()) as world:
         (run,) = await world.ended(made)
         assert (run.state, world.hands.done) == (state, ["set"] * (state == "done"))
@@ -274,7 +274,7 @@ class NoEnd(ScheduleTable):
         if self.failures:
             self.failed.set()
             raise self.failures.pop()
-        await super().ended(*args, **values)
+        await super().end_run(*args, **values)
 
 
 @pytest.mark.parametrize(

@@ -175,12 +175,12 @@ async def test_a_store_that_refuses_a_write_for_lack_of_rights_says_so_until_it_
         run("GRANT ALL ON ALL TABLES IN SCHEMA public TO")
         async with SharedDatabase.opened(url.replace(USER, role, 1), "a") as database:
             await database.write(adding(1))
-            assert await database.refusal() is None
+            assert await database.write_error() is None
             run("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM")
             with pytest.raises(StoreUnwritable):
                 await database.write(adding(2))
-            assert isinstance(await database.refusal(), StoreUnwritable)
+            assert isinstance(await database.write_error(), StoreUnwritable)
             run("GRANT ALL ON ALL TABLES IN SCHEMA public TO")
             async with asyncio.timeout(60):
-                while await database.refusal() is not None:
+                while await database.write_error() is not None:
                     pass

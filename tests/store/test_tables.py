@@ -23,11 +23,11 @@ def journal(database: Database) -> Journal:
 
 
 async def start(journal: Journal, key: EffectKey = KEY, effect: str = "once") -> None:
-    await journal.write([journal.starting(key, "t", "{}", effect)])
+    await journal.write([journal.build_start(key, "t", "{}", effect)])
 
 
 async def end(journal: Journal, key: EffectKey = KEY, *, ok: bool = True) -> None:
-    await journal.write([journal.ending(key, "{}", ok=ok)])
+    await journal.write([journal.build_end(key, "{}", ok=ok)])
 
 
 async def test_effect_starts_and_ends_once(journal: Journal) -> None:

@@ -13,7 +13,7 @@ from microclaw.store.postgres import SharedDatabase
 async def two_hosts(url: str) -> AsyncIterator[tuple[SharedDatabase, SharedDatabase]]:
     """`url` is that of the database."""
     async with SharedDatabase.opened(url, "a") as one, SharedDatabase.opened(url, "b") as other:
-        await until(lambda: one.is_heard and other.is_heard)
+        await until(lambda: one.is_listening and other.is_listening)
         yield one, other
 
 

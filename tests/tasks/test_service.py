@@ -214,7 +214,7 @@ async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place)
 
 async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
     async with Database.open(tmp_path / "people.db") as database:
-        people = await People.opened(database)
+        people = await People.open(database)
         ada = await people.add("ada", "member")
         bob = await people.add("bob", "member")
         async with serve(parallel=1, roles=people) as place:

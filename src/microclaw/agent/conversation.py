@@ -116,7 +116,7 @@ class Conversations:
             if left.effect == Effect.ONCE.value:
                 outcome = "had started: outcome unknown, look before you ask for it again"
             sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
-            works.append(self.journal.ending(left.key, encode(result_of_error(MicroclawError(outcome))), ok=False))
+            works.append(self.journal.build_end(left.key, encode(result_of_error(MicroclawError(outcome))), ok=False))
         if works:
             await self.journal.write(works)
         self._interrupted.clear()
@@ -168,7 +168,7 @@ class Conversations:
                 notes_of(answer.actions),
             ),
         ]
-        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
+        await self.inbox.finish(turn, answer, self.sessions.build_append(*turn.chat_key, exchange))
 
     def _asking_if_old(self, turn: RunningTurn, answer: Answer, group: asyncio.TaskGroup) -> Answer:
         """Return the answer; that of an order which is too old names the question about it, if one comes."""

@@ -154,9 +154,9 @@ class Outbox:
         self._leases.pop(outbound_id, None)
         self._delivered[outbound_id] = None
         if soon and not self._table.is_shared:
-            self._table.delivered_soon(outbound_id)
+            self._table.mark_delivered_soon(outbound_id)
         else:
-            await self._table.delivered(outbound_id)
+            await self._table.mark_delivered(outbound_id)
 
     async def fail(self, outbound_id: int, why: str) -> None:
         """Note that its channel could not deliver it, and that it never will."""

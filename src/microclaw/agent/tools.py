@@ -40,7 +40,7 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         if asked.person is None:
             person = people.get(context.person_id)
         else:
-            person = people.named(asked.person)
+            person = people.find_by_name(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
         chats = person.addresses

@@ -111,7 +111,7 @@ class TurnJournal:
         if isinstance(row, ReplyRow):
             self.is_literal = row.reply.literal
         if self.message_id is not None:
-            self._waiting.append(self.journal.adding(TurnRow(self.message_id, self._position, encode(row))))
+            self._waiting.append(self.journal.build_row(TurnRow(self.message_id, self._position, encode(row))))
             self._position += 1
 
     async def flush(self) -> None:
@@ -158,7 +158,7 @@ class TurnJournal:
         has_begun = key in self._open
         is_by_rule = self.is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
-        starting = partial(self.journal.starting, *row, message_id=self.message_id)
+        starting = partial(self.journal.build_start, *row, message_id=self.message_id)
 
         async def begin() -> None:
             nonlocal has_begun
@@ -184,7 +184,7 @@ class TurnJournal:
             self._waiting.append(starting(dropped=dropped))
         may_be_done = has_begun or result.ok
         if may_be_done:
-            self._waiting.append(self.journal.ending(key, encode(result), ok=result.ok))
+            self._waiting.append(self.journal.build_end(key, encode(result), ok=result.ok))
         self._has_ended = True
         if self.message_id is None or not is_by_rule:
             with after_acceptance(call.name) if may_be_done else nullcontext():

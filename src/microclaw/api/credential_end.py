@@ -62,7 +62,7 @@ async def when_credential_ends(admission: Admission, caller: Caller, act: Callab
         await asyncio.sleep(RECHECK_S)
         # After a StoreError the host cannot know whether the credential is still valid, so it counts as ended.
         with suppress(StoreError):
-            async with admission.watching(caller.token) as credential:
+            async with admission.watch(caller.token) as credential:
                 # Otherwise the role changed before the watch began.
                 if current_role() == first_role:
                     await credential.until_ended()

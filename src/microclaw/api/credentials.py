@@ -74,7 +74,7 @@ class Callers:
         if not authorizations and self._sign_ins is not None:
             cookies = cookies_of(scope)
         if (authorizations or cookies) and scope["method"] not in _SAFE:
-            await self._tokens.fresh()
+            await self._tokens.catch_up()
         if cookies:
             caller = await self._with_cookie(scope, cookies, access)
             if caller is not None:
@@ -92,9 +92,9 @@ class Callers:
             if len(authorizations) == 1 and scheme.lower() == "bearer":
                 if self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
                     return self._local[1]
-                token = await self._tokens.who(secret)
+                token = await self._tokens.authenticate(secret)
         if token is None:
-            expired_name = await self._tokens.lapsed(secret) if secret else None
+            expired_name = await self._tokens.find_expired_name(secret) if secret else None
             raise self._wrong_token(scope, is_shown=any(authorizations), expired_name=expired_name)
         limit = ""
         if person_behind(token.person.person_id) != token.person.person_id:
@@ -110,7 +110,7 @@ class Callers:
         assert self._sign_ins is not None
         session = None
         if len(cookies) == 1:
-            session = await self._sign_ins.who(cookies[0])
+            session = await self._sign_ins.authenticate(cookies[0])
         if session is None and access is Access.OPEN:
             return None
         if session is None:

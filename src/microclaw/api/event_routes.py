@@ -166,7 +166,7 @@ def _watch_pins(
 ) -> AbstractContextManager[EdgeReader | None]:
     if pins is None or not boards:
         return nullcontext()
-    return pins.watching(boards, news.set)
+    return pins.watch(boards, news.set)
 
 
 def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:

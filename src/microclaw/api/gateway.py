@@ -98,7 +98,7 @@ def conversation_id(token_id: str, chat_id: str) -> str:
 
 
 class GatewayClient(ServerConnection):
-    """One client's connection. `chat_id` is the visible id; `journaled` is the conversation's."""
+    """One client's connection. `chat_id` is the visible id; `conversation_id` is the conversation's."""
 
     caller: Caller
     watch: TokenWatch
@@ -110,12 +110,12 @@ class GatewayClient(ServerConnection):
         return self.state is State.OPEN and not self.transport.is_closing() and self.watch.check()
 
     @property
-    def journaled(self) -> str:
+    def conversation_id(self) -> str:
         return conversation_id(self.caller.source, self.chat_id)
 
     def is_asked(self, pending: PendingApproval) -> bool:
         """Return True if the question is of this client's conversation; a client does not see other questions."""
-        return (pending.channel, pending.chat_id) == (CHANNEL, self.journaled)
+        return (pending.channel, pending.chat_id) == (CHANNEL, self.conversation_id)
 
     async def tell(self, within_s: float, type_: str, **fields: object) -> bool:
         """Send a message, and return True if it was written.
@@ -226,7 +226,7 @@ class Gateway:
         return None
 
     async def _serve(self, client: GatewayClient) -> None:
-        async with self.tokens.watching(client.caller.source) as client.watch:
+        async with self.tokens.watch(client.caller.source) as client.watch:
             if len(self.clients) >= self.settings.clients:
                 _log.warning("gateway: %s is refused: %d are connected", client.remote_address, len(self.clients))
                 await client.close(CloseCode.TRY_AGAIN_LATER, "too many clients")
@@ -272,7 +272,7 @@ class Gateway:
 
     async def _act(self, client: GatewayClient, message: _Request) -> None:
         if client.caller.source and isinstance(message, ClientMessage | ClientApproval):
-            await self.tokens.fresh()
+            await self.tokens.catch_up()
         if not client.watch.check():
             return
         match message:
@@ -280,7 +280,7 @@ class Gateway:
                 if chat_id and chat_id != client.chat_id:
                     client.chat_id = chat_id
                     await self._tell_what_waits(client)
-                inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
+                inbound = Inbound(CHANNEL, client.conversation_id, content, person_id=client.caller.person_id)
                 self._tasks.start(self._answer(client, inbound), f"gateway: {client.chat_id}")
             case ClientPing():
                 await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
@@ -329,7 +329,7 @@ class Gateway:
 
     async def _deliver(self) -> None:
         def open_chats() -> set[str]:
-            return {client.journaled for client in self.clients if client.is_open}
+            return {client.conversation_id for client in self.clients if client.is_open}
 
         async for outbound in self.inbox.outbox.outgoing(CHANNEL, chats=open_chats):
             self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound)), "gateway: answer")
@@ -351,7 +351,7 @@ class Gateway:
             text += f"\nnext: {answer.next_step}"
         sends = []
         for client in self.clients:
-            if client.journaled == journaled:
+            if client.conversation_id == journaled:
                 sends.append(client.tell(self.send_s, "response", content=text, chat_id=client.chat_id))
         return any(await asyncio.gather(*sends))
 

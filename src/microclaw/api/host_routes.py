@@ -51,7 +51,7 @@ class Health(Struct, frozen=True, kw_only=True):
 @custom_route("health.read", http="GET /healthz", access=Access.OPEN)
 async def healthz(service: HealthService, _: RouteRequest) -> Health:
     """Report that the host is alive; 503 while the store takes no writes."""
-    refusal = await service.database.refusal()
+    refusal = await service.database.write_error()
     if refusal is not None:
         raise Refused(503, refusal.code, refusal.message, refusal.next_step)
     failing = [task.name for task in service.tasks.failing()]

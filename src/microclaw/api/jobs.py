@@ -93,7 +93,7 @@ class Feed:
     def is_over(self) -> bool:
         return self._end is not None
 
-    def when_left(self, name: str, act: Callable[[], object] | None) -> None:
+    def on_leave(self, name: str, act: Callable[[], object] | None) -> None:
         """Set what is done once when the reader leaves; None removes it."""
         self._on_leave.pop(name, None)
         if act is None:
@@ -165,9 +165,9 @@ def questions_in(
             return
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
-            feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
+            feed.on_leave(news.approval_id, partial(approvals.withdraw, news.approval_id))
         else:
-            feed.when_left(pending.approval_id, None)
+            feed.on_leave(pending.approval_id, None)
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     stop = approvals.listen(report)

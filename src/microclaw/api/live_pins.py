@@ -59,14 +59,14 @@ class EdgeNews(TypedDict):
 class WatchedBoard(Struct, eq=False):
     """The last edges of a board.
 
-    `counted` includes the edges before. `told` is the number of its news, `boot` the number of its boots.
+    `counted` includes the edges before. `news_number` is the number of its news, `boot` the number of its boots.
     """
 
     name: str
     edges: deque[Edge] = field(default_factory=lambda: deque(maxlen=MAX_EDGES))
     counted: int = 0
     boot: int = 0
-    told: int = 0
+    news_number: int = 0
     at_ms: int = 0
     now_ms: float = 0.0
     problem: str | None = None
@@ -86,7 +86,7 @@ class WatchedBoard(Struct, eq=False):
 
     def tell(self, at_ms: int, problem: str | None = None) -> None:
         """Wake the readers."""
-        self.told += 1
+        self.news_number += 1
         self.at_ms = at_ms
         self.problem = problem
         for wake in self.wakes:
@@ -102,9 +102,9 @@ class EdgeReader:
     def take(self) -> Iterator[EdgeNews]:
         """Yield the news of each board."""
         for board, (news_number, boot, counted) in self._seen.items():
-            if news_number == board.told:
+            if news_number == board.news_number:
                 continue
-            self._seen[board] = (board.told, board.boot, board.counted)
+            self._seen[board] = (board.news_number, board.boot, board.counted)
             if board.problem is None:
                 yield _board_news(board, begins=boot != board.boot, new_count=board.counted - counted)
             else:
@@ -157,7 +157,7 @@ class LivePins:
         return [device.device_id for device in devices]
 
     @contextmanager
-    def watching(self, device_ids: Sequence[str], wake: Callable[[], None]) -> Iterator[EdgeReader]:
+    def watch(self, device_ids: Sequence[str], wake: Callable[[], None]) -> Iterator[EdgeReader]:
         """Read these boards' edges for the yielded reader; `wake` is called after each reading with news."""
         boards: dict[str, WatchedBoard] = {}
         # A device may be there twice: by its name and by its id.

@@ -80,7 +80,7 @@ class HeadTimeout(H11Protocol):
             victim.transport.abort()
 
     @property
-    def gives_way(self) -> bool:
+    def is_idle(self) -> bool:
         """True if it is idle: it waits for a request, or its request was answered before it was read."""
         if "head" in self._timers or self.timeout_keep_alive_task is not None:
             return True
@@ -90,7 +90,7 @@ class HeadTimeout(H11Protocol):
         """Return the connection to close; this one if all the others are working."""
         idle = []
         for connection in self.connections:
-            if isinstance(connection, HeadTimeout) and connection is not self and connection.gives_way:
+            if isinstance(connection, HeadTimeout) and connection is not self and connection.is_idle:
                 idle.append(connection)
         counts = Counter(connection.address for connection in idle)
         return min(idle, key=lambda connection: (-counts[connection.address], connection._opened_s), default=self)

@@ -148,7 +148,7 @@ class StatusReader(Struct, frozen=True):
                 name = device.name
             text, step = alarm_text(alarm, name)
             alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
-        refusal = await self.database.refusal()
+        refusal = await self.database.write_error()
         if refusal is not None:
             alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
         return alarms
@@ -180,7 +180,7 @@ async def costs_and_plans(
     if code["running"] or code["waiting"] or code["endings"]:
         text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
         yield "code", f"{text}: microclaw task list"
-    for rollout in await rollouts.standing():
+    for rollout in await rollouts.current_rollouts():
         number = rollout.row.rollout_id
         text = f"{number} of {rollout.row.version}: {rollout.row.state}, {rollout.text}"
         yield "rollout", f"{text}; next: microclaw firmware rollouts {number}"

@@ -77,7 +77,7 @@ class ToolService(Struct, frozen=True):
     tainted: BoundedMap[str, None] = field(default_factory=partial(BoundedMap, MAX_TAINTED))
 
     @property
-    def offered(self) -> list[Tool[Any]]:
+    def tools(self) -> list[Tool[Any]]:
         """The tools that other programs can call."""
         return [tool for tool in self.conversations.tools.tools if tool.name != MORE_TOOLS]
 
@@ -119,7 +119,7 @@ class ToolService(Struct, frozen=True):
         effect = self.conversations.tools.effect_of(call.name)
         journal = TurnJournal(self.conversations.journal, call.request)
         # A call that has changed nothing ends with its client.
-        feed.when_left("call", journal.stop)
+        feed.on_leave("call", journal.stop)
         run_tool = partial(self._run_tool, call, feed)
         async with when_credential_ends(self.admission, call.by, feed.leave):
             tool_call = ToolCall(call.request, call.name, call.arguments)
@@ -167,7 +167,7 @@ async def list_tools(service: ToolService, _: RouteRequest) -> Tools:
     """List every tool: name, description, schema, permission, effect."""
     facts = [
         filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
-        for tool in service.offered
+        for tool in service.tools
     ]
     return Tools(tools=facts)
 

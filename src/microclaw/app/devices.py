@@ -248,8 +248,8 @@ async def open_rollouts(base: Base, devices: DeviceServices) -> tuple[Publisher,
     )
     updates = devices.links.parts.updates
     updates.source = OfferedPayloads(table, payloads)
-    updates.changed = rollouts.heard
-    offers.heard = rollouts.heard
+    updates.changed = rollouts.note_offer
+    offers.heard = rollouts.note_offer
     table.follow(rollouts.look_at_offers)
     await rollouts.refresh()
     return publisher, rollouts

@@ -122,7 +122,7 @@ async def running_host(
         api_socket = people_socket(settings, stack)
         ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
-        audit = await enter(AuditLog.opened(settings.home, mask=mask.masked))
+        audit = await enter(AuditLog.open(settings.home, mask=mask.masked))
         egress = egress or Egress()
         secret_values = SecretValues(settings.home, os.environ, mask=mask)
         await asyncio.to_thread(secret_values.names)
@@ -296,7 +296,7 @@ async def running_host(
         tasks.start("rollouts", base.duty("rollouts", rollouts.run))
         if cluster is not None:
             left_work: dict[str, Callable[[], Awaitable[object]]] = {
-                "tasks of devices": device_tasks.take_up,
+                "tasks of devices": device_tasks.recover_tasks,
                 "code": code.take_up,
                 "turns": conversations.recover,
                 "schedules": agent.schedules.runner.take_up,

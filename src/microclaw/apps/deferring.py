@@ -247,4 +247,4 @@ class Deferrals:
         except MicroclawError as exc:  # it is told at the next check
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
-        await self.log.told(act.deferred_id)
+        await self.log.mark_notified(act.deferred_id)

@@ -87,7 +87,7 @@ class AuditLog:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, home: Path, *, mask: Callable[[str], str] = str) -> AsyncIterator[AuditLog]:
+    async def open(cls, home: Path, *, mask: Callable[[str], str] = str) -> AsyncIterator[AuditLog]:
         """Open the log for the block; leaving the block writes the waiting events.
 
         `mask` removes known secrets from every text.

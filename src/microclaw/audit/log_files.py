@@ -216,7 +216,7 @@ class ChainReport(Struct):
     found: set[str] = field(default_factory=set)
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         return not self.breaks
 
 

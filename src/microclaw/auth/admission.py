@@ -27,16 +27,16 @@ class Admission(Struct, frozen=True):
     gate: Gate
     sign_ins: SignIns
 
-    def watching(self, credential_id: str | None) -> AbstractAsyncContextManager[TokenWatch]:
+    def watch(self, credential_id: str | None) -> AbstractAsyncContextManager[TokenWatch]:
         """Watch a connection by the id of its token or session; None if it used neither."""
         if credential_id is not None and credential_id.startswith(SESSION_PREFIX):
-            return self.sign_ins.watching(credential_id)
-        return self.tokens.watching(credential_id)
+            return self.sign_ins.watch(credential_id)
+        return self.tokens.watch(credential_id)
 
 
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
     """Build the admission of a store; `record` receives the events of the security log."""
-    people = await People.opened(database, record=record)
+    people = await People.open(database, record=record)
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)
     always_ask = settings.agent.approvals == "always"

@@ -195,7 +195,7 @@ class Approvals:
         question = self._waiting.get(approval_id) or self._approved.get(approval_id)
         return None if question is None else question.pending
 
-    async def end(self, approval_id: str, timeout_s: float) -> ActEnd | None:
+    async def wait_for_end(self, approval_id: str, timeout_s: float) -> ActEnd | None:
         """Wait for the end of the approved act.
 
         Returns None if the act is still running after `timeout_s`, or if no such approval is kept.

@@ -80,7 +80,7 @@ class Authority:
         """
         await asyncio.to_thread(make_private_folder, folder)
         if await asyncio.to_thread(_is_given_up, folder):
-            ended_count = await pin.begin_anew(now_ms())
+            ended_count = await pin.reset_authority(now_ms())
             text = f"{ended_count} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
             record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
             await asyncio.to_thread(_put_away, folder, now_ms())

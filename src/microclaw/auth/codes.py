@@ -35,8 +35,8 @@ class CodeKind(Struct, frozen=True):
 
     After `wrong_tries` wrong codes of one source within a minute, its codes are not looked at. The limits `of_holder`,
     `of_place` and `in_all` are the codes at a time of one holder, of one place (a channel, a range of addresses) and of
-    the kind. For `kept_s` no code is replaced that is its holder's only one. If `is_typed`, a person types it, so case,
-    spaces and dashes do not count.
+    the kind. For `protected_s` no code is replaced that is its holder's only one. If `is_typed`, a person types it, so
+    case, spaces and dashes do not count.
     """
 
     name: str
@@ -47,7 +47,7 @@ class CodeKind(Struct, frozen=True):
     of_holder: int = 1
     of_place: int = 1_000_000
     in_all: int = 1_000_000
-    kept_s: float = 0.0
+    protected_s: float = 0.0
     is_typed: bool = True
 
     def hash(self, code: str) -> bytes:
@@ -59,15 +59,15 @@ class CodeKind(Struct, frozen=True):
             code = re.sub(r"[\s-]", "", code).upper()
         return digest_of(code)
 
-    def giving_way(
+    def select_replaced(
         self, waiting: Sequence[CodeRow], holder: str, place: str, now_ms: int
     ) -> tuple[CodeRow, ...] | None:
         """Select the codes that a new code of this holder replaces; None if there is no room for it.
 
         `waiting` begins with the oldest. If the place is full, the holder with the most codes in it loses one to a
         holder with fewer; if all are taken, the place with the most. So each holder, and each place, has a share. A
-        newcomer without a code also gets the room of the oldest code that could be typed for `kept_s`: one machine can
-        have a whole range of addresses.
+        newcomer without a code also gets the room of the oldest code that could be typed for `protected_s`: one machine
+        can have a whole range of addresses.
         """
         holders = Counter(row.holder for row in waiting)
         places = Counter(row.place for row in waiting)
@@ -89,13 +89,13 @@ class CodeKind(Struct, frozen=True):
             rivals = [row for row in reversed(candidates) if row.place == largest_place]
             return (max(rivals, key=lambda row: holders[row.holder]),)
         oldest = candidates[0]
-        if own_count or oldest.made_ms + self.kept_s * 1000 > now_ms:
+        if own_count or oldest.made_ms + self.protected_s * 1000 > now_ms:
             return None
         return (oldest,)
 
 
-PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
-DEVICE: Final = CodeKind("device", 6, string.digits, 120.0, 5, of_holder=4, of_place=16, in_all=64, kept_s=30.0)
+PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, protected_s=120.0)
+DEVICE: Final = CodeKind("device", 6, string.digits, 120.0, 5, of_holder=4, of_place=16, in_all=64, protected_s=30.0)
 SIGN_IN: Final = CodeKind(
     "signin", 43, f"{string.ascii_letters}{string.digits}-_", 600.0, 10, in_all=16, is_typed=False
 )
@@ -155,7 +155,7 @@ class Codes:
         """Return the valid codes, the oldest first."""
         return await self.table.list(kind.name, self.now_ms())
 
-    async def give(
+    async def create(
         self,
         kind: CodeKind,
         holder: str,
@@ -183,14 +183,14 @@ class Codes:
         """Return the row of a valid code, which stays valid; None for a wrong code."""
         return await self.table.find(kind.name, kind.hash(code), self.now_ms())
 
-    async def take(self, kind: CodeKind, code: str) -> CodeRow | None:
+    async def use(self, kind: CodeKind, code: str) -> CodeRow | None:
         """Use a code up and return its row; None for a wrong code."""
         row = await self.find(kind, code)
         if row is None or not await self.table.spend(row):
             return None
         return row
 
-    def wrong(self, kind: CodeKind, source: str = "") -> None:
+    def count_wrong(self, kind: CodeKind, source: str = "") -> None:
         """Count a wrong code of this source."""
         self._wrong[kind].add(source)
 

@@ -150,7 +150,7 @@ class DeviceCredentials:
         return CredentialRefusal(Reason.NO_CREDENTIALS)
 
     @asynccontextmanager
-    async def entered(self, identity: Identity) -> AsyncGenerator[bool]:
+    async def watch_connection(self, identity: Identity) -> AsyncGenerator[bool]:
         """Watch a credential for the time of its connection, and yield whether it is still valid.
 
         It is checked once more here, so that no revocation is missed between authentication and this moment. Later the
@@ -261,7 +261,7 @@ class DeviceCredentials:
         """Announce the credentials that ended at another host."""
         if not self._open:
             return
-        valid = await self._table.opening()
+        valid = await self._table.valid_credentials()
         # Only the last connection of each device counts.
         identities = {identity.device_id: identity for identity in self._open.values()}
         for identity in identities.values():

@@ -57,7 +57,7 @@ class AskingPerson(Struct, frozen=True, kw_only=True):
 
 
 class PeopleFacts(Listing, frozen=True, kw_only=True):
-    """The people. `asking`: people who were shown a code and wait to be let in."""
+    """The people. `list_waiting_codes`: people who were shown a code and wait to be let in."""
 
     document: ClassVar = "people"
     columns: ClassVar = {"NAME": "name", "ROLE": "role", "WHERE": "where"}
@@ -166,7 +166,7 @@ async def list_people(service: PeopleService, call: OperationCall) -> PeopleFact
     """List the people of this host, and those who ask to be let in."""
     people = service.admission.people
     asking = []
-    for row in await people.asking():
+    for row in await people.list_waiting_codes():
         seconds_left = round((row.until_ms - now_ms()) / 1000)
         asking.append(AskingPerson(channel=row.place, name=row.about, seconds_left=seconds_left))
     return PeopleFacts(people=list(map(_facts, people.list())), asking=asking)
@@ -322,7 +322,7 @@ async def end_sign_in(
 @_socket("person.link", "POST /v1/signin/links", status=201, is_command=False)
 async def link(service: PeopleService, call: OperationCall, person: Of = "owner") -> SignInLink:
     """Make a code that signs a browser in once."""
-    owner = service.admission.people.named(person)
+    owner = service.admission.people.find_by_name(person)
     code = await service.admission.sign_ins.new_code(owner.person_id)
     return SignInLink(person=owner.name, role=cast(Role, owner.role), path=f"/signin#{code}", expires_s=SIGN_IN.life_s)
 

@@ -146,8 +146,8 @@ class HostIdentity:
     ) -> PendingPairing | IssuedCredential | CredentialRefusal:
         """Handle a device's `pair_request`: a right secret pairs at once, otherwise a code is shown.
 
-        Wait for a pending one with `outcome`. Raises StoreError, and the registry's error if it refuses the device (its
-        name was taken meanwhile).
+        Wait for a pending one with `wait_for_outcome`. Raises StoreError, and the registry's error if it refuses the
+        device (its name was taken meanwhile).
         """
         key = None
         if csr is not None:
@@ -178,10 +178,10 @@ class HostIdentity:
             # One request at a time, so that each sees which places are taken.
             async with asyncio.timeout(SHOW_S), self._code_lock:
                 rows = [pairing.row for pairing in self.pending]
-                replaced_rows = DEVICE.giving_way(rows, holder, place, self._codes.now_ms())
+                replaced_rows = DEVICE.select_replaced(rows, holder, place, self._codes.now_ms())
                 if replaced_rows is None:
                     return self._refuse(Reason.TOO_MANY_PENDING, address)
-                code, row = await self._codes.give(DEVICE, holder, place, f"{board} {address}")
+                code, row = await self._codes.create(DEVICE, holder, place, f"{board} {address}")
                 outcome: asyncio.Future[IssuedCredential | CredentialRefusal] = (
                     asyncio.get_running_loop().create_future()
                 )
@@ -196,7 +196,7 @@ class HostIdentity:
         self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
         return pairing
 
-    async def outcome(self, pending: PendingPairing) -> IssuedCredential | CredentialRefusal:
+    async def wait_for_outcome(self, pending: PendingPairing) -> IssuedCredential | CredentialRefusal:
         """Wait until a person confirms the code, or until it expires. Cancelling withdraws the request."""
         left_s = max(0.0, (pending.row.until_ms - self._codes.now_ms()) / 1000)
         try:
@@ -228,7 +228,7 @@ class HostIdentity:
             text = f"the host {host_called(row.host)}, which the device reached, does not answer"
             step = "it may be paired all the same: microclaw device list; else let it ask for a new code"
             raise DeviceUnreachable(text, next_step=step)
-        self._codes.wrong(DEVICE)
+        self._codes.count_wrong(DEVICE)
         self.record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
         raise UnknownName("no device waits with that code", next_step=step)
@@ -275,7 +275,7 @@ class HostIdentity:
         if not with_secret:
             return provision
         new_name = "" if device_id else name or ""
-        secret, row = await self._codes.give(PROVISION, device_id or "", board_id or "", new_name)
+        secret, row = await self._codes.create(PROVISION, device_id or "", board_id or "", new_name)
         about = device_id or name
         self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
         return replace(provision, secret=secret, expires_ms=row.until_ms)
@@ -321,7 +321,7 @@ class HostIdentity:
                 if not is_profile or row.place in ("", board):
                     issued = await self._use_secret(row, address, board, key)
         if issued is None:
-            self._codes.wrong(PROVISION, source)
+            self._codes.count_wrong(PROVISION, source)
             return Reason.WRONG_SECRET
         return issued
 

@@ -116,7 +116,7 @@ class People:
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def opened(
+    async def open(
         cls,
         database: Database,
         *,
@@ -146,7 +146,7 @@ class People:
             return replace(person, person_id=person_id, role=cast(Role, most))
         return replace(person, person_id=person_id)
 
-    def named(self, reference: str) -> Person:
+    def find_by_name(self, reference: str) -> Person:
         """Return the person of this name or id; raises UnknownName if there is none."""
         person = self._find(reference)
         if person is None:
@@ -170,7 +170,7 @@ class People:
                 return person
         return None
 
-    async def asking(self) -> tuple[CodeRow, ...]:
+    async def list_waiting_codes(self) -> tuple[CodeRow, ...]:
         """Return the codes that wait for the owner, the oldest first.
 
         The holder of a code is an account, its place the channel.
@@ -181,7 +181,7 @@ class People:
         """Return the code that an unknown sender shows the owner: one an account, the same while it is valid.
 
         Accounts cannot be shared out by ranges of addresses. So if every place is taken, the oldest code that is older
-        than `kept_s` is replaced; raises Overloaded if there is none. After a restart, and at another host of a
+        than `protected_s` is replaced; raises Overloaded if there is none. After a restart, and at another host of a
         cluster, an account gets a new code, which ends the one before.
         """
         async with self._asking:
@@ -192,12 +192,12 @@ class People:
             for row in own_rows:
                 if row.hash in self._sent_codes:
                     return self._sent_codes[row.hash]
-            replaced_rows = own_rows or PERSON.giving_way(channel_rows, external_id, channel, self._codes.now_ms())
+            replaced_rows = own_rows or PERSON.select_replaced(channel_rows, external_id, channel, self._codes.now_ms())
             if replaced_rows is None:
                 raise self._no_place(channel, external_id, channel_rows[0])
             self._record_replaced(replaced_rows, external_id)
             name = " ".join(display_name.split())[:40]
-            code, row = await self._codes.give(PERSON, external_id, channel, name, instead_of=replaced_rows)
+            code, row = await self._codes.create(PERSON, external_id, channel, name, instead_of=replaced_rows)
             self._sent_codes[row.hash] = code
             text = f"{name or 'a person'} in {channel}"
             self._record(AuditEvent(AuditKind.PAIRING_ASKED, text, about=external_id))
@@ -211,7 +211,7 @@ class People:
         self._check_lock()
         row = await self._codes.find(PERSON, code)
         if row is None:
-            self._codes.wrong(PERSON)
+            self._codes.count_wrong(PERSON)
             self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in", by=OWNER.name))
             raise _wrong_code()
         person = self._choose_person(row, role, name)
@@ -239,7 +239,7 @@ class People:
 
     async def change_role(self, reference: str, role: Role) -> Person:
         """Change a person's role from the next request on; the owner stays the owner."""
-        person = self.named(reference)
+        person = self.find_by_name(reference)
         if person.person_id == OWNER.person_id and role != OWNER.role:
             raise ConfigError("the owner stays the owner", next_step="microclaw person list")
         if person.role != role:
@@ -250,7 +250,7 @@ class People:
 
     async def remove(self, reference: str) -> Person:
         """Forget a person, their addresses and tokens; the owner stays."""
-        person = self.named(reference)
+        person = self.find_by_name(reference)
         if person.person_id == OWNER.person_id:
             raise ConfigError("the owner cannot be removed", next_step="microclaw person list")
         async with self._changing:
@@ -276,7 +276,7 @@ class People:
         text = f"{PERSON.of_place} people of {channel} wait to be let in already"
         self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
         age_s = (self._codes.now_ms() - oldest.made_ms) / 1000
-        left_s = math.ceil(PERSON.kept_s - age_s)
+        left_s = math.ceil(PERSON.protected_s - age_s)
         return Overloaded(text, next_step=f"write again in {left_s} s")
 
     def _record_replaced(self, rows: tuple[CodeRow, ...], external_id: str) -> None:

@@ -62,7 +62,7 @@ class Questions:
 
     async def end(self, question: ApprovalQuestion, wait_s: float) -> ActEnd | None:
         """Wait for the end of the act; None if it is still running after `wait_s`."""
-        return await self._approvals.end(question.pending.approval_id, wait_s)
+        return await self._approvals.wait_for_end(question.pending.approval_id, wait_s)
 
     def _question(self, pending: PendingApproval) -> ApprovalQuestion:
         return ApprovalQuestion(pending, self._approvals.seconds_left(pending))

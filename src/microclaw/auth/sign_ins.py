@@ -96,9 +96,9 @@ class SignIns(Credentials[SignIn]):
 
     async def new_code(self, reference: str = OWNER.person_id) -> str:
         """Make a code for one sign-in of this person; it is valid for ten minutes."""
-        person = self._people.named(reference)
+        person = self._people.find_by_name(reference)
         oldest = (await self._codes.list(SIGN_IN))[: 1 - SIGN_IN.in_all]
-        code, _ = await self._codes.give(SIGN_IN, person.person_id, instead_of=oldest)
+        code, _ = await self._codes.create(SIGN_IN, person.person_id, instead_of=oldest)
         text = f"for {SIGN_IN.life_s / 60:.0f} minutes"
         self.record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
         return code
@@ -116,7 +116,7 @@ class SignIns(Credentials[SignIn]):
         if wait_s > 0:
             self.record(AuditEvent(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address=address))
             raise TooManyTries(wait_s)
-        self._codes.wrong(SIGN_IN, source)
+        self._codes.count_wrong(SIGN_IN, source)
         self.record(AuditEvent(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address=address))
         return None
 
@@ -151,7 +151,7 @@ class SignIns(Credentials[SignIn]):
 
         Raises ConfigError if it is too short, too long, or repeats itself.
         """
-        person = self._people.named(reference)
+        person = self._people.find_by_name(reference)
         text = _normal(password)
         different_count = len(set(text))
         if not MIN_CHARS <= len(text) <= MAX_CHARS or different_count < MIN_DIFFERENT:
@@ -166,7 +166,7 @@ class SignIns(Credentials[SignIn]):
 
     async def remove_password(self, reference: str) -> Person:
         """Remove a person's password, and end every session; raises UnknownName if there is no password."""
-        person = self._people.named(reference)
+        person = self._people.find_by_name(reference)
         if not await self._passwords.delete(person.person_id):
             raise UnknownName(f"{person.name} has no password", next_step=f"microclaw person password {person.name}")
         return await self._password_changed(person, "removed", "no password any more")
@@ -191,7 +191,7 @@ class SignIns(Credentials[SignIn]):
         return person
 
     async def _person_of_code(self, code: str) -> Person | None:
-        row = await self._codes.take(SIGN_IN, code)
+        row = await self._codes.use(SIGN_IN, code)
         if row is None:
             return None
         return await self._people.look_up(row.holder)
@@ -199,7 +199,7 @@ class SignIns(Credentials[SignIn]):
     async def _check_password(self, name: str, password: str) -> Person | None:
         """Return the person if the password is right. An unknown name takes the same time."""
         try:
-            person: Person | None = self._people.named(name)
+            person: Person | None = self._people.find_by_name(name)
         except UnknownName:
             person = None
         hashed = None

@@ -99,7 +99,7 @@ class Credentials(Generic[C]):
         self._watches: set[TokenWatch] = set()
         table.follow(self.recheck)
 
-    async def who(self, secret: str) -> C | None:
+    async def authenticate(self, secret: str) -> C | None:
         """Return the credential of this secret, and count it as a use; None if it is not valid."""
         row = await self._row(secret)
         if row is None:
@@ -125,7 +125,7 @@ class Credentials(Generic[C]):
             watch.check()
 
     @asynccontextmanager
-    async def watching(self, number: str | None) -> AsyncGenerator[TokenWatch]:
+    async def watch(self, number: str | None) -> AsyncGenerator[TokenWatch]:
         """Watch one connection by its credential's id; with None or "" the watch never ends.
 
         It has ended already if the credential was removed meanwhile.
@@ -184,7 +184,7 @@ class PersonTokens(Credentials[AccessToken]):
     A token that expired, or whose person was removed, is not valid.
     """
 
-    async def fresh(self) -> None:
+    async def catch_up(self) -> None:
         """Return once this host knows all tokens that any host ended before; raises StoreError if it cannot know."""
         await self._table.database.catch_up_with(IDENTITY)
 
@@ -193,7 +193,7 @@ class PersonTokens(Credentials[AccessToken]):
 
         Raises ConfigError for an invalid or taken name, and for a scope above the person's role.
         """
-        person = self._people.named(reference)
+        person = self._people.find_by_name(reference)
         _check_name(name)
         _check_scope(scope, person)
         if len(await self._table.list()) >= MAX_TOKENS:
@@ -218,7 +218,7 @@ class PersonTokens(Credentials[AccessToken]):
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name, by=OWNER.name))
         return secret
 
-    async def lapsed(self, secret: str) -> str | None:
+    async def find_expired_name(self, secret: str) -> str | None:
         """Return the name of a token that is not valid any more.
 
         None for a secret that was never a token, or was removed.

@@ -45,7 +45,7 @@ def chat(options: GlobalOptions, message: tuple[str, ...], session: str) -> None
         session,
         device=options.device,
         yes=options.yes,
-        saved=options.settings().tasks_folder if options.address() is None else None,
+        tasks_folder=options.settings().tasks_folder if options.address() is None else None,
         shows=not message or not (options.json or options.quiet),
     )
     if message:
@@ -67,7 +67,7 @@ def _send_message(options: GlobalOptions, conversation: Conversation, text: str)
         options.document("chat", _answer_document(answer))
     elif options.quiet:
         conversation.terminal.answer(answer)
-        conversation.tell_files(answer)
+        conversation.show_files(answer)
     if answer.error_code == "cancelled":
         raise Exit(INTERRUPTED)
     if answer.error_code:
@@ -88,7 +88,7 @@ def _answer_document(answer: Answer) -> dict[str, Any]:
 class Conversation(Struct, frozen=True):
     """A chat with the agent. It prints events and answers if it `shows` them; `yes` is the option --yes.
 
-    `saved` is the folder with the files of tasks, None for a host on another machine.
+    `tasks_folder` is the folder with the files of tasks, None for a host on another machine.
     """
 
     host: Client
@@ -96,7 +96,7 @@ class Conversation(Struct, frozen=True):
     chat_id: str
     device: str | None = None
     yes: bool = False
-    saved: Path | None = None
+    tasks_folder: Path | None = None
     shows: bool = True
 
     def say(self, text: str) -> Answer:
@@ -119,7 +119,7 @@ class Conversation(Struct, frozen=True):
         """Send one message and show its events; Ctrl-C stops listening, and the turn continues."""
         answer = self.host.watching(self._show).say(text, chat_id=self.chat_id, device=self.device)
         if self.shows:
-            self.tell_files(answer)
+            self.show_files(answer)
         return answer
 
     def _show(self, event: StreamEvent) -> None:
@@ -136,7 +136,7 @@ class Conversation(Struct, frozen=True):
             answer = answer_from(message["answer"])
             title = "earlier" if message["kind"] == "answer" else "note"
             self.terminal.row(title, answer.text)
-            self.tell_files(answer)
+            self.show_files(answer)
             if answer.next_step:
                 self.terminal.row("next", answer.next_step)
             if answer.outbound_id is not None:
@@ -144,7 +144,7 @@ class Conversation(Struct, frozen=True):
         if shown_ids:
             self.host.post(f"{chat}/delivered", {"outbound_ids": shown_ids})
 
-    def tell_files(self, answer: Answer) -> None:
+    def show_files(self, answer: Answer) -> None:
         """Print the paths of an answer's files, or the commands that fetch them."""
         if not answer.files:
             return
@@ -153,8 +153,8 @@ class Conversation(Struct, frozen=True):
 
         for file in answer.files:
             name = clean_text(file.name, one_line=True)
-            if self.saved is not None:
-                self.terminal.row("file", str(kept_file(self.saved, file.task, name)))
+            if self.tasks_folder is not None:
+                self.terminal.row("file", str(kept_file(self.tasks_folder, file.task, name)))
             else:
                 words = ("microclaw", "task", "get", str(file.task), name, "-o", name.rpartition("/")[2])
                 self.terminal.row("file", shlex.join(words))

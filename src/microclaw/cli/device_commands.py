@@ -162,10 +162,10 @@ def provision(
     """Print what a device needs to trust this host and be paired: as text, file or QR code."""
     provisioned = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
-        write_private(file, provisioned.given.to_json().encode())
+        write_private(file, provisioned.provision.to_json().encode())
     show(options, links.provision, provisioned)
     if qr and not options.json:
-        options.line(provisioned.given.qr())
+        options.line(provisioned.provision.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
 

@@ -204,7 +204,7 @@ def _open_gateway(where: str) -> Finding:
 
 
 def _audit_chain(settings: Settings) -> Iterator[Finding]:
-    broken = [report for report in verify_chains(settings.home) if not report.whole]
+    broken = [report for report in verify_chains(settings.home) if not report.is_whole]
     for report in broken:
         text = f"the security log {' '.join(chain_text(report).split())}"
         yield problem("audit", text, f"see where: microclaw person log --verify; {BROKEN_STEP}")

@@ -174,7 +174,7 @@ def _verify(options: GlobalOptions, home: Path, heads: list[re.Match[str]]) -> N
         fault = _explain_missing(head, reports)
         if fault is not None:
             faults.append(fault)
-    is_whole = not faults and all(report.whole for report in reports)
+    is_whole = not faults and all(report.is_whole for report in reports)
     sets = list(map(_report_object, reports))
     if not options.wrote_json("audit_verify", {"whole": is_whole, "sets": sets, "heads": faults}):
         for report in reports:
@@ -191,7 +191,7 @@ def _print_report(options: GlobalOptions, report: ChainReport) -> None:
     options.line(chain_text(report))
     for fault in report.breaks[:MAX_NAMED]:
         options.line(f"  {fault.what}: {fault.file} line {fault.line}: {fault.text}")
-    if report.whole and report.last.n:
+    if report.is_whole and report.last.n:
         options.line(f"  head {report.stem}:{report.last.n}:{report.last.hash}")
 
 
@@ -218,7 +218,7 @@ def _explain_missing(head: re.Match[str], reports: Iterable[ChainReport]) -> str
 def chain_text(report: ChainReport) -> str:
     """Return one line: what the chain covers, and whether it is whole."""
     is_empty = not (report.lines or report.anchor.n or report.torn)
-    if report.whole and is_empty:
+    if report.is_whole and is_empty:
         return f"{report.stem:<9} empty: no line was written yet"
     facts = [count_text(report.lines, "line")]
     if report.anchor.n:
@@ -227,7 +227,7 @@ def chain_text(report: ChainReport) -> str:
         places = ", ".join(f"{file} line {line}" for file, line in report.torn[:MAX_NAMED])
         facts.append(f"{count_text(len(report.torn), 'line')} without an event: {places}")
     state = "whole"
-    if not report.whole:
+    if not report.is_whole:
         state = f"BROKEN in {count_text(len(report.breaks), 'place')}"
     return f"{report.stem:<9} {state}: {'; '.join(facts)}"
 
@@ -235,7 +235,7 @@ def chain_text(report: ChainReport) -> str:
 def _report_object(report: ChainReport) -> dict[str, Any]:
     return {
         "set": report.stem,
-        "whole": report.whole,
+        "whole": report.is_whole,
         "lines": report.lines,
         "head": asdict(report.last),
         "rotated_away": report.anchor.n,

@@ -44,7 +44,7 @@ def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     if options.devices:
         names = {names_by_target[target] for target in options.devices}
     else:
-        names = {device.name for device in devices if selection.means(device.labels)}
+        names = {device.name for device in devices if selection.selects(device.labels)}
     if names:
         return sorted(names)
     text = "no device is known"

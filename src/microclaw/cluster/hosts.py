@@ -144,8 +144,8 @@ class Hosts:
         while True:
             began = monotonic()
             # This process has the lock of its home, so another host of this home is dead.
-            await self._database.aside(ends + "home = ? AND host_id != ?", self._home, self.host_id)
-            entered = await self._database.aside(
+            await self._database.execute_aside(ends + "home = ? AND host_id != ?", self._home, self.host_id)
+            entered = await self._database.execute_aside(
                 "INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "
                 "VALUES (?, ?, ?, ?, {now_ms}, {now_ms} + ?) ON CONFLICT DO NOTHING RETURNING host_id",
                 self.host_id, facts.name, self._home, self._encode(facts), _TTL_MS,
@@ -163,14 +163,14 @@ class Hosts:
             if monotonic() - began > WORK_S:
                 give_up = monotonic() + 3 * TTL_S
             if monotonic() > give_up - 2 * TTL_S:
-                await self._database.aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
+                await self._database.execute_aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
         await self._renew()
 
     async def _leave(self) -> None:
         """End this host's lease, so that the others need not wait for its end."""
         try:
             query = "UPDATE hosts SET ended = 'in order' WHERE host_id = ? AND ended IS NULL"
-            await self._database.aside(query, self.host_id)
+            await self._database.execute_aside(query, self.host_id)
         except StoreError as exc:
             _log.info("the others are not notified that this host leaves: %s", exc.message)
 
@@ -195,7 +195,7 @@ class Hosts:
     async def _renew(self) -> None:
         began = monotonic()
         facts = self._encode(self._facts())
-        renewed = await self._database.aside(
+        renewed = await self._database.execute_aside(
             "UPDATE hosts SET facts = ?, renewed_ms = {now_ms}, until_ms = {now_ms} + ? "
             "WHERE host_id = ? AND ended IS NULL RETURNING {now_ms}",
             facts, _TTL_MS, self.host_id,
@@ -205,7 +205,7 @@ class Hosts:
             self._lose()
         # Another host found the lease over. This host has lost its work, and may join again.
         if not renewed:
-            await self._database.aside(
+            await self._database.execute_aside(
                 "UPDATE hosts SET ended = NULL, until_ms = {now_ms} + ? WHERE host_id = ? AND NOT EXISTS "
                 "(SELECT 1 FROM hosts AS one WHERE one.name = hosts.name AND one.ended IS NULL)",
                 _TTL_MS, self.host_id,
@@ -222,11 +222,11 @@ class Hosts:
 
     async def _bury(self) -> None:
         """Mark the hosts whose lease is over, and delete the rows of hosts that ended long ago."""
-        await self._database.aside(
+        await self._database.execute_aside(
             "UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND until_ms < {now_ms} "
             "AND host_id != ?", self.host_id,
         )  # fmt: skip
-        await self._database.aside(
+        await self._database.execute_aside(
             "WITH gone AS (DELETE FROM hosts WHERE ended IS NOT NULL AND renewed_ms < {now_ms} - ? RETURNING host_id) "
             "DELETE FROM last_commits WHERE host IN (SELECT host_id FROM gone)",
             KEPT_MS,
@@ -234,7 +234,9 @@ class Hosts:
 
     async def _look(self) -> None:
         before = set(self.live)
-        rows = await self._database.aside("SELECT host_id, facts, {now_ms} - renewed_ms, renewed_ms, ended FROM hosts")
+        rows = await self._database.execute_aside(
+            "SELECT host_id, facts, {now_ms} - renewed_ms, renewed_ms, ended FROM hosts"
+        )
         hosts = {}
         for host_id, text, seen_ms, renewed_ms, ended in rows:
             try:

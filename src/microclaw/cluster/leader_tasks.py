@@ -107,6 +107,6 @@ class Duties:
         query = "UPDATE duties SET holder = NULL WHERE name = ? AND holder = ? AND fence = ?"
         try:
             # Unlike a write, this also works after a newer host upgraded the database.
-            await self._database.aside(query, name, self._hosts.host_id, fence)
+            await self._database.execute_aside(query, name, self._hosts.host_id, fence)
         except StoreError as exc:
             _log.debug("the duty %s was not freed: %s", name, exc.message)

@@ -115,7 +115,7 @@ class ClusterQuestions(Questions):
 
     async def _send_end(self, message: tuple[str, float]) -> AsyncGenerator[object, None]:
         approval_id, wait_s = message
-        end = await self._approvals.end(approval_id, min(wait_s, MAX_WAIT_S))
+        end = await self._approvals.wait_for_end(approval_id, min(wait_s, MAX_WAIT_S))
         if end is not None:
             yield end
 

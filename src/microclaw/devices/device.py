@@ -100,7 +100,7 @@ class Device:
         note_reached: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Call `note_reached` at the first answer if the row says that the device was never reached."""
-        self.become(row, board, transports)
+        self.replace_row(row, board, transports)
         self._explain = explain
         self._reached = row.reached
         self._note_reached = note_reached
@@ -112,7 +112,7 @@ class Device:
     def __repr__(self) -> str:
         return f"<Device {self.name} ({self.board.title})>"
 
-    def become(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> None:
+    def replace_row(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> None:
         """Take over a row, a profile and transports; nothing else changes them."""
         self.row = row
         self._board = board
@@ -175,7 +175,7 @@ class Device:
         """Whether it was entered by its address and has not answered since."""
         return not self._reached and not any(transport.connects_itself for transport in self.transports)
 
-    def examined(self, *, reached: bool) -> None:
+    def note_examination(self, *, reached: bool) -> None:
         """Note the result of asking all transports: a single one without an answer says nothing about the others."""
         self._answered = reached
 

@@ -118,7 +118,7 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
         uptime_ms=_uptime_ms(values),
         findings=(),
     )
-    device.examined(reached=examination.reached)
+    device.note_examination(reached=examination.reached)
     lines = asking.lines()
     if examination.reached:
         lines += _facts_lines(device, values.get("chip"), examination, knows_board=knows_board)

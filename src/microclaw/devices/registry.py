@@ -353,7 +353,7 @@ class Registry:
                 after[endpoint] = before[endpoint]
             else:
                 after[endpoint] = self._opened(row, endpoint, board)
-        device.become(row, board, after.values())
+        device.replace_row(row, board, after.values())
         for endpoint, transport in before.items():
             if after.get(endpoint) is not transport:
                 await transport.close()

@@ -23,7 +23,7 @@ class Selection(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     every: bool = False
 
-    def means(self, labels: Iterable[str]) -> bool:
+    def selects(self, labels: Iterable[str]) -> bool:
         """Return True if a device with these labels is selected; only for a selection without names."""
         return set(self.labels).issubset(labels)
 
@@ -57,7 +57,7 @@ def select(devices: Registry, selection: Selection, method: str) -> SelectionRes
     if selection.names:
         return SelectionResult(tuple(dict.fromkeys(devices.get(name) for name in selection.names)))
     all_devices = devices.list()
-    matches = [device for device in all_devices if selection.means(device.labels)]
+    matches = [device for device in all_devices if selection.selects(device.labels)]
     if not matches:
         if all_devices:
             text = f"no device has the label {' and '.join(selection.labels)}"

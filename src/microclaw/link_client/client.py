@@ -121,7 +121,7 @@ class LinkClient:
         self._waker.wake()
         return True
 
-    def keep(self, body: AnyMessage) -> bool:
+    def store_event(self, body: AnyMessage) -> bool:
         """Put a durable message into the outbox. Returns True if it is in flash, False if the outbox is full."""
         done = threading.Event()
         refused_counts: list[int] = []
@@ -167,7 +167,7 @@ class LinkClient:
         self.send(body, durable=True, also={})
         self._carry_out(self.session)
 
-    def applied(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
+    def commit_effect(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
         """Commit the effect of a durable message with the inbox's cursor, then ack. Returns False if that was done."""
         envelope = deliver.envelope
         if envelope.seq is None or deliver.epoch is None:
@@ -191,7 +191,7 @@ class LinkClient:
             self._present.close(code, reason, retry_after_s=retry_after_s)
             self._carry_out(self._present)
 
-    def paired(self) -> None:
+    def reconnect_paired(self) -> None:
         """Connect again with the new credential, which is in flash."""
         if self._pairing is not None:
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)

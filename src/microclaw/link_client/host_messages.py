@@ -71,17 +71,17 @@ class HostMessages:
                 self._note_state(news)
             # A message for another kind of board is acked too.
             case message if isinstance(message, messages.Unknown) or not self._took_speech(message):
-                self._client.applied(deliver)
+                self._client.commit_effect(deliver)
 
     def _show_task(self, deliver: Deliver, status: messages.TaskStatus) -> None:
-        if self._client.applied(deliver):
+        if self._client.commit_effect(deliver):
             line = f"task {status.task[:60]}: {status.state}"
             if status.text:
                 line += f": {status.text}"
             self._show(line)
 
     def _refuse_update(self, deliver: Deliver) -> None:
-        if self._client.applied(deliver):
+        if self._client.commit_effect(deliver):
             error = ErrorMessage("not_supported", "this device takes no updates over the link", fatal=False)
             self._client.send(error, re=deliver.envelope.id)
 
@@ -110,12 +110,12 @@ class HostMessages:
 
     def _notify(self, deliver: Deliver, text: str) -> None:
         if deliver.expired:
-            self._client.applied(deliver)
+            self._client.commit_effect(deliver)
             return
         notifications = [*self._flash.get("notifications", []), _one_line(text)]
         count = self._flash.get("notified", 0) + 1
         effect = {"notifications": notifications[-NOTIFICATIONS_KEPT:], "notified": count}
-        if self._client.applied(deliver, effect):
+        if self._client.commit_effect(deliver, effect):
             self._show(f"notify: {text}")
 
     def _show_code(self, code: str, expires_s: int) -> None:
@@ -135,7 +135,7 @@ class HostMessages:
             return
         self._client.state.code = None
         self._show("paired with the host")
-        self._client.paired()
+        self._client.reconnect_paired()
 
     def _show(self, text: str) -> None:
         self._show_line(_one_line(text))

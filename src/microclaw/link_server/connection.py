@@ -64,7 +64,7 @@ class LinkConnection(asyncio.Protocol):
     ) -> None:
         self.session = session
         self.address = arrival.http.address
-        self.gone = asyncio.Event()
+        self.has_ended = asyncio.Event()
         self.end = (_NO_CLOSE, "the connection broke")
         self.rtt_ms: float | None = None
         self.on_ready: Callable[[], Awaitable[None]] | None = None
@@ -161,7 +161,7 @@ class LinkConnection(asyncio.Protocol):
         # The last frames are still sent, within `close_s`.
         self._transport.close()
         self._count()
-        self.gone.set()
+        self.has_ended.set()
 
     def pump(self) -> None:
         """Carry out the session's actions, after it was changed from outside."""
@@ -185,7 +185,7 @@ class LinkConnection(asyncio.Protocol):
             self._flush()
 
     @property
-    def somebody_speaks(self) -> bool:
+    def has_recent_audio(self) -> bool:
         """True if audio was sent or received within the last second, over any of the host's connections."""
         return self._clock.now_ms() - self._meter.audio_ms < _SPEAKS_MS
 
@@ -345,9 +345,9 @@ class LinkConnection(asyncio.Protocol):
                     self._store.ready(self, peer)
                     self._work.add(action)
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
-                    self._owner.took(self, envelope)
+                    self._owner.receive(self, envelope)
                 case actions.ReportRtt(rtt_ms=rtt_ms):
-                    self._meter.measured(rtt_ms / 1000)
+                    self._meter.count_rtt(rtt_ms / 1000)
                     self.rtt_ms = rtt_ms
                 case _:
                     self._work.add(action)
@@ -358,9 +358,9 @@ class LinkConnection(asyncio.Protocol):
         self._closing = close
         self.end = (close.code, close.reason)
         if self.session.unreadable is not None and self._store is not None:
-            self._store.calls.unreadable(self.session.unreadable)
+            self._store.calls.fail_unreadable(self.session.unreadable)
         if close.code in FAULTS:
-            self._meter.refused(FAULTS[CloseCode(close.code)])
+            self._meter.count_refused(FAULTS[CloseCode(close.code)])
         self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
 
     # Timers
@@ -436,7 +436,7 @@ class LinkConnection(asyncio.Protocol):
         self.session.closed()
         self._run_actions(self._clock.now_ms())
         self._is_open = False
-        self._owner.left()
+        self._owner.end_session()
         if self._closing is None and self._is_close_sent:
             self.end = (self._peer_code or _NO_CLOSE, "the device closed the connection")
 
@@ -447,7 +447,7 @@ class LinkConnection(asyncio.Protocol):
         if self._is_counted:
             self._meter.connections -= 1
         elif self._was_silent and self._closing is None:
-            self._meter.refused("no_hello")
+            self._meter.count_refused("no_hello")
 
 
 def _message_rate(limits: LinkLimits, now_s: float, *, is_authenticated: bool) -> RateLimit:

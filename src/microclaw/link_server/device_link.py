@@ -62,11 +62,11 @@ class RemoteDevices(Protocol):
 class AudioStreams(Protocol):
     """The listener to the audio of one connection (voice/link_device.py). No method waits."""
 
-    def took(self, message: messages.StartAsr | messages.StopAsr | messages.CancelStream) -> None: ...
+    def receive(self, message: messages.StartAsr | messages.StopAsr | messages.CancelStream) -> None: ...
 
-    def heard(self, hear: Hear) -> None: ...
+    def receive_audio(self, hear: Hear) -> None: ...
 
-    def left(self) -> None: ...
+    def end(self) -> None: ...
 
 
 class LinkParts(Struct):
@@ -133,7 +133,7 @@ class DeviceLink:
         return self.connection is not None and self.boots.current is not None
 
     @property
-    def anywhere(self) -> bool:
+    def is_connected_anywhere(self) -> bool:
         """True if it is connected, to this host or to another host of the cluster."""
         return self.online or self.other_host is not None
 
@@ -169,7 +169,7 @@ class DeviceLink:
         await self.persist(message_id, payload, also)
         return message_id
 
-    async def has(self, message_id: bytes, timeout_s: float) -> bool:
+    async def wait_for_ack(self, message_id: bytes, timeout_s: float) -> bool:
         """Wait until the device has acked a durable message, to any host of the cluster. Returns False if it has not.
 
         An error of the store raises nothing: the message is stored, and sending it again would deliver it twice.
@@ -182,7 +182,7 @@ class DeviceLink:
                 return not self.is_revoked
         return False
 
-    def tell(self, body: AnyMessage, re: bytes | None = None) -> None:
+    def send_now(self, body: AnyMessage, re: bytes | None = None) -> None:
         """Send a message that is not durable. Raises DeviceUnreachable if the device is not connected."""
         if self.connection is None and self.is_revoked:
             raise revoked_error(self.name)
@@ -225,9 +225,9 @@ class DeviceLink:
             return
         self.connection = None
         if self._audio is not None:
-            self._audio.left()
+            self._audio.end()
             self._audio = None
-        if self.boots.left() is not None:
+        if self.boots.note_end() is not None:
             self._publish_end(connection)
             await self.note_presence()
         if self.parts.holding is not None and self._fence is not None:
@@ -263,32 +263,32 @@ class DeviceLink:
         """Note the device's hello, which begins the session."""
         self._bye = None
         self.connections += 1
-        self.boots.came(hello.boot_id, self.parts.clock.now_ms())
+        self.boots.note_boot(hello.boot_id, self.parts.clock.now_ms())
         self.presence = presence_of(self.link_id, hello, connection.address, self._now_ms)
         self.parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         if hello.audio is not None and self.parts.open_audio is not None:
             self._audio = self.parts.open_audio(self, connection, hello.audio)
-            connection.on_audio = self._audio.heard
+            connection.on_audio = self._audio.receive_audio
         self.calls.reconnected(hello.boot_id)
 
-    def took(self, connection: LinkConnection, envelope: Envelope) -> None:
+    def receive(self, connection: LinkConnection, envelope: Envelope) -> None:
         """Apply a message that is not durable."""
         match envelope.body:
             case Result() as result if envelope.re is not None:
-                self.calls.answered(envelope.re, result)
+                self.calls.resolve(envelope.re, result)
             case messages.Telemetry() as telemetry:
-                accepted = self.parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
+                accepted = self.parts.reports.pass_on(self.endpoint, self.name, telemetry, self._now_ms)
                 self.telemetry = accepted or self.telemetry
             case messages.Log() as log:
                 self._add_log(log)
             case messages.StartAsr() | messages.StopAsr() | messages.CancelStream() as message if (
                 self._audio is not None
             ):
-                self._audio.took(message)
+                self._audio.receive(message)
             case messages.StartAsr(stream=stream) if connection.on_audio is None:
                 # It must not speak into the void.
-                self.object_to("no_listener", "this host takes no audio", re=envelope.id)
-                self.tell(messages.CancelStream(stream))
+                self.send_error("no_listener", "this host takes no audio", re=envelope.id)
+                self.send_now(messages.CancelStream(stream))
             case messages.BlobRead() as request:
                 self.parts.updates.serve(self, connection, request, envelope.id)
             case messages.PairRequest() as request if connection.on_renewal is not None:
@@ -296,7 +296,7 @@ class DeviceLink:
                 connection.on_renewal = None
                 connection.start(renewal, "renewal")
             case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
-                self.calls.answered(envelope.re, Result(ok=False, error=messages.ErrorInfo(code, text)))
+                self.calls.resolve(envelope.re, Result(ok=False, error=messages.ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
             case messages.Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
@@ -311,11 +311,11 @@ class DeviceLink:
         self.parts.publish(DeviceLog(self.name, self._now_ms, log.level, source, log.n, text))
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
-        offer = await self._links.refused(self.link_id, message_id, error)
+        offer = await self._links.refuse_offer(self.link_id, message_id, error)
         if offer is not None:
             self.parts.updates.changed(offer)
 
-    def left(self) -> None:
+    def end_session(self) -> None:
         """Do nothing when the session ends: `detach` follows."""
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
@@ -401,19 +401,19 @@ class DeviceLink:
             self.parts.updates.changed(effect.offer)
         match envelope.body:
             case messages.Event() as event:
-                self.parts.reports.stored()
+                self.parts.reports.notify_stored()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self.parts.publish(live_event)
             case Result() as result if envelope.re is not None:
-                self.calls.answered(envelope.re, result)
+                self.calls.resolve(envelope.re, result)
             case messages.RunTask() as request if effect.task is not None:
                 self.parts.tasks.start(self, request, effect.task)
             case messages.CancelTask(task=name):
                 if not self.parts.tasks.cancel(self.link_id, name):
-                    self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
+                    self.send_error("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
-    def object_to(self, code: str, message: str, *, re: bytes | None = None) -> None:
+    def send_error(self, code: str, message: str, *, re: bytes | None = None) -> None:
         """Send a connected device the error in its message."""
         if self.online:
             with suppress(DeviceUnreachable):
-                self.tell(messages.ErrorMessage(code, message, fatal=False), re)
+                self.send_now(messages.ErrorMessage(code, message, fatal=False), re)

@@ -29,7 +29,7 @@ class Downloads:
         self._updates = updates
         self._running: dict[str, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
 
-    def named(self, request: web.BaseRequest) -> str | None:
+    def requested_sha256(self, request: web.BaseRequest) -> str | None:
         """Return the SHA-256 of the payload that the request is for, None for another request."""
         match = _PATH.fullmatch(request.path)
         if match is None or request.method != hdrs.METH_GET:

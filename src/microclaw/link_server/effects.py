@@ -40,7 +40,7 @@ class DeviceReports(Struct):
     pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
     pass_event: Callable[[], None] = lambda: None
 
-    def took(self, endpoint: str, name: str, reported: Telemetry, at_ms: int) -> Telemetry | None:
+    def pass_on(self, endpoint: str, name: str, reported: Telemetry, at_ms: int) -> Telemetry | None:
         """Pass on and return the values that a board can have. Returns None if a required value is impossible."""
         telemetry, refused_count = drop_impossible(reported)
         if refused_count:
@@ -50,7 +50,7 @@ class DeviceReports(Struct):
             self.pass_telemetry(name, telemetry, at_ms)
         return telemetry
 
-    def stored(self) -> None:
+    def notify_stored(self) -> None:
         self.event()
         self.pass_event()
 

@@ -56,13 +56,13 @@ class HttpConnection(web.RequestHandler):
         self._is_gone = False
         self.is_arriving = True
 
-    def known(self) -> None:
+    def note_authenticated(self) -> None:
         if self.is_arriving:
             self.is_arriving = False
-            self._counts.known(self.address)
+            self._counts.note_authenticated(self.address)
 
     def leave(self) -> None:
-        self.known()
+        self.note_authenticated()
         if not self._is_gone:
             self._is_gone = True
             self._counts.leave(self.address)

@@ -103,7 +103,7 @@ class ConnectionLimits:
         self._connected[address] += 1
         self._arriving[address] += 1
 
-    def known(self, address: str) -> None:
+    def note_authenticated(self, address: str) -> None:
         """Note that a connection of this address is authenticated."""
         _decrement(self._arriving, address)
 

@@ -54,7 +54,7 @@ class LinkCalls:
         the call and its outcome is unknown, Overloaded if too many calls wait, DeviceMoved if it is connected to
         another host and may be called there.
         """
-        if self._link.is_revoked and not self._link.anywhere:
+        if self._link.is_revoked and not self._link.is_connected_anywhere:
             raise revoked_error(self._link.name)
         host = self._link.other_host
         if host is not None:
@@ -97,12 +97,12 @@ class LinkCalls:
         """End all calls, because the device is connected to another host. They may be made again there."""
         self.end(f"connected to {host_called(host)}", lambda method: self._moved_error(host, method))
 
-    def answered(self, message_id: bytes, result: Result) -> None:
+    def resolve(self, message_id: bytes, result: Result) -> None:
         waiting = self._pending.pop(message_id, None)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_result(result)
 
-    def unreadable(self, violation: LinkViolation) -> None:
+    def fail_unreadable(self, violation: LinkViolation) -> None:
         """Fail the calls that the device has, after an answer that cannot be read.
 
         If they were sent again, they would end the next connection too. Of several calls, any may be the one that was
@@ -182,7 +182,7 @@ class Boots:
         self._new = asyncio.Event()
         self._moves = 0
 
-    def came(self, boot_id: bytes, now_ms: float) -> None:
+    def note_boot(self, boot_id: bytes, now_ms: float) -> None:
         if boot_id != self._last:
             self.count += 1
             self.began_ms = now_ms
@@ -190,18 +190,18 @@ class Boots:
         self._last = boot_id
         self.current = boot_id
 
-    def left(self) -> bytes | None:
+    def note_end(self) -> bytes | None:
         """Note the end of the connection, and return the boot that was connected."""
         ended = self.current
         self.current = None
         return ended
 
     def moved(self) -> None:
-        """Note that the device is connected to another host. `another` waits no longer."""
+        """Note that the device is connected to another host. `wait_for_another` waits no longer."""
         self._moves += 1
         self._new.set()
 
-    async def another(self, count: int, timeout_s: float) -> bool:
+    async def wait_for_another(self, count: int, timeout_s: float) -> bool:
         """Wait for one more boot than `count`. Returns False if none connects to this host within the time."""
         moves = self._moves
         try:

@@ -102,7 +102,7 @@ class Listener:
                 if not self._counts.admits(host):
                     self._make_room(host)
                 if not self._counts.admits(host):
-                    self._meter.refused("too_many")
+                    self._meter.count_refused("too_many")
                     peer.close()
                     continue
                 self._counts.enter(host)
@@ -110,7 +110,7 @@ class Listener:
                     server,
                     self._counts,
                     host,
-                    on_no_request=lambda: self._meter.refused("not_a_link"),
+                    on_no_request=lambda: self._meter.count_refused("not_a_link"),
                     timeout_s=self._limits.request_s,
                 )
                 arrivals.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
@@ -196,7 +196,7 @@ class Listener:
         try:
             return await self._answer(request)
         except StoreError as exc:
-            self._meter.refused("other")
+            self._meter.count_refused("other")
             return plain_answer(503, exc.message)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -207,11 +207,11 @@ class Listener:
             response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
             response.force_close()
             return response
-        sha256 = self._downloads.named(request)
+        sha256 = self._downloads.requested_sha256(request)
         if sha256 is not None:
             return await self._download(request, http, sha256)
         if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
-            self._meter.refused("not_a_link")
+            self._meter.count_refused("not_a_link")
             return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
         header = request.headers.get("Sec-WebSocket-Protocol", "")
         subprotocols = {name.strip() for name in header.split(",")}
@@ -219,7 +219,7 @@ class Listener:
             return await self._send_version(request)
         upgrade = _Upgrade(protocols=(SUBPROTOCOL,), compress=False)
         if SUBPROTOCOL not in subprotocols or not upgrade.can_prepare(request):
-            self._meter.refused("not_a_link")
+            self._meter.count_refused("not_a_link")
             return plain_answer(400, f"not the handshake of a WebSocket with the subprotocol {SUBPROTOCOL}")
         return await self._upgrade(request, http, upgrade)
 
@@ -244,12 +244,12 @@ class Listener:
             # A device that may still pair has no credential that could be foreign.
             if not credential.may_pair:
                 self._identity.record(credential.event(http.address))
-            self._meter.refused("not_authenticated")
+            self._meter.count_refused("not_authenticated")
             return plain_answer(401, "an update is for the devices of this host: bring the link's credential")
         link = self._links.link(credential.device_id)
         if self._is_closing or await self._find_owner(link.endpoint) is None:
             return plain_answer(403, "this device was removed, or the host is shutting down")
-        http.known()
+        http.note_authenticated()
         return await self._downloads.answer(request, link.link_id, sha256)
 
     async def _authenticate(self, request: web.BaseRequest) -> Identity | CredentialRefusal:
@@ -265,7 +265,7 @@ class Listener:
 
     async def _send_version(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send a device of another version of the link the version of this host, in an error of this version."""
-        self._meter.refused("version")
+        self._meter.count_refused("version")
         parts = self._links.parts
         error = ErrorMessage("unsupported_version", f"this host speaks {SUBPROTOCOL}", fatal=True)
         message = encode(Envelope(parts.new_id(), error, parts.clock.unix_us() // 1000))
@@ -284,7 +284,7 @@ class Listener:
             raise ConnectionResetError("the connection went away")
         arrival = WebSocketRequest(http, http.transport, partial(upgrade.prepare, request))
         if isinstance(credential, Identity):
-            http.known()
+            http.note_authenticated()
         try:
             if self._is_closing:
                 await self._turn_away(arrival, CloseCode.SHUTTING_DOWN, "the host is shutting down")
@@ -312,19 +312,19 @@ class Listener:
             if older is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
                 # This wait has an end: a connection that does not close in time is aborted.
-                await older.gone.wait()
+                await older.has_ended.wait()
                 await link.detach(older)
             connection = await link.attach(partial(self._connection, arrival, link, link))
         self._live.add(connection)
         try:
-            async with self._identity.credentials.entered(identity) as is_good:
+            async with self._identity.credentials.watch_connection(identity) as is_good:
                 if not is_good:
                     connection.close(CloseCode.REVOKED, "revoked")
                 connection.on_ready = lambda: self._after_hello(link, connection, identity)
                 connection.on_renewal = partial(renew, link.link_id, self._identity.credentials)
                 await connection.serve()
         finally:
-            connection.gone.set()
+            connection.has_ended.set()
             self._live.discard(connection)
             await link.detach(connection)
 
@@ -369,7 +369,7 @@ class Listener:
     async def _turn_away(self, arrival: WebSocketRequest, code: int, reason: str) -> None:
         """Answer the handshake only to close the WebSocket with a reason."""
         if code not in FAULTS:
-            self._meter.refused("other")
+            self._meter.count_refused("other")
         await self._serve_unauthenticated(arrival, (code, reason))
 
     async def goodbye(self) -> None:
@@ -380,7 +380,7 @@ class Listener:
             retry_after_s = limits.retry_after_s + round(self._random_share() * limits.retry_spread_s)
             connection.close(CloseCode.SHUTTING_DOWN, "the host is shutting down", retry_after_s=retry_after_s)
         for connection in tuple(self._live):
-            await connection.gone.wait()
+            await connection.has_ended.wait()
 
 
 class _Handshake(NamedTuple):

@@ -50,18 +50,18 @@ class LinkMeter:
         # By address.
         self._handshake_ends: BoundedMap[str, HandshakeEnd] = BoundedMap(MAX_HANDSHAKE_ENDS)
 
-    def measured(self, rtt_s: float) -> None:
+    def count_rtt(self, rtt_s: float) -> None:
         """Count the round trip of a pong."""
         self.rtt_counts[bisect_left(RTT_BOUNDS_S, rtt_s)] += 1
         self.rtt_sum_s += rtt_s
 
-    def refused(self, reason: str) -> None:
+    def count_refused(self, reason: str) -> None:
         """Count a connection that was refused, or closed for a fault of the device."""
         self.refused_by_reason[reason] += 1
 
     def handshake_ended(self, end: HandshakeEnd) -> None:
         """Count a connection that ended in its TLS handshake."""
-        self.refused("tls")
+        self.count_refused("tls")
         self._handshake_ends[end.address] = end
 
     def last_handshake_end(self, address: str | None, since_ms: int) -> HandshakeEnd | None:

@@ -101,12 +101,12 @@ class Provisioned(Result, frozen=True, kw_only=True):
     only_local: bool
 
     @property
-    def given(self) -> Provision:
+    def provision(self) -> Provision:
         """The provisioning, which has a text, a file and a QR code."""
         return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
 
     def lines(self) -> Iterable[str]:
-        yield self.given.to_text()
+        yield self.provision.to_text()
         if self.only_local:
             yield "this host accepts only devices of this machine; for others: microclaw up --link 0.0.0.0:8443"
         if self.secret:

@@ -81,7 +81,7 @@ class OtherHosts:
         has_new_presence = PRESENCE in tables
         if _HOSTS in tables:
             for host, last_ms in self._ended():
-                if await self._links.parts.events.seen_with(host, last_ms):
+                if await self._links.parts.events.mark_seen_with(host, last_ms):
                     has_new_presence = True
         if has_new_presence:
             await self._read_presence()

@@ -29,13 +29,13 @@ class UnauthenticatedConnection:
         self._service = service
         self._request: asyncio.Task[None] | None = None
 
-    def took(self, connection: LinkConnection, envelope: Envelope) -> None:
+    def receive(self, connection: LinkConnection, envelope: Envelope) -> None:
         """Begin a request to be paired. Other messages are ignored."""
         if isinstance(envelope.body, PairRequest):
-            self.left()
+            self.end_session()
             self._request = connection.start(self._pair(connection, envelope.id, envelope.body), "pairing")
 
-    def left(self) -> None:
+    def end_session(self) -> None:
         """Withdraw the request, so that its code is no longer valid."""
         if self._request is not None:
             self._request.cancel()
@@ -51,7 +51,7 @@ class UnauthenticatedConnection:
             )
             if isinstance(answer, PendingPairing):
                 _answer(connection, request_id, PairCode(answer.code, int(DEVICE.life_s)))
-                answer = await self._service.outcome(answer)
+                answer = await self._service.wait_for_outcome(answer)
             if isinstance(answer, CredentialRefusal):
                 _refuse(connection, answer.reason.close_code, str(answer.reason))
             elif isinstance(answer, IssuedCredential):

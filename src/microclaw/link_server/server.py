@@ -226,7 +226,7 @@ class LinkServer:
         if expires_s is not None:
             expires_ms = int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
         message_id = await link.send(Notify(text, speak, expires_ms))
-        if link.anywhere and await link.has(message_id, AT_ONCE_S):
+        if link.is_connected_anywhere and await link.wait_for_ack(message_id, AT_ONCE_S):
             return "delivered"
         return "waiting"
 
@@ -244,7 +244,7 @@ class LinkServer:
             return None
         link = self.links.link(link_id)
         state = DeviceLinkState(
-            online=link.anywhere,
+            online=link.is_connected_anywhere,
             last_seen_ms=None,
             address=None,
             firmware=None,
@@ -275,7 +275,7 @@ class LinkServer:
 
     def _handshake_end(self, link: DeviceLink) -> HandshakeEnd | None:
         """Return the last connection that ended in TLS since the device was connected, None if it is connected."""
-        if link.anywhere:
+        if link.is_connected_anywhere:
             return None
         presence = link.presence
         if presence is None:
@@ -290,7 +290,7 @@ class LinkServer:
         if not await self._has_valid_credential(link_id):
             _, step = revoked_text(device.name)
             return CheckLine("pairing", ok=False, text="nothing that it has opens this host any more", next_step=step)
-        if self.links.link(link_id).anywhere:
+        if self.links.link(link_id).is_connected_anywhere:
             return CheckLine("pairing", ok=True, text="paired: this connection was opened with its credential")
         step = "a board that was flashed for another host comes back after: microclaw flash"
         text = "paired; whether it still has its credential shows when it connects"

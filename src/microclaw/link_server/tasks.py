@@ -92,7 +92,7 @@ class _Progress:
         """Send a status if the device is connected: later, progress is worth nothing."""
         if self._device.online:
             with suppress(DeviceUnreachable):
-                self._device.tell(status)
+                self._device.send_now(status)
 
 
 class DeviceTasks:
@@ -117,7 +117,7 @@ class DeviceTasks:
         `code` runs the tasks of kind sandbox.
         """
         self._device = device
-        await self.take_up(at_start=True)
+        await self.recover_tasks(at_start=True)
         async with asyncio.TaskGroup() as group:
             self._group = group
             if code is None:
@@ -137,7 +137,7 @@ class DeviceTasks:
         """The id of this host in its cluster."""
         return self._table.host
 
-    async def take_up(self, *, at_start: bool = False) -> None:
+    async def recover_tasks(self, *, at_start: bool = False) -> None:
         """End the tasks of dead hosts as failed, and with `at_start` the tasks of this host's last run too."""
         if self._device is None:
             return

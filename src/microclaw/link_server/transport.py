@@ -223,7 +223,7 @@ class LinkTransport(Transport):
     def online(self) -> bool:
         if self._remote is None:
             return self.link.online
-        return self.link.anywhere
+        return self.link.is_connected_anywhere
 
     @property
     def revoked(self) -> bool:
@@ -338,7 +338,7 @@ class LinkTransport(Transport):
         except OutcomeUnknown:
             if boots.count == boot_count:
                 raise
-        if not await boots.another(boot_count, timeout_s - (now_s() - began_s)):
+        if not await boots.wait_for_another(boot_count, timeout_s - (now_s() - began_s)):
             raise self._no_restart_error(timeout_s)
         return Restart(round(now_s() - began_s, 1))
 

@@ -64,9 +64,9 @@ class DeviceUpdates(Struct):
     def serve(self, link: DeviceLink, connection: LinkConnection, request: BlobRead, message_id: bytes) -> None:
         """Begin to send a window, or send the reason for the refusal."""
         if self.source is None:
-            link.object_to("blob_unknown", "this host has no updates", re=message_id)
+            link.send_error("blob_unknown", "this host has no updates", re=message_id)
         elif connection in self._reading or connection.session.lanes.depth(Lane.BLOB):
-            link.object_to("blob_busy", "a window is under way", re=message_id)
+            link.send_error("blob_busy", "a window is under way", re=message_id)
         elif connection.start(self._send(self.source, link, connection, request, message_id), "update"):
             self._reading.add(connection)
 
@@ -83,12 +83,12 @@ class DeviceUpdates(Struct):
                 self._reading.discard(connection)
                 connection.pump()
                 # Messages of other devices that were received meanwhile are handled first.
-                pause_s = AUDIO_PAUSE_S if connection.somebody_speaks else 0
+                pause_s = AUDIO_PAUSE_S if connection.has_recent_audio else 0
                 await asyncio.sleep(pause_s)
         except BlobRefused as exc:
-            link.object_to(exc.fault, exc.message, re=message_id)
+            link.send_error(exc.fault, exc.message, re=message_id)
         except (OSError, MicroclawError) as exc:
             _log.warning("an update's payload cannot be read: %s", exc)
-            link.object_to("blob_unknown", "this host cannot read it", re=message_id)
+            link.send_error("blob_unknown", "this host cannot read it", re=message_id)
         finally:
             self._reading.discard(connection)

@@ -120,12 +120,12 @@ class Offers:
             self.heard(older)
         return row
 
-    def chosen(self, selection: Selection) -> list[Device]:
+    def select_devices(self, selection: Selection) -> list[Device]:
         """Return the named devices, or the selected devices with a link. Raises ConfigError, UnknownName."""
         selection.check()
         if selection.names:
             return list(dict.fromkeys(self.devices.get(name) for name in selection.names))
-        chosen = [device for device in self.devices.list() if selection.means(device.labels) and _has_link(device)]
+        chosen = [device for device in self.devices.list() if selection.selects(device.labels) and _has_link(device)]
         if not chosen:
             text = "no selected device has a link, which updates need"
             raise ConfigError(text, next_step="microclaw device list")
@@ -161,8 +161,8 @@ class Offers:
             status = UpdateStatus(
                 device=known.name,
                 device_id=known.device_id,
-                online=link.anywhere,
-                absent=not link.anywhere and self._now_ms() - seen_ms > RESTART_MS,
+                online=link.is_connected_anywhere,
+                absent=not link.is_connected_anywhere and self._now_ms() - seen_ms > RESTART_MS,
                 runs=runs,
                 offer=latest.get((link.link_id, False)),
                 keys_offer=latest.get((link.link_id, True)),
@@ -185,7 +185,7 @@ class Offers:
             self._note(f"{row.version} cancelled", device, by)
         return row
 
-    async def standing(self, device_id: str) -> tuple[OfferRow, ...]:
+    async def offers_of_device(self, device_id: str) -> tuple[OfferRow, ...]:
         """Return the stored offers of a device, the newest first."""
         return await self.table.offers(link_of(self.devices.get(device_id)).link_id)
 
@@ -200,9 +200,9 @@ class Offers:
 
     def is_online(self, device_id: str) -> bool:
         """Return True if the device is connected to this host or another one of the cluster."""
-        return self.is_known(device_id) and link_of(self.devices.get(device_id)).anywhere
+        return self.is_known(device_id) and link_of(self.devices.get(device_id)).is_connected_anywhere
 
-    def fitting(self, rows: Sequence[ReleaseRow], device: Device) -> ReleaseRow:
+    def release_for_device(self, rows: Sequence[ReleaseRow], device: Device) -> ReleaseRow:
         """Return the release of a version that the device gets. Raises MicroclawError with the reason if none."""
         release = release_for(rows, device)
         error = find_refusal(release, device, self._now_ms())
@@ -259,7 +259,7 @@ class Offers:
     async def _present_offer(self, rollout: Rollout, device: RolloutDevice) -> OfferRow | None:
         """Return the offer of this version that is open, or that ended since the rollout offered it."""
         since_ms = device.offered_ms or 0
-        for row in await self.standing(device.device_id):
+        for row in await self.offers_of_device(device.device_id):
             if row.version != rollout.row.version:
                 continue
             # The time of its end may be from another host's clock, the time of the offer is from this one.

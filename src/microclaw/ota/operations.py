@@ -159,8 +159,8 @@ async def publish(
     signature: Annotated[bytes, Meta(max_length=1024, extra_json_schema=_BASE64)],
 ) -> Publication:
     """Publish a signed manifest; the answer says which part of the payload is missing."""
-    read = await service.publisher.verified(manifest, signature)
-    wanted = await service.publisher.missing(read)
+    read = await service.publisher.verify_manifest(manifest, signature)
+    wanted = await service.publisher.missing_payload(read)
     if wanted is not None:
         return Publication(wanted=wanted)
     await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
@@ -337,7 +337,7 @@ async def change_rollout(
 
 async def _chosen(service: FirmwareService, call: OperationCall, action: str, selection: Selection) -> list[Device]:
     """Return the selected devices after a person approved the action on them."""
-    chosen = service.rollouts.offers.chosen(selection)
+    chosen = service.rollouts.offers.select_devices(selection)
     names = [device.name for device in chosen]
     await call.approve(action.format(names_text(names)), names[:MAX_SHOWN])
     return chosen

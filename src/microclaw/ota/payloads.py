@@ -141,7 +141,7 @@ class OfferedPayloads:
         return self._payloads.path(release.sha256)
 
     async def _offered(self, link_id: str, sha256: str) -> ReleaseRow:
-        rows = await self._table.offered(link_id, sha256)
+        rows = await self._table.releases_offered(link_id, sha256)
         if not rows:
             raise BlobRefused("blob_unknown", "this device was not offered such an update")
         release = next((row for row in rows if row.withdrawn_ms is None), None)

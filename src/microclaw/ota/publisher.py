@@ -91,8 +91,11 @@ class Publisher:
     # Releases
 
     async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow:
-        """Store a release with a correct signature and payload. Raises the errors of `verified`, or ConfigError."""
-        read = await self.verified(manifest, signature)
+        """Store a release with a correct signature and payload.
+
+        Raises the errors of `verify_manifest`, or ConfigError.
+        """
+        read = await self.verify_manifest(manifest, signature)
         async with self._changing:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
@@ -105,7 +108,7 @@ class Publisher:
         return row
 
     async def receive(self, sha256: str, offset: int, piece: bytes) -> int:
-        """Take a piece of a payload that `missing` asked for; return how many bytes are here now."""
+        """Take a piece of a payload that `missing_payload` asked for; return how many bytes are here now."""
         if len(piece) > MAX_PIECE_BYTES:
             raise ConfigError(f"a piece has at most {MAX_PIECE_BYTES} bytes", next_step="send smaller ones")
         async with self._changing:
@@ -125,7 +128,7 @@ class Publisher:
         self._note(AuditKind.FIRMWARE_WITHDRAWN, f"{row.name} {row.version}", None, by)
         return await self.table.release(release_id)
 
-    async def verified(self, manifest: bytes, signature: bytes) -> Manifest:
+    async def verify_manifest(self, manifest: bytes, signature: bytes) -> Manifest:
         """Return a manifest that one of the keys here signed. Raises ManifestError, BadSignature, UnknownName."""
         read = read_manifest(manifest)
         if len(signature) != SIGNATURE_BYTES:
@@ -140,7 +143,7 @@ class Publisher:
             raise ManifestError("no_clock", text, next_step="set the wrong clock, here or there, and sign again")
         return read
 
-    async def missing(self, read: Manifest) -> PayloadWanted | None:
+    async def missing_payload(self, read: Manifest) -> PayloadWanted | None:
         """Return the part of the payload that is missing, or None; from now on `receive` takes it."""
         async with self._changing:
             if not isinstance(read, Release) or await self.payloads.bring(read.sha256):

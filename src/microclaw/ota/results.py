@@ -60,7 +60,7 @@ class Releases(Listing, frozen=True, kw_only=True):
         "NAME": "name",
         "BOARD": "boards",
         "CHANNEL": "channel",
-        "STATE": "standing",
+        "STATE": "status",
     }
     empty: ClassVar = "nothing is published: microclaw firmware publish --help"
 

@@ -68,7 +68,7 @@ class Rollouts:
     async def load(self) -> None:
         """Recover after a restart: send or cancel again the offers that may not have gone out."""
         await self.refresh()
-        for rollout in self.going_on:
+        for rollout in self.open_rollouts:
             await self._act_on_all(rollout)
 
     async def refresh(self) -> None:
@@ -98,7 +98,7 @@ class Rollouts:
         left_out: dict[str, str] = {}
         for device in chosen:
             try:
-                release = self.offers.fitting(rows, device)
+                release = self.offers.release_for_device(rows, device)
             except MicroclawError as exc:
                 left_out[device.name] = exc.message
             else:
@@ -143,9 +143,9 @@ class Rollouts:
         return rollout
 
     def _check_free(self, devices: Sequence[tuple[str, str]], undoes: int | None) -> None:
-        if undoes is None and sum(rollout.is_open for rollout in self.going_on) >= MAX_OPEN:
+        if undoes is None and sum(rollout.is_open for rollout in self.open_rollouts) >= MAX_OPEN:
             raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw firmware rollouts")
-        for rollout in self.going_on:
+        for rollout in self.open_rollouts:
             number = rollout.row.rollout_id
             # The rollout to undo may still update boards: `_can_take` waits for their end.
             if number == undoes:
@@ -197,7 +197,7 @@ class Rollouts:
     async def end_withdrawn(self) -> None:
         """End the open rollouts of versions that have no release any more."""
         live = {row.version for row in await self.offers.table.list() if row.withdrawn_ms is None}
-        for rollout in self.going_on:
+        for rollout in self.open_rollouts:
             version = rollout.row.version
             if rollout.is_open and version not in live:
                 await self.stop(rollout.row.rollout_id, f"{version} was withdrawn")
@@ -219,20 +219,20 @@ class Rollouts:
             rollouts.append(self._going_on.get(row.rollout_id) or await self._read(row))
         return rollouts
 
-    async def standing(self) -> list[Rollout]:
+    async def current_rollouts(self) -> list[Rollout]:
         """Return the open rollouts, and the newest one if it was halted."""
-        rollouts = [rollout for rollout in self.going_on if rollout.is_open]
+        rollouts = [rollout for rollout in self.open_rollouts if rollout.is_open]
         for row in await self.table.newest(1):
             if row.state == "halted":
                 rollouts.append(await self._read(row))
         return rollouts
 
     @property
-    def going_on(self) -> tuple[Rollout, ...]:
+    def open_rollouts(self) -> tuple[Rollout, ...]:
         """The rollouts that are not over."""
         return tuple(self._going_on.values())
 
-    def heard(self, offer: OfferRow) -> None:
+    def note_offer(self, offer: OfferRow) -> None:
         """Note that a device of this host reported the state of its update."""
         owner = self.offers.devices.owner_of(f"link:{offer.device_id}")
         if owner is not None and offer.is_over:
@@ -241,7 +241,7 @@ class Rollouts:
 
     async def look_at_offers(self) -> None:
         """Note that a device of another host reported the state of its update."""
-        for rollout in self.going_on:
+        for rollout in self.open_rollouts:
             self._heard.update(rollout.under_way)
         self._news.set()
 
@@ -249,11 +249,11 @@ class Rollouts:
         """Note the reported ends of updates, then advance every open rollout."""
         while self._heard:
             device_id = self._heard.pop()
-            for rollout in self.going_on:
+            for rollout in self.open_rollouts:
                 device = rollout.devices.get(device_id)
                 if device is not None and device.state in ("offered", "late"):
                     await self.note(rollout, device_id, await self.offers.update_end(rollout, device))
-        for rollout in self.going_on:
+        for rollout in self.open_rollouts:
             await self._advance(rollout)
 
     async def note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
@@ -304,7 +304,7 @@ class Rollouts:
         """Return True if a device can get an offer now; a rollout that undoes another one waits for its updates."""
         if not self.offers.is_online(device_id):
             return False
-        others = [other for other in self.going_on if other is not rollout]
+        others = [other for other in self.open_rollouts if other is not rollout]
         return not any(other.holds(device_id) for other in others)
 
     async def _act_on_all(self, rollout: Rollout) -> None:

@@ -159,7 +159,7 @@ async def list_schedules(scheduling: Scheduling, call: OperationCall) -> Schedul
 
 async def _needed_permission(scheduling: Scheduling, call: OperationCall, **values: Any) -> Permission:
     plan = await scheduling.plan(call, **values)
-    return plan.new.approved
+    return plan.schedule.approved
 
 
 @operation(
@@ -199,9 +199,9 @@ async def add(
         timezone=timezone,
         missed=missed,
     )
-    plan = await scheduling.tried(call, plan)
-    await call.approve(plan.action, plan.detail, None, plan.new.approved)
-    schedule = await scheduling.book.add(plan.new)
+    plan = await scheduling.try_call(call, plan)
+    await call.approve(plan.action, plan.detail, None, plan.schedule.approved)
+    schedule = await scheduling.book.add(plan.schedule)
     return scheduling.facts(schedule, NewSchedule, warning=plan.warning)
 
 

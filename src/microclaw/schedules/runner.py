@@ -238,7 +238,7 @@ class Runner:
 
     async def _skip(self, schedule: Schedule, due_ms: int, next_ms: int | None, why: str) -> None:
         now_ms = self.clock.now_ms()
-        await self.book.table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
+        await self.book.table.add_skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
         if isinstance(schedule.timing, Once):
             await self._notify(schedule, f"{_name(schedule)} was missed and is over: {why}")
 
@@ -313,7 +313,7 @@ class Runner:
 
     async def _execute(self, schedule: Schedule, due_ms: int, note: str) -> RunOutcome:
         """Do the schedule's work. Returns a failed outcome for every exception."""
-        started = partial(self.book.table.started, schedule.schedule_id, due_ms)
+        started = partial(self.book.table.mark_started, schedule.schedule_id, due_ms)
         try:
             return await self.perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
@@ -332,7 +332,7 @@ class Runner:
         """Write the end of a run. Retries until the store can be written: without an end the run counts as running."""
         backoff = Backoff()
         text = outcome.text[:_MAX_RESULT_CHARS]
-        end = partial(self.book.table.ended, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.woke)
+        end = partial(self.book.table.end_run, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.woke)
         while True:
             now_ms = self.clock.now_ms()
             try:
@@ -379,7 +379,7 @@ class Runner:
         else:
             why = "the host stopped while it ran: nobody knows whether it was done"
         now_ms = self.clock.now_ms()
-        await self.book.table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
+        await self.book.table.end_run(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
         advice = f"look first; again: {_run_command(schedule)}"
         await self._notify(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({advice})")
 

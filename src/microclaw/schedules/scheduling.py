@@ -41,7 +41,7 @@ class SchedulePlan(Struct, frozen=True):
     often.
     """
 
-    new: Schedule
+    schedule: Schedule
     action: str
     detail: tuple[str, ...]
     warning: str | None
@@ -112,7 +112,7 @@ class Scheduling(Struct, frozen=True):
         title = planned.what if tool is None else review.lines[0]
         lines = review.lines
         if due_ms is not None:
-            lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
+            lines.insert(0, f"first time: {self.format_time(due_ms, timezone)}")
         schedule = Schedule(
             said=said,
             what=planned.what,
@@ -129,19 +129,19 @@ class Scheduling(Struct, frozen=True):
         warning = _join_warnings(review.warning, self._away_warning(device_of(schedule)))
         return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 
-    async def tried(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
+    async def try_call(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
         """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.
 
         Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
         """
-        action = plan.new.deed
+        action = plan.schedule.deed
         if not isinstance(action, ToolAction):
             return plan
-        due_call = replace(call, device=plan.new.device)
+        due_call = replace(call, device=plan.schedule.device)
         untried = await self.try_planned(action.tool, action.arguments, due_call)
         return replace(plan, warning=_join_warnings(plan.warning, untried))
 
-    def shown(self, at_ms: int, zone: str | None = None) -> str:
+    def format_time(self, at_ms: int, zone: str | None = None) -> str:
         """Format a time with its weekday, "today" or "tomorrow"; with seconds if it is less than a minute away."""
         now_ms = self.book.now_ms()
         moment = self.book.moment(at_ms, zone)
@@ -171,7 +171,7 @@ class Scheduling(Struct, frozen=True):
             allowed = [approval.text for approval in action.allowed]
         next_time = None
         if schedule.next_ms is not None:
-            next_time = self.shown(schedule.next_ms, schedule.zone)
+            next_time = self.format_time(schedule.next_ms, schedule.zone)
         return filled(
             kind,
             schedule,

@@ -309,7 +309,7 @@ class DeferredTable(TimedTable, Generic[A]):
         return self._one(sql, deferred_id)
 
     @writes
-    def told(self, sql: Sql, deferred_id: int) -> None:
+    def mark_notified(self, sql: Sql, deferred_id: int) -> None:
         """Note that the act's person was notified. Only the newest ended acts are kept."""
         update(sql, "deferred_acts", {"deferred_id": deferred_id}, told=1)
         query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?

@@ -123,7 +123,7 @@ class Database:
         self._last_failure = None
         return result
 
-    async def refusal(self) -> StoreError | None:
+    async def write_error(self) -> StoreError | None:
         """Return why the store takes no writes; None if it does.
 
         After a failure a write is tried, for up to PROBE_S: the caller needs an answer even if no other write comes.

@@ -90,7 +90,7 @@ class ReleaseRow(Struct, frozen=True):
         return " ".join((self.board or "every board", *self.revisions))
 
     @property
-    def standing(self) -> str:
+    def status(self) -> str:
         if self.withdrawn_ms is not None:
             return "withdrawn"
         downgrade = ", boards may go back to it" if self.allow_downgrade else ""
@@ -209,7 +209,7 @@ class FirmwareTable(RowTable[ReleaseRow]):
         return select(sql, ForeignRow, "firmware_foreign ORDER BY device_id")
 
     @reads
-    def offered(self, sql: Sql, device_id: str, sha256: str) -> tuple[ReleaseRow, ...]:
+    def releases_offered(self, sql: Sql, device_id: str, sha256: str) -> tuple[ReleaseRow, ...]:
         """Return the releases with this payload that the device was offered."""
         where = """firmware_releases WHERE sha256 = ?1 AND EXISTS (SELECT 1 FROM firmware_offers AS o
             WHERE o.device_id = ?2 AND o.release_id = firmware_releases.release_id)"""

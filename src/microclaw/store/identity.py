@@ -103,7 +103,7 @@ class IdentityTable(Table):
             )
 
     @writes
-    def begin_anew(self, sql: Sql, at_ms: int) -> int:
+    def reset_authority(self, sql: Sql, at_ms: int) -> int:
         """Forget the authority and revoke every credential; return how many of them were valid."""
         sql.execute("DELETE FROM authority")
         delete(sql, "codes", kind=SECRET)
@@ -144,7 +144,7 @@ class IdentityTable(Table):
         insert(sql, "certificates", row)
 
     @reads
-    def opening(self, sql: Sql) -> frozenset[str]:
+    def valid_credentials(self, sql: Sql) -> frozenset[str]:
         """Return every valid credential: a certificate's serial, a token's hash in hexadecimal."""
         tokens = sql.execute("SELECT hash FROM tokens WHERE state IN ('current', 'pending')").fetchall()
         serials = sql.execute("SELECT serial FROM certificates WHERE revoked_ms IS NULL").fetchall()

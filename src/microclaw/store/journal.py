@@ -83,7 +83,7 @@ class Journal(TimedTable):
         for work in works:
             work(sql)
 
-    def adding(self, row: TurnRow) -> Work:
+    def build_row(self, row: TurnRow) -> Work:
         """Build the work that stores a row of a turn."""
 
         def add(sql: Sql) -> None:
@@ -92,7 +92,7 @@ class Journal(TimedTable):
 
         return add
 
-    def starting(
+    def build_start(
         self,
         key: EffectKey,
         tool: str,
@@ -135,7 +135,7 @@ class Journal(TimedTable):
 
         return start
 
-    def ending(self, key: EffectKey, result: str, *, ok: bool) -> Work:
+    def build_end(self, key: EffectKey, result: str, *, ok: bool) -> Work:
         """Build the work that writes the end of a started effect."""
         now_ms = self._now_ms()
         state: EffectState = "done" if ok else "failed"

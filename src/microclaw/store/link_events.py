@@ -64,7 +64,7 @@ class LinkEventTable(RowTable[Presence]):
         return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
 
     @writes
-    def seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
+    def mark_seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
         """Note that the devices connected to `host` were there until then; return how many were last seen before."""
         query = """UPDATE link_presence SET seen_ms = ?1 WHERE seen_ms < ?1
             AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?2)"""

@@ -97,7 +97,7 @@ class LinkTable(TimedTable):
         return frozenset(message_id for (message_id,) in rows)
 
     @writes
-    def refused(self, sql: Sql, device_id: str, message_id: bytes, error: str) -> OfferRow | None:
+    def refuse_offer(self, sql: Sql, device_id: str, message_id: bytes, error: str) -> OfferRow | None:
         """End the offer in a message that the device answered with an error; return None if it has no offer."""
         return refuse_offer(sql, device_id, message_id, error, self._now_ms())
 

@@ -54,7 +54,7 @@ class OutboxTable(TimedTable):
         return insert(sql, "outbox", outbound, number="outbound_id", created_ms=self._now_ms())
 
     @writes
-    def delivered(self, sql: Sql, outbound_id: int) -> None:
+    def mark_delivered(self, sql: Sql, outbound_id: int) -> None:
         update(sql, "outbox", {"outbound_id": outbound_id, "delivered_ms": None}, delivered_ms=self._now_ms())
 
     @writes
@@ -69,7 +69,7 @@ class OutboxTable(TimedTable):
         where = "outbox WHERE failed IS NOT NULL AND delivered_ms > ? ORDER BY outbound_id DESC LIMIT ?"
         return select(sql, OutboxRow, where, (self._now_ms() - DAY_MS, MAX_FAILURES))
 
-    def delivered_soon(self, outbound_id: int) -> None:
+    def mark_delivered_soon(self, outbound_id: int) -> None:
         """Note the delivery with the next write. For a store that no other host reads.
 
         After a crash that loses the note, the message is delivered again.

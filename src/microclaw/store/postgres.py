@@ -162,7 +162,7 @@ class SharedDatabase(Database):
         self._followers: list[Follower] = []
         self._asked: dict[str, asyncio.Event] = {}
         self._listens = asyncio.Event()
-        self.is_heard = False
+        self.is_listening = False
         """True while this host is notified of what other hosts change."""
         self._aside: psycopg.AsyncConnection | None = None
         self._asking = asyncio.Lock()
@@ -232,7 +232,7 @@ class SharedDatabase(Database):
                 return str(connection.getsockname()[0])
             return "127.0.0.1"
 
-    async def aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    async def execute_aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one PostgreSQL statement beside the writes, without their lock and sync, for short-lived data.
 
         `{now_ms}` in it is the time by the database's clock. Raises StoreUnreachable if there is no answer within
@@ -281,7 +281,7 @@ class SharedDatabase(Database):
             try:
                 async with await self._connected() as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    self.is_heard = True
+                    self.is_listening = True
                     if self._listens.is_set():
                         await self._tell_all(connection)
                     self._listens.set()
@@ -291,10 +291,10 @@ class SharedDatabase(Database):
                         # This fails if the network is silent.
                         await connection.execute("SELECT 1")
             except psycopg.Error as exc:
-                level = logging.WARNING if self.is_heard else logging.INFO
+                level = logging.WARNING if self.is_listening else logging.INFO
                 _log.log(level, "the database is away: %s", exc)
                 self._last_failure = StoreUnreachable(f"the database is away: {exc}", next_step=CHECK_DATABASE_STEP)
-            self.is_heard = False
+            self.is_listening = False
             await asyncio.sleep(0.3)
 
     async def _tell_all(self, connection: psycopg.AsyncConnection) -> None:

@@ -229,7 +229,7 @@ class ScheduleTable(RowTable[Schedule]):
         return claimed_count == 1
 
     @writes
-    def started(self, sql: Sql, schedule_id: int, due_ms: int) -> None:
+    def mark_started(self, sql: Sql, schedule_id: int, due_ms: int) -> None:
         """Note that the run is about to change something. Raises TakenOver if another host has it by now."""
         run = first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", (schedule_id, due_ms))
         if self.is_shared and run is not None and run.host != self.host:
@@ -255,7 +255,7 @@ class ScheduleTable(RowTable[Schedule]):
         return self.is_shared and first(sql, RunRow, where, (schedule_id, self.host)) is not None
 
     @writes
-    def ended(
+    def end_run(
         self, sql: Sql, schedule_id: int, due_ms: int, state: RunState, result: str, *, woke: bool, now_ms: int
     ) -> None:
         """Write the outcome of a run, and end a schedule that has no next time. Do nothing if another host runs it."""
@@ -271,7 +271,9 @@ class ScheduleTable(RowTable[Schedule]):
         _over(sql, schedule_id, why)
 
     @writes
-    def skipped(self, sql: Sql, schedule_id: int, due_ms: int, *, next_ms: int | None, why: str, now_ms: int) -> None:
+    def add_skipped(
+        self, sql: Sql, schedule_id: int, due_ms: int, *, next_ms: int | None, why: str, now_ms: int
+    ) -> None:
         """Note a run that was missed and will not be made up for."""
         run = RunRow(schedule_id, due_ms, "skipped", woke=False, claimed_ms=now_ms, ended_ms=now_ms, result=why)
         insert(sql, "schedule_runs", run, over=())

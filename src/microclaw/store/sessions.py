@@ -84,9 +84,9 @@ class Sessions(TimedTable):
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages to the end of a conversation; all of them are on the disk when this returns."""
-        await self.database.write(self.appending(channel, chat_id, messages))
+        await self.database.write(self.build_append(channel, chat_id, messages))
 
-    def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
+    def build_append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """Build the work that adds messages inside a transaction."""
         name = session_name(channel, chat_id)
         now_ms = self._now_ms()

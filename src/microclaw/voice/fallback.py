@@ -29,7 +29,7 @@ class Chain(Engine, Generic[E]):
         self._now_s = now_s
         self._failed_s: dict[int, float] = {}
 
-    def in_order(self) -> list[E]:
+    def engines_by_health(self) -> list[E]:
         """Return the engines, with the ones that failed in the last REST_S at the end."""
         now_s = self._now_s()
 
@@ -38,7 +38,7 @@ class Chain(Engine, Generic[E]):
 
         return sorted(self.engines, key=has_failed_lately)
 
-    def failed(self, engine: E, exc: Exception) -> None:
+    def note_failure(self, engine: E, exc: Exception) -> None:
         """Log a failure, and try the engine last for a while."""
         reason = exc.message if isinstance(exc, VoiceError) else "it did not answer in time"
         _log.warning("%s failed: %s", engine.name, reason)
@@ -46,7 +46,7 @@ class Chain(Engine, Generic[E]):
 
     async def warm_up(self) -> None:
         """Prepare the engine that is tried first."""
-        await self.in_order()[0].warm_up()
+        await self.engines_by_health()[0].warm_up()
 
     async def check(self) -> None:
         fault = common_fault([await engine.health() for engine in self.engines])
@@ -76,15 +76,15 @@ class RecognizerChain(Chain[Recognizer], Recognizer):
     """Recognizers in order."""
 
     def hears_at_pauses(self) -> bool:
-        return self.in_order()[0].hears_at_pauses()
+        return self.engines_by_health()[0].hears_at_pauses()
 
     async def hear(self, pcm: bytes) -> Transcript:
-        for engine in self.in_order():
+        for engine in self.engines_by_health():
             try:
                 async with asyncio.timeout(HEAR_S):
                     return await engine.hear(pcm)
             except (VoiceError, TimeoutError) as exc:
-                self.failed(engine, exc)
+                self.note_failure(engine, exc)
         raise VoiceError("no engine for recognition works", next_step="microclaw doctor says which and why")
 
 
@@ -93,7 +93,7 @@ class SynthesizerChain(Chain[Synthesizer], Synthesizer):
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         """Speak the text with the first engine that works. After its first piece, no other engine is tried."""
-        for engine in self.in_order():
+        for engine in self.engines_by_health():
             has_begun = False
             try:
                 async with aclosing(engine.speak(text)) as pieces:
@@ -106,7 +106,7 @@ class SynthesizerChain(Chain[Synthesizer], Synthesizer):
                         has_begun = True
                         yield piece
             except (VoiceError, TimeoutError) as exc:
-                self.failed(engine, exc)
+                self.note_failure(engine, exc)
                 if has_begun:
                     raise VoiceError(f"{engine.name} failed in the middle of a sentence") from exc
         raise VoiceError("no engine for speech works", next_step="microclaw doctor says which and why")

@@ -66,13 +66,13 @@ class LinkVoice:
 
     # AudioStreams
 
-    def took(self, message: StartAsr | StopAsr | CancelStream) -> None:
+    def receive(self, message: StartAsr | StopAsr | CancelStream) -> None:
         """Handle a message of the device about a stream."""
         match message:
             case StartAsr():
                 self._open(message)
             case StopAsr(stream=stream):
-                if stream == self.session.hearing:
+                if stream == self.session.open_stream:
                     self.session.closed()
             case CancelStream(stream=stream):
                 if stream == self._speaking:
@@ -81,8 +81,8 @@ class LinkVoice:
                 elif stream % 2:
                     self.session.cancelled(stream)
 
-    def heard(self, hear: actions.Hear) -> None:
-        if hear.stream != self.session.hearing:
+    def receive_audio(self, hear: actions.Hear) -> None:
+        if hear.stream != self.session.open_stream:
             return
         try:
             pcm = hear.payload if self._decoder is None else self._decoder.decode(hear.payload)
@@ -91,14 +91,14 @@ class LinkVoice:
             self._refuse(hear.stream, "bad_audio", exc.message)
             self.session.cancelled(hear.stream)
 
-    def left(self) -> None:
+    def end(self) -> None:
         # A later connection must not get what this session still sends.
         self._has_left = True
         self.session.left()
 
     def _open(self, start: StartAsr) -> None:
         """Open a stream of the device, or refuse it. An open stream ends in both cases, because there is only one."""
-        if self.session.hearing is not None:
+        if self.session.open_stream is not None:
             self.session.closed("cut")
         if self.session.has_left:
             self._refuse(start.stream, "no_listener", "this host has too many voice conversations")
@@ -115,7 +115,7 @@ class LinkVoice:
             self.session.opened(start.trigger, start.stream)
 
     def _refuse(self, stream: int, code: str, text: str) -> None:
-        self._link.object_to(code, text)
+        self._link.send_error(code, text)
         self._send(CancelStream(stream))
 
     # VoiceDevice
@@ -185,4 +185,4 @@ class LinkVoice:
             return
         # If the device has left, `left` ends the session.
         with suppress(DeviceUnreachable):
-            self._link.tell(body)
+            self._link.send_now(body)

@@ -52,7 +52,7 @@ class Utterance(Struct, frozen=True):
     trace: VoiceTrace
     transcript: Transcript | None = None
     failure: VoiceError | None = None
-    goes_on: bool = False
+    has_more_speech: bool = False
     """Whether the person spoke again while the utterance was recognised. Those words are in no utterance."""
 
 
@@ -145,7 +145,7 @@ class SpeechListener:
                 transcript = await recognition.finish()
             trace.mark("final")
             goes_on = has_speech(bytes(stream.audio), self._parts.new_detector())
-            return Utterance(trace, transcript, goes_on=goes_on)
+            return Utterance(trace, transcript, has_more_speech=goes_on)
         except TimeoutError:
             return Utterance(trace, failure=VoiceError(f"{recognizer.name} did not answer within {ENGINE_S:g} s"))
         except VoiceError as exc:

@@ -56,7 +56,7 @@ class Reply:
     def cancel(self) -> None:
         """End the turn before its next step, and stop speaking."""
         self._forget_question()
-        self.hush()
+        self.silence()
         if self._message_id is not None:
             device_id = self._session.device.device_id
             self._parts.inbox.cancel(VOICE_CHANNEL, device_id, message_id=self._message_id)
@@ -66,7 +66,7 @@ class Reply:
         if self._session.question is not None and self._session.question.turn is self:
             self._session.question = None
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Stop speaking. Only the text after the answer to its own question, if that was heard, is still spoken."""
         question = self._session.question
         self._is_hushed = question is None or question.turn is not self or not question.is_heard
@@ -74,7 +74,7 @@ class Reply:
             spoken.silence()
             speaking.cancel()
 
-    async def tell(self, text: str, outcome: str) -> None:
+    async def speak_text(self, text: str, outcome: str) -> None:
         """Speak a text and end the trace with the outcome."""
         self.speak(text)
         await self._end(outcome)
@@ -104,7 +104,7 @@ class Reply:
             self.speak(exc.message)
             outcome = "failed"
         except Exception as exc:
-            session.crashed(exc)
+            session.log_failure(exc)
             self.speak(NO_ANSWER)
             outcome = "failed"
         await self._end(outcome)
@@ -134,7 +134,7 @@ class Reply:
             case ApprovalSettled():
                 self._forget_question()
                 # If a stream was opened meanwhile, its microphone would hear the rest.
-                self._is_hushed = self._is_hushed or self._session.hearing is not None
+                self._is_hushed = self._is_hushed or self._session.open_stream is not None
             case Answer(text):
                 self.trace.mark("first token")
                 # An answer that does not continue the streamed text replaces it, and is spoken whole.
@@ -173,7 +173,7 @@ class Reply:
         self._speaking.append(asyncio.create_task(self._run(spoken), name="voice: speak"))
 
     async def _run(self, spoken: AnswerSpeaker) -> None:
-        async with self._session.mouth:
+        async with self._session.speech_lock:
             try:
                 self._session.show("speaking")
                 await spoken.run()
@@ -184,7 +184,7 @@ class Reply:
         if self._spoken:
             self._spoken[-1].finish()
 
-    async def spoken_out(self) -> None:
+    async def wait_until_spoken(self) -> None:
         """Wait until the whole reply is played, or hushed. Raises the error of a failed speech."""
         self._finish_speaking()
         for error in await asyncio.gather(*self._speaking, return_exceptions=True):
@@ -192,7 +192,7 @@ class Reply:
                 raise error
 
     async def _end(self, outcome: str) -> None:
-        await self.spoken_out()
+        await self.wait_until_spoken()
         # An answer may have nothing to speak, for example only a table.
         if not self._spoken and not self._is_hushed:
             self._session.show("idle")

@@ -47,7 +47,7 @@ class VoiceSession:
         self.device = device
         self.parts = parts
         self.has_left = False
-        self.mouth = asyncio.Lock()
+        self.speech_lock = asyncio.Lock()
         self.question: OpenQuestion | None = None
         """The last question that was spoken."""
         self._listener = SpeechListener(device, parts)
@@ -62,7 +62,7 @@ class VoiceSession:
         self._tasks = asyncio.TaskGroup()
 
     @property
-    def hearing(self) -> int | None:
+    def open_stream(self) -> int | None:
         """The open stream, or None. Its microphone would hear a text that is spoken now."""
         if self._is_quiet.is_set():
             return None
@@ -79,7 +79,7 @@ class VoiceSession:
         self._listener.opened(trace)
 
     def hear(self, pcm: bytes) -> None:
-        if self.hearing is not None:
+        if self.open_stream is not None:
             self._listener.hear(pcm)
 
     def closed(self, end: Literal["closed", "cut"] = "closed") -> None:
@@ -91,7 +91,7 @@ class VoiceSession:
         """Revoke a stream, also an ended one: its turn ends, and nothing is spoken for it."""
         for trace in self._opened:
             trace.is_cancelled = trace.is_cancelled or trace.stream == stream
-        if stream == self.hearing:
+        if stream == self.open_stream:
             self.closed("cut")
         for reply in self._replies:
             if reply.trace.stream == stream:
@@ -100,7 +100,7 @@ class VoiceSession:
     def interrupted(self) -> None:
         """Stop speaking. No frame of the current speech is sent after this returns."""
         for reply in (*self._replies, *self._notes):
-            reply.hush()
+            reply.silence()
 
     def left(self) -> None:
         """End the session, because the device has left."""
@@ -117,22 +117,22 @@ class VoiceSession:
 
     async def say(self, text: str) -> None:
         """Speak a text of the host itself, after the current speech and the open stream."""
-        while self.hearing is not None:
+        while self.open_stream is not None:
             await self._is_quiet.wait()
         reply = Reply(self, VoiceTrace(self.device.name, "host", 0, self.parts.now_s))
         self._notes.append(reply)
         try:
             reply.speak(text)
-            await reply.spoken_out()
+            await reply.wait_until_spoken()
         finally:
             self._notes.remove(reply)
 
     def show(self, activity: Activity) -> None:
         """Show a turn's activity, unless a stream is open: the end of an earlier turn is not the end of the stream."""
-        if self.hearing is None:
+        if self.open_stream is None:
             self.device.show(activity)
 
-    def crashed(self, exc: Exception) -> None:
+    def log_failure(self, exc: Exception) -> None:
         _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
 
     # Utterances
@@ -143,7 +143,7 @@ class VoiceSession:
         if trace.is_cancelled:
             utterance = Utterance(trace)
         self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
-        if trace is self._opened[-1] and self.hearing is not None:
+        if trace is self._opened[-1] and self.open_stream is not None:
             self.device.stop_listening(trace.stream)
             self._is_quiet.set()
         if utterance.failure is not None:
@@ -158,7 +158,7 @@ class VoiceSession:
             self._reply_to(trace, utterance.transcript, utterance)
         except Exception as exc:
             # The session continues.
-            self.crashed(exc)
+            self.log_failure(exc)
             self._start_text(trace, NO_ANSWER, "failed")
 
     def _reply_to(self, trace: VoiceTrace, transcript: Transcript, utterance: Utterance) -> None:
@@ -167,7 +167,7 @@ class VoiceSession:
         question = self._take_question()
         if not text:
             self._reply_to_nothing(trace, question)
-        elif utterance.goes_on and not is_no(text):
+        elif utterance.has_more_speech and not is_no(text):
             # The person may have gone on to take it back.
             self._confirm_beginning(trace, text, question)
         elif question is not None and (is_yes(text) or is_no(text)):
@@ -252,7 +252,7 @@ class VoiceSession:
 
     def _start_text(self, trace: VoiceTrace, text: str, outcome: str) -> None:
         """Speak a text as the reply to an utterance."""
-        self._start(trace, lambda reply: reply.tell(text, outcome))
+        self._start(trace, lambda reply: reply.speak_text(text, outcome))
 
     def _start(self, trace: VoiceTrace, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> None:
         """Start the reply to an utterance, unless too many run. A reply to an older stream is silent."""
@@ -272,6 +272,6 @@ class VoiceSession:
         try:
             await work
         except Exception as exc:
-            self.crashed(exc)
+            self.log_failure(exc)
             trace.end("failed", self.parts.traces)
             self.show("idle")

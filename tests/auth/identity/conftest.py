@@ -93,7 +93,7 @@ class Host:
         pending = await self.identity.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
         await self.identity.confirm(pending.code, PairingRequest(device_id=device_id))
-        paired = await self.identity.outcome(pending)
+        paired = await self.identity.wait_for_outcome(pending)
         assert isinstance(paired, IssuedCredential)
         return paired
 

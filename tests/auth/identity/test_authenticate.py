@@ -65,7 +65,7 @@ async def test_a_live_connection_ends_with_its_credential_but_not_with_one_that_
     new = await host.rotated(token)  # its newer connection takes the first one's place
     second, at_once = await asyncio.gather(host.let_in(new), host.let_in(new))  # which are no copy
     assert second.credential == at_once.credential
-    async with host.credentials.entered(first) as is_good:
+    async with host.credentials.watch_connection(first) as is_good:
         assert not is_good
     assert not await host.credentials.is_ended(first)
     host.clock.forward(s=1)

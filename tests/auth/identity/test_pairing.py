@@ -51,7 +51,7 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
     assert list(host.identity.pending) == [pending, unnoticed, elsewhere]
     assert [one.seconds_left for one in await host.identity.waiting()] == [1] * 3
     host.clock.forward(s=1)
-    assert await host.identity.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
+    assert await host.identity.wait_for_outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
     assert await host.identity.waiting() == ()
     for code in (pending.code, unnoticed.code):  # also where the connection has not noticed its end
         with pytest.raises(UnknownName):
@@ -64,7 +64,7 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
 async def test_device_that_went_away_cannot_be_confirmed_and_the_person_is_told(host: Host) -> None:
     pending = await waiting(host)
     leaving = await waiting(host)
-    connection = asyncio.create_task(host.identity.outcome(pending))
+    connection = asyncio.create_task(host.identity.wait_for_outcome(pending))
     await asyncio.sleep(0)
     connection.cancel()
     await asyncio.gather(connection, return_exceptions=True)
@@ -105,7 +105,7 @@ async def test_a_fresh_address_of_a_home_that_one_machine_has_filled_gets_a_plac
     assert await ask(host, "192.0.2.200") == closed(4429, Reason.TOO_MANY_PENDING)
     host.clock.forward(s=30)
     honest = await waiting(host, "192.0.2.200")
-    assert await host.identity.outcome(first) == closed(4429, Reason.TOO_MANY_PENDING)
+    assert await host.identity.wait_for_outcome(first) == closed(4429, Reason.TOO_MANY_PENDING)
     for n in range(1, 255):  # the others with a code, and any fresh ones, find no place of it
         await ask(host, f"192.0.2.{n}")
     assert honest in host.identity.pending
@@ -129,10 +129,10 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
     answers += [await ask(host, address) for address in tries[500:]]
     shown = [one for one in answers if isinstance(one, PendingPairing)]
     for gone in (one for one in shown if one not in host.identity.pending):  # who gives up a place is told
-        assert await host.identity.outcome(gone) == closed(4429, Reason.TOO_MANY_PENDING)
+        assert await host.identity.wait_for_outcome(gone) == closed(4429, Reason.TOO_MANY_PENDING)
     assert len(host.identity.pending) <= DEVICE.in_all
     paired = await host.identity.confirm(pending.code)
-    assert (await let_in(host, await host.identity.outcome(pending))).device_id == paired
+    assert (await let_in(host, await host.identity.wait_for_outcome(pending))).device_id == paired
 
 
 async def test_five_wrong_codes_in_a_minute_lock_pairing_and_wrong_secrets_their_address(host: Host) -> None:

@@ -1,7 +1,7 @@
 """A board's end of the link whose effects can be counted after it was killed: `python counting_board.py FOLDER URL CA`.
 
 `count.add {n}` appends a line to FOLDER/added; the board itself keeps one event after the other, and appends its number
-to FOLDER/kept once `keep` said that it is in flash.
+to FOLDER/kept once `store_event` said that it is in flash.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
     print("ready", flush=True)
     pause = threading.Event()
     while True:
-        # Killed after `keep` and before the line, the same number is kept again under another id: the host tells.
-        if client.keep(Event("tick", {"n": number, "try": secrets.token_hex(4)})):
+        # If it is killed after `store_event` and before the line, the number is stored again under another id.
+        if client.store_event(Event("tick", {"n": number, "try": secrets.token_hex(4)})):
             os.write(kept, b"%d\n" % number)
             number += 1
         pause.wait(0.005)

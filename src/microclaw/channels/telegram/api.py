@@ -75,12 +75,12 @@ class TelegramError(MicroclawError, code="telegram_error"):
         self.migrated_to = migrated_to
 
     @property
-    def is_of_the_bot(self) -> bool:
+    def is_bot_refused(self) -> bool:
         """True if the bot as a whole is refused: its token was revoked. 404 is the status for a malformed token."""
         return self.status in (401, 404)
 
     @property
-    def will_pass(self) -> bool:
+    def is_temporary(self) -> bool:
         """True if the same call may succeed later."""
         return self.status in (0, 429) or self.status >= 500
 
@@ -186,7 +186,7 @@ class TelegramMessage(Struct, frozen=True, rename={"sender": "from"}):
         reply_to = None if self.chat.type == "private" else self.message_id
         return Address(self.chat.id, topic, reply_to)
 
-    def words(self, me: User) -> str:
+    def text_without_name(self, me: User) -> str:
         """Return the text without the bot's @name; empty if it is neither text nor a picture with a caption."""
         caption = self.caption if self.photo else ""
         text = self.text or caption
@@ -261,14 +261,14 @@ class BotApi:
         status, answer = await self._fetch(method, "POST", url, answer_s + wait_s, **body)
         return _parse_result(method, kind, status, answer)
 
-    async def attempt(self, method: str, **arguments: Any) -> None:
+    async def call_quietly(self, method: str, **arguments: Any) -> None:
         """Call a method and only log it if it fails."""
         try:
             await self.call(method, object, **arguments)
         except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
-    async def picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
+    async def download_picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
         """Download a picture in its largest size that fits; a size without a byte count is tried last.
 
         Raises TelegramError with the HTTP statuses 413 (too large) and 415 (not a picture), too.

@@ -111,7 +111,7 @@ class ApprovalQuestions:
             settled = await asyncio.shield(question.outcome)
             await self.sender.edit(address, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
-                end = await self.approvals.end(approval_id, MAX_ACT_S)
+                end = await self.approvals.wait_for_end(approval_id, MAX_ACT_S)
             if end not in (None, END_NOT_REPORTED):
                 await self.sender.edit(address, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:

@@ -135,7 +135,7 @@ class TelegramChannel:
                     await self._connect()
                 updates = await self._fetch_updates(offset)
             except TelegramError as exc:
-                if exc.is_of_the_bot:
+                if exc.is_bot_refused:
                     raise
                 self._report_poll_error(exc)
                 await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
@@ -241,7 +241,7 @@ class TelegramChannel:
         message = update.message
         if message is None or not message.is_for(self._me):
             return False
-        return not message.words(self._me).startswith("/")
+        return not message.text_without_name(self._me).startswith("/")
 
     def _disturb(self, reason: str) -> None:
         """Log the first failure as a warning, later ones as debug lines, until polling works again."""
@@ -270,7 +270,7 @@ class TelegramChannel:
         else:
             text = self._questions.decide(press, person)
         # The answer may get lost, because the question's message shows its outcome, too.
-        answering = self.api.attempt("answerCallbackQuery", callback_query_id=press.query_id, text=text)
+        answering = self.api.call_quietly("answerCallbackQuery", callback_query_id=press.query_id, text=text)
         self._tasks.start(answering, "telegram: button")
 
     async def _reply_at_once(self, update_id: int, message: TelegramMessage) -> str | None:
@@ -282,7 +282,7 @@ class TelegramChannel:
             if message.chat.type == "private":
                 return await self._greet(message.sender)
             return None
-        text = message.words(self._me)
+        text = message.text_without_name(self._me)
         if text.startswith("/") and not message.is_forwarded:
             return self._run_command(text.split(maxsplit=1)[0].lower(), message, person)
         if not text and not message.photo:
@@ -341,7 +341,7 @@ class TelegramChannel:
             if not has_room:
                 return _NO_ROOM
             try:
-                picture = await self.api.picture(message.photo)
+                picture = await self.api.download_picture(message.photo)
             except TelegramError as exc:
                 return f"I could not fetch that file: {exc.why}."
             inbound = replace(inbound, attachments=(picture,))
@@ -393,7 +393,7 @@ class TelegramChannel:
     async def _show_typing(self, address: Address) -> None:
         await asyncio.sleep(self.timing.first_s)
         while True:
-            await self.api.attempt(
+            await self.api.call_quietly(
                 "sendChatAction", chat_id=address.chat, message_thread_id=address.topic, action="typing"
             )
             await asyncio.sleep(TYPING_S)
@@ -428,7 +428,7 @@ class TelegramChannel:
             await self._sender.send_files(address, answer.files, self.read_file)
         except TelegramError as exc:
             # The answer stays in the outbox until there is a bot that may send it.
-            if exc.is_of_the_bot:
+            if exc.is_bot_refused:
                 raise
             await self._fail(address.chat_id, answer, exc.why)
 

@@ -111,7 +111,7 @@ class TelegramSender:
                 if exc.migrated_to is not None and may_migrate:
                     self._migrated[chat_id] = exc.migrated_to
                     continue
-                if not exc.will_pass:
+                if not exc.is_temporary:
                     raise
                 _log.info("telegram: %s; trying again", exc.message)
                 await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))

@@ -76,7 +76,7 @@ class McpServers(Struct, frozen=True):
         """Return the current tools; if two have the same name, the first server's tool."""
         offered: dict[str, OfferedTool] = {}
         for connection in self.connections:
-            offered = connection.offered | offered
+            offered = connection.tools_by_name | offered
         if not offered:
             return ()
         tools = [described.tool for described in offered.values()]
@@ -89,14 +89,14 @@ class McpServers(Struct, frozen=True):
 
 @dataclass(eq=False)
 class ServerConnection:
-    """The connection to one server. `state` is in words; `offered` has the server's current tools by name."""
+    """The connection to one server. `state` is in words; `tools_by_name` has the server's current tools by name."""
 
     server: McpServerSettings
     proxy: str | None
     limits: ClientLimits
     environ: Mapping[str, str]
     on_change: Callable[[], None]
-    offered: dict[str, OfferedTool] = field(default_factory=dict)
+    tools_by_name: dict[str, OfferedTool] = field(default_factory=dict)
     state: str = "starting"
     _client: Client | None = None
     _end: ConnectionEnd = field(default_factory=ConnectionEnd)
@@ -110,7 +110,7 @@ class ServerConnection:
             began_s = loop.time()
             self._end = ConnectionEnd()
             await self._connect_once()
-            self.offered = {}
+            self.tools_by_name = {}
             self._client = None
             if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
@@ -123,11 +123,11 @@ class ServerConnection:
         try:
             await self._connect()
         except TimeoutError:
-            self._end.because(f"it did not answer within {self.server.start_s:g} s (its start_s)")
+            self._end.set_reason(f"it did not answer within {self.server.start_s:g} s (its start_s)")
         except Exception as exc:
             # The server is a foreign program: no error of it may end the host.
             _log.debug("MCP server %s", self.server.name, exc_info=True)
-            self._end.because(_reason(exc))
+            self._end.set_reason(_reason(exc))
         # An error while a connection closes hides a cancellation.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -146,7 +146,7 @@ class ServerConnection:
         except TimeoutError as exc:
             self._timeouts += 1
             if self._timeouts >= MAX_TIMEOUTS:
-                end.because(f"it did not answer {MAX_TIMEOUTS} times in a row")
+                end.set_reason(f"it did not answer {MAX_TIMEOUTS} times in a row")
             raise ToolFailed(
                 f"the MCP server {name} did not answer within {self.limits.call_s:g} s",
                 next_step="the call may have been done or not: look before trying again",
@@ -188,8 +188,8 @@ class ServerConnection:
             return before
         if listed != before:
             # A hostile schema can take long to read.
-            self.offered, faults = await asyncio.to_thread(self._convert_tools, listed[:MAX_TOOLS])
-            state = "; ".join((f"on: {len(self.offered)} tools", *faults))
+            self.tools_by_name, faults = await asyncio.to_thread(self._convert_tools, listed[:MAX_TOOLS])
+            state = "; ".join((f"on: {len(self.tools_by_name)} tools", *faults))
             self._set_state(state[:MAX_STATE_CHARS], logging.WARNING if faults else logging.INFO)
         return listed
 

@@ -53,7 +53,7 @@ class ConnectionEnd:
         self.last_words = ""
         self.event = asyncio.Event()
 
-    def because(self, reason: str) -> None:
+    def set_reason(self, reason: str) -> None:
         self.reason = self.reason or reason
         self.event.set()
 
@@ -70,13 +70,13 @@ class BoundedStream(ObjectReceiveStream["SessionMessage | Exception"]):
         try:
             item: SessionMessage | Exception = await self.source.receive()
         except ProtocolError as exc:
-            self.end.because(exc.message)
+            self.end.set_reason(exc.message)
         except anyio.EndOfStream:
-            self.end.because("its connection ended")
+            self.end.set_reason("its connection ended")
         else:
             if self.rate.allows(time.monotonic()):
                 return item
-            self.end.because("it flooded this host: too many messages at once")
+            self.end.set_reason("it flooded this host: too many messages at once")
         raise anyio.EndOfStream
 
     async def aclose(self) -> None:

@@ -138,7 +138,7 @@ class HostServer(MCPServer[Any]):
 
     def _select_tools(self) -> dict[str, Tool[Any]]:
         """Return the tools for clients of MCP in their order, and behind them all others if `every_tool` is set."""
-        offered = {tool.name: tool for tool in self._tools.offered}
+        offered = {tool.name: tool for tool in self._tools.tools}
         selected = {name: offered[name] for name in TOOLS if name in offered}
         if SESSION.get().every_tool:
             selected.update(offered)

@@ -79,7 +79,7 @@ class CallHandler:
             until_ms = now_ms + call.ttl_ms
         work = _Work(message_id, call, deliver.envelope.seq is not None, until_ms)
         if work.durable:
-            if self._client.applied(deliver, work.entry(began=False)):
+            if self._client.commit_effect(deliver, work.entry(began=False)):
                 self._begin(work)
             return
         try:

@@ -135,7 +135,7 @@ class LinkPort:
 
     def send(self, message: AnyMessage) -> None:
         """Send a message of the board's own. It is in flash when this returns."""
-        if not self._running().client.keep(message):
+        if not self._running().client.store_event(message):
             raise CallRejected("the outbox is full: the message is refused, and counted")
 
     def _running(self) -> _Boot:

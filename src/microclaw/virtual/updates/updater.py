@@ -83,7 +83,8 @@ class Updater:
                 return True
             case _:
                 return False
-        self._client.applied(deliver)  # after its effect: a cut between brings it again, and it changes nothing then
+        # The effect came first: if the connection is cut in between, the host sends it again, and it changes nothing.
+        self._client.commit_effect(deliver)
         self.go_on()
         self._watch()
         before = self._told

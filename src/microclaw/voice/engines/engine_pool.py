@@ -31,10 +31,10 @@ _MODULES: Final = ("site-packages", "dist-packages")
 
 
 class PoolLimits(Struct, frozen=True):
-    """The limits of a pool: up to `most` processes. `kept` of them stay ready, others end after `idle_s`."""
+    """The limits of a pool: up to `most` processes. `spare_count` of them stay ready, others end after `idle_s`."""
 
     most: int
-    kept: int = 1
+    spare_count: int = 1
     idle_s: float = IDLE_S
     answer_s: float = ANSWER_S
     wait_s: float = WAIT_S
@@ -158,7 +158,7 @@ class EnginePool:
 
     def _end_spare(self) -> None:
         """End the process that was idle longest, if it is not one of those to keep and was idle for `idle_s`."""
-        if len(self._idle) <= self._limits.kept:
+        if len(self._idle) <= self._limits.spare_count:
             return
         since_s, engine = self._idle[0]
         if time.monotonic() - since_s >= self._limits.idle_s:

@@ -204,7 +204,7 @@ class XiaozhiConnection:
             case Abort():
                 self._abort()
             case Mcp(payload=payload):
-                self.tools.took(payload)
+                self.tools.handle_answer(payload)
             case _:
                 assert_never(message)
 
@@ -249,7 +249,7 @@ class XiaozhiConnection:
             raise ProtocolError("audio before hello")
         packet = xiaozhi.read_binary(data, self._version)
         # Without a stream it is the wake word itself, or speech after the end of the utterance.
-        if not packet or self.session.hearing is None or self._decoder is None:
+        if not packet or self.session.open_stream is None or self._decoder is None:
             return
         try:
             self.session.hear(self._decoder.decode(packet))
@@ -266,7 +266,7 @@ class XiaozhiConnection:
         """Hear the next utterance if the microphone is still open. The device does not announce it a second time."""
         if not self._device_listens or self._mode == "manual":
             return
-        if self.session.hearing is None and not self._is_speaking:
+        if self.session.open_stream is None and not self._is_speaking:
             self._open("listen")
 
     # VoiceDevice

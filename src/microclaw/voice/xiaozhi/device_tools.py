@@ -74,7 +74,10 @@ class _CallResult(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DeviceTools:
-    """The tools of one device. `open` lists them; `took` receives the device's answers; `left` ends a waiting call."""
+    """The tools of one device.
+
+    `open` lists them; `handle_answer` receives the device's answers; `left` ends a waiting call.
+    """
 
     def __init__(self, send: Callable[[dict[str, object]], None], device: Device) -> None:
         self.listed: tuple[ListedTool, ...] = ()
@@ -118,7 +121,7 @@ class DeviceTools:
             raise self._refusal(text)
         return text[:MAX_TEXT_CHARS]
 
-    def took(self, payload: dict[str, Any]) -> None:
+    def handle_answer(self, payload: dict[str, Any]) -> None:
         """Handle an answer of the device. A message that answers no request is ignored."""
         if self._answer is None or self._answer.done() or payload.get("id") != self._number:
             return

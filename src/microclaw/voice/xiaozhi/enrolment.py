@@ -109,7 +109,7 @@ class Enrolment:
     async def _await_pairing(self, asker: DeviceIdentity, pending: PendingPairing) -> None:
         """Wait until a person has typed the code, or it has expired; keep the new token for the device."""
         try:
-            outcome = await self._identity.outcome(pending)
+            outcome = await self._identity.wait_for_outcome(pending)
             if isinstance(outcome, CredentialRefusal):
                 self._identity.record(outcome.event(asker.address))
                 return

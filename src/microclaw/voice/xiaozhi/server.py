@@ -276,7 +276,7 @@ class XiaozhiServer:
             timeout=limits.close_s,
         )
         await answer.prepare(request)
-        _http_of(request).known()
+        _http_of(request).note_authenticated()
         live = XiaozhiConnection(
             device, secrets.token_hex(8), self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s, now_s=self._clock_s
         )
@@ -292,7 +292,7 @@ class XiaozhiServer:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
-            async with self._identity.credentials.entered(identity) as is_good:
+            async with self._identity.credentials.watch_connection(identity) as is_good:
                 if not is_good:
                     live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
                 await live.run(answer)
