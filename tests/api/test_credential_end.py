@@ -35,7 +35,7 @@ class Door:
         self.ended = False
 
     @asynccontextmanager
-    async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
+    async def watch(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
         self.watched.set()
         if self.unreachable:
             raise StoreUnreachable("it is away")

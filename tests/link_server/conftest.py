@@ -88,7 +88,7 @@ class WatchedMeter(LinkMeter):
         super().__init__()
         self.news = asyncio.Event()
 
-    def refused(self, reason: str) -> None:
+    def count_refused(self, reason: str) -> None:
         super().count_refused(reason)
         self.news.set()
 

@@ -270,7 +270,7 @@ class NoEnd(ScheduleTable):
     failures: ClassVar[list[StoreError]] = []
     failed: ClassVar[asyncio.Event]
 
-    async def ended(self, *args: Any, **values: Any) -> None:
+    async def end_run(self, *args: Any, **values: Any) -> None:
         if self.failures:
             self.failed.set()
             raise self.failures.pop()

@@ -30,7 +30,7 @@ class Counted:
 @pytest.fixture
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
     """A compiler that makes empty objects and notes each start of it, where nothing keeps it from doing so."""
-    monkeypatch.setattr(confinement, "confinement", lambda: "none")
+    monkeypatch.setattr(confinement, "detect_confinement", lambda: "none")
     log = tmp_path / "starts"
     script = tmp_path / "compiler"
     each = (

@@ -38,7 +38,7 @@ class Circle:
     def get(self, person_id: str) -> Person | None:
         return next((p for p in (OWNER, ADA, EVE) if p.person_id == person_id), None)
 
-    def named(self, reference: str) -> Person:
+    def find_by_name(self, reference: str) -> Person:
         for person in (OWNER, ADA, EVE):
             if person.name.lower() == reference.lower():
                 return person
