@@ -106,12 +106,7 @@ async def compare(
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
-    known = {device.device_id for device in devices}
-    for request, ids in programs:
-        unknown = set(ids) - known
-        if unknown:
-            text = f"{request.name} is for device {min(unknown)}, which is not among the devices of this fleet"
-            raise ConfigError(text, next_step="name it in devices")
+    _check_devices(programs, devices)
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
     meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
     for request, ids in programs:
@@ -145,6 +140,16 @@ async def compare(
         if outcome.error is not None:
             raise outcome.error
     return [row for outcome in outcomes for row in outcome.value or ()]
+
+
+def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:
+    """Raise ConfigError if a program is for a device that is not among `devices`."""
+    known_ids = {device.device_id for device in devices}
+    for request, ids in programs:
+        unknown_ids = set(ids) - known_ids
+        if unknown_ids:
+            text = f"{request.name} is for device {min(unknown_ids)}, which is not among the devices of this fleet"
+            raise ConfigError(text, next_step="name it in devices")
 
 
 async def _build(apps: AppServices, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
