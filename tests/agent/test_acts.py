@@ -124,7 +124,7 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
     for effect in Effect:
         actions = (action_of(old, effect, RAN),)
         again = repetition_answer(new, actions, (RAN,))
-        assert again is None or json.loads(again)["repetition_answer"]
+        assert again is None or json.loads(again)["repeated"]
         acts = actions if effect is not Effect.READ else ()
         assert (acts_of(actions), reads_of(actions)) == (acts, () if acts or tool == "more-tools" else actions)
         assert with_record("Fine.", actions).startswith("Fine.")

@@ -82,6 +82,7 @@ async def test_everything_that_is_known_is_told(knowledge: Knowledge, write: Wri
     write("memory/devices/desk.md", "# desk\n\n- relay on pin 4, lit by low\n")
     text = await told(around(knowledge), "where did the humidity sensor go?")
     for part in (
+        "# Devices\n",
         "I am Ada.",
         "the cat is called Mimi",
         "fed the cat",

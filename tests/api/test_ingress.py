@@ -19,7 +19,7 @@ BELOW: Final = "/api/hassio_ingress/kX3_-abc"
 HA: Final = "homeassistant.local:8123"
 # What core and Supervisor pass on: the browser's Host and Origin, and what they add.
 SENT: Final = {
-    "HostInfo": HA,
+    "Host": HA,
     "Origin": f"http://{HA}",
     "X-Ingress-Path": BELOW,
     "X-Forwarded-Host": HA,

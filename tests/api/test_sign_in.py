@@ -137,7 +137,7 @@ async def test_every_answer_says_what_it_is_and_lets_nobody_frame_it(browser: Br
     _, own = await browser.sign_in()
     paths = ("/", "/signin", "/healthz", "/metrics", "/api/openapi.json", "/v1/me", "/v1/nothing")
     for path in paths:
-        for headers in ({}, own, {"HostInfo": "evil.example"}, {"Authorization": "Bearer wrong"}):
+        for headers in ({}, own, {"Host": "evil.example"}, {"Authorization": "Bearer wrong"}):
             answer = await browser.ask("GET", path, headers=headers)
             for name, value in (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")):
                 assert answer.headers.get_all(name) == [value]

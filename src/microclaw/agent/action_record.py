@@ -155,7 +155,7 @@ def repetition_answer(call: ToolCall, actions: Sequence[Action], results: Sequen
             return None
         message = "you did that already in this turn, so it was not done again; `result` is what came of it"
         content = fields_of(result.content)
-        return bounded_json({"success": result.ok, "repetition_answer": True, "message": message, "result": content})
+        return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": content})
     return None
 
 

@@ -49,7 +49,7 @@ _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _NOTE_CHARS: Final = 60  # the note of what is left out
 _NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _DETAIL: Final = re.compile(r" \(|[:;] ")  # what follows is more than a prompt needs of a pin's reason
-_SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "DeviceLookup", "Notes of")  # titles
+_SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "Devices", "Notes of")  # titles
 HOST_NOTE_TAG: Final = re.compile("</?host-note>")
 _FOUND: Final = "Found in earlier notes and conversations:"
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
@@ -175,7 +175,7 @@ class TurnContext:
         skills = self._knowledge.skills
         notes = memory.recent_notes(person_id)
         return {
-            "DeviceLookup": self._devices_text(known),
+            "Devices": self._devices_text(known),
             "MEMORY.md, what is remembered": memory.text(person_id)[-_WHOLE_MEMORY_CHARS:],
             "USER.md, what the person says of themselves": memory.user(person_id),
             "Skills (load one with the tool skill)": "\n".join(

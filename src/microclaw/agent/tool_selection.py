@@ -49,7 +49,7 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
         unknown = set(asked.names) - {tool.name for tool in wanted}
         fields: dict[str, Any] = {
             "success": not unknown,
-            "select_tools": {tool.name: tool.description for tool in wanted},
+            "offered": {tool.name: tool.description for tool in wanted},
         }
         if unknown:
             fields["unknown"] = sorted(unknown)

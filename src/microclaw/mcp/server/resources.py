@@ -63,7 +63,7 @@ class Resources:
             ("devices", "Devices", JSON, self.devices),
             ("devices/{name}", "A device", JSON, self.device),
             ("devices/{name}/pins", "A device's pin timeline", JSON, self.pins),
-            ("programs", "ProgramContext", JSON, self.programs),
+            ("programs", "Programs", JSON, self.programs),
             ("devices/{name}/programs/{program}", "A program with its source", JSON, self.program),
             ("trials/{trial}", "The pin timeline of a trial", JSON, self.trial),
         ):

@@ -81,7 +81,7 @@ def waiting_result(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, A
         "done by itself: do not call it again, look whether it happened."
     )
     action = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
-    act = act_object(action_object(action) | {"outcome": "waiting_result"})
+    act = act_object(action_object(action) | {"outcome": "waiting"})
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 
