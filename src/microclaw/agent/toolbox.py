@@ -280,7 +280,10 @@ class Toolbox:
     def _find(self, name: str) -> Tool[Any] | None:
         if name in self._tools:
             return self._tools[name]
-        return next((tool for tool in self._coming() if tool.name == name), None)
+        for tool in self._coming():
+            if tool.name == name:
+                return tool
+        return None
 
 
 class EndedError(MicroclawError):
@@ -307,8 +310,10 @@ def _asked_text(
     whole.
     """
     if tool.words is None:
-        arguments = [f"{name}={short_value(value)}" for name, value in _set_arguments(parameters)]
-        words = " ".join((tool.title or tool.name, *arguments))
+        parts = [tool.title or tool.name]
+        for name, value in _set_arguments(parameters):
+            parts.append(f"{name}={short_value(value)}")
+        words = " ".join(parts)
     else:
         words = tool.words(parameters, context, described)
     if len(objections) > 3:
@@ -356,7 +361,11 @@ def _set_arguments(parameters: Struct) -> list[tuple[str, Any]]:
         arguments = parameters.given
     else:
         arguments = msgspec.to_builtins(parameters)
-    return [(name, value) for name, value in arguments.items() if value is not None]
+    set_arguments = []
+    for name, value in arguments.items():
+        if value is not None:
+            set_arguments.append((name, value))
+    return set_arguments
 
 
 def short_value(value: Any) -> str:
