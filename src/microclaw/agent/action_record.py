@@ -233,6 +233,16 @@ def shown_call(call: ToolCall) -> str:
     return f"{name}({arguments_text(call.arguments)})"
 
 
+def asks_back(reply: ModelReply, actions: Sequence[Action]) -> bool:
+    """Return True if a model asks the person something after a refused act: that is an answer, not a failure."""
+    if reply.from_results or not reply.text.rstrip().endswith(("?", "？")):
+        return False
+    for action in reversed(actions):
+        if action.effect != Effect.READ:
+            return action.outcome == "refused"
+    return False
+
+
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """Return the evidence that an answer lacks if its actions were only accepted, not verified."""
     is_verified = any(proof.kind != "accepted" for proof in evidence)
@@ -290,8 +300,10 @@ def _note(action: Action) -> str:
     """Return the proofs of an act, or the reason why it is not done, on one line."""
     notes = []
     for proof in action.evidence[:_MAX_EVIDENCE]:
-        has_kind = proof.text.startswith(proof.kind)
-        notes.append(proof.text if has_kind else f"{proof.kind}: {proof.text}")
+        note = proof.text
+        if not note.startswith(proof.kind):
+            note = f"{proof.kind}: {note}"
+        notes.append(note)
     if not notes:
         notes.append(action.reason)
     return " ".join("; ".join(filter(None, notes)).split())

@@ -165,5 +165,8 @@ def _ranges(numbers: Collection[int]) -> str:
         end = start
         while end + 1 in numbers:
             end += 1
-        ranges.append(str(start) if start == end else f"{start}-{end}")
+        if start == end:
+            ranges.append(str(start))
+        else:
+            ranges.append(f"{start}-{end}")
     return ", ".join(ranges)

@@ -1,6 +1,6 @@
 """The tools of a turn by name: reads a call's arguments, asks for the approval, runs the tool. It retries nothing.
 
-It also writes what the person sees before approving a call; the text of a deployment is apps.stage_text's.
+It also writes the question that a person approves; apps.stage_text writes the text of a deployment.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def _asked_text(
 ) -> str:
     """Return the question to a person, on one line, with the objections: it may be read aloud.
 
-    Of a tool without words of its own it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them
+    For a tool without `words` it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` returns them
     whole.
     """
     if tool.words is None:
