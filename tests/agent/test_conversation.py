@@ -71,7 +71,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: M
         for text in ("pin 4 is on", "so is pin 5"):  # and its chat goes on
             answer = await agent.answer("set pin 4 on")
             assert answer.text.startswith(f"{text}\n")
-            assert "\n(This answer could not be kept" in answer.text
+            assert "\n(This answer could not be stored" in answer.text
             assert answer.outbound_id is None
 
 

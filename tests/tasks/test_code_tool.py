@@ -13,8 +13,9 @@ from tests.auth.conftest import asked
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 from tests.tasks.conftest import Place, ended
 
+from microclaw.agent.code_tool import MAX_SHOWN_CHARS, CodeTool
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.workspace import MAX_SHOWN_CHARS, CodeTool, Workspace
+from microclaw.agent.workspace import Workspace
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, OWNER, WithAutomation

@@ -51,7 +51,11 @@ def fields_of(text: str | None) -> dict[str, Any]:
         values = read_object(text or "{}")
     except ValueError:
         return {}
-    return {key: value for key, value in values.items() if value is not None}
+    fields = {}
+    for key, value in values.items():
+        if value is not None:
+            fields[key] = value
+    return fields
 
 
 def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
@@ -76,19 +80,23 @@ def notes_of(actions: Sequence[Action]) -> str | None:
     numbers: list[str] = []
     for action in actions:
         numbers += map(str, action.changes)
-    programs = [action for action in actions if action.tool in (DEPLOY_TOOL, TRY_TOOL)]
     notes = ""
     if numbers:
         notes = f"Changes made: {', '.join(numbers)}. "
-    if programs:
-        notes += _program_note(programs[-1])
+    for action in reversed(actions):
+        if action.tool in (DEPLOY_TOOL, TRY_TOOL):
+            notes += _program_note(action)
+            break
     return notes or None
 
 
 def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
     """Return the actions that change something, without failed tries after which a later try of the same succeeded."""
     acts = [action for action in actions if action.effect != Effect.READ.value]
-    last_success = {_subject(action): index for index, action in enumerate(acts) if action.outcome == "done"}
+    last_success: dict[tuple[str, ...], int] = {}
+    for index, action in enumerate(acts):
+        if action.outcome == "done":
+            last_success[_subject(action)] = index
     shown_acts = []
     for index, action in enumerate(acts):
         may_be_done = action.outcome in ("done", "unknown")
@@ -109,11 +117,14 @@ def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 def record_of(actions: Sequence[Action]) -> str:
     """Return the acts, then the newest reads, as lines below HEADING; an empty text if there are none."""
-    lines = [f"\n- {act.outcome}: {_describe(act)}" for act in acts_of(actions)]
-    lines += [f"\n- read: {_describe(read)}" for read in reads_of(actions)[-_MAX_READS:]]
-    if not lines:
+    lines = [HEADING]
+    for act in acts_of(actions):
+        lines.append(f"- {act.outcome}: {_describe(act)}")
+    for read in reads_of(actions)[-_MAX_READS:]:
+        lines.append(f"- read: {_describe(read)}")
+    if len(lines) == 1:
         return ""
-    return HEADING + "".join(lines)
+    return "\n".join(lines)
 
 
 def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
@@ -137,7 +148,10 @@ def without_empty_record(text: str) -> str:
 
 def arguments_text(arguments: str) -> str:
     """Return a call's arguments on one short line, without those that are shown elsewhere."""
-    parts = [f"{name}={short_value(value)}" for name, value in fields_of(arguments).items() if name not in _LONG]
+    parts = []
+    for name, value in fields_of(arguments).items():
+        if name not in _LONG:
+            parts.append(f"{name}={short_value(value)}")
     return clean_text(", ".join(parts), one_line=True)
 
 
@@ -153,7 +167,7 @@ def repetition_answer(call: ToolCall, actions: Sequence[Action], results: Sequen
         may_be_done = action.outcome == "done" or (action.outcome == "unknown" and action.effect == Effect.ONCE)
         if not may_be_done or not _is_same_call(call, action, result):
             return None
-        message = "you did that already in this turn, so it was not done again; `result` is what came of it"
+        message = "you did that already in this turn, so it was not done again; `result` is its result"
         content = fields_of(result.content)
         return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": content})
     return None
@@ -219,17 +233,29 @@ def shown_call(call: ToolCall) -> str:
     return f"{name}({arguments_text(call.arguments)})"
 
 
+def asks_back(reply: ModelReply, actions: Sequence[Action]) -> bool:
+    """Return True if a model asks the person something after a refused act: that is an answer, not a failure."""
+    if reply.from_results or not reply.text.rstrip().endswith(("?", "？")):
+        return False
+    for action in reversed(actions):
+        if action.effect != Effect.READ:
+            return action.outcome == "refused"
+    return False
+
+
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """Return the evidence that an answer lacks if its actions were only accepted, not verified."""
     is_verified = any(proof.kind != "accepted" for proof in evidence)
     if is_verified or all(act.outcome != "done" for act in acts_of(actions)):
         return ""
-    missing = [proof.text for proof in evidence if proof.text.lower() not in text.lower()]
-    sentences = []
-    for proof_text in dict.fromkeys(missing):
-        if proof_text != NO_READ_BACK or "no read-back" not in text:
-            sentences.append(f"\n{proof_text[:1].upper()}{proof_text[1:]}.")
-    return "".join(sentences)
+    sentences: dict[str, str] = {}
+    for proof in evidence:
+        is_in_text = proof.text.lower() in text.lower()
+        if proof.text == NO_READ_BACK and "no read-back" in text:
+            is_in_text = True
+        if not is_in_text:
+            sentences[proof.text] = f"\n{proof.text[:1].upper()}{proof.text[1:]}."
+    return "".join(sentences.values())
 
 
 def _outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
@@ -245,8 +271,8 @@ def _outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
 def _looks_like_heading(line: str) -> bool:
     """Return True if a reader would take a model's line for the host's heading."""
     shown = unicodedata.normalize("NFKC", clean_text(line)).translate(LOOK_ALIKES)
-    letters = [char for char in shown if unicodedata.category(char) not in ("Mn", "Me")]
-    return _OWN.match("".join(letters)) is not None
+    letters = "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
+    return _OWN.match(letters) is not None
 
 
 def _describe(action: Action) -> str:
@@ -257,12 +283,13 @@ def _describe(action: Action) -> str:
         text = f"{action.tool} {arguments}"
     # A model wrote the pin, so it may be a value of any type.
     named_pin = fields_of(action.arguments).get("pin")
-    counted_pins: set[int] = set()
+    other_pins: set[int] = set()
     for proof in action.evidence:
-        counted_pins.update(edge.pin for edge in proof.edges)
-    other_pins = sorted(pin for pin in counted_pins if pin != named_pin)
+        for edge in proof.edges:
+            if edge.pin != named_pin:
+                other_pins.add(edge.pin)
     if other_pins:
-        text += f" on pin {', '.join(map(str, other_pins))}"
+        text += f" on pin {', '.join(map(str, sorted(other_pins)))}"
     note = _note(action)
     if note:
         return f"{text} ({note})"
@@ -273,8 +300,10 @@ def _note(action: Action) -> str:
     """Return the proofs of an act, or the reason why it is not done, on one line."""
     notes = []
     for proof in action.evidence[:_MAX_EVIDENCE]:
-        has_kind = proof.text.startswith(proof.kind)
-        notes.append(proof.text if has_kind else f"{proof.kind}: {proof.text}")
+        note = proof.text
+        if not note.startswith(proof.kind):
+            note = f"{proof.kind}: {note}"
+        notes.append(note)
     if not notes:
         notes.append(action.reason)
     return " ".join("; ".join(filter(None, notes)).split())

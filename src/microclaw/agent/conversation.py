@@ -1,9 +1,9 @@
 """The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue.
 
-While an act of a chat waits for a yes or a no: a no of who may decide withdraws the question, and so does any other
-sentence of theirs. Nothing is done then, and the sentence has its turn. Only a yes that names the question counts, so
-that nobody agrees to what they have not been shown here: another yes, and what others say, is answered at once with the
-question, and is not kept.
+While an act of a chat waits for a yes or a no: a no of a person who may decide withdraws the question, and so does any
+other sentence of that person. Nothing is done then, and the sentence has its turn. Only a yes that names the question
+counts, so that a person cannot agree to a question that this chat has not shown. Another yes, and the sentences of
+other people, are answered at once with the question, and are not kept.
 """
 
 from __future__ import annotations
@@ -48,11 +48,15 @@ from microclaw.text import clean_text, fence_text, format_duration
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compact_history`
-OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
-MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
+# The messages that are loaded; `compact_history` returns the part of them that a model gets.
+HISTORY_MESSAGES: Final = 240
+# Loaded if no model reads them: only the last answer counts, which stands among the messages of other people.
+OFFLINE_MESSAGES: Final = 40
+# A message is not tried again when the host has stopped in this many turns of it.
+MAX_STARTS: Final = 3
 DRAIN_S: Final = 1.5
-TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
+# The channel whose lines the command line keeps for its arrow keys.
+TYPED_IN: Final = "terminal"
 _UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
@@ -62,7 +66,7 @@ _UNREADABLE: Final = Answer(
 
 @dataclass(eq=False, slots=True)
 class Conversations:
-    """`async with conversations.answering():` inside, messages are answered."""
+    """The turns of all chats. `async with conversations.answering():` inside, messages are answered."""
 
     inbox: Inbox
     model: Model
@@ -74,7 +78,8 @@ class Conversations:
     roles: Roles = field(default_factory=lambda: ONLY_OWNER)
     limits: TurnLimits = field(default_factory=TurnLimits)
     now_s: Callable[[], float] = time.time
-    _interrupted: set[EffectKey] = field(default_factory=set)  # when this host began, or took them up
+    # Effects that were open when this host began, or when it took over the messages of a dead host.
+    _interrupted: set[EffectKey] = field(default_factory=set)
     _resumed: set[str] = field(default_factory=set)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
     _old_orders: OldOrders | None = None
@@ -86,7 +91,10 @@ class Conversations:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """Leaving cancels running turns, which stay unanswered until the next start, and closes the model."""
+        """Answer messages inside. Leaving cancels running turns and closes the model.
+
+        The cancelled turns stay unanswered until the next start.
+        """
         async with aclosing(self.model), asyncio.TaskGroup() as group:
             await self.inbox.take_up(at_start=True)
             self._interrupted = {effect.key for effect in await self.journal.unfinished()}
@@ -103,27 +111,32 @@ class Conversations:
         Close their other open effects and return a sentence for each. Call it when the devices can be asked, and again
         after a failure; until then the chats of those turns wait.
         """
-        self._resumed.update(f"m{number}" for number in self.inbox.resume())
-        messages, effects = await self.inbox.take_up()
-        self._resumed.update(f"m{number}" for number in messages)
-        self._interrupted.update(effects)
+        own_numbers = self.inbox.resume()
+        self._resumed.update(map(_turn_id, own_numbers))
+        numbers, effect_keys = await self.inbox.take_up()
+        self._resumed.update(map(_turn_id, numbers))
+        self._interrupted.update(effect_keys)
         sentences = []
         works = []
-        for left in await self.journal.unfinished():
-            if left.key not in self._interrupted or left.turn in self._resumed:
+        for effect in await self.journal.unfinished():
+            if effect.key not in self._interrupted or effect.turn in self._resumed:
                 continue
             outcome = "had started and may be unfinished: asking for it again is safe"
-            if left.effect == Effect.ONCE.value:
+            if effect.effect == Effect.ONCE.value:
                 outcome = "had started: outcome unknown, look before you ask for it again"
-            sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
-            works.append(self.journal.build_end(left.key, encode(result_of_error(MicroclawError(outcome))), ok=False))
+            result = result_of_error(MicroclawError(outcome))
+            sentences.append(f"{effect.tool} {effect.arguments[:120]}: {outcome}")
+            works.append(self.journal.ending(effect.key, encode(result), ok=False))
         if works:
             await self.journal.write(works)
         self._interrupted.clear()
         return tuple(sentences)
 
     async def drain(self) -> None:
-        """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""
+        """Accept no more messages, wait a short time for running tool calls, then cut off every turn.
+
+        The next start resumes those turns.
+        """
         self.inbox.close()
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -150,7 +163,9 @@ class Conversations:
 
     async def _work(self, turn: RunningTurn, group: asyncio.TaskGroup) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
-        answer = self._asking_if_old(turn, await self._answer(turn), group)
+        answer = await self._answer(turn)
+        if answer.error_code == OLD_ORDER:
+            answer = self._ask_about_old_order(turn, answer, group)
         inbound = turn.message.inbound
         at_s = turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
@@ -170,13 +185,11 @@ class Conversations:
         ]
         await self.inbox.finish(turn, answer, self.sessions.build_append(*turn.chat_key, exchange))
 
-    def _asking_if_old(self, turn: RunningTurn, answer: Answer, group: asyncio.TaskGroup) -> Answer:
-        """Return the answer; that of an order which is too old names the question about it, if one comes."""
+    def _ask_about_old_order(self, turn: RunningTurn, answer: Answer, group: asyncio.TaskGroup) -> Answer:
+        """Ask the person about an order that is too old; return its answer, which names the question if one comes."""
         orders = self._old_orders
-        is_done = any(act.outcome != "refused" for act in acts_of(answer.actions))
-        if answer.error_code != OLD_ORDER or is_done or orders is None:
-            return answer
-        if not orders.asks_about(turn.message):
+        has_acted = any(act.outcome != "refused" for act in acts_of(answer.actions))
+        if has_acted or orders is None or not orders.asks_about(turn.message):
             return answer
         asker = orders.add(turn.message)
         if asker is not None:
@@ -194,7 +207,7 @@ class Conversations:
                 step = "say it in other words; the host's log may tell why"
                 return Answer(text, error_code="interrupted", next_step=step)
             age_s = self.inbox.table.age_s(running.message)
-            journal = TurnJournal(self.journal, f"m{number}", number, age_s)
+            journal = TurnJournal(self.journal, _turn_id(number), number, age_s)
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE
@@ -217,34 +230,40 @@ class Conversations:
         inbound = running.message.inbound
         at_s = message.received_ms // 1000
         prompt = await self.context.prompt(inbound, at_s)
-        most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
-        history = await self.sessions.load(*running.chat_key, most)
+        has_window = self.context.window is not None
+        max_messages = HISTORY_MESSAGES if has_window else OFFLINE_MESSAGES
+        history = await self.sessions.load(*running.chat_key, max_messages)
         safe, tainted = split_tainted(history, inbound, at_s, self.roles)
         short: Sequence[Said] = safe
-        if self.context.window is not None:
-            budget = prompt.history_tokens
+        if has_window:
             asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compact_history(safe, budget, asked_by, model=self.model, sessions=self.sessions)
-        shown, shown_s = with_tainted(short, safe, tainted)
+            short = await compact_history(
+                safe, prompt.history_tokens, asked_by, model=self.model, sessions=self.sessions
+            )
+        messages, tainted_s = with_tainted(short, safe, tainted)
         notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
-        # A schedule's run is no further turn of what was said.
-        if notes is not None and self.context.window is not None and inbound.origin == "person":
+        # A schedule's run does not continue the conversation.
+        if notes is not None and has_window and inbound.origin == "person":
             prompt = with_notes(prompt, notes)
-            shown_s = max(filter(None, (shown_s, notes_s)), default=None)
-        own_s = tainted_from(inbound, at_s)
-        if own_s is not None:
-            shown_s = own_s
+            tainted_s = max(filter(None, (tainted_s, notes_s)), default=None)
+        message_s = tainted_from(inbound, at_s)
+        if message_s is not None:
+            tainted_s = message_s
         task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
         return TurnRequest(
             inbound,
             _user_text(inbound),
             prompt,
-            shown,
+            messages,
             resumes=message.starts > 0,
             task=task,
             at_s=at_s,
-            tainted_s=shown_s,
+            tainted_s=tainted_s,
         )
+
+
+def _turn_id(message_number: int) -> str:
+    return f"m{message_number}"
 
 
 def with_notes(prompt: Prompt, notes: str) -> Prompt:
@@ -264,9 +283,16 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
     disk: then the removal can be tried again.
     """
     chats = await sessions.chats()
-    busy = {session_name(*chat) for chat in chats if await sessions.is_busy(*chat)}  # also in its first turn
-    full = match_name(name, sorted({*busy, *[one.name for one in await sessions.list()]}))
-    if full in busy:
+    busy_names = set()
+    for chat in chats:
+        if await sessions.is_busy(*chat):
+            busy_names.add(session_name(*chat))
+    # A conversation in its first turn is only among the busy ones.
+    names = set(busy_names)
+    for session in await sessions.list():
+        names.add(session.name)
+    full = match_name(name, sorted(names))
+    if full in busy_names:
         raise Overloaded(f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again")
     for chat in chats:
         if session_name(*chat) == full:
@@ -279,7 +305,8 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
     async with search.without(source_name(full)):
         await sessions.empty(full)
         await search.scrub()
-        await sessions.remove(full)  # last: until then it can be named again
+        # The name goes last, so that a removal that failed can be tried again.
+        await sessions.remove(full)
     return full
 
 
@@ -289,13 +316,19 @@ def _user_text(inbound: Inbound) -> UserText:
     attachments = inbound.attachments
     if not attachments:
         return UserText(clean_text(text))
-    images = tuple(ImageInput(a.media_type, a.data) for a in attachments if a.kind == "image")
-    others = [
-        f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
-        for a in attachments
-        if a.kind != "image" and (text or images)
-    ]
-    return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
+    images: list[ImageInput] = []
+    notes: list[str] = []
+    for file in attachments:
+        if file.kind == "image":
+            images.append(ImageInput(file.media_type, file.data))
+        else:
+            size = f"{len(file.data):,} bytes"
+            notes.append(f"(attached: {file.name or file.kind}, {file.media_type}, {size}; it cannot be read here)")
+    # A message of nothing but such files is empty, and is answered without a model.
+    if not text and not images:
+        return UserText("")
+    lines = [text, *notes] if text else notes
+    return UserText(clean_text("\n".join(lines)), tuple(images))
 
 
 MAX_SHOWN_CHARS: Final = 12_000
@@ -323,14 +356,17 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
     if not waiting_here:
         return None
     # A schedule's question does not hold up its chat.
-    question = next((question for question in waiting_here if question.turn is not None), None)
+    questions_of_turns = [question for question in waiting_here if question.turn is not None]
     word = _BARE.fullmatch(inbound.text)
+    if word is None and not questions_of_turns:
+        return None
     if word is None:
-        return _withdraw(question, approvals, inbound.person_id)
+        return _withdraw(questions_of_turns[0], approvals, inbound.person_id)
     # A yes counts only if it names the question.
-    if question is None or _is_yes(word):
-        return _question(question or waiting_here[0], approvals, inbound.person_id)
-    return _decide(question, approvals, inbound.person_id, approved=False)
+    if not questions_of_turns or _is_yes(word):
+        question = (questions_of_turns or waiting_here)[0]
+        return _question_answer(question, approvals, inbound.person_id)
+    return _decide(questions_of_turns[0], approvals, inbound.person_id, approved=False)
 
 
 def _answer_decision(
@@ -343,13 +379,22 @@ def _answer_decision(
     """Return the answer to a yes or no that names a question."""
     approval_id = decision[2].lower()
     if not waiting_here:
-        is_elsewhere = any(question.approval_id == approval_id for question in pending)
-        return _NOTHING if is_elsewhere or len(approval_id) == ID_CHARS else None
-    question = next((question for question in waiting_here if question.approval_id == approval_id), None)
+        may_name_question = len(approval_id) == ID_CHARS or _find_question(pending, approval_id) is not None
+        return _NOTHING if may_name_question else None
+    question = _find_question(waiting_here, approval_id)
+    if question is None:
+        return _question_answer(waiting_here[0], approvals, person_id)
     is_yes = _is_yes(decision)
-    if question is None or (is_yes and _too_long(question)):
-        return _question(question or waiting_here[0], approvals, person_id)
+    if is_yes and _is_too_long(question):
+        return _question_answer(question, approvals, person_id)
     return _decide(question, approvals, person_id, approved=is_yes)
+
+
+def _find_question(questions: Sequence[PendingApproval], approval_id: str) -> PendingApproval | None:
+    for question in questions:
+        if question.approval_id == approval_id:
+            return question
+    return None
 
 
 def _is_yes(word: re.Match[str]) -> bool:
@@ -365,25 +410,24 @@ def _decide(question: PendingApproval, approvals: Approvals, person_id: str, *, 
     return Answer(f"{verdict}: {question.action}.")
 
 
-def _withdraw(question: PendingApproval | None, approvals: Approvals, person_id: str) -> Answer | None:
+def _withdraw(question: PendingApproval, approvals: Approvals, person_id: str) -> Answer | None:
     """Withdraw the question because of another sentence; return the question if this person may not decide it."""
-    if question is None:
-        return None
     try:
         approvals.decide(question.approval_id, approved=False, by=person_id, goes_on=True)
     except PermissionRefused:
-        return _question(question, approvals, person_id)
+        return _question_answer(question, approvals, person_id)
     except UnknownName:
         return None
     return None
 
 
-def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
-    left = format_duration(max(1.0, round(approvals.seconds_left(pending))) * 1000)
-    text = f"A question waits in this chat, for {left} more: {pending.action}?"
+def _question_answer(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
+    """Return the question that waits as an answer, with the sentences that decide it."""
+    left_s = max(1.0, round(approvals.seconds_left(pending)))
+    text = f"A question waits in this chat, for {format_duration(left_s * 1000)} more: {pending.action}?"
     yes = f"yes {pending.approval_id}"
     no = f"no {pending.approval_id}"
-    if _too_long(pending):
+    if _is_too_long(pending):
         text += "\nWhat would happen is too long to be shown here."
         step = f"microclaw approval list, or: {no}"
     else:
@@ -397,7 +441,7 @@ def _question(pending: PendingApproval, approvals: Approvals, person_id: str) ->
     return Answer(text, error_code="question_waits", next_step=step)
 
 
-def _too_long(pending: PendingApproval) -> bool:
+def _is_too_long(pending: PendingApproval) -> bool:
     """Return True if a chat cannot show the whole question: a yes to its beginning would approve its end too."""
     detail = "\n".join(pending.detail)
     return len(detail) > MAX_SHOWN_CHARS or _FENCE in detail

@@ -1,10 +1,10 @@
-"""The history of a turn: its tainted messages for a while, the rest within the model's window, from a summary on.
+"""The history of a turn: its tainted messages for a while, the others within the model's window, after a summary.
 
 Each old message is summarised once. The summary is stored beside the session with a mark of its last message, and the
-next one builds on it. Where the model gives none, it is the ends of the old messages, cut.
+next summary builds on it. If the model gives no summary, the ends of the old messages are used, each of them cut.
 
 Tainted are answers of turns that read untrusted text, forwarded messages, text from devices, and in a chat of several
-people the messages of those who may not act. Later turns see them for a while, then they are left out. A turn that
+people the messages of people who may not act. Later turns see them for a while, then they are left out. A turn that
 sees one asks before it acts, as if it had read the text itself (docs/decisions/0015-untrusted-text-across-turns.md).
 """
 
@@ -32,21 +32,27 @@ from microclaw.text import clean_text
 _log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS: Final = 24_000
-_ANSWER_SHARE: Final = 4  # at most a quarter of the window is kept for the answer
+# At most a quarter of the window is kept for the answer.
+_ANSWER_SHARE: Final = 4
 USUAL_ANSWER: Final = 4096
 """Tokens that are kept free for an answer whose limit is the model's own."""
 _LEAST_ANSWER: Final = 256
 _LEAST_WINDOW: Final = 1000
-LEAST_TOKENS: Final = 600  # for messages: our estimate may be wrong, so a short question is always sent
+# For messages: our estimate may be wrong, so a short question is always sent.
+LEAST_TOKENS: Final = 600
 _SHORT_RESULT_CHARS: Final = 600
 MAX_SUMMARY_CHARS: Final = 6000
 MAX_FRESH: Final = 200
 """Messages without a summary: no more than 240 are loaded."""
-_MAX_LINE_CHARS: Final = 200  # of a message in the summary that no model made
-MODEL_S: Final = 20.0  # the person waits for it
-_MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model reads it
+# Of a message in a summary that no model wrote.
+_MAX_LINE_CHARS: Final = 200
+# The person waits for the summary.
+MODEL_S: Final = 20.0
+# Of one message, and of all, in the request for a summary.
+_MAX_MESSAGE_CHARS: Final = 4000
 _MAX_ASKED_CHARS: Final = 60_000
-_MARKED: Final = 3  # messages that the mark is made of: one alone may come twice ("yes")
+# Messages that a mark is made of: a single message, as "yes", may come twice.
+_MARKED: Final = 3
 OPENING: Final = "[What was settled earlier in this conversation, kept by the host; not a new request]\n"
 _SYSTEM: Final = """\
 You compress the earlier part of a conversation between a person and an agent that looks after microcontroller boards.
@@ -62,7 +68,8 @@ class ContextWindow:
     """
 
     def __init__(self, context_tokens: int = DEFAULT_CONTEXT_TOKENS) -> None:
-        self.configured_tokens = self.tokens = context_tokens
+        self.configured_tokens = context_tokens
+        self.tokens = context_tokens
 
     def refused(self, request: ModelRequest) -> None:
         """Halve the window, as a server refused this request as too long; the window in its error is not read."""
@@ -78,41 +85,59 @@ def answer_tokens(window_tokens: int, most: int | None = None) -> int:
 def fit_window(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
     """Return the request within the window, or as near as its rules and newest message allow.
 
-    The first `older` messages are of earlier turns; they begin with a person's. The provider's parts of the turn's own
-    replies are removed first, then exchanges, then long results of the turn's own calls are cut; the oldest first. The
-    summary stays.
+    The first `older` messages belong to earlier turns and begin with a message of a person. First the provider's parts
+    of this turn's replies are removed, then earlier exchanges, then long results of this turn's calls are cut; in each
+    step the oldest first. The summary stays.
     """
-    room = answer_tokens(window_tokens, request.max_tokens)
-    before = list(request.messages[:older])
-    own = list(request.messages[older:])
-    over = _drop_provider_parts(own, request_tokens(request) + room - window_tokens)
+    room_tokens = answer_tokens(window_tokens, request.max_tokens)
+    earlier_messages = list(request.messages[:older])
+    turn_messages = list(request.messages[older:])
+    excess_tokens = request_tokens(request) + room_tokens - window_tokens
+    excess_tokens = _drop_provider_parts(turn_messages, excess_tokens)
+    excess_tokens = _drop_exchanges(earlier_messages, excess_tokens)
+    _cut_results(turn_messages, excess_tokens)
+    max_tokens = None if request.max_tokens is None else room_tokens
+    return replace(request, messages=(*earlier_messages, *turn_messages), max_tokens=max_tokens)
+
+
+def _drop_provider_parts(messages: list[Message], excess_tokens: int) -> int:
+    """Remove the provider's parts of the oldest replies while there is an excess. Return the excess that is left."""
+    for index, message in enumerate(messages):
+        if excess_tokens > 0 and isinstance(message, AssistantReply) and message.provider_parts:
+            shorter = replace(message, provider_parts="")
+            messages[index] = shorter
+            excess_tokens -= messages_tokens([message]) - messages_tokens([shorter])
+    return excess_tokens
+
+
+def _drop_exchanges(messages: list[Message], excess_tokens: int) -> int:
+    """Remove the oldest exchanges while there is an excess. Return the excess that is left."""
     # The summary and the model's answer to it stay.
-    start = 2 if before and _is_summary(before[0]) else 0
-    while over > 0 and len(before) > start:
-        later = (n for n in range(start + 1, len(before)) if isinstance(before[n], UserText))
-        end = next(later, len(before))
-        over -= messages_tokens(before[start:end])
-        del before[start:end]
-    for index, message in enumerate(own):
-        if over > 0 and isinstance(message, ToolReturn) and len(message.content) > 2 * _SHORT_RESULT_CHARS:
-            cut = {"cut": "this result was longer", "begins": message.content[:_SHORT_RESULT_CHARS]}
-            own[index] = replace(message, content=json.dumps(cut, ensure_ascii=False))
-            over -= messages_tokens([message]) - messages_tokens([own[index]])
-    max_tokens = None if request.max_tokens is None else room
-    return replace(request, messages=(*before, *own), max_tokens=max_tokens)
+    start = 2 if messages and _is_summary(messages[0]) else 0
+    while excess_tokens > 0 and len(messages) > start:
+        # An exchange ends at the person's next message.
+        end = start + 1
+        while end < len(messages) and not isinstance(messages[end], UserText):
+            end += 1
+        excess_tokens -= messages_tokens(messages[start:end])
+        del messages[start:end]
+    return excess_tokens
 
 
 def _is_summary(message: Message) -> bool:
     return isinstance(message, UserText) and message.text.startswith(OPENING)
 
 
-def _drop_provider_parts(own: list[Message], over: int) -> int:
-    """Remove the provider's parts of the oldest replies until no tokens are `over`; return how many still are."""
-    for index, message in enumerate(own):
-        if over > 0 and isinstance(message, AssistantReply) and message.provider_parts:
-            own[index] = replace(message, provider_parts="")
-            over -= messages_tokens([message]) - messages_tokens([own[index]])
-    return over
+def _cut_results(messages: list[Message], excess_tokens: int) -> None:
+    """Cut the oldest long results while there is an excess."""
+    for index, message in enumerate(messages):
+        if excess_tokens <= 0:
+            return
+        if isinstance(message, ToolReturn) and len(message.content) > 2 * _SHORT_RESULT_CHARS:
+            content = {"cut": "this result was longer", "begins": message.content[:_SHORT_RESULT_CHARS]}
+            shorter = replace(message, content=json.dumps(content, ensure_ascii=False))
+            messages[index] = shorter
+            excess_tokens -= messages_tokens([message]) - messages_tokens([shorter])
 
 
 class _Summary(msgspec.Struct, frozen=True):
@@ -136,10 +161,7 @@ async def compact_history(
     except msgspec.MsgspecError:
         # A damaged or edited summary is made again.
         earlier = _Summary()
-    ends = range(len(messages), 0, -1) if earlier.through else ()
-    covered = next((end for end in ends if _mark(messages[:end]) == earlier.through), 0)
-    # All messages are fresh if the last message of the summary is not loaded any more.
-    fresh = messages[covered:]
+    fresh = messages[_summarised_count(messages, earlier) :]
     room = budget_tokens * CHARS_A_TOKEN - len(earlier.text)
     is_over = _chars(fresh) > room or len(fresh) > MAX_FRESH
     # A summary frees half of the room, so that the next turns need none.
@@ -159,6 +181,15 @@ async def compact_history(
     if not earlier.text:
         return newest
     return (UserText(OPENING + earlier.text), AssistantReply("I keep to that."), *newest)
+
+
+def _summarised_count(messages: tuple[Said, ...], summary: _Summary) -> int:
+    """Return how many messages the summary covers; 0 if its last message is not loaded any more."""
+    if summary.through:
+        for end in range(len(messages), 0, -1):
+            if _mark(messages[:end]) == summary.through:
+                return end
+    return 0
 
 
 async def _summary(before: str, old: Sequence[Said], bound: int, asked_by: AskedBy, model: Model) -> str:
@@ -183,12 +214,13 @@ async def _summary(before: str, old: Sequence[Said], bound: int, asked_by: Asked
 
 
 def _mark(messages: tuple[Said, ...]) -> str:
+    """Return a text that identifies the end of these messages."""
     marked = "\0".join(f"{type(message).__name__}:{_as_line(message)}" for message in messages[-_MARKED:])
     return hashlib.sha256(marked.encode(errors="replace")).hexdigest()[:32]
 
 
 def _split(messages: tuple[Said, ...], room: int) -> int:
-    """Return the index where the newest part begins: at a message of the person; the last of those is always in it."""
+    """Return the index where the newest part begins: a message of the person, at the latest the last one."""
     start = len(messages)
     for index, message in enumerate(messages):
         if isinstance(message, UserText):
@@ -207,9 +239,10 @@ def _as_line(message: Said) -> str:
     return f"{author}: {message.text}"
 
 
-# A yes answers a question for this time.
+# A yes answers a question within this time.
 QUESTION_S: Final = 900
-# Since the untrusted text was read; answers that followed from it count from the same moment.
+# Tainted messages are shown for this time after their untrusted text was read. Answers that followed from it count from
+# the same moment.
 SHOWN_S: Final = 900
 # The number of newest messages that may have notes for a turn.
 NOTED_MESSAGES: Final = 6
@@ -219,7 +252,7 @@ LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool re
 
 
 Tainted: TypeAlias = Mapping[int, tuple[Said, int]]
-"""By index from the end of a history: a message, and since when it is tainted."""
+"""By index from the end of a history: a message, and the time when its untrusted text was read."""
 
 
 def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
@@ -240,25 +273,25 @@ def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) 
 
 
 def split_tainted(
-    kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
+    messages: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
 ) -> tuple[tuple[Said, ...], Tainted]:
-    """Return the history for the turn of a message that came at `at_s`, and apart from it its tainted messages.
+    """Return the history for the turn of a message that came at `at_s`, and its tainted messages separately.
 
     Without them the history may be summarised and stored. A schedule or the heartbeat gets no tainted message at all,
-    as nobody is there to approve its actions. Only the person who was asked can answer a question, and only later. The
-    words of other people since leave it open, so the model gets it with the last answer of the conversation.
+    as no person is there to approve its actions. Only the person who was asked can answer a question, and only later.
+    Messages of other people leave it open, so the model gets it with the last answer of the conversation.
     """
     safe: list[Said] = []
     tainted: dict[int, tuple[Said, int]] = {}
-    question = _open_question(kept, inbound, at_s)
-    for index, message in enumerate(kept):
+    question = _open_question(messages, inbound, at_s)
+    for index, message in enumerate(messages):
         read_s = _read_s(message, inbound, roles)
         whole: Said = AssistantReply(message.content)
         placeholder: Said = AssistantReply(LEFT_OUT)
         if message.role == "user":
             whole = UserText(_author_note(message, inbound, roles) + message.content)
             placeholder = UserText(LEFT_OUT)
-        elif question is not None and index == len(kept) - 1:
+        elif question is not None and index == len(messages) - 1:
             whole = replace(whole, question=question.question, question_expired=at_s - question.ts >= QUESTION_S)
             read_s = max(filter(None, (read_s, question.tainted_s)), default=None)
         if read_s is None:
@@ -266,22 +299,23 @@ def split_tainted(
             continue
         safe.append(placeholder)
         if _is_shown(read_s, inbound, at_s):
-            tainted[len(kept) - index] = (whole, read_s)
+            tainted[len(messages) - index] = (whole, read_s)
     return tuple(safe), tainted
 
 
-def _open_question(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int) -> SessionMessage | None:
+def _open_question(messages: Sequence[SessionMessage], inbound: Inbound, at_s: int) -> SessionMessage | None:
     """Return the last answer to this person if it asked a question before `at_s`, else None."""
     if inbound.origin != "person":
         return None
-    for message in reversed(kept):
+    for message in reversed(messages):
         if message.role == "assistant" and message.person == inbound.person_id:
-            return message if message.question is not None and message.ts <= at_s else None
+            is_open = message.question is not None and message.ts <= at_s
+            return message if is_open else None
     return None
 
 
 def _author_note(message: SessionMessage, inbound: Inbound, roles: Roles) -> str:
-    """Return the name of a message's author if that is not the person who asks now."""
+    """Return a note with the name of a message's author if that is not the person who asks now."""
     if message.person == inbound.person_id:
         return ""
     person = roles.get(message.person)
@@ -290,10 +324,13 @@ def _author_note(message: SessionMessage, inbound: Inbound, roles: Roles) -> str
 
 
 def newest_notes(
-    kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
+    messages: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
 ) -> tuple[str | None, int | None]:
-    """Return the notes of the newest turn that has some, if it is recent, and since when they are tainted, or None."""
-    for message in reversed(kept[-NOTED_MESSAGES:]):
+    """Return the notes of the newest turn that has some, if it is recent, else None.
+
+    The second value is the time when the untrusted text in them was read, or None.
+    """
+    for message in reversed(messages[-NOTED_MESSAGES:]):
         if message.notes is None:
             continue
         read_s = _read_s(message, inbound, roles)
@@ -304,9 +341,9 @@ def newest_notes(
 
 
 def _read_s(message: SessionMessage, inbound: Inbound, roles: Roles) -> int | None:
-    """Return since when a message is tainted, or None.
+    """Return the time when the untrusted text of a message was read, or None.
 
-    The words of a person who may not act count as text from outside for everybody else.
+    A message of a person who may not act is untrusted text for all other people.
     """
     if message.tainted_s is not None or message.person == inbound.person_id:
         return message.tainted_s
@@ -316,13 +353,13 @@ def _read_s(message: SessionMessage, inbound: Inbound, roles: Roles) -> int | No
 
 
 def _is_shown(read_s: int, inbound: Inbound, at_s: int) -> bool:
-    """Return True if a turn still gets text that is tainted since then.
+    """Return True if a turn still gets the untrusted text that was read at `read_s`.
 
-    A schedule or the heartbeat gets none, as nobody is there to approve its actions.
+    A schedule or the heartbeat gets none, as no person is there to approve its actions.
     """
     return inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S
 
 
 def tainted_from(inbound: Inbound, at_s: int) -> int | None:
-    """Return since when this message is tainted; None for a person's own words."""
+    """Return the time of this message if it is untrusted text; None if a person wrote it."""
     return at_s if inbound.origin in ("device", "forwarded") else None

@@ -1,11 +1,11 @@
 """The inbox: messages on the disk become turns, in order within their chat. It runs no turn itself.
 
-`async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
-the same time. A message is on the disk before `accept` returns. What becomes of one whose chat has no room is the
-sender's choice (`WhenFull`). Messages left over by a crash wait for `resume`.
+`async for turn in inbox` gives a chat's next turn when the turn before it is finished. The settings limit how many run
+at the same time. A message is on the disk before `accept` returns. If its chat has no room, the sender chooses what
+happens (`WhenFull`). Messages that a crash left unanswered wait for `resume`.
 
 In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
-another host. What a dead host had is taken up by one other host (`take_up`).
+another host. One other host takes over the messages of a dead host (`take_up`).
 """
 
 from __future__ import annotations
@@ -42,11 +42,15 @@ from microclaw.store.inbox import InboxMessage, InboxTable
 from microclaw.store.journal import EffectKey, Work
 from microclaw.store.outbox import OutboxRow
 
-RETRY_S: Final = 1.0  # after the store failed
+# After the store failed.
+RETRY_S: Final = 1.0
+# Of one message.
 MAX_ATTACHMENTS: Final = 8
-MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
-MAX_ARRIVALS: Final = 32  # of one chat: messages that wait for room, or are being written to the disk
-SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
+MAX_ATTACHMENT_BYTES: Final = 20 << 20
+# Of one chat: messages that wait for room, or are being written to the disk.
+MAX_ARRIVALS: Final = 32
+# One person, or all devices together, may have a quarter of all waiting messages.
+SHARE: Final = 4
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
     error_code=TakenOver.code,
@@ -59,21 +63,22 @@ STOPPING: Final = Answer(
 )
 
 WhenFull: TypeAlias = Literal["refuse", "wait", "take"]
-"""What becomes of a message whose chat has no room: refused, or it waits in its order, or it is taken all the same."""
+"""If a chat has no room, its next message is refused, or waits in its order, or is accepted all the same."""
 
 _log = logging.getLogger(__name__)
 
 _STORE_CODES: Final = (StoreError.code, StoreUnreachable.code, StoreUnwritable.code)
 _NUMBER: Final = attrgetter("number")
-_ARRIVING: Final = 2**62  # the number of a message that is being written to the disk: after all others
+# The number of a message that is being written to the disk: it sorts after all others.
+_ARRIVING: Final = 2**62
 
 
 @dataclass(slots=True)
 class _Chat:
     """The turns of a chat in order; turns whose message is being written to the disk are last.
 
-    `running` is ready or runs. `held`: messages of the last run wait for `Inbox.resume`. The message that waits for
-    room holds `arriving`, and the messages behind it wait for this lock in their order; `arrivals` counts them all.
+    `running` is ready or runs. `held`: messages of the host's last run wait for `Inbox.resume`. The message that waits
+    for room holds `arriving`, and the messages behind it wait for this lock in their order; `arrivals` counts them all.
     `changed` is set when there may be room.
     """
 
@@ -85,7 +90,7 @@ class _Chat:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has_room(self, queue: int) -> bool:
-        """Return whether one more turn fits; the one that runs or is to run next does not wait."""
+        """Return True if one more turn fits; the turn that runs or is the next does not count."""
         return len(self.turns) + self.held <= queue
 
 
@@ -103,8 +108,10 @@ class Inbox:
     message_bytes: int = 16 * 1024
     unanswered: int = 2048
     fleet: Fleet = ALONE
-    stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
-    answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
+    # Stops a chat's turn at the other hosts of a cluster.
+    stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None
+    # Returns the answer to a message that needs no turn.
+    answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None
     _chats: dict[ChatKey, _Chat] = field(default_factory=dict)
     _ready: deque[RunningTurn] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,34 +124,40 @@ class Inbox:
         self.table.listen(self._look_again)
 
     async def open(self) -> None:
-        """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
+        """Accept messages. The messages that the host's last run left unanswered are loaded; they wait for `resume`."""
         for row in await self.table.unanswered():
             self._load(row, held=True)
         self._open = True
 
     async def take_up(self, *, at_start: bool = False) -> tuple[list[int], list[EffectKey]]:
-        """Make this host's what dead hosts had: as `InboxTable.take`; `at_start` as `dead_among` has it.
+        """Take over the messages and open effects of dead hosts; return their numbers and keys, as `InboxTable.take`.
 
-        Before `open` the messages are only taken; afterwards their turns begin as soon as it is their turn. So do those
-        of this host's own messages that it has lost sight of, as the store failed where they came or were answered:
-        other hosts wait for them.
+        `at_start` is passed to `dead_among`. Before `open` the messages are only taken; afterwards they are loaded, and
+        their turns begin in the order of their chats. Messages of this host that the store has and this host does not
+        know are loaded too: the store failed when they came or were answered, and other hosts wait for them.
         """
         if not self.table.is_shared:
             return [], []
-        dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
-        if dead:
-            left = await self.table.take(dead)
-        else:
-            left = ([], [])
-        here = [turn.number for turn in self.unanswered_turns()]
-        for row in await self.table.unanswered(besides=here) if self._open else ():
-            chat = self._chats.get((row.inbound.channel, row.inbound.chat_id), _Chat())
-            if not any(turn.number in (_ARRIVING, row.message_id) for turn in chat.turns):
-                self._load(row)
-        return left
+        dead_hosts = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
+        numbers: list[int] = []
+        effect_keys: list[EffectKey] = []
+        if dead_hosts:
+            numbers, effect_keys = await self.table.take(dead_hosts)
+        if self._open:
+            await self._load_unknown()
+        return numbers, effect_keys
+
+    async def _load_unknown(self) -> None:
+        """Load the messages that the store has for this host and that no chat here has."""
+        known_numbers = [turn.number for turn in self.unanswered_turns()]
+        for message in await self.table.unanswered(besides=known_numbers):
+            chat = self._chats.get((message.inbound.channel, message.inbound.chat_id), _Chat())
+            # A turn that is being written to the disk may be the one of this message.
+            if not any(turn.number in (_ARRIVING, message.message_id) for turn in chat.turns):
+                self._load(message)
 
     def _load(self, message: InboxMessage, *, held: bool = False) -> None:
-        """Put a message of an earlier run in its place in its chat; it has no listener."""
+        """Put a message that is in the store already in its place in its chat. It has no listener."""
         turn = RunningTurn(message)
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.held = chat.held or held
@@ -152,14 +165,13 @@ class Inbox:
         self._make_ready(turn.chat_key)
 
     def resume(self) -> frozenset[int]:
-        """Start what the last run left unanswered, once its devices can be asked; returns the message numbers."""
-        held = {chat_key: chat for chat_key, chat in self._chats.items() if chat.held}
-        for chat_key, chat in held.items():
-            chat.held = False
-            self._make_ready(chat_key)
+        """Start the turns that `open` loaded, once their devices can be asked. Return their message numbers."""
         numbers: set[int] = set()
-        for chat in held.values():
-            numbers.update(turn.number for turn in chat.turns)
+        for chat_key, chat in tuple(self._chats.items()):
+            if chat.held:
+                chat.held = False
+                numbers.update(turn.number for turn in chat.turns)
+                self._make_ready(chat_key)
         return frozenset(numbers)
 
     def close(self) -> None:
@@ -208,7 +220,7 @@ class Inbox:
         turn = RunningTurn(InboxMessage(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.arrivals += 1
-        known = True
+        is_new = False
         try:
             if when_full == "wait" and chat.arrivals <= MAX_ARRIVALS:
                 await self._wait_for_room(chat)
@@ -216,36 +228,40 @@ class Inbox:
                 self._check_room(chat)
             self._check_share(turn.whose)
             chat.turns.append(turn)
-            begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
-            message, known = await self.table.add(inbound, begun=begun)
+            is_next = len(chat.turns) == 1 and not chat.held
+            message, is_duplicate = await self.table.add(inbound, begun=is_next)
+            is_new = not is_duplicate
         finally:
-            if known and turn in chat.turns:
-                chat.turns.remove(turn)
-            elif not known:
+            if is_new:
                 turn.message = message
                 turn.number = message.message_id
                 chat.turns.sort(key=_NUMBER)
+            elif turn in chat.turns:
+                chat.turns.remove(turn)
             chat.arrivals -= 1
             self._make_ready(turn.chat_key)
-        return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
+        if is_new:
+            return AcceptedMessage(message.message_id, duplicate=False, events=self.outbox.following(turn))
+        return AcceptedMessage(message.message_id, duplicate=True, events=events_of())
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
-        """As `cancel`, at every host."""
-        stopped = self.cancel(channel, chat_id)
-        return stopped or (self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id))
+        """Cancel as `cancel` does, here or at another host of the cluster."""
+        if self.cancel(channel, chat_id):
+            return True
+        return self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id)
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
-        """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
+        """Stop the chat's running turn at the next safe point, or its waiting turns if none runs.
 
-        With `message_id` only the turn of that message, running or waiting.
+        With `message_id` only the turn of that message is stopped, running or waiting. Return False if there is none.
         """
         chat = self._chats.get((channel, chat_id), _Chat())
-        meant = [turn for turn in chat.turns if message_id in (None, turn.number)]
-        runs = chat.running in meant and chat.running not in self._ready
-        for turn in meant:
-            if turn is chat.running or not runs:
+        turns = [turn for turn in chat.turns if message_id in (None, turn.number)]
+        is_running = chat.running in turns and chat.running not in self._ready
+        for turn in turns:
+            if turn is chat.running or not is_running:
                 turn.stop()
-        return bool(meant)
+        return bool(turns)
 
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
         """Return the chat's messages without an answer that this host answers."""
@@ -253,11 +269,11 @@ class Inbox:
         return tuple(turn.message.inbound.text for turn in chat.turns)
 
     async def finish(self, turn: RunningTurn, answer: Answer, *keeping: Work) -> None:
-        """Store the answer with the waiting rows of its turn, and hand it out: the chat's next turn may begin.
+        """Store the answer with the waiting rows of its turn, and hand it out. The chat's next turn may begin.
 
-        `keeping` adds it to its conversation in the same step. If the store fails, the actions are done, so the person
-        must still get the answer. In a cluster the message is answered again; a single host returns when the store has
-        its end. If another host answers the message, this answer does not count.
+        `keeping` adds the answer to its conversation in the same transaction. If the store fails, the actions are done,
+        so the person must still get the answer. In a cluster the message is answered again; a single host returns when
+        the store has its end. If another host answers the message, this answer does not count.
         """
         chat = self._chats[turn.chat_key]
         inbound = turn.message.inbound
@@ -272,29 +288,32 @@ class Inbox:
         )
         with self.outbox.handing_out(turn):
             try:
-                with turn.carried() as left:
-                    number = await self.table.answer(turn.number, outbound, (*left, *keeping))
+                with turn.carried() as waiting_rows:
+                    number = await self.table.answer(turn.number, outbound, (*waiting_rows, *keeping))
                 answer = structs.replace(answer, outbound_id=number)
             except TakenOver as exc:
                 _log.warning("a turn ends here: %s", exc.message)
                 answer = TAKEN
             except MicroclawError as exc:
-                _log.warning("an answer could not be kept: %s", exc.message)
-                answer = _unkept(answer, goes_on=self.table.is_shared)
+                _log.warning("an answer could not be stored: %s", exc.message)
+                answer = _unstored_answer(answer, is_repeated=self.table.is_shared)
             turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
         self._make_ready(turn.chat_key)
         self._news.set()
-        is_heard = turn.listening
-        if not is_heard:
+        has_listener = turn.listening
+        if not has_listener:
             await self.outbox.give_back(answer.outbound_id)
         if answer.outbound_id is None and not self.table.is_shared:
-            await self._end_later(turn, structs.replace(outbound, body=answer), is_heard=is_heard)
+            await self._store_later(turn, structs.replace(outbound, body=answer), is_delivered=has_listener)
 
-    async def _end_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_heard: bool) -> None:
-        """Write the end of a message when the store takes it: a restart would begin it again, after newer words."""
+    async def _store_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_delivered: bool) -> None:
+        """Store the answer of a message when the store works again.
+
+        Without it a restart would begin the message again, after newer messages of the chat.
+        """
         backoff = Backoff()
         is_written = False
         while not is_written:
@@ -302,11 +321,11 @@ class Inbox:
             with suppress(MicroclawError), self.outbox.handing_out(turn):
                 number = await self.table.answer(turn.number, outbound)
                 is_written = True
-                if is_heard:
+                if is_delivered:
                     await self.outbox.delivered(number)
 
     def has_room(self, inbound: Inbound) -> bool:
-        """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
+        """Return True if its chat has room for a message: for a channel whose messages can stay with their sender."""
         chat = self._chats.get((inbound.channel, inbound.chat_id), _Chat())
         return chat.has_room(self.settings.queue) and not chat.arriving.locked()
 
@@ -330,28 +349,22 @@ class Inbox:
         if size > self.message_bytes:
             text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
             raise MessageTooLong(text, next_step="send a shorter message")
-        attached = sum(len(file.data) for file in files)
-        limits = f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
-        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
-            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {limits} are read"
+        attached_bytes = sum(len(file.data) for file in files)
+        if len(files) > MAX_ATTACHMENTS or attached_bytes > MAX_ATTACHMENT_BYTES:
+            limits = f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+            text = f"that message has {len(files)} attachments with {attached_bytes:,} bytes; at most {limits} are read"
             raise MessageTooLong(text, next_step="send fewer or smaller ones")
 
     def _check_open(self) -> None:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
 
-    def _check_share(self, whose: str) -> None:
-        """Raise Overloaded if there is no room for one more of all messages, or of this person's."""
-        every = [turn.whose for turn in self.unanswered_turns()]
-        own = "of devices" if whose == "devices" else "of yours in all chats"
-        rooms = (
-            (len(every), self.unanswered, "of all"),
-            (every.count(whose), max(1, self.unanswered // SHARE), own),
-        )
-        for count, limit, group in rooms:
-            if count >= limit:
-                text = f"{count} messages {group} wait for an answer, {limit} is the limit"
-                raise Overloaded(text, next_step="wait for some answers, then say it again")
+    def _check_share(self, share_key: str) -> None:
+        """Raise Overloaded if there is no room for one more of all messages, or of the messages of this person."""
+        share_keys = [turn.whose for turn in self.unanswered_turns()]
+        _check_count(len(share_keys), self.unanswered, "of all")
+        group = "of devices" if share_key == "devices" else "of yours in all chats"
+        _check_count(share_keys.count(share_key), max(1, self.unanswered // SHARE), group)
 
     def _make_ready(self, chat_key: ChatKey) -> None:
         """Begin or claim the chat's next turn if it may begin; forget a chat without turns."""
@@ -360,18 +373,20 @@ class Inbox:
         if not chat.turns:
             if not chat.arrivals:
                 del self._chats[chat_key]
-        elif chat.running is not None or chat.held or chat.turns[0].number == _ARRIVING:
             return
-        elif self.table.is_shared and not chat.turns[0].message.begun:
+        next_turn = chat.turns[0]
+        if chat.running is not None or chat.held or next_turn.number == _ARRIVING:
+            return
+        if self.table.is_shared and not next_turn.message.begun:
             self._unclaimed[chat_key] = chat
             self._look_again()
-        else:
-            chat.running = chat.turns[0]
-            self._ready.append(chat.running)
-            self._news.set()
+            return
+        chat.running = next_turn
+        self._ready.append(next_turn)
+        self._news.set()
 
     def _look_again(self) -> None:
-        """Try to claim turns again, as another host answered a message or a turn is new here."""
+        """Claim turns again, as another host answered a message or a turn is new here."""
         if self._unclaimed:
             self._claim_due = True
             self._news.set()
@@ -388,7 +403,7 @@ class Inbox:
             return
         for number, chat in next_chats.items():
             turn = chat.turns[0]
-            # An older message of the chat may have been taken up during the claim.
+            # During the claim an older message of the chat may have come from a dead host.
             if turn.number != number:
                 self._look_again()
                 continue
@@ -403,13 +418,19 @@ class Inbox:
             self._make_ready(turn.chat_key)
 
 
-def _unkept(answer: Answer, *, goes_on: bool) -> Answer:
-    """Return an answer that the store did not take, as the person gets it now."""
+def _check_count(count: int, limit: int, group: str) -> None:
+    if count >= limit:
+        text = f"{count} messages {group} wait for an answer, {limit} is the limit"
+        raise Overloaded(text, next_step="wait for some answers, then say it again")
+
+
+def _unstored_answer(answer: Answer, *, is_repeated: bool) -> Answer:
+    """Return the answer for the person if it could not be stored. `is_repeated`: another turn answers the message."""
     if answer.error_code in _STORE_CODES:
         text = f"the store failed after it took your message: outcome unknown\n{answer.text}"
         next_step = "look before you say it again"
-        if goes_on:
-            next_step = "it goes on: wait for its answer, or look for it: microclaw chat"
+        if is_repeated:
+            next_step = "it is answered again: wait for that answer, or look for it: microclaw chat"
         return structs.replace(answer, text=text, error_code=OutcomeUnknown.code, next_step=next_step)
-    note = "(This answer could not be kept in the conversation: the store failed.)"
+    note = "(This answer could not be stored in the conversation: the store failed.)"
     return structs.replace(answer, text=f"{answer.text}\n{note}")

@@ -1,4 +1,4 @@
-"""The tool `look`: the declared acts that only read and have no tool of their own. It declares no act."""
+"""The tool `look`: it runs the declared acts that only read and have no tool of their own. It declares no act."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_TOOL: Final[Mapping[str, str]] = _TABLE["by_tool"]
 FOR_NO_MODEL: Final[Mapping[str, str]] = _TABLE["for_no_model"]
 """By the name of an act that reads, why no model gets it."""
 OWN_WORDS: Final[frozenset[str]] = frozenset(_TABLE["own_words"])
-"""The acts that show no text of strangers, unless their result says so; what all others show taints the turn."""
+"""The acts that show no text of strangers, unless their result says so. The result of any other act taints the turn."""
 
 
 def acts_to_look_at() -> dict[str, Operation[..., Any]]:
@@ -92,7 +92,7 @@ def _find_act(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[.
         return acts[name]
     near = difflib.get_close_matches(name, acts, n=4, cutoff=0.4) or list(acts)
     step = BY_TOOL.get(name, f"what: {', '.join(near)}")
-    raise ToolRetry(f"there is nothing to look at named {name!r}", next_step=step)
+    raise ToolRetry(f"`look` cannot read {name!r}", next_step=step)
 
 
 def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:

@@ -1,7 +1,7 @@
-"""Asks the model for one turn: keeps to its window, and asks again when its service fails. It runs no call.
+"""Requests to the model for one turn: within its window, and sent again when its service fails. It runs no call.
 
-A request changes nothing, so it may be sent again: the results of the calls before it are in its messages, and an act
-that was done is never repeated by this.
+A request changes nothing, so it may be sent again: the results of the calls before it are in its messages, so it never
+repeats an act.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -68,41 +68,66 @@ async def ask(
     is sent again, within the limits and before the event loop's time `until`. The first `older` messages belong to
     earlier turns. Without a window the whole request is sent. Raises ModelError if the service fails for good.
     """
-    backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
-    left_s = limits.waits_s
-    sent = request
-    if window is not None:
-        first_tokens = window.tokens
-        sent = fit_window(request, older, window.tokens)
+    attempts = _Attempts(request, limits, window, older, until)
     while True:
         pieces = _CleanPieces(put)
         try:
-            reply = await model.respond(sent, pieces.add)
+            reply = await model.respond(attempts.fitted_request, pieces.add)
             break
         except ModelError as exc:
-            if exc.fault == "too_long" and window is not None:
-                window.refused(sent)
-                shorter = fit_window(request, older, window.tokens)
-                if shorter == sent:
-                    # No window is small enough for this message, so the next messages get the first window again.
-                    window.tokens = first_tokens
-                    raise
-                sent = shorter
-                wait_s = 0.0
-                plan = f"sent again for a window of {window.tokens:,} tokens"
-            else:
-                wait_s = backoff.next_wait_s(exc.retry_after_s)
-                has_time = wait_s <= left_s and asyncio.get_running_loop().time() + wait_s < until
-                if exc.fault not in _PASSING or backoff.failures >= limits.tries or not has_time:
-                    raise
-                plan = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
+            wait_s, plan = attempts.plan_next(exc)
             put(Step("model", f"{exc.message}; {plan}", state="running"))
-        left_s -= wait_s
         await asyncio.sleep(wait_s)
         if pieces.has_begun:
             put(Delta(f"\n({model.name} broke off; it begins again)\n"))
     pieces.add("", is_end=True)
     return replace(reply, text=clean_text(reply.text))
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """The attempts to send a request: the part of it that fits the window, and the waits that are left."""
+
+    request: ModelRequest
+    limits: TurnLimits
+    window: ContextWindow | None
+    older: int
+    until: float
+    fitted_request: ModelRequest = field(init=False)
+    _first_tokens: int = field(default=0, init=False)
+    _backoff: Backoff = field(init=False)
+    _left_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(random.random, min_s=self.limits.pause_s, max_s=self.limits.waits_s)
+        self._left_s = self.limits.waits_s
+        self.fitted_request = self.request
+        if self.window is not None:
+            self._first_tokens = self.window.tokens
+            self.fitted_request = fit_window(self.request, self.older, self.window.tokens)
+
+    def plan_next(self, error: ModelError) -> tuple[float, str]:
+        """Return the seconds until the next attempt and a sentence about it. Raises `error` if there is none."""
+        if error.fault == "too_long" and self.window is not None:
+            self._shorten(self.window, error)
+            return 0.0, f"sent again for a window of {self.window.tokens:,} tokens"
+        wait_s = self._backoff.next_wait_s(error.retry_after_s)
+        failure_count = self._backoff.failures
+        has_time = wait_s <= self._left_s and asyncio.get_running_loop().time() + wait_s < self.until
+        if error.fault not in _PASSING or failure_count >= self.limits.tries or not has_time:
+            raise error
+        self._left_s -= wait_s
+        return wait_s, f"asked again in {wait_s:.1f} s   try {failure_count + 1} of {self.limits.tries}"
+
+    def _shorten(self, window: ContextWindow, error: ModelError) -> None:
+        """Fit the request into a smaller window. Raises `error` if it cannot be shorter."""
+        window.refused(self.fitted_request)
+        shorter = fit_window(self.request, self.older, window.tokens)
+        if shorter == self.fitted_request:
+            # No window is small enough for this message, so the next messages get the first window again.
+            window.tokens = self._first_tokens
+            raise error
+        self.fitted_request = shorter
 
 
 @dataclass(slots=True)

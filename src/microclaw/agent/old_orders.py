@@ -1,4 +1,4 @@
-"""Orders that were sent long before their turn: none is done, and those of a chat are asked about once, together.
+"""Orders that were sent long before their turn: none is done, and one question asks about all orders of a chat.
 
 The journal of a turn refuses the first act of an old message (`events.OLD_S`). The question is an approval, which
 every channel shows; after a yes the orders come into the inbox again, in their order and as if they were sent now.
@@ -20,16 +20,19 @@ from microclaw.errors import MicroclawError, PermissionRefused
 from microclaw.store.inbox import InboxMessage
 from microclaw.text import clean_text, count_text, moment_text
 
-MAX_CHARS: Final = 400  # of one order: all of it is in the question
-MAX_ORDERS: Final = 100  # in one question
+# Of one order: the question shows all of it.
+MAX_CHARS: Final = 400
+# Of one question.
+MAX_ORDERS: Final = 100
 _log = logging.getLogger(__name__)
 
-_Asker = tuple[str, str, str]  # channel, chat and person
+# Channel, chat and person.
+_Asker = tuple[str, str, str]
 
 
 @dataclass(eq=False, slots=True)
 class OldOrders:
-    """The old orders that wait for their question. `settle_s`: so long no other one came when it is asked."""
+    """The old orders that wait for their question, which is asked when no further order came for `settle_s`."""
 
     inbox: Inbox
     approvals: Approvals
@@ -37,21 +40,21 @@ class OldOrders:
     _waiting: dict[_Asker, list[InboxMessage]] = field(default_factory=dict)
 
     def asks_about(self, order: InboxMessage) -> bool:
-        """Return whether an order is asked about: the words of a person, as many as the question can show."""
+        """Return True if a person wrote the order, and the question can show all of it."""
         inbound = order.inbound
         if inbound.origin not in ("person", "forwarded") or inbound.attachments:
             return False
         return len(inbound.text) <= MAX_CHARS and len(self._waiting.get(_asker(order), ())) < MAX_ORDERS
 
     def add(self, order: InboxMessage) -> _Asker | None:
-        """Keep an order for its question; returns who is to be asked if it is the first one."""
+        """Keep an order for its question. Return the key for `ask` if it is the first, else None."""
         asker = _asker(order)
         is_first = asker not in self._waiting
         self._waiting.setdefault(asker, []).append(order)
         return asker if is_first else None
 
     async def ask(self, asker: _Asker) -> None:
-        """Ask about the orders of a chat when no more of them come, and do them after a yes. It never raises."""
+        """Ask about the orders of a chat when no further order comes, and do them after a yes. It never raises."""
         try:
             await self._ask(asker)
         except PermissionRefused as exc:
@@ -61,9 +64,9 @@ class OldOrders:
 
     async def _ask(self, asker: _Asker) -> None:
         channel, chat_id, person_id = asker
-        orders = await self._settled(asker)
+        orders = await self._take_when_settled(asker)
         question = f"{count_text(len(orders), 'old order')} since {_moment(orders[0])}: do them"
-        lines = [f"{_moment(order)} {_shown(order)}" for order in orders]
+        lines = [f"{_moment(order)} {_order_text(order)}" for order in orders]
         try:
             await self.approvals.ask(person_id, question, lines, channel=channel, chat_id=chat_id)
             for order in orders:
@@ -71,15 +74,16 @@ class OldOrders:
         except PermissionRefused:
             raise
         except MicroclawError as exc:
-            text = f"{question}: {exc.message}\nnext: look what was done, then say the others again"
+            text = f"{question}: {exc.message}\nnext: look which were done, then say the others again"
             await self.inbox.outbox.push(channel, chat_id, text, person=person_id)
 
-    async def _settled(self, asker: _Asker) -> Sequence[InboxMessage]:
-        """Return the orders once none came for a while and the chat has nothing left to answer."""
+    async def _take_when_settled(self, asker: _Asker) -> Sequence[InboxMessage]:
+        """Wait until no order came for `settle_s` and no message of the chat waits; return the orders."""
+        channel, chat_id, _ = asker
         orders = self._waiting[asker]
-        count = 0
-        while count < len(orders) or self.inbox.waiting(*asker[:2]):
-            count = len(orders)
+        order_count = 0
+        while order_count < len(orders) or self.inbox.waiting(channel, chat_id):
+            order_count = len(orders)
             await asyncio.sleep(self.settle_s)
         return self._waiting.pop(asker)
 
@@ -89,9 +93,9 @@ def _asker(order: InboxMessage) -> _Asker:
 
 
 def _moment(order: InboxMessage) -> str:
-    """Return when it was sent, to the minute."""
+    """Return the time when an order was sent, to the minute."""
     return moment_text(order.sent_ms).rpartition(":")[0]
 
 
-def _shown(order: InboxMessage) -> str:
+def _order_text(order: InboxMessage) -> str:
     return clean_text(order.inbound.text, one_line=True, limit=MAX_CHARS)

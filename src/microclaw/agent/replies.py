@@ -1,7 +1,8 @@
-"""The end of a model's reply: calls that are not run, answers that are none. It runs nothing.
+"""The end of a model's reply: calls that are not run, and replies without an answer. It runs nothing.
 
-A reply can end at a limit of tokens, at its provider's filter, or after thoughts alone; it can hold more calls than are
-run, or a call that is written as text. The model is told about its calls, the person about the answer.
+A reply can end at a limit of tokens, at its provider's filter, or after thoughts without an answer. It can hold more
+calls than may run, or a call that is written as text. The model gets the errors of its calls, the person those of the
+answer.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _ANSWER_NOTES: Final[dict[ReplyEnd, str]] = {
 
 
 def refusal_of_call(reply: ModelReply, index: int, most: int) -> str | None:
-    """Return the result of a call that is not run, or None for one that is: only the first `most` calls of a reply are.
+    """Return the result of a call that is not run, or None if the call may run.
 
-    If the reply was cut, its last call may be incomplete, even if its JSON is valid.
+    Only the first `most` calls of a reply run. If the reply was cut, its last call may be incomplete, even if its JSON
+    is valid.
     """
     if index >= most:
         error = ToolRetry(f"not run: at most {most} calls in one reply", next_step="call it again in your next reply")
@@ -40,12 +42,12 @@ def refusal_of_call(reply: ModelReply, index: int, most: int) -> str | None:
     if reply.end == "filter":
         error = ToolRetry("not run: your provider's filter cut your call", next_step="say it in other words")
     else:
-        error = ToolRetry(f"not run: your call was cut {_at_tokens(reply)}", next_step=_SHORTER)
+        error = ToolRetry(f"not run: your call was cut {_cut_place(reply)}", next_step=_SHORTER)
     return result_of_error(error).content
 
 
 def answer_text(reply: ModelReply, model: str) -> str:
-    """Return the answer's text, with a note if it was cut. Raises EndedError if there is none."""
+    """Return the answer's text, with a note if it was cut. Raises EndedError if the reply has no text."""
     if reply.text.strip():
         note = _ANSWER_NOTES.get(reply.end)
         if note is None:
@@ -54,10 +56,10 @@ def answer_text(reply: ModelReply, model: str) -> str:
     text = f"{model} answered nothing"
     next_step = "ask again, or choose another model with MICROCLAW_MODEL"
     if reply.end == "thoughts":
-        text = f"{model} thought, but gave no answer{_of_tokens(reply)}"
+        text = f"{model} thought, but gave no answer{_thought_tokens(reply)}"
         next_step = "ask again, or: microclaw config set agent.answer_tokens N, with a larger N"
     elif reply.end == "length":
-        text = f"{model} gave no answer: it was cut {_at_tokens(reply)}"
+        text = f"{model} gave no answer: it was cut {_cut_place(reply)}"
         next_step = "microclaw config set agent.answer_tokens N, with a larger N"
     elif reply.end == "filter":
         text = f"{model} gave no answer: its provider's filter stopped it"
@@ -66,7 +68,7 @@ def answer_text(reply: ModelReply, model: str) -> str:
 
 
 def call_instead_of_text(reply: ModelReply, tool_names: Iterable[str]) -> UserText | None:
-    """Return what the model is told if it wrote a call as text, else None."""
+    """Return a message for the model if it wrote a call as text, else None."""
     name = written_call(reply.text, frozenset(map(plain_name, tool_names)))
     if name is None:
         return None
@@ -78,14 +80,14 @@ def no_tool_caller(model: str) -> EndedError:
     return EndedError(f"{model} does not call tools: it writes calls as text", "model_error", _CALL_TOOLS)
 
 
-def _at_tokens(reply: ModelReply) -> str:
+def _cut_place(reply: ModelReply) -> str:
     count = reply.usage.output_tokens
     if count:
         return f"at {count:,} tokens"
     return "at the limit of its tokens"
 
 
-def _of_tokens(reply: ModelReply) -> str:
+def _thought_tokens(reply: ModelReply) -> str:
     count = reply.usage.output_tokens
     if count:
         return f": {count:,} tokens were thoughts"

@@ -1,6 +1,6 @@
 """The tools of a turn by name: reads a call's arguments, asks for the approval, runs the tool. It retries nothing.
 
-It also writes what the person sees before approving a call; the text of a deployment is apps.stage_text's.
+It also writes the question that a person approves; apps.stage_text writes the text of a deployment.
 """
 
 from __future__ import annotations
@@ -280,7 +280,10 @@ class Toolbox:
     def _find(self, name: str) -> Tool[Any] | None:
         if name in self._tools:
             return self._tools[name]
-        return next((tool for tool in self._coming() if tool.name == name), None)
+        for tool in self._coming():
+            if tool.name == name:
+                return tool
+        return None
 
 
 class EndedError(MicroclawError):
@@ -303,12 +306,14 @@ def _asked_text(
 ) -> str:
     """Return the question to a person, on one line, with the objections: it may be read aloud.
 
-    Of a tool without words of its own it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them
+    For a tool without `words` it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` returns them
     whole.
     """
     if tool.words is None:
-        arguments = [f"{name}={short_value(value)}" for name, value in _set_arguments(parameters)]
-        words = " ".join((tool.title or tool.name, *arguments))
+        parts = [tool.title or tool.name]
+        for name, value in _set_arguments(parameters):
+            parts.append(f"{name}={short_value(value)}")
+        words = " ".join(parts)
     else:
         words = tool.words(parameters, context, described)
     if len(objections) > 3:
@@ -356,7 +361,11 @@ def _set_arguments(parameters: Struct) -> list[tuple[str, Any]]:
         arguments = parameters.given
     else:
         arguments = msgspec.to_builtins(parameters)
-    return [(name, value) for name, value in arguments.items() if value is not None]
+    set_arguments = []
+    for name, value in arguments.items():
+        if value is not None:
+            set_arguments.append((name, value))
+    return set_arguments
 
 
 def short_value(value: Any) -> str:

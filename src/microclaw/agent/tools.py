@@ -1,4 +1,4 @@
-"""Tools only for the model that need no device: the time, and a text into a person's chat."""
+"""Tools for the model that need no device: the time, and a text into a person's chat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 class SayParameters(Parameters, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=4000)]
-    person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
+    person: Annotated[str, Meta(max_length=80, description="A name; without it: the person who asks.")] | None = None
 
 
 def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
@@ -35,33 +35,40 @@ def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     """Build the tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
-    def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
-        """Return the receiver, and the channel and chat of the message. Raises ToolFailed, UnknownName."""
-        if asked.person is None:
+    def find_receiver(parameters: SayParameters, context: ToolContext) -> Person:
+        """Return the receiver. Raises ToolFailed, UnknownName."""
+        if parameters.person is None:
             person = people.get(context.person_id)
         else:
-            person = people.find_by_name(asked.person)
+            person = people.named(parameters.person)
         if person is None:
-            raise ToolFailed("nobody to say it to", next_step="name a person")
-        chats = person.addresses
-        if asked.person is None or (not chats and person.person_id == context.person_id):
-            chats = ((context.channel, context.chat_id),)
-        if not chats:
-            raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
-        return person, *chats[0]
+            raise ToolFailed("the message has no receiver", next_step="name a person")
+        return person
 
-    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
-        person, channel, chat_id = addressed(asked, context)
+    def find_chat(person: Person, parameters: SayParameters, context: ToolContext) -> tuple[str, str]:
+        """Return the channel and chat of the message. Raises ToolFailed."""
+        # The caller is in the chat of the call; another chat is chosen only for a person that was named.
+        if parameters.person is not None and person.addresses:
+            return person.addresses[0]
+        if parameters.person is None or person.person_id == context.person_id:
+            return context.channel, context.chat_id
+        raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
+
+    async def say(parameters: SayParameters, context: ToolContext) -> ToolOutput:
+        person = find_receiver(parameters, context)
+        channel, chat_id = find_chat(person, parameters, context)
         sender = people.get(context.person_id)
-        text = asked.text
+        text = parameters.text
         if sender is not None and sender.person_id != person.person_id:
-            text = f"from {sender.name}: {asked.text}"
+            text = f"from {sender.name}: {text}"
         number = await outbox.push(channel, chat_id, text, person=person.person_id)
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
 
-    def words(asked: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
-        return f"tell {addressed(asked, context)[0].name}: {asked.text}"
+    def words(parameters: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
+        person = find_receiver(parameters, context)
+        find_chat(person, parameters, context)
+        return f"tell {person.name}: {parameters.text}"
 
     text = "Send a text into a person's chat, by itself and not as the answer."
     return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, words=words)

@@ -1,4 +1,4 @@
-"""One turn: ask the model, run its tool calls, until it answers or a limit ends it. Keeps no history, opens nothing."""
+"""One turn: asks the model and runs its tool calls, until it answers or a limit ends it. It keeps no history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from microclaw.agent.action_record import (
     DEPLOY_TOOL,
     NOTHING,
     action_of,
+    asks_back,
     call_step,
     code_step,
     draft_step,
@@ -242,6 +243,7 @@ class Turn:
             return end.message
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        """Report a question of this turn, or its end, to the listener; the deadline moves by the time it waited."""
         pending = news if isinstance(news, PendingApproval) else news.pending
         # The listener of this turn did not cause the questions of schedules and of the API.
         if pending.turn != self.journal.turn_id or self.approvals is None:
@@ -324,7 +326,7 @@ class Turn:
         return call_instead_of_text(reply, [tool.name for tool in self.tools.tools])
 
     async def _act(self, reply: ModelReply) -> None:
-        """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""
+        """Run the calls of a reply in order. Raises MicroclawError if the turn cannot continue."""
         self._messages.append(AssistantReply(reply.text, reply.calls, provider_parts=reply.provider_parts))
         self._iterations += 1
         for index, call in enumerate(reply.calls):
@@ -425,7 +427,8 @@ class Turn:
 
     def _report(self, call: ToolCall, result: ToolResult, took_ms: float) -> None:
         """Send the end of a call to the listener; it is noted before, so that a fault here hides no act."""
-        self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
+        state: Literal["done", "failed"] = "done" if result.ok else "failed"
+        self._put(ToolRun(call.name, state, result.evidence))
         step = call_step(call, result, took_ms)
         if step is not None:
             self._put(step)
@@ -436,7 +439,7 @@ class Turn:
         next_step = reply.next_step
         last = self._last_act
         failed_act = None if last is None or last.ok else last
-        if code is None and failed_act is not None and not self._asks_back(reply):
+        if code is None and failed_act is not None and not asks_back(reply, self._actions):
             code = failed_act.error_code
             next_step = failed_act.person_step
             if code == ToolRetry.code and not reply.literal:
@@ -444,14 +447,9 @@ class Turn:
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return self._finished(text, code, next_step, reply.question)
-        text = with_record(words, self._actions, "" if reply.literal else NOTHING)
+        empty_record = "" if reply.literal else NOTHING
+        text = with_record(words, self._actions, empty_record)
         return self._finished(text, code, next_step)
-
-    def _asks_back(self, reply: ModelReply) -> bool:
-        """Return True if a model asks the person something after a refused act: that is an answer, not a failure."""
-        acts = [action for action in self._actions if action.effect != Effect.READ]
-        is_refused = bool(acts) and acts[-1].outcome == "refused"
-        return is_refused and not reply.from_results and reply.text.rstrip().endswith(("?", "？"))
 
     def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
         return Answer(

@@ -187,7 +187,8 @@ class TurnJournal:
             self._waiting.append(self.journal.build_end(key, encode(result), ok=result.ok))
         self._has_ended = True
         if self.message_id is None or not is_by_rule:
-            with after_acceptance(call.name) if may_be_done else nullcontext():
+            guard = after_acceptance(call.name) if may_be_done else nullcontext()
+            with guard:
                 await self.flush()
         return result
 
@@ -207,7 +208,8 @@ class TurnJournal:
         Raises TurnCancelled if `stop` ended it, TimeoutError at the event loop's time `deadline`.
         """
         try:
-            async with asyncio.timeout_at(0 if self.stopped else deadline) as self._harmless:
+            end = 0 if self.stopped else deadline
+            async with asyncio.timeout_at(end) as self._harmless:
                 return await work
         except TimeoutError:
             if self.stopped:

@@ -1,4 +1,4 @@
-"""The message that a turn answers, with its context: what the model and the tools get of it. It runs nothing."""
+"""The message that a turn answers, with its context, in the forms for the model and the tools. It runs nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TurnRequest(Struct, frozen=True):
     """A message and its context when its turn begins. `message` is `inbound` in the form for the model.
 
     `resumes`: a crash interrupted this turn. `at_s` is the time of the message; `tainted_s` the time when untrusted
-    text in it, or in `history`, was read. `part_of`: the turn or request that changes belong to, if not this turn;
-    `conversation`: the conversation, if not this chat.
+    text in it, or in `history`, was read. Changes belong to the turn or request `part_of`, if that is not None, instead
+    of to this turn, and to `conversation` instead of to the conversation of this chat.
     """
 
     inbound: Inbound

@@ -24,7 +24,8 @@ from microclaw.errors import ToolFailed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
 
-MAX_ADDRESSES: Final = 8192  # the oldest goes: to read it asks again
+# If there are more, the oldest is forgotten, and reading it needs an approval again.
+MAX_ADDRESSES: Final = 8192
 MAX_WORDS_CHARS: Final = 64 << 10
 _AROUND: Final = "<>()[]{}\"'`.,;:!?*_"
 
@@ -32,26 +33,33 @@ Chat: TypeAlias = tuple[str, str]
 _Key: TypeAlias = tuple[str, int | None, str, str]
 
 
-def note_addresses(known: dict[tuple[Chat, _Key], None], chat: Chat, urls: Iterable[str]) -> None:
-    """`known` are the latest addresses of all chats; a chat is a channel and a chat id."""
+def note_addresses(addresses: dict[tuple[Chat, _Key], None], chat: Chat, urls: Iterable[str]) -> None:
+    """Add a chat's addresses to the latest addresses of all chats. A chat is a channel and a chat id."""
     for key in filter(None, map(address_key, urls)):
-        known.pop((chat, key), None)
-        known[chat, key] = None
-        if len(known) > MAX_ADDRESSES:
-            del known[next(iter(known))]
+        addresses.pop((chat, key), None)
+        addresses[chat, key] = None
+        if len(addresses) > MAX_ADDRESSES:
+            oldest = next(iter(addresses))
+            del addresses[oldest]
 
 
 def is_among(url: str, words: str) -> bool:
     """Return True if the address is in these words, with or without its scheme and `www.`."""
     key = address_key(url)
-    candidates = (word.strip(_AROUND) for word in words[:MAX_WORDS_CHARS].split() if "." in word)
-    return key is not None and any(address_key(word) == key for word in candidates)
+    if key is None:
+        return False
+    for word in words[:MAX_WORDS_CHARS].split():
+        if "." in word and address_key(word.strip(_AROUND)) == key:
+            return True
+    return False
 
 
 def address_key(url: str) -> _Key | None:
     """Return the parts of an address that reach the server; None for text that is not an address."""
+    if "://" not in url:
+        url = f"https://{url}"
     try:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
+        parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         port = parts.port
     except ValueError:
@@ -64,7 +72,8 @@ def address_key(url: str) -> _Key | None:
 MAX_LINKS: Final = 40
 MAX_TAG_CHARS: Final = 8192
 _ATTRIBUTES: Final = r"""(?:[^>=]|=(?:\s*"[^"]*(?:"|\Z)|\s*'[^']*(?:'|\Z))?)*+"""
-_TAG: Final = re.compile(  # each match goes on to its end or the page's, so that each character is looked at once
+# Each match reaches to its end or the page's end, so that each character is looked at once.
+_TAG: Final = re.compile(
     r"<!--.*?(?:-->|\Z)|<[!?][^>]*(?:>|\Z)"
     r"|<(?P<skipped>script|style|textarea|title|nav|noscript|template|svg|math|iframe|object|select|canvas|xmp)(?![\w-])"
     rf"{_ATTRIBUTES}(?<!/)>.*?(?:</(?P=skipped)(?![\w-])[^>]*(?:>|\Z)|\Z)"
@@ -83,56 +92,82 @@ _SPACES: Final = re.compile(r"[ \t]+")
 
 
 class PageText(Struct, frozen=True):
+    """The text of a page. `links` are pairs of words and an absolute http(s) address."""
+
     title: str
     text: str
-    links: tuple[tuple[str, str], ...]  # words and absolute http(s) address
+    links: tuple[tuple[str, str], ...]
 
 
 def page_text(document: str, base_url: str) -> PageText:
     """Return the page without scripts, styles and navigation. HTMLParser takes hours for some pages."""
     words: list[str] = []
-    links: dict[str, str] = {}  # address to words
-    # the address of an open link, and where its words begin
-    at = 0
-    link = ("", 0)
+    links = _Links(base_url, words)
+    end = 0
     for tag in _TAG.finditer(document):
-        words.append(_unescaped(document[at : tag.start()]))
-        at = tag.end()
+        words.append(_unescape(document[end : tag.start()]))
+        end = tag.end()
         name = tag["name"] or ""
         if name in ("a", "A") and not tag["end"]:
-            address = _HREF.search(tag["attributes"][:MAX_TAG_CHARS])
-            if address:
-                link = (next(filter(None, address.groups()), ""), len(words))
-            else:
-                link = ("", 0)
-        elif name in ("a", "A") and link[0] and len(links) < MAX_LINKS:
-            shown = " ".join("".join(words[link[1] :]).split())[:100]
-            whole = _absolute(base_url, link[0])
-            if shown and whole:
-                links.setdefault(whole, shown)
-            link = ("", 0)
+            links.begin(tag["attributes"])
+        elif name in ("a", "A"):
+            links.end()
         if _BLOCK.fullmatch(name):
             words.append("\n")
-    words.append(_unescaped(document[at:]))
-    title = _TITLE.search(document)
-    lines = (_SPACES.sub(" ", line).strip() for line in clean_text("".join(words)).split("\n"))
-    return PageText(
-        " ".join(_unescaped(title[1]).split())[:300] if title else "",
-        "\n".join(filter(None, lines)),  # one line a paragraph
-        tuple((shown, whole) for whole, shown in links.items()),
-    )
+    words.append(_unescape(document[end:]))
+    paragraphs = []
+    for line in clean_text("".join(words)).split("\n"):
+        paragraphs.append(_SPACES.sub(" ", line).strip())
+    title = ""
+    title_tag = _TITLE.search(document)
+    if title_tag is not None:
+        title = " ".join(_unescape(title_tag[1]).split())[:300]
+    pairs = [(shown, address) for address, shown in links.words_by_address.items()]
+    return PageText(title, "\n".join(filter(None, paragraphs)), tuple(pairs))
 
 
-def _absolute(base_url: str, address: str) -> str | None:
+class _Links:
+    """The links of a page while its tags are read. `words` grows with the text of the page."""
+
+    def __init__(self, base_url: str, words: list[str]) -> None:
+        self.words_by_address: dict[str, str] = {}
+        self._base_url = base_url
+        self._words = words
+        # The address of the open link, and the index of its first word.
+        self._address = ""
+        self._first_word = 0
+
+    def begin(self, attributes: str) -> None:
+        """Open a link with the attributes of its tag."""
+        self._address = ""
+        href = _HREF.search(attributes[:MAX_TAG_CHARS])
+        if href is not None:
+            self._address = next(filter(None, href.groups()), "")
+            self._first_word = len(self._words)
+
+    def end(self) -> None:
+        """Close the open link and note it if it has words and an address."""
+        if not self._address or len(self.words_by_address) >= MAX_LINKS:
+            return
+        shown = " ".join("".join(self._words[self._first_word :]).split())[:100]
+        address = _absolute_address(self._base_url, self._address)
+        if shown and address:
+            self.words_by_address.setdefault(address, shown)
+        self._address = ""
+
+
+def _absolute_address(base_url: str, href: str) -> str | None:
     """Return the http(s) address of a link; None for another scheme, or over 500 characters."""
     try:
-        whole = urljoin(base_url, _unescaped(address).strip()).partition("#")[0]
+        address = urljoin(base_url, _unescape(href).strip()).partition("#")[0]
     except ValueError:
         return None
-    return whole if whole.startswith(("http://", "https://")) and len(whole) <= 500 else None
+    if len(address) > 500 or not address.startswith(("http://", "https://")):
+        return None
+    return address
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return html.unescape(_HUGE_NUMBER.sub("?", text))
 
 
@@ -168,16 +203,16 @@ async def search_brave(settings: SearchSettings, proxy: str | None, query: str, 
     from microclaw.models.bounded_http import bounded_client
 
     url = f"{settings.base_url.rstrip('/')}/res/v1/web/search"
-    asked = {"q": query, "count": str(count), "text_decorations": "false"}
+    parameters = {"q": query, "count": str(count), "text_decorations": "false"}
     headers = {"Accept": "application/json", "X-Subscription-Token": settings.api_key or ""}
     try:
         async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=url) as client:
-            answer = await client.get(url, params=asked, headers=headers, timeout=SEARCH_S)
+            answer = await client.get(url, params=parameters, headers=headers, timeout=SEARCH_S)
     except httpx2.HTTPError as exc:
         raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
     if answer.status_code != 200:
-        is_theirs = answer.status_code == 429 or answer.status_code >= 500
-        step = "try again later" if is_theirs else "check search.api_key in the settings"
+        may_pass = answer.status_code == 429 or answer.status_code >= 500
+        step = "try again later" if may_pass else "check search.api_key in the settings"
         raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
     try:
         web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
@@ -185,16 +220,20 @@ async def search_brave(settings: SearchSettings, proxy: str | None, query: str, 
         raise ToolFailed("Brave did not answer with JSON") from exc
     hits = []
     for hit in web.results[:count]:
-        hits.append(Hit(_plain(hit.title)[:200], _plain(hit.url)[:500], _plain(hit.text)[:500]))
+        title = _without_markup(hit.title)[:200]
+        address = _without_markup(hit.url)[:500]
+        hits.append(Hit(title, address, _without_markup(hit.text)[:500]))
     return tuple(hits)
 
 
-def _plain(text: str | None) -> str:
+def _without_markup(text: str | None) -> str:
     """Return the text without the engine's tags and entities."""
-    return " ".join(clean_text(html.unescape(_MARKUP.sub("", text or ""))).split())
+    words = html.unescape(_MARKUP.sub("", text or ""))
+    return " ".join(clean_text(words).split())
 
 
-PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result
+# Of a page in one result; with its links this is below the limit of a result.
+PAGE_CHARS: Final = 5000
 LINKS_SHOWN: Final = 12
 
 
@@ -204,7 +243,7 @@ class SearchParameters(Parameters, kw_only=True):
 
 
 class FetchParameters(Parameters, kw_only=True):
-    url: Annotated[str, Meta(min_length=1, max_length=2048, description="http:// or https://, public addresses alone.")]
+    url: Annotated[str, Meta(min_length=1, max_length=2048, description="http:// or https://, only public addresses.")]
     start: Annotated[int, Meta(ge=0, description="The character to begin with, for the rest of a long page.")] = 0
 
 
@@ -219,7 +258,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class _PageReader:
-    """The tool web-fetch. `addresses` are those that each chat has met."""
+    """The tool web-fetch. `addresses` are the addresses that each chat has seen."""
 
     fetcher: Fetcher
     addresses: dict[tuple[Chat, _Key], None]
@@ -238,9 +277,9 @@ class _PageReader:
         )
 
     async def _permission(self, request: FetchParameters, context: ToolContext) -> Permission:
-        is_met = ((context.channel, context.chat_id), address_key(request.url)) in self.addresses
+        is_known = ((context.channel, context.chat_id), address_key(request.url)) in self.addresses
         # Untrusted text could send data out in an address that it invents.
-        if not context.foreign or is_met or is_among(request.url, context.said):
+        if not context.foreign or is_known or is_among(request.url, context.said):
             return Permission.READ
         return Permission.ACT
 

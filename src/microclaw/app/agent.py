@@ -9,6 +9,7 @@ from typing import Any, Final
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SUBAGENT_S, SubagentLimits, Subagents
 from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
+from microclaw.agent.code_tool import CodeTool
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import ContextWindow
@@ -19,7 +20,7 @@ from microclaw.agent.tool_selection import more_tools
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.tools import clock_tool, say_tool
 from microclaw.agent.web import search_brave, web_tools
-from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
+from microclaw.agent.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.operations import ProgramContext
 from microclaw.apps.services import AppServices

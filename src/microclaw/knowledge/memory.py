@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Final
 from urllib.parse import quote, unquote
@@ -30,7 +30,8 @@ USER: Final = "USER.md"
 HEARTBEAT: Final = "HEARTBEAT.md"
 MAX_PERSONA_BYTES: Final = 16 * 1024
 MAX_FACT_CHARS: Final = 1000
-MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without `every`
+# Lines that one `forget` removes without `every`.
+MAX_FORGOTTEN: Final = 5
 RECENT_DAYS: Final = 2
 
 
@@ -87,7 +88,7 @@ def day_of(name: str) -> date | None:
 
 
 class MemoryLine(Struct, frozen=True):
-    """The line of a fact and the name of its text. `new` is False when the text had it already."""
+    """The line of a fact and the name of its text. `new` is False if the text had it already."""
 
     name: str
     line: str
@@ -98,7 +99,7 @@ def one_fact(text: str) -> str:
     """Return the text as one line. Raises ToolRetry if it is empty or too long."""
     fact = " ".join(text.split())
     if not 0 < len(fact) <= MAX_FACT_CHARS:
-        text = f"one memory has 1 to {MAX_FACT_CHARS} characters, this has {len(fact)}"
+        text = f"one memory has 1 to {MAX_FACT_CHARS} characters, this text has {len(fact)}"
         raise ToolRetry(text, next_step="say it in one sentence")
     return fact
 
@@ -111,11 +112,11 @@ class Memory(Struct, frozen=True):
     changed: Callable[[], None] = lambda: None
 
     def text(self, person: str) -> str:
-        """MEMORY.md; "" when there is none. Blocking."""
+        """Return MEMORY.md, or "" if the person has none. Blocking."""
         return self.texts.read(memory_name(person)).strip()
 
     def soul(self) -> str:
-        """SOUL.md; the shipped one where it is missing or empty. Blocking."""
+        """Return SOUL.md, or the shipped text if it is missing or empty. Blocking."""
         return self.texts.read(f"{CONFIG}/{SOUL}", MAX_PERSONA_BYTES).strip() or default_soul()
 
     def user(self, person: str) -> str:
@@ -138,7 +139,7 @@ class Memory(Struct, frozen=True):
         return self.texts.read(_device_name(device)).strip()
 
     def days(self, person: str) -> list[date]:
-        """Days with a note, oldest first. Blocking."""
+        """Return the days with a note, oldest first. Blocking."""
         days = map(day_of, self.texts.stamps(person_folder(person)))
         return sorted(day for day in days if day is not None)
 
@@ -162,72 +163,85 @@ class Memory(Struct, frozen=True):
         Lines with the words as given are removed; if there are none, lines with each of the words. Raises ToolRetry
         for more than MAX_FORGOTTEN lines without `every`.
         """
-        found = await asyncio.to_thread(self._to_forget, person, words, every)
-        for name in dict.fromkeys(one.name for one in found):
-            gone = {one.line for one in found if one.name == name}
-
-            def left(there: str, gone: set[str] = gone) -> tuple[str, None]:
-                return "\n".join(line for line in there.splitlines() if line.strip() not in gone) + "\n", None
-
-            await self.texts.change(name, left)
+        matches = await asyncio.to_thread(self._lines_to_forget, person, words, every)
+        lines_by_name: dict[str, set[str]] = {}
+        for match in matches:
+            lines_by_name.setdefault(match.name, set()).add(match.line)
+        for name, lines in lines_by_name.items():
+            await self.texts.change(name, partial(_without_lines, lines))
             self.changed()
-        return found
+        return matches
 
     async def write(self, name: str, text: str, *, was: str | None = None) -> None:
-        """Replace a whole text, as MEMORY.md. ConfigError when `was` is given and is no longer its `digest`."""
-        if not text or text.endswith("\n"):
-            whole = text
-        else:
-            whole = text + "\n"
+        """Replace a whole text, as MEMORY.md. Raises ConfigError if `was` is given and is no longer its `digest`."""
+        if text and not text.endswith("\n"):
+            text += "\n"
 
-        def replaced(there: str) -> tuple[str, None]:
-            if was is not None and was != digest(there):
-                text = f"{name.rpartition('/')[2]} was changed meanwhile, so yours was not put in its place"
-                raise ConfigError(text, next_step="look at it again (microclaw memory show), then edit once more")
-            return whole, None
+        def replace(current: str) -> tuple[str, None]:
+            if was is not None and was != digest(current):
+                reason = f"{name.rpartition('/')[2]} was changed meanwhile, so your text did not replace it"
+                raise ConfigError(reason, next_step="look at it again (microclaw memory show), then edit once more")
+            return text, None
 
-        await self.texts.change(name, replaced)
+        await self.texts.change(name, replace)
         self.changed()
 
     async def _append(self, name: str, text: str, *, head: str, prefix: str = "", keep: bool = False) -> MemoryLine:
+        """Add a fact as a line unless the text has it. `head` begins a new text."""
         fact = one_fact(text)
 
-        def added(there: str) -> tuple[str, MemoryLine]:
-            for line in there.splitlines():
+        def add(current: str) -> tuple[str, MemoryLine]:
+            for line in current.splitlines():
                 if same_fact(line) == same_fact(fact):
-                    return there, MemoryLine(name, line.strip())
+                    return current, MemoryLine(name, line.strip())
             line = f"- {prefix}{fact}"
-            before = there or f"{head}\n"
+            before = current or f"{head}\n"
             if not before.endswith("\n"):
                 before += "\n"
             return f"{before}{line}\n", MemoryLine(name, line, new=True)
 
-        kept = await self.texts.change(name, added, keep=keep)
+        memory_line = await self.texts.change(name, add, keep=keep)
         self.changed()
-        return kept
+        return memory_line
 
-    def _to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
-        key = same_fact(words)
-        wanted = {same_fact(word) for word in significant(words)}
-        if not key:
+    def _lines_to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
+        """Return the lines with these words. Blocking. Raises ToolRetry."""
+        phrase = same_fact(words)
+        if not phrase:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
-        names = [memory_name(person), *(note_name(person, day) for day in reversed(self.days(person)))]
+        word_keys = set(map(same_fact, significant(words)))
+        with_phrase: list[MemoryLine] = []
+        with_each_word: list[MemoryLine] = []
+        for memory_line in self._facts(person):
+            fact = same_fact(memory_line.line)
+            if phrase in fact:
+                with_phrase.append(memory_line)
+            elif word_keys and word_keys <= set(fact.split()):
+                with_each_word.append(memory_line)
+        matches = with_phrase or with_each_word
+        if len(matches) > MAX_FORGOTTEN and not every:
+            shown = "; ".join(match.line for match in matches[:MAX_FORGOTTEN])
+            raise ToolRetry(
+                f"{len(matches)} lines say that: {shown} ...", next_step="name it more exactly, or set every to true"
+            )
+        return tuple(matches)
+
+    def _facts(self, person: str) -> Iterator[MemoryLine]:
+        """Yield the lines of MEMORY.md and of the daily notes, the newest note first; for the owner also the wiring."""
+        names = [memory_name(person)]
+        for day in reversed(self.days(person)):
+            names.append(note_name(person, day))
         if person == OWNER_ID:
             names += sorted(self.texts.stamps(f"{ROOT}/{DEVICES}"))
-        lines = []
         for name in names:
             for line in map(str.strip, self.texts.read(name).splitlines()):
                 if line and not line.startswith("#"):
-                    lines.append((MemoryLine(name, line), same_fact(line)))
-        found = [line for line, said in lines if key in said]
-        if not found and wanted:
-            found = [line for line, said in lines if wanted <= set(said.split())]
-        if len(found) > MAX_FORGOTTEN and not every:
-            shown = "; ".join(one.line for one in found[:MAX_FORGOTTEN])
-            raise ToolRetry(
-                f"{len(found)} lines say that: {shown} ...", next_step="name it more exactly, or set every to true"
-            )
-        return tuple(found)
+                    yield MemoryLine(name, line)
+
+
+def _without_lines(removed_lines: Collection[str], text: str) -> tuple[str, None]:
+    lines = [line for line in text.splitlines() if line.strip() not in removed_lines]
+    return "\n".join(lines) + "\n", None
 
 
 def digest(text: str) -> str:

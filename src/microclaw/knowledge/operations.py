@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from microclaw.knowledge.knowledge_base import Knowledge
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
-"""What a removed conversation leaves: a person had it remembered, planned or built."""
+"""The data that stay when a conversation is removed, as a person had them remembered, planned or built."""
 _OWNERS: Final = (SOUL, HEARTBEAT)
 
 
@@ -52,7 +52,7 @@ class MemoryNote(Struct, frozen=True, kw_only=True):
 
 
 class MemoryText(Result, frozen=True, kw_only=True):
-    """`digest` goes with an edit."""
+    """A text of the memory. An edit sends its `digest` back."""
 
     document: ClassVar = "memory"
 
@@ -62,7 +62,7 @@ class MemoryText(Result, frozen=True, kw_only=True):
     notes: list[MemoryNote]
 
     def lines(self) -> Iterable[str]:
-        yield self.text.rstrip("\n") or "nothing is written there yet"
+        yield self.text.rstrip("\n") or "this text is empty"
         for note in self.notes:
             yield ""
             yield note.text.rstrip("\n")
@@ -81,9 +81,9 @@ class MemoryMatches(Result, frozen=True, kw_only=True):
     found: list[NoteHit]
 
     def lines(self) -> Iterable[str]:
-        for one in self.found:
-            yield f"{one.day}  {one.source}"
-            yield f"    {' '.join(one.text.split())}"
+        for hit in self.found:
+            yield f"{hit.day}  {hit.source}"
+            yield f"    {' '.join(hit.text.split())}"
         if not self.found:
             yield "nothing was found"
 
@@ -97,20 +97,16 @@ TextName: TypeAlias = Annotated[
 
 @operation("memory.show", http="GET /v1/memory")
 async def show_memory(service: KnowledgeService, call: OperationCall, name: TextName = MEMORY) -> MemoryText:
-    """MEMORY.md and the notes of today and yesterday, or the text of that name."""
+    """Show MEMORY.md and the notes of today and yesterday, or the text of that name."""
     memory = service.knowledge.memory
-    chosen = _chosen(service.gate, call, name)
-    text = await asyncio.to_thread(memory.texts.read, chosen)
+    text_name = _full_name(service.gate, call, name)
+    text = await asyncio.to_thread(memory.texts.read, text_name)
+    notes: list[MemoryNote] = []
     if name == MEMORY:
-        notes = await asyncio.to_thread(memory.recent_notes, call.person_id)
-    else:
-        notes = ()
-    return MemoryText(
-        text=text,
-        digest=digest(text),
-        file=_place(memory.texts.place(chosen), call),
-        notes=[MemoryNote(day=day.isoformat(), text=note) for day, note in notes],
-    )
+        for day, note in await asyncio.to_thread(memory.recent_notes, call.person_id):
+            notes.append(MemoryNote(day=day.isoformat(), text=note))
+    place = _place(memory.texts.place(text_name), call)
+    return MemoryText(text=text, digest=digest(text), file=place, notes=notes)
 
 
 @operation(
@@ -130,10 +126,10 @@ async def edit_memory(
 ) -> EditedMemory:
     """Put an edited text in place."""
     memory = service.knowledge.memory
-    chosen = _chosen(service.gate, call, name)
-    await memory.write(chosen, text, was=was)
-    kept = digest(await asyncio.to_thread(memory.texts.read, chosen))
-    return EditedMemory(file=_place(memory.texts.place(chosen), call), digest=kept)
+    text_name = _full_name(service.gate, call, name)
+    await memory.write(text_name, text, was=was)
+    new_text = await asyncio.to_thread(memory.texts.read, text_name)
+    return EditedMemory(file=_place(memory.texts.place(text_name), call), digest=digest(new_text))
 
 
 @operation("memory.search", http="GET /v1/memory/search")
@@ -145,12 +141,16 @@ async def search_memory(
     ],
     limit: Annotated[int, Meta(ge=1, le=50, description="At most N.")] = 10,
 ) -> MemoryMatches:
-    """Find notes, memories and what was said, best first."""
-    return MemoryMatches(found=list(await service.knowledge.search.find(call.person_id, q, limit=limit)))
+    """Find notes, memories and messages, best first."""
+    hits = await service.knowledge.search.find(call.person_id, q, limit=limit)
+    return MemoryMatches(found=list(hits))
 
 
-def _chosen(gate: Gate, call: OperationCall, name: str) -> str:
-    """Return a text by the name that a person uses; SOUL.md and HEARTBEAT.md are the owner's."""
+def _full_name(gate: Gate, call: OperationCall, name: str) -> str:
+    """Return the name of a text from the short name that a person uses.
+
+    Raises PermissionRefused if another person than the owner names SOUL.md or HEARTBEAT.md, UnknownName.
+    """
     if name in _OWNERS:
         gate.check_owner(call.person_id, f"look at or change {name}")
         return f"{CONFIG}/{name}"
@@ -189,13 +189,13 @@ class SessionMessages(Result, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        # It is another chat, with what that read.
+        # It is another chat, which may have read untrusted text.
         return True
 
     def lines(self) -> Iterable[str]:
-        for one in self.messages:
-            author = one.person if one.role == "user" else "microclaw"
-            yield f"{moment_text(one.ts * 1000)}  {author}: {one.content}"
+        for message in self.messages:
+            author = message.person if message.role == "user" else "microclaw"
+            yield f"{moment_text(message.ts * 1000)}  {author}: {message.content}"
 
 
 class RemovedSession(Result, frozen=True, kw_only=True):
@@ -209,7 +209,7 @@ class RemovedSession(Result, frozen=True, kw_only=True):
         return ", ".join(self.kept)
 
 
-SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the list names it, or its chat alone.")]
+SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the list names it, or only its chat.")]
 
 
 @operation("session.list", http="GET /v1/sessions", access=Access.OWN, command="sessions")
@@ -223,13 +223,13 @@ async def show_session(
     service: KnowledgeService,
     _: OperationCall,
     name: SessionName,
-    newest: Annotated[int, Meta(ge=1, le=1000, description="So many messages."), Option("-n/--newest")] = 40,
+    newest: Annotated[int, Meta(ge=1, le=1000, description="At most N messages."), Option("-n/--newest")] = 40,
 ) -> SessionMessages:
     """Show the newest messages of a conversation."""
     sessions = service.knowledge.sessions
-    full = await sessions.full_name(name)
-    lines = [filled(SessionLine, one) for one in await sessions.show(full, newest)]
-    return SessionMessages(name=full, messages=lines)
+    full_name = await sessions.full_name(name)
+    messages = await sessions.show(full_name, newest)
+    return SessionMessages(name=full_name, messages=[filled(SessionLine, message) for message in messages])
 
 
 @operation(
@@ -305,13 +305,14 @@ class SkillCheck(Result, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        return 0 if all(one.ok for one in self.skills) else 1
+        return 0 if all(skill.ok for skill in self.skills) else 1
 
     def lines(self) -> Iterable[str]:
-        for one in self.skills:
-            yield from (mistake.text for mistake in one.mistakes)
-            if not one.mistakes:
-                yield f"{one.name}: ok"
+        for skill in self.skills:
+            for mistake in skill.mistakes:
+                yield mistake.text
+            if not skill.mistakes:
+                yield f"{skill.name}: ok"
 
 
 SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill's name.")]
@@ -319,15 +320,15 @@ SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill'
 
 @operation("skill.list", http="GET /v1/skills", command="skills")
 async def list_skills(service: KnowledgeService, call: OperationCall) -> SkillList:
-    """Skills that can be used, and folders that cannot."""
+    """List the skills that can be used, and the folders that cannot."""
     skills = service.knowledge.skills
-    usable = await asyncio.to_thread(skills.all)
-    broken = await asyncio.to_thread(skills.broken)
-    return SkillList(
-        folder=_place(skills.folder, call),
-        skills=[filled(SkillFacts, skill, folder=_place(skill.folder, call)) for skill in usable],
-        broken=[_checked(name, mistake) for name, mistake in broken.items()],
-    )
+    usable: list[SkillFacts] = []
+    for skill in await asyncio.to_thread(skills.all):
+        usable.append(filled(SkillFacts, skill, folder=_place(skill.folder, call)))
+    broken: list[CheckedSkill] = []
+    for name, mistake in (await asyncio.to_thread(skills.broken)).items():
+        broken.append(_checked_skill(name, mistake))
+    return SkillList(folder=_place(skills.folder, call), skills=usable, broken=broken)
 
 
 @operation("skill.show", http="GET /v1/skills/{name}", command="skills")
@@ -347,25 +348,33 @@ async def check_skills(
         str | None, Meta(pattern=NAME, description="The skill's name; all without it."), Option(argument=True)
     ] = None,
 ) -> SkillCheck:
-    """Check skills, and say what is wrong. Exit code 1 when one cannot be used."""
+    """Check skills and list their mistakes. Exit code 1 if one cannot be used."""
     skills = service.knowledge.skills
 
-    def checked() -> list[CheckedSkill]:
-        broken = skills.broken()
-        if name is not None and name not in broken:
+    def check() -> list[CheckedSkill]:
+        mistakes = skills.broken()
+        if name is None:
+            usable = [skill.name for skill in skills.all()]
+            return [
+                _checked_skill(skill_name, mistakes.get(skill_name))
+                for skill_name in dict.fromkeys((*usable, *mistakes))
+            ]
+        if name not in mistakes:
+            # Raises UnknownName.
             skills.get(name)
-        names = [name] if name is not None else dict.fromkeys((*(one.name for one in skills.all()), *broken))
-        return [_checked(one, broken.get(one)) for one in names]
+        return [_checked_skill(name, mistakes.get(name))]
 
-    return SkillCheck(skills=await asyncio.to_thread(checked))
+    return SkillCheck(skills=await asyncio.to_thread(check))
 
 
-def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
-    return CheckedSkill(name=name, ok=mistake is None, mistakes=findings([] if mistake is None else [mistake]))
+def _checked_skill(name: str, mistake: Diagnostic | None) -> CheckedSkill:
+    if mistake is None:
+        return CheckedSkill(name=name, ok=True, mistakes=[])
+    return CheckedSkill(name=name, ok=False, mistakes=findings([mistake]))
 
 
 def _place(path: Path | str, call: OperationCall) -> str:
-    """Return the path for a user at this machine, and only the name for others."""
+    """Return the path for a user at this machine, and only the last name of it for others."""
     if call.direct:
         return str(path)
     return str(path).rpartition("/")[2]

@@ -9,10 +9,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
+from operator import attrgetter
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,13 +30,17 @@ from microclaw.text import encodable
 _log = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 8
-RESCAN_S: Final = 2.0  # files edited by hand are seen after this time at the latest
-PATIENCE_S: Final = 0.25  # how long a search waits while another one brings the index up to date
+# Files edited by hand are found after this time at the latest.
+RESCAN_S: Final = 2.0
+# A search waits for this time while another one brings the index up to date.
+PATIENCE_S: Final = 0.25
 _SESSIONS: Final = "sessions/"
 _MAX_ROW_CHARS: Final = 2000
 _MAX_QUERY_CHARS: Final = 2000
-_ROWS_A_WRITE: Final = 500  # so that other writers of the store do not wait long
-_IN_PART: Final = (0, 0)  # a stamp that no text has: after a crash it is read again
+# A longer write would let other writers of the store wait.
+_ROWS_A_WRITE: Final = 500
+# The stamp of a text that is indexed in part. No text has it, so after a crash the text is read again.
+_IN_PART: Final = (0, 0)
 _HALF_LIFE_S: Final = 30 * 86_400
 _RECENCY: Final = 1 / 3
 
@@ -46,7 +52,7 @@ def source_name(session: str) -> str:
 
 @dataclass(eq=False)
 class Search:
-    """`await search.find("owner", "where is the relay")`. Changed files are read again."""
+    """The search: `await search.find("owner", "where is the relay")`. Changed files are read again."""
 
     table: NoteTable
     texts: Texts
@@ -55,7 +61,8 @@ class Search:
     rescan_s: float = RESCAN_S
     patience_s: float = PATIENCE_S
     clock: Callable[[], float] = time.monotonic
-    _known: dict[str, NoteFile] = field(default_factory=dict, init=False)
+    # The files of the index by name.
+    _files: dict[str, NoteFile] = field(default_factory=dict, init=False)
     _scanned_at: float | None = field(default=None, init=False)
     _refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
@@ -64,9 +71,9 @@ class Search:
         self._scanned_at = None
 
     async def scrub(self) -> None:
-        """Write the databases of index and conversations again without what is deleted; StoreError.
+        """Write the databases of index and conversations again without the deleted rows. Raises StoreError.
 
-        Needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
+        It needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
         """
         await self.table.scrub()
         if self.table.database is not self.sessions.database:
@@ -74,17 +81,17 @@ class Search:
 
     @asynccontextmanager
     async def without(self, source: str) -> AsyncIterator[None]:
-        """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""
+        """Remove a file's rows from the index. Inside, no file is read, so that the file can be removed."""
         async with self._refreshing:
             await self.table.drop((source,))
-            self._known.pop(source, None)
+            self._files.pop(source, None)
             self._scanned_at = None
             yield
 
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[NoteHit, ...]:
         """Return the person's best matches for a text, best first. Rows of other people are not read.
 
-        Unless `fresh`, what was said since the last search may be missing, and reading it costs no write of its own.
+        Unless `fresh`, messages since the last search may be missing, and reading them costs no write of its own.
         """
         words = _query_words(text)
         if not words:
@@ -93,7 +100,7 @@ class Search:
         return self._best(await self.table.search(person, words), limit)
 
     async def refresh_now(self) -> None:
-        """Another host removed a conversation."""
+        """Bring the index up to date at once, as another host removed a conversation."""
         self.mark_stale()
         await self.refresh()
 
@@ -120,31 +127,38 @@ class Search:
         if self._scanned_at is not None and now - self._scanned_at < self.rescan_s:
             return
         self._scanned_at = now
-        self._known = self._known or await self.table.files()
+        self._files = self._files or await self.table.files()
         try:
-            found = await asyncio.to_thread(_stamps, self.texts)
-        except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
+            stamps = await asyncio.to_thread(_stamps, self.texts)
+        # The rows of a folder that cannot be read stay in the index.
+        except OSError as exc:
             _log.warning("the index is not brought up to date: %s", exc)
             return
-        for one in await self.sessions.list():
-            found[source_name(one.name)] = round(one.changed_s * 1000) * 1_000_000, one.size_bytes
-        gone = [name for name in self._known if name not in found]
-        if gone:
-            await self.table.drop(gone)
-            for name in gone:
-                del self._known[name]
-            if any(name.startswith(_SESSIONS) for name in gone):
-                await self.table.scrub()
-        for name, stamp in found.items():
-            known = self._known.get(name)
-            if known is None or (known.mtime_ns, known.size_bytes) != stamp:
-                if name.startswith(_SESSIONS):
-                    await self._read_conversation(name, stamp, known)
-                else:
-                    await self._read_text(name, stamp)
+        for session in await self.sessions.list():
+            changed_ns = round(session.changed_s * 1000) * 1_000_000
+            stamps[source_name(session.name)] = changed_ns, session.size_bytes
+        await self._drop_removed([name for name in self._files if name not in stamps])
+        for name, stamp in stamps.items():
+            file = self._files.get(name)
+            if file is not None and (file.mtime_ns, file.size_bytes) == stamp:
+                continue
+            if name.startswith(_SESSIONS):
+                await self._read_conversation(name, stamp, file)
+            else:
+                await self._read_text(name, stamp)
+
+    async def _drop_removed(self, names: Sequence[str]) -> None:
+        """Remove the rows of removed files from the index, and those of conversations also from the disk."""
+        if not names:
+            return
+        await self.table.drop(names)
+        for name in names:
+            del self._files[name]
+        if any(name.startswith(_SESSIONS) for name in names):
+            await self.table.scrub()
 
     async def _read_text(self, name: str, stamp: Stamp) -> None:
-        """Index a text. One that cannot be read is skipped."""
+        """Index a text. If it cannot be read, it is skipped."""
         try:
             rows = await asyncio.to_thread(_rows, self.texts, name, stamp)
         except StoreError as exc:
@@ -156,16 +170,17 @@ class Search:
             file = NoteFile(name, *part_stamp, 0, b"")
             await self._put(file, rows[start:end], again=start == 0)
 
-    async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None) -> None:
-        """Index the rows that are not known yet. No row changes, and none is removed without all."""
+    async def _read_conversation(self, name: str, stamp: Stamp, indexed: NoteFile | None) -> None:
+        """Index the rows that are not in the index yet. No row changes, and rows are only removed all together."""
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
-        first = await self.sessions.lines_after(session, 0, most=1)
-        if first:
-            begun = str(first[0][0]).encode()
-        else:
-            begun = b""
-        again = known is None or known.tail != begun  # another conversation of that name was removed
-        last = 0 if known is None or again else known.read_bytes
+        first_lines = await self.sessions.lines_after(session, 0, most=1)
+        # The number of the first row, by which a later conversation of the same name differs.
+        begun = str(first_lines[0][0]).encode() if first_lines else b""
+        again = True
+        last = 0
+        if indexed is not None and indexed.tail == begun:
+            again = False
+            last = indexed.read_bytes
         is_whole = False
         while not is_whole:
             lines = await self.sessions.lines_after(session, last, most=_ROWS_A_WRITE)
@@ -180,7 +195,7 @@ class Search:
                 if row is not None:
                     rows.append(row)
             await self._put(file, rows, again=again, soon=is_whole and not again)
-            if known is not None and again:
+            if indexed is not None and again:
                 await self.table.scrub()
             again = False
 
@@ -188,42 +203,44 @@ class Search:
         if soon:
             self.table.put_soon(file, rows)
         else:
-            self._known.pop(file.path, None)
+            self._files.pop(file.path, None)
             await self.table.put(file, rows, replace=again)
-        self._known[file.path] = file
+        self._files[file.path] = file
 
     def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[NoteHit, ...]:
-        top = max((hit.score for hit in hits), default=0.0)
+        """Return the hits with the best scores by rank and recency, best first. Hits with the same text are one."""
+        top_score = max((hit.score for hit in hits), default=0.0)
         now_s = self.now_s()
-        found: dict[str, NoteHit] = {}
+        best: dict[str, NoteHit] = {}
         for hit in hits:
-            if top > 0:
-                worth = hit.score / top
-            else:
-                worth = 1.0
-            recent = math.exp(-math.log(2) * max(0.0, now_s - hit.at_s) / _HALF_LIFE_S)
-            score = worth * (1 - _RECENCY) + worth * recent * _RECENCY
-            if hit.text not in found or found[hit.text].score < score:  # the same text twice is one match
-                found[hit.text] = replace(hit, score=score)
-        return tuple(sorted(found.values(), key=lambda one: one.score, reverse=True)[:limit])
+            relevance = 1.0
+            if top_score > 0:
+                relevance = hit.score / top_score
+            age_s = max(0.0, now_s - hit.at_s)
+            recency = math.exp(-math.log(2) * age_s / _HALF_LIFE_S)
+            score = relevance * (1 - _RECENCY) + relevance * recency * _RECENCY
+            if hit.text not in best or best[hit.text].score < score:
+                best[hit.text] = replace(hit, score=score)
+        return tuple(sorted(best.values(), key=attrgetter("score"), reverse=True)[:limit])
 
 
 def _query_words(text: str) -> list[str]:
-    """At most MAX_WORDS significant words of a text. Scripts without spaces are searched by pairs of characters."""
+    """Return up to MAX_WORDS significant words of a text; pairs of characters for scripts without spaces."""
     words: list[str] = []
     for word in significant(text[:_MAX_QUERY_CHARS]):
         if is_unspaced(word) and len(word) > 2:
-            words += [word[n : n + 2] for n in range(len(word) - 1)]
+            words += map("".join, pairwise(word))
         else:
             words.append(word)
     words = list(dict.fromkeys(words))
-    if len(words) > MAX_WORDS:  # of a long text take the longest words
+    # The longest words of a long text say most about it.
+    if len(words) > MAX_WORDS:
         words = sorted(words, key=len, reverse=True)[:MAX_WORDS]
     return words
 
 
 def _stamps(texts: Texts) -> dict[str, Stamp]:
-    """Every text to search: memory and notes of all people, wiring of devices. Blocking."""
+    """Return the stamps of the texts to search: memory and notes of all people, wiring of devices. Blocking."""
     stamps = {}
     folders = [ROOT]
     for person in texts.folders(f"{ROOT}/{PEOPLE}"):
@@ -248,11 +265,12 @@ def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
     day = day_of(name)
     if day is not None:
         at_s = max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
-    return [NewNote(person, kind, at_s, text) for text in _paragraphs(texts.content(name).decode(errors="replace"))]
+    text = texts.content(name).decode(errors="replace")
+    return [NewNote(person, kind, at_s, paragraph) for paragraph in _paragraphs(text)]
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """List items and paragraphs, the lines of a paragraph joined; no headings and rules."""
+    """Yield list items and paragraphs, the lines of a paragraph joined, without headings and rules."""
     waiting: list[str] = []
     for line in [*text.splitlines(), ""]:
         stripped = line.strip()
@@ -260,10 +278,9 @@ def _paragraphs(text: str) -> Iterator[str]:
         if begins and waiting:
             yield " ".join(waiting)[:_MAX_ROW_CHARS]
             waiting = []
+        words = stripped
         if begins:
             words = stripped.lstrip("#-*+> ").strip()
-        else:
-            words = stripped
         if words and not stripped.startswith("#"):
             waiting.append(words)
 
@@ -272,11 +289,11 @@ def _message(line: str) -> NewNote | None:
     """Return the row of a conversation's line, or None if the line is not a message or has no text."""
     message = parse_message(line)
     if message is None:
-        text = ""
-    else:
-        text = encodable(message.content.strip()[:_MAX_ROW_CHARS])
-    if message is None or not text:
         return None
-    own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
-    kind: NoteKind = "said" if own else "answered"
+    text = encodable(message.content.strip()[:_MAX_ROW_CHARS])
+    if not text:
+        return None
+    # Untrusted text counts as an answer.
+    is_persons = message.role == "user" and message.tainted_s is None
+    kind: NoteKind = "said" if is_persons else "answered"
     return NewNote(encodable(message.person), kind, message.ts, text)

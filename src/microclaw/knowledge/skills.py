@@ -1,7 +1,7 @@
 """The skills of this host: the owner's folders and the shipped ones, each with a SKILL.md.
 
-The format is the common one (agentskills.io): YAML front matter, then Markdown; other fields than name and description
-are left alone. A skill is trusted as the owner's own text. Nothing is run: scripts in its folder are only read.
+The format is that of agentskills.io: YAML front matter, then Markdown; fields other than name and description are
+ignored. A skill is trusted as the owner's own text. Nothing is run: scripts in its folder are only read.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ _log = logging.getLogger(__name__)
 SKILL: Final = "SKILL.md"
 MAX_SKILLS: Final = 100
 MAX_SKILL_BYTES: Final = 64 * 1024
-MAX_FOLDER_FILES: Final = 200  # of one skill; as many are looked at
-MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
+# Files of one skill that are looked at.
+MAX_FOLDER_FILES: Final = 200
+# Of a skill's file in one tool result.
+MAX_PIECE_CHARS: Final = 6000
 MAX_FILE_BYTES: Final = 256 * 1024
 _FORM: Final = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$(.*)", re.DOTALL | re.MULTILINE)
-_MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes quadratic time for nested text
+# The YAML library takes quadratic time for nested text.
+_MAX_FRONT_CHARS: Final = 8 * 1024
 
 
 class Skill(Struct, frozen=True):
@@ -49,7 +52,7 @@ class _Front(Struct):
 
 
 class Skills:
-    """The owner's skill replaces a shipped one of the same name. Changed files are read again."""
+    """The skills. The owner's skill replaces a shipped skill of the same name. Changed files are read again."""
 
     def __init__(self, folder: Path, *, shipped: Path | None = None) -> None:
         self.folder = folder
@@ -59,20 +62,27 @@ class Skills:
             self._shipped = shipped
 
     def all(self) -> tuple[Skill, ...]:
-        """Every usable skill, by name. Blocking, cached."""
-        found = {one.name: one for one in reversed(self._read()) if isinstance(one, Skill)}
-        return tuple(found[name] for name in sorted(found))
+        """Return every usable skill, by name. Blocking, cached."""
+        skills: dict[str, Skill] = {}
+        for result in self._read():
+            if isinstance(result, Skill):
+                skills.setdefault(result.name, result)
+        return tuple(skills[name] for name in sorted(skills))
 
     def broken(self) -> dict[str, Diagnostic]:
         """Return the mistakes of the folders without a usable skill."""
-        return {Path(one.file).parent.name: one for one in self._read() if isinstance(one, Diagnostic)}
+        mistakes: dict[str, Diagnostic] = {}
+        for result in self._read():
+            if isinstance(result, Diagnostic):
+                mistakes[Path(result.file).parent.name] = result
+        return mistakes
 
     def get(self, name: str) -> Skill:
         """Return the skill of this name. Raises UnknownName, which lists all skills."""
-        known = {skill.name: skill for skill in self.all()}
-        if name in known:
-            return known[name]
-        raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
+        skills = {skill.name: skill for skill in self.all()}
+        if name in skills:
+            return skills[name]
+        raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(skills) or 'none'}")
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> tuple[str, int | None]:
         """Return a part of a skill's text or of a file in its folder, from a position on.
@@ -92,23 +102,21 @@ class Skills:
     def files(self, name: str) -> tuple[str, ...]:
         """Return the other files in a skill's folder, which `piece` reads. Blocking."""
         folder = self.get(name).folder
-        looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
-        found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
-        return tuple(str(p.relative_to(folder)) for p in found)
+        paths: list[Path] = []
+        for path in islice(folder.rglob("*"), MAX_FOLDER_FILES):
+            if path.is_file() and not path.is_symlink() and path.name != SKILL:
+                paths.append(path)
+        return tuple(str(path.relative_to(folder)) for path in sorted(paths))
 
     def _read(self) -> list[Skill | Diagnostic]:
         """Read all skills, the owner's first."""
-        found: list[Skill | Diagnostic] = []
+        results: list[Skill | Diagnostic] = []
         for root in (self.folder, self._shipped):
-            folders = root.iterdir() if root.is_dir() else ()
-            for folder in sorted(p for p in folders if not p.name.startswith((".", "_")) and p.is_dir()):
-                try:
-                    status = (folder / SKILL).lstat()
-                    stamp = (status.st_mtime_ns, status.st_size)
-                except OSError:
-                    stamp = (0, 0)
-                found.append(_skill(folder, root == self._shipped, stamp))
-        return found[:MAX_SKILLS]
+            paths = sorted(root.iterdir()) if root.is_dir() else []
+            for path in paths:
+                if not path.name.startswith((".", "_")) and path.is_dir():
+                    results.append(_read_skill(path, root == self._shipped, _file_stamp(path / SKILL)))
+        return results[:MAX_SKILLS]
 
     def _file(self, skill: Skill, file: str) -> str:
         try:
@@ -116,7 +124,8 @@ class Skills:
             if not path.is_relative_to(skill.folder.resolve()):
                 raise ValueError("it is outside of the folder, or behind a link")
             data = read_limited(path, MAX_FILE_BYTES)
-        except (ValueError, RuntimeError, OSError, StoreError) as exc:  # RuntimeError: links in a circle
+        # Links in a circle are a RuntimeError.
+        except (ValueError, RuntimeError, OSError, StoreError) as exc:
             names = ", ".join(self.files(skill.name)) or "none"
             raise ToolFailed(
                 f"{file[:200]!r} is not a file of the skill {skill.name}", next_step=f"its files: {names}"
@@ -131,8 +140,17 @@ def shipped_skills() -> Path:
     return Path(str(resources.files("microclaw.knowledge") / "shipped"))
 
 
+def _file_stamp(path: Path) -> tuple[int, int]:
+    """Return the time of a file in ns and its size; zeros if it cannot be read."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
 @lru_cache(maxsize=2 * MAX_SKILLS)
-def _skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill | Diagnostic:
+def _read_skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill | Diagnostic:
     """Return the skill in a folder, or its mistake. A new stamp of its file makes the cache read it again."""
     try:
         if folder.is_symlink():
@@ -140,17 +158,19 @@ def _skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill | Diag
         data = read_limited(folder / SKILL, MAX_SKILL_BYTES)
         if data is None:
             raise ValueError(f"it has more than {MAX_SKILL_BYTES:,} bytes")
-        found = _FORM.match(data.decode("utf-8-sig").replace("\r\n", "\n"))
-        if found is None or len(found[1]) > _MAX_FRONT_CHARS or not found[2].strip():
+        parts = _FORM.match(data.decode("utf-8-sig").replace("\r\n", "\n"))
+        if parts is None or len(parts[1]) > _MAX_FRONT_CHARS or not parts[2].strip():
             raise ValueError("its form is wrong")
-        front = msgspec.convert(yaml.load(found[1], yaml.BaseLoader), _Front)  # noqa: S506  # it makes texts alone
+        # BaseLoader makes nothing but texts, lists and mappings.
+        front = msgspec.convert(yaml.load(parts[1], yaml.BaseLoader), _Front)  # noqa: S506
         if front.name != folder.name:
             raise ValueError(f"the name is {front.name!r}, its folder's is {folder.name!r}")
     except (OSError, StoreError, ValueError, yaml.YAMLError, RecursionError) as exc:
         _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
         mark = getattr(exc, "problem_mark", None)
-        line = mark.line + 2 if mark is not None else None  # behind the line ---
+        # The front matter begins after the line ---.
+        line = None if mark is None else mark.line + 2
         hint = "write ---, name: (as its folder), description:, ---, then what the agent is to do; agentskills.io"
         text = f"this is not a skill: {exc!s:.300}".partition("\n")[0]
         return Diagnostic("error", text, f"{folder.name}/{SKILL}", line, hint=hint)
-    return Skill(front.name, front.description, found[2].strip(), folder, shipped)
+    return Skill(front.name, front.description, parts[2].strip(), folder, shipped)

@@ -1,6 +1,6 @@
 """The places of the texts of memory and persona: files of a single host, rows of a cluster's shared store.
 
-A text's name is its path below the home: `memory/MEMORY.md`, `config/SOUL.md`. It knows nothing of what they say.
+A text's name is its path below the home: `memory/MEMORY.md`, `config/SOUL.md`. This module reads no meaning in a text.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ from microclaw.text import encodable
 
 T = TypeVar("T")
 Stamp: TypeAlias = tuple[int, int]
-"""The time of a text in ns and its size in bytes: another one says that it changed."""
+"""The time of a text in ns and its size in bytes: they differ when the text has changed."""
 MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_INDEXED_BYTES: Final = 64 << 20
 ROOT: Final = "memory"
 CONFIG: Final = "config"
 FOLDERS: Final = (CONFIG, ROOT)
 VERSIONS: Final = "versions"
-VERSIONS_KEPT: Final = 20  # of one file
+# Of one file.
+VERSIONS_KEPT: Final = 20
 
 
 class Texts(ABC):
-    """All but `change` and `refresh` block, for a file's time; from any thread. StoreError where one cannot be read."""
+    """The texts of a host or a cluster.
 
-    async def refresh(self) -> None:  # noqa: B027  files are as they are
-        """Before anything is read. StoreError."""
+    All methods but `change` and `refresh` block while a file is read; any thread may call them. They raise StoreError
+    for a text that cannot be read.
+    """
+
+    # Files need no refresh, so this is not abstract.
+    async def refresh(self) -> None:  # noqa: B027
+        """Read the texts of the store. Call it before any other method. Raises StoreError."""
 
     def read(self, name: str, most: int = MAX_TEXT_BYTES) -> str:
-        """At most so many bytes of it, cut at a line's end; "" when there is none."""
+        """Return up to `most` bytes of a text, cut at a line's end; "" if there is no such text."""
         data = self.content(name, most + 1)
         if len(data) > most:
             data = data[: data.rfind(b"\n", 0, most) + 1 or most]
@@ -51,7 +57,7 @@ class Texts(ABC):
 
     @abstractmethod
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
-        """Its first bytes."""
+        """Return the first bytes of a text; none if there is no such text."""
 
     @abstractmethod
     def stamps(self, folder: str) -> dict[str, Stamp]:
@@ -81,19 +87,22 @@ class Texts(ABC):
     def _changed(
         self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
     ) -> tuple[bytes | None, T]:
-        """Change the text by `work`, None where that is the same; a longer one than is read would lose its rest."""
+        """Return the text that `work` makes of the old one, or None if it is the same; and the result of `work`.
+
+        Raises ConfigError for more than `max_bytes`: `read` would cut the text, and a change would then lose its end.
+        """
         text, result = work(_decoded(old))
         new = text.encode(errors="replace")
         if max(len(old), len(new)) > max_bytes:
-            why = f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have"
-            raise ConfigError(why, next_step="remove what is no longer true: microclaw memory edit, or forget")
+            reason = f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have"
+            raise ConfigError(reason, next_step="remove outdated lines: microclaw memory edit, or forget")
         if new.decode() == _decoded(old):
             return None, result
         return new, result
 
 
 class TextFiles(Texts):
-    """Files below `home`. People may edit all of them by hand at any time."""
+    """The texts as files below `home`. People may edit all of them by hand at any time."""
 
     def __init__(self, home: Path, *, now: Callable[[], datetime]) -> None:
         self.home = home
@@ -101,7 +110,7 @@ class TextFiles(Texts):
         self._writing = asyncio.Lock()
 
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
-        """Only of a regular file: a symbolic link may point anywhere, and a pipe would never end."""
+        """Return the first bytes of a regular file: a symbolic link may point anywhere, and a pipe would never end."""
         try:
             with os.fdopen(open_regular(self.home / name, os.O_RDONLY), "rb") as file:
                 return file.read(most)
@@ -111,14 +120,14 @@ class TextFiles(Texts):
             raise _failed(self.home / name, exc) from exc
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
-        found = {}
+        stamps = {}
         for entry in self._entries(folder):
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)
                 is_text = entry.name.endswith(".md") and entry.name[0] != "." and stat.S_ISREG(status.st_mode)
                 if is_text and status.st_size <= MAX_INDEXED_BYTES:
-                    found[f"{folder}/{entry.name}"] = status.st_mtime_ns, status.st_size
-        return found
+                    stamps[f"{folder}/{entry.name}"] = status.st_mtime_ns, status.st_size
+        return stamps
 
     def folders(self, folder: str) -> list[str]:
         return sorted(entry.name for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False))
@@ -160,13 +169,14 @@ class TextFiles(Texts):
                 if keep and old:
                     self._keep_version(path, old)
                 make_folders(path.parent)
-                replace_file(path, new)  # after a power cut either the old or the new one is there
+                # After a power cut either the old or the new file exists.
+                replace_file(path, new)
         except OSError as exc:
             raise _failed(path, exc) from exc
         return result
 
     def _keep_version(self, path: Path, old: bytes) -> None:
-        """Remove the oldest versions beyond VERSIONS_KEPT."""
+        """Keep the old text as a version, and remove the oldest versions beyond VERSIONS_KEPT."""
         folder = path.parent / VERSIONS
         stamp = self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         make_folders(folder)
@@ -194,7 +204,7 @@ class TextRow(Struct, frozen=True):
 
 
 class TextTable(Texts):
-    """Rows of the shared store, all of them in memory. `now_ms` is the time of day."""
+    """The texts as rows of the shared store, all of them in memory. `now_ms` returns the time of day."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
@@ -214,15 +224,22 @@ class TextTable(Texts):
         return b""
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
-        return {
-            name: (row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
-            for name, row in self._texts.items()
-            if name.rpartition("/")[0] == folder and name.endswith(".md")
-        }
+        stamps = {}
+        for name, row in self._texts.items():
+            if name.rpartition("/")[0] == folder and name.endswith(".md"):
+                # Two changes within a millisecond differ by their version.
+                changed_ns = row.changed_ms * 1_000_000 + row.version % 1_000_000
+                stamps[name] = changed_ns, row.size_bytes
+        return stamps
 
     def folders(self, folder: str) -> list[str]:
-        below = [name.removeprefix(f"{folder}/") for name in self._texts if name.startswith(f"{folder}/")]
-        return sorted({name.partition("/")[0] for name in below if "/" in name})
+        folders = set()
+        for name in self._texts:
+            if name.startswith(f"{folder}/"):
+                subfolder, slash, _ = name.removeprefix(f"{folder}/").partition("/")
+                if slash:
+                    folders.add(subfolder)
+        return sorted(folders)
 
     def place(self, name: str) -> str:
         return f"{name} (shared by all hosts of the cluster)"
@@ -230,18 +247,19 @@ class TextTable(Texts):
     async def change(
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
-        del keep  # rows have no old versions
+        # Rows have no old versions.
+        del keep
 
         def replace(sql: Sql) -> T:
+            old = b""
+            version = 1
             row = first(sql, TextRow, "texts WHERE name = ?", (name,))
-            new, result = self._changed(name, row.text.encode() if row else b"", work, max_bytes)
+            if row:
+                old = row.text.encode()
+                version = row.version + 1
+            new, result = self._changed(name, old, work, max_bytes)
             if new is not None:
-                if row:
-                    version = row.version + 1
-                else:
-                    version = 1
-                changed = TextRow(name, new.decode(), len(new), self._now_ms(), version)
-                insert(sql, "texts", changed, over=("name",))
+                insert(sql, "texts", TextRow(name, new.decode(), len(new), self._now_ms(), version), over=("name",))
             return result
 
         result = await self._database.write(replace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -39,127 +40,168 @@ class ForgetParameters(Parameters, kw_only=True):
 
 
 class RecallParameters(Parameters, kw_only=True):
-    text: Annotated[str, Meta(min_length=2, max_length=300, description="Words; left out: all of it.")] | None = None
+    text: Annotated[str, Meta(min_length=2, max_length=300, description="Words; without them: all of it.")] | None = (
+        None
+    )
     answers: Annotated[bool, Meta(description="Search what was answered in conversations too.")] = False
 
 
 def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
-    """remember, forget, recall."""
+    """Return the tools remember, forget and recall."""
+    tools = _MemoryTools(memory, search, devices)
+    return (tools.remembering(), tools.forgetting(), tools.recalling())
 
-    async def check_remember(asked: RememberParameters, _: ToolContext) -> None:
-        if asked.device is not None:
-            devices.get(asked.device)
-        one_fact(asked.text)
 
-    async def remember(asked: RememberParameters, context: ToolContext) -> ToolOutput:
-        if asked.device is not None:
-            kept = await memory.remember_wiring(devices.get(asked.device).name, asked.text)
-        elif asked.where == "today":
-            kept = await memory.note(context.person_id, _with_board(asked.text, devices, context))
-        else:
-            kept = await memory.remember(context.person_id, _with_board(asked.text, devices, context))
-        fields = {"success": True, "file": kept.name, "line": kept.line, "new": kept.new}
-        state = "has it now" if kept.new else "had it already"
-        text = f"{kept.name} {state}: {kept.line.removeprefix('- ')}"
-        return ToolOutput(fields, (Evidence("written", text),))
+@dataclass(frozen=True, slots=True)
+class _MemoryTools:
+    """The tools of a person's memory, with the parts that they work with."""
 
-    async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
-        removed = await memory.forget(context.person_id, asked.text, every=asked.every)
-        lines = [{"file": one.name, "line": one.line} for one in removed]
-        matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
-        fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
-        spoken = sum(one.kind in ("said", "answered") for one in matches)
-        if spoken:
-            fields["still_in_conversations"] = spoken
-            fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
-        if not removed:
-            return ToolOutput({**fields, "message": "nothing that is remembered says that"})
-        text = "; ".join(f"{one.name}: {one.line.removeprefix('- ')}" for one in removed)
-        return ToolOutput(fields, (Evidence("written", f"removed from {text}"),))
+    memory: Memory
+    search: Search
+    devices: Registry
 
-    async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
-        if asked.text is None:
-            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.person_id)})
-        found = await search.find(context.person_id, asked.text, limit=3 * _MAX_HITS)
-        hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
-        told = [{"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind} for one in hits]
-        fields = {"success": True, "found": told}
-        # An answer may repeat the text of a page or a device.
-        return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits) or None)
-
-    return (
-        Tool(
+    def remembering(self) -> Tool[Any]:
+        return Tool(
             "remember",
             "Keep a fact for later conversations: wiring, names, wishes, decisions. Only what the person told you.",
             RememberParameters,
             Permission.ACT,
             Effect.IDEMPOTENT,
-            remember,
-            check=check_remember,
+            self._remember,
+            check=self._check_remember,
             asks=_is_spoken,
             words=_remember_words,
-        ),
-        Tool(
+        )
+
+    def forgetting(self) -> Tool[Any]:
+        return Tool(
             "forget",
             "Remove what is remembered. Says which lines went.",
             ForgetParameters,
             Permission.ACT,
             Effect.IDEMPOTENT,
-            forget,
+            self._forget,
             asks=_is_spoken,
-            words=lambda asked, *_: f"forget {'all that says' if asked.every else 'what says'}: {asked.text}",
-        ),
-        Tool(
+            words=_forget_words,
+        )
+
+    def recalling(self) -> Tool[Any]:
+        return Tool(
             "recall",
             "Search the person's memory, daily notes and earlier conversations.",
             RecallParameters,
             Permission.READ,
             Effect.READ,
-            recall,
-        ),
-    )
+            self._recall,
+        )
+
+    async def _check_remember(self, parameters: RememberParameters, _: ToolContext) -> None:
+        if parameters.device is not None:
+            self.devices.get(parameters.device)
+        one_fact(parameters.text)
+
+    async def _remember(self, parameters: RememberParameters, context: ToolContext) -> ToolOutput:
+        if parameters.device is not None:
+            device = self.devices.get(parameters.device)
+            memory_line = await self.memory.remember_wiring(device.name, parameters.text)
+        elif parameters.where == "today":
+            fact = _with_board(parameters.text, self.devices, context)
+            memory_line = await self.memory.note(context.person_id, fact)
+        else:
+            fact = _with_board(parameters.text, self.devices, context)
+            memory_line = await self.memory.remember(context.person_id, fact)
+        fields = {"success": True, "file": memory_line.name, "line": memory_line.line, "new": memory_line.new}
+        state = "has it now" if memory_line.new else "had it already"
+        proof = f"{memory_line.name} {state}: {memory_line.line.removeprefix('- ')}"
+        return ToolOutput(fields, (Evidence("written", proof),))
+
+    async def _forget(self, parameters: ForgetParameters, context: ToolContext) -> ToolOutput:
+        removed_lines = await self.memory.forget(context.person_id, parameters.text, every=parameters.every)
+        matches = await self.search.find(context.person_id, parameters.text, limit=_MAX_HITS)
+        fields: dict[str, Any] = {
+            "success": bool(removed_lines),
+            "removed": [{"file": removed.name, "line": removed.line} for removed in removed_lines],
+        }
+        spoken_count = sum(match.kind in ("said", "answered") for match in matches)
+        if spoken_count:
+            fields["still_in_conversations"] = spoken_count
+            fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
+        if not removed_lines:
+            return ToolOutput({**fields, "message": "no remembered line says that"})
+        facts = [f"{removed.name}: {removed.line.removeprefix('- ')}" for removed in removed_lines]
+        return ToolOutput(fields, (Evidence("written", f"removed from {'; '.join(facts)}"),))
+
+    async def _recall(self, parameters: RecallParameters, context: ToolContext) -> ToolOutput:
+        if parameters.text is None:
+            lines = await asyncio.to_thread(_all_lines, self.memory, context.person_id)
+            return ToolOutput({"success": True, "found": lines})
+        matches = await self.search.find(context.person_id, parameters.text, limit=3 * _MAX_HITS)
+        hits: list[dict[str, str]] = []
+        is_foreign: bool | None = None
+        for match in matches:
+            is_answer = match.kind == "answered"
+            if len(hits) == _MAX_HITS or (is_answer and not parameters.answers):
+                continue
+            text = match.text[:_HIT_CHARS]
+            hits.append({"text": text, "source": match.source, "day": match.day, "kind": match.kind})
+            # An answer may repeat the text of a page or a device.
+            if is_answer:
+                is_foreign = True
+        return ToolOutput({"success": True, "found": hits}, foreign=is_foreign)
 
 
 async def _is_spoken(_: Parameters, context: ToolContext) -> bool:
-    """Return True for a call by voice: it is read back before a misheard word is in the memory, or out of it."""
+    """Return True for a call by voice: the person confirms it, as a misheard word would change the memory."""
     return context.channel == VOICE_CHANNEL
 
 
 def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
-    """Return a fact about a pin with its board: the chat's, or the only one. Other facts stay as they are.
+    """Return a fact about a pin with the chat's board, or with the only board. Other facts stay as they are.
 
-    offline/memory.py reads the form.
+    offline/memory.py reads this form.
     """
     if _PIN.search(text) is None:
         return text
+    boards = []
+    chat_device = None
     for device in devices.list():
         if re.search(rf"(?<![\w-]){re.escape(device.name)}(?![\w-])", text, re.IGNORECASE):
             return text
-    boards = [device for device in devices.list() if device.board.pins]
-    if context.device is not None:
-        of_chat = [device for device in devices.list() if context.device in (device.device_id, device.name)]
-        if not of_chat:  # it was removed
-            return text
-        boards = of_chat if of_chat[0] in boards else boards
+        if device.board.pins:
+            boards.append(device)
+        if chat_device is None and context.device in (device.device_id, device.name):
+            chat_device = device
+    # The chat's device was removed, so the pin may be of any board.
+    if context.device is not None and chat_device is None:
+        return text
+    if chat_device is not None and chat_device in boards:
+        boards = [chat_device]
     if len(boards) == 1:
         return f"{text.rstrip(' .')} (on {boards[0].name})"
     return text
 
 
-def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:
-    if asked.device is None:
-        about = ""
-    else:
-        about = f" of {asked.device}"
-    if asked.where == "today":
-        about += " for today"
-    return f"remember{about}: {asked.text}"
+def _remember_words(parameters: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:
+    words = "remember"
+    if parameters.device is not None:
+        words += f" of {parameters.device}"
+    if parameters.where == "today":
+        words += " for today"
+    return f"{words}: {parameters.text}"
 
 
-def _all(memory: Memory, person: str) -> list[dict[str, str]]:
+def _forget_words(parameters: ForgetParameters, _: ToolContext, __: Sequence[str]) -> str:
+    if parameters.every:
+        return f"forget all that says: {parameters.text}"
+    return f"forget what says: {parameters.text}"
+
+
+def _all_lines(memory: Memory, person: str) -> list[dict[str, str]]:
     """Return the lines of MEMORY.md and of the latest notes; only a search finds the rest. Blocking."""
     texts = [("MEMORY.md", "", memory.text(person))]
-    texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
+    for note_day, note in memory.recent_notes(person):
+        date_text = note_day.isoformat()
+        texts.append((f"{date_text}.md", date_text, note))
     lines = []
     for name, day, text in texts:
         for line in map(str.strip, text.splitlines()):
@@ -172,21 +214,22 @@ def _all(memory: Memory, person: str) -> list[dict[str, str]]:
 class SkillParameters(Parameters, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64, description="The skill's name.")]
     file: Annotated[str, Meta(max_length=300, description="A file that its text names.")] | None = None
-    offset: Annotated[int, Meta(ge=0, description="Where to go on, as the last answer says.")] = 0
+    offset: Annotated[int, Meta(ge=0, description="Where to continue, as the last answer says.")] = 0
 
 
 def skill_tool(skills: Skills) -> Tool[Any]:
-    """skill."""
+    """Build the tool skill."""
 
-    async def skill(asked: SkillParameters, _: ToolContext) -> ToolOutput:
-        return ToolOutput(await asyncio.to_thread(load, asked))
+    async def skill(parameters: SkillParameters, _: ToolContext) -> ToolOutput:
+        return ToolOutput(await asyncio.to_thread(load, parameters))
 
-    def load(asked: SkillParameters) -> dict[str, Any]:
-        text, next_offset = skills.piece(asked.name, asked.file, asked.offset)
-        fields: dict[str, Any] = {"success": True, "skill": asked.name, "text": text}
+    def load(parameters: SkillParameters) -> dict[str, Any]:
+        text, next_offset = skills.piece(parameters.name, parameters.file, parameters.offset)
+        fields: dict[str, Any] = {"success": True, "skill": parameters.name, "text": text}
         if next_offset is not None:
-            fields["next"] = f"it goes on: call skill again with offset {next_offset}"
-        if asked.file is None and (files := skills.files(asked.name)):
+            fields["next"] = f"there is more: call skill again with offset {next_offset}"
+        files = skills.files(parameters.name) if parameters.file is None else ()
+        if files:
             fields["files"] = list(files)
         return fields
 

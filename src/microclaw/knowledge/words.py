@@ -6,20 +6,27 @@ import re
 import unicodedata
 from typing import Final
 
-_BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{2}\s+)?")  # and the time of a note
+# The sign of a list item, and the time of a note.
+_BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{2}\s+)?")
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
 
 def same_fact(line: str) -> str:
     """Return a key that is equal for lines with the same words, whatever their case, punctuation and accents."""
-    plain = unicodedata.normalize("NFKD", _BULLET.sub("", line)).casefold()
-    return " ".join(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
+    decomposed = unicodedata.normalize("NFKD", _BULLET.sub("", line)).casefold()
+    letters = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return " ".join(_WORD.findall(letters))
 
 
 def significant(text: str) -> list[str]:
     """Return the words of a text without stop words: each once, in order, casefolded."""
-    found = (word.casefold() for word in _WORD.findall(unicodedata.normalize("NFC", text)))
-    return list(dict.fromkeys(w for w in found if w not in _STOP and (len(w) > 1 or w.isdigit() or not w.isascii())))
+    words: dict[str, None] = {}
+    for match in _WORD.findall(unicodedata.normalize("NFC", text)):
+        word = match.casefold()
+        is_letter = len(word) == 1 and word.isascii() and not word.isdigit()
+        if word not in _STOP and not is_letter:
+            words[word] = None
+    return list(words)
 
 
 _STOP: Final = frozenset(

@@ -1,4 +1,4 @@
-"""The acts of subagents: what works in the background, and its end. The agent alone starts one, by a tool."""
+"""The acts of subagents: list and cancel. Only the agent starts one, by a tool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Subagent(Struct, kw_only=True):
-    """`person`: who asked. `result`: its answer, or why there is none. `foreign`: that may hold untrusted text."""
+    """A subagent and its state.
+
+    `person` is the person who asked. `result` is its answer, or the reason why it has none. `foreign`: the result may
+    hold untrusted text.
+    """
 
     subagent: str
     task: str
@@ -38,7 +42,7 @@ class SubagentList(Listing, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        return any(one.foreign for one in self.subagents)
+        return any(subagent.foreign for subagent in self.subagents)
 
 
 class CancelledSubagent(Result, frozen=True, kw_only=True):
@@ -49,7 +53,7 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
 
 @operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
 async def list_subagents(subagents: Subagents, call: OperationCall) -> SubagentList:
-    """Subagents that work, and the latest that ended, with their results."""
+    """List the subagents that work, and the latest that ended, with their results."""
     return SubagentList(subagents=subagents.of_person(call.person_id))
 
 
@@ -72,27 +76,27 @@ async def cancel(
         Option("--cancel", metavar="ID"),
     ],
 ) -> CancelledSubagent:
-    """End a subagent; what it has begun is finished."""
+    """End a subagent; a call that it has begun is finished."""
     subagents.cancel(subagent, call.person_id)
     return CancelledSubagent(cancelled=subagent)
 
 
 class StartParameters(Parameters, kw_only=True):
     task: Annotated[
-        str, Meta(min_length=1, max_length=4000, description="All it has to know: it sees nothing of this chat.")
+        str, Meta(min_length=1, max_length=4000, description="All that it has to know: it does not see this chat.")
     ]
     tools: (
-        Annotated[list[str], Meta(max_length=40, description="Names; left out: every tool that only looks.")] | None
+        Annotated[list[str], Meta(max_length=40, description="Names; without it: every tool that only looks.")] | None
     ) = None
 
 
 def start_tool(subagents: Subagents) -> Tool[Any]:
-    """subagent-start."""
+    """Build the tool subagent-start."""
 
-    async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
-        made = await subagents.start(asked.task, asked.tools, context)
-        text = f"subagent {made.subagent} works; its result comes into this chat"
-        return ToolOutput({"success": True, **to_builtins(made)}, (Evidence("reported", text),))
+    async def start(parameters: StartParameters, context: ToolContext) -> ToolOutput:
+        subagent = await subagents.start(parameters.task, parameters.tools, context)
+        proof = f"subagent {subagent.subagent} works; its result comes into this chat"
+        return ToolOutput({"success": True, **to_builtins(subagent)}, (Evidence("reported", proof),))
 
     return Tool(
         "subagent-start",
@@ -101,5 +105,5 @@ def start_tool(subagents: Subagents) -> Tool[Any]:
         Permission.ACT,
         Effect.ONCE,
         start,
-        words=lambda asked, *_: f"let a helper work on this: {asked.task}",
+        words=lambda parameters, *_: f"let a helper work on this: {parameters.task}",
     )

@@ -32,7 +32,8 @@ from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
 
 SUBAGENT_S: Final = 300.0
-KEPT: Final = 32  # ended subagents that are still listed
+# Ended subagents that are still listed.
+KEPT: Final = 32
 _MAX_PUSH_CHARS: Final = 4000
 _PROMPT: Final = """\
 You work in the background on one task, alone: nobody reads what you say before your last answer, so ask no questions.
@@ -44,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 class SubagentLimits(TurnLimits, frozen=True):
-    """`count` run at the same time; `tokens` limits one of them, without its last request."""
+    """The limits of subagents. `count` run at the same time; `tokens` limits each, without its last request."""
 
     count: int = 4
     turn_s: float = SUBAGENT_S
@@ -53,7 +54,7 @@ class SubagentLimits(TurnLimits, frozen=True):
 
 @dataclass(eq=False, slots=True)
 class Subagents:
-    """The running and the latest subagents. `tools` are those that one may have; none of them starts another."""
+    """The running and the latest subagents. `tools` are all that a subagent may have; none of them starts another."""
 
     model: Model
     tools: Toolbox
@@ -63,13 +64,14 @@ class Subagents:
     roles: Roles
     limits: SubagentLimits
     now_s: Callable[[], float] = time.time
-    _known: dict[str, Subagent] = field(default_factory=dict)
-    _turns: dict[str, tuple[Turn, asyncio.Task[None]]] = field(default_factory=dict)  # of those that run
+    _subagents: dict[str, Subagent] = field(default_factory=dict)
+    # Of the subagents that run.
+    _turns: dict[str, tuple[Turn, asyncio.Task[None]]] = field(default_factory=dict)
     _group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Inside, subagents run; leaving cancels them."""
+        """Let subagents run inside. Leaving cancels them."""
         async with asyncio.TaskGroup() as self._group:
             try:
                 yield
@@ -79,70 +81,89 @@ class Subagents:
                     task.cancel()
 
     async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
-        """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
+        """Start a subagent. `names` None means all tools that only read.
+
+        Raises Overloaded, or ToolRetry for an unknown name.
+        """
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
         now_s = self.now_s()
         prompt = await self.context.prompt(inbound, int(now_s))
         if self._group is None or len(self._turns) >= self.limits.count:
             text = f"{len(self._turns)} subagents work already, {self.limits.count} is the limit"
             raise Overloaded(text, next_step="wait for one, or cancel it: microclaw task subagents")
-        chosen = self._chosen(names)
+        tool_names = self._select_tools(names)
         subagent_id = secrets.token_hex(3)
         began_ms = int(now_s * 1000)
+        tainted_s = int(now_s) if context.foreign else None
         request = TurnRequest(
             inbound,
             UserText(_PROMPT.format(task=task)),
             prompt,
             task="subagent",
             at_s=int(now_s),
-            tainted_s=int(now_s) if context.foreign else None,
+            tainted_s=tainted_s,
             part_of=maker_now().turn,
             conversation=maker_now().conversation,
         )
         journal = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}")
-        tools = self.tools.only(chosen)
+        tools = self.tools.only(tool_names)
         turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)
-        whose = context.person_id
-        foreign = context.foreign
-        made = self._known[subagent_id] = Subagent(
-            subagent=subagent_id, task=task, tools=chosen, person=whose, began_ms=began_ms, foreign=foreign
+        subagent = Subagent(
+            subagent=subagent_id,
+            task=task,
+            tools=tool_names,
+            person=context.person_id,
+            began_ms=began_ms,
+            foreign=context.foreign,
         )
-        work = self._group.create_task(self._work(made, turn, inbound), name=f"subagent {subagent_id}")
+        self._subagents[subagent_id] = subagent
+        work = self._group.create_task(self._work(subagent, turn, inbound), name=f"subagent {subagent_id}")
         self._turns[subagent_id] = turn, work
-        for old in [name for name in self._known if name not in self._turns][:-KEPT]:
-            del self._known[old]
-        return made
+        self._forget_oldest()
+        return subagent
 
-    def _chosen(self, names: Collection[str] | None) -> list[str]:
+    def _select_tools(self, names: Collection[str] | None) -> list[str]:
         """Return the names of the tools of a new subagent. Raises ToolRetry for an unknown name."""
-        known = {tool.name: tool for tool in self.tools.tools}
+        tools = {tool.name: tool for tool in self.tools.tools}
         if names is None:
-            return [name for name, tool in known.items() if tool.permission is Permission.READ]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            text = f"a subagent cannot have {', '.join(unknown)[:120]}"
-            raise ToolRetry(text, next_step=f"tools: {', '.join(known)}")
+            return [name for name, tool in tools.items() if tool.permission is Permission.READ]
+        unknown_names = [name for name in names if name not in tools]
+        if unknown_names:
+            text = f"a subagent cannot have {', '.join(unknown_names)[:120]}"
+            raise ToolRetry(text, next_step=f"tools: {', '.join(tools)}")
         return list(dict.fromkeys(names))
 
+    def _forget_oldest(self) -> None:
+        """Forget the subagents that ended first, beyond KEPT."""
+        ended_ids = [subagent_id for subagent_id in self._subagents if subagent_id not in self._turns]
+        for subagent_id in ended_ids[:-KEPT]:
+            del self._subagents[subagent_id]
+
     def of_person(self, person_id: str) -> list[Subagent]:
-        """All of them for an owner, else the person's own; the latest last."""
-        for name, (turn, _) in self._turns.items():
-            self._known[name].tokens = turn.tokens
-        return [one for one in self._known.values() if may_see(self.roles, one.person, person_id)]
+        """Return the subagents that a person may see: an owner all, others their own; the latest last."""
+        for subagent_id, (turn, _) in self._turns.items():
+            self._subagents[subagent_id].tokens = turn.tokens
+        return [subagent for subagent in self._subagents.values() if may_see(self.roles, subagent.person, person_id)]
 
     def cancel(self, subagent_id: str, person_id: str) -> None:
-        """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
-        found = self._known.get(subagent_id)
-        if found is None:
-            raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw task subagents")
-        if not may_see(self.roles, found.person, person_id):
-            raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
-        if subagent_id in self._turns:
-            self._turns[subagent_id][0].stop()
+        """Stop a subagent at the next safe point; a running tool call is finished.
 
-    async def _work(self, subagent: Subagent, turn: Turn, to: Inbound) -> None:
+        Raises UnknownName, PermissionRefused.
+        """
+        subagent = self._subagents.get(subagent_id)
+        if subagent is None:
+            raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw task subagents")
+        if not may_see(self.roles, subagent.person, person_id):
+            raise PermissionRefused(f"subagent {subagent_id} is another person's", next_step="ask the owner")
+        if subagent_id in self._turns:
+            turn, _ = self._turns[subagent_id]
+            turn.stop()
+
+    async def _work(self, subagent: Subagent, turn: Turn, inbound: Inbound) -> None:
+        """Run the turn, note its end and send the result into its chat."""
         try:
-            answer = await turn.run(lambda _event: None)  # nobody follows it
+            # Only the result is sent, so its events are dropped.
+            answer = await turn.run(lambda _event: None)
             subagent.state = "done" if answer.error_code is None else "failed"
             if answer.error_code == "cancelled":
                 subagent.state = "cancelled"
@@ -150,13 +171,13 @@ class Subagents:
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
             subagent.state = "cancelled"
-            subagent.result = "the host ended; what had begun may have been done"
+            subagent.result = "the host ended; acts that had begun may have been done"
             raise
         finally:
             subagent.tokens = turn.tokens
             del self._turns[subagent.subagent]
-        text = f"subagent {subagent.subagent} ({to.text[:80]}) {subagent.state}: {subagent.result}"
+        text = f"subagent {subagent.subagent} ({inbound.text[:80]}) {subagent.state}: {subagent.result}"
         try:
-            await self.outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
+            await self.outbox.push(inbound.channel, inbound.chat_id, text[:_MAX_PUSH_CHARS], person=inbound.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent, exc.message)

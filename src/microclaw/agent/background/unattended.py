@@ -1,4 +1,4 @@
-"""Turns that no message of a person begins: of schedules, of the heartbeat, of tasks from devices. Knows no times."""
+"""Turns that no person's message begins: of schedules, of the heartbeat, of devices' tasks. It keeps no time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHANNEL: Final = "device"
 
 @dataclass(frozen=True, slots=True)
 class AgentTasks:
-    """A device is one conversation, so its tasks run one after the other."""
+    """The tasks of devices. A device is one conversation, so its tasks run one after the other."""
 
     inbox: Inbox
     gate: Gate
@@ -40,7 +40,7 @@ class AgentTasks:
     async def run(
         self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
     ) -> TaskEnd:
-        """Report the turn's steps and return its answer. Cancelling it stops the turn at its next step."""
+        """Report the turn's steps and return its answer. Cancelling this stops the turn at its next step."""
         accepted = await self.inbox.accept(
             Inbound(CHANNEL, device, text, device=device, origin="device"), when_full="wait"
         )
@@ -50,31 +50,32 @@ class AgentTasks:
                     match event:
                         case Answer():
                             await self.inbox.outbox.delivered(event.outbound_id, soon=True)
-                            code = event.error_code
-                            text = event.text
-                            if code is None:
-                                why = None
-                            else:
-                                why = failure_text(code, text, event.next_step)
-                            return TaskEnd(is_done=code is None, text=why or text)
+                            return _task_end(event)
                         case ApprovalAsked():
                             waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
                         case ApprovalSettled():
                             waits(None)
                         case Step():
                             tell(f"{event.stage}: {event.text}")
-        except BaseException:  # nobody waits for it any more
+        # Nothing waits for the turn any more.
+        except BaseException:
             self.inbox.cancel(CHANNEL, device, message_id=accepted.message_id)
             raise
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
 
 
-MAX_BYTES: Final = 8 * 1024  # of HEARTBEAT.md
+def _task_end(answer: Answer) -> TaskEnd:
+    if answer.error_code is None:
+        return TaskEnd(is_done=True, text=answer.text)
+    return TaskEnd(is_done=False, text=failure_text(answer.error_code, answer.text, answer.next_step))
+
+
+# Of HEARTBEAT.md.
+MAX_BYTES: Final = 8 * 1024
 
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
-_IDLE_LINE: Final = re.compile(
-    r"\s*(?:#.*|[-*_=\s]*|(?:[-*+]|\d+[.)])\s*(?:\[[xX]\].*|\[ \]\s*)?)"
-)  # headings, rules, empty points, checked boxes
+# Headings, rules, empty points and checked boxes.
+_IDLE_LINE: Final = re.compile(r"\s*(?:#.*|[-*_=\s]*|(?:[-*+]|\d+[.)])\s*(?:\[[xX]\].*|\[ \]\s*)?)")
 _NOTHING: Final = re.compile(r"\W*(?:nothing(?: to (?:do|tell|report))?|no news|none|ok|heartbeat[ _]ok)\W*", re.I)
 _PROMPT: Final = """\
 This is your regular look at the standing tasks of HEARTBEAT.md. Do what is due now, with your tools. Tell only what the
@@ -86,13 +87,17 @@ _log = logging.getLogger(__name__)
 
 
 async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) -> Answer | None:
-    """One look at HEARTBEAT.md, which `read` gives; None when it has no task. `home` is the owner's chat."""
+    """Run one turn over HEARTBEAT.md, which `read` returns, and return its answer; None if the file has no task.
+
+    `home` is the owner's chat.
+    """
     lines = _COMMENT.sub("", await asyncio.to_thread(read)).splitlines()
     tasks = "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
     if not tasks:
         return None
     inbound = Inbound(*home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
-    answer = await (await inbox.accept(inbound, when_full="wait")).answer()
+    accepted = await inbox.accept(inbound, when_full="wait")
+    answer = await accepted.answer()
     if answer is not None:
         if _says_something(answer):
             await inbox.outbox.give_back(answer.outbound_id)
@@ -109,32 +114,49 @@ def _says_something(answer: Answer) -> bool:
     return bool(acts_of(answer.actions)) or _NOTHING.fullmatch(without_empty_record(answer.text)) is None
 
 
-_SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
+# Tools whose effect the person hears anyway.
+_SPEAKS: Final = frozenset({"say", "notify"})
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """Does the work of schedules for schedules.runner. `tools` has no tool that makes schedules."""
+    """The work of schedules, for schedules.runner. `tools` has no tool that makes schedules."""
 
     inbox: Inbox
     tools: Toolbox
     gate: Gate
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> RunOutcome:
-        deed = schedule.deed
-        if schedule.lost is not None and (isinstance(deed, SchedulePrompt) or self.tools.takes_device(deed.tool)):
+        """Run a schedule's prompt or tool. `note` is a text for the person first.
+
+        Raises the error of a lost device; raises PermissionRefused.
+        """
+        work = schedule.deed
+        needs_device = isinstance(work, SchedulePrompt) or self.tools.takes_device(work.tool)
+        if schedule.lost is not None and needs_device:
             raise lost_device(schedule)
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
-        if isinstance(deed, SchedulePrompt):
-            return await self._turn(schedule, deed.text, key, due_ms, note)
-        where = (schedule.device, schedule.channel, schedule.chat_id)
-        context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
+        if isinstance(work, SchedulePrompt):
+            return await self._run_prompt(schedule, work.text, key, due_ms, note)
+        return await self._run_tool(schedule, work, key, started)
+
+    async def _run_tool(self, schedule: Schedule, action: ToolAction, key: str, started: Started) -> RunOutcome:
+        context = ToolContext(
+            schedule.person_id,
+            # The runner reports the outcome, so the steps are dropped.
+            lambda _step: None,
+            schedule.device,
+            schedule.channel,
+            schedule.chat_id,
+            begin=started,
+        )
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
-        # Its arguments may be of a turn that had read text of others.
-        with change_origin(ChangeOrigin(key, context.person_id, conversation, is_tainted=True)):
-            result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
+        # Its arguments may come from a turn that had read untrusted text.
+        origin = ChangeOrigin(key, context.person_id, conversation, is_tainted=True)
+        with change_origin(origin):
+            result = await self.tools.call(action.tool, action.arguments, context, approved=schedule.approved)
         state = _run_end(result.error_code, is_ok=result.ok)
-        return RunOutcome(state, _result_text(result), told=result.ok and deed.tool in _SPEAKS)
+        return RunOutcome(state, _result_text(result), told=result.ok and action.tool in _SPEAKS)
 
     def may_repeat(self, act: ToolAction) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
@@ -145,30 +167,38 @@ class ScheduledWork:
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
-    async def _turn(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> RunOutcome:
+    async def _run_prompt(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> RunOutcome:
         """Run a prompt as a turn of its chat.
 
         The inbox keeps the turn through a crash, and accepts the message of one run only once. The words of a schedule
         that runs once are as old as its time, so its turn does no act if that time is long ago.
         """
         self.gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
-        chat = schedule.channel, schedule.chat_id
         sent_ms = due_ms if isinstance(schedule.timing, Once) else None
-        inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule", sent_ms=sent_ms)
+        inbound = Inbound(
+            schedule.channel,
+            schedule.chat_id,
+            text,
+            schedule.person_id,
+            schedule.device,
+            key=key,
+            origin="schedule",
+            sent_ms=sent_ms,
+        )
         if note and not await self.inbox.table.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
-        answer = await (await self.inbox.accept(inbound, when_full="wait")).answer()
+        accepted = await self.inbox.accept(inbound, when_full="wait")
+        answer = await accepted.answer()
         if answer is None:
-            return RunOutcome("done", "its turn was taken up before", woke=True, told=True)
+            return RunOutcome("done", "its turn was begun before", woke=True, told=True)
         await self.inbox.outbox.give_back(answer.outbound_id)
-        used = answer.usage.input_tokens + answer.usage.output_tokens
-        return RunOutcome(
-            _run_end(answer.error_code, is_ok=answer.error_code is None), answer.text, woke=used > 0, told=True
-        )
+        used_tokens = answer.usage.input_tokens + answer.usage.output_tokens
+        state = _run_end(answer.error_code, is_ok=answer.error_code is None)
+        return RunOutcome(state, answer.text, woke=used_tokens > 0, told=True)
 
 
 def _run_end(error_code: str | None, *, is_ok: bool) -> RunEnd:
-    """Return how a run ended; "unknown" also if another host goes on with it."""
+    """Return the end of a run; "unknown" also if another host continues it."""
     if is_ok:
         return "done"
     return "unknown" if error_code in (OutcomeUnknown.code, TakenOver.code) else "failed"
@@ -178,11 +208,10 @@ def _result_text(result: ToolResult) -> str:
     """Return a tool's result as one line for the person."""
     fields = json.loads(result.content)
     if not result.ok:
+        message = without_fences(str(fields.get("message", "it failed")))
         if result.person_step:
-            then = f" (next: {result.person_step})"
-        else:
-            then = ""
-        return f"{without_fences(str(fields.get('message', 'it failed')))}{then}"
+            return f"{message} (next: {result.person_step})"
+        return message
     proofs = "; ".join(evidence.text for evidence in result.evidence)
     if proofs and "values" in fields:
         values = ", ".join(f"{name} {value}" for name, value in fields["values"].items())
