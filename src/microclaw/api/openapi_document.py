@@ -186,7 +186,7 @@ def _failed(status: int, schema: str) -> Document:
 
 _WAITS: Final[Document] = {
     "description": "It waits for a yes, and nothing is done yet",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WaitingAnswer"}}},
 }
 _TEXT: Final = {"type": "string"}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
