@@ -98,9 +98,7 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache, ru
     for _ in range(runs):
         for sleeps in (True, False):
             text = _edited(source)
-            if sleeps:
-                text = text
-            else:
+            if not sleeps:
                 text = _sleepless(text)
             took[sleeps].append(build(text).compile_ms)
     image = build(source)

@@ -203,7 +203,7 @@ def test_a_proxy_that_lets_nobody_in_and_a_host_of_another_version_are_named(tmp
     replies: list[tuple[int, dict[str, str], bytes]] = [(403, {}, b"<html>"), (404, {}, unknown)]
     replies.append((200, {}, b'{"version": "0.0.1"}'))
     with answering(lambda: replies.pop(0)) as (peer, _):
-        assert "lets nobody in (403)" in at(tmp_path, peer).err
+        assert "refuses the request (403)" in at(tmp_path, peer).err
         assert "runs microclaw 0.0.1" in at(tmp_path, peer).err
 
 

@@ -182,7 +182,7 @@ def test_a_streams_error_steers_no_terminal_and_a_line_has_a_limit(form: Form) -
 
 def test_a_sentence_is_kept_when_the_host_ends_before_its_answer(form: Form) -> None:
     form.serve(STREAM)
-    with pytest.raises(NoHost, match="what you said is kept"):
+    with pytest.raises(NoHost, match="it has kept your message"):
         form.do("say", "hello")
 
 

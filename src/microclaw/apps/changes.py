@@ -139,9 +139,7 @@ class ProgramChanges:
         """The program as it is wanted there. Raises what keeps it from being changed."""
         there = await standing(self._change_log, device, name, asks=False)
         if there.running is None:
-            if there.stopped:
-                there = there
-            else:
+            if not there.stopped:
                 there = await standing(self._change_log, device, name)
             raise there.refused("upgrade")
         return there.running
@@ -240,9 +238,7 @@ class ProgramChanges:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there = await standing(self._change_log, device, name, asks=later is None)
-            if later is None:
-                there = there
-            else:
+            if later is not None:
                 there = replace(there, wanted=later)
             before = there.running
             if later is not None:

@@ -11,7 +11,8 @@ from microclaw.durable import replace_file
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 
-PIECE: Final = 1 << 18  # bytes
+# In bytes.
+PIECE: Final = 1 << 18
 
 
 class SharedFiles:

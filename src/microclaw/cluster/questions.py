@@ -72,7 +72,7 @@ class ClusterQuestions(Questions):
                     f"it may wait at {', '.join(silent_hosts)}, which did not answer", next_step="try again in a moment"
                 )
             raise UnknownName(
-                f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
+                f"there is no pending approval {approval_id[:40]!r}: it was decided or expired",
                 next_step="microclaw approval list",
             )
         decision = _Decision(approval_id, approved, by, always, nobody)

@@ -31,7 +31,8 @@ def write_changes(
     Gives the files that changed, and what is still missing (a variable that is not set). Secrets go to secrets.toml
     unless they are `${ENV}`. Raises ConfigError.
     """
-    with locked(home):  # another writer's change is read, and kept
+    # The lock makes sure that another writer's change is read and kept.
+    with locked(home):
         documents = {name: _document(home / name) for name in (SECRETS, CONFIG)}
         before = {name: document.as_string() for name, document in documents.items()}
         for key, value in changes.items():
@@ -84,7 +85,7 @@ def read_key(text: str) -> tuple[Path, Node]:
         setting = None
     if setting is None or (setting.inside and not setting.about):
         hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
-        raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
+        raise ConfigError(f"{text} is not a setting{hint}", next_step="microclaw config get --all")
     return path, setting
 
 

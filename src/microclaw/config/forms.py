@@ -37,7 +37,8 @@ class Form:
         """Return True if the text is a line of this form."""
         try:
             return 0 < len(text) <= MAX_TEXT and text.isprintable() and bool(self.fits(text))
-        except (ValueError, RuntimeError):  # RuntimeError: ~NAME without a user of that name
+        except (ValueError, RuntimeError):
+            # `~NAME` without a user of that name is a RuntimeError.
             return False
 
 

@@ -37,7 +37,8 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 def make_private(folder: Path) -> None:
     """Make a folder that only its owner may enter, or check that it is one; an empty one is closed to others."""
     try:
-        if folder.is_dir() and not any(folder.iterdir()):  # never somebody's shared folder (--home /tmp)
+        # A folder with files may be shared by others (--home /tmp), so only an empty folder is closed.
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.chmod(0o700)
         make_private_folder(folder)
     except (OSError, StoreError) as exc:

@@ -22,8 +22,10 @@ Path: TypeAlias = tuple[str, ...]
 
 dotted: Final = ".".join
 
-NAME: Final = "NAME"  # stands for the names that a person chooses
-SHOWN_CHARS: Final = 200  # of a wrong value
+# Stands for names that a person chooses.
+NAME: Final = "NAME"
+# The shown part of a wrong value.
+SHOWN_CHARS: Final = 200
 _PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
 _WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
@@ -176,7 +178,8 @@ def _brief(value: object) -> str:
     """Return the beginning of a value, without the password of an address."""
     try:
         return without_password(json.dumps(value, ensure_ascii=False, default=str))[:SHOWN_CHARS]
-    except ValueError:  # a number with thousands of digits
+    except ValueError:
+        # A number may have thousands of digits.
         return "that"
 
 

@@ -163,7 +163,8 @@ class VoiceSettings:
 class McpServerSettings:
     """A server whose tools the agent may use: a command (stdio) or a URL (Streamable HTTP)."""
 
-    name: str = ""  # the name of its table
+    # The name of its table.
+    name: str = ""
     command: tuple[Line, ...] = setting((), "the program and its arguments")
     url: Url | None = setting(None, "or a Streamable HTTP address")
     env: Mapping[str, str] = setting({}, "the program's environment", secret=True)
@@ -358,23 +359,32 @@ class Settings(Sections):
     home: Path
     cache: Path
     control_socket: Path
-    http_port: int | None = DEFAULT_HTTP_PORT  # None: no API on loopback
-    link: LinkSettings | None = None  # None: no device plane
+    # None: no API on loopback.
+    http_port: int | None = DEFAULT_HTTP_PORT
+    # None: no link for boards.
+    link: LinkSettings | None = None
     model: ModelSettings = ModelSettings()
     mcp_servers: tuple[McpServerSettings, ...] = ()
-    proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
-    backup: BackupSettings | None = None  # None: the host makes none by itself
+    # An http:// proxy for all outgoing connections (HTTP CONNECT).
+    proxy: str | None = None
+    # None: the host makes no backups by itself.
+    backup: BackupSettings | None = None
     problems: tuple[str, ...] = ()
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)  # every text of them, for the mask of the logs
+    # All secret texts, to mask them in the logs.
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     identity = HomePath("identity")
     database = HomePath("microclaw.db")
-    cluster_index = HomePath("index.db")  # of a cluster's host, of its own files; it can be made again
-    gateway_token = HomePath("gateway.token")  # of local gateway clients
+    # The index of a cluster's host over its own files; it can be built again.
+    cluster_index = HomePath("index.db")
+    # For local gateway clients.
+    gateway_token = HomePath("gateway.token")
     memory = HomePath("memory")
     skills = HomePath("skills")
-    workspace = HomePath("workspace")  # files that the agent's tools may read and write
-    tasks_folder = HomePath("tasks")  # a folder for each task: while it runs, and for the files that it left
+    # Files that the agent's tools may read and write.
+    workspace = HomePath("workspace")
+    # A folder for each task, while it runs and for its result files.
+    tasks_folder = HomePath("tasks")
     sessions = HomePath("sessions")
     log = HomePath("microclaw.log")
     chat_history = HomePath("chat_history")

@@ -14,7 +14,8 @@ from microclaw.config.schema import Node, Path, all_settings, dotted, without_pa
 from microclaw.config.settings import Settings
 
 DEFAULT: Final = "default"
-TASK_SECRETS: Final = ("secrets", "values")  # `task secrets` promises that none of them is shown again
+# `task secrets` promises that these are never shown again.
+TASK_SECRETS: Final = ("secrets", "values")
 SET: Final = "(set)"
 MAX_PASSWORD_CHARS: Final = 4096
 
@@ -54,7 +55,8 @@ def secret_texts(settings: Settings) -> set[str]:
     found = set(settings.secrets)
     backup = None if settings.backup is None else settings.backup.password_file
     for path in (settings.gateway_token, settings.mqtt.password_file, backup):
-        with suppress(OSError, UnicodeDecodeError):  # who uses the file tells what is wrong with it
+        # The user of the file reports what is wrong with it.
+        with suppress(OSError, UnicodeDecodeError):
             if path is not None:
                 found.add(FilePath(path).expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
     return found

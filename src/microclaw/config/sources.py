@@ -73,7 +73,8 @@ class Sources:
         self.mistakes: list[Mistake] = []
         self.secrets: set[str] = set()
         self._unset: dict[Path, str] = {}
-        self._environ: Mapping[str, str] | None = environ  # for ${NAME}
+        # For ${NAME}.
+        self._environ: Mapping[str, str] | None = environ
         self._lines: Mapping[Path, int] = {}
         for name in (CONFIG, SECRETS):
             self._read_file(home / name, (texts or {}).get(name))
@@ -158,10 +159,10 @@ class Sources:
             if node is None:
                 kind = "setting" if path else "section"
                 near = did_you_mean(part, section.names or section.inside, dotted((*path, "")))
-                text = f"{dotted(below)} is no {kind}{near}"
+                text = f"{dotted(below)} is not a {kind}{near}"
                 self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
             elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(part):
-                self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
+                self._wrong(below, f"{part!r} is not a valid name: letters, digits, - and _, at most 32", "rename it")
             elif node.inside and (not node.about or isinstance(inner, Mapping)):
                 self._section(node, inner, below)
             else:
@@ -170,7 +171,7 @@ class Sources:
     def _setting(self, setting: Node, value: object, path: Path) -> None:
         key = dotted(path)
         if self._source == SECRETS and not setting.secret:
-            self._wrong(path, f"{key} is no secret: it belongs in {CONFIG}", "move it there")
+            self._wrong(path, f"{key} is not a secret: it belongs in {CONFIG}", "move it there")
             return
         # Two values of one secret are ambiguous.
         if self._source == SECRETS and path in self.values:
@@ -198,7 +199,7 @@ class Sources:
             if found[1] is None:
                 return "${"
             if not _VARIABLE.fullmatch(found[0]):
-                raise ValueError(": after ${ is no NAME; $${ is a plain ${")
+                raise ValueError(": a NAME must follow ${; $${ is a plain ${")
             text = text_of(self._environ or {}, found[1])
             if text is None:
                 raise _UnsetVariable(found[1])

@@ -65,7 +65,8 @@ class YamlFile:
             self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
             return found
         for key_node, value_node in node.value:
-            key = str(key_node.value)  # of a list or a mapping that is no field's name
+            # The key may also be a list or a mapping, which is not the name of a field.
+            key = str(key_node.value)
             if key not in known:
                 near = did_you_mean(key, known)
                 self.at(key_node, f"{what} has no field {key:.60}{near}", f"fields: {', '.join(known)}")

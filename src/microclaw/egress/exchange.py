@@ -107,7 +107,10 @@ class Exchange:
         left_bytes = MAX_LINGER_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while left_bytes > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
+                while left_bytes > 0:
+                    data = await self.client.reader.read(PIECE_BYTES)
+                    if not data:
+                        break
                     left_bytes -= len(data)
 
     async def tunnel(self, upstream: StreamPair) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MAX_URL_CHARS: Final = 2048
 MAX_REDIRECTS: Final = 5
-_URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
+# Without a user name before the host.
+_URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)
 _ENCODINGS: Final = frozenset(read_table(__package__, "pages")["encodings"].split())
 _PIECE_BYTES: Final = 64 << 10
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
@@ -66,7 +67,8 @@ class Fetcher:
             headers={
                 "User-Agent": f"microclaw/{__version__}",
                 "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
-                "Accept-Encoding": "identity",  # a small body could hide a huge one
+                # A small compressed body could become a huge one.
+                "Accept-Encoding": "identity",
             },
         )
         try:

@@ -15,7 +15,8 @@ from microclaw.errors import MicroclawError
 
 # RFC 8305: the time until the next address is tried beside the first.
 STAGGER_S: Final = 0.25
-MAX_TRIES: Final = 3  # addresses of one name and family
+# Addresses of one name and family.
+MAX_TRIES: Final = 3
 Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

@@ -51,7 +51,8 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
 
     head_s: float = 10.0
     connect_s: float = 10.0
-    stall_s: float = 30.0  # without a byte, in either direction
+    # The longest time without a byte, in either direction.
+    stall_s: float = 30.0
     total_s: float = 600.0
 
 
@@ -179,7 +180,8 @@ class _TaskProxy:
         """Read a request, check it, pass it on. Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
         head = await self._head(exchange.client.reader)
         if not head:
-            return  # a connection without a request
+            return
+        # A connection without a request.
         exchange.request = read_head(head, exchange.connection)
         allowlist = await asyncio.to_thread(read_allowlist, self.proxy.home / FILE_NAME)
         entry, exchange.request = judge(allowlist, self.name, exchange.request)
@@ -190,7 +192,8 @@ class _TaskProxy:
         self.open_count += 1
         try:
             await self._pass(exchange, exchange.request, entry)
-        except ExceptionGroup as errors:  # of both directions: the first one ended the other
+        except ExceptionGroup as errors:
+            # Of both directions: the first error ended the other direction.
             raise errors.exceptions[0] from errors
         finally:
             self.open_count -= 1

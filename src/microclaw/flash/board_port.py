@@ -1,4 +1,4 @@
-"""The port that a board is on: found by USB id, named by a person, opened again after each reset."""
+"""The port of a board: found by USB id or named by a person, opened again after each reset."""
 
 from __future__ import annotations
 
@@ -38,42 +38,59 @@ BUSY: Final = re.compile(r"exclusively lock|Resource busy|Errno 16")
 _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
     (r"Permission denied", ConfigError, "your user may not open {port}", "sudo usermod -aG dialout $USER, then log in"),
     (BUSY.pattern, DeviceUnreachable, "another program has {port} open", "close the program that uses it"),
-    (r"Connection refused|Connect call failed", DeviceUnreachable, "nobody listens on {port}", "start the emulator"),
+    (
+        r"Connection refused|Connect call failed",
+        DeviceUnreachable,
+        "no program listens on {port}",
+        "start the emulator",
+    ),
     (
         r"Wrong boot mode|Failed to connect|No serial data received",
-        *(DeviceUnreachable, "the board on {port} does not enter download mode", HOLD_BOOT),
+        DeviceUnreachable,
+        "the board on {port} does not enter download mode",
+        HOLD_BOOT,
     ),
     (r"(?i:secure (?:boot|download)|flash encryption)", ConfigError, "its flash is locked", "take another board"),
     (
         r"stream stopped|transfer stopped|Invalid head of packet|Guru Meditation|No more data|readiness to read|"
         r"Input/output error|Write timeout|device disconnected|not configured|multiple access|Bad file descriptor|"
         r"Response doesn't match|StopIteration|Errno 5|Errno 6|originates from pySerial",
-        *(DeviceUnreachable, "the board on {port} went away or reset while it was being flashed", PULLED),
+        DeviceUnreachable,
+        "the board on {port} went away or reset while it was being flashed",
+        PULLED,
     ),
     (r"[Cc]ould not open|No such file", DeviceUnreachable, "there is no board on {port}", _CABLE),
 )
 
 
 def explain(output: str, port: str) -> MicroclawError:
-    """Build an error for a message of the port or of esptool, with its next step."""
+    """Return the error for a message of the port or of esptool, with its next step."""
     for pattern, error, message, remedy in _REASONS:
         if re.search(pattern, output):
             return error(message.format(port=port), next_step=remedy)
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "it said nothing")
-    why = clean_text(last, one_line=True)[:200]
-    return DeviceError(f"esptool failed on {port}: {why}", next_step=f"microclaw doctor --port {port}")
+    reason = clean_text(_find_reason(output), one_line=True)[:200]
+    return DeviceError(f"esptool failed on {port}: {reason}", next_step=f"microclaw doctor --port {port}")
+
+
+def _find_reason(output: str) -> str:
+    """Return the last line with "error", else the last line that is not empty."""
+    reason = ""
+    for line in map(str.strip, reversed(output.splitlines())):
+        if "rror" in line:
+            return line
+        reason = reason or line
+    return reason or "it printed nothing"
 
 
 class BoardPort(Struct, frozen=True):
-    """A port as a person or USB names it. A USB id finds the board again after a reset gave it another path."""
+    """A port by its path or its USB id. The id finds the board again if a reset gave it another path."""
 
     address: PortAddress
     find: ListPorts = list_ports
 
     @classmethod
     def parse(cls, text: str) -> BoardPort:
-        """/dev/ttyUSB0, usb-VID:PID:SERIAL, socket://HOST:PORT or a pty; ConfigError lists these."""
+        """Parse /dev/ttyUSB0, usb-VID:PID:SERIAL, socket://HOST:PORT or a pty; ConfigError lists these."""
         if text.startswith(SOCKET_SCHEME):
             text = TCP_SCHEME + text.removeprefix(SOCKET_SCHEME)
         return cls(parse_port_address(text))
@@ -84,7 +101,10 @@ class BoardPort(Struct, frozen=True):
         return str(self.address)
 
     async def path(self) -> str:
-        """As esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
+        """Return the port's present name for esptool and the system.
+
+        Raises DeviceUnreachable if no board with the USB id is plugged in.
+        """
         if isinstance(self.address, UsbId):
             ports = tuple(await asyncio.to_thread(self.find))
             return find_usb_port(_id_now(self.address, ports), ports)
@@ -104,13 +124,14 @@ class BoardPort(Struct, frozen=True):
             except BaseException as exc:
                 if repl is not None:
                     await repl.close()
-                # a board with its own USB is another one after each reset
+                # A board with its own USB disappears, and is a new USB device after each reset.
                 if not isinstance(exc, DeviceUnreachable) or loop.time() >= deadline:
                     raise
             await asyncio.sleep(_AGAIN_S)
         try:
             yield repl
-            with contextlib.suppress(DeviceError):  # it may have been told to restart
+            # The caller may have restarted the board.
+            with contextlib.suppress(DeviceError):
                 await repl.leave()
         finally:
             await repl.close()
@@ -119,32 +140,39 @@ class BoardPort(Struct, frozen=True):
         from mpremote import transport_serial  # type: ignore[import-untyped]
         from mpremote.transport import TransportError  # type: ignore[import-untyped]
 
-        transport_serial.print = lambda *_: None  # what it did not expect: stdout is the command's
+        # mpremote prints what it does not expect, but stdout belongs to the command.
+        transport_serial.print = lambda *_: None
         path = await self.path()
         try:
             try:
                 return RawRepl(await asyncio.to_thread(transport_serial.SerialTransport, path), str(self))
-            except TransportError:  # it does not say why
+            except TransportError:
+                # It gives no reason, so the port is opened once more for its own error.
                 await (await open_serial_port(path)).close()
-            raise DeviceUnreachable(f"{self} opens now and then", next_step=_CABLE)
+            raise DeviceUnreachable(f"{self} opens only sometimes", next_step=_CABLE)
         except OSError as exc:
             raise explain(str(exc), str(self)) from exc
 
 
 def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
-    """No board on USB: what is there, and what to try."""
+    """Return the error for no board on USB, with the ports that exist."""
     return DeviceUnreachable(f"no board was found on USB; {describe_ports(ports)}", next_step=_CABLE)
 
 
 def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
-    """Return the present USB id of a board: a chip with its own USB gets another one once MicroPython runs on it.
+    """Return the present USB id of a board: a chip with its own USB gets another id once MicroPython runs on it.
 
     Its serial number then has no colons: 303a:1001 with F4:12:FA:01:02:03 is the ROM's id, 303a:4001 with f412fa010203
     the id of MicroPython's TinyUSB.
     """
-    ids = {port.usb for port in ports if port.usb is not None and port.usb.vid == usb.vid == _ESPRESSIF}
-    same_serial = [other for other in ids if usb.serial and _plain(other) == _plain(usb)]
-    if usb in ids or len(same_serial) != 1:
+    ids = set()
+    for port in ports:
+        if port.usb is not None and port.usb.vid == usb.vid == _ESPRESSIF:
+            ids.add(port.usb)
+    if usb in ids or not usb.serial:
+        return usb
+    same_serial = [other for other in ids if _plain(other) == _plain(usb)]
+    if len(same_serial) != 1:
         return usb
     return same_serial[0]
 

@@ -1,6 +1,6 @@
-"""/settings.json of a board, over the cable: read strictly, and written whole. What each key is: firmware/README.md.
+"""The settings of a board (/settings.json), read over the cable. firmware/README.md describes each key.
 
-A board's own word is not believed: a key that we know whose value has another form is left out.
+The board is not trusted: a known key whose value has another form is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from microclaw.flash.raw_repl import RawRepl
 from microclaw.flash.wifi import check_sizes
 from microclaw.validation import read_json
 
-MAX_NETWORKS: Final = 8  # firmware/fw/networks.py
+# As in firmware/fw/networks.py.
+MAX_NETWORKS: Final = 8
 _MAX_CHARS: Final = 16 * 1024
 _READ: Final = f"""\
 import os
@@ -57,7 +58,7 @@ OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_
 class PreviousSettings(Struct, frozen=True):
     """The former settings of a board.
 
-    `has_credential`: it was paired, as the device `link_id` by its own report; `is_mended`: something was left out.
+    `has_credential`: it was paired, as the device `link_id` by its own report; `is_mended`: values were invalid.
     """
 
     values: dict[str, Any]
@@ -78,7 +79,7 @@ class PreviousSettings(Struct, frozen=True):
         return name if name in board_ids() else None
 
     def trusts(self, host: PairingAddress) -> bool:
-        """Return True if the board has this host's authority: then a new address needs no new secret."""
+        """Return True if the board trusts this host's authority: a new address then needs no new secret."""
         return bool(self.values.get("ca_sha256") == host.ca_sha256)
 
 

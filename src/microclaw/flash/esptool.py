@@ -1,6 +1,6 @@
-"""esptool as a process of its own: reads chip, flash and PSRAM, erases and writes. Its output is parsed strictly.
+"""esptool in its own process: reads chip, flash and PSRAM, erases and writes. Its output is parsed strictly.
 
-It is a child because a stuck USB driver must not hang `flash`, and because its licence (GPL) is not ours.
+It is a child process because a stuck USB driver must not block `flash`, and because its licence (GPL) is not ours.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from microclaw.transports.address import HostPort
 
 Progress: TypeAlias = Callable[[float], None]
 
-QUIET_S: Final = 150.0  # erasing 16 MB says nothing for up to two minutes (esptool CHIP_ERASE_TIMEOUT)
-ASK_S: Final = 180.0  # for all of what only asks, with esptool's own tries
-_SLACK: Final = 4  # how much longer than by its baud rate an image may take: blocks are sent again
+# Erasing 16 MB prints nothing for up to two minutes (esptool CHIP_ERASE_TIMEOUT).
+QUIET_S: Final = 150.0
+# For a command that only reads, with esptool's own tries.
+ASK_S: Final = 180.0
+# How much longer an image may take than by its baud rate: blocks are sent again.
+_SLACK: Final = 4
 _BAUD: Final = "460800"
-_USUAL_BAUD: Final = 115_200  # what a cable does that does not do more
-BUSY_S: Final = 5.0  # who looks at each new port, as ModemManager does, lets go of it by then
+# The rate that every cable reaches.
+_USUAL_BAUD: Final = 115_200
+# A program that looks at each new port, as ModemManager does, has closed it by then.
+BUSY_S: Final = 5.0
 _AGAIN_S: Final = 0.2
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
@@ -44,7 +49,7 @@ _PSRAM: Final = r"^Features:.*Embedded PSRAM(?: (\d{1,3})MB)?"
 
 
 class ChipFacts(Struct, frozen=True):
-    """The chip as esptool reads it. `psram_bytes` is that inside the chip's package: a module's own it cannot see."""
+    """The chip as esptool reads it. `psram_bytes` is inside the chip's package: it cannot see the PSRAM of a module."""
 
     chip: str
     description: str
@@ -54,30 +59,30 @@ class ChipFacts(Struct, frozen=True):
 
     @property
     def revision(self) -> str | None:
-        """Of the chip, such as `v0.2`; None where esptool named none."""
-        found = re.search(r"\brevision (v\d{1,2}\.\d{1,2})\b", self.description)
-        if found is None:
+        """The chip's revision, such as `v0.2`; None if esptool did not name it."""
+        match = re.search(r"\brevision (v\d{1,2}\.\d{1,2})\b", self.description)
+        if match is None:
             return None
-        return found[1]
+        return match[1]
 
 
 class Esptool(Struct, frozen=True):
-    """It resets the board by DTR and RTS, which a port on the network has not."""
+    """The tool at one port. It resets the board by DTR and RTS, which a port on the network does not have."""
 
     port: BoardPort
 
     @property
     def stays(self) -> bool:
-        """The board stays in download mode at the end, as nothing resets it."""
+        """True if the board stays in download mode at the end, because nothing can reset it."""
         return isinstance(self.port.address, HostPort)
 
     async def facts(self) -> ChipFacts:
-        """Connect and read what the board is. The board stays in download mode."""
+        """Connect and read the chip's facts. The board stays in download mode."""
         output = await self._run(["flash-id"], stays=True)
         try:
             return parse_facts(output)
         except ValueError as exc:
-            text = f"esptool answered something unknown about the board on {self.port}: {exc}"
+            text = f"unexpected esptool output about the board on {self.port}: {exc}"
             raise DeviceError(text, next_step=f"python -m esptool --port {self.port} flash-id") from exc
 
     async def read(self, address: int, size: int) -> bytes:
@@ -91,24 +96,28 @@ class Esptool(Struct, frozen=True):
         return data
 
     async def write(self, address: int, data: bytes, progress: Progress, *, erases: bool) -> None:
-        """Put bytes at an address of the flash, compared there by their MD5, and reset the board into them."""
+        """Write bytes at an address of the flash, compare them there by MD5, and restart the board."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "flash.bin")
             await asyncio.to_thread(file.write_bytes, data)
-            words = ["write-flash", *(("--erase-all",) if erases else ()), hex(address), str(file)]
-            sending_s = _SLACK * len(data) * 10 / _USUAL_BAUD  # ten bits a byte
+            words = ["write-flash"]
+            if erases:
+                words.append("--erase-all")
+            words += [hex(address), str(file)]
+            # A byte is ten bits on the line.
+            sending_s = _SLACK * len(data) * 10 / _USUAL_BAUD
             output = await self._run(words, stays=False, limit_s=ASK_S + QUIET_S + sending_s, progress=progress)
         if "Hash of data verified" not in output:
             raise DeviceError("the board did not confirm what was written", next_step="run it again")
 
     async def restart(self) -> None:
-        """Out of download mode, into what the flash has."""
+        """Restart the board from download mode into its program."""
         await self._run(["read-mac"], stays=False)
 
     async def _run(
         self, words: Sequence[str], *, stays: bool, limit_s: float = ASK_S, progress: Progress | None = None
     ) -> str:
-        """Return its output. A port in use is tried again for BUSY_S: nothing was done to the board."""
+        """Return the output. A port in use is tried again for BUSY_S, as nothing was done to the board."""
         deadline = asyncio.get_running_loop().time() + BUSY_S
         while True:
             code, output = await self._once(words, stays=stays, limit_s=limit_s, progress=progress)
@@ -134,37 +143,50 @@ class Esptool(Struct, frozen=True):
             env=environ,
         )
         assert process.stdout is not None
-        kept = bytearray()
+        output = bytearray()
         try:
             async with asyncio.timeout(limit_s):
-                while data := await _some(process.stdout):
-                    kept += data
-                    del kept[:-_MAX_OUTPUT_BYTES]
-                    shown = _PERCENT.findall(data.decode("utf-8", "replace"))
-                    if progress is not None and shown:
-                        progress(min(100.0, float(shown[-1])))
-                return await process.wait(), kept.decode("utf-8", "replace")
+                while data := await _read_some(process.stdout):
+                    output += data
+                    del output[:-_MAX_OUTPUT_BYTES]
+                    percents = _PERCENT.findall(data.decode("utf-8", "replace"))
+                    if progress is not None and percents:
+                        progress(min(100.0, float(percents[-1])))
+                return await process.wait(), output.decode("utf-8", "replace")
         except TimeoutError as exc:
-            raise DeviceUnreachable(f"the board on {self.port} came to no end", next_step=HOLD_BOOT) from exc
+            raise DeviceUnreachable(f"the board on {self.port} did not finish in time", next_step=HOLD_BOOT) from exc
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
 
-async def _some(output: asyncio.StreamReader) -> bytes:
+async def _read_some(output: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(QUIET_S):
         return await output.read(_READ_BYTES)
 
 
 def parse_facts(output: str) -> ChipFacts:
     """Parse the output of `esptool flash-id`; ValueError if a line is missing."""
-    found = [re.search(line, output, re.MULTILINE) for line in (_CHIP, _MAC, _SIZE)]
-    chip, mac, size = (line[1] if line is not None else "" for line in found)
+    chip = _search(_CHIP, output)
+    mac = _search(_MAC, output)
+    size = _search(_SIZE, output)
     if not (chip and mac and size):
         raise ValueError("no line with its chip, its MAC or the size of its flash")
-    kind = re.search(_TYPE, output, re.MULTILINE)
+    unit_bytes = MB if size.endswith("MB") else 1024
     psram = re.search(_PSRAM, output, re.MULTILINE)
-    psram_mb = 0 if psram is None else int(psram[1] or 2)  # without a size: ESP32-PICO-V3-02, which has 2 MB
-    description = clean_text(chip if kind is None else kind[1], one_line=True)
-    return ChipFacts(chip, description, mac, int(size[:-2]) * (MB if size[-2:] == "MB" else 1024), psram_mb * MB)
+    if psram is None:
+        psram_mb = 0
+    else:
+        # The ESP32-PICO-V3-02 has 2 MB and names no size.
+        psram_mb = int(psram[1] or 2)
+    description = clean_text(_search(_TYPE, output) or chip, one_line=True)
+    return ChipFacts(chip, description, mac, int(size[:-2]) * unit_bytes, psram_mb * MB)
+
+
+def _search(pattern: str, output: str) -> str:
+    """Return the text in the pattern's group, or "" if no line matches."""
+    match = re.search(pattern, output, re.MULTILINE)
+    if match is None:
+        return ""
+    return match[1]

@@ -1,4 +1,4 @@
-"""The image for an empty board: the stock image, and a file system that has our files already.
+"""The image for an empty board: the stock image and a file system with our files.
 
 The file system is littlefs in the geometry of MicroPython's esp32 port: its Partition has blocks of 4096 bytes, VfsLfs2
 reads and writes 32 bytes at a time, with a cache of 128. It holds no secret. This writes to no board.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -56,8 +57,8 @@ def first_files(
 ) -> tuple[BoardFile, ...]:
     """Return all files of the file system.
 
-    `host`: its address and its authority's fingerprint, no secret; `keys`: public keys of updates, id to modulus in
-    base64.
+    `host`: its address and its authority's fingerprint, without a secret; `keys`: public keys of updates, from id to
+    modulus in base64.
     """
     settings = {"board": board_facts(load_board(board)), **host}
     more = [BoardFile(WHOLE_PATH, b""), BoardFile(SETTINGS_PATH, json.dumps(settings).encode())]
@@ -80,11 +81,11 @@ def first_pieces(image: FlashImage, flash_bytes: int, files: Iterable[BoardFile]
 
 
 def files_place(image: FlashImage, flash_bytes: int) -> Partition:
-    """Return where MicroPython of this image has its files, on a flash of this size. ConfigError if unknown."""
+    """Return the partition where MicroPython of this image has its files. ConfigError if it is unknown."""
     table = {partition.label: partition for partition in parse_table(image.at(TABLE_AT, TABLE_BYTES))}
     if "vfs" in table:
         return table["vfs"]
-    end = max((partition.end for partition in table.values()), default=flash_bytes)
+    end = max(map(attrgetter("end"), table.values()), default=flash_bytes)
     is_sized = image.micropython is not None and image.micropython[:2] >= _SIZED_AT_START
     if "ffat" in table or not is_sized or end >= flash_bytes:
         text = f"the place of the files of {image.path.name} is unknown"

@@ -1,4 +1,4 @@
-"""The things that the steps of `microclaw flash` work with: person, host, wishes, tools and outcome."""
+"""The objects that the steps of `microclaw flash` share: person, host, options, tools and result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Operator(Protocol):
 
 
 class PairingHost(Protocol):
-    """The host that the board is to belong to. `open_to_network` lets in boards of the LAN, and waits for it."""
+    """The host to which the board will belong. `open_to_network` accepts boards of the LAN and waits for that."""
 
     @property
     def calls(self) -> HostCalls: ...
@@ -37,7 +37,10 @@ class PairingHost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FlashOptions:
-    """The command line. `update_keys`: id to modulus in base64; none: those that the board has, or the host knows."""
+    """The options of the command line.
+
+    `update_keys`: id to modulus in base64; if empty, the board keeps its keys, or gets those of the host.
+    """
 
     image: Path | None = None
     adopt: bool = False
@@ -56,11 +59,14 @@ class FlashOptions:
 
 @dataclass(slots=True)
 class FlashResult:
-    """The result, for --json and the last lines."""
+    """The result, for --json and the last lines.
+
+    `revision` is of the board: as the user said, or of its chip. `link` is the link before the board's restart.
+    """
 
     port: str
     chip: str | None = None
-    revision: str | None = None  # of the board: what was said, or the chip's own
+    revision: str | None = None
     mac: str | None = None
     image: str | None = None
     micropython: str | None = None
@@ -69,13 +75,16 @@ class FlashResult:
     board: str | None = None
     ssid: str | None = None
     access_point_key: str | None = field(default=None, repr=False)
-    link: BoardLink = field(default_factory=BoardLink, repr=False)  # before the board's restart
+    link: BoardLink = field(default_factory=BoardLink, repr=False)
     online: bool = False
     say_next: str | None = None
 
 
 class FlashContext(Struct, frozen=True):
-    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
+    """Everything that is needed to flash a board. If no host runs, `host` is None and the board is not paired.
+
+    `look_s`: how long MicroPython may take to answer before esptool is used.
+    """
 
     port: BoardPort
     esptool: Esptool
@@ -84,5 +93,5 @@ class FlashContext(Struct, frozen=True):
     files: Path
     cache: Path
     fetch: Fetch
-    look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
+    look_s: float = 4.0
     online_s: float = 90.0

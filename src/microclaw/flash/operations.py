@@ -1,6 +1,6 @@
-"""The acts by which a browser sets up a new board over USB, and what it writes. Owners alone; no secret.
+"""The operations by which a browser sets up a new board over USB. Only for owners; they return no secret.
 
-The manifest has the form of ESP Web Tools (esphome.github.io/esp-web-tools), with sizes and digests besides.
+The manifest has the form of ESP Web Tools (esphome.github.io/esp-web-tools), and also sizes and digests.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
 
 MAX_KEPT_BYTES: Final = 64 * MB
-"""Of the parts that manifests named; the oldest go first."""
-_MUCH_PSRAM: Final = 8 * MB  # has an image of its own
+"""How many bytes of manifests' parts are kept; the oldest parts are removed first."""
+# It has its own image.
+_MUCH_PSRAM: Final = 8 * MB
 FlashBytes: TypeAlias = Annotated[int, Meta(ge=MIN_FLASH_BYTES, le=32 * MB, multiple_of=MB, description="Of the board")]
 PsramBytes: TypeAlias = Annotated[int, Meta(ge=0, le=32 * MB, multiple_of=MB, description="In the chip's package")]
 
@@ -54,7 +55,10 @@ class InstallBoard(Struct, frozen=True):
 
 
 class InstallChip(Struct, frozen=True):
-    """`image`: a stock image that this host has for it, with PSRAM or without; None: it is fetched for a manifest."""
+    """A chip that a browser can set up.
+
+    `image`: a stock image for it that this host has, with PSRAM or without; None if a manifest must download it.
+    """
 
     chip: str
     boards: list[InstallBoard]
@@ -62,7 +66,10 @@ class InstallChip(Struct, frozen=True):
 
 
 class InstallChoices(Result, frozen=True, kw_only=True, rename={"next_step": "next"}):
-    """`problem`: why a board that is installed now could not reach this host. `can_open`: a POST opens its link."""
+    """The chips, and if boards can reach this host.
+
+    `problem`: why a board that is installed now could not reach this host; `can_open`: a POST opens its link.
+    """
 
     chips: list[InstallChip]
     problem: str | None
@@ -71,7 +78,7 @@ class InstallChoices(Result, frozen=True, kw_only=True, rename={"next_step": "ne
 
 
 class InstallLink(Result, frozen=True, kw_only=True):
-    """`link`: where boards of the network reach the host, after its next start."""
+    """The link after the host's next start; `link`: the address for boards of the network."""
 
     link: str
 
@@ -84,7 +91,7 @@ class InstallPart(Struct, frozen=True):
 
 
 class InstallBuild(Struct, frozen=True, kw_only=True):
-    """`official`: the image's SHA-256 is that of the official file."""
+    """The parts for one chip and board; `official`: the image has the SHA-256 of the official file."""
 
     chipFamily: str
     board: str
@@ -101,9 +108,9 @@ class InstallManifest(Result, frozen=True, kw_only=True):
 
 
 class InstallParts:
-    """Makes what a manifest names, one at a time, and keeps it until newer parts take its place.
+    """Builds the parts that a manifest names, one manifest at a time, and keeps them until newer parts replace them.
 
-    `keys` are those that sign updates: each modulus by the key's id.
+    `keys` returns the keys that sign updates: each modulus by the key's id.
     """
 
     def __init__(
@@ -111,26 +118,28 @@ class InstallParts:
     ) -> None:
         self.settings = settings
         self.link = link
-        self._known = keys
-        self._files: dict[bool, tuple[BoardFile, ...]] = {}  # with and without PSRAM; they take seconds
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._making = asyncio.Lock()
+        self._update_keys = keys
+        # With and without PSRAM; a build takes seconds.
+        self._files: dict[bool, tuple[BoardFile, ...]] = {}
+        self._parts: OrderedDict[str, bytes] = OrderedDict()
+        self._building = asyncio.Lock()
 
     def kept(self, sha256: str) -> bytes:
-        data = self._kept.get(sha256)
+        """Return the part with this SHA-256; UnknownName if the host does not keep it."""
+        data = self._parts.get(sha256)
         if data is None:
             raise UnknownName("the host keeps no such part", next_step="ask for the manifest again; it names the parts")
         return data
 
     async def build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
-        """Raise ConfigError if the image is not available, or does not fit."""
-        async with self._making:
+        """Build the parts; ConfigError if the image is not available or does not fit."""
+        async with self._building:
             image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self.settings.cache, download)
             check_image(image, chip, flash_bytes)
             has_psram = psram_bytes > 0
             if has_psram not in self._files:
                 self._files[has_psram] = await our_files(firmware_folder(), with_psram=has_psram)
-            files = first_files(self._files[has_psram], board, await self._host(), await self._known())
+            files = first_files(self._files[has_psram], board, await self._host(), await self._update_keys())
             pieces = await asyncio.to_thread(first_pieces, image, flash_bytes, files)
             parts = [self._keep(piece) for piece in pieces]
             name = image.path.name
@@ -139,32 +148,32 @@ class InstallParts:
 
     def _keep(self, piece: FirstPiece) -> InstallPart:
         name = piece.sha256
-        self._kept.pop(name, None)
-        self._kept[name] = piece.data
-        while sum(map(len, self._kept.values())) > MAX_KEPT_BYTES:
-            self._kept.popitem(last=False)
+        self._parts.pop(name, None)
+        self._parts[name] = piece.data
+        while sum(map(len, self._parts.values())) > MAX_KEPT_BYTES:
+            self._parts.popitem(last=False)
         return InstallPart(f"parts/{name}.bin", piece.offset, len(piece.data), piece.md5)
 
     async def _host(self) -> dict[str, Any]:
-        """Return the address of this host for boards. It is no secret: a board without a secret shows a code."""
+        """Return the address of this host for boards. It is not secret: a board without a secret shows a code."""
         if self.link is None:
             return {}
-        made = await self.link.provision("board", with_secret=False)
-        return {"host": made.host, "port": made.port, "ca_sha256": made.ca_sha256}
+        settings = await self.link.provision("board", with_secret=False)
+        return {"host": settings.host, "port": settings.port, "ca_sha256": settings.ca_sha256}
 
 
 @operation("install.choices", http="GET /v1/firmware/install", access=Access.OWN, is_command=False)
-async def choices(made: InstallParts, _: OperationCall) -> InstallChoices:
+async def choices(parts: InstallParts, _: OperationCall) -> InstallChoices:
     """List the chips and boards that a browser can set up."""
-    chips = [await asyncio.to_thread(_chip, chip, made.settings.cache) for chip in CHIPS.values()]
-    problem = None
+    chips = await asyncio.to_thread(_describe_chips, parts.settings.cache)
+    if parts.link is None:
+        problem = "this host accepts no boards: its link is off"
+    elif parts.link.is_local:
+        problem = "this host accepts only boards on its own machine: a new board cannot reach it"
+    else:
+        return InstallChoices(chips=chips, problem=None, next_step=None, can_open=False)
     step = f"first start it with: microclaw up --link {LAN}"
-    if made.link is None:
-        problem = "this host lets in no boards: its link is off"
-    elif made.link.is_local:
-        problem = "this host accepts only boards on its own machine: one that is set up now cannot reach it"
-    can_open = problem is not None
-    return InstallChoices(chips=chips, problem=problem, next_step=step if can_open else None, can_open=can_open)
+    return InstallChoices(chips=chips, problem=problem, next_step=step, can_open=True)
 
 
 @operation(
@@ -174,15 +183,15 @@ async def choices(made: InstallParts, _: OperationCall) -> InstallChoices:
     access=Access.OWN,
     is_command=False,
 )
-async def open_to_network(made: InstallParts, _: OperationCall) -> InstallLink:
+async def open_to_network(parts: InstallParts, _: OperationCall) -> InstallLink:
     """Open the link to the network, from the host's next start on."""
-    await asyncio.to_thread(write_changes, made.settings.home, os.environ, {"host.link": LAN})
+    await asyncio.to_thread(write_changes, parts.settings.home, os.environ, {"host.link": LAN})
     return InstallLink(link=LAN)
 
 
 @operation("install.manifest", http="GET /v1/firmware/manifest", access=Access.OWN, is_command=False)
 async def manifest(
-    made: InstallParts,
+    parts: InstallParts,
     _: OperationCall,
     board: Annotated[str, Meta(max_length=64, description="Its profile")],
     flash_bytes: FlashBytes = MIN_FLASH_BYTES,
@@ -191,12 +200,15 @@ async def manifest(
     """Return the parts of an installation and their places on a board with this flash, for ESP Web Tools."""
     chip = chip_named(load_board(board).chip)
     if board not in chip.profiles():
-        raise UnknownName(f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}")
-    build = await made.build(chip, board, flash_bytes, psram_bytes)
+        raise UnknownName(f"{board} is not a board to flash", next_step=f"name one of {', '.join(chip.profiles())}")
+    build = await parts.build(chip, board, flash_bytes, psram_bytes)
     return InstallManifest(name="microclaw", version=__version__, new_install_prompt_erase=True, builds=[build])
 
 
-def _chip(chip: Chip, cache: Path) -> InstallChip:
-    boards = [InstallBoard(board, load_board(board).title) for board in chip.profiles()]
-    found = (cached_image(chip, psram_bytes, cache) for psram_bytes in (0, _MUCH_PSRAM))
-    return InstallChip(chip.name, boards, next((image.path.name for image in found if image is not None), None))
+def _describe_chips(cache: Path) -> list[InstallChip]:
+    chips = []
+    for chip in CHIPS.values():
+        boards = [InstallBoard(board, load_board(board).title) for board in chip.profiles()]
+        image = cached_image(chip, 0, cache) or cached_image(chip, _MUCH_PSRAM, cache)
+        chips.append(InstallChip(chip.name, boards, image.path.name if image else None))
+    return chips

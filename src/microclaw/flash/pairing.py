@@ -1,4 +1,4 @@
-"""Pairs a board on a cable: the host's own facts, a new secret, and the wait until the board has connected."""
+"""Pairs a board on a cable: gets the host's facts and a new secret, and waits until the board has connected."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from microclaw.flash.raw_repl import RawRepl
 from microclaw.link_server.meter import HandshakeEnd
 
 CHANNEL: Final = "stable"
-"""Of updates."""
+"""The default channel of updates."""
 MAX_KEYS: Final = 4
 _POLL_S: Final = 0.5
 _MAX_NAMES: Final = 1000
-_MAX_STEM: Final = 28  # of the 32 characters that a name has
-_MAX_WHY: Final = 48  # characters of why a pin is reserved; each costs the board memory
+# A name has up to 32 characters: four are left for the number.
+_MAX_STEM: Final = 28
+# Characters of the reason why a pin is reserved; each takes memory of the board.
+_MAX_REASON: Final = 48
 BOOT_PINS: Final = {"ESP32": 0, "ESP32-S3": 0, "ESP32-C3": 9, "ESP32-C6": 9}
 """The strapping pin with the BOOT button (each chip's datasheet, strapping pins)."""
 _FORGET: Final = """\
@@ -42,7 +44,7 @@ class HostCalls(Protocol):
 
 
 class PairingAddress(Struct, frozen=True):
-    """The address where boards find the host; `only_local`: it lets in boards of this machine alone."""
+    """The address where boards find the host; `only_local`: it accepts only boards of this machine."""
 
     host: str
     port: int
@@ -51,9 +53,9 @@ class PairingAddress(Struct, frozen=True):
 
 
 class BoardLink(Struct, frozen=True):
-    """A device's link as the host shows it; `connections` are those since the host started.
+    """A device's link as the host shows it; `connections` are counted since the host started.
 
-    `handshake_end`: the last connection of whatever device that ended in its TLS handshake.
+    `handshake_end`: the last connection of any device that ended in its TLS handshake.
     """
 
     online: bool = False
@@ -62,7 +64,7 @@ class BoardLink(Struct, frozen=True):
 
 
 async def host_facts(calls: HostCalls, name: str, address: str | None) -> PairingAddress:
-    """Ask the host how boards reach it; makes no secret."""
+    """Ask the host how boards reach it, without a new secret."""
     body = {"name": name, "board": None, "secret": False, "host": address}
     return convert(await asyncio.to_thread(calls.post, "/v1/devices/provision", body), PairingAddress)
 
@@ -73,20 +75,23 @@ async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
-    """board, else board-2, board-3, ..."""
+    """Return the first name that is free: board, board-2, board-3, ..."""
     if first not in taken:
         return first
     stem = first[:_MAX_STEM]
-    return next(f"{stem}-{n}" for n in range(2, _MAX_NAMES) if f"{stem}-{n}" not in taken)
+    names = (f"{stem}-{number}" for number in range(2, _MAX_NAMES))
+    return next(name for name in names if name not in taken)
 
 
 async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: str | None) -> dict[str, Any]:
     """Return a new secret for the board, as settings, and remove the secrets of its former host."""
     body = {"name": name, "board": board, "secret": True, "host": address}
-    made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
+    answer = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
     await repl.run(_FORGET.replace("NAMES", repr(CREDENTIALS)))
-    keys = ("host", "port", "ca_sha256", "secret")
-    return {"name": name, "board": board_facts(load_board(board)), **{key: made[key] for key in keys}}
+    settings = {"name": name, "board": board_facts(load_board(board))}
+    for key in ("host", "port", "ca_sha256", "secret"):
+        settings[key] = answer[key]
+    return settings
 
 
 async def link_of(calls: HostCalls, name: str) -> BoardLink:
@@ -125,7 +130,7 @@ def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float)
     end = link.handshake_end
     if end is None or end == before.handshake_end:
         text = f"{name} has its files and its Wi-Fi, and did not connect within {timeout_s:.0f} s"
-        step = f"microclaw doctor --port PORT; where the host refuses it: microclaw flash --name {name} --forget"
+        step = f"microclaw doctor --port PORT; if the host refuses it: microclaw flash --name {name} --forget"
     else:
         text = f"{name} did not connect: TLS with {end.address} ended ({end.why})"
         step = "move a slow board nearer to its access point, then: microclaw device list"
@@ -134,7 +139,7 @@ def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float)
 
 def board_facts(profile: BoardProfile) -> dict[str, Any]:
     """Return the part of a profile that the board's files need: firmware/fw/board.py has the keys."""
-    reserved = {str(pin.number): pin.reserved[:_MAX_WHY] for pin in profile.pins.values() if pin.reserved}
+    reserved = {str(pin.number): pin.reserved[:_MAX_REASON] for pin in profile.pins.values() if pin.reserved}
     facts: dict[str, Any] = {"name": profile.board_id, "chip": profile.chip, "boot_pin": BOOT_PINS[profile.chip]}
     if reserved:
         facts["reserved"] = reserved
@@ -144,9 +149,12 @@ def board_facts(profile: BoardProfile) -> dict[str, Any]:
 
 
 def sealed_keys(keys: Mapping[str, str], channel: str) -> bytes:
-    """/keys.json as the firmware reads it: JSON, its SHA-256 in the second line. `keys`: id to modulus in base64."""
+    """Return /keys.json: JSON, and its SHA-256 in the second line. `keys`: id to modulus in base64.
+
+    Raises ConfigError for more keys than a board has room for.
+    """
     if len(keys) > MAX_KEYS:
-        text = f"a board takes updates of {MAX_KEYS} keys, and there are {len(keys)}"
-        raise ConfigError(text, next_step="microclaw flash --update-key FILE names those that it shall trust")
+        text = f"a board accepts at most {MAX_KEYS} update keys, not {len(keys)}"
+        raise ConfigError(text, next_step="microclaw flash --update-key FILE names the keys to trust")
     text = json.dumps({"keys": dict(keys), "channel": channel, "serial": 0})
     return f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}".encode()

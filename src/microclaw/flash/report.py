@@ -1,8 +1,8 @@
 """`doctor --port` and `doctor --report --port`: a board on a cable. It writes nothing, and restarts it at the end.
 
-A note's text says what is wrong; its `cause` and `board` are for a text that its owner shows to others: each
-value of them is built from a number, a digest or a checked word. No text of the board or of an error passes, so that no
-name of a network, address, token or password can.
+A note's text says what is wrong. Its `cause`, and `board`, are for a text that the owner shows to others: each of their
+values is built from a number, a digest or a checked word. Texts of the board or of an error are never in them, so that
+no network name, address, token or password can be.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from microclaw.text import clean_text
 from microclaw.wire.esp32_image import IMAGE_MAGIC
 
 MAX_SHOWN: Final = 1 << 40
-"""The largest number of a board that is shown: more than any has of bytes, or of milliseconds in 30 years."""
+"""The largest number of a board that is shown: more than any board's bytes, or the milliseconds of 30 years."""
 _LOOK_S: Final = 4.0
 _SAMPLE_BYTES: Final = 4096
 _FLASH_IT: Final = "microclaw flash"
@@ -63,8 +63,8 @@ class PortNote(Finding, frozen=True):
 class CableReport(Struct):
     """The report about a board at a cable.
 
-    `notes` are in the order in which things are needed, up to the first problem. `name` is the device name in the
-    board's settings: to find it at the host, and not for the report.
+    `notes` are in the order in which a board needs the parts, up to the first problem. `name` is the device name in the
+    board's settings: it finds the board at the host, and is not for the report.
     """
 
     notes: list[PortNote] = field(default_factory=list)
@@ -113,24 +113,24 @@ def plain_words(value: object) -> str:
 def shown_number(value: object, low: int = 0) -> int | None:
     """Return a whole number in the range of a board's memory or clock; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= MAX_SHOWN:
-        # NaN comes here too: it is in no range.
+        # Also NaN: it is in no range.
         return None
     return round(value)
 
 
-async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, found: CableReport) -> None:
+async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, report: CableReport) -> None:
     answers = False
     try:
         async with port.repl(look_s) as repl:
             await repl.soft_reset()
             answers = True
             try:
-                seen = await survey(repl)
-                ours = await our_files(files, with_psram=seen.has_psram)
-                told = await read_settings(repl)
-                await _note_facts(repl, seen, ours, told, found)
-                _note_files(seen, ours, found.notes)
-                await _note_network(repl, told, found.notes)
+                on_board = await survey(repl)
+                ours = await our_files(files, with_psram=on_board.has_psram)
+                settings = await read_settings(repl)
+                await _note_facts(repl, on_board, ours, settings, report)
+                _note_files(on_board, ours, report.notes)
+                await _note_network(repl, settings, report.notes)
             finally:
                 with contextlib.suppress(MicroclawError):
                     await repl.start("import machine\nmachine.reset()")
@@ -138,81 +138,91 @@ async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, f
         if answers:
             raise
         note = PortNote("port", ok=True, text=f"it opens; {exc.message}", next_step=exc.next_step)
-        found.notes.append(note)
-        await _note_chip(esptool, found)
+        report.notes.append(note)
+        await _note_chip(esptool, report)
 
 
-async def _note_chip(esptool: Esptool, found: CableReport) -> None:
+async def _note_chip(esptool: Esptool, report: CableReport) -> None:
     """Note the chip of a board on which no MicroPython answers, then raise the problem."""
     facts = await esptool.facts()
     chip = chip_named(facts.chip)
-    found.board = {
+    psram = "none"
+    if facts.psram_bytes:
+        psram = f"{facts.psram_bytes >> 20} MB"
+    report.board = {
         "chip": plain_words(facts.description),
         "flash": f"{facts.flash_bytes >> 20} MB",
-        "psram": f"{facts.psram_bytes >> 20} MB in the package" if facts.psram_bytes else "none in the package",
+        "psram": f"{psram} in the package",
         "mac": masked_mac(facts.mac),
         "image": "no MicroPython answers",
     }
     text = f"{facts.description}, {facts.flash_bytes >> 20} MB flash, MAC {facts.mac}"
-    found.notes.append(PortNote("chip", ok=True, text=text))
+    report.notes.append(PortNote("chip", ok=True, text=text))
     start = await esptool.read(chip.image_start, _SAMPLE_BYTES)
     await esptool.restart()
     if not start.strip(b"\xff"):
         raise _Problem("flash", "the flash is empty")
     if start[:1] != IMAGE_MAGIC:
-        raise _Problem("flash", f"the flash has no program where an {chip.name} starts one")
+        raise _Problem("flash", f"the flash has no program at the address where an {chip.name} starts")
     remedy = f"try the board's other USB socket, else {_FLASH_IT}"
     raise _Problem("flash", "the flash has a program that does not answer", remedy)
 
 
 async def _note_facts(
-    repl: RawRepl, seen: Survey, ours: Sequence[BoardFile], told: PreviousSettings, found: CableReport
+    repl: RawRepl, on_board: Survey, ours: Sequence[BoardFile], settings: PreviousSettings, report: CableReport
 ) -> None:
-    found.name = told.name
-    same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
-    found.board = {
-        "chip": plain_words(seen.facts.machine.rpartition(" with ")[2] or "unknown"),
-        "psram": "in use" if seen.has_psram else "none in use",
-        "image": f"MicroPython {seen.micropython}, {plain_words(seen.facts.machine)}",
-        "files": f"{same} of {len(ours)} are this version's",
-        "profile": told.board_id or "unknown",
+    report.name = settings.name
+    report.board = {
+        "chip": plain_words(on_board.facts.machine.rpartition(" with ")[2] or "unknown"),
+        "psram": "in use" if on_board.has_psram else "none in use",
+        "image": f"MicroPython {on_board.micropython}, {plain_words(on_board.facts.machine)}",
+        "files": f"{len(ours) - _count_different(on_board, ours)} of {len(ours)} are this version's",
+        "profile": settings.board_id or "unknown",
     }
     facts, *_ = await repl.rows(_MORE, Facts, "its memory") or [{}]
-    found.board |= {name: plain_words(facts[name]) for name in ("gc_free", "idf_free", "idf_largest") if name in facts}
-    found.board["mac"] = masked_mac(facts.get("mac"))
+    for name in ("gc_free", "idf_free", "idf_largest"):
+        if name in facts:
+            report.board[name] = plain_words(facts[name])
+    report.board["mac"] = masked_mac(facts.get("mac"))
 
 
-def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) -> None:
-    text = f"MicroPython {seen.micropython}, {clean_text(seen.facts.machine, one_line=True)}"
-    if seen.is_too_old:
+def _count_different(on_board: Survey, ours: Sequence[BoardFile]) -> int:
+    """Count our files that the board has not, or has in another version."""
+    return sum(on_board.files.get(file.path) != file.sha256 for file in ours)
+
+
+def _note_files(on_board: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) -> None:
+    text = f"MicroPython {on_board.micropython}, {clean_text(on_board.facts.machine, one_line=True)}"
+    if on_board.is_too_old:
         raise _Problem("firmware", text, f"{_FLASH_IT} puts {OLDEST} or newer on it", "too old")
     notes.append(PortNote("firmware", ok=True, text=text))
-    differ = sum(seen.files.get(file.path) != file.sha256 for file in ours)
-    if differ:
-        raise _Problem("files", f"{differ} of {len(ours)} are missing or of another version", f"{_FLASH_IT} --adopt")
+    count = _count_different(on_board, ours)
+    if count:
+        raise _Problem("files", f"{count} of {len(ours)} are missing or of another version", f"{_FLASH_IT} --adopt")
     notes.append(PortNote("files", ok=True, text=f"all {len(ours)} files are there"))
 
 
-async def _note_network(repl: RawRepl, told: PreviousSettings, notes: list[PortNote]) -> None:
-    # of the right form, or not there
-    host = told.values.get("host")
-    port = told.values.get("port")
+async def _note_network(repl: RawRepl, settings: PreviousSettings, notes: list[PortNote]) -> None:
+    # `read_settings` has checked their form.
+    host = settings.values.get("host")
+    port = settings.values.get("port")
     if host is None or port is None:
-        raise _Problem("host", "it was told of no host", f"microclaw up, then {_FLASH_IT}")
-    state = "paired" if told.has_credential else "not paired yet"
-    text = f"{told.name or 'the board'} belongs to {host}:{port}, {state}"
+        raise _Problem("host", "its settings name no host", f"microclaw up, then {_FLASH_IT}")
+    state = "paired" if settings.has_credential else "not paired yet"
+    text = f"{settings.name or 'the board'} belongs to {host}:{port}, {state}"
     notes.append(PortNote("host", ok=True, text=text))
-    known = networks_of(told.values)
-    if not known:
-        raise _Problem("wifi", "it knows no Wi-Fi", f"{_FLASH_IT} --wifi SSID")
-    seen = await wifi.scan(repl)
-    ssid = next((ssid for ssid in seen if ssid in known), next(iter(known)))
+    passwords = networks_of(settings.values)
+    if not passwords:
+        raise _Problem("wifi", "its settings have no Wi-Fi", f"{_FLASH_IT} --wifi SSID")
+    networks = await wifi.scan(repl)
+    visible = [ssid for ssid in networks if ssid in passwords]
+    ssid = (visible or list(passwords))[0]
     cause = "the board does not see its Wi-Fi, or cannot join one of that kind"
     try:
-        wifi.check_network(ssid, known[ssid], seen)
+        wifi.check_network(ssid, passwords[ssid], networks)
         cause = "the board does not get into its Wi-Fi: a wrong password, or out of reach"
-        address = await wifi.join(repl, ssid, known[ssid])
-        text = f"{clean_text(ssid, one_line=True)}, {seen[ssid].dbm} dBm, address {address}"
+        address = await wifi.join(repl, ssid, passwords[ssid])
+        text = f"{clean_text(ssid, one_line=True)}, {networks[ssid].dbm} dBm, address {address}"
         notes.append(PortNote("wifi", ok=True, text=text))
         cause = "from its Wi-Fi the board does not reach the host"
         await wifi.check_host(repl, host, port)

@@ -1,4 +1,4 @@
-"""Wi-Fi by the board's own radio: what it sees, whether a password is right, whether the host can be reached."""
+"""Wi-Fi by the board's own radio: scans, tries a password, and tries to reach the host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from microclaw.text import clean_text
 MAX_SSID_BYTES: Final = 32  # IEEE 802.11
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 63
-_WRONG_PASSWORD: Final = 202  # network.STAT_WRONG_PASSWORD of MicroPython's ESP32 port
+# network.STAT_WRONG_PASSWORD of MicroPython's ESP32 port.
+_WRONG_PASSWORD: Final = 202
 _ENTERPRISE: Final = 5
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
-_Heard = tuple[
+_ScanRow = tuple[
     Annotated[str, Meta(pattern=rf"\A(?:[0-9a-f]{{2}}){{0,{MAX_SSID_BYTES}}}\Z")],
     Annotated[int, Meta(ge=-200, le=200)],
     Annotated[int, Meta(ge=0, le=255)],
@@ -44,7 +45,7 @@ for i in range(150):
     time.sleep_ms(100)
 print(json.dumps([n.isconnected(),n.status(),n.ifconfig()[0]]))
 """
-"""It tries again by itself. 202 counts after 5 s: a router that did not answer in time looks like a wrong password."""
+"""The radio tries again by itself. 202 counts only after 5 s: it may also be a router that did not answer in time."""
 OFF: Final = "import network\nnetwork.WLAN(network.STA_IF).active(False)"
 """The radio takes memory and time while files are written."""
 _REACH: Final = """\
@@ -68,7 +69,7 @@ class Network(Struct, frozen=True):
 
 async def scan(repl: RawRepl) -> dict[str, Network]:
     """Return the networks by name, the strongest first; without networks whose name is empty or not UTF-8."""
-    rows = await repl.rows(_SCAN, _Heard, "the Wi-Fi around it", 30.0)
+    rows = await repl.rows(_SCAN, _ScanRow, "the Wi-Fi around it", 30.0)
     networks: dict[str, Network] = {}
     for name, dbm, kind in sorted(rows, key=lambda row: -row[1]):
         ssid = bytes.fromhex(name).decode("utf-8", "replace")
@@ -90,7 +91,8 @@ def check_heard(ssid: str, seen: dict[str, Network]) -> None:
 def check_sizes(ssid: str, password: str | None) -> None:
     """Raise ConfigError for a name or password that no Wi-Fi can have."""
     size = len((password or "").encode(errors="replace"))
-    if not 0 < len(ssid.encode(errors="replace")) <= MAX_SSID_BYTES or _CONTROL.search(ssid + (password or "")):
+    has_control = _CONTROL.search(ssid + (password or ""))
+    if has_control or not 0 < len(ssid.encode(errors="replace")) <= MAX_SSID_BYTES:
         raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
     if size and not MIN_PASSWORD <= size <= MAX_PASSWORD:
         text = f"a Wi-Fi password has {MIN_PASSWORD} to {MAX_PASSWORD} characters"
@@ -103,7 +105,9 @@ def check_network(ssid: str, password: str | None, seen: dict[str, Network]) -> 
     check_heard(ssid, seen)
     shown = clean_text(ssid, one_line=True)
     if seen[ssid].is_enterprise:
-        raise ConfigError(f"the Wi-Fi {shown} is WPA enterprise, which MicroPython lacks", next_step="name another one")
+        raise ConfigError(
+            f"the Wi-Fi {shown} is WPA enterprise, which MicroPython lacks", next_step="name another Wi-Fi"
+        )
     if not seen[ssid].is_open and not password:
         raise ConfigError(f"the Wi-Fi {shown} needs a password", next_step="microclaw flash --wifi-password @FILE")
 

@@ -15,7 +15,8 @@ from microclaw.models.provider_errors import error_words, reported_error, shown_
 
 _JSON: Final = "application/json"
 _PAGE: Final = "text/html"
-_NO_CODE: Final = 502  # of an error in a 200 that names no code: it may pass
+# For an error in a 200 that has no code: the error may be temporary.
+_NO_CODE: Final = 502
 
 
 async def check_answer(response: httpx2.Response) -> None:
@@ -62,10 +63,10 @@ def _described(body: bytes) -> str:
     if not body.strip():
         return "it is empty"
     words = error_words(body.decode(errors="replace"))
-    return f"it is a page or text, no JSON: {words[:200]}"
+    return f"it is a page or text, not JSON: {words[:200]}"
 
 
 def _asks_for_stream(request: httpx2.Request) -> bool:
     """Return True if the request asks for a stream; only requests of models do."""
-    asked = _parsed(request.content)
-    return isinstance(asked, dict) and asked.get("stream") is True
+    body = _parsed(request.content)
+    return isinstance(body, dict) and body.get("stream") is True

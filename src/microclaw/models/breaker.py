@@ -36,7 +36,8 @@ class Breaker:
         self._open_until = -math.inf
         self._backoff = Backoff(min_s=PAUSE_S, max_s=LONGEST_PAUSE_S)
         self.is_wait_asked = False
-        self.last: ModelError | None = None  # the error that the wait is for, or else the last request's
+        # The error that caused the wait, else the error of the last request.
+        self.last: ModelError | None = None
 
     @property
     def wait_s(self) -> float:

@@ -8,7 +8,8 @@ from typing import Final
 from microclaw.models.protocol import Message, ModelRequest, ToolReturn, UserText
 
 CHARS_A_TOKEN: Final = 4
-IMAGE_TOKENS: Final = 1500  # about what providers count for a photo
+# Roughly the tokens that providers count for a photo.
+IMAGE_TOKENS: Final = 1500
 
 
 def tokens(text: str) -> int:
@@ -33,10 +34,12 @@ def price(model: str, sent: int, answered: int) -> int | None:
     """
     try:
         from genai_prices import Usage, calc_price
-    except ImportError:  # it comes with the providers' libraries
+    except ImportError:
+        # It is installed with the providers' libraries.
         return None
     plain = Usage(input_tokens=sent, output_tokens=answered)
-    cached = Usage(input_tokens=sent, cache_write_tokens=sent, output_tokens=answered)  # writing a cache costs more
+    # Writing a cache costs more.
+    cached = Usage(input_tokens=sent, cache_write_tokens=sent, output_tokens=answered)
     try:
         return round(max(calc_price(usage, model).total_price for usage in (plain, cached)) * 10**9)
     except (LookupError, ValueError):

@@ -31,9 +31,11 @@ class KnownDevice(Struct, frozen=True):
     name: str
     board: BoardProfile
     apps: tuple[KnownApp, ...] = ()
-    kinds: tuple[ProgramKind, ...] = ("wasm",)  # of programs, the one it is made for first
+    # Kinds of programs; the preferred kind is first.
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
     labels: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()  # programs that are kept and not there
+    # Programs that are stored and not installed.
+    stopped: tuple[str, ...] = ()
 
 
 class NamedPin(Struct, frozen=True):
@@ -90,9 +92,12 @@ class UserText(Struct, frozen=True):
 class AssistantReply(Struct, frozen=True):
     text: str
     calls: tuple[ToolCall, ...] = ()
-    question: str | None = None  # ModelReply.question, open for the person of this turn
-    question_expired: bool = False  # too long ago: no yes counts, nothing refers to its act
-    provider_parts: str = ""  # ModelReply.provider_parts, within its turn
+    # ModelReply.question, open for the person of this turn.
+    question: str | None = None
+    # The question is too old: a yes does not count, and no message refers to its action.
+    question_expired: bool = False
+    # ModelReply.provider_parts, within its turn.
+    provider_parts: str = ""
 
 
 class ToolReturn(Struct, frozen=True):
@@ -144,8 +149,10 @@ class ModelRequest(Struct, frozen=True):
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     may_call: bool = True
-    max_tokens: int | None = None  # of the answer; None is the model's own limit
-    device_context: DeviceContext | None = None  # the devices in `dynamic_context` as values, for the offline model
+    # The limit of the answer; None is the model's own limit.
+    max_tokens: int | None = None
+    # The devices in `dynamic_context` as values, for the offline model.
+    device_context: DeviceContext | None = None
     dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()

@@ -18,8 +18,10 @@ from microclaw.errors import ConfigError, ModelError, ModelFault, error_below
 from microclaw.text import clean_text
 
 MAX_RETRY_AFTER_S: Final = 3600.0
-MAX_WORDS_CHARS: Final = 500  # of a provider's message
-MIN_KEY_CHARS: Final = 8  # a shorter one is no secret and may be part of normal words
+# The longest part of a provider's message.
+MAX_WORDS_CHARS: Final = 500
+# A shorter text is not a secret and may be part of normal words.
+MIN_KEY_CHARS: Final = 8
 _NAMES: Final[dict[Provider, str]] = {"anthropic": "Anthropic", "google": "Gemini", "openai": "OpenAI"}
 
 
@@ -91,9 +93,11 @@ _WAIT: Final = re.compile(
 )
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m|s)", re.IGNORECASE)
 _SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RESET_MS: Final = re.compile(r'x-ratelimit-reset"?\W+(\d{13})\b', re.IGNORECASE)  # OpenRouter's, since 1970
+# OpenRouter's header, in ms since 1970.
+_RESET_MS: Final = re.compile(r'x-ratelimit-reset"?\W+(\d{13})\b', re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<>]*)</title", re.IGNORECASE)
-_MAX_HEAD_CHARS: Final = 4096  # of a page, in which its title is looked for
+# The part of a page in which its title is searched.
+_MAX_HEAD_CHARS: Final = 4096
 
 
 def translated(exc: Exception, name: str, provider: Provider, key: str | None = None) -> ModelError:
@@ -106,7 +110,8 @@ def translated(exc: Exception, name: str, provider: Provider, key: str | None = 
     strange = error_below(exc, UnreadableAnswer)
     if strange is not None:
         return _unreadable(name, cleaned(str(strange), key), provider)
-    if "Streamed response ended without" in str(exc):  # its finish_reason, or any event; the connection ended in order
+    if "Streamed response ended without" in str(exc):
+        # It has no finish_reason, or no event, although the connection ended normally.
         return cut_off(name, provider)
     body = getattr(exc, "body", None)
     if body is None:
@@ -157,7 +162,8 @@ def error_words(body: object) -> str:
     """Return the message of an error's body: its usual fields, the title of a page, or the text; "" without any."""
     error = reported_error(body) or body
     if isinstance(error, dict):
-        metadata = error.get("metadata")  # OpenRouter's; `raw` is what the provider behind it said
+        # OpenRouter's field; `raw` is the message of the provider behind it.
+        metadata = error.get("metadata")
         if isinstance(metadata, dict):
             raw = metadata.get("raw")
         else:

@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 
 MAX_REPLY_CALLS = 16
 MAX_REPLY_CHARS = 64 << 10
-MAX_ARGUMENTS_CHARS = 512 << 10  # a program and its JSON quoting
-MAX_OPAQUE_CHARS = 512 << 10  # thoughts and signatures of one reply; a longer one goes back in the plain form
-MAX_IMAGE_BYTES = 3 << 20  # Anthropic's limit is 5 MB as base64
-IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what both providers take
+# A program and its JSON quoting.
+MAX_ARGUMENTS_CHARS = 512 << 10
+# Thoughts and signatures of one reply; a longer reply is sent back in the plain form.
+MAX_OPAQUE_CHARS = 512 << 10
+# Anthropic's limit is 5 MB as base64.
+MAX_IMAGE_BYTES = 3 << 20
+# The types that both providers accept.
+IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
 def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessage]:
@@ -237,7 +241,9 @@ def _arguments(part: wire.ToolCallPart) -> str:
     text = encodable(part.args)
     with contextlib.suppress(ValueError):
         decoded = json.dumps(read_object(text), ensure_ascii=False)
-        if (clean := encodable(decoded)) != decoded:  # surrogates that were written as escapes
+        clean = encodable(decoded)
+        # The text had surrogates that were written as escapes.
+        if clean != decoded:
             return clean
     return text
 

@@ -31,23 +31,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT_S = 90.0  # of silence
-MAX_ANSWER_S = 600.0  # of one answer that keeps coming, beside the silence before it
+# The longest silence.
+REQUEST_TIMEOUT_S = 90.0
+# The longest time of an answer that keeps arriving, after the first silence.
+MAX_ANSWER_S = 600.0
 CONNECT_TIMEOUT_S = 10.0
 # Their debug logs hold prompts and addresses.
 _TALKATIVE = ("anthropic", "openai", "google_genai", "httpx2", "httpcore2")
 _GOOGLE = "https://generativelanguage.googleapis.com"
 # What the libraries raise when a 200 answer is JSON of another kind.
 _OF_ANOTHER_KIND = (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError)
-_NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
+# Compatible servers often need no key, but the SDK needs one.
+_NO_KEY = "not-needed"
 
 
 class _DirectModel:
     """The common part of all providers: the request, and its errors as ModelError."""
 
     provider: Provider
-    library: ClassVar[str]  # the module that its model is of
-    caching: ClassVar[dict[str, Any]] = {}  # the settings that have prompts cached
+    # The module with its model class.
+    library: ClassVar[str]
+    # The settings that switch prompt caching on.
+    caching: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -110,7 +115,7 @@ class _DirectModel:
         if request.max_tokens is not None:
             model_settings["max_tokens"] = request.max_tokens
         try:
-            asked: dict[str, Any] = {
+            arguments: dict[str, Any] = {
                 "model": model,
                 "messages": history_of(request.messages, self._origin),
                 "model_settings": model_settings,
@@ -118,7 +123,7 @@ class _DirectModel:
                     function_tools=list(tools_of(request.tools)), instruction_parts=self._instructions(request)
                 ),
             }
-            response = await (model_request(**asked) if on_text is None else self._streamed(asked, on_text))
+            response = await (model_request(**arguments) if on_text is None else self._stream(arguments, on_text))
         except (AgentRunError, UserError, *_OF_ANOTHER_KIND) as exc:
             raise translated(exc, self.name, self.provider, self._api_key) from exc
         if has_lone_end(raw_text(response)):
@@ -131,7 +136,7 @@ class _DirectModel:
 
         return httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S)
 
-    async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
+    async def _stream(self, arguments: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
         """Return the whole answer; its text without thoughts goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta, ThinkingPart
@@ -147,12 +152,13 @@ class _DirectModel:
             if shown:
                 on_text(encodable(shown))
 
-        async with model_request_stream(**asked) as stream:
+        async with model_request_stream(**arguments) as stream:
             async for event in stream:
                 match event:
                     case PartStartEvent(part=ThinkingPart()):
                         visible.begins_visible()
-                    case PartStartEvent(part=TextPart(content=text)):  # a further part of the text is a line of its own
+                    case PartStartEvent(part=TextPart(content=text)):
+                        # A further part of the text begins on a new line.
                         pass_on(f"\n{text}" if size else text)
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                         pass_on(text)
@@ -214,7 +220,8 @@ class AnthropicProviderModel(_DirectModel):
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
 
-        self._client = self._sdk(AsyncAnthropic, self._api_key or "")  # None would be the environment's key
+        # None would mean the environment's key.
+        self._client = self._sdk(AsyncAnthropic, self._api_key or "")
         return AnthropicModel(self.name, provider=AnthropicProvider(anthropic_client=self._client))
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
@@ -294,7 +301,8 @@ class GoogleProviderModel(_DirectModel):
         from pydantic_ai.models.google import GoogleModel
         from pydantic_ai.providers.google import GoogleProvider
 
-        address = self._base_url or _GOOGLE  # None would be the environment's address
+        # None would mean the environment's address.
+        address = self._base_url or _GOOGLE
         self._client = self._http_client(address)
         self._client.timeout = Timeout(self._timeout_s)
         provider = GoogleProvider(api_key=self._api_key or _NO_KEY, base_url=address, http_client=self._client)
@@ -309,4 +317,5 @@ def _import_library(name: str) -> None:
     for logger in _TALKATIVE:
         logging.getLogger(logger).setLevel(logging.WARNING)
     if is_first:
-        gc.freeze()  # the libraries stay loaded: a full collection that walks over them takes 130 ms and finds nothing
+        # The libraries stay loaded: a full garbage collection over them takes 130 ms and finds nothing.
+        gc.freeze()

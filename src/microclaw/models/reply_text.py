@@ -32,7 +32,8 @@ _JSON_START: Final = re.compile(r"\[?\s*\{")
 _JSON_NAME: Final = re.compile(r"\"(?:name|function|tool)\"\s{0,8}:\s{0,8}\"([^\"]{1,100})\"")
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]*")
 _MAX_BEFORE_NAME: Final = 200
-_MAX_CALLS: Final = 16  # that are looked at
+# How many calls are read.
+_MAX_CALLS: Final = 16
 
 
 def visible_text(text: str) -> str:
@@ -90,7 +91,8 @@ class VisiblePieces:
         self._may_begin_in_thought = True
         self._is_withheld = is_thought
         self._is_thought = False
-        self._is_at_start = True  # of the text, or after a thought; blanks may be before it
+        # At the start of the text or after a thought; blanks may come before.
+        self._is_at_start = True
         self._skips_newlines = True
         self._last = ""
         self._withheld: list[str] = []

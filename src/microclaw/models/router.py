@@ -75,7 +75,8 @@ class Router:
         self._default = default
         self._by_task = by_task
         self._offline = offline
-        self._answered_last: dict[Model, Model] = {}  # by its chain's first model
+        # By the first model of its chain.
+        self._answered_last: dict[Model, Model] = {}
 
     @property
     def name(self) -> str:
@@ -112,17 +113,17 @@ class Router:
             return replace(await self._offline.respond(request, on_text), model=self._offline.name)
         chain = self._chain(request.task)
         failures: list[ModelError] = []
-        seen = TextCounter(on_text)
+        counter = TextCounter(on_text)
         broke_off = ""
         for model, breaker in _ready(chain):
-            if seen.chars:
-                seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
+            if counter.chars:
+                counter.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
             try:
                 if self._log is None:
                     ask = model.respond
                 else:
                     ask = partial(self._log.respond, model)
-                reply = await ask(request, seen.add if on_text is not None else None)
+                reply = await ask(request, counter.add if on_text is not None else None)
             except ModelError as exc:
                 breaker.failed(exc)
                 if exc.fault not in FAULTS_OF_THE_SERVICE:
@@ -197,7 +198,8 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
         wait_s = first.retry_after_s
     else:
         last = chain[0][1].last
-        assert last is not None  # its breaker is open
+        # Its breaker is open, so there was an error.
+        assert last is not None
         first = last
         wait_s = min(breaker.wait_s for _, breaker in chain)
         more = f"no request is sent to it for {max(1, round(wait_s))} s"
@@ -209,8 +211,10 @@ OPENAI_DEFAULT = "gpt-6.1-terra"
 GOOGLE_DEFAULT = "gemini-3.8-flash"
 TURN_S = 120.0
 SILENCE_S = 90.0
-FIRST_SILENCE_S = 45.0  # of a model that others stand behind
-LOCAL_SILENCE_S = 600.0  # a small computer reads 2,800 tokens in five minutes before its first word
+# For a model that has others behind it.
+FIRST_SILENCE_S = 45.0
+# A small computer reads 2,800 tokens in five minutes before its first word.
+LOCAL_SILENCE_S = 600.0
 
 
 def choose_model(
@@ -280,7 +284,8 @@ def provider_model(choice: ModelChoice, proxy: str | None, silence_s: float) -> 
             name = name or GOOGLE_DEFAULT
         case "openai":
             provider = OpenAIProviderModel
-            if not choice.base_url:  # else the server is asked for its first model
+            # A server with another address is asked for its first model.
+            if not choice.base_url:
                 name = name or OPENAI_DEFAULT
     return provider(
         name,

@@ -42,8 +42,8 @@ class ServedModel(Struct, frozen=True):
 
 
 def window_findings(settings: Settings) -> Iterator[Finding]:
-    """Of each model server at home: only they load a model with a window of their own choice. Blocking."""
-    wanted = settings.agent.context_tokens
+    """Yield a finding for each model server at home: only these choose the window of a model. Blocking."""
+    needed = settings.agent.context_tokens
     for choice in filter(None, (settings.model.main, *settings.model.fallbacks)):
         if choice.provider != "openai" or not is_local(choice.base_url):
             continue
@@ -57,9 +57,9 @@ def window_findings(settings: Settings) -> Iterator[Finding]:
         if window is None:
             yield Finding("model", ok=True, text=f"{name}: its server does not say how large its context is")
             continue
-        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {wanted:,}"
+        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {needed:,}"
         step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
-        if window < wanted:
+        if window < needed:
             yield problem("model", text, step)
         else:
             yield Finding("model", ok=True, text=text)
@@ -84,7 +84,7 @@ def _chats(row: dict[str, Any]) -> bool:
 async def served_model(base_url: str, model: str | None = None, *, api_key: str | None = None) -> ServedModel:
     """Return the server's model, the first for chats if none is named, and its window.
 
-    Raises ModelError when nobody answers there.
+    Raises ModelError if no server answers there.
     """
     import httpx2
 
@@ -120,7 +120,7 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
             return ServedModel(name, _whole(models, "max_model_len", name))
         except httpx2.HTTPError as exc:
             raise ModelError(
-                f"nobody answers at {root}: {exc or type(exc).__name__}",
+                f"no server answers at {root}: {exc or type(exc).__name__}",
                 next_step="start the model server, or correct OPENAI_BASE_URL",
                 fault="unreachable",
             ) from exc

@@ -39,7 +39,8 @@ class UsageLog:
         self._table = table
         self._now = now
         self._pruned_on: date | None = None
-        self._unpriced: set[str] = set()  # models whose price is not known
+        # Models whose price is unknown.
+        self._unpriced: set[str] = set()
 
     async def record(self, asked_by: AskedBy, model: str, task: str, count: UsageCount) -> None:
         """Count a request; it is on the disk when this returns. Days older than a year are deleted."""
@@ -126,7 +127,8 @@ class UsageLog:
 
 def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
     usage = reply.usage
-    if usage.input_tokens <= 0:  # local servers often report none
+    # Local servers often report no tokens.
+    if usage.input_tokens <= 0:
         return _estimated(request, len(reply.text) + sum(len(call.arguments) for call in reply.calls))
     if usage.cost_usd is None:
         nano = 0

@@ -1,4 +1,4 @@
-"""Coroutines for programs that block: one event loop in a thread runs them, and the caller waits."""
+"""Coroutines for programs that block: an event loop in a thread runs them, and the caller waits."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
     """Return the method in a form that waits for its result."""
 
     @wraps(method)
-    def waited(self: Any, *given: P.args, **named: P.kwargs) -> R:
-        return _wait(lambda: method(self, *given, **named))
+    def wait(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return _wait(lambda: method(self, *args, **kwargs))
 
-    return cast("Callable[Concatenate[Any, P], R]", waited)
+    return cast("Callable[Concatenate[Any, P], R]", wait)
 
 
 def iterated(
@@ -40,13 +40,14 @@ def iterated(
     """Return the method in a form that waits for each value."""
 
     @wraps(method)
-    def iterate(self: Any, *given: P.args, **named: P.kwargs) -> Generator[T, None, None]:
-        values = method(self, *given, **named)
+    def iterate(self: Any, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        values = method(self, *args, **kwargs)
         try:
             while (value := _wait(lambda: _next(values))) is not None:
                 yield value
         finally:
-            if threading.current_thread().name == _THREAD:  # the collector of garbage ran there: it waits for nothing
+            if threading.current_thread().name == _THREAD:
+                # The garbage collector ran in the loop's own thread, which must not wait for itself.
                 _loop().create_task(values.aclose())
             elif not _loop().is_closed():
                 _wait(values.aclose)
@@ -54,22 +55,23 @@ def iterated(
     return cast("Callable[Concatenate[Any, P], Generator[T, None, None]]", iterate)
 
 
-async def in_caller(function: Callable[..., Any], *given: Any) -> None:
-    """Call it in the thread that waits for this coroutine; what it raises is raised there and ends the wait."""
-    done: Future[Any] = Future()
-    _JOBS.get().put(lambda: done.set_result(function(*given)))
-    await asyncio.wrap_future(done)
+async def in_caller(function: Callable[..., Any], *args: Any) -> None:
+    """Call a function in the thread that waits for this coroutine; its exception is raised there and ends the wait."""
+    result: Future[Any] = Future()
+    _JOBS.get().put(lambda: result.set_result(function(*args)))
+    await asyncio.wrap_future(result)
 
 
 def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
     """Return the result of the coroutine of `work`, which the loop's thread runs.
 
-    What breaks the wait off, at any moment, cancels it, and waits until it has ended.
+    An exception in the waiting thread, at any moment, cancels the coroutine and waits until it has ended.
     """
     jobs: _Jobs = SimpleQueue()
     tasks = list[asyncio.Task[R]]()
 
-    def begin() -> None:  # in the loop's thread: a wait that is broken off before leaves no coroutine behind
+    # `begin` makes the coroutine in the loop's thread: a wait that ends before leaves no coroutine behind.
+    def begin() -> None:
         tasks.append(loop.create_task(work()))
         tasks[0].add_done_callback(lambda _: jobs.put(None))
 
@@ -100,23 +102,24 @@ async def _next(values: AsyncGenerator[T, None]) -> T | None:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    with _STARTS:  # the same loop for threads that ask at one time
-        return _started()
+    # Threads that start at the same time get the same loop.
+    with _STARTS:
+        return _start_loop()
 
 
 @cache
-def _started() -> asyncio.AbstractEventLoop:
+def _start_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop of all clients that block; its thread ends with the process."""
-    made: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
         end = asyncio.Event()
-        made.set_result((asyncio.get_running_loop(), end))
+        started.set_result((asyncio.get_running_loop(), end))
         await end.wait()
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), name=_THREAD, daemon=True)
     thread.start()
-    loop, end = made.result()
+    loop, end = started.result()
 
     def stop() -> None:
         loop.call_soon_threadsafe(end.set)
@@ -128,4 +131,5 @@ def _started() -> asyncio.AbstractEventLoop:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_STARTS.acquire, after_in_parent=_STARTS.release, after_in_child=_STARTS.release)
-    os.register_at_fork(after_in_child=_started.cache_clear)  # its thread is the parent's alone
+    # Only the parent has the loop's thread.
+    os.register_at_fork(after_in_child=_start_loop.cache_clear)

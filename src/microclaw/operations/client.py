@@ -1,6 +1,6 @@
-"""The client of a host's API (docs/client.md): `AsyncClient`, and `Client`, the same for programs that block.
+"""The client of a host's API (docs/client.md): `AsyncClient`, and `Client` for programs that block.
 
-Declared acts are called with `call`, other routes by their path. It starts no host.
+Declared operations are called with `call`, other routes by their path. It starts no host.
 """
 
 from __future__ import annotations
@@ -59,33 +59,37 @@ __all__ = [
     "segment",
 ]
 
-REQUEST_TIMEOUT_S: Final = 60.0  # the longest silent call; streams send a keepalive every few seconds
-MAX_FILE_BYTES: Final = 16 << 30  # to a disk: the most that one task may write (config: tasks.disk_mb)
-LOOK_S: Final = 1.0  # an ordinary call has its answer by then
-MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (config: agent.approval_s)
+# The longest silent call; streams send a keepalive every few seconds.
+REQUEST_TIMEOUT_S: Final = 60.0
+# To a disk: the most that one task may write (config: tasks.disk_mb).
+MAX_FILE_BYTES: Final = 16 << 30
+# An ordinary call has its answer by then.
+LOOK_S: Final = 1.0
+# The longest time that an approval may take (config: agent.approval_s).
+MAX_WAIT_S: Final = 86_400.0 + 60
 RECONNECT_S: Final = 300.0
 _CLASS: Final = "Client()"
-_NOT_IN_TIME: Final = "what has begun goes on at the host: ask it for the device's programs and changes"
+_NOT_IN_TIME: Final = "the host continues the work: ask it for the device's programs and changes"
 
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Watch: TypeAlias = Callable[[StreamEvent], object]
-"""Is given each event of an act while it runs: steps, tools, questions."""
+"""Gets each event of an operation while it runs: steps, tools, questions."""
 
 
 class _Host:
-    """The requests of one host, as events that come; nothing is held between them.
+    """The requests to one host; no connection is kept between them.
 
-    Without `host` it is the host that MICROCLAW_HOST names, else this machine's own on its control socket, where the
-    caller is the owner. `host` is an address ("https://host:8443") or the path of a control socket. `token`: else
-    MICROCLAW_TOKEN, else that host's line of hosts.toml in the home. `ca_file`: certificates (PEM) that are trusted
-    besides the system's; there is no way round the check.
+    Without `host` it is the host that MICROCLAW_HOST names, else this machine's own host on its control socket, where
+    the caller is the owner. `host` is an address ("https://host:8443") or the path of a control socket. `token`: if
+    None, MICROCLAW_TOKEN, else that host's line of hosts.toml in the home. `ca_file`: certificates (PEM) that are
+    trusted besides the system's; the check cannot be switched off.
 
-    `timeout_s` is the longest silence of the host. `ask` is given this client and each question that a call waits
-    with; without it they wait, `timeout_s` at most, for somebody to decide elsewhere. (On the control socket what the
-    owner does is their yes: nothing is asked there.)
+    `timeout_s` is the longest silence of the host. `ask` gets this client and each question that a call waits for;
+    without it the call waits, up to `timeout_s`, for a decision elsewhere. (On the control socket a call of the owner
+    is also the approval: no question is asked there.)
     """
 
     def __init__(
@@ -111,7 +115,7 @@ class _Host:
         self._number = ""
 
     def watching(self, watch: Watch | None = None, *, within_s: float | None = None, number: str = "") -> Self:
-        """Return a client whose calls of acts with steps give `watch` each event, and end `within_s`.
+        """Return a client whose calls of operations with steps pass each event to `watch` and end `within_s`.
 
         `number`: see `stream`.
         """
@@ -122,13 +126,13 @@ class _Host:
         return other
 
     async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
-        """Do a declared act: `client.call(schedules.pause, schedule=3)`."""
-        result: R = await self._done(act, values)
+        """Call a declared operation: `client.call(schedules.pause, schedule=3)`."""
+        result: R = await self._call_operation(act, values)
         return result
 
     async def _call_many(self, act: Operation[P, R], /, **values: Any) -> OnMany[R]:
-        """Do an act on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
-        result: OnMany[R] = await self._done(act.of_many, values)
+        """Call an operation on the devices that `devices`, `labels` or `all` choose, with its other parameters."""
+        result: OnMany[R] = await self._call_operation(act.of_many, values)
         return result
 
     async def _get(self, path: str, query: Query | None = None) -> JsonObject:
@@ -141,7 +145,7 @@ class _Host:
         return (await self._end(self._asking(HostRequest("DELETE", path)), StreamResult)).value
 
     async def _decide(self, approval_id: str, *, approved: bool, nobody: bool = False) -> None:
-        """Say yes or no to what waits under this id; `nobody`: no, as nobody is there to answer."""
+        """Approve or refuse a question; `nobody`: refuse it because no user is there to answer."""
         body = {"approved": approved, "wait_s": 0}
         if nobody:
             body["nobody"] = True
@@ -152,14 +156,14 @@ class _Host:
         return str((await self._document(HostRequest("POST", f"/v1/jobs/{segment(number)}/cancel", {})))["state"])
 
     async def _say(self, text: str, *, chat_id: str = "client", device: str | None = None) -> Answer:
-        """Say something to the agent and return its answer. The turn goes on when this gives up."""
+        """Send a message to the agent and return its answer. The turn continues if the caller stops waiting."""
         body = {"text": text, "chat_id": chat_id, "device": device}
         return await self._end(self._stream("/v1/chat", body, within_s=self._within_s), Answer)
 
     async def _use_tool(self, name: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> JsonObject:
-        """Call a tool of the agent's: `ok`, `content`, `evidence`; where it failed, `error` and `next`.
+        """Call a tool of the agent; return `ok`, `content`, `evidence`, and after a failure `error` and `next`.
 
-        `more` is the route's own: `device`, `session`, `foreign`.
+        `more` are the route's other fields: `device`, `session`, `foreign`.
         """
         body = {"arguments": dict(arguments or {}), **more}
         events = self._stream(f"/v1/tools/{segment(name)}", body, within_s=self._within_s)
@@ -175,17 +179,15 @@ class _Host:
         number: str = "",
         within_s: float | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Events as the host sends them; an error at the start raises HostError.
+        """Yield events as the host sends them; an error at the start raises HostError.
 
-        `number`: what `cancel` takes, from `request_number`. After `within_s` it raises HostError `not_in_time`.
+        `number`: for `cancel`, from `request_number`. After `within_s` it raises HostError `not_in_time`.
         """
+        headers = {}
         if number:
-            headers = {REQUEST_HEADER: number}
-        else:
-            headers = {}
-        if within_s is None:
-            until = None
-        else:
+            headers[REQUEST_HEADER] = number
+        until = None
+        if within_s is not None:
             until = time.monotonic() + within_s
         async with aclosing(self._lines(HostRequest(method, path, body, query, headers))) as lines:
             async for line in lines:
@@ -203,10 +205,10 @@ class _Host:
         edges: Sequence[str] = (),
         reconnect_s: float = RECONNECT_S,
     ) -> AsyncGenerator[ReceivedEvent, None]:
-        """Live events from now on: of these kinds, of one device, with the edges of these devices.
+        """Yield live events from now on: of these kinds, of one device, with the edges of these devices.
 
-        A host that goes away later is asked again for `reconnect_s`, then NoHost is raised; events that it still has
-        are told when it is back.
+        If the host disappears later, it reconnects for `reconnect_s`, then raises NoHost. After reconnecting it yields
+        the missed events that the host still has.
         """
         query: Query = {"kind": list(kinds), "device": device, "edges": list(edges)}
         backoff = Backoff(max_s=10.0)
@@ -237,65 +239,66 @@ class _Host:
     async def _download(
         self, path: str, *, method: str = "POST", most_bytes: int = MAX_FILE_BYTES
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of the answer to a request of `path`, as they come.
+        """Yield the bytes of the answer to a request of `path`, as they arrive.
 
-        HostError `too_large` when they are more than `most_bytes`, NoHost when they end too early.
+        Raises HostError `too_large` if they are more than `most_bytes`, NoHost if they end too early.
         """
-        taken = 0
+        size = 0
         body: dict[str, Any] | None = {} if method == "POST" else None
         async with aclosing(self._pieces(HostRequest(method, path, body))) as pieces:
             async for piece in pieces:
-                taken += len(piece)
-                if taken > most_bytes:
-                    text = f"the host sent more than {most_bytes:,} bytes, which is all that is taken"
-                    step = "microclaw task get writes a file to the disk; or take more of it"
+                size += len(piece)
+                if size > most_bytes:
+                    text = f"the host sent more than the limit of {most_bytes:,} bytes"
+                    step = "microclaw task get writes a file to the disk; or set a higher limit"
                     raise HostError(StreamFailure("too_large", text, step))
                 yield piece
 
-    async def _done(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+    async def _call_operation(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
         path, query, body = act.request(values)
         if act.steps:
-            how: dict[str, Any] = {"number": self._number, "within_s": self._within_s}
-            events = self._stream(path, body, method=act.method, query=query, **how)
+            events = self._stream(
+                path, body, method=act.method, query=query, number=self._number, within_s=self._within_s
+            )
         else:
             events = self._asking(HostRequest(act.method, path, body, query))
-        found = (await self._end(events, StreamResult)).value
+        value = (await self._end(events, StreamResult)).value
         try:
-            return msgspec.convert(found, act.result)
+            return msgspec.convert(value, act.result)
         except msgspec.ValidationError as exc:
-            raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
+            raise ProtocolError(f"the host's answer has an unexpected form: {exc}", next_step=SAME_VERSION) from exc
 
     async def _end(self, events: AsyncGenerator[StreamEvent, None], of: type[T]) -> T:
-        """Return the last of the events; `watch` gets each event, `ask` each question."""
+        """Return the last event, which has this type; `watch` gets each event, `ask` each question."""
         async with aclosing(events):
             async for event in events:
                 if self._watch is not None:
-                    await self._tell(self._watch, event)
+                    await self._notify(self._watch, event)
                 match event:
                     case StreamFailure():
                         raise HostError(event)
                     case ApprovalAsked() if self._ask is not None:
-                        await self._tell(self._ask, self, event)
+                        await self._notify(self._ask, self, event)
                     case StreamResult() | Answer():
                         if isinstance(event, of):
                             return event
-                        raise ProtocolError(f"the host answered where its {of.__name__.lower()} was expected")
+                        raise ProtocolError(f"the host sent another event than {of.__name__} at the end")
                     case _:
                         pass
         if of is Answer:
             step = "start the host again (microclaw up): it answers then, and the next microclaw chat shows it"
-            raise NoHost("the host ended before its answer came; what you said is kept", next_step=step)
+            raise NoHost("the host ended before it answered; it has kept your message", next_step=step)
         raise self._endpoint.gone()
 
-    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
+    async def _notify(self, function: Callable[..., Any], *args: Any) -> None:
         raise NotImplementedError
 
     async def _asking(self, request: HostRequest) -> AsyncGenerator[StreamEvent, None]:
-        """Yield a call as events: each question that it waits for once, and its answer as the Result.
+        """Yield a call as events: each question that it waits for once, and its answer as StreamResult.
 
-        The call's number goes along: what waits under it is this call's question and no other's. Time in which nothing
-        is asked counts as the host's silence. A caller who leaves takes the question back, so that nobody else says
-        yes to what nobody wants any more.
+        The request has a number, which tells this call's question from others. Time without a question counts as the
+        host's silence. If the caller stops, the question is withdrawn, so that no other user approves a call that no
+        caller waits for.
         """
         if self._ask is None or request.method == "GET" or request.path.startswith("/v1/approvals/"):
             yield StreamResult(await self._document(request))
@@ -303,15 +306,15 @@ class _Host:
         number = request_number()
         request = replace(request, headers={REQUEST_HEADER: number})
         work = asyncio.create_task(self._document(request, MAX_WAIT_S), name="call of the host")
-        asked: ApprovalAsked | None = None
+        question: ApprovalAsked | None = None
         until = time.monotonic() + self._timeout_s
         try:
             while not (await asyncio.wait({work}, timeout=LOOK_S))[0]:
-                before = asked
-                asked = await self._question(number)
-                if asked is not None:
-                    if before is None or before.approval_id != asked.approval_id:
-                        yield asked
+                before = question
+                question = await self._find_question(number)
+                if question is not None:
+                    if before is None or before.approval_id != question.approval_id:
+                        yield question
                     until = time.monotonic() + self._timeout_s
                 elif time.monotonic() > until:
                     raise self._endpoint.silent(self._timeout_s)
@@ -319,15 +322,22 @@ class _Host:
         finally:
             if not work.done():
                 work.cancel()
-                if asked is not None:
-                    with suppress(MicroclawError):  # it was decided in this moment
-                        await self._decide(asked.approval_id, approved=False)
+                if question is not None:
+                    # It may have been decided in this moment.
+                    with suppress(MicroclawError):
+                        await self._decide(question.approval_id, approved=False)
 
-    async def _question(self, number: str) -> ApprovalAsked | None:
-        for one in (await self._document(HostRequest("GET", "/v1/approvals")))["approvals"]:
-            if one.get("request") == number:
-                detail = tuple(str(line) for line in one["detail"])
-                return ApprovalAsked(str(one["approval_id"]), str(one["action"]), detail, float(one["expires_s"]))
+    async def _find_question(self, number: str) -> ApprovalAsked | None:
+        """Return the question of the request with this number, or None."""
+        answer = await self._document(HostRequest("GET", "/v1/approvals"))
+        for approval in answer["approvals"]:
+            if approval.get("request") == number:
+                return ApprovalAsked(
+                    str(approval["approval_id"]),
+                    str(approval["action"]),
+                    tuple(map(str, approval["detail"])),
+                    float(approval["expires_s"]),
+                )
         return None
 
     async def _document(self, request: HostRequest, silent_s: float | None = None) -> JsonObject:
@@ -353,7 +363,7 @@ class _Host:
 
 
 class AsyncClient(_Host):
-    """The client of a host, from an event loop; `watch` and `ask` may be coroutines."""
+    """The client of a host, for an event loop; `watch` and `ask` may be coroutine functions."""
 
     call = _Host._call
     call_many = _Host._call_many
@@ -368,16 +378,16 @@ class AsyncClient(_Host):
     events = _Host._events
     download = _Host._download
 
-    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
-        told = function(*given)
-        if isawaitable(told):
-            await told
+    async def _notify(self, function: Callable[..., Any], *args: Any) -> None:
+        result = function(*args)
+        if isawaitable(result):
+            await result
 
 
 class Client(_Host):
     """The client of a host, for programs that block; `watch` and `ask` are called in the caller's thread.
 
-    Several threads may use one.
+    Several threads may share a client.
     """
 
     call = blocking(_Host._call)
@@ -393,8 +403,8 @@ class Client(_Host):
     events = iterated(_Host._events)
     download = iterated(_Host._download)
 
-    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
-        await in_caller(function, *given)
+    async def _notify(self, function: Callable[..., Any], *args: Any) -> None:
+        await in_caller(function, *args)
 
 
 def endpoint_of(
@@ -405,7 +415,7 @@ def endpoint_of(
     ca_file: Path | None = None,
     said_by: str = _CLASS,
 ) -> Endpoint:
-    """Return the host of `host` or MICROCLAW_HOST, else this machine's own. Raises ConfigError if it is unusable."""
+    """Return the host of `host` or MICROCLAW_HOST, else this machine's own. ConfigError if it cannot be used."""
     address = named_host(host, os.environ, said_by)
     if address is None:
         if token is not None:
@@ -418,15 +428,14 @@ def endpoint_of(
     environ = dict(os.environ)
     if ca_file is not None:
         environ[CA_VARIABLE] = str(ca_file)
+    authorities = ""
     if address.scheme == "https":
         authorities = trusted_authorities(home, environ)
-    else:
-        authorities = ""
     if token is None:
-        held = token_for(address, home, environ)
+        host_token = token_for(address, home, environ)
     else:
-        held = checked_token(token, "token=")
-    return Endpoint(None, address, held, authorities)
+        host_token = checked_token(token, "token=")
+    return Endpoint(None, address, host_token, authorities)
 
 
 def request_number() -> str:

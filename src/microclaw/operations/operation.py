@@ -1,10 +1,10 @@
-"""The declaration of an act, from which its route, command, tool and call by a client are derived. It runs nothing.
+"""The declaration of an operation; its route, command, tool and client call are derived from it. It runs nothing.
 
     @operation("schedule.rm", http="DELETE /v1/schedules/{schedule}", permission=Permission.ACT)
     async def remove(schedules: Schedules, call: Call, schedule: Annotated[int, Meta(description="...")]) -> Removed:
 
-The first parameter is the room's own service, the second who asks; the others are what a caller gives. Their types are
-msgspec's, their `Meta` is the help of the command and the schema of route and tool alike.
+The first parameter is the room's own service, the second is the caller; the others are the caller's arguments. Their
+types are msgspec's; their `Meta` is the help of the command and the schema of route and tool.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 class Permission(StrEnum):
-    """An act's need: to look, to act on a board, or a person's yes, as it cannot be undone."""
+    """What an operation needs: to read, to act on a board, or a person's approval because it cannot be undone."""
 
     READ = "read"
     ACT = "act"
@@ -63,25 +63,31 @@ class Effect(StrEnum):
 
 
 class Access(IntEnum):
-    """The least that a caller must be; each has all that is before it."""
+    """The minimum access level; each level includes the lower ones."""
 
-    OPEN = 0  # no token and no session
-    LOOK = 1  # read-only: status, devices, logs, telemetry
-    ASK = 2  # guest: chats, and calls tools that read
-    ACT = 3  # member
-    OWN = 4  # owner
-    SOCKET = 5  # the command line of the host's own account: no token and no session
+    # No token and no session.
+    OPEN = 0
+    # Read-only: status, devices, logs, telemetry.
+    LOOK = 1
+    # A guest: chats, and calls tools that read.
+    ASK = 2
+    # A member.
+    ACT = 3
+    # An owner.
+    OWN = 4
+    # The command line of the host's own account: no token and no session.
+    SOCKET = 5
 
 
 NAME: Final = r"^(?=.*\S)[^/]+$"
-"""The pattern of a name that stands in a path."""
+"""The pattern of a name in a path."""
 _ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permission.RISKY: Access.OWN}
 
 
 class Approve(Protocol):
-    """Returns when it may be done; raises PermissionRefused for a no.
+    """Returns when the operation is approved; raises PermissionRefused if it is refused.
 
-    `text` and `detail` say what would happen, `needs` what that needs where it is not the act's own permission.
+    `text` and `detail` say what would happen; `needs` is the permission for that, if not the operation's own.
     """
 
     def __call__(
@@ -90,20 +96,20 @@ class Approve(Protocol):
 
 
 async def approve_all(*_: object) -> None:
-    """For a call that needs no approval, or has one."""
+    """Approve a call that needs no approval, or has one."""
 
 
 async def approve_none(*_: object) -> None:
-    """For a call that says nothing of approvals."""
-    raise PermissionRefused("nobody can be asked", next_step="ask for it in a chat or at a terminal")
+    """Refuse a call that has no way to ask for an approval."""
+    raise PermissionRefused("no user can be asked", next_step="ask for it in a chat or at a terminal")
 
 
 class OperationCall(Struct, frozen=True):
-    """The caller of an act. `device` is the one that is meant where the parameters name none.
+    """The caller of an operation. `device` is the device to use if the parameters name none.
 
     `channel` and `chat_id` are the person's chat. `direct`: at the command line of this machine. `asks`: a person may
-    have to say yes yet; else it is said already. `on_begin` is called before the first change: from then on the act is
-    not cancelled.
+    still have to approve; if False, the approval is already there. `on_begin` is called before the first change: from
+    then on the operation cannot be cancelled.
     """
 
     person_id: str
@@ -120,11 +126,11 @@ class OperationCall(Struct, frozen=True):
 class Option(Struct, frozen=True):
     """A parameter's form on the command line.
 
-    It is the option `flag` ("-n/--newest"), an `argument` that may be left out, all words that follow (`rest`), or not
-    there at all (`hidden`).
+    It is the option `flag` ("-n/--newest"), an `argument` that may be left out, all words that follow (`rest`), or it
+    does not exist (`hidden`).
 
-    `told` is the type that callers are told, where those inside the host may give more. `reads` makes the value of the
-    option's text: of a file's name its content, of "10m" a time.
+    `told` is the type exposed to callers, if callers inside the host may give more. `reads` makes the value from the
+    option's text: from a file's name its content, from "10m" a time.
     """
 
     flag: str = ""
@@ -137,7 +143,7 @@ class Option(Struct, frozen=True):
 
 
 class Parameter(Struct, frozen=True):
-    """`default` is msgspec.NODEFAULT where it must be given."""
+    """A parameter of an operation; `default` is msgspec.NODEFAULT if the caller must give it."""
 
     name: str
     annotation: Any
@@ -145,22 +151,22 @@ class Parameter(Struct, frozen=True):
 
     @property
     def kind(self) -> Any:
-        """Its type, without what is said of it."""
+        """Its type, without Meta and Option."""
         if hasattr(self.annotation, "__metadata__"):
             return get_args(self.annotation)[0]
         return self.annotation
 
     @property
     def meta(self) -> Meta:
-        return self._said(Meta)
+        return self._annotation(Meta)
 
     @property
     def option(self) -> Option:
-        return self._said(Option)
+        return self._annotation(Option)
 
     @property
     def told(self) -> Any:
-        """The type that callers are told, with its Meta."""
+        """The type that is exposed to callers, with its Meta."""
         kind: Any = self.option.told or self.kind
         if NoneType not in get_args(kind):
             return Annotated[kind, self.meta]
@@ -168,7 +174,7 @@ class Parameter(Struct, frozen=True):
         kinds = [part for part in get_args(kind) if part is not NoneType]
         return Annotated[Annotated[reduce(or_, kinds), self.meta] | None, Meta(description=self.meta.description)]
 
-    def _said(self, kind: type[R]) -> R:
+    def _annotation(self, kind: type[R]) -> R:
         for item in getattr(self.annotation, "__metadata__", ()):
             if isinstance(item, kind):
                 return item
@@ -177,37 +183,38 @@ class Parameter(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class operation:
-    """The declaration of an act; the function becomes its Operation.
+    """The declaration of an operation; the decorated function becomes its Operation.
 
     `name` is "noun.verb", `http` the method and path of its route, `tool` the name of its tool.
 
     `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
-    evidence. `words` is what a person is asked, and `confirm` what the command asks first, with the parameters in
-    braces, or by a function of them; `shows` is the parameter whose items a question about many devices has besides.
-    `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
-    permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
-    happen.
-    `place` is the path of what it made, with the result's fields in braces.
-    `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
-    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.on_begin`.
-    `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
-    of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
-    form of a body that `run` reads itself. `at_address`: its command also takes a board's HOST:PORT, without a host.
-    `command` is its verb on the command line, if another; of acts that share one, the first is meant where no other's
-    needed parameter is given.
+    evidence. `words` is the text of an approval, and `confirm` the question that the command asks first, with the
+    parameters in braces, or a function of them; `shows` is the parameter whose items a question about many devices
+    lists. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
+    permission that these values need. An operation that `previews` awaits `call.approve` itself, when it can show what
+    would happen.
+    `place` is the path of the new object, with the result's fields in braces.
+    `asks`: if the settings say so, a person must approve an ACT; a RISKY operation always needs an approval.
+    `steps`: its route answers with its steps as JSON lines; a `cancellable` operation calls `call.on_begin`.
+    `many` is the route that does it on many devices; `offers` is the method that a device needs for it. If the caller
+    names no devices, `among` chooses them. `media`: its answer has this type and is not JSON. `reads` is the form of a
+    body that `run` reads itself. `at_address`: its command also takes a board's HOST:PORT, without a host.
+    `command` is its verb on the command line, if it differs; if operations share a verb, the first is used unless a
+    required parameter of another is given.
+    `effect` and `access` follow from `permission` if they are None; without `effect` it is READ or ONCE.
     """
 
     name: str
     _: KW_ONLY
     http: str | None = None
     permission: Permission = Permission.READ
-    effect: Effect | None = None  # READ or ONCE, by the permission
-    access: Access | None = None  # by the permission
+    effect: Effect | None = None
+    access: Access | None = None
     status: int = 200
     place: str | None = None
     tool: str | None = None
     is_command: bool = True
-    command: str = ""  # its verb
+    command: str = ""
     said: str | None = None
     words: str | None = None
     confirm: str | Callable[[Mapping[str, Any]], str | None] | None = None
@@ -226,21 +233,23 @@ class operation:
     at_address: bool = False
 
     def __call__(self, run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]) -> Operation[P, R]:
-        made = Operation(**vars(self), run=run)
-        OPERATIONS[self.name] = made
-        return made
+        declared = Operation(**vars(self), run=run)
+        OPERATIONS[self.name] = declared
+        return declared
 
 
 @dataclass(frozen=True, eq=False)
 class Operation(operation, Generic[P, R]):
-    """A declared act. `on_many`: as it is done on many devices by one request."""
+    """A declared operation. `on_many`: its form for many devices in one request."""
 
     run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]
     on_many: bool = False
 
     @property
     def does(self) -> Effect:
-        return self.effect or (Effect.READ if self.permission is Permission.READ else Effect.ONCE)
+        if self.effect is not None:
+            return self.effect
+        return Effect.READ if self.permission is Permission.READ else Effect.ONCE
 
     @cached_property
     def least(self) -> Access:
@@ -288,11 +297,10 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def result(self) -> Any:
-        made = self._hints["return"]
-        many = cast("Any", OnMany)
+        result = self._hints["return"]
         if self.on_many:
-            return many[made]
-        return made
+            return cast("Any", OnMany)[result]
+        return result
 
     @cached_property
     def of_many(self) -> Operation[..., Any]:
@@ -301,8 +309,8 @@ class Operation(operation, Generic[P, R]):
     @cached_property
     def _hints(self) -> dict[str, Any]:
         first = list(inspect.signature(self.run).parameters)[:2]
-        known = {name: hint for name, hint in self.run.__annotations__.items() if name not in first}
-        return get_type_hints(SimpleNamespace(__annotations__=known), self.run.__globals__, include_extras=True)
+        hints = {name: hint for name, hint in self.run.__annotations__.items() if name not in first}
+        return get_type_hints(SimpleNamespace(__annotations__=hints), self.run.__globals__, include_extras=True)
 
     @cached_property
     def in_path(self) -> frozenset[str]:
@@ -318,22 +326,26 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def texts(self) -> type[msgspec.Struct]:
-        """Its parameters that a request has as texts: in the path, and without a body in the query."""
-        return self.form_of([one for one in self.parameters if one.name in self.in_path or not self.has_body])
+        """The parameters that a request has as texts: in the path, and in the query if it has no body."""
+        return self.form_of(
+            [parameter for parameter in self.parameters if parameter.name in self.in_path or not self.has_body]
+        )
 
     @cached_property
     def lists(self) -> frozenset[str]:
-        """Its parameters that may be there more than once in a query."""
-        return frozenset(one.name for one in self.parameters if get_origin(one.kind) is list)
+        """The parameters that a query may have more than once."""
+        return frozenset(parameter.name for parameter in self.parameters if get_origin(parameter.kind) is list)
 
     @cached_property
     def body(self) -> type[msgspec.Struct]:
-        """Its parameters that a request has in the body."""
-        return self.form_of([one for one in self.parameters if one.name not in self.in_path and self.has_body])
+        """The parameters that a request has in the body."""
+        if not self.has_body:
+            return self.form_of([])
+        return self.form_of([parameter for parameter in self.parameters if parameter.name not in self.in_path])
 
     @cached_property
     def inside(self) -> type[msgspec.Struct]:
-        """As `form`, of those inside the host."""
+        """As `form`, for callers inside the host."""
         return self.form_of(self.parameters, _inside_type)
 
     def form_of(
@@ -344,7 +356,7 @@ class Operation(operation, Generic[P, R]):
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
 
     def check(self, values: Mapping[str, Any]) -> str | None:
-        """Return what is wrong with these values, in a line; None when nothing is."""
+        """Return the mistake in these values in a line, or None."""
         try:
             msgspec.convert(values, self.form)
         except msgspec.ValidationError as exc:
@@ -353,9 +365,9 @@ class Operation(operation, Generic[P, R]):
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
         """Return the path, query and body of a request with these values, without defaults. Raises ConfigError."""
-        wrong = self.check(values)
-        if wrong is not None:
-            raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
+        mistake = self.check(values)
+        if mistake is not None:
+            raise ConfigError(f"{self.name}: {mistake}", next_step="its parameters are in docs/reference/cli.md")
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         fields = {}
         for name, value in values.items():
@@ -368,10 +380,12 @@ class Operation(operation, Generic[P, R]):
         return path, fields, None
 
     def sentence(self, result: R) -> str | None:
-        """Return the sentence that `said` gives for it, or its own."""
-        instead: str | None = getattr(result, "instead", None)
-        if instead or self.said is None:
-            return instead or None
+        """Return the result's own sentence, else `said` filled with the result; None if the operation has none."""
+        own_sentence: str | None = getattr(result, "instead", None)
+        if own_sentence:
+            return own_sentence
+        if self.said is None:
+            return None
         return self.said.format_map(cast("Any", result))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
@@ -404,19 +418,20 @@ _CHOICE: Final = (
     Parameter("labels", Annotated[list[str], Meta(max_length=16, description="Those that have all of these.")], []),
     Parameter("all", bool, default=False),
 )
-"""Which devices: exactly one of the three."""
+"""The choice of devices: a caller sets exactly one of these."""
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 
 def fault(error: Exception) -> str:
     """Return a msgspec error such as "Expected `int` - at `$.number`" as "number: expected int"."""
-    text, _, place = str(error).partition(" - at `$")
+    text, _, path = str(error).partition(" - at `$")
     text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
-    return f"{place.strip('`').lstrip('.') or 'the request'}: {text}"[:300]
+    place = path.strip("`").lstrip(".") or "the request"
+    return f"{place}: {text}"[:300]
 
 
 def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
-    """Import the modules of one noun or all, and return their declared acts."""
+    """Import the module of one noun, or all modules, and return their operations."""
     if noun is not None:
         import_module(MODULES[noun])
         return tuple(operation for operation in OPERATIONS.values() if operation.noun == noun)

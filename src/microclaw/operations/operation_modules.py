@@ -1,4 +1,4 @@
-"""The nouns with declared acts, and the module of each: known without an import of these."""
+"""The nouns with declared operations, and the module of each, which need not be imported to know them."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ BELOW: Final = {
     "subagent": "task",
     "telemetry": "device",
 }
-"""Nouns whose commands stand below another's."""
+"""Nouns whose commands are subcommands of another noun."""

@@ -1,4 +1,4 @@
-"""The results of acts: what HTTP encodes, a client gets and a command prints."""
+"""The results of operations: HTTP encodes them, clients get them, commands print them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of an act.
+    """The result of an operation.
 
     `document` is the name of its JSON document on the command line. `documents` is the name for many devices, if it is
     not the same with an "s".
@@ -29,21 +29,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        """True if it holds untrusted text, beside what a device wrote: a model that reads it asks before it acts."""
+        """True if it has untrusted text that no device wrote: a model that has read it asks before it acts."""
         return False
 
     @property
     def exit_code(self) -> int:
-        """Of a command: 1 where what was asked about is not right."""
+        """The exit code of the command; 1 if the checked thing is not in order."""
         return 0
 
     @property
     def told(self) -> str:
-        """It in a line, among those of many devices."""
+        """The result in one line, for a list of many devices."""
         return ""
 
     def lines(self) -> Iterable[str | tuple[str, str]]:
-        """Return the result as text, for a command whose act has no sentence. Of a pair the first is a stage."""
+        """Return the result as text, for a command whose operation has no sentence. A pair is a stage and its text."""
         return ()
 
 
@@ -51,7 +51,7 @@ R = TypeVar("R")
 
 
 class DeviceResult(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """A result on one of many devices: what was `made`, or the `error` in the API's form."""
+    """A result on one of many devices: the operation's result (`made`), or the `error` in the API's form."""
 
     device: str
     made: R | msgspec.UnsetType = msgspec.UNSET
@@ -59,7 +59,7 @@ class DeviceResult(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class OnMany(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """`left_out`: devices that a label means too, and that do not offer the act."""
+    """The results on many devices; `left_out`: devices that have the label but do not offer the operation."""
 
     results: list[DeviceResult[R]]
     failed: int
@@ -67,10 +67,10 @@ class OnMany(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class Listing(Result, frozen=True, kw_only=True):
-    """A result with a list. `columns` are the heads of its table with an attribute of the rows each.
+    """A result with a list. `columns` are the heads of its table, each with an attribute of the rows.
 
     A number is shown by the unit in its attribute's name: `_bytes`, or `_s` and `_ms` for a moment. `row_device` is the
-    attribute of a row with its device's name, where a choice of devices chooses rows.
+    attribute of a row with its device's name, if a choice of devices chooses rows.
     """
 
     columns: ClassVar[Mapping[str, str]] = {}
@@ -89,7 +89,7 @@ class Listing(Result, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **{self.__struct_fields__[0]: rows})
 
     def joined(self, more: Self) -> Self:
-        """Return the listing with a later page appended, which says if there is another one."""
+        """Return the listing with a later page appended, which says if there is another page."""
         return msgspec.structs.replace(more, **{self.__struct_fields__[0]: [*self.rows, *more.rows]})
 
     @property
@@ -98,7 +98,7 @@ class Listing(Result, frozen=True, kw_only=True):
         return ""
 
     def table(self) -> list[tuple[str, ...]]:
-        """Its rows as texts; "-" for what is not known."""
+        """Return its rows as texts; "-" for unknown values."""
         table = []
         for row in self.rows:
             table.append(tuple(_cell(name, getattr(row, name)) for name in self.columns.values()))
@@ -106,7 +106,7 @@ class Listing(Result, frozen=True, kw_only=True):
 
 
 def filled(kind: type[S], row: object, /, **more: Any) -> S:
-    """One of this kind, with the values of `more`, else the row's own of the same names."""
+    """Return an object of this kind with the values in `more`, else the row's attributes of the same names."""
     values = {}
     for name in kind.__struct_fields__:
         if name in more:
@@ -117,7 +117,7 @@ def filled(kind: type[S], row: object, /, **more: Any) -> S:
 
 
 class SourceFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
-    """A finding in a source or a file; `line` and `column` count from 1, `text` is all of it for people."""
+    """A finding in a source or a file; `line` and `column` count from 1, `text` is the whole finding for people."""
 
     severity: str
     message: str
@@ -130,8 +130,8 @@ class SourceFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_ste
     text: str
 
 
-def findings(found: Iterable[Diagnostic]) -> list[SourceFinding]:
-    return [msgspec.convert(one.to_json(), SourceFinding) for one in found]
+def findings(diagnostics: Iterable[Diagnostic]) -> list[SourceFinding]:
+    return [msgspec.convert(diagnostic.to_json(), SourceFinding) for diagnostic in diagnostics]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A tool that a model may call: its arguments, its context and its result; those of declared acts. It runs nothing."""
+"""A tool that a model may call: its arguments, context and result. Also builds the tools of declared operations."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from microclaw.text import escape_hidden, fence_text, moment_text
 from microclaw.validation import check_letters, read_object
 
 MAX_ARGUMENT_BYTES = 512 * 1024
-MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
-MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
-# In 2001: what is less is a length of time.
+# The largest number in the store (SQLite's INTEGER).
+MAX_NUMBER = 2**63 - 1
+# The part of a result that is sent to the model.
+MAX_RESULT_BYTES = 8 * 1024
+# In 2001: a smaller number is a length of time.
 _FIRST_MOMENT_MS = 10**12
 _MAX_DIAGNOSTICS = 20
-_MAX_FOREIGN_CHARS = 600  # of one text of a device
+# The part of a device's text that is sent to the model.
+_MAX_FOREIGN_CHARS = 600
 _COMPARED_CHARS = 16
 _DEVICE = "a device"
 _FENCE = "<untrusted-"
@@ -44,13 +47,13 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AnyArguments(Parameters):
-    """Arguments that somebody else checks: an MCP server, a device."""
+    """Arguments that another program checks: an MCP server, a device."""
 
     given: dict[str, Any]
 
 
 async def _no_journal() -> None:
-    """For a call that no journal records."""
+    """Record nothing."""
 
 
 Begin: TypeAlias = Callable[[], Awaitable[None]]
@@ -60,11 +63,11 @@ class ToolContext(OperationCall, frozen=True):
     """The caller of a tool. `approve` is for a tool with `has_preview`.
 
     `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before anything
-    changes. `said` are the person's own words in this turn. `insisted`: the
-    objections of the tool's `objections` that a person has heard and said yes to. `takes_files`: files of the result
-    reach that chat. `turn`: the turn that calls it; its approvals are that turn's. `schedule`: the number of the
-    schedule whose run it is, `sources` the calls that have read untrusted text in it. `is_planned`: the call is made
-    later, so no device is asked: it may be away, and things are as they are then.
+    changes. `said` are the person's own words in this turn. `insisted`: results of the tool's `objections` that a
+    person has approved nevertheless. `takes_files`: files of the result reach that chat. `turn`: the calling turn; the
+    call may use that turn's approvals. `schedule`: the number of the schedule that runs it, `sources` the calls that
+    have read untrusted text in that run. `is_planned`: the call is made later, so no device is asked: it may be
+    unreachable now, and different then.
     """
 
     approve: Approve = approve_all
@@ -82,8 +85,8 @@ class ToolContext(OperationCall, frozen=True):
 class ToolOutput(Struct, frozen=True):
     """A tool's result: JSON fields for the model, evidence for the person.
 
-    `foreign`: somebody else than this host, its person or their own program wrote some of these fields. None: as the
-    tool says, and also if a device wrote in them. `files` go to the chat with the answer.
+    `foreign`: not only this host, its person or their own program wrote these fields. None: as the tool declares, and
+    also True if a device wrote in them. `files` are sent to the chat with the answer.
     """
 
     fields: Mapping[str, Any]
@@ -93,7 +96,7 @@ class ToolOutput(Struct, frozen=True):
 
 
 class PlannedCall(Struct, frozen=True):
-    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
+    """A call that would be allowed now: its permission, its action, and the objections that a person must overrule."""
 
     permission: Permission
     action: str
@@ -104,21 +107,20 @@ class PlannedCall(Struct, frozen=True):
 class Tool(Struct, Generic[P], frozen=True):
     """A tool as a model sees it, its needs, and `run`.
 
-    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result holds
+    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result has
     untrusted text (a page, a server's words), unless the result or the error says that it does not. A tool with
     `has_preview` calls context.approve itself, when it can show exactly what would happen.
-    `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
-    for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
-    is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
-    `objections` raises what would be refused anyway, at every call and when one is planned for later, and returns what
-    a person must insist on: then the call always asks. `words` is what the call does as a person would say it, which
-    is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
-    the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
-    where the permission alone would need none; such a call is not planned for later. `complete` fills in arguments
-    that were left out and are plain, before anything else: the device that alone has a program. `try_planned` tries a
-    call that is planned for later, raises what it would fail with then, and returns what it could not try. `schema` is
-    the JSON schema of arguments that somebody else checks: `run` gets these as AnyArguments. `told`: the arguments that
-    callers are told, where those inside the host may give more.
+    `required_permission` returns what these arguments need, if that differs from `permission`; `describe` returns lines
+    for the approval about the objects of the arguments. `check` raises what `run` would refuse now; it is awaited only
+    before a person is asked, and uses only this host and its devices. `objections` raises what is refused in any case,
+    at each call and when a call is planned for later, and returns what a person must overrule: then the call always
+    asks. `words` is the call in a person's words, for the question and for reading it aloud; it gets the lines of
+    `describe`, none for a planned call. Without it the question has the name and the arguments; `title` replaces the
+    name. `asks`: if a person must approve these arguments although the permission needs no approval; such a call cannot
+    be planned for later. `complete` fills in left-out arguments that are clear, before anything else: the only device
+    that has the program. `try_planned` tries a call that is planned for later, raises what it would fail with then, and
+    returns what it could not try. `schema` is the JSON schema of arguments that another program checks: `run` gets
+    these as AnyArguments. `told`: the arguments that are exposed to callers, if callers inside the host may give more.
     """
 
     name: str
@@ -150,12 +152,12 @@ def schema_of(tool: Tool[Any]) -> Mapping[str, Any]:
 
 
 def object_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Without titles and docstrings."""
+    """Return the JSON schema without titles and docstrings."""
     shared = msgspec.json.schema(kind)["$defs"]
     schema: dict[str, Any] = shared.pop(kind.__name__)
-    for one in (schema, *shared.values()):
-        one.pop("title", None)
-        one.pop("description", None)
+    for part in (schema, *shared.values()):
+        part.pop("title", None)
+        part.pop("description", None)
     if shared:
         return {**schema, "$defs": shared}
     return schema
@@ -168,15 +170,15 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
             f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
         )
     try:
-        given = read_object(arguments.strip() or "{}")
-        check_letters(given, arguments)
+        values = read_object(arguments.strip() or "{}")
+        check_letters(values, arguments)
         if tool.schema is not None:
-            return AnyArguments(given)
-        parameters: msgspec.Struct = msgspec.convert(given, tool.parameters, strict=False)
+            return AnyArguments(values)
+        parameters: msgspec.Struct = msgspec.convert(values, tool.parameters, strict=False)
     except msgspec.ValidationError as exc:
         raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=_right_form(tool)) from exc
     except ValueError as exc:
-        reason = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
+        reason = "they are not JSON" if isinstance(exc, json.JSONDecodeError) else exc
         raise ToolRetry(f"wrong arguments for {tool.name}: {reason}", next_step=_right_form(tool)) from exc
     if not _fits(msgspec.to_builtins(parameters)):
         raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
@@ -195,6 +197,7 @@ def _fits(value: object) -> bool:
 
 
 def _right_form(tool: Tool[Any]) -> str:
+    """Return a sentence with the names of the arguments, their choices, and which are optional."""
     fields = []
     for field in msgspec.structs.fields(tool.parameters):
         schema = msgspec.json.schema(field.type)
@@ -212,9 +215,9 @@ def _right_form(tool: Tool[Any]) -> str:
 
 
 class ToolResult(Struct, frozen=True):
-    """The end of a call: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
+    """The end of a call: JSON text of limited length for the model; `error_code` and `next_step` if it failed.
 
-    `foreign`: it holds untrusted text, so what the turn does from now on needs an approval.
+    `foreign`: it has untrusted text, so each later action of the turn needs an approval.
     """
 
     content: str
@@ -227,22 +230,22 @@ class ToolResult(Struct, frozen=True):
 
     @property
     def person_step(self) -> str | None:
-        """The next step of a person; None after a wrong call, whose right form is for its model."""
+        """The next step for a person; None after wrong arguments, because the right form is for the model."""
         if self.error_code == ToolRetry.code:
             return None
         return self.next_step
 
 
 def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
-    """Build a tool's output, with its evidence added to the model's text. A device's text is fenced.
+    """Return a tool's output for the model, with its evidence. The text of a device is fenced.
 
-    `may_quote`: the tool's results quote others, unless the output says that it does not.
+    `may_quote`: the tool's results quote untrusted text, unless the output says that it does not.
     """
     fields = dict(output.fields)
     if output.evidence:
-        fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
+        fields["evidence"] = [{"kind": item.kind, "text": item.text} for item in output.evidence]
     if device_texts:
-        fields = _fenced(fields, tuple(_beginning(text) for text in device_texts))
+        fields = _fence(fields, tuple(map(_beginning, device_texts)))
     foreign = output.foreign
     if foreign is None:
         foreign = may_quote or bool(device_texts)
@@ -250,22 +253,21 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
-    """Build an error for the model, with its diagnostics. The text of a device or a server is fenced.
+    """Return an error for the model, with its diagnostics. The text of a device or a server is fenced.
 
-    `may_quote`: the tool's errors quote others, unless the error says that it does not.
+    `may_quote`: the tool's errors quote untrusted text, unless the error says that it does not.
     """
     quotes = bool(error.foreign or device_texts)
     foreign = quotes or (may_quote and error.foreign is None)
+    message = error.message
     if quotes:
-        message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE)
-    else:
-        message = error.message
+        message = fence_text(message[:_MAX_FOREIGN_CHARS], _DEVICE)
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
     if error.diagnostics:
-        shown = error.diagnostics[:_MAX_DIAGNOSTICS]
-        fields["diagnostics"] = [found.render(next_step=error.next_step) for found in shown]
+        diagnostics = error.diagnostics[:_MAX_DIAGNOSTICS]
+        fields["diagnostics"] = [diagnostic.render(next_step=error.next_step) for diagnostic in diagnostics]
     if isinstance(error, UndoElsewhere):
         fields["changes"] = list(error.changes)
     if error.next_step:
@@ -288,32 +290,30 @@ def bounded_json(fields: Mapping[str, Any]) -> str:
 
 def _cut(value: Any, room: int) -> Any:
     if isinstance(value, str) and len(value) > room:
-        if value.startswith(_FENCE):
-            end = value.rpartition("\n")[2]
-        else:
-            end = ""
+        # A cut fence keeps its last line, which closes it.
+        end = value.rpartition("\n")[2] if value.startswith(_FENCE) else ""
         if end:
             return f"{value[:room]}...\n{end}"
         return f"{value[:room]}..."
     if isinstance(value, list | tuple):
-        kept = [_cut(item, room) for item in value[: max(1, room // 64)]]
-        if len(kept) == len(value):
-            return kept
-        return [*kept, f"... {len(value) - len(kept)} more"]
+        items = [_cut(item, room) for item in value[: max(1, room // 64)]]
+        if len(items) < len(value):
+            items.append(f"... {len(value) - len(items)} more")
+        return items
     if isinstance(value, dict):
         return {key: _cut(item, room) for key, item in list(value.items())[: max(1, room // 32)]}
     return value
 
 
-def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
-    """`value` with each text, also a name, that holds one that begins so cut and fenced."""
+def _fence(value: Any, beginnings: Sequence[str]) -> Any:
+    """Return the value with each text (also a name) that contains a device's text cut and fenced."""
     match value:
         case str() if not value.startswith(_FENCE) and _has_any(_beginning(value, len(value)), beginnings):
             return fence_text(value[:_MAX_FOREIGN_CHARS], _DEVICE)
         case list() | tuple():
-            return [_fenced(item, beginnings) for item in value]
+            return [_fence(item, beginnings) for item in value]
         case dict():
-            return {_fenced(key, beginnings): _fenced(item, beginnings) for key, item in value.items()}
+            return {_fence(key, beginnings): _fence(item, beginnings) for key, item in value.items()}
         case _:
             return value
 
@@ -328,7 +328,7 @@ def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
 
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
-    """Build a tool for each act of these nouns that has one. `services` has the rooms' services by their nouns."""
+    """Build the tools of the operations of these nouns. `services` has the rooms' services by noun."""
     tools = []
     for noun, service in services.items():
         for operation in load(noun):
@@ -338,7 +338,7 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
 
 
 def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
-    """Return the result of a declared act as the output of its tool."""
+    """Return the result of an operation as the output of its tool."""
     sentence = act.sentence(result)
     evidence: tuple[Evidence, ...] = ()
     if sentence is not None:
@@ -350,7 +350,7 @@ def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
 
 
 def with_moments(value: Any, name: str = "") -> Any:
-    """Return a value with its moments as texts: a model calculates badly in milliseconds since 1970."""
+    """Return a value with its moments as texts: models calculate badly in milliseconds since 1970."""
     if isinstance(value, dict):
         return {key: with_moments(inner, key) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -361,13 +361,17 @@ def with_moments(value: Any, name: str = "") -> Any:
 
 
 def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
-    async def run(asked: msgspec.Struct, context: ToolContext) -> ToolOutput:
-        return output_of(act, await act.run(service, context, **asdict(asked)))
+    async def run(arguments: msgspec.Struct, context: ToolContext) -> ToolOutput:
+        return output_of(act, await act.run(service, context, **asdict(arguments)))
 
-    async def needed(asked: msgspec.Struct, context: ToolContext) -> Permission:
+    async def check(arguments: msgspec.Struct, context: ToolContext) -> Permission:
         assert act.before is not None
-        return await act.before(service, context, **asdict(asked)) or act.permission
+        return await act.before(service, context, **asdict(arguments)) or act.permission
 
+    def words(arguments: msgspec.Struct, *_: object) -> str:
+        return act.asked(asdict(arguments))
+
+    has_check = act.before is not None and not act.previews
     return Tool(
         act.tool or "",
         " ".join(act.help.split()),
@@ -377,9 +381,9 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
         run,
         told=act.form,
         has_preview=act.previews,
-        required_permission=needed if act.previews else None,
-        check=needed if act.before is not None and not act.previews else None,
-        words=None if act.words is None else lambda asked, *_: act.asked(asdict(asked)),
+        required_permission=check if act.previews else None,
+        check=check if has_check else None,
+        words=None if act.words is None else words,
     )
 
 

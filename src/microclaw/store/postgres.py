@@ -68,7 +68,8 @@ def make_tables(url: str, host: str) -> None:
             _make_or_upgrade(connection)
         except psycopg.Error as exc:
             raise StoreError(
-                f"the database cannot be prepared: {str(exc).strip()}", next_step="see docs/cluster.md, Start one"
+                f"the database cannot be prepared: {str(exc).strip()}",
+                next_step="docs/cluster.md: Many hosts, one fleet",
             ) from exc
 
 

@@ -17,7 +17,8 @@ from microclaw.tasks.order import TaskOrder, refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 
-_ROOM: Final = MAX_TEXT_BYTES - 200  # of its output; the rest is for words about it
+# For the output; the rest is for words about it.
+_ROOM: Final = MAX_TEXT_BYTES - 200
 _PROGRESS: Final = re.compile(r"progress:? +(0(?:\.\d{1,6})?|1(?:\.0{1,6})?)\s*")
 _FORM: Final = 'send Python source, or {"code": TEXT, "language": NAME, "files": {NAME: TEXT}, "keep": [NAME]}'
 

@@ -18,7 +18,8 @@ from microclaw.events import image_type
 from microclaw.store.tasks import FileRow
 
 _log = logging.getLogger(__name__)
-FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
+# Free space that a task leaves on this machine's disk, besides its own files.
+FREE_BYTES: Final = 64 << 20
 _KEPT = "files"
 _OUTPUT = "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
@@ -79,10 +80,10 @@ def remove(path: Path) -> None:
         _log.warning("%s is not removed: %s", path, exc)
 
 
-def file_rows(kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
+def file_rows(files: Mapping[str, Path]) -> tuple[FileRow, ...]:
     """Return the files that the sandbox copied; their types by the first bytes, for text by the name."""
     rows = []
-    for name, path in sorted(kept.items()):
+    for name, path in sorted(files.items()):
         with path.open("rb") as file:
             picture_type = image_type(file.read(16))
         kind = picture_type or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from microclaw.tasks.service import TaskService
 
 
-DEVICE: Final = "device:"  # how the id of an asker begins that is a device
+# The beginning of the id of a caller that is a device.
+DEVICE: Final = "device:"
 MAY_RUN: Final = frozenset({"owner", "member"})
 """Guests and automations cannot run code."""
 
@@ -92,10 +93,10 @@ class TaskFacts(
             how = f"exit code {self.exited}"
         else:
             how = (self.ending or "").replace("_", " ")
-        took = ""
+        duration = ""
         if self.ended_ms and self.started_ms:
-            took = format_duration(self.ended_ms - self.started_ms)
-        facts = dict.fromkeys(filter(None, (self.state, how, took)))
+            duration = format_duration(self.ended_ms - self.started_ms)
+        facts = dict.fromkeys(filter(None, (self.state, how, duration)))
         summary = f"task {self.number}: {', '.join(facts)}"
         if self.reason:
             summary += f": {self.reason}"
@@ -257,5 +258,5 @@ async def cancel(
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
     more |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
-    files = tuple(TaskFile(*structs.astuple(one)) for one in row.files)
+    files = tuple(TaskFile(*structs.astuple(file)) for file in row.files)
     return filled(kind, row, files=files, refused=dict(row.refused), **more)

@@ -28,8 +28,10 @@ from microclaw.tasks.operations import DEVICE
 from microclaw.text import code_lines, count_text
 
 MAX_CODE_BYTES: Final = 256 * 1024
-MAX_FILES: Final = 32  # in, and out
-MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked, and is no source
+# For input, and for output.
+MAX_FILES: Final = 32
+# Up to this size a file that is not source is shown whole in the question.
+MAX_SHOWN_BYTES: Final = 4_000
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
@@ -115,14 +117,15 @@ def check_job_of(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     return job
 
 
-def _check_names(order: TaskOrder, own: str) -> None:
-    """Raise TaskRefused for files that would take another one's place."""
+def _check_names(order: TaskOrder, code_name: str) -> None:
+    """Raise TaskRefused for files that would replace another file or module."""
     another = "give the file another name"
-    all_names = (*order.files, own)
+    all_names = (*order.files, code_name)
     for name in order.files:
-        if name == own:
+        if name == code_name:
             raise TaskRefused(f"{name} is the code's own name", next_step=another)
-        if order.language == "python" and (module := _module(name)) in sys.stdlib_module_names:
+        module = _module(name)
+        if order.language == "python" and module in sys.stdlib_module_names:
             raise TaskRefused(f"the file {name!r} would take the place of Python's module {module}", next_step=another)
     for name in all_names:
         if any(other.startswith(f"{name}/") for other in all_names):

@@ -44,11 +44,15 @@ from microclaw.tasks.order import (
     started_event,
 )
 
-STEP_S: Final = 0.5  # between two of its reports to who follows it
-PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
+# Between two reports to a client that follows the task.
+STEP_S: Final = 0.5
+# Between two looks for results that are too old.
+PRUNE_S: Final = 3_600.0
 DAY_MS: Final = 86_400_000
-PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
-TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
+# The output in one answer.
+PAGE_BYTES: Final = 64 * 1024
+# The output that is stored in the row; longer output is also a file.
+TAIL_BYTES: Final = 64 * 1024
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
 _AS_ENDED: Final = ("ending", "exit_code", "reason", "output_bytes", "cpu_s", "memory_peak_bytes")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
@@ -62,12 +66,16 @@ class LiveTask:
     row: TaskRow
     job: SandboxJob
     approval: str
-    yes: ApprovalOutcome | None  # that somebody said to the question for it
+    # The answer to the question for it.
+    yes: ApprovalOutcome | None
     output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: asyncio.Task[TaskRow] = field(init=False)  # its wait and its run
-    whole: asyncio.Task[None] = field(init=False)  # the same, until its end is kept
-    stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
+    # Its wait and its run.
+    outcome: asyncio.Task[TaskRow] = field(init=False)
+    # The same, until its end is stored.
+    whole: asyncio.Task[None] = field(init=False)
+    # The reason to end early: cancelled, interrupted.
+    stop: TaskEnding = ""
 
     def printed(self, data: bytes) -> None:
         self.output += data
@@ -118,7 +126,8 @@ class TaskService:
         open_tasks = await self.table.list(state=OPEN)
         dead = dead_among(self.fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:
-            if row.host in dead and await self.table.take(row):  # else another host has closed it
+            # Otherwise another host has closed it.
+            if row.host in dead and await self.table.take(row):
                 _log.warning("task %d was interrupted by a host's end", row.number)
                 ended = structs.replace(_stopped(row, "interrupted", CLEANED), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
@@ -344,7 +353,8 @@ class TaskService:
         begins = max(after, first)
         output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
         ends = begins + len(output)
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
+        # The next page must not begin within a letter.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(output, final=not (row.is_open or ends < size))
         whole = ends - len(decoder.getstate()[0])
         return facts(TaskWithOutput, row, output=text, output_begins=begins, output_ends=whole, output_more=ends < size)

@@ -39,22 +39,31 @@ from microclaw.wire.link.messages import Telemetry
 
 CSV_HEAD: Final = "time,device,key,unit,min,max,mean,count\n"
 FLUSH_S: Final = 5.0
-STEP_S: Final = 10.0  # between looks for what is to be made smaller
-STEP_PAUSE_S: Final = 0.05  # between two steps: others use the store too
-POINTS_A_SECOND: Final = 10.0  # a device
+# Between looks for values to downsample.
+STEP_S: Final = 10.0
+# Between two steps: other users of the store get a turn.
+STEP_PAUSE_S: Final = 0.05
+# For each device.
+POINTS_A_SECOND: Final = 10.0
 POINTS_AT_ONCE: Final = 100.0
-MAX_WAITING: Final = 20_000  # points, while the store does not take them
-MAX_POINTS: Final = 10_000  # of one answer, all series together
-MAX_VALUE: Final = 1e300  # sums of larger ones are no numbers
-OLDEST_CLOCK_MS: Final = 1_735_689_600_000  # 2025-01-01: before that this machine's clock was not set
+# Points that wait while the store does not accept them.
+MAX_WAITING: Final = 20_000
+# Points in one answer, of all series together.
+MAX_POINTS: Final = 10_000
+# Sums of larger values are not finite numbers.
+MAX_VALUE: Final = 1e300
+# 2025-01-01: before that, this machine's clock was not set.
+OLDEST_CLOCK_MS: Final = 1_735_689_600_000
 RECENT_MS: Final = 15 * MINUTE_MS
-MAX_RECENT: Final = 16  # series a device
+# Series of each device.
+MAX_RECENT: Final = 16
 MAX_KEY_CHARS: Final = 64
 _KEY: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_./-]{{0,{MAX_KEY_CHARS - 1}}}")
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?")
 _FIELDS: Final = ("free_heap", "rssi", "temperature", "battery", "dropped", "glitches", "refused_events")
 _OWN: Final = frozenset(Telemetry.__struct_fields__)
-_UNITS: Final = {"free_heap": "B", "rssi": "dBm", "temperature": "°C", "battery": "V"}  # docs/protocols/link.md
+# The units of docs/protocols/link.md.
+_UNITS: Final = {"free_heap": "B", "rssi": "dBm", "temperature": "°C", "battery": "V"}
 _SUFFIXES: Final = {
     "c": "°C", "v": "V", "mv": "mV", "ma": "mA", "mw": "mW", "percent": "%", "pct": "%", "hpa": "hPa", "lux": "lx",
     "ms": "ms", "s": "s", "hz": "Hz", "mm": "mm", "cm": "cm", "ppm": "ppm", "bytes": "B", "dbm": "dBm",
@@ -162,41 +171,41 @@ class TelemetryHistory:
 
     async def downsample(self) -> None:
         """Downsample old values, in steps, and forget removed devices."""
-        known = {device.device_id for device in self.devices.list()}
-        for kept in (self._rates, self._last, self._refused):
-            for device_id in kept.keys() - known:
-                del kept[device_id]
+        device_ids = {device.device_id for device in self.devices.list()}
+        for facts in (self._rates, self._last, self._refused):
+            for device_id in facts.keys() - device_ids:
+                del facts[device_id]
         while True:
             if not await self._downsampling.step(self._now_ms()):
                 return
             await asyncio.sleep(STEP_PAUSE_S)
 
-    # What is asked
+    # Reading
 
     async def keys(self, device: Device, key: str | None = None) -> tuple[str, ...]:
         """Return the names of a device's series, or only `key`. Raises UnknownName."""
         await self.flush()
-        known = await self._table.keys(device.device_id)
+        keys = await self._table.keys(device.device_id)
         if key is None:
-            return known
-        if key not in known:
-            if known:
-                there = f"{device.name} has {', '.join(known)}"
+            return keys
+        if key not in keys:
+            if keys:
+                step = f"{device.name} has {', '.join(keys)}"
             else:
-                there = f"{device.name} sent no telemetry yet"
-            raise UnknownName(f"there is no series {key!r:.80}", next_step=there)
+                step = f"{device.name} sent no telemetry yet"
+            raise UnknownName(f"there is no series {key!r:.80}", next_step=step)
         return (key,)
 
     async def read(self, device_id: str, keys: Sequence[str], since_ms: int, until_ms: int, points: int) -> History:
-        """At most so many buckets of each series, of all together at most MAX_POINTS, as fine as there is."""
+        """Return up to `points` buckets of each series, and up to MAX_POINTS of all, as fine as they are stored."""
         await self.flush()
         points = max(2, min(points, MAX_POINTS // max(1, len(keys))))
         source, bucket_ms = resolution(since_ms, until_ms, points, self._now_ms())
         since_ms = floor_ms(since_ms, bucket_ms)
-        found = await self._table.read(
+        buckets_by_key = await self._table.read(
             device_id, keys, since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source
         )
-        series = tuple(Series(key=key, unit=unit_of(key), points=buckets) for key, buckets in found.items())
+        series = tuple(Series(key=key, unit=unit_of(key), points=buckets) for key, buckets in buckets_by_key.items())
         return History(since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source, series=series)
 
     def last(self, device_id: str) -> list[LastValue]:
@@ -207,7 +216,7 @@ class TelemetryHistory:
         ]
 
     def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
-        """Device, series and last value where that is recent, of at most so many series a device; for /metrics."""
+        """Yield device, series and last value, if it is recent, of up to `series_a_device` series; for /metrics."""
         oldest_ms = self._now_ms() - RECENT_MS
         for device in self.devices.list():
             fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
@@ -218,7 +227,7 @@ class TelemetryHistory:
         """Return how many values of a device were refused since the host started, by reason."""
         return dict(self._refused.get(device_id, {}))
 
-    # How it works
+    # Private
 
     def _point(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
         number = _number(value)
@@ -229,7 +238,8 @@ class TelemetryHistory:
         last = self._last.setdefault(device_id, {})
         before = last.get(key)
         if before is not None and at_ms <= before.at_ms < at_ms + 1_000:
-            at_ms = before.at_ms + 1  # several in one millisecond are several
+            # Several values in one millisecond are stored separately.
+            at_ms = before.at_ms + 1
         point = Point(device_id, key, at_ms, number)
         if before is not None or len(last) < 2 * MAX_SERIES:
             last[key] = point
@@ -264,11 +274,11 @@ def csv_lines(device: str, series: Iterable[Series]) -> str:
     """Return the lines of these series, without the head."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    for one in series:
-        for point in one.points:
+    for row in series:
+        for point in row.points:
             at = datetime.fromtimestamp(point.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
             values = (point.low, point.high, point.mean, point.count)
-            writer.writerow((at.replace("+00:00", "Z"), device, one.key, one.unit, *values))
+            writer.writerow((at.replace("+00:00", "Z"), device, row.key, row.unit, *values))
     return out.getvalue()
 
 

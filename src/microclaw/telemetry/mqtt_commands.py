@@ -26,15 +26,18 @@ from microclaw.link_server.limits import RateLimit
 from microclaw.telemetry.mqtt_feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
 from microclaw.telemetry.mqtt_topics import device_of
 
-MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
+# The longest name of a program that the firmware accepts.
+MAX_NAME_CHARS: Final = 126
 Switch: TypeAlias = Literal["on", "off"]
 _SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
 PRESS: Final = "press"
 MAX_PAYLOAD_BYTES: Final = 64
-COMMANDS_A_SECOND: Final = 20  # of one device; of refusals in all
+# For one device; for refusals, of all devices together.
+COMMANDS_A_SECOND: Final = 20
 BURST: Final = 60
 WAITING_A_DEVICE: Final = 16
-AT_ONCE: Final = 8  # devices
+# Devices at the same time.
+AT_ONCE: Final = 8
 SUMMARY_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -81,13 +84,14 @@ class MqttCommands:
         self._waiting: dict[str, deque[Command]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._group: asyncio.TaskGroup | None = None
-        self._untold = 0  # of those that were dropped
+        # How many dropped commands are not reported yet.
+        self._unreported_count = 0
         self.counts: dict[ActOutcome, int] = {"done": 0, "refused": 0, "failed": 0, "unknown": 0}
         self.dropped = 0
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[None]:
-        """Inside, commands are carried out. Leaving it ends the one that runs and forgets those that wait."""
+        """Carry out commands inside the context; leaving it ends the running command and drops the waiting ones."""
         async with asyncio.TaskGroup() as self._group:
             try:
                 yield
@@ -98,7 +102,8 @@ class MqttCommands:
     def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on a command topic (below the host's own), without waiting."""
         if not payload:
-            return  # how a retained message is taken away
+            return
+        # An empty message removes a retained one.
         device = device_of(topic)
         is_known = self._is_known(device)
         try:
@@ -135,7 +140,8 @@ class MqttCommands:
             async with self._slots:
                 try:
                     outcome = await self._act(command)
-                except Exception:  # the next command must not end with this one
+                except Exception:
+                    # The next command must not end with this one.
                     _log.exception("a command over MQTT failed inside the host")
                     outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
             self._end(device, str(command), outcome)
@@ -151,19 +157,19 @@ class MqttCommands:
             "next": outcome.next_step,
             "evidence": [{"kind": evidence.kind, "text": evidence.text} for evidence in outcome.evidence],
         }
-        told = {key: value for key, value in data.items() if value}
-        self._feed.add_event(device, COMMAND_EVENT, told, now_ms())
+        filled = {key: value for key, value in data.items() if value}
+        self._feed.add_event(device, COMMAND_EVENT, filled, now_ms())
 
     def _drop(self) -> None:
-        """Told once a second."""
-        if not self._untold:
-            asyncio.get_running_loop().call_later(SUMMARY_S, self._tell_dropped)
-        self._untold += 1
+        """Count a dropped command; the count is published once a second."""
+        if not self._unreported_count:
+            asyncio.get_running_loop().call_later(SUMMARY_S, self._publish_dropped)
+        self._unreported_count += 1
         self.dropped += 1
 
-    def _tell_dropped(self) -> None:
-        count = self._untold
-        self._untold = 0
+    def _publish_dropped(self) -> None:
+        count = self._unreported_count
+        self._unreported_count = 0
         text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
         self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())
 

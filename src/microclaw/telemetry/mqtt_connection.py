@@ -39,11 +39,14 @@ QOS: Final = 1
 CONNECT_S: Final = 10.0
 GOODBYE_S: Final = 2.0
 KEEPALIVE_S: Final = 60
-MAX_UNDER_WAY: Final = 1_000  # messages without the broker's answer
+# Messages without the broker's answer.
+MAX_UNDER_WAY: Final = 1_000
 MAX_PACKET_BYTES: Final = 16_384
-MAX_SENT_BYTES: Final = 268_435_455  # MQTT 5.0, 1.5.5: the largest packet there is
+# The largest packet that exists (MQTT 5.0, 1.5.5).
+MAX_SENT_BYTES: Final = 268_435_455
 HEADER_BYTES: Final = 16
-READ_BYTES: Final = 1_024  # some 250 acknowledgements: others get their turn after so many
+# About 250 acknowledgements: then other tasks get a turn.
+READ_BYTES: Final = 1_024
 MAX_PASSWORD_BYTES: Final = 4_096
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
@@ -90,7 +93,8 @@ class BrokerConnection:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_received
         self._is_accepted = False
-        self.keepalive_s = KEEPALIVE_S  # the broker ends a connection that is silent for longer
+        # The broker ends a connection that is silent for longer.
+        self.keepalive_s = KEEPALIVE_S
         self._failure: BrokerError | None = None
         self._window = MAX_UNDER_WAY
         self._max_bytes = MAX_SENT_BYTES
@@ -125,7 +129,8 @@ class BrokerConnection:
                         await connection._read_some()
             except TimeoutError as exc:
                 raise BrokerError(f"{address} did not answer within {CONNECT_S:g} s", next_step=_LOOK_AT_URL) from exc
-            except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError, a host that cannot be one a ValueError
+            except (OSError, ValueError) as exc:
+                # ssl.SSLError is an OSError; an impossible host name is a ValueError.
                 why = clean_text(str(exc) or type(exc).__name__, one_line=True, limit=200)
                 step = _LOOK_AT_TLS if isinstance(exc, ssl.SSLError) else _LOOK_AT_URL
                 raise BrokerError(f"no connection to {address}: {why}", next_step=step) from exc
@@ -137,8 +142,8 @@ class BrokerConnection:
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[bool]:
         """Send with QoS 1, when there is room.
 
-        The future is done with the broker's answer: False where it refuses the message. One that is too large for it,
-        which would end every connection, is left out and counted.
+        The future has the broker's answer: False if it refuses the message. A message that is too large for the broker
+        would end every connection: it is not sent, but counted.
         """
         while len(self._under_way) >= self._window:
             self._has_room.clear()
@@ -157,14 +162,16 @@ class BrokerConnection:
         self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in filters])
 
     async def read(self) -> None:
-        """Take the broker's answers and messages. Never returns; BrokerError tells how the connection ended."""
+        """Read the broker's answers and messages. Never returns; BrokerError says how the connection ended."""
         while True:
             await self._read_some()
-            await self._drain()  # a broker that reads no acknowledgements is not read from
+            # If the broker reads no acknowledgements, nothing more is read from it.
+            await self._drain()
             await asyncio.sleep(0)
 
     async def _drain(self) -> None:
-        with suppress(OSError):  # `read` tells it
+        # `read` reports the error.
+        with suppress(OSError):
             await self._streams.writer.drain()
 
     async def _read_some(self) -> None:
@@ -176,10 +183,11 @@ class BrokerConnection:
             raise self._lost()
         try:
             self._client.take(data)
-        except Exception as exc:  # whatever paho makes of it
+        except Exception as exc:
+            # paho may raise any exception for an invalid packet.
             why = clean_text(f"{type(exc).__name__}: {exc}", one_line=True, limit=200)
-            text = f"{self._status.address} sent what is no MQTT 5: {why}"
-            raise self._failure or BrokerError(text, next_step="see what listens there") from exc
+            text = f"{self._status.address} sent invalid MQTT 5: {why}"
+            raise self._failure or BrokerError(text, next_step="check which program listens there") from exc
         if self._failure is not None:
             raise self._failure
 
@@ -210,7 +218,8 @@ class BrokerConnection:
         else:
             self._status.acknowledged += 1
         answer = self._under_way.pop(mid)
-        if not answer.done():  # nobody may wait for it any more
+        # The caller may have stopped waiting.
+        if not answer.done():
             answer.set_result(not reason.is_failure)
         self._has_room.set()
 
@@ -224,8 +233,9 @@ class BrokerConnection:
     def _on_received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:  # not every broker refuses it
-            self._status.warn("a message came with a topic that is no UTF-8: it is left out")
+        except UnicodeDecodeError:
+            # Not every broker refuses such a topic.
+            self._status.warn("a message with a topic that is not UTF-8 is left out")
             return
         asyncio.get_running_loop().call_soon(self._on_message, topic, bytes(message.payload), message.retain)
 
@@ -244,19 +254,20 @@ class _Client(paho.Client):
         self._stream = _Stream(writer)
 
     def take(self, data: bytes) -> None:
-        """Handle what came. Raises whatever paho raises, and ValueError, for what is no MQTT."""
+        """Handle received bytes. Raises ValueError, or any exception of paho, if they are not valid MQTT."""
         self._stream.received += data
         while self._stream.received:
             result = self.loop_read()
             if result is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 raise ValueError(result.name)
-        self.loop_write()  # what was queued meanwhile
+        # Send what paho has queued meanwhile.
+        self.loop_write()
 
     def _create_socket(self) -> paho.SocketLike:
         return self._stream
 
     def _packet_read(self) -> MQTTErrorCode:
-        """Leave a broker that sends what it was told not to send: paho would keep it all in memory.
+        """Leave a broker that sends a larger packet than it may: paho would keep all of it in memory.
 
         The largest message is in CONNECT (MQTT 5.0, 3.1.2.11.4), the highest QoS in each subscription.
         """
@@ -296,13 +307,14 @@ class _Stream:
 
 
 def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | None]:
-    """TLS and the password, as their files are now. Raises ConfigError."""
+    """Return TLS and the password from their present files. Raises ConfigError."""
     tls = None
     password = None
     if urlsplit(settings.url or "").scheme == "mqtts":
         try:
             tls = ssl.create_default_context(cafile=settings.ca_file and Path(settings.ca_file).expanduser())
-        except OSError as exc:  # ssl.SSLError is one
+        except OSError as exc:
+            # Also ssl.SSLError.
             text = f"mqtt.ca_file {settings.ca_file} cannot be used: {exc}"
             raise ConfigError(text, next_step="it is the authority's certificate in PEM") from exc
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -310,5 +322,5 @@ def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | No
         password = read_given_text(Path(settings.password_file), MAX_PASSWORD_BYTES).strip("\r\n")
         if not password.isprintable() or not password:
             text = f"mqtt.password_file {settings.password_file} does not hold a password of one line"
-            raise ConfigError(text, next_step="write the password alone into it")
+            raise ConfigError(text, next_step="write only the password into it")
     return tls, password

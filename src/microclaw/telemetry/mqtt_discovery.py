@@ -69,22 +69,22 @@ class Discovery(Struct, frozen=True):
         return f"microclaw_{self.topics.host}_{device_id}"
 
     def components(self, view: DeviceView) -> dict[str, dict[str, Any]]:
-        """Every entity of the device by its key, which is unique within the device."""
-        found: dict[str, dict[str, Any]] = {}
+        """Return every entity of the device by its key, which is unique within the device."""
+        components: dict[str, dict[str, Any]] = {}
         for pin in view.pins:
-            found |= self._switch(view, "pin", pin.name)
+            components |= self._switch(view, "pin", pin.name)
         for program in view.programs:
-            found |= self._switch(view, "program", program.name)
+            components |= self._switch(view, "program", program.name)
         topic = self.topics.of_device(view.name, "telemetry")
         for key in sorted(view.sensors & SENSORS.keys()):
-            found[f"{_SENSOR}{key}"] = {**_read_from(topic, key), **SENSORS[key]}
+            components[f"{_SENSOR}{key}"] = {**_read_from(topic, key), **SENSORS[key]}
         for part, values in view.readings.items():
             topic = self.topics.of_device(view.name, "sensor", part)
             for key in sorted(values.keys() & READINGS.keys()):
                 name = f"{part.upper()} {READINGS[key]['name']}"
-                found[f"{_READING}{part}_{key}"] = {**_read_from(topic, key), **READINGS[key], "name": name}
+                components[f"{_READING}{part}_{key}"] = {**_read_from(topic, key), **READINGS[key], "name": name}
         if view.firmware is not None:
-            found["update_firmware"] = {
+            components["update_firmware"] = {
                 "p": "update",
                 "name": "Firmware",
                 "state_topic": self.topics.of_device(view.name, "firmware"),
@@ -92,18 +92,20 @@ class Discovery(Struct, frozen=True):
                 "entity_category": "diagnostic",
             }
         if self.takes_commands and (view.pins or view.programs):
-            found["button_undo"] = {
+            components["button_undo"] = {
                 "p": "button",
                 "name": "Undo",
                 "command_topic": self.topics.of_device(view.name, "undo"),
                 "payload_press": "PRESS",
             }
-        for key, component in found.items():
+        for key, component in components.items():
             component["unique_id"] = _bounded(f"{self.node(view.device_id)}_{key}")
-        return found
+        return components
 
-    def message(self, view: DeviceView, components: Mapping[str, Mapping[str, Any]], gone: Mapping[str, str]) -> bytes:
-        """Return the whole message. `gone` are former entities that no longer exist: key to platform."""
+    def message(
+        self, view: DeviceView, components: Mapping[str, Mapping[str, Any]], former: Mapping[str, str]
+    ) -> bytes:
+        """Return the whole message. `former`: entities that no longer exist, from key to platform."""
         device = {
             "ids": [self.node(view.device_id)],
             "name": shown(view.name),
@@ -113,7 +115,7 @@ class Discovery(Struct, frozen=True):
         }
         if view.firmware is not None:
             device["sw"] = view.firmware.installed
-        ended = {key: {"p": platform} for key, platform in gone.items() if key not in components}
+        ended = {key: {"p": platform} for key, platform in former.items() if key not in components}
         return json_bytes(
             {
                 "dev": device,

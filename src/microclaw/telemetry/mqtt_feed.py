@@ -26,8 +26,9 @@ MAX_IN_MEMORY: Final = 4_096
 MAX_GROUP: Final = 256
 COMMAND_EVENT: Final = "mqtt.command"
 DROPPED_EVENT: Final = "mqtt.commands_dropped"
-_TOLD: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm)  # a device's own events have their data
-HOST_EVENTS: Final = frozenset({*(told.kind for told in _TOLD), COMMAND_EVENT, DROPPED_EVENT})
+# A device's own events have their data.
+_HOST_KINDS: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm)
+HOST_EVENTS: Final = frozenset({*(event.kind for event in _HOST_KINDS), COMMAND_EVENT, DROPPED_EVENT})
 _NOT_FACTS: Final = frozenset({"device", "at_ms", "number"})
 
 
@@ -60,7 +61,7 @@ class MqttFeed:
 
     def take_live(self, event: LiveEvent) -> None:
         """Keep an event of the host itself. Events from a device come by `keep_event`."""
-        if isinstance(event, _TOLD):
+        if isinstance(event, _HOST_KINDS):
             facts = {name: value for name, value in asdict(event).items() if name not in _NOT_FACTS}
             self.add_event(event.device, event.kind, facts, event.at_ms)
 

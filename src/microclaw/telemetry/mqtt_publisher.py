@@ -28,8 +28,10 @@ from microclaw.telemetry.mqtt_topics import Topics, device_of
 
 BATCH: Final = 500
 WATCH_S: Final = 30.0
-WELL_AFTER_S: Final = 10.0  # a connection that lasted so long
-TOGETHER_S: Final = 0.25  # changes that come so close are told once
+# A connection that lasted this long resets the backoff.
+WELL_AFTER_S: Final = 10.0
+# Changes within this time are published once.
+TOGETHER_S: Final = 0.25
 ASKED_AT_ONCE: Final = 16
 _log = logging.getLogger(__name__)
 
@@ -76,10 +78,12 @@ class MqttPublisher:
         # None means all devices.
         self._changed: set[str] | None = None
         self._some_changed = asyncio.Event()
-        self._acknowledged: list[int] = []  # numbers of the buffer
+        # Numbers in the buffer.
+        self._acknowledged: list[int] = []
         self._some_acknowledged = asyncio.Event()
-        self._told: dict[str, bytes] = {}  # on this connection
-        self._known: dict[str, PublishedDevice] = {}
+        # The payload of each topic that this connection has published.
+        self._payloads: dict[str, bytes] = {}
+        self._devices_at_broker: dict[str, PublishedDevice] = {}
         self._run_id = secrets.token_hex(8)
         self.status = BrokerStatus()
 
@@ -103,7 +107,7 @@ class MqttPublisher:
         }
 
     async def run(self) -> None:
-        """Until it is cancelled: then the broker tells that this host is offline."""
+        """Run until it is cancelled; the broker then publishes that this host is offline."""
         loop = asyncio.get_running_loop()
         status = self.status
         while True:
@@ -111,8 +115,9 @@ class MqttPublisher:
             error: BaseException | None = None
             try:
                 await self._serve()
-            except* MicroclawError as failed:  # the broker's, the settings', or the store's: a full disk
-                error = failed.exceptions[0]
+            except* MicroclawError as errors:
+                # Of the broker, the settings, or the store: a full disk.
+                error = errors.exceptions[0]
             finally:
                 was_on = status.state == "on"
                 status.state = "disturbed"
@@ -120,7 +125,8 @@ class MqttPublisher:
             if was_on and loop.time() - began_s >= WELL_AFTER_S:
                 self._backoff.succeeded()
             wait_s = self._backoff.next_wait_s()
-            if status.text != error.message:  # one that goes on is not logged again
+            # The same error is not logged again.
+            if status.text != error.message:
                 _log.warning("MQTT: %s; tried again, the first time in %.1f s", error.message, wait_s)
             status.text = error.message
             status.next = error.next_step
@@ -135,9 +141,9 @@ class MqttPublisher:
             self._connection = connection
             group.create_task(connection.read(), name="mqtt read")
             group.create_task(self._watch(), name="mqtt watch")
-            self._told.clear()
+            self._payloads.clear()
             self._acknowledged.clear()
-            self._known = {row.device_id: row for row in await self._published.list()}
+            self._devices_at_broker = {row.device_id: row for row in await self._published.list()}
             self.status.state = "on"
             self.status.text = None
             self.status.next = None
@@ -147,11 +153,11 @@ class MqttPublisher:
             commands = () if self._commands is None else self._topics.commands
             connection.subscribe((self._topics.of_host("status"), self._topics.of_host("info"), *commands))
             about = json_bytes({"id": self._topics.host, "version": __version__, "run": self._run_id})
-            await self._say(self._topics.of_host("info"), about)
-            await self._say(self._topics.of_host("status"), ONLINE)
+            await self._publish(self._topics.of_host("info"), about)
+            await self._publish(self._topics.of_host("status"), ONLINE)
             group.create_task(self._drain(), name="mqtt buffer")
             group.create_task(self._remove(), name="mqtt acknowledged")
-            group.create_task(self._tell(), name="mqtt states")
+            group.create_task(self._publish_changes(), name="mqtt states")
 
     async def _drain(self) -> None:
         """Send what the buffer has, in order."""
@@ -196,73 +202,76 @@ class MqttPublisher:
             except TimeoutError as exc:
                 raise BrokerError(f"the broker confirmed nothing for {self._watch_s:g} s") from exc
 
-    async def _tell(self) -> None:
+    async def _publish_changes(self) -> None:
         while True:
             await self._some_changed.wait()
             self._some_changed.clear()
             changed = self._changed
             self._changed = set()
-            await self._say(self._topics.of_host("status"), ONLINE)
+            await self._publish(self._topics.of_host("status"), ONLINE)
             ids = set(self._devices.ids())
-            for gone in self._known.keys() - ids:
-                topics = self._known.pop(gone).topics  # nothing of it stays at the broker; its entities go first
-                await self._say_all(
-                    dict.fromkeys(sorted(topics, key=lambda one: one.startswith(self._topics.root)), b"")
-                )
-                await self._published.delete(gone)
-            wanted = sorted(ids if changed is None else changed & ids)
-            for start in range(0, len(wanted), ASKED_AT_ONCE):
-                asked = (self._devices.view(device_id) for device_id in wanted[start : start + ASKED_AT_ONCE])
-                for view in await asyncio.gather(*asked):
+            for removed_id in self._devices_at_broker.keys() - ids:
+                # Nothing of the device stays at the broker; its entities are removed first.
+                topics = self._devices_at_broker.pop(removed_id).topics
+                entities_first = sorted(topics, key=lambda topic: topic.startswith(self._topics.root))
+                await self._publish_all(dict.fromkeys(entities_first, b""))
+                await self._published.delete(removed_id)
+            changed_ids = sorted(ids if changed is None else changed & ids)
+            for start in range(0, len(changed_ids), ASKED_AT_ONCE):
+                group = changed_ids[start : start + ASKED_AT_ONCE]
+                for view in await asyncio.gather(*map(self._devices.view, group)):
                     if view is not None:
-                        await self._tell_device(view)
+                        await self._publish_device(view)
             await self._sleep(TOGETHER_S)
 
-    async def _tell_device(self, view: DeviceView) -> None:
-        """Its topics are written down before they are sent: what the broker holds can always be reverted."""
-        before = self._known.get(view.device_id, PublishedDevice(view.device_id, "", ()))
-        view = with_sensors(view, before.components)  # after a start its telemetry takes a while
+    async def _publish_device(self, view: DeviceView) -> None:
+        """Publish a device. Its topics are stored before they are sent, so that they can always be removed again."""
+        before = self._devices_at_broker.get(view.device_id, PublishedDevice(view.device_id, "", ()))
+        # After a start, the first telemetry takes a while.
+        view = with_sensors(view, before.components)
         messages = {f"{self._topics.root}/{topic}": payload for topic, payload in device_messages(view).items()}
         platforms: dict[str, str] = {}
         if self._discovery is not None:
             components = self._discovery.components(view)
             platforms = {key: component["p"] for key, component in components.items()}
-            gone = {key: platform for key, platform in before.components.items() if key not in platforms}
-            if components or gone:
-                messages[self._discovery.topic(view.device_id)] = self._discovery.message(view, components, gone)
+            former = {key: platform for key, platform in before.components.items() if key not in platforms}
+            if components or former:
+                messages[self._discovery.topic(view.device_id)] = self._discovery.message(view, components, former)
         topics = (*messages, self._topics.of_device(view.name, "telemetry"))
         stale = [topic for topic in before.topics if topic not in topics]
         after = PublishedDevice(view.device_id, view.name, topics, platforms)
         if before != after:
             both = {**before.components, **platforms}
-            await self._keep(PublishedDevice(view.device_id, view.name, (*topics, *stale), both))
-        await self._say_all(messages)
-        await self._say_all(dict.fromkeys(stale, b""))  # the entities first: they read these topics
+            await self._store(PublishedDevice(view.device_id, view.name, (*topics, *stale), both))
+        await self._publish_all(messages)
+        # The entities were changed first, because they read these topics.
+        await self._publish_all(dict.fromkeys(stale, b""))
         if before != after:
-            await self._keep(after)
+            await self._store(after)
 
-    async def _keep(self, device: PublishedDevice) -> None:
+    async def _store(self, device: PublishedDevice) -> None:
         await self._published.put(device)
-        self._known[device.device_id] = device
+        self._devices_at_broker[device.device_id] = device
 
-    async def _say_all(self, messages: Mapping[str, bytes]) -> None:
-        """Until the broker has all of them."""
-        answers = [await self._say(topic, payload) for topic, payload in messages.items()]
+    async def _publish_all(self, messages: Mapping[str, bytes]) -> None:
+        """Publish messages and wait until the broker has all of them."""
+        answers = [await self._publish(topic, payload) for topic, payload in messages.items()]
         for answer in answers:
             if answer is not None:
                 await answer
 
-    async def _say(self, topic: str, payload: bytes) -> asyncio.Future[bool] | None:
-        """Publish, retained, what this connection has not said already."""
-        if self._told.get(topic) == payload:
+    async def _publish(self, topic: str, payload: bytes) -> asyncio.Future[bool] | None:
+        """Publish a retained message, unless this connection has published the same before."""
+        if self._payloads.get(topic) == payload:
             return None
-        self._told[topic] = payload
+        self._payloads[topic] = payload
         return await self._connection.publish(topic, payload)
 
     def _received(self, topic: str, payload: bytes, is_retained: bool) -> None:
         if topic == self._topics.of_host("status"):
-            if payload == OFFLINE and not is_retained:  # the last will of an older connection, late: say it again
-                self._told.pop(topic, None)
+            # The last will of an older connection arrived late, so the status is published again.
+            if payload == OFFLINE and not is_retained:
+                self._payloads.pop(topic, None)
                 self._some_changed.set()
         elif topic == self._topics.of_host("info"):
             is_of_an_older_run = is_retained and self.status.connections == 1

@@ -85,14 +85,14 @@ async def show(
         since_ms = since
     if since_ms >= until_ms:
         raise ConfigError("a time ends after it began", next_step="give an earlier `since`, or a later `until`")
-    found = await history.read(device.device_id, keys, since_ms, until_ms, points)
+    values = await history.read(device.device_id, keys, since_ms, until_ms, points)
     own_refused = []
     for refused in refused_values(history):
         if refused.device == device.name:
             own_refused.append(refused)
     return TelemetryReport(
         device=device.name,
-        **structs.asdict(found),
+        **structs.asdict(values),
         last=history.last(device.device_id),
         refused=own_refused,
     )

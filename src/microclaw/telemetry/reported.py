@@ -35,12 +35,16 @@ from microclaw.wire.link.messages import Event
 from microclaw.wire.link.values import ValueMap
 
 PAGE: Final = 200
-LEFT_S: Final = 5.0  # of a cluster's hosts, the one that has the device reads its events first
-LOG_LATE_S: Final = 0.5  # a log line may come after the event that was told after it
-LOOK_BACK_LINES: Final = 60  # of a device's log, for those of the program that crashed
+# In a cluster, the host that has the device reads its events first.
+LEFT_S: Final = 5.0
+# A log line may arrive after an event that was sent after it.
+LOG_LATE_S: Final = 0.5
+# Lines of a device's log that are searched for lines of the crashed program.
+LOOK_BACK_LINES: Final = 60
 READING: Final = "mqtt.publish"
 """What a Python program reports with (docs/python-programs.md): a reading where its text is a number."""
-TRAP: Final = "Exception: "  # how WAMR begins what it says of one
+# The beginning of WAMR's message about a trap.
+TRAP: Final = "Exception: "
 MAX_TRACE_LINES: Final = 20
 MAX_TRACE_CHARS: Final = 4_000
 MAX_LINE_CHARS: Final = 240
@@ -52,7 +56,8 @@ _PLACE: Final = re.compile(
     r"\(line \d+[^()]*, in [^()]*\)|\bline \d+(?: column \d+)?\b|\b[\w.-]+\.(?:c|cpp|h|ino|py):\d+"
 )
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
-_HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
+# The number of such an error is part of its kind.
+_HAS_NUMBERED_KINDS: Final = "OSError"
 _FRAMES: Final = ("Traceback (most recent call last):", '  File "')
 _log = logging.getLogger(__name__)
 InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
@@ -83,11 +88,12 @@ class ReportedEvents:
         self._sleep = sleep
         self._news = asyncio.Event()
         self._number: int | None = None
-        self._kept = 0  # the number in the store; what is read and becomes nothing needs no write
+        # The number in the store; an event without a result needs no write.
+        self._kept = 0
         self._events.follow(self._look_later)
 
     async def _look_later(self) -> None:
-        """Another host has events: it takes them, with the lines of the devices' logs, unless it died before."""
+        """Look later for events of another host: it reads them with its devices' logs, unless it has died."""
         await self._sleep(LEFT_S)
         self._news.set()
 
@@ -151,14 +157,16 @@ class ReportedEvents:
             return None
         try:
             body = decode(row.payload).body
-        except LinkViolation as exc:  # of a later version of this program
+        except LinkViolation as exc:
+            # From a later version of this program.
             _log.warning("an event of %s cannot be read: %s", device.name, exc.message)
             return None
         assert isinstance(body, Event)
         if body.name == READING:
             topic = str(body.data.get("topic", ""))
             text = str(body.data.get("text", ""))
-            is_number = any(char.isdigit() for char in text)  # words are no reading that is refused
+            # A text without digits is not a refused reading.
+            is_number = any(char.isdigit() for char in text)
             if is_number:
                 return self._history.reading(device.device_id, topic, text, row.received_ms)
             return None
@@ -179,7 +187,8 @@ class ReportedEvents:
                 trace = "\n".join([trace, *check_line_before_trap(link.log, crash.program)])
             version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
             crash = Crash(crash.kind, crash.program, trace)
-        elif crash.kind == "reset":  # what it printed before this boot
+        elif crash.kind == "reset":
+            # The lines that it printed before this boot.
             before_ms = time.time() * 1000 - (self._links.parts.clock.now_ms() - link.boots.began_ms)
         title = title_of(crash)
         return CrashReport(
@@ -198,11 +207,11 @@ class ReportedEvents:
 
 def check_line_before_trap(log: LogRing, program: str) -> tuple[str, ...]:
     """Return the line that a check in a C program printed just before its trap, with the place; empty if none."""
-    own = [line.text for line in _newest(log) if line.app == program]
+    lines = [line.text for line in _newest(log) if line.app == program]
     # The runtime's line about the trap; without it the program's line is the last one.
-    trap_at = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))
-    if trap_at and LINE_SAID.fullmatch(own[trap_at - 1]):
-        return (_shown(own[trap_at - 1]),)
+    trap_at = max((number for number, text in enumerate(lines) if TRAP in text), default=len(lines))
+    if trap_at and LINE_SAID.fullmatch(lines[trap_at - 1]):
+        return (_shown(lines[trap_at - 1]),)
     return ()
 
 

@@ -67,9 +67,7 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             lacking.setdefault((place, native.group), []).append(wanted.name)
         elif computing not in computed:
             computed.add(computing or "")
-            if computing is None:
-                place = place
-            else:
+            if computing is not None:
                 place = next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
