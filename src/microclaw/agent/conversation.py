@@ -126,7 +126,7 @@ class Conversations:
                 outcome = "had started: outcome unknown, look before you ask for it again"
             result = result_of_error(MicroclawError(outcome))
             sentences.append(f"{effect.tool} {effect.arguments[:120]}: {outcome}")
-            works.append(self.journal.ending(effect.key, encode(result), ok=False))
+            works.append(self.journal.build_end(effect.key, encode(result), ok=False))
         if works:
             await self.journal.write(works)
         self._interrupted.clear()

@@ -40,7 +40,7 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         if parameters.person is None:
             person = people.get(context.person_id)
         else:
-            person = people.named(parameters.person)
+            person = people.find_by_name(parameters.person)
         if person is None:
             raise ToolFailed("the message has no receiver", next_step="name a person")
         return person
