@@ -1,4 +1,4 @@
-"""A map with a limit: a new entry replaces the one that was set longest ago. In memory only."""
+"""A map with a limit: a new entry replaces the least recently set one. In memory only."""
 
 from __future__ import annotations
 

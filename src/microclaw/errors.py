@@ -1,4 +1,4 @@
-"""Every exception that microclaw raises on purpose, grouped by who has to act.
+"""Every exception that microclaw raises on purpose, grouped by who must act.
 
 Each message says what happened, with its values; `next_step` says what to do about it. `code` is its stable
 machine-readable name, `exit_code` what the command line exits with.
@@ -209,7 +209,7 @@ class ImageTooLarge(DeployRejected, code="image_too_large"): ...
 
 
 class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
-    """This conversation has nothing to undo; `changes` are those of the newest request elsewhere, newest first."""
+    """This conversation has nothing to undo; `changes` belong to the newest request elsewhere, newest first."""
 
     def __init__(self, message: str, changes: tuple[int, ...]) -> None:
         super().__init__(message, next_step="; ".join(f"microclaw app undo {number}" for number in changes))

@@ -127,8 +127,8 @@ class Inbound(Struct, frozen=True):
     """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
 
     `person_id` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
-    comes in once. `origin` tells a person's own words from a schedule's, the heartbeat's, a device's, and those that
-    they forward. `sent_ms` is when the sender sent it (Unix time); None if nobody but this host has a time for it.
+    comes in once. `origin` says whether these are a person's own words, forwarded ones, or words of a schedule,
+    the heartbeat or a device. `sent_ms` is when the sender sent it (Unix time); None if only this host has a time.
     `reply_to` is the message's number in its chat, if an answer can point to it.
     """
 
@@ -163,8 +163,8 @@ class Delta(Struct, frozen=True, tag="delta"):
 class Action(Struct, frozen=True):
     """A tool that the turn called: its arguments as JSON text, its effect class, how it ended and the evidence for it.
 
-    refused: nothing was done; failed: it was tried; unknown: nobody can tell. `reason` says why it is not done.
-    `changes` are the numbers of the changes that it made.
+    refused: nothing was done; failed: it was tried; unknown: it may have been done or not. `reason` says why it is not
+    done. `changes` are the numbers of the changes that it made.
     """
 
     tool: str
@@ -187,7 +187,7 @@ class ToolRun(Struct, frozen=True):
 class ApprovalAsked(Struct, frozen=True):
     """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each.
 
-    `may_decide`: a yes of the person who asked counts; else an owner decides. `actions` are what the turn did before.
+    `may_decide`: the person of the request may say yes; else an owner decides. `actions` are what the turn did before.
     """
 
     approval_id: str
@@ -199,9 +199,9 @@ class ApprovalAsked(Struct, frozen=True):
 
 
 class ApprovalSettled(Struct, frozen=True, tag="approval_settled"):
-    """The turn goes on: somebody (`by` is the name) decided, wherever that was, or the time was over.
+    """The turn continues: a person (`by` is the name) decided, in any channel, or the time was over.
 
-    "withdrawn": who asked went on with something else, or left (`by` is None).
+    "withdrawn": the person of the request continued with something else, or left (`by` is None).
     """
 
     approval_id: str
@@ -223,11 +223,11 @@ class ResultFile(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
+    """The end of a turn. `error_code` is set when the turn could not do the request (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the text
-    was read that it may repeat and that is untrusted (agent.history). `question` is what the offline dialogue waits for
-    and did last. `files` are what tasks of the turn left for the person.
+    `outbound_id` is its place in the outbox, where its delivery is reported (agent.outbox). `tainted_s` is when the
+    text was read that it may repeat and that is untrusted (agent.history). `question` is the question of the offline
+    dialogue, with its last act. `files` are the files that tasks of the turn left for the person.
     """
 
     text: str

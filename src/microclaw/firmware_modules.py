@@ -1,6 +1,6 @@
 """Loads modules of the firmware into this interpreter: the same code on boards, virtual boards and the host.
 
-A module may import those that were loaded before it, by their names on a board.
+A module may import the modules that were loaded before it, by their names on a board.
 """
 
 from __future__ import annotations

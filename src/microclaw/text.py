@@ -124,7 +124,7 @@ def odd_character(text: str, file: str) -> Diagnostic | None:
     """Return an error for the first character that a source may not have, or None; lines of `text` end with LF.
 
     Not allowed are control characters, and characters that look like a line end but are not one for a compiler: a
-    person would approve another program than the one that runs.
+    person would not approve the program that runs, but another.
     """
     match = _NOT_IN_SOURCES.search(text)
     if match is None:
@@ -160,7 +160,7 @@ def person_name(name: str) -> str | None:
 
 
 def look_alike(text: str) -> str:
-    """Return the same text for texts that people cannot tell apart: other scripts, other case."""
+    """Return the same text for texts that look the same to people: other scripts, other case."""
     return unicodedata.normalize("NFKC", text).translate(LOOK_ALIKES).casefold()
 
 

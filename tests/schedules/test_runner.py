@@ -105,7 +105,7 @@ async def test_what_was_missed_runs_once_or_is_skipped_and_an_act_only_within_te
     ("deed", "started", "state", "told"),
     [
         (UNDO, False, "done", "it was done"),
-        (UNDO, True, "unknown", "nobody knows whether it was done"),
+        (UNDO, True, "unknown", "it is unknown whether it was done"),
         (ToolAction("gpio-set", "{}"), True, "done", "it was done"),  # harmless twice
     ],
 )
@@ -261,7 +261,7 @@ async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without
         await world.to("2026-11-21T07:00")
         paused = await world.book.get(made.schedule_id)
         assert (paused.state, world.hands.done, world.hands.told.empty()) == ("paused", [], True)
-        assert ("nobody this host knows" if now is None else "ada is a guest now") in paused.why
+        assert ("this host does not know its creator" if now is None else "ada is a guest now") in paused.why
 
 
 class NoEnd(ScheduleTable):

@@ -24,7 +24,7 @@ ACCESS_BY_ROLE: Final[Mapping[str, Access]] = {
     "owner": Access.OWN,
 }
 
-# Open only to this machine: on a network they would tell strangers about the devices, or work for them.
+# Open only to this machine: on a network they would show the devices to strangers, or do work for strangers.
 OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-wasm"})
 
 

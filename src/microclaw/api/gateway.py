@@ -84,7 +84,7 @@ _FORMS: Final = {"message": ClientMessage, "ping": ClientPing, "subscribe": Subs
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
-    """Return the conversation's id in the journal, different for every pair of token ("" is none) and chat id.
+    """Return the conversation's id in the journal, different for every pair of token ("" without one) and chat id.
 
     Without a token `ws_client1` becomes `client1`, whose file is MimiClaw's; any other id has an "@", as no such name
     has.
@@ -335,7 +335,7 @@ class Gateway:
             self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound)), "gateway: answer")
 
     async def _hand_over(self, journaled: str, events: AsyncGenerator[TurnEvent, None]) -> None:
-        """Send the answer to all clients with this chat id; if there is none, it waits for one."""
+        """Send the answer to all clients with this chat id; without a client it waits for one."""
         outbox = self.inbox.outbox
         async for answer in events:
             if isinstance(answer, Answer):

@@ -1,4 +1,4 @@
-"""/v1/jobs: cancels what a request does, before it changes something. /v1/requests: the outcome of one that waited.
+"""/v1/jobs: cancels a request before it changes something. /v1/requests: the outcome of a request that waited.
 
 In a cluster a request is found, or cancelled, at any host. It is known by its token and number, and only to that token.
 """

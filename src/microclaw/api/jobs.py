@@ -94,7 +94,7 @@ class Feed:
         return self._end is not None
 
     def on_leave(self, name: str, act: Callable[[], object] | None) -> None:
-        """Set what is done once when the reader leaves; None removes it."""
+        """Set an action that runs once when the reader leaves; None removes it."""
         self._on_leave.pop(name, None)
         if act is None:
             return

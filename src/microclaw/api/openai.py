@@ -113,7 +113,7 @@ class CompletionBody(Struct, frozen=True):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def conversation_messages(self) -> tuple[str, tuple[Message, ...], str]:
-        """Return the system text, the history and the latest message; raises BadRequest for what is not supported."""
+        """Return the system text, the history and the latest message; raises BadRequest for unsupported input."""
         system: list[str] = []
         messages: list[Message] = []
         for index, message in enumerate(self.messages):
@@ -128,7 +128,7 @@ class CompletionBody(Struct, frozen=True):
                 messages.append(UserText(clean_text(text)))
         latest = messages.pop() if messages else None
         if not isinstance(latest, UserText) or not latest.text.strip():
-            raise BadRequest("the last message has no text of the user", "messages", "say what is to be done")
+            raise BadRequest("the last message has no text of the user", "messages", "put the request there")
         if self.conversation is not None and len(self.messages) > 1:
             step = f"leave out metadata.{CONVERSATION}: then the messages are the conversation"
             raise BadRequest("a stored conversation takes one new message: the host has the others", "messages", step)
@@ -136,7 +136,7 @@ class CompletionBody(Struct, frozen=True):
 
 
 def completion_body(content: bytes) -> CompletionBody:
-    """Parse the body; raises BadRequest for a wrong form, and for what is not supported."""
+    """Parse the body; raises BadRequest for a wrong form, and for unsupported fields."""
     try:
         fields = read_object(content.decode())
         body = convert(fields, CompletionBody)
@@ -180,7 +180,7 @@ async def model(service: OpenAiService, _asked: RouteRequest, name: str) -> Mode
 
 @custom_route("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
 async def complete(service: OpenAiService, asked: RouteRequest) -> Completion:
-    """Complete a chat as OpenAI does; docs/openai.md says what is supported."""
+    """Complete a chat as OpenAI does; docs/openai.md lists the supported fields."""
     # The route returns a Response with this form.
     return await _complete(service, asked)  # type: ignore[return-value]
 

@@ -204,7 +204,7 @@ def _waiting(question: ApprovalAsked) -> dict[str, Any]:
 
 
 def _waiting_text(question: ApprovalAsked) -> str:
-    """Return the text of the waiting act, who decides it, and what was done before."""
+    """Return the text of the waiting act, the person who decides it, and the acts before it."""
     number = question.approval_id
     limit = format_duration(question.expires_s * 1000)
     if question.may_decide:

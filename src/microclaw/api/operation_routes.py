@@ -312,7 +312,7 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not _JSON_KIND.fullmatch(kind) and await request.body():
-        text = f"is {kind[:60]}, and JSON is read here" if kind else "does not say what it is"
+        text = f"is {kind[:60]}, but must be JSON" if kind else "has no Content-Type"
         raise HTTPException(415, f"the body {text}")
     texts = _texts(act, request)
     body: Any = {}

@@ -1,4 +1,4 @@
-"""The host's status, from what it already knows. It asks no device."""
+"""The host's status, from data that it already has. It asks no device."""
 
 from __future__ import annotations
 

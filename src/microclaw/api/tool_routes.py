@@ -42,7 +42,7 @@ def conversation_in(by: Caller, session: str) -> str:
     if by.direct:
         # Sessions of MCP on this machine are not chats of the terminal.
         return conversation_of(CHANNEL, f"{by.source}.{session}")
-    # A session is the token's chat of that name: undo in one reverts what was done in the other.
+    # A session is the token's chat of that name: undo in one reverts changes of the other.
     return conversation_of(*by.chat(session))
 
 
@@ -225,7 +225,7 @@ async def end_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:
     """Return the result as an object: `content` is for a model; the rest is for programs.
 
-    `act` is what was done, also by a read.
+    `act` is the action of the call, also if it only read.
     """
     return {
         "ok": result.ok,

@@ -343,7 +343,7 @@ def _split_detail(detail: Iterable[str]) -> tuple[str, ...]:
 
 
 def _make_showable(pending: PendingApproval) -> PendingApproval:
-    """Clean the program's lines, and add the lines of a yes for all runs if a person would read what it is bound to."""
+    """Clean the program's lines; add the lines of a yes for all runs, unless its sources are too long to read."""
     program = pending.program
     if program is not None:
         program = replace(program, diff=tuple(map(_shown, program.diff)))

@@ -29,8 +29,8 @@ MAX_WHY_CHARS: Final = 400
 class PendingApproval(Struct, frozen=True):
     """An action that waits for a decision.
 
-    `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked. If `risky`, only an owner
-    may approve it; otherwise the asking member may, too. `tool` is the name of the tool whose call waits, for the
+    `detail` shows exactly what would happen; `channel` and `chat_id` name the chat of the request. If `risky`, only an
+    owner may approve it; otherwise the asking member may, too. `tool` is the name of the tool whose call waits, for the
     security log; "" for an act of the API. `program` is the program that would be installed, or None. `turn` is the
     turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer. `standing` is what
     a yes for all runs of a schedule would allow.

@@ -205,7 +205,7 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 
 def _remedy(folder: Path, *, shared: bool) -> str:
-    """Return the next step if the authority in `folder` is not the one that the store's devices trust."""
+    """Return the next step if the store's devices do not trust the authority in `folder`."""
     path = folder / AUTHORITY_FILE
     restored = "microclaw backup restore FILE --replace"
     if shared:

@@ -70,7 +70,7 @@ def host_names(hostname: str, addresses: tuple[str, ...], *extra: str) -> HostNa
             if _is_usable(address):
                 usable_addresses.append(address)
     valid_names = [name for name in names if len(name) <= 253 and _LABELS.fullmatch(name)]
-    # A dictionary removes what is there twice, and keeps the order.
+    # A dictionary removes duplicates, and keeps the order.
     unique_addresses = tuple(dict.fromkeys(usable_addresses))
     return HostNames(tuple(dict.fromkeys(valid_names)), unique_addresses[:MAX_ADDRESSES])
 

@@ -154,7 +154,7 @@ class DeviceCredentials:
         """Watch a credential for the time of its connection, and yield whether it is still valid.
 
         It is checked once more here, so that no revocation is missed between authentication and this moment. Later the
-        listeners are called if it ends, also at another host. The last connection of a device is the one that counts.
+        listeners are called if it ends, also at another host. Only the last connection of a device counts.
         """
         connection = object()
         self._open[connection] = identity

@@ -29,7 +29,7 @@ from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, PasswordRow, PasswordTable, SignIn, SignInTable
 from microclaw.text import clean_text
 
-# Sessions of one person; a newer session ends the one that was used longest ago.
+# Sessions of one person; a newer session ends the least recently used one.
 MAX_OF_PERSON: Final = 32
 MAX_AGENT_CHARS: Final = 120
 # OWASP, Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes, 1 lane. 60 ms here.

@@ -81,7 +81,7 @@ def make(
         size_bytes = write_given(target, encrypt(chunks, lock), replace=force)
     text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out_text(contents)}"
     if recipient is None:
-        text += "\nkeep the password somewhere else: without it nobody can open the backup"
+        text += "\nkeep the password somewhere else: the backup cannot be opened without it"
     document = {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
     options.report("backup", document, text)
 
@@ -90,8 +90,8 @@ def make(
 @click.argument("file", type=Path, metavar="FILE", help="A file that `microclaw backup make` made.")
 @password_file_option
 @click.option("--identity", type=Path, metavar="KEYFILE", help="The key of a backup for a public key.")
-@click.option("--list", "show", is_flag=True, help="Check it, show what is in it, and change nothing.")
-@click.option("--replace", is_flag=True, help="Also where there is a home already; it is kept beside the new one.")
+@click.option("--list", "show", is_flag=True, help="Check the backup, show its contents, and change nothing.")
+@click.option("--replace", is_flag=True, help="Also if a home exists already; the old home is kept beside the new one.")
 def restore(
     options: GlobalOptions, *, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
 ) -> None:
@@ -119,7 +119,7 @@ def restore(
 
 
 def _report_restored(options: GlobalOptions, restored: Restored) -> None:
-    """Print what was restored, and what the user has to know before the host starts."""
+    """Print the restored contents, and the facts that the user needs before the host starts."""
     contents = restored.contents
     old_home = None if restored.old_home is None else str(restored.old_home)
     lines = [f"{restored.home}: {contents.text()}, as of {moment_text(contents.made_ms)}"]
@@ -141,7 +141,7 @@ def _report_restored(options: GlobalOptions, restored: Restored) -> None:
 @click.option("--back", is_flag=True, help="Write what the shared database has into this home's own store.")
 @click.option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
 @click.option("--dry-run", is_flag=True, help="Check it, show the rows, and change nothing.")
-@click.option("--replace", is_flag=True, help="Also over what is there.")
+@click.option("--replace", is_flag=True, help="Replace a target that is not empty.")
 def migrate(
     options: GlobalOptions, *, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:
@@ -222,7 +222,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     path = _check_target(file, force=False)
     home = (options.home or home_folder(os.environ)).expanduser().resolve()
     if path.resolve().is_relative_to(home):
-        text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
+        text = f"{path} is in the home that the backups protect: if the home is lost, they cannot be opened"
         raise ConfigError(text, next_step="name a file outside of the home")
     key = PrivateKey()
     write_given(path, [key.to_text().encode()])
@@ -254,7 +254,7 @@ def _read_password(file: str | None, *, is_new: bool) -> Password:
         step = "give --password-file FILE, or - for stdin"
         content = secret_value("Password of the backup", None, is_new=is_new, remedy=step).encode()
     least_chars = MIN_PASSWORD_CHARS if is_new else 1
-    return Password.parse(content, file or "what was typed", least_chars=least_chars)
+    return Password.parse(content, file or "the typed text", least_chars=least_chars)
 
 
 def _left_out_text(contents: Contents) -> str:

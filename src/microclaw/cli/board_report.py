@@ -58,7 +58,7 @@ def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Fi
     report.board = {title: value for title, value in report.board.items() if value is not None}
     _print_sections(options, report)
     if name is None and port is None:
-        options.say("\nthis is only about this machine: for a board add -p PORT, or -d NAME for one that is online")
+        options.say("\nthis report is only about this machine: for a board add -p PORT, or -d NAME if it is online")
 
 
 def look_by_cable(port: str) -> CableReport:

@@ -102,7 +102,7 @@ class Conversation(Struct, frozen=True):
     def say(self, text: str) -> Answer:
         """Send one message and show its events; Ctrl-C cancels the turn, a second one stops listening.
 
-        With --yes an answer that asks for a yes gets it, but not one that asks if the sentence was understood.
+        With --yes an answer that asks for a yes gets it, but a question about the meaning of the sentence does not.
         """
 
         def stop() -> None:
@@ -162,7 +162,7 @@ class Conversation(Struct, frozen=True):
     def converse(self, history: Path | None) -> None:
         """Read, send and show until the user leaves. An error is shown and the conversation continues.
 
-        Enter alone is a yes if the answer asks whether a sentence was understood.
+        Enter without a word is a yes if the answer asks whether a sentence was understood.
         """
         read_line = line_reader(history)
         enter = ""

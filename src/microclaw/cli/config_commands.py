@@ -20,8 +20,8 @@ config_group = click.Group(no_args_is_help=True)
 
 
 @command(config_group, "get")
-@click.argument("key", required=False, metavar="[KEY]", help="One setting; all that are set without it.")
-@click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
+@click.argument("key", required=False, metavar="[KEY]", help="One setting; without it, all settings that are set.")
+@click.option("--all", "everything", is_flag=True, help="Also show defaults and settings without a value.")
 def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
     """Show settings and where each comes from; secrets are masked."""
     views = read_views(private_home(os.environ, options.home), os.environ)

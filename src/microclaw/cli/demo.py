@@ -67,7 +67,7 @@ def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: i
 
 
 class DemoFailed(MicroclawError, code="demo_failed"):
-    """The demonstration did not show what it promises; the message is the reason."""
+    """The demonstration did not show a promised result; the message is the reason."""
 
 
 class Stage:

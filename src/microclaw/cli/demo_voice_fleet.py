@@ -187,7 +187,7 @@ def _stage_row(stage: Stage, number: int, part: int, state: str = "running") -> 
             return rollout
         return None
 
-    rollout = stage.until(look, f"rollout {number} goes on")
+    rollout = stage.until(look, f"rollout {number} did not continue")
     if rollout.state != state:
         raise DemoFailed(f"rollout {number} is {rollout.state} in stage {part}: {rollout.reason}")
     end = ""

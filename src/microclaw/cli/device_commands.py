@@ -60,7 +60,7 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
         options.say("no WASMachine board was asked for: --subnet 192.168.1.0/24")
         return
     ports = " and ".join(map(str, PORTS))
-    step = "one that listens elsewhere: microclaw device add NAME --wasmachine HOST:PORT"
+    step = "for a board at another address: microclaw device add NAME --wasmachine HOST:PORT"
     options.say(f"no WASMachine board at {network}, ports {ports}; {step}")
 
 
@@ -175,7 +175,7 @@ async def _search(
 ) -> list[DiscoveredService]:
     """Search in all ways at once; an error in one ends the others.
 
-    `transports` are those of the host's devices: their WASMachine boards are asked at their own ports.
+    `transports` are the transports of the host's devices: their WASMachine boards are asked at their own ports.
     """
     locks = cache_folder(os.environ) / "locks"
     searches = [browse(for_s, interfaces=interfaces or None)]

@@ -217,7 +217,7 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
     from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
 
     for path in islice(settings.home.rglob("*"), MAX_LOOKED):
-        # An unreadable file, or one that is not a key, raises.
+        # An unreadable file raises, and so does a file that is not a key.
         with suppress(OSError, ConfigError):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_KEY_FILE_BYTES:
                 PrivateKey.parse(path.read_text(errors="replace"))
@@ -244,7 +244,7 @@ def certificate_findings(settings: Settings, at_ms: int | None = None) -> Iterat
 
 
 def late_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
-    """Warn if the last backup is too old, or if there is none of a home that is old enough to need one.
+    """Warn if the last backup is too old, or if a home that is old enough to need a backup has none.
 
     Too old is LATE_DAYS, or two intervals of scheduled backups if that is longer.
     """

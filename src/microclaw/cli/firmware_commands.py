@@ -155,7 +155,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     document = {"key_id": key_id, "private": str(out), "public": str(public), "known_to_host": problem is None}
     options.end_with_json("firmware-key", document)
     options.line(f"key {key_id}: {out} (secret), {public}")
-    options.say("who has it can update every board that trusts it; if it is lost, nobody can (docs/updates.md)")
+    options.say("anyone with it can update every board that trusts it; if it is lost, no one can (docs/updates.md)")
     if problem is not None:
         options.say(f"no host knows it yet ({problem}); next: microclaw firmware trust {public}")
     options.say("boards trust it once it is on them: microclaw flash; if they have a key: firmware change-keys")
@@ -254,7 +254,7 @@ def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, fo
 
 
 def _running_firmware(host: Client, names: Collection[str]) -> dict[str, UpdateFacts]:
-    """Return what the named devices run, without those that take no updates."""
+    """Return the firmware of each named device that takes updates."""
     firmwares = {}
     for device in host.call(firmware.status).devices:
         if device.device in names and device.runs:
@@ -311,7 +311,7 @@ def _next_serial(host: Client) -> int:
 @click.argument("release", metavar="VERSION", help="Or its number: firmware list.")
 @follow_option
 def update(options: GlobalOptions, release: str, follow: bool) -> None:
-    """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
+    """Offer a release to devices (-d, -l, --all), and follow it; an offline device gets it when it reconnects."""
     host = options.host()
     confirm_many(options, host, f"offer {release} to")
     _end_offers(options, host, host.call(firmware.update, release=release, **choice_fields(options)), follow=follow)

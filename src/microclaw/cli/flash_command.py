@@ -48,12 +48,12 @@ _POLL_S: Final = 1.0
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
 @click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
-@click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
+@click.option("--channel", help="Channel of its updates. Without it: the board's present channel, else stable.")
 @click.option("--revision", help="Of the board: some updates are only for one. Without it: the chip's.")
 def flash(
     options: GlobalOptions, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
-    """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
+    """Put our firmware on a board, pair it, give it Wi-Fi. Run it again to do the missing steps."""
     _check_options(wifi_password, wanted)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool

@@ -40,8 +40,8 @@ _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
 
 @command(fleet_group)
 @click.option("-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where.")
-@click.option("--prune", is_flag=True, help="Also take off what is not in it and this host installed.")
-@click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
+@click.option("--prune", is_flag=True, help="Also remove programs of this host that are not in the file.")
+@click.option("--dry-run", is_flag=True, help="Show the changes, and make none; exit code 1 if there are any.")
 def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
     host = options.host()
@@ -252,7 +252,7 @@ class FleetFile(YamlFile):
         return []
 
     def _find_named(self, nodes: list[yaml.Node], known: Sequence[ListedDevice]) -> list[ListedDevice]:
-        """Return the devices of names or ids. Reports unknown and repeated ones, and those that take no programs."""
+        """Return the devices of names or ids. Reports unknown and repeated ones, and devices that take no programs."""
         devices: list[ListedDevice] = []
         for node in nodes:
             matches = [device for device in known if node.value in (device.name, device.device_id)]
@@ -293,7 +293,7 @@ class FleetFile(YamlFile):
             self.entries.append(FleetEntry(line, name, body, values.get("labels", []), nodes, choice))
 
     def _read_values(self, fields: dict[str, yaml.Node]) -> dict[str, Any]:
-        """Return the values of an entry's fields, without those that are wrong."""
+        """Return the valid values of an entry's fields."""
         values = {}
         for key, node in fields.items():
             value = self.value(node, key, _FORM[key])
@@ -321,7 +321,7 @@ class FleetFile(YamlFile):
         return body | (self._try(times_node, lambda: times_body(times.get("every"), times.get("stop_after"))) or {})
 
     def _try(self, node: yaml.Node, act: Callable[[], Any]) -> Any:
-        """Return the result of `act`; report what it raises as a mistake at this place, and return None."""
+        """Return the result of `act`; report its error as a mistake at this place, and return None."""
         try:
             return act()
         except MicroclawError as exc:
@@ -329,4 +329,4 @@ class FleetFile(YamlFile):
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
         # A file name with a null character raises ValueError.
         except ValueError as exc:
-            self.at(node, str(exc), "docs/fleet.md has what it may be")
+            self.at(node, str(exc), "docs/fleet.md lists the allowed values")

@@ -46,7 +46,7 @@ _Row: TypeAlias = tuple[str, str | None]
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
 @click.option("--open-gateway", is_flag=True, help="The chat gateway asks programs of this machine for no token.")
-@click.option("--new-store", is_flag=True, help="Begin with an empty store where it is missing: devices pair again.")
+@click.option("--new-store", is_flag=True, help="Begin with an empty store if it is missing: devices pair again.")
 @click.option("--database", metavar="postgresql://…", help="Share that database with other hosts.")
 @click.option("--service", type=click.Choice(get_args(ServiceAct)), help="Instead: start it at each login, by systemd.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)

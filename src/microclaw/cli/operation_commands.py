@@ -137,7 +137,7 @@ def _act_arguments(act: _Act, shown: _Shown, typed: Collection[str], values: Map
 
 
 def _convert_value(parameter: Parameter, value: Any) -> Any:
-    """Convert a value of click into one that the host takes: a list, or one text of all words."""
+    """Convert a value of click to a value for the host: a list, or one text of all words."""
     if parameter.option.rest and get_origin(_kind_of(parameter)) is not list:
         return " ".join(value).strip()
     if isinstance(value, tuple):

@@ -108,7 +108,7 @@ class GlobalOptions(Struct, frozen=True):
             if cancel is None or not asked.may_decide:
                 _show_decision_command(terminal, asked)
                 return
-            terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+            terminal.row("next", f"a yes needs a terminal: {GIVE_YES}")
         try:
             host.decide(asked.approval_id, approved=is_approved, nobody=not self.yes and not is_terminal)
         # Another user was first, or the time was over: the turn continues all the same.
@@ -205,9 +205,9 @@ def command(group: click.Group | None = None, name: str | None = None) -> Callab
 
 
 def needs_terminal(question: str, remedy: str) -> None:
-    """Raise NobodyToAsk, with the `remedy` as its next step, if stdin is not a terminal."""
+    """Raise NoTerminal, with the `remedy` as its next step, if stdin is not a terminal."""
     if not sys.stdin.isatty():
-        raise NoTerminal(f"nobody is at a terminal to be asked: {question}", next_step=remedy)
+        raise NoTerminal(f"there is no terminal to ask at: {question}", next_step=remedy)
 
 
 def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The files that a command takes: a program with those that it includes, expectations, a firmware's description."""
+"""The files that a command takes: a program with its included files, expectations, a firmware's description."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ firmware_option = click.option(
     "--firmware",
     multiple=True,
     metavar="FILE|KEY=VALUE",
-    help="What the firmware on the board has, where it differs from the profile: nodes=-i2c (docs/firmware.md).",
+    help="Differences of the board's firmware from the profile: nodes=-i2c (docs/firmware.md).",
 )
 
 

@@ -69,7 +69,7 @@ _MEANINGLESS: Final = {
 @heap_option
 @optimization_option
 @expect_option
-@click.option("--every", metavar="TIME", help="Begin it again so often: 30s, 10m, 1h.")
+@click.option("--every", metavar="TIME", help="Start it again at this interval: 30s, 10m, 1h.")
 @click.option("--stop-after", metavar="TIME", help="Stop each run after this time.")
 @replace_option
 @force_option
@@ -175,7 +175,7 @@ def _wait_for_save(files: Sequence[Path], before: _State | None) -> _State:
 
 
 def _read_state(files: Sequence[Path]) -> _State:
-    """Return the state of the files and of those that the first one includes, or () while one does not exist."""
+    """Return the state of the files and of the first one's included files, or () while a file does not exist."""
     paths = list(files)
     # An editor may be replacing a file; a run reports an error that stays.
     with suppress(OSError, MicroclawError):

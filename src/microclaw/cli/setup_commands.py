@@ -84,7 +84,7 @@ def ask_all(options: GlobalOptions, home: Path) -> Changes:
     """Ask every question, each with its default. Return the settings to write."""
     shown = _shown_settings(home)
     values = _present_values(home)
-    options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
+    options.say("Enter keeps a present value, takes a suggestion or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, shown=shown, values=values)
     for setting, name, hint in KEYS:
         options.say(f"{name}: {shown.get(setting, hint)}")
@@ -403,7 +403,7 @@ async def _ask(
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
     is_ok = answer.status_code == 200
-    detail = "without what it should have: is this its address?" if is_ok else ""
+    detail = "without the expected content: is this its address?" if is_ok else ""
     # The answer may be anything, because the address may be of another service.
     with suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
         document = json.loads(answer.content)

@@ -119,7 +119,7 @@ def audit(
     verify: bool,
     head: Texts,
 ) -> None:
-    """Show the security log: who signed in, what was decided. Exit code 1 if --verify finds that it is not whole."""
+    """Show the security log of sign-ins and decisions. Exit code 1 if --verify finds that it is not intact."""
     options.only_here("the security log")
     home = options.settings().home
     kinds = _parse_kinds(kind)

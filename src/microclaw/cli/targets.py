@@ -61,7 +61,7 @@ def confirm_many(options: GlobalOptions, host: Client, act: str) -> None:
 
 
 def chosen_device(options: GlobalOptions, host: Client, program: str | None = None) -> str:
-    """Return the device of -d, else the only one that lists the program, else the only device.
+    """Return the device of -d, else the only device that lists the program, else the only device.
 
     Raises ConfigError if several devices are possible, or none.
     """

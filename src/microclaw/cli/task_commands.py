@@ -45,7 +45,7 @@ task_group = click.Group(no_args_is_help=True)
 def run(
     options: GlobalOptions, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
 ) -> None:
-    """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
+    """Run code in the sandbox and show its output; Ctrl-C ends it."""
     code = _read_code(file)
     language = language or _guess_language(file)
     files = _read_files(given)
@@ -85,7 +85,7 @@ def _guess_language(file: Path) -> TaskLanguage:
 @click.argument("name", required=False, metavar="[NAME]", help="A file that it left.")
 @click.option("-o", "--out", type=Path, metavar="FILE", help="Where it goes. [default: its own name, here]")
 def get(options: GlobalOptions, number: int, name: str | None, out: Path | None) -> None:
-    """Fetch a file that a task left (-o - is the output), or show what it printed."""
+    """Fetch a file that a task left (-o - prints it), or show the task's output."""
     host = options.host()
     if name is None:
         for page in _pages(options, host, number, wait_s=0):
@@ -104,7 +104,7 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
 
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
-    """Yield a task's output page by page: what is there, or with `wait_s` all until the task has ended."""
+    """Yield a task's output page by page: the output so far, or with `wait_s` all until the task has ended."""
     after = 0
     last_output = "\n"
     has_more = True

@@ -74,7 +74,7 @@ def check_answer(name: str, call: Call[Any], answer: object) -> None:
 def contradiction(name: str, asked: str, fault: str) -> DeviceLied:
     """Build the error for an impossible answer; `fault` is the end of "and answered ..."."""
     return DeviceLied(
-        f"{name} was asked for {asked} and answered {fault}: no proof, and what it did is unknown",
+        f"{name} was asked for {asked} and answered {fault}: no proof, and the effect is unknown",
         next_step=f"look at the board itself; is it the firmware that you think? microclaw device show {name}",
     )
 

@@ -161,4 +161,4 @@ def required_transport(method: str, name: str) -> str:
         return "only a board with microclaw's own firmware and a radio takes Wi-Fi networks: microclaw flash"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
         return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
-    return f"see what it offers: microclaw device show {name}"
+    return f"see its capabilities: microclaw device show {name}"

@@ -194,7 +194,7 @@ class AppState(Struct, frozen=True):
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended by an error, or waits for its next run after one that did."""
+        """Whether it ended by an error, or waits for its next run after a failed run."""
         if self.state == "waiting" and self.runs is not None:
             return self.runs.last_how == "trapped"
         return self.state == "trapped"

@@ -369,7 +369,7 @@ class Device:
         return sorted(offering, key=lambda way: (not way.online, _BEST_EVIDENCE_FIRST.index(way.evidence)))
 
     def check_present(self, call: Call[Any], transports: Sequence[Transport] | None = None) -> None:
-        """Raise DeviceUnreachable if the device is not connected by `transports`, or else by those of the call."""
+        """Raise DeviceUnreachable if the device is not connected by `transports`, by default the call's transports."""
         if transports is None:
             transports = self._transports_for(call.method)
         if not transports or transports[0].online:
@@ -389,8 +389,8 @@ class Device:
         endpoints = ", ".join(self.endpoints) or "none"
         step = required_transport(method, self.name)
         if self.link_ids:
-            # Our own firmware needs no other transport: what it does not offer, the board cannot do.
-            step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
+            # Our own firmware needs no other transport: if it does not offer a call, the board cannot do it.
+            step = f"its firmware does not offer {method}: microclaw device show {self.name} lists its capabilities"
         elif method == AdcRead.method and self.pin_programs:
             step = f"ESP-WASMachine has no function for the ADC; {step}"
         elif method.startswith("apps.") and self.board.firmware.no_stock_build is not None:

@@ -65,7 +65,7 @@ def _fact_texts(values: Mapping[str, object], sensors: Collection[str]) -> Itera
 
 
 def _row_texts(row: object) -> Iterator[str]:
-    """Yield what a program's row says in other words than those of the firmware."""
+    """Yield the texts of a program's row that are not the firmware's own words."""
     if isinstance(row, AppEntry | AppState) and not _NAME.fullmatch(row.name):
         yield row.name
     if isinstance(row, AppState):

@@ -127,7 +127,7 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
 
 
 class _Asking:
-    """The answers of a device's transports, and the lines about those that failed."""
+    """The answers of a device's transports, and the lines about failed transports."""
 
     def __init__(self, device: Device) -> None:
         self.ways: list[TransportReach] = []

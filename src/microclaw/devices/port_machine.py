@@ -24,7 +24,7 @@ class PortMachine(Struct, frozen=True):
     elsewhere: Callable[[Transport, str], Transport] = lambda transport, _host: transport
 
     def has_ports_of(self, host: str | None) -> bool:
-        """Return True if the ports that belong to `host` may be here; None is no host in particular."""
+        """Return True if the ports that belong to `host` may be here; None is any host."""
         return self.name is None or host is None or host == self.name
 
     def has(self, device: Device, endpoint: str) -> bool:

@@ -37,7 +37,7 @@ def find_device(
 ) -> Device:
     """Return the named device, the one at an address ("192.168.1.100", port optional), the chat's, or the only one.
 
-    A voice device without pins counts only by its name, or for what it does itself (`is_spoken_to`).
+    A voice device without pins counts only by its name, or for its own functions (`is_spoken_to`).
     Raises UnknownName for an unknown name or address, ToolRetry if several devices remain.
     """
     if name:
@@ -47,7 +47,7 @@ def find_device(
         return _find_at_address(devices, all_devices, address)
     candidates = all_devices
     if not is_spoken_to:
-        # If no device has pins, a voice device is better than none: its own error says what it lacks.
+        # If no device has pins, a voice device is better than none: its own error names the missing function.
         candidates = tuple(device for device in all_devices if device.board.pins) or all_devices
     if context.device:
         chat_device = devices.get(context.device)

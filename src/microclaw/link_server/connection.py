@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# After so many messages in a row, other connections have their turn.
+# After this number of messages in a row, other connections have their turn.
 MESSAGES_A_TURN: Final = 64
 # The code of a connection that ended without a close.
 _NO_CLOSE: Final = 1006  # RFC 6455

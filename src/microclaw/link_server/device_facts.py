@@ -226,7 +226,7 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         if self.telemetry:
             yield "telemetry", self._telemetry_text()
         if self.today is None and version is not None:
-            yield "today", "its firmware is not one that this project tried"
+            yield "today", "this project has not tried its firmware"
 
     def _link_facts(self, link: DeviceLinkState) -> Iterator[tuple[str, str]]:
         yield "link", self.connection

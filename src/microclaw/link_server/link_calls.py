@@ -105,8 +105,7 @@ class LinkCalls:
     def fail_unreadable(self, violation: LinkViolation) -> None:
         """Fail the calls that the device has, after an answer that cannot be read.
 
-        If they were sent again, they would end the next connection too. Of several calls, any may be the one that was
-        answered.
+        If they were sent again, they would end the next connection too. Of several calls, any may be the answered one.
         """
         sent_calls = self._take_matching(lambda waiting: waiting.sent_in_boot is not None)
         if len(sent_calls) > 1:

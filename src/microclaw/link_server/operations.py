@@ -183,8 +183,8 @@ async def notify(
     call: OperationCall,
     device: DeviceName,
     *,
-    text: Annotated[str, Meta(min_length=1, max_length=2000, description="What to tell it."), Option(rest=True)],
-    speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False,
+    text: Annotated[str, Meta(min_length=1, max_length=2000, description="The text of the note."), Option(rest=True)],
+    speak: Annotated[bool, Meta(description="Say it aloud, if the device can.")] = False,
     expires_s: Annotated[
         int | None,
         Meta(ge=1, le=30 * 24 * 3600, description="Worth nothing after that."),

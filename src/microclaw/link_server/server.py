@@ -332,7 +332,7 @@ class LinkServer:
         last_ms = self._alarmed_ms.get(device.device_id, -ALARM_PAUSE_MS)
         if now_ms - last_ms >= ALARM_PAUSE_MS:
             self._alarmed_ms[device.device_id] = now_ms
-            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
+            text = "a replaced token of this device was used: its secrets may have been copied"
             self.links.parts.publish(Alarm(device.name, now_ms, "token_superseded", text))
 
     def _drop(self, device: Device) -> None:

@@ -172,7 +172,7 @@ class _States(Struct):
 
 def _next_step(code: str, method: str) -> str | None:
     if code == "not_supported":
-        return "microclaw device show lists what it offers"
+        return "microclaw device show lists the capabilities"
     return "microclaw app list" if method.startswith("apps.") else None
 
 
@@ -259,7 +259,7 @@ class LinkTransport(Transport):
     async def call(self, call: Call[R], timeout_s: float) -> R:
         if call.method not in self.capabilities:
             raise NotSupported(
-                f"{self.endpoint} does not offer {call.method}", next_step="microclaw device show lists what it offers"
+                f"{self.endpoint} does not offer {call.method}", next_step="see its capabilities: microclaw device show"
             )
         if self._remote is None:
             return cast("R", await self._do(call, timeout_s))
@@ -283,7 +283,7 @@ class LinkTransport(Transport):
         except DeviceError:
             return False
         uptime_ms = status.values.get("uptime_ms")
-        # A bool is no uptime, although it is an int.
+        # A bool is not an uptime, although it is an int.
         if type(uptime_ms) not in (int, float):
             return False
         return 0 <= float(uptime_ms or 0) / 1000 < now_s() - began_s

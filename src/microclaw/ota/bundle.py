@@ -32,7 +32,7 @@ class PayloadError(ConfigError):
 
     def __init__(self, text: str) -> None:
         step = (
-            "a bundle: microclaw firmware publish --version V --board B; an image: the application alone, "
+            "a bundle: microclaw firmware publish --version V --board B; an image: only the application, "
             "build/NAME.bin of ESP-IDF, micropython.bin of MicroPython"
         )
         super().__init__(f"the payload {text}", next_step=step)

@@ -113,7 +113,7 @@ def public_key(data: bytes) -> SigningPublicKey:
 
 
 def read_public_key(path: Path) -> SigningPublicKey:
-    """Read a public key from a file; ConfigError says what is wrong with it."""
+    """Read a public key from a file. Raises ConfigError with the fault of an invalid file."""
     data = read_given(path, MAX_PEM_BYTES)
     if b"PRIVATE KEY" in data:
         text = f"{path} holds a private key, which belongs on no host"

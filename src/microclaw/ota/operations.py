@@ -122,7 +122,7 @@ async def distrust(
         Option("--distrust", metavar="KEY"),
     ],
 ) -> UpdateKey:
-    """Take no more releases of this key and withdraw those that it signed; devices keep what they trust."""
+    """Take no more releases of this key and withdraw its releases; devices keep the keys that they trust."""
     # First: a person is not asked about a key that does not exist.
     await service.publisher.key(key_id)
     await call.approve(f"take no more updates signed by the key {key_id}, and withdraw its releases", ())
@@ -137,7 +137,7 @@ async def list_releases(
     _: OperationCall,
     release: Annotated[
         str | None,
-        Meta(max_length=40, description="Its number or version: it alone, with --json as it was signed."),
+        Meta(max_length=40, description="Its number or version: only this release, with --json as it was signed."),
         Option(argument=True, metavar="VERSION"),
     ] = None,
 ) -> Releases:

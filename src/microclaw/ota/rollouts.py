@@ -213,7 +213,7 @@ class Rollouts:
         return await self._read(row)
 
     async def all(self) -> list[Rollout]:
-        """Return the newest 20 rollouts, the newest first, with those that are over."""
+        """Return the newest 20 rollouts, the newest first, including finished ones."""
         rollouts = []
         for row in await self.table.newest(20):
             rollouts.append(self._going_on.get(row.rollout_id) or await self._read(row))
@@ -327,7 +327,7 @@ class Rollouts:
             if not rollout.is_open:
                 ended = await self.offers.stop_update(rollout, device)
         except MicroclawError as exc:
-            _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
+            _log.warning("rollout %d: could not notify %s: %s", rollout.row.rollout_id, device_id, exc.message)
             ended = ("failed", exc.message) if is_open else None
         await self.note(rollout, device_id, ended)
 

@@ -1,1 +1,1 @@
-"""Runs code that nobody has read in a shut process or a container, or not at all."""
+"""Runs unreviewed code in an isolated process or a container, or not at all."""

@@ -203,7 +203,7 @@ def engine_environment() -> dict[str, str]:
 
 
 def run_engine(*command: str) -> bool:
-    """Run a command of an engine, or one that cleans up after it. Return False if it fails or takes over PROBE_S."""
+    """Run an engine's command, or a command that cleans up after it. Return False if it fails or takes over PROBE_S."""
     try:
         finished = subprocess.run(
             command,

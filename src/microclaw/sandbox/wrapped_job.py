@@ -101,9 +101,9 @@ class Wrapped(Struct):
         faults = 0
         for pid in pids:
             fields = _read(f"{pid}/stat", self.processes).rpartition(b")")[2].split()
-            # utime and stime, and those of children that ended.
+            # utime and stime, also of children that ended.
             ticks += sum(int(field) for field in fields[11:15])
-            # Minor and major faults, and those of children that ended.
+            # Minor and major faults, also of children that ended.
             faults += sum(int(field) for field in fields[7:11])
         memory = self._memory(pids, limits, exact=False)
         if memory > limits.memory_bytes:

@@ -97,7 +97,7 @@ class ScheduleBook:
         """Return the schedule. Raises PermissionRefused if the person may not change it."""
         schedule = await self.get(schedule_id)
         if not may_see(self.roles, schedule.person_id, person_id):
-            raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
+            raise PermissionRefused(f"schedule {schedule_id} belongs to another person", next_step="ask the owner")
         return schedule
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
@@ -150,7 +150,7 @@ class ScheduleBook:
         """Return why the schedule may not run any more (its creator was removed or may only read), or None."""
         person = self.roles.get(schedule.person_id)
         if person is None:
-            return "whoever made it is nobody this host knows"
+            return "this host does not know its creator"
         if Permission.ACT not in PERMISSIONS_BY_ROLE[person.role]:
             return f"{person.name} is {role_words(person.role)} now"
         return None

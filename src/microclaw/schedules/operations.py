@@ -104,7 +104,7 @@ class RemovedSchedule(Result, frozen=True, kw_only=True):
 
     @property
     def goes_on(self) -> str:
-        return "; its run that is under way goes on" if self.under_way else ""
+        return "; its current run continues" if self.under_way else ""
 
 
 Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]

@@ -36,7 +36,7 @@ _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
 
 
 def parse_when(when: str | When, now: datetime) -> Timing:
-    """Parse a time in words, or convert one that a sentence named. Raises ScheduleRefused.
+    """Parse a time in words, or convert the time that a sentence named. Raises ScheduleRefused.
 
     `now` is the user's local time, with an IANA zone.
     """

@@ -32,7 +32,8 @@ from microclaw.store.schedules import KEPT_RUNS, Once, RunRow, Schedule, Schedul
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
 JITTER_MS: Final = 30_000  # a claim may be this late and still count in its hour: one every 5 minutes is 12 an hour
-FAILURES: Final = 10  # after so many failed runs in a row a schedule is paused, and again after as many more
+# Failed runs in a row after which a schedule is paused, and again after as many more.
+FAILURES: Final = 10
 _RETRY_MS: Final = 1000
 _MAX_WAIT_MS: Final = 60_000
 _MAX_RESULT_CHARS: Final = 500
@@ -115,7 +116,7 @@ class Runner:
         self.book.table.listen(self._news.set)
 
     async def run(self) -> None:
-        """Finish the runs that a crash interrupted, then run what is due until cancelled."""
+        """Finish the runs that a crash interrupted, then run due schedules until cancelled."""
         self.book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
@@ -223,7 +224,7 @@ class Runner:
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
             return
         if is_late and schedule.missed == "skip":
-            await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
+            await self._skip(schedule, due_ms, next_ms, "it was not run at its time: the host was off")
             return
         note = self._late_note(schedule, due_ms) if is_late else ""
         if isinstance(schedule.timing, Once) and self._is_too_old(schedule, due_ms):
@@ -377,7 +378,7 @@ class Runner:
         elif may_repeat and not is_too_old:
             why = "the host stopped while it ran, and it is paused"
         else:
-            why = "the host stopped while it ran: nobody knows whether it was done"
+            why = "the host stopped while it ran: it is unknown whether it was done"
         now_ms = self.clock.now_ms()
         await self.book.table.end_run(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
         advice = f"look first; again: {_run_command(schedule)}"

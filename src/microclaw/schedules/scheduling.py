@@ -66,8 +66,8 @@ class _Review(NamedTuple):
 class Scheduling(Struct, frozen=True):
     """Makes schedules and shows them.
 
-    `try_planned` tries a tool call and returns what it could not try. `reads_others` returns True for words that have a
-    page or a server read.
+    `try_planned` tries a tool call and returns a warning of untried parts, or None. `reads_others` returns True for
+    words that have a page or a server read.
 
     `prepare` returns the permission and effects of a tool call. `takes_device` returns True for a tool with a device
     argument. `scene` returns the devices as a sentence sees them, for a device by name. Without a model (`offline`),
@@ -130,7 +130,7 @@ class Scheduling(Struct, frozen=True):
         return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 
     async def try_call(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
-        """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.
+        """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of untried parts.
 
         Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
         """

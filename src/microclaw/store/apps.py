@@ -95,7 +95,7 @@ A = TypeVar("A", bound=DeferredRow)
 
 
 class AppTable(TimedTable, Generic[C, D]):
-    """Images, desired apps and changes of one database: rows of `changes` are C, those of `desired_apps` D."""
+    """Images, desired apps and changes of one database: rows of `changes` are C, rows of `desired_apps` are D."""
 
     followed = frozenset({"changes", "desired_apps", "deferred_acts"})
     _change: type[C]

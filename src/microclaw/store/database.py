@@ -250,7 +250,7 @@ class Worker:
 
 
 def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
-    """Do the jobs in one transaction, each in a savepoint, so that a failing job leaves the others alone.
+    """Do the jobs in one transaction, each in a savepoint, so that a failing job does not undo the others.
 
     Jobs that a lost connection undid are done once more on a new connection. Afterwards each job has its result or its
     error.

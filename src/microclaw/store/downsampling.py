@@ -1,4 +1,4 @@
-"""Makes buckets of a minute from what devices measured, buckets of an hour from those, and deletes what is too old.
+"""Makes buckets of a minute from measured values, and buckets of an hour from these. Deletes old values and buckets.
 
 It works in steps that each hold the writer for a moment. A step may be repeated: it writes whole buckets, computed
 again from all their values, and stores in the same transaction how far it came. So after a crash no value counts
@@ -96,7 +96,7 @@ def _make_minutes(sql: Sql, now_ms: int) -> None:
 
 
 def _make_hour(sql: Sql, now_ms: int) -> None:
-    """Make the next bucket of an hour, and delete what is too old.
+    """Make the next bucket of an hour, and delete buckets that are too old.
 
     If no buckets of a minute follow it, the next hour is the hour of the first open minute.
     """
@@ -175,7 +175,7 @@ def _delete_buckets(sql: Sql, table: str, series_ids: Sequence[int], cut_ms: int
 
 
 def _forget(sql: Sql) -> None:
-    """Delete series whose device was removed: their buckets, then their values, which lie among those of others."""
+    """Delete series whose device was removed: their buckets, then their values, which lie among other values."""
     query = "SELECT series_id FROM telemetry_series WHERE device_id IS NULL ORDER BY series_id LIMIT ?"
     series_ids = tuple(series_id for (series_id,) in sql.execute(query, (STEP_SERIES,)))
     for table in ("telemetry_minutes", "telemetry_hours"):

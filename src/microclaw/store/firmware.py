@@ -268,7 +268,7 @@ def record_status(sql: Sql, device_id: str, status: OtaStatus, running: str | No
     release = _release_of(sql, offer)
     if state == "healthy" and not _has_proof(release, offer, running):
         state = "failed"
-        error = f"unproved: it says healthy, and runs {running or 'what it does not say'}"
+        error = f"unproved: it says healthy, and runs {running or 'an unknown version'}"
     elif _is_given_up(state, error) and release.withdrawn_ms is not None:
         # The device stopped because the host withdrew the release, so this is not a failure.
         state = "idle"

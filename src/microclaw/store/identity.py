@@ -139,7 +139,7 @@ class IdentityTable(Table):
 
     @writes
     def add_certificate(self, sql: Sql, row: CertificateRow) -> None:
-        """Add a certificate beside those in use until it is used itself; it replaces one that was never used."""
+        """Add a certificate beside the used ones until it is used itself. It replaces one without any use."""
         delete(sql, "certificates", device_id=row.device_id, used_ms=None)
         insert(sql, "certificates", row)
 

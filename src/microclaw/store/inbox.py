@@ -119,7 +119,7 @@ class InboxTable(TimedTable):
 
     @reads
     def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[InboxMessage, ...]:
-        """Return this host's messages without an answer, oldest first, except those of the ids `besides`."""
+        """Return this host's messages without an answer, oldest first, except the messages with ids in `besides`."""
         where = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
         return _rows(sql, where, (self.host, self.host, *besides))
 

@@ -1,6 +1,6 @@
 """The messages that devices send over the link, the time of their last connection, and their open tasks. It runs none.
 
-Durable messages are stored as they came; an open task is one that a device gave to this host and that has no end yet.
+Durable messages are stored as they came; an open task came from a device to this host and has no end yet.
 `add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
 once; `end_task` joins the transaction of the outbox, so that an accepted task has one end.
 """
@@ -115,7 +115,7 @@ def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
     """Store an open task; return None, or the refusal for the device if it has one of that name, or too many."""
     tasks = select(sql, OpenTask, "link_tasks WHERE device_id = ?", (open_task.device_id,))
     if any(task.task == open_task.task for task in tasks):
-        return "task_open: a task of that name runs, and goes on; next: wait for its end, or take another name"
+        return "task_open: a task of that name is still running; next: wait for its end, or use another name"
     if len(tasks) >= MAX_OPEN:
         return f"too_many_tasks: {len(tasks)} tasks of this device are open; next: wait for an end, or cancel one"
     insert(sql, "link_tasks", open_task, taken_ms=at_ms)
@@ -131,5 +131,5 @@ def end_task(sql: Sql, open_task: OpenTask) -> None:
         raise TakenOver(
             f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
             "reached for a time",
-            next_step="the device asks again where it needs more",
+            next_step="the device asks again if it needs more",
         )

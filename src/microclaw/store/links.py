@@ -1,7 +1,7 @@
 """Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
 
-The cursors are those of wire/link/sequence.py. Each method is one transaction of the database, which commits those of
-many devices at once. `append_to` joins a transaction of the caller.
+The cursors are defined in wire/link/sequence.py. Each method is one transaction, and the database commits the
+transactions of many devices at once. `append_to` joins a transaction of the caller.
 
 In a cluster a device is connected to one host. Every change of that gets the next number of a counter, the fence: a
 newer connection has a higher one, and a reader asks for the changes above the last fence that it saw. Each write of a

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_tables(url: str, host: str) -> None:
-    """Make the tables of this version in an empty database, or upgrade those of an older microclaw.
+    """Make the tables of this version in an empty database, or upgrade the tables of an older microclaw.
 
     The tables of a newer version are left as they are. Tries to connect for START_S. Raises ConfigError if the
     database refuses this host, StoreUnreachable if it does not answer, StoreError if a statement fails.

@@ -197,7 +197,7 @@ class PostgresConnection:
         return DeferredStatement(self, "", count=sum(row.rowcount for row in rows))
 
     def _statement(self, sql: str, values: Values) -> DeferredStatement:
-        """Append a statement with its values to those that wait."""
+        """Append a statement with its values to the waiting statements."""
         assert self._connection is not None
         text, is_numbered = translate_placeholders(sql)
         if is_numbered:

@@ -282,7 +282,7 @@ class ScheduleTable(RowTable[Schedule]):
 
     @reads
     def open_runs(self, sql: Sql) -> tuple[RunRow, ...]:
-        """Return runs without an end: after a start of the host, those that a crash cut off."""
+        """Return runs without an end: after a start of the host, the runs that a crash interrupted."""
         return select(
             sql, RunRow, "schedule_runs WHERE state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
         )
@@ -304,7 +304,7 @@ class ScheduleTable(RowTable[Schedule]):
 
 
 def _set_next(sql: Sql, schedule_id: int, due_ms: int, next_ms: int | None) -> None:
-    """Set the next time after the one that was due, unless another host has done so."""
+    """Set the next time after the due time, unless another host has done so."""
     query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused' AND next_ms = ?"
     sql.execute(query, (next_ms, schedule_id, due_ms))
 

@@ -136,7 +136,7 @@ class Sessions(TimedTable):
 
     @writes
     def forget_chat(self, sql: Sql, channel: str, chat_id: str) -> None:
-        """Forget the messages of the chat, the effects of its turns, and what was to be sent there.
+        """Forget the messages of the chat, the effects of its turns, and the unsent messages to it.
 
         Call this only while none of its turns waits or runs.
         """

@@ -143,7 +143,7 @@ def _check_file(path: Path) -> None:
     """Raise StoreError if the store is missing, empty or not writable."""
     if not path.is_file():
         raise StoreError(
-            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
+            f"the store {path} is not a file", next_step="move it away, and put the store's backup in its place"
         )
     try:
         if path.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""Rows of code that ran, runs or waits in the sandbox: who asked, its limits and its end. They have no code."""
+"""Rows of code that ran, runs or waits in the sandbox: its person, limits and end. They have no code."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class UsageTable(Table):
 
     @reads
     def of_day(self, sql: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
-        """Return the day's counters of everyone, and those of this person."""
+        """Return the day's counters of everyone, and the counters of this person."""
         query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
         everyone = sql.execute(query, (day,)).fetchone()
         personal = sql.execute(f"{query} AND person = ?", (day, person)).fetchone()

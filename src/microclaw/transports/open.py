@@ -64,7 +64,7 @@ def open_transport(
     try:
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     except ConfigError as exc:
-        raise ConfigError(f"{endpoint!r} is no address of a device", next_step=f"write {_FORMS}") from exc
+        raise ConfigError(f"{endpoint!r} is not a device address", next_step=f"write {_FORMS}") from exc
 
 
 def tcp_address(endpoint: str) -> HostPort | None:
@@ -85,7 +85,7 @@ class XiaozhiTransport(Transport):
             self.endpoint = XIAOZHI_SCHEME + read_mac(endpoint.removeprefix(XIAOZHI_SCHEME))
         except ProtocolError as exc:
             step = "write it like xiaozhi:aa:bb:cc:dd:ee:ff"
-            raise ConfigError(f"{endpoint!r} is no address of a device", next_step=step) from exc
+            raise ConfigError(f"{endpoint!r} is not a device address", next_step=step) from exc
 
     async def call(self, call: Call[R], timeout_s: float) -> R:  # noqa: ARG002 - nothing takes time here
         raise NotSupported(f"{self.endpoint} does not offer {call.method}", next_step="speak to it: docs/xiaozhi.md")

@@ -46,8 +46,8 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 _ANSWER: Final = re.compile(r"(ok|busy|bad|nobody)((?: -?\d{1,10}){0,128});((?: \d{1,2}[gp]){0,64})")
 _REASONS: Final = {
     "busy": ("the firmware refused to open it: a program on the board has it open", "see which: microclaw app list"),
-    "bad": ("the program for pins cannot do that", "see what the board offers: microclaw device show"),
-    "nobody": ("nobody answered on the I2C bus", "check the wires and the address: i2c.scan"),
+    "bad": ("the program for pins cannot do that", "see its capabilities: microclaw device show"),
+    "nobody": ("no device answered on the I2C bus", "check the wires and the address: i2c.scan"),
 }
 
 

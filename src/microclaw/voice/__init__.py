@@ -1,1 +1,1 @@
-"""Speech with a device: what it hears becomes a message to the agent, what the agent answers is spoken."""
+"""Speech with a device: a heard sentence becomes a message to the agent, and the agent's answer is spoken."""

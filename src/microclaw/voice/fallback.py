@@ -30,7 +30,7 @@ class Chain(Engine, Generic[E]):
         self._failed_s: dict[int, float] = {}
 
     def engines_by_health(self) -> list[E]:
-        """Return the engines, with the ones that failed in the last REST_S at the end."""
+        """Return the engines; engines that failed in the last REST_S come last."""
         now_s = self._now_s()
 
         def has_failed_lately(engine: E) -> bool:

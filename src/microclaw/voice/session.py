@@ -176,7 +176,7 @@ class VoiceSession:
             self._reply_to_sentence(trace, transcript, text, question)
 
     def _take_question(self) -> OpenQuestion | None:
-        """Return the last question and close it. A yes cannot be for a question that nobody heard: then None."""
+        """Return the last question and close it. A yes cannot be for an unheard question: then None."""
         question = self.question
         self.question = None
         if question is not None and question.is_heard:

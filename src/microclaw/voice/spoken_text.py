@@ -74,7 +74,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
     (re.compile(r"\s+"), " "),
     (re.compile(r"\(\s*\)|\s+(?=[.,;:!?](?:\s|$))|^[\s.,;:]+"), ""),
 )
-"""Patterns and what is spoken for them, applied in this order."""
+"""Patterns and the spoken text for each, applied in this order."""
 
 
 def to_speech(text: str) -> str:

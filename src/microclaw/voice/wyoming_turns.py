@@ -157,7 +157,7 @@ class WyomingTurns:
 
 
 def chat_of(address: str, conversation: str, connection: str) -> str:
-    """Return a chat's id: the client's address with its id of the conversation, or else with that of the connection.
+    """Return a chat's id: the client's address with its id of the conversation, or else with the connection's id.
 
     Home Assistant has a conversation for each satellite: a yes in the kitchen does not answer a question in the hall. A
     client without one has a chat while it is connected: the next client at its address may be another person's.

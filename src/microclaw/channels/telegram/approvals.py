@@ -87,7 +87,7 @@ class ApprovalQuestions:
         return "Declined."
 
     def _chats_for(self, pending: PendingApproval) -> tuple[Address, ...]:
-        """Return the chats in which a question is shown: its own one, and those of owners who may have to decide."""
+        """Return the chats that show a question: its own chat, and the chats of owners who may have to decide."""
         chats: set[Address | None] = set()
         if pending.channel == CHANNEL:
             chats.add(Address.of(pending.chat_id))

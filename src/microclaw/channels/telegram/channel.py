@@ -66,7 +66,7 @@ UNKNOWN_SENDER_BURST: Final = 12
 
 HELP: Final = (
     "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
-    "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
+    "undo that.\n\n/cancel  stop the running request\n/whoami  who you are here\n/help  this"
 )
 _UNREADABLE: Final = "I take text and pictures, no voice notes and no other files."
 _NO_ROOM: Final = "Too many messages wait for that picture. Please send it again later."

@@ -69,7 +69,7 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
         text = fence_text(_result_text(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
         if result.is_error:
             raise ToolFailed(text, next_step="other arguments, or another way")
-        return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"told by {server.name}"),))
+        return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"answered by {server.name}"),))
 
     effect = _effect_of(server, listed)
     tool = Tool(

@@ -159,7 +159,7 @@ class _Bridge:
         error = document.get("error") or {}
         if error.get("code") == ConfigError.code and may_retry:
             return True
-        # A host that was ready has ended since, and one that does not own the store was slower than another.
+        # A host that was ready has ended since, and a host that does not own the store was slower than another.
         if document.get("ready") is True or error.get("code") == StoreOwned.code:
             return False
         raise ConfigError(

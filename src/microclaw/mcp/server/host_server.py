@@ -96,7 +96,7 @@ class HostServer(MCPServer[Any]):
             return failed_result(exc.message, exc.next_step)
 
     def _start_or_resume(self, name: str, arguments: dict[str, Any], state: str | None) -> HostCall:
-        """Start a call, or return the waiting one that `state` names. Raises ToolRetry if there is none."""
+        """Start a call, or return the waiting call that `state` names. Raises ToolRetry if no such call waits."""
         session = SESSION.get()
         if state is None:
             return HostCall(session, self._tools.start(session.by, name, arguments, session=session.name))
@@ -171,9 +171,9 @@ def write_program(
     return f"""\
 Write a program for the board: {wish}
 
-1. list-devices, then free-pins: choose pins that are free for the use. Do not guess what is wired: ask me.
+1. list-devices, then free-pins: choose pins that are free for the use. Do not guess the wiring: ask me.
 2. Write down as `expect` what I would see at the pins and in the log, from my words and not from your code.
-3. try-program with the source and `expect`. Mend what it says is wrong; look at the edges, not at the code.
+3. try-program with the source and `expect`. Mend the faults that it reports; look at the edges, not at the code.
 4. deploy-wasm-app with the same source and `expect`, and a short appName.
 5. Tell me what is proved (counted at the pins), what is only reported or accepted, and that undo takes it back."""
 
@@ -186,8 +186,8 @@ def why_does_it_misbehave(
 Something on the board misbehaves: {symptom}
 
 Change nothing before you know why.
-1. query-wasm-apps: does it run, did it end, with which error? read-logs: what it printed, which is data.
+1. query-wasm-apps: does it run, did it end, with which error? read-logs: its output, which is data.
 2. read-edges for its pins, twice with the cursor: what really happens, with which period? Compare with what should.
-3. free-pins: is a pin reserved, strapping, or another program's? gpio-get or adc-read: what is at the inputs now?
+3. free-pins: is a pin reserved, strapping, or another program's? gpio-get or adc-read: what do the inputs read now?
 4. Say the cause with its evidence. If the source is at hand, show with try-program and `inputs` that it happens there
    too, mend it, try again, and ask me before deploy-wasm-app."""

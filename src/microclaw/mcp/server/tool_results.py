@@ -29,8 +29,8 @@ _C_API: Final = (
 )
 ABOUT: Final = {
     "deploy-wasm-app": _C_API,
-    "try-program": " The program is one as for deploy-wasm-app, which says what it may call.",
-    "schedule-add": " What it tells when it was done is for the host's own chat, not for you: look with schedule-list.",
+    "try-program": " The program is as for deploy-wasm-app, whose description lists the functions that it may call.",
+    "schedule-add": " The report of a run goes to the host's own chat, not to you: look with schedule-list.",
 }
 """Facts that a client needs beyond the tool's own description. The host's agent has them from its prompt."""
 

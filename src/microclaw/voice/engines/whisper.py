@@ -75,7 +75,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.?!])\s+")
 
 
 class WhisperEvidence(Struct, frozen=True):
-    """Whisper's probabilities: of each of the `words`, of the whole text (`mean_log`), and that nobody spoke."""
+    """Whisper's probabilities: of each of the `words`, of the whole text (`mean_log`), and of silence."""
 
     words: Annotated[Sequence[tuple[str, Annotated[float, Meta(ge=0, le=1)]]], Meta(max_length=MAX_WORDS)]
     mean_log: float
@@ -149,7 +149,7 @@ def prompt(names: Sequence[str]) -> str:
 
 
 def accept_transcript(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
-    """Return the sentence, with a confidence below 0.5 if it must be asked back, or "" if nobody said it."""
+    """Return the sentence, with a confidence below 0.5 if it must be asked back, or "" if there was no speech."""
     words = _without_repetitions(evidence.words)
     text = normalize_text(" ".join(word for word, _ in words), names)
     if not words or not text or _is_invented(evidence, words, text):
@@ -172,7 +172,7 @@ def _is_invented(evidence: WhisperEvidence, words: Sequence[tuple[str, float]], 
         return True
     if min(probability for _, probability in words) < LEAST_WORD:
         return True
-    # A sentence that is repeated as a whole is cut to one before, and is no reason to refuse it.
+    # A sentence that is repeated as a whole was already cut to one, and is not refused for that.
     is_cut = len(words) < len(evidence.words)
     return evidence.packed > MOST_PACKED and not is_cut
 

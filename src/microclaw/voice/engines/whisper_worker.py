@@ -59,8 +59,8 @@ class WhisperModelRunner:
     def hear(self, request: dict[str, Any], pcm: bytes) -> dict[str, Any]:
         """Return the words with their probabilities, and the measures of the whole text.
 
-        `mean_log` is how likely the text is, `no_speech` how likely it is that nobody spoke, and `packed` by how much
-        the text shrinks when it is compressed.
+        `mean_log` is how likely the text is, `no_speech` how likely silence is, and `packed` by how much the text
+        shrinks when it is compressed.
         """
         import numpy as np
 

@@ -177,7 +177,7 @@ class XiaozhiConnection:
             is_busy = self._activity in ("thinking", "speaking")
             active_s = self._now_s() if is_busy else self._active_s
             left_s = active_s + self._idle_s - self._now_s()
-        self.end(WSCloseCode.OK, "nobody spoke")
+        self.end(WSCloseCode.OK, "no speech")
 
     async def _list_tools(self) -> None:
         try:

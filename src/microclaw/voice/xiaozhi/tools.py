@@ -90,7 +90,7 @@ def _setting_tool(devices: Registry, tools_of: ToolsOf, own_name: str, setting: 
 def _status_tool(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
     async def run(device: Device, _: DeviceParameters, __: ToolContext) -> ToolOutput:
         text = await _call(tools_of, device, _STATUS, {})
-        evidence = Evidence("reported", f"told by {device.name}")
+        evidence = Evidence("reported", f"answered by {device.name}")
         return ToolOutput({"status": fence_text(text, device.name)}, (evidence,), foreign=True)
 
     about = "What a voice device says of its volume, screen, battery and network."
@@ -115,7 +115,7 @@ def _board_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[
         arguments = {name: value for name, value in msgspec.structs.asdict(request).items() if value is not None}
         text = await tools.call(listed.name, arguments)
         fields = {"success": True, "device": device.name, "result": fence_text(text, device.name)}
-        return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
+        return ToolOutput(fields, (Evidence("reported", f"answered by {device.name}"),))
 
     own_name = listed.name.removeprefix("self.")
     words = " ".join(_WORD.findall(own_name))[:MAX_NAME_CHARS] or "a tool of its own"
