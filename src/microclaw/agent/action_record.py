@@ -147,7 +147,7 @@ def without_empty_record(text: str) -> str:
 
 
 def arguments_text(arguments: str) -> str:
-    """Return a call's arguments on one short line, without those that are shown elsewhere."""
+    """Return a call's arguments on one short line, without arguments that are shown elsewhere."""
     parts = []
     for name, value in fields_of(arguments).items():
         if name not in _LONG:
@@ -337,7 +337,7 @@ def _program_note(action: Action) -> str:
 
 
 def _subject(action: Action) -> tuple[str, ...]:
-    """Return a tool, the device, the program or pin that the call was about, and what was expected of it.
+    """Return a key of a call: its tool, device, program, pin and expectations.
 
     A program that met other expectations did not make the first ones good.
     """

@@ -282,8 +282,8 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
 def _fit_sections(sections: Mapping[str, str], budget_tokens: int) -> str:
     """Return the sections as one text: each gets at most three quarters of the room that is left.
 
-    They come with the important ones first; in the text those that seldom change are first. A cut section has whole
-    lines and says how much is missing.
+    `sections` begins with the most important section; the text begins with the section that changes least. A cut
+    section has whole lines and says how much is missing.
     """
     room = budget_tokens * CHARS_A_TOKEN
     texts: dict[str, str] = {}

@@ -360,7 +360,7 @@ class Inbox:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
 
     def _check_share(self, share_key: str) -> None:
-        """Raise Overloaded if there is no room for one more of all messages, or of the messages of this person."""
+        """Raise Overloaded if too many messages wait in all, or too many of this person."""
         share_keys = [turn.whose for turn in self.unanswered_turns()]
         _check_count(len(share_keys), self.unanswered, "of all")
         group = "of devices" if share_key == "devices" else "of yours in all chats"

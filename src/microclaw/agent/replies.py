@@ -1,8 +1,8 @@
 """The end of a model's reply: calls that are not run, and replies without an answer. It runs nothing.
 
 A reply can end at a limit of tokens, at its provider's filter, or after thoughts without an answer. It can hold more
-calls than may run, or a call that is written as text. The model gets the errors of its calls, the person those of the
-answer.
+calls than may run, or a call that is written as text. The model gets the errors of its calls, the person gets the error
+of the answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The system prompt: who the agent is, its rules, and how programs are written. It knows no device and no person.
+"""The system prompt: the agent's role, its rules, and how programs are written. It knows no device and no person.
 
 It is the same from turn to turn, so that a provider can cache it, and short, so that a small model reads all of it:
 `python -m bench prompt` counts it. The C API is written for a model here; a test holds it against microclaw.h.
@@ -140,9 +140,9 @@ void on_init(void) {
 
 
 def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kinds: Collection[ProgramKind]) -> str:
-    """Return the rules, and how programs of these kinds are written: of two kinds with an example each.
+    """Return the rules, and how programs of these kinds are written, with two examples in all.
 
-    `max_apps` is that of the board that takes the fewest; `can_wait_in_main` as patterns.library.can_block.
+    `max_apps` is the lowest limit of all boards; `can_wait_in_main` is as patterns.library.can_block returns it.
     """
     forms = _EITHER_FORM if can_wait_in_main else _EVENTS_ONLY
     c = _C.format(forms=forms, api=NATIVE_API)

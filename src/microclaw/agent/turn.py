@@ -178,7 +178,7 @@ class Turn:
             if leave is not None:
                 leave()
             self._messages.clear()
-        return self._finished(self._ended_text(end), end.code, end.next_step)
+        return self._build_answer(self._ended_text(end), end.code, end.next_step)
 
     async def _repeat_replies(self) -> None:
         """Run the replies from before a crash again; their calls that have a result are not run."""
@@ -229,7 +229,7 @@ class Turn:
         calls_again = bool(reply.calls) or self._written_call(reply) is not None
         if calls_again or not words:
             raise end
-        return self._finished(with_record(f"{words}\n\n{end.message}", self._actions), end.code, end.next_step)
+        return self._build_answer(with_record(f"{words}\n\n{end.message}", self._actions), end.code, end.next_step)
 
     def _ended_text(self, end: MicroclawError) -> str:
         """Return an error's text with the list of acts.
@@ -446,12 +446,12 @@ class Turn:
                 next_step = _SAY_AGAIN
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
-            return self._finished(text, code, next_step, reply.question)
+            return self._build_answer(text, code, next_step, reply.question)
         empty_record = "" if reply.literal else NOTHING
         text = with_record(words, self._actions, empty_record)
-        return self._finished(text, code, next_step)
+        return self._build_answer(text, code, next_step)
 
-    def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
+    def _build_answer(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
         return Answer(
             text,
             tuple(self._actions),

@@ -1,7 +1,7 @@
 """web-search by Brave, and web-fetch. Their results are untrusted text: fenced and marked. They follow no link.
 
-A turn that has read untrusted text needs an approval for an address that is new in the chat: the address could carry
-away what was said.
+A turn that has read untrusted text needs an approval for an address that is new in the chat: the address could send
+words of the conversation away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opens what the agent knows beyond one turn: memory, persona, search, skills, conversations. It has no logic."""
+"""Opens the agent's knowledge beyond one turn: memory, persona, search, skills, conversations. It has no logic."""
 
 from __future__ import annotations
 

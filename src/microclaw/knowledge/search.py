@@ -148,7 +148,7 @@ class Search:
                 await self._read_text(name, stamp)
 
     async def _drop_removed(self, names: Sequence[str]) -> None:
-        """Remove the rows of removed files from the index, and those of conversations also from the disk."""
+        """Remove the rows of removed files from the index; the words of conversations also from the disk."""
         if not names:
             return
         await self.table.drop(names)

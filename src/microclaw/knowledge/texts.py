@@ -53,7 +53,7 @@ class Texts(ABC):
         data = self.content(name, most + 1)
         if len(data) > most:
             data = data[: data.rfind(b"\n", 0, most) + 1 or most]
-        return _decoded(data)
+        return _decode(data)
 
     @abstractmethod
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
@@ -84,19 +84,19 @@ class Texts(ABC):
         or becomes longer than `max_bytes`.
         """
 
-    def _changed(
+    def _apply_work(
         self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
     ) -> tuple[bytes | None, T]:
         """Return the text that `work` makes of the old one, or None if it is the same; and the result of `work`.
 
         Raises ConfigError for more than `max_bytes`: `read` would cut the text, and a change would then lose its end.
         """
-        text, result = work(_decoded(old))
+        text, result = work(_decode(old))
         new = text.encode(errors="replace")
         if max(len(old), len(new)) > max_bytes:
             reason = f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have"
             raise ConfigError(reason, next_step="remove outdated lines: microclaw memory edit, or forget")
-        if new.decode() == _decoded(old):
+        if new.decode() == _decode(old):
             return None, result
         return new, result
 
@@ -117,7 +117,7 @@ class TextFiles(Texts):
         except (FileNotFoundError, NotADirectoryError):
             return b""
         except OSError as exc:
-            raise _failed(self.home / name, exc) from exc
+            raise _file_error(self.home / name, exc) from exc
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         stamps = {}
@@ -149,7 +149,7 @@ class TextFiles(Texts):
             folder = waiting.pop()
             waiting += [f"{folder}/{name}" for name in self.folders(folder) if name != VERSIONS]
             for name, (mtime_ns, size_bytes) in self.stamps(folder).items():
-                text = _decoded(self.content(name))
+                text = _decode(self.content(name))
                 rows.append(TextRow(name, text, size_bytes, changed_ms=mtime_ns // 1_000_000, version=1))
         return sorted(rows, key=lambda row: row.name)
 
@@ -163,7 +163,7 @@ class TextFiles(Texts):
     def _replace(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
         path = self.home / name
         old = self.content(name, max_bytes + 1)
-        new, result = self._changed(name, old, work, max_bytes)
+        new, result = self._apply_work(name, old, work, max_bytes)
         try:
             if new is not None:
                 if keep and old:
@@ -172,7 +172,7 @@ class TextFiles(Texts):
                 # After a power cut either the old or the new file exists.
                 replace_file(path, new)
         except OSError as exc:
-            raise _failed(path, exc) from exc
+            raise _file_error(path, exc) from exc
         return result
 
     def _keep_version(self, path: Path, old: bytes) -> None:
@@ -257,7 +257,7 @@ class TextTable(Texts):
             if row:
                 old = row.text.encode()
                 version = row.version + 1
-            new, result = self._changed(name, old, work, max_bytes)
+            new, result = self._apply_work(name, old, work, max_bytes)
             if new is not None:
                 insert(sql, "texts", TextRow(name, new.decode(), len(new), self._now_ms(), version), over=("name",))
             return result
@@ -267,11 +267,11 @@ class TextTable(Texts):
         return result
 
 
-def _decoded(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     return data.decode(errors="replace").replace("\r\n", "\n")
 
 
-def _failed(path: Path, exc: OSError) -> StoreError:
+def _file_error(path: Path, exc: OSError) -> StoreError:
     return StoreError(
         f"{path} cannot be used: {exc.strerror or exc}",
         next_step="check its owner and permissions, and the disk's free space",

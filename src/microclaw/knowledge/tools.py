@@ -43,7 +43,7 @@ class RecallParameters(Parameters, kw_only=True):
     text: Annotated[str, Meta(min_length=2, max_length=300, description="Words; without them: all of it.")] | None = (
         None
     )
-    answers: Annotated[bool, Meta(description="Search what was answered in conversations too.")] = False
+    answers: Annotated[bool, Meta(description="Search the answers in conversations too.")] = False
 
 
 def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:

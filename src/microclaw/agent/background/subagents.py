@@ -1,7 +1,7 @@
 """Background turns with a prompt and tools of their own, limited in number, time and tokens. None starts another.
 
 A subagent acts for the person who asked, and asks for approval in that person's chat. If its parent had read untrusted
-text, it asks too. It ends with the host; the journal has what it began.
+text, it asks too. It ends with the host; the journal has the calls that it began.
 """
 
 from __future__ import annotations
