@@ -58,10 +58,10 @@ def _shown(app: App) -> str:
     return str(app["name"])
 
 
-def _app_status(at: Context, there: AppOverview) -> Say:
-    named = _meant(at, there.apps)
+def _app_status(context: Context, there: AppOverview) -> Say:
+    named = _meant(context, there.apps)
     device = there.device
-    if at.parse.kind == "list_apps" or (at.parse.word("app") in IT and len(there.apps) != 1):
+    if context.parse.kind == "list_apps" or (context.parse.word("app") in IT and len(there.apps) != 1):
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
@@ -73,23 +73,23 @@ def _app_status(at: Context, there: AppOverview) -> Say:
         fault = f", but {app['error']}"
         error = f": {app['error']}"
     texts = {
-        "running": f"runs on {device} ({_proof(at.results[0])}){fault}",
+        "running": f"runs on {device} ({_proof(context.results[0])}){fault}",
         "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
-        "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
+        "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs context times'})",
     }
     text = texts.get(state, f"is on {device} but {state}{error}")
     return Say(f"{named[0]} {text}.")
 
 
-def _remove(at: Context, there: AppOverview) -> Decision:
+def _remove(context: Context, there: AppOverview) -> Decision:
     """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
-    kind = at.parse.kind
-    said = at.parse.word("app")
+    kind = context.parse.kind
+    said = context.parse.word("app")
     listed = [*there.apps, *there.missing]
-    verb = "remove" if _TAKES_OFF.search(at.said) else "stop"
+    verb = "remove" if _TAKES_OFF.search(context.said) else "stop"
     step = "what is running"
     if kind == "remove_on_pin":
-        pin = pin_target(at).pin
+        pin = pin_target(context).pin
         meant = [name for name, app in there.apps.items() if pin in app.get("pins", ())]
         none = f"No program of this host uses pin {pin}"
     elif kind == "remove_all":
@@ -100,7 +100,7 @@ def _remove(at: Context, there: AppOverview) -> Decision:
             return Say(f"{there}: there is nothing to {verb}.")
     else:
         kept = () if said in IT else there.stopped
-        meant = _meant(at, [*listed, *(kept if verb == "remove" else ())])
+        meant = _meant(context, [*listed, *(kept if verb == "remove" else ())])
         stopped = matching(kept, said) if said is not None else []
         if stopped and not meant:
             step = f"start {stopped[0]}; or: remove {stopped[0]}"
@@ -117,18 +117,18 @@ def _remove(at: Context, there: AppOverview) -> Decision:
             return Say(f"Which one: {', '.join(meant)}?", "ambiguous", f"stop {meant[0]}")
     if not meant:
         return Say(f"{none}. {there}.", "app_not_found", step)
-    if kind == "remove_all" and not at.parse.confirmed:
+    if kind == "remove_all" and not context.parse.confirmed:
         preposition = "on" if verb == "stop" else "from"
         words = f"{', '.join(meant)} {preposition} {there.device}"
         return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
-    return _remove_each(at, there, meant)
+    return _remove_each(context, there, meant)
 
 
-def _switch_app(at: Context, there: AppOverview) -> Decision:
+def _switch_app(context: Context, there: AppOverview) -> Decision:
     """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
-    last = at.results[-1]
-    said = at.parse.word("app") or ""
-    switch = at.parse.word("switch") or "restart"
+    last = context.results[-1]
+    said = context.parse.word("app") or ""
+    switch = context.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
     named = matching([*there.apps, *there.stopped, *there.missing], said)
@@ -141,19 +141,19 @@ def _switch_app(at: Context, there: AppOverview) -> Decision:
         return Say(f"{name} is on {there.device} and was not stopped.", next_step=f"restart {name} on {there.device}")
     elif switch == "start":
         switch = "restart"  # it ended by itself
-    return Act(_SWITCH, at.on_device(appName=name, switch=switch), f"{switch} {name}")
+    return Act(_SWITCH, context.on_device(appName=name, switch=switch), f"{switch} {name}")
 
 
-def _remove_each(at: Context, there: AppOverview, meant: Sequence[str]) -> Decision:
+def _remove_each(context: Context, there: AppOverview, meant: Sequence[str]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
-    gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
+    gone = [str(f.fields.get("appName")) for f in context.results if f.tool in (_REMOVE, _SWITCH)]
     name = next((one for one in meant if one not in gone), None)
     if name:
         # What is not this host's cannot be kept.
-        if _TAKES_OFF.search(at.said) or there.apps.get(name, {}).get("foreign"):
-            return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
-        return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
-    last = at.results[-1]
+        if _TAKES_OFF.search(context.said) or there.apps.get(name, {}).get("foreign"):
+            return Act(_REMOVE, context.on_device(appName=name), f"remove {name}")
+        return Act(_SWITCH, context.on_device(appName=name, switch="stop"), f"stop {name}")
+    last = context.results[-1]
     names = ", ".join(gone)
     if last.tool == _SWITCH:
         if len(gone) == 1:
@@ -173,17 +173,17 @@ _KINDS: Mapping[str, Callable[[Context, AppOverview], Decision]] = {
 }
 
 
-def _decide(at: Context) -> Decision:
+def _decide(context: Context) -> Decision:
     """Ask the device for its list first, then decide."""
-    boards = [device for device in at.device_context.devices if device.board.pins]
-    if at.device is None and at.parse.kind == "list_apps" and len(boards) > 1:
+    boards = [device for device in context.device_context.devices if device.board.pins]
+    if context.device is None and context.parse.kind == "list_apps" and len(boards) > 1:
         lines = [f"{board.name}: {', '.join(app.name for app in board.apps) or 'nothing'}" for board in boards]
         return Say("\n".join(("What this host put there:", *lines)), next_step=f"what is running on {boards[0].name}")
-    said = at.parse.word("app") or ""
-    if at.device is None:
+    said = context.parse.word("app") or ""
+    if context.device is None:
         asked = boards
     else:
-        asked = [at.device]
+        asked = [context.device]
     names = set[str]()
     if said:
         all_names = list[str]()
@@ -191,23 +191,23 @@ def _decide(at: Context) -> Decision:
             all_names.extend(known_apps(board))
         names.update(matching(all_names, said))
     having = [board for board in asked if not names.isdisjoint(known_apps(board))]
-    if at.parse.kind == "switch_app" and not having:
+    if context.parse.kind == "switch_app" and not having:
         if said in IT | {"again"}:
             text = "Start which program?"
         else:
             text = f"There is no program {said!r} of this host."
         return Say(text, "app_not_found", "undo brings back one that was just removed; what is running")
-    if at.device is None and len(having) == 1:
-        at = replace(at, named=having[0])
-    if at.results:
-        fields = at.results[0].fields
+    if context.device is None and len(having) == 1:
+        context = replace(context, named=having[0])
+    if context.results:
+        fields = context.results[0].fields
         listed = {str(app["name"]): app for app in fields.get("apps", ()) if "name" in app}
-        there = AppOverview(at.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
-        return _KINDS[at.parse.kind](at, there)
-    board_of(at)  # asks which device
-    if at.parse.kind == "remove_on_pin":
-        pin_target(at)  # asks which pin, before the board is asked
-    return Act("query-wasm-apps", at.on_device())
+        there = AppOverview(context.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
+        return _KINDS[context.parse.kind](context, there)
+    board_of(context)  # asks which device
+    if context.parse.kind == "remove_on_pin":
+        pin_target(context)  # asks which pin, before the board is asked
+    return Act("query-wasm-apps", context.on_device())
 
 
 APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
@@ -218,15 +218,15 @@ def known_apps(board: KnownDevice) -> list[str]:
     return [*(app.name for app in board.apps), *board.stopped]
 
 
-def _meant(at: Context, names: Collection[str]) -> list[str]:
+def _meant(context: Context, names: Collection[str]) -> list[str]:
     """Return the apps with the name in the sentence.
 
     Without a name ("stop it"), return the apps whose name is a word of the sentence, or all of them.
     """
-    said = at.parse.word("app") or ""
+    said = context.parse.word("app") or ""
     if said not in IT:
         return matching(names, said)
-    words = {_stem(word) for word in re.findall(r"[\w-]+", at.said.lower())}
+    words = {_stem(word) for word in re.findall(r"[\w-]+", context.said.lower())}
     return [name for name in names if _stem(name) in words] or list(names)
 
 

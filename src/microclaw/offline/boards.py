@@ -180,11 +180,11 @@ def pads_to_pins(said: str, board: BoardProfile | None) -> str:
     return _PAD.sub(replace_pad, said)
 
 
-def board_of(at: Context) -> BoardProfile:
+def board_of(context: Context) -> BoardProfile:
     """Return the board that a sentence is about. Raises CannotDo, with a question, if there are several."""
-    known = at.device_context.devices
-    if at.device is not None:
-        meant = [at.device]
+    known = context.device_context.devices
+    if context.device is not None:
+        meant = [context.device]
     else:
         meant = [device for device in known if device.board.pins] or list(known)
     if not meant:
@@ -198,16 +198,16 @@ def board_of(at: Context) -> BoardProfile:
     return meant[0].board
 
 
-def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
+def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
     """Return the pin that a sentence names, or the board's LED. Raises CannotDo with "Which pin?" otherwise."""
-    board = board_of(at)
-    pin = at.parse.number(slot)
+    board = board_of(context)
+    pin = context.parse.number(slot)
     led = board.led
     led_pin = led.pin if led else None
-    if slot == "pin" and at.parse.word("thing") == "led" and pin in (None, led_pin):
-        if led is not None and (led.kind == "simple" or at.parse.kind == "remove_on_pin"):
+    if slot == "pin" and context.parse.word("thing") == "led" and pin in (None, led_pin):
+        if led is not None and (led.kind == "simple" or context.parse.kind == "remove_on_pin"):
             return PinTarget(led.pin, led.active_level, is_led=True)
-        if led is not None and addressable_led(at) is not None:
+        if led is not None and addressable_led(context) is not None:
             text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
             raise ask(text, "as in: make the LED red")
         if led is None:
@@ -225,10 +225,10 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     return PinTarget(pin)
 
 
-def sensor_of(at: Context) -> tuple[str, Quantity, int]:
+def sensor_of(context: Context) -> tuple[str, Quantity, int]:
     """Return the quantity's name, the quantity and the I2C address of its sensor on this board. Raises CannotDo."""
-    board = board_of(at)
-    quantity = at.parse.word("quantity") or "temperature"
+    board = board_of(context)
+    quantity = context.parse.word("quantity") or "temperature"
     if board.i2c:
         sensors = board.i2c.sensors
     else:
@@ -239,16 +239,16 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
     text = f"The profile of {board.title} has no sensor for {quantity}."
     if wanted is not None:
         raise ask(text, "scan the i2c bus")
-    if at.parse.number("pin") is not None:
+    if context.parse.number("pin") is not None:
         raise ask(text, "read its voltage on an analog pin: read adc 4")
     raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
-def addressable_led(at: Context) -> int | None:
+def addressable_led(context: Context) -> int | None:
     """Return the pin of the board's addressable LED, or None if the sentence or the firmware excludes it."""
-    device = at.device
-    pin = at.parse.number("pin")
-    thing = at.parse.word("thing") or "led"
+    device = context.device
+    pin = context.parse.number("pin")
+    thing = context.parse.word("thing") or "led"
     if device is None or "py" not in device.kinds or thing != "led":
         return None
     led = device.board.led

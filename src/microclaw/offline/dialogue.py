@@ -80,33 +80,33 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if question is not None:
         completed = _completed(said, question, known)
     reading = completed or _read(chosen or said, known, state)
-    at: Context | None = None
+    context: Context | None = None
     if isinstance(reading, Context):
-        at = _asking_undo(replace(reading, results=results))
-        decision = _decide(at)
+        context = _asking_undo(replace(reading, results=results))
+        decision = _decide(context)
     else:
         decision = reading
     next_state = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act, and a sentence about nothing, leave the last act as it is.
-        if reading.refers and at is None:
+        if reading.refers and context is None:
             act = state.act
         else:
-            act = act_after(at, decision, state.act)
-        undoable = undoable_after(at, results, state.undoable)
-        next_state = DialogueState(_question(at, decision), act, undoable, decision.suggested)
+            act = act_after(context, decision, state.act)
+        undoable = undoable_after(context, results, state.undoable)
+        next_state = DialogueState(_question(context, decision), act, undoable, decision.suggested)
     confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
-    parse = None if at is None else at.parse
+    parse = None if context is None else context.parse
     return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
 
 
-def _question(at: Context | None, decision: Say) -> Question | None:
+def _question(context: Context | None, decision: Say) -> Question | None:
     """Return the question that the answer asks, to be stored with it."""
-    if at is None or decision.asks is None:
+    if context is None or decision.asks is None:
         return None
-    device = at.named.name if at.named else None
+    device = context.named.name if context.named else None
     reading = (decision.next_step or "").removeprefix("yes, ")
-    return Question(decision.asks, at.parse, at.said, device, reading)
+    return Question(decision.asks, context.parse, context.said, device, reading)
 
 
 def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
@@ -134,14 +134,14 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
     return Context(replace(parse, values=parse.values | values), question.said, known, named)
 
 
-def _asking_undo(at: Context) -> Context:
+def _asking_undo(context: Context) -> Context:
     """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
-    last = at.results[-1] if at.results else None
+    last = context.results[-1] if context.results else None
     if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
-        return at
+        return context
     question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
     undoes = tuple(last.fields["changes"])
-    return replace(at, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
+    return replace(context, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
@@ -176,61 +176,61 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     return decision
 
 
-def _decide(at: Context) -> Decision:
+def _decide(context: Context) -> Decision:
     """Return the next step: the decision of the sentence's kind, after a yes to the question that it asks first.
 
     A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
     """
-    failure = _failure(at)
+    failure = _failure(context)
     if failure is not None:
         return failure
-    question = at.parse.word("asks")
-    if question is not None and not at.parse.confirmed:
+    question = context.parse.word("asks")
+    if question is not None and not context.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
     try:
-        parse = as_light(at.parse, at)
+        parse = as_light(context.parse, context)
         answer = english().answers.get(parse.word("reason") or parse.kind)
         if answer is not None:
             return answer  # it is understood, and not done
         is_correction = bool(parse.undoes) and parse.kind != "undo"
         if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
             return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
-        decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+        decision = _DECIDERS[parse.kind](replace(context, parse=parse))
     except CannotDo as exc:
         return exc.args[0]
     if isinstance(decision, Act) or not is_correction:
         return decision
-    messages = [str(result.fields.get("message", "done")) for result in at.results if result.tool == "undo"]
+    messages = [str(result.fields.get("message", "done")) for result in context.results if result.tool == "undo"]
     reverted = "".join(f"{capital(message)}. " for message in messages)
     return replace(decision, text=f"{reverted}{decision.text}")
 
 
-def _failure(at: Context) -> Say | None:
+def _failure(context: Context) -> Say | None:
     """Return the answer if the last tool failed, with the pins that were set before."""
-    if not at.results or at.results[-1].ok:
+    if not context.results or context.results[-1].ok:
         return None
-    last = at.results[-1]
+    last = context.results[-1]
     # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
-    if "removed" in last.fields or at.parse.kind == "pin_facts":
+    if "removed" in last.fields or context.parse.kind == "pin_facts":
         return None
     text = str(last.fields.get("message", "it failed"))
     code = str(last.fields.get("error", "tool_failed"))
-    pins = ", ".join(str(result.fields.get("pin")) for result in at.results[:-1] if result.tool == "gpio-set")
+    pins = ", ".join(str(result.fields.get("pin")) for result in context.results[:-1] if result.tool == "gpio-set")
     if pins:
         text = f"{text}. Set before that: pin {pins}"
     return Say(text, code, last.fields.get("next"))
 
 
-def _schedule(at: Context) -> Decision:
+def _schedule(context: Context) -> Decision:
     """Add the schedule, if its sentence can be done."""
-    if at.results and at.results[-1].tool == "schedule-add":
-        return _scheduled(at.results[-1].fields)
-    when = at.parse.when or When()
-    what = at.parse.word("what") or ""
+    if context.results and context.results[-1].tool == "schedule-add":
+        return _scheduled(context.results[-1].fields)
+    when = context.parse.when or When()
+    what = context.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
         return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
-    typed = {word.lower(): word for word in at.said.split()}
+    typed = {word.lower(): word for word in context.said.split()}
     doing = " ".join(typed.get(word, word) for word in what.split())  # a reminder's names keep their capitals
     question = open_question(when)
     if question is not None:
@@ -243,13 +243,13 @@ def _schedule(at: Context) -> Decision:
         meant = english().parse(what)
         if meant is None:
             return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
-        meant = replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
+        meant = replace(meant, values=meant.values | {n: v for n, v in context.parse.values.items() if n == "pin"})
         is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
-        if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
+        if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(context.said)):
             time = spoken_duration(when.delay_ms or 0)
             text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
             return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
-        decision = _decide(replace(at, parse=meant))
+        decision = _decide(replace(context, parse=meant))
         if isinstance(decision, Say) and decision.code is not None:
             return decision
         is_it = meant.kind == "remove_app" and meant.word("app") in IT  # resolved now, not when it is due
@@ -260,7 +260,7 @@ def _schedule(at: Context) -> Decision:
     values = {name: value for name, value in asdict(when).items() if value}
     shown = format_when(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
-    return Act("schedule-add", at.on_device(when=values, do=doing), words)
+    return Act("schedule-add", context.on_device(when=values, do=doing), words)
 
 
 def _scheduled(fields: Mapping[str, Any]) -> Say:

@@ -104,52 +104,52 @@ def state_after(message: Message | None) -> DialogueState:
     return state
 
 
-def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
+def act_after(context: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
     """Return the last act after an answer, or None if "it" could mean something else by now."""
-    if at is None:
+    if context is None:
         return None
-    fields_by_tool = {result.tool: result.fields for result in at.results if result.ok}
+    fields_by_tool = {result.tool: result.fields for result in context.results if result.ok}
     deployed = fields_by_tool.get("deploy-wasm-app")
     is_done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
     has_changed = fields_by_tool.keys() & (_BOARD_TOOLS | {"schedule-add", "schedule-remove"})
     if has_changed and not is_done:
         return None  # only a part of it was done
-    if _keeps_last_act(at, before):
+    if _keeps_last_act(context, before):
         return before
-    if at.parse.kind not in _FOLLOWED_UP or (is_done and not at.results):
+    if context.parse.kind not in _FOLLOWED_UP or (is_done and not context.results):
         return None
     act = LastAct(
-        replace(at.parse, confirmed=False, undoes=(), replaces=None),
-        at.said,
-        _device_name(at),
+        replace(context.parse, confirmed=False, undoes=(), replaces=None),
+        context.said,
+        _device_name(context),
         is_done,
-        _change_numbers(at.results),
+        _change_numbers(context.results),
     )
-    if at.parse.kind == "remove_app":
+    if context.parse.kind == "remove_app":
         removed = fields_by_tool.get("switch-program", fields_by_tool.get("uninstall-wasm-app", {}))
         return _removed_act(act, removed.get("appName"), before)
     if deployed is not None:
         replaced = bool(deployed.get("replaced"))
-        if before is not None and at.parse.replaces is not None and before.app == at.parse.replaces:
+        if before is not None and context.parse.replaces is not None and before.app == context.parse.replaces:
             replaced = before.replaced
         return replace(act, app=str(deployed.get("appName")), replaced=replaced)
     return replace(act, schedule=fields_by_tool.get("schedule-add", {}).get("schedule"))
 
 
-def _keeps_last_act(at: Context, before: LastAct | None) -> bool:
+def _keeps_last_act(context: Context, before: LastAct | None) -> bool:
     """Return True if the sentence left the last act as it was: it asked for its state, for help, or was asked back."""
-    if at.parse.kind == "help":
+    if context.parse.kind == "help":
         return True
-    if at.parse.kind == "app_status" and before is not None and before.app == at.parse.word("app"):
+    if context.parse.kind == "app_status" and before is not None and before.app == context.parse.word("app"):
         return True
-    return "asks" in at.parse.values and not at.results
+    return "asks" in context.parse.values and not context.results
 
 
-def _device_name(at: Context) -> str | None:
-    if at.results:
-        return at.results[-1].fields.get("device")
-    if at.device is not None:
-        return at.device.name
+def _device_name(context: Context) -> str | None:
+    if context.results:
+        return context.results[-1].fields.get("device")
+    if context.device is not None:
+        return context.device.name
     return None
 
 
@@ -167,10 +167,10 @@ def _removed_act(act: LastAct, app: str | None, before: LastAct | None) -> LastA
     return replace(own_act, app=app, stopped=True, changes=act.changes)
 
 
-def undoable_after(at: Context | None, results: Sequence[ToolFields], before: Undoable) -> Undoable:
+def undoable_after(context: Context | None, results: Sequence[ToolFields], before: Undoable) -> Undoable:
     """Return the acts that undo can revert after an answer, without the one that "undo" has just reverted."""
     has_failed = any(not result.ok and "removed" not in result.fields for result in results)
-    is_undo = at is not None and bool(at.parse.values.get("undo")) and not at.parse.confirmed
+    is_undo = context is not None and bool(context.parse.values.get("undo")) and not context.parse.confirmed
     if is_undo and not has_failed:
         return before[:-1]
     changed_tools = _changed_tools(results)

@@ -86,20 +86,20 @@ def parse_memory(said: str) -> Parse | None:
     return Parse("forget", {"text": words})
 
 
-def _remember(at: Context) -> Decision:
-    if not at.results:
-        return Act("remember", {"text": at.parse.word("text")})
-    kept = at.results[-1].fields
-    line = plain_line(at.results[-1].fields.get("line"))
+def _remember(context: Context) -> Decision:
+    if not context.results:
+        return Act("remember", {"text": context.parse.word("text")})
+    kept = context.results[-1].fields
+    line = plain_line(context.results[-1].fields.get("line"))
     is_new = kept.get("new", True)
     return Say(f"Remembered: {line} ({kept.get('file')})." if is_new else f"I knew that already: {line}.")
 
 
-def _recall(at: Context) -> Decision:
-    about = at.parse.word("about")
-    if not at.results:
+def _recall(context: Context) -> Decision:
+    about = context.parse.word("about")
+    if not context.results:
         return Act("recall", {"text": about} if about else {})
-    found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
+    found: Sequence[Mapping[str, Any]] = context.results[-1].fields.get("found", ())
     hits = [one for one in found if one.get("kind") != "said" or parse_memory(str(one.get("text"))) is None]
     if not hits:
         step = "as in: remember that the relay is on pin 4"
@@ -108,11 +108,11 @@ def _recall(at: Context) -> Decision:
     return Say("\n".join((f"What I know about {about}:" if about else "What I remember:", *lines)))
 
 
-def _forget(at: Context) -> Decision:
-    words = at.parse.word("text")
-    if not at.results:
+def _forget(context: Context) -> Decision:
+    words = context.parse.word("text")
+    if not context.results:
         return Act("forget", {"text": words})
-    found = at.results[-1].fields
+    found = context.results[-1].fields
     removed = found.get("removed") or ()
     if not removed:
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")

@@ -75,22 +75,22 @@ def pace_ms(parse: Parse) -> Fraction:
     return Fraction(english().paces.get(parse.kind, _PULSE_MS)[("", "slow", "fast").index(parse.word("speed") or "")])
 
 
-def _blink(at: Context) -> Filled:
-    target = pin_target(at)
-    half_ms, is_fast = _square_wave(at)
+def _blink(context: Context) -> Filled:
+    target = pin_target(context)
+    half_ms, is_fast = _square_wave(context)
     if is_fast:
         words = f"blink {target.words} at {round(500 / half_ms)} Hz"
         return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
     return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {spoken_duration(half_ms)}"
 
 
-def _blink_times(at: Context) -> Filled:
-    target = pin_target(at)
-    times = at.parse.number("times")
-    for_ms = at.parse.number("for_ms")
-    half_ms, _ = _square_wave(at, pwm=False)
-    each_ms = at.parse.number("ms")
-    if (times or 0) > 1 and each_ms and _EACH.search(at.said):
+def _blink_times(context: Context) -> Filled:
+    target = pin_target(context)
+    times = context.parse.number("times")
+    for_ms = context.parse.number("for_ms")
+    half_ms, _ = _square_wave(context, pwm=False)
+    each_ms = context.parse.number("ms")
+    if (times or 0) > 1 and each_ms and _EACH.search(context.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         step = f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})"
         raise ask(f"{times} times every {spoken_duration(each_ms)}: without an end, or only once?", step)
@@ -109,12 +109,12 @@ def _blink_times(at: Context) -> Filled:
     return "blink_times", values, f"blink {target.words} {times} times{rate}"
 
 
-def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
+def _square_wave(context: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
     """Half the period of the sentence's pace, and True if only PWM can keep it; asks with the nearest rate if none can.
 
     `pwm`: whether PWM will do. A pace of 0 is left to the pattern of a loop, which refuses it.
     """
-    half = pace_ms(at.parse)
+    half = pace_ms(context.parse)
     if half <= 0 or (round(half) >= _FASTEST_LOOP_MS and _is_kept(half)):
         return half, False
     hz = 500 / half
@@ -133,11 +133,11 @@ def _is_kept(wanted: Fraction) -> bool:
     return abs(round(wanted) - wanted) <= _KEPT * min(wanted, Fraction(round(wanted)))
 
 
-def _on_pin(at: Context) -> Filled:
+def _on_pin(context: Context) -> Filled:
     """Fill a program for one pin: its light, its servo, or a pulse."""
-    target = pin_target(at)
-    kind = at.parse.kind
-    time_ms = pace_ms(at.parse)
+    target = pin_target(context)
+    kind = context.parse.kind
+    time_ms = pace_ms(context.parse)
     servo = f"the servo on pin {target.pin}"
     span = spoken_duration(time_ms)
     match kind:
@@ -147,8 +147,8 @@ def _on_pin(at: Context) -> Filled:
             return kind, _pin(target) | {"FOR_MS": time_ms}, f"turn on {target.words} for {span}"
         case "servo_sweep":
             return kind, {"PIN": target.pin, "PERIOD_MS": time_ms}, f"sweep {servo} every {span}"
-    angle = at.parse.number("angle")
-    milli = at.parse.number("milli") or 0
+    angle = context.parse.number("angle")
+    milli = context.parse.number("milli") or 0
     if angle is None and milli % 1000:
         raise ask("Which angle?", f"in whole degrees: move {servo} to 90 degrees")
     if angle is None:
@@ -156,9 +156,9 @@ def _on_pin(at: Context) -> Filled:
     return kind, {"PIN": target.pin, "ANGLE": angle}, f"move {servo} to {angle} degrees"
 
 
-def _button(at: Context) -> Filled:
-    button = pin_target(at, "button_pin")
-    light = pin_target(at)
+def _button(context: Context) -> Filled:
+    button = pin_target(context, "button_pin")
+    light = pin_target(context)
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
@@ -166,15 +166,15 @@ def _button(at: Context) -> Filled:
     return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
 
 
-def _read_every(at: Context) -> Filled:
-    name, _, address = sensor_of(at)
-    every_ms = pace_ms(at.parse)
+def _read_every(context: Context) -> Filled:
+    name, _, address = sensor_of(context)
+    every_ms = pace_ms(context.parse)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
     return "read_sensor", values, f"read the {name} every {spoken_duration(every_ms)}"
 
 
-def _traffic_light(at: Context) -> Filled:
-    lights = [pin_target(at, slot).pin for slot in PIN_SLOTS if at.parse.number(slot) is not None]
+def _traffic_light(context: Context) -> Filled:
+    lights = [pin_target(context, slot).pin for slot in PIN_SLOTS if context.parse.number(slot) is not None]
     if len(set(lights)) != 3 or len(lights) != 3:
         question = "A traffic light has three lights, each on its own pin. Which pins are red, yellow and green on?"
         raise ask(question, "name them in this order, as in: run a traffic light on pins 4, 5 and 6", "pins")
@@ -182,10 +182,10 @@ def _traffic_light(at: Context) -> Filled:
     return "traffic_light", {**values}, "run a traffic light on pins {}, {} and {}".format(*lights)
 
 
-def _rule(at: Context) -> Filled:
+def _rule(context: Context) -> Filled:
     """Fill a rule: a sensor's value that switches a pin, or that is held at a setpoint."""
-    name, quantity, address = sensor_of(at)
-    parse = at.parse
+    name, quantity, address = sensor_of(context)
+    parse = context.parse
     unit = parse.word("unit")
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
     milli = (parse.number("milli") or 0) * (1000 if unit in ("amps", "watts") else 1)
@@ -194,7 +194,7 @@ def _rule(at: Context) -> Filled:
         span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
         text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
         raise ask(text, f"say it with its number, as in: when the {name} is above 28")
-    target = pin_target(at)
+    target = pin_target(context)
     value = f"{milli / 1000:g} {quantity.shown_unit}"
     values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
     if parse.kind == "thermostat":
@@ -220,26 +220,26 @@ def _rule(at: Context) -> Filled:
     return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
-def as_light(parse: Parse, at: Context) -> Parse:
+def as_light(parse: Parse, context: Context) -> Parse:
     """Return a parse about a color if "the LED" of the sentence is addressable; otherwise the parse as it is."""
     is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
-    if not is_light or addressable_led(at) is None:
+    if not is_light or addressable_led(context) is None:
         return parse
     color = "white" if parse.kind == "blink" or parse.number("level") else "off"
     kind = "led_blink" if parse.kind == "blink" else "led_color"
     return replace(parse, kind=kind, values=parse.values | {"color": color})
 
 
-def _led(at: Context) -> Filled:
+def _led(context: Context) -> Filled:
     """Fill a program for addressable LEDs: a steady or blinking color, or a rainbow."""
-    target = _chain(at)
-    kind = at.parse.kind
-    color = at.parse.word("color") or "white"
+    target = _chain(context)
+    kind = context.parse.kind
+    color = context.parse.word("color") or "white"
     if target.is_led:
         light = target.words
     else:
         light = f"the LED on pin {target.pin}"
-    time_ms = pace_ms(at.parse)
+    time_ms = pace_ms(context.parse)
     values: PatternValues = {"PIN": target.pin}
     if kind == "rainbow":
         return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken_duration(time_ms)}"
@@ -249,19 +249,19 @@ def _led(at: Context) -> Filled:
     return kind, values, f"turn off {target.words}" if color == "off" else f"make {light} {color}"
 
 
-def _chain(at: Context) -> PinTarget:
+def _chain(context: Context) -> PinTarget:
     """Return the pin of the addressable LEDs: the pin of the board's own LED, or the pin that the sentence names."""
-    board = board_of(at)
-    if at.device is None or "py" not in at.device.kinds:
+    board = board_of(context)
+    if context.device is None or "py" not in context.device.kinds:
         text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
         raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
-    own = addressable_led(at)
+    own = addressable_led(context)
     if own is not None:
         return PinTarget(own, is_led=True)
-    if at.parse.number("pin") is None:
+    if context.parse.number("pin") is None:
         step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
         raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
-    return pin_target(at)
+    return pin_target(context)
 
 
 def _pin(target: PinTarget) -> PatternValues:
@@ -280,13 +280,13 @@ _FILLED: Final[Mapping[str, Callable[[Context], Filled]]] = {
 }
 
 
-def _decide(at: Context) -> Decision:
+def _decide(context: Context) -> Decision:
     """Call the tool that installs the filled pattern, then answer. Raises CannotDo if a value is not allowed."""
-    pattern, wanted, words = _FILLED[at.parse.kind](at)
-    if at.results:
-        return _deployed(at.results[-1], once=pattern in _ENDING)
-    board_of(at)
-    kinds = at.device.kinds if at.device else ("wasm",)
+    pattern, wanted, words = _FILLED[context.parse.kind](context)
+    if context.results:
+        return _deployed(context.results[-1], once=pattern in _ENDING)
+    board_of(context)
+    kinds = context.device.kinds if context.device else ("wasm",)
     possible_kinds = pattern_kinds(pattern)
     kind = next((kind for kind in kinds if kind in possible_kinds), kinds[0])
     exact: dict[str, Fraction] = {}
@@ -306,13 +306,13 @@ def _decide(at: Context) -> Decision:
     else:
         stem = program.app_name
     pin = values.get("PIN", values.get("LED_PIN"))
-    if at.device:
-        there = next((app for app in at.device.apps if app.name == stem), None)
+    if context.device:
+        there = next((app for app in context.device.apps if app.name == stem), None)
     else:
         there = None
     is_taken = pin is not None and there is not None and pin not in there.pins  # it works on another pin
-    name = at.parse.replaces or (f"{stem}-{pin}" if is_taken else stem)
-    arguments = at.on_device(appName=name, sourceCode=program.source)
+    name = context.parse.replaces or (f"{stem}-{pin}" if is_taken else stem)
+    arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
     return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
