@@ -1,4 +1,4 @@
-"""Sentences that act at once or ask something: which tool, then the answer from its result. Calls no tool itself."""
+"""Sentences that act at once or ask something: which tool, then the answer from its result. It calls no tool itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
+from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused
 from microclaw.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.decision import (
@@ -30,47 +31,48 @@ _ON: Final = ("off", "on")
 _LEVELS: Final = ("low", "high")
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
-_LOOKS: Final = {
+_READING_TOOLS: Final = {
     "read_pin": "gpio-get", "read_adc": "adc-read", "read_sensor": "i2c-read", "scan_i2c": "i2c-scan",
     "list_devices": "list-devices", "clock": "time", "restart_device": "restart-device",
 }  # fmt: skip
-_OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
+_OVER: Final = frozenset({"ended", "trapped", "dead"})
+"""States of a program that does nothing any more."""
 
 
 def _set_pin(context: Context) -> Decision:
     """Set one pin or several in order, two of them each to its level. All are checked before the first is set."""
     number = context.parse.number
-    pins = list[str]()
-    each = list[str]()
-    sets = dict[int, int]()
-    first = level = number("level") or 0
+    first_level = number("level") or 0
+    level = first_level
+    targets = list[PinTarget]()
+    levels_by_pin = dict[int, int]()
+    states = list[str]()
     for slot in PIN_SLOTS:
         if slot != "pin" and number(slot) is None:
             continue
         target = pin_target(context, slot)
-        if target.pin in sets:
+        if target.pin in levels_by_pin:
             raise ask("One of these pins is named twice, so I did nothing.", "name each once: turn on pins 4 and 5")
         second_level = number("level_2")
         if slot == "pin_2" and second_level is not None:
             level = second_level
-        sets[target.pin] = level if target.active_level else 1 - level
-        pins.append(target.words)
-        each.append(f"{target.words} {_ON[level]}")
-    if level != first:
-        words = " and ".join(each)
+        targets.append(target)
+        levels_by_pin[target.pin] = level if target.active_level else 1 - level
+        states.append(f"{target.words} {_ON[level]}")
+    if level != first_level:
+        words = " and ".join(states)
     else:
-        words = f"{_ON[level]} {' and '.join(pins)}"
-    calls = [{"pin": pin, "level": level} for pin, level in sets.items()]
-    call = _next_set(context, "gpio-set", calls, f"turn {words}")
+        words = f"{_ON[level]} {' and '.join(target.words for target in targets)}"
+    sets = [{"pin": pin, "level": pin_level} for pin, pin_level in levels_by_pin.items()]
+    call = _next_set(context, "gpio-set", sets, f"turn {words}")
     if call is not None:
         return call
-    if len(pins) == 1:
-        return Say(f"{_state(context, target, sets[target.pin])}{_proof(context.results[-1])}.")
-    proof = _proof(context.results[-1])
+    last = context.results[-1]
+    if len(targets) == 1:
+        return Say(f"{_pin_state(context, targets[0], levels_by_pin[targets[0].pin])}{_proof(last)}.")
     proofs = _join_proofs(context.results)
-    if proofs:
-        proof = f" ({proofs})"
-    return Say(f"Now on {context.results[-1].device}: {', '.join(each)}{proof}.")
+    proof = f" ({proofs})" if proofs else _proof(last)
+    return Say(f"Now on {last.device}: {', '.join(states)}{proof}.")
 
 
 def _join_proofs(results: Sequence[ToolFields]) -> str:
@@ -88,11 +90,12 @@ def _next_set(context: Context, tool: str, sets: Sequence[Mapping[str, int]], wo
 
     A correction is one call, which reverts the changes before it sets the pins.
     """
-    done = len(context.results)
-    if not context.parse.undoes or done:
-        if done < len(sets):
-            return Act(tool, context.on_device(**sets[done]), "" if done else words)
-        return None
+    done_count = len(context.results)
+    if not context.parse.undoes or done_count:
+        if done_count >= len(sets):
+            return None
+        # The user approves the words of the first call, which stand for all of them.
+        return Act(tool, context.on_device(**sets[done_count]), "" if done_count else words)
     use: Literal["output", "pwm"] = "output" if tool == "gpio-set" else "pwm"
     for values in sets:
         try:
@@ -123,7 +126,8 @@ def _dim_pin(context: Context) -> Decision:
         raise ask(f"{percent} is not between 0 and 100. How bright?", example, "milli")
     if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
         raise ask(f"PWM has 255 steps, and {percent} is none of them. How bright?", "0.4% to 99.6%", "milli")
-    duty = round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
+    bright_milli = milli if target.active_level else 100_000 - milli
+    duty = round(Fraction(255 * bright_milli, 100_000))
     sets = [{"pin": target.pin, "duty": duty}]
     call = _next_set(context, "pwm-set", sets, f"dim {target.words} to {percent}")
     if call is not None:
@@ -146,7 +150,7 @@ def _look(context: Context) -> Decision:
         _, quantity, _ = sensor_of(context)
         arguments["sensor"] = quantity.sensor
     if not context.results:
-        return Act(_LOOKS[kind], context.on_device(**arguments), words)
+        return Act(_READING_TOOLS[kind], context.on_device(**arguments), words)
     return _LOOK_ANSWERS[kind](context, context.results[-1])
 
 
@@ -169,7 +173,8 @@ def _answer_sensor(context: Context, result: ToolFields) -> Say:
 
 
 def _answer_pin(context: Context, result: ToolFields) -> Say:
-    return Say(f"{_state(context, pin_target(context), int(result.fields['level']), _LEVELS)}.")
+    level = int(result.fields["level"])
+    return Say(f"{_pin_state(context, pin_target(context), level, _LEVELS)}.")
 
 
 def _answer_adc(context: Context, result: ToolFields) -> Say:
@@ -210,27 +215,37 @@ _LOOK_ANSWERS: Final[Mapping[str, Callable[[Context, ToolFields], Say]]] = {
 
 
 def _device_fact(context: Context) -> Decision:
-    """Read the facts of one tool; if a single fact is not there, ask the other tool."""
+    """Read the facts of one tool; if it does not have the fact of the sentence, ask the other tool."""
     tools = ["device-info", "device-status"]
     if context.parse.kind != "device_info":
         tools.reverse()
     names = (context.parse.word("fields") or "").split()
     if not context.results:
         if context.device is None:
-            board_of(context)  # asks which device
+            # Raises CannotDo, with the question which device, if there are several.
+            board_of(context)
         return Act(tools[0], context.on_device())
     result = context.results[-1]
-    facts: Mapping[str, Any] = result.fields.get("facts") or {}
     if not names:
-        plain = {key: value for key, value in result.fields.items() if not isinstance(value, dict | list)}
-        texts = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
-        return Say(f"{result.device}: {', '.join(texts[:_MAX_FACTS])}.")
-    values = ", ".join(f"{key} {facts[key]}" for key in names if key in facts)
+        return _list_facts(result)
+    facts: Mapping[str, Any] = result.fields.get("facts") or {}
+    values = ", ".join(f"{name} {facts[name]}" for name in names if name in facts)
     if values:
         return Say(f"{result.device} reports {values}.")
     if len(context.results) == 1:
         return Act(tools[1], context.on_device())
     return Say(f"{result.device} reports no {names[0]}.", next_step="device info")
+
+
+def _list_facts(result: ToolFields) -> Say:
+    """List the plain fields of the result, then its facts, up to _MAX_FACTS of both."""
+    facts = dict[str, Any]()
+    for name, value in result.fields.items():
+        if not isinstance(value, dict | list):
+            facts[name] = value
+    facts |= result.fields.get("facts") or {}
+    texts = [f"{name} {value}" for name, value in facts.items() if name not in _NO_FACT]
+    return Say(f"{result.device}: {', '.join(texts[:_MAX_FACTS])}.")
 
 
 def _undo(context: Context) -> Decision:
@@ -254,31 +269,42 @@ def _undo(context: Context) -> Decision:
 
 
 def _pin_facts(context: Context) -> Decision:
+    """Answer what a pin is for and who uses it, which pins are free, or which pin the LED is on."""
     board = board_of(context)
     pin = context.parse.number("pin")
     if pin is None and context.parse.word("thing") is not None:
         return Say(f"The LED of {board.title} is on pin {pin_target(context).pin}.")
-    if pin is None:
-        profile = None
-    else:
+    profile = None
+    if pin is not None:
         profile = board.pins[pin_target(context).pin]
-    if profile is not None and profile.reserved:
-        return Say(f"Pin {pin} is reserved: it belongs to {profile.reserved}.")
+        if profile.reserved:
+            return Say(f"Pin {pin} is reserved: it belongs to {profile.reserved}.")
     if not context.results:
         return Act("query-wasm-apps", context.on_device())
     users = _pin_users(context)
     if profile is None:
-        usable = [row.number for row in board.pins.values() if not row.reserved and not row.caution]
-        free = sorted(number for number in usable if number not in users)
-        busy = "".join(f" Pin {pin} is {user}." for pin, user in sorted(users.items()))
-        return Say(f"Free on {board.title}: {', '.join(map(str, free))}.{busy}")
-    is_led = board.led is not None and board.led.pin == pin
-    wired = " The board's LED is on it." if is_led else ""
+        return _list_free_pins(board, users)
+    wired = ""
+    if board.led is not None and board.led.pin == pin:
+        wired = " The board's LED is on it."
     caution = ""
     if profile.caution:
         caution = f" Careful: {profile.caution}."
     state = users.get(profile.number, "free")
     return Say(f"Pin {pin} is {state}; it can be {', '.join(sorted(profile.uses))}.{wired}{caution}")
+
+
+def _list_free_pins(board: BoardProfile, users: Mapping[int, str]) -> Say:
+    """List the free pins that need no care, then the pins in use."""
+    free_pins = list[int]()
+    for pin in board.pins.values():
+        is_usable = not pin.reserved and not pin.caution
+        if is_usable and pin.number not in users:
+            free_pins.append(pin.number)
+    text = f"Free on {board.title}: {', '.join(map(str, sorted(free_pins)))}."
+    for number, user in sorted(users.items()):
+        text += f" Pin {number} is {user}."
+    return Say(text)
 
 
 def _pin_users(context: Context) -> dict[int, str]:
@@ -291,14 +317,16 @@ def _pin_users(context: Context) -> dict[int, str]:
     if context.device is None:
         return users
     for app in context.device.apps:
-        held = f"held by {app.name}, which has ended, until: stop {app.name}"
         is_over = rows.get(app.name, {}).get("state") in _OVER
         for pin in (*app.uses, *app.reads, *app.pins):
-            users[pin] = held if is_over else f"{app.role_of(pin)} by {app.name}"
+            if is_over:
+                users[pin] = f"held by {app.name}, which has ended, until: stop {app.name}"
+            else:
+                users[pin] = f"{app.role_of(pin)} by {app.name}"
     return users
 
 
-def _of_schedules(context: Context) -> Decision:
+def _list_or_cancel_schedules(context: Context) -> Decision:
     """List the schedules that are not over, or cancel one or all of them."""
     if not context.results:
         return Act("schedule-list", {})
@@ -310,13 +338,10 @@ def _of_schedules(context: Context) -> Decision:
     removed = [result.fields.get("removed") for result in context.results if result.tool == "schedule-remove"]
     has_more = context.parse.confirmed and len(removed) < len(matches)
     if removed and not has_more:
-        lines = "; ".join(_line(row) for row in matches if row["schedule"] in removed)
-        is_running = any(result.fields.get("under_way") for result in context.results)
-        running = " What had begun goes on." if is_running else ""
-        return Say(f"Cancelled: {lines}.{running}")
+        return _answer_cancelled(context, [row for row in matches if row["schedule"] in removed])
     if not matches:
         return _nothing_to_cancel(schedules)
-    lines = "; ".join(map(_line, matches))
+    lines = "; ".join(map(_schedule_line, matches))
     is_unclear = number is None or context.parse.when is not None
     if is_unclear and not context.parse.values.get("all"):
         return Say(f"Which one is to go now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}")
@@ -327,16 +352,24 @@ def _of_schedules(context: Context) -> Decision:
     return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
 
 
+def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) -> Say:
+    lines = "; ".join(map(_schedule_line, schedules))
+    for result in context.results:
+        if result.fields.get("under_way"):
+            return Say(f"Cancelled: {lines}. What had begun goes on.")
+    return Say(f"Cancelled: {lines}.")
+
+
 def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if not schedules:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
-    lines = [f"  {_line(row)}" for row in schedules]
+    lines = [f"  {_schedule_line(row)}" for row in schedules]
     return Say("\n".join([f"{len(schedules)} scheduled:", *lines]))
 
 
 def _nothing_to_cancel(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if schedules:
-        text = f"There is: {'; '.join(map(_line, schedules))}"
+        text = f"There is: {'; '.join(map(_schedule_line, schedules))}"
         step = f"cancel schedule {schedules[0]['schedule']}"
     else:
         text = "Nothing is scheduled"
@@ -348,15 +381,15 @@ ACTIONS: Final[Mapping[str, Decider]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    **dict.fromkeys(_LOOKS, _look),
+    **dict.fromkeys(_READING_TOOLS, _look),
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
-    **dict.fromkeys(("list_schedules", "cancel_schedule"), _of_schedules),
+    **dict.fromkeys(("list_schedules", "cancel_schedule"), _list_or_cancel_schedules),
 }
 
 
-def _state(context: Context, target: PinTarget, level: int, words: Sequence[str] = _ON) -> str:
+def _pin_state(context: Context, target: PinTarget, level: int, words: Sequence[str] = _ON) -> str:
     """Return the level of a pin in `words`, or whether the LED is on if it is lit by low."""
     device = context.results[-1].device
     if target.is_led and not target.active_level:
@@ -377,16 +410,15 @@ def _proof(result: ToolFields) -> str:
         careful = f". Careful: {warning}"
     if kind == "accepted":
         return f", as far as the board accepted it: it offers no read-back{careful}"
+    proof = f" ({text})" if text else ""
     stopped = ""
     if result.fields.get("stopped"):
         stopped = f", and {result.fields['stopped']} is stopped"
-    proof = f" ({text})" if text else ""
     return f"{proof}{stopped}{careful}"
 
 
-def _line(schedule: Mapping[str, Any]) -> str:
+def _schedule_line(schedule: Mapping[str, Any]) -> str:
+    state = str(schedule.get("state"))
     if schedule.get("next"):
         state = f"next {schedule['next']}"
-    else:
-        state = str(schedule.get("state"))
     return f"{schedule['schedule']}: {schedule.get('when')}: {schedule.get('what')} ({state})"

@@ -114,8 +114,8 @@ def _blink_times(context: Context) -> Filled:
     times = context.parse.number("times")
     for_ms = context.parse.number("for_ms")
     half_ms, _ = _square_wave(context, pwm=False)
-    each_ms = context.parse.number("ms")
-    if times is not None and times > 1 and each_ms and _EACH.search(context.said):
+    each_ms = context.parse.number("ms") if _EACH.search(context.said) else None
+    if times is not None and times > 1 and each_ms:
         raise _ask_about_end(target, times, each_ms)
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
         raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
