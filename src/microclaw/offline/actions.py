@@ -71,7 +71,9 @@ def _set_pin(context: Context) -> Decision:
     if len(targets) == 1:
         return Say(f"{_pin_state(context, targets[0], levels_by_pin[targets[0].pin])}{_proof(last)}.")
     proofs = _join_proofs(context.results)
-    proof = f" ({proofs})" if proofs else _proof(last)
+    proof = _proof(last)
+    if proofs:
+        proof = f" ({proofs})"
     return Say(f"Now on {last.device}: {', '.join(states)}{proof}.")
 
 
@@ -94,8 +96,10 @@ def _next_set(context: Context, tool: str, sets: Sequence[Mapping[str, int]], wo
     if not context.parse.undoes or done_count:
         if done_count >= len(sets):
             return None
-        # The user approves the words of the first call, which stand for all of them.
-        return Act(tool, context.on_device(**sets[done_count]), "" if done_count else words)
+        if done_count:
+            # The user has approved the words of the first call, which stand for all of them.
+            words = ""
+        return Act(tool, context.on_device(**sets[done_count]), words)
     use: Literal["output", "pwm"] = "output" if tool == "gpio-set" else "pwm"
     for values in sets:
         try:
@@ -126,8 +130,10 @@ def _dim_pin(context: Context) -> Decision:
         raise ask(f"{percent} is not between 0 and 100. How bright?", example, "milli")
     if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
         raise ask(f"PWM has 255 steps, and {percent} is none of them. How bright?", "0.4% to 99.6%", "milli")
-    bright_milli = milli if target.active_level else 100_000 - milli
-    duty = round(Fraction(255 * bright_milli, 100_000))
+    high_milli = milli
+    if not target.active_level:
+        high_milli = 100_000 - milli
+    duty = round(Fraction(255 * high_milli, 100_000))
     sets = [{"pin": target.pin, "duty": duty}]
     call = _next_set(context, "pwm-set", sets, f"dim {target.words} to {percent}")
     if call is not None:
@@ -140,7 +146,9 @@ def _look(context: Context) -> Decision:
     """Call the tool that reads, or that restarts the board, then answer from its result."""
     kind = context.parse.kind
     arguments = dict[str, Any]()
-    words = "restart the board" if kind == "restart_device" else ""
+    words = ""
+    if kind == "restart_device":
+        words = "restart the board"
     if kind not in ("list_devices", "clock"):
         # Raises CannotDo, with the question which device, if there are several.
         board_of(context)
@@ -157,8 +165,10 @@ def _look(context: Context) -> Decision:
 def _answer_scan(_: Context, result: ToolFields) -> Say:
     addresses = []
     for row in result.fields.get("addresses", []):
-        sensor = row.get("sensor")
-        addresses.append(f"{row['address']} ({sensor})" if sensor else row["address"])
+        address = row["address"]
+        if row.get("sensor"):
+            address = f"{address} ({row['sensor']})"
+        addresses.append(address)
     return Say(f"On the I2C bus of {result.device}: {', '.join(addresses) or 'no device answers'}.")
 
 

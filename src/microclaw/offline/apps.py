@@ -171,7 +171,9 @@ def _remove_each(context: Context, overview: AppOverview, names: Sequence[str]) 
     is_single = len(removed) == 1
     text = ", ".join(removed)
     if last.tool == _SWITCH:
-        back = f"start {removed[0]}" if is_single else "start and a name"
+        back = "start and a name"
+        if is_single:
+            back = f"start {removed[0]}"
         return Say(f'{text} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
     undo = ""
     if is_single and last.fields.get("undoable") is True:

@@ -201,19 +201,21 @@ def pads_to_pins(said: str, board: BoardProfile | None) -> str:
         number = int(match[1])
         if not has_own_numbers:
             return f"pin {number}"
-        pad = f"D{number}"
-        return f"pin {pads[pad]}" if pad in pads else match[0]
+        pin = pads.get(f"D{number}")
+        if pin is None:
+            return match[0]
+        return f"pin {pin}"
 
     return _PAD.sub(replace_pad, said)
 
 
 def board_of(context: Context) -> BoardProfile:
     """Return the board that a sentence is about. Raises CannotDo, with a question, if there are several."""
-    known = context.device_context.devices
+    devices = list(context.device_context.devices)
     if context.device is not None:
         devices = [context.device]
-    else:
-        devices = [device for device in known if device.board.pins] or list(known)
+    elif any(device.board.pins for device in devices):
+        devices = [device for device in devices if device.board.pins]
     if not devices:
         raise CannotDo(NO_DEVICE)
     name = devices[0].name

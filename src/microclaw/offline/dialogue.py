@@ -84,7 +84,9 @@ def understand(request: ModelRequest) -> ParsedSentence:
     next_state = DialogueState()
     if isinstance(decision, Say):
         next_state = _state_to_store(context, decision, results, state)
-    parse = None if context is None else context.parse
+    parse = None
+    if context is not None:
+        parse = context.parse
     has_confirmed = completed is not None and completed.parse.confirmed
     confirms = choice is not None or has_confirmed
     return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
@@ -136,16 +138,15 @@ def _complete_question(sentence: str, question: Question | None, device_context:
     """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
     if question is None or len(sentence) > MAX_SENTENCE_CHARS:
         return None
-    parse: Parse | None
     if question.slot == "device":
         device = boards.answered_device(sentence, device_context)
-        parse = question.parse if device else None
-    else:
-        device = find_device(device_context, question.device)
-        parse = _fill_slot(sentence, question)
+        if device is None:
+            return None
+        return Context(question.parse, question.said, device_context, device)
+    parse = _fill_slot(sentence, question)
     if parse is None:
         return None
-    return Context(parse, question.said, device_context, device)
+    return Context(parse, question.said, device_context, find_device(device_context, question.device))
 
 
 def _fill_slot(sentence: str, question: Question) -> Parse | None:
@@ -153,8 +154,9 @@ def _fill_slot(sentence: str, question: Question) -> Parse | None:
     parse = question.parse
     text = without_commas(sentence)
     if question.slot == "confirmed":
-        is_confirmed = is_yes(sentence) or text == without_commas(f"yes {question.reading}")
-        return replace(parse, confirmed=True) if is_confirmed else None
+        if is_yes(sentence) or text == without_commas(f"yes {question.reading}"):
+            return replace(parse, confirmed=True)
+        return None
     if question.slot == "milli":
         percent = _PERCENT.fullmatch(text)
         if percent is None:
@@ -301,8 +303,9 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
         return Say(text, "ambiguous", f"to wait say: in {time} {task}")
     decision = _decide(replace(context, parse=parse))
     if isinstance(decision, Say):
-        is_possible = decision.code is None
-        return _add_schedule(context, when, task) if is_possible else decision
+        if decision.code is not None:
+            return decision
+        return _add_schedule(context, when, task)
     # "Stop it" means the program of now, not the one of the time when the schedule is due.
     is_it = parse.kind == "remove_app" and parse.word("app") in IT
     if is_it and not decision.words:
@@ -322,8 +325,10 @@ def _has_duration(parse: Parse) -> bool:
 def _add_schedule(context: Context, when: When, task: str) -> Act:
     values = {name: value for name, value in asdict(when).items() if value}
     time = format_when(when)
-    # The delay stands before the task, because "fade in 3 s" has two readings.
-    words = f"{task} {time}" if when.delay_ms is None else f"{time} {task}"
+    words = f"{task} {time}"
+    if when.delay_ms is not None:
+        # "Fade in 3 s" has two readings, so the delay stands before the task.
+        words = f"{time} {task}"
     return Act("schedule-add", context.on_device(when=values, do=task), words)
 
 

@@ -117,8 +117,9 @@ def _remember(context: Context) -> Decision:
 
 def _recall(context: Context) -> Decision:
     topic = context.parse.word("about")
+    arguments = {"text": topic} if topic else {}
     if not context.results:
-        return Act("recall", {"text": topic} if topic else {})
+        return Act("recall", arguments)
     passages: Sequence[Mapping[str, Any]] = context.results[-1].fields.get("found", ())
     lines = []
     for passage in passages:
@@ -126,8 +127,8 @@ def _recall(context: Context) -> Decision:
         if passage.get("kind") != "said" or parse_memory(str(passage.get("text"))) is None:
             lines.append(f"  {plain_line(passage.get('text'))} ({passage.get('source')})")
     if not lines:
-        about = f" about {topic}" if topic else ""
-        return Say(f"I remember nothing{about}.", next_step="as in: remember that the relay is on pin 4")
+        text = f"I remember nothing about {topic}." if topic else "I remember nothing."
+        return Say(text, next_step="as in: remember that the relay is on pin 4")
     title = f"What I know about {topic}:" if topic else "What I remember:"
     return Say("\n".join([title, *lines[:_SHOWN]]))
 

@@ -81,8 +81,10 @@ def pace_ms(parse: Parse) -> Fraction:
     if time_ms is not None:
         return time_ms
     period_ms = _exact_ms(parse, "period_ms")
+    if period_ms is not None and parse.kind in _BLINKS:
+        return period_ms / 2
     if period_ms is not None:
-        return period_ms / 2 if parse.kind in _BLINKS else period_ms
+        return period_ms
     paces_ms = english().paces.get(parse.kind, _PULSE_MS)
     speed = parse.word("speed") or ""
     return Fraction(paces_ms[_SPEEDS.index(speed)])
@@ -167,9 +169,10 @@ def _nearest_rate(half_ms: Fraction, *, pwm: bool) -> Fraction:
         for whole_hz in (floor(rate_hz), ceil(rate_hz)):
             if _is_pwm_rate(whole_hz):
                 rates_hz.append(Fraction(whole_hz))
-    if rates_hz:
-        return min(rates_hz, key=lambda possible_hz: abs(possible_hz - rate_hz))
-    return Fraction(_MOST_PWM_HZ) if pwm else Fraction(500 // _FASTEST_LOOP_MS)
+    if not rates_hz:
+        most_hz = _MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS
+        rates_hz.append(Fraction(most_hz))
+    return min(rates_hz, key=lambda possible_hz: abs(possible_hz - rate_hz))
 
 
 def _is_pwm_rate(rate_hz: int) -> bool:
@@ -408,8 +411,8 @@ def _free_name(context: Context, name: str, pin: Value | None) -> str:
     if context.device is None or pin is None:
         return name
     for app in context.device.apps:
-        if app.name == name:
-            return name if pin in app.pins else f"{name}-{pin}"
+        if app.name == name and pin not in app.pins:
+            return f"{name}-{pin}"
     return name
 
 
@@ -422,13 +425,16 @@ def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
     device = result.device
     kind, proof = result.proof
     if result.fields.get("verified", False) is False:
-        step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
+        step = f"stop {name}"
+        if kind == "accepted":
+            step = f"ask again: is {name} running"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     end = ""
+    way = " by itself"
     if once:
         end = " It ends by itself, and runs again when the board restarts."
+        way = ""
     if kind != "accepted":
-        way = "" if once else " by itself"
         return Say(f"{name} runs on {device}{way}. {capital(proof)}.{end}")
     detail = "it lists it, and offers no read-back of what a program does"
     if ":" in proof and "no read-back" not in proof:

@@ -133,12 +133,14 @@ def _read_template(
 def _not_understood(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say:
     """Ask for the nearest sentences. A sentence far from all known ones leaves the last act as it is."""
     nearest = english().nearest(text)
-    ending = f" on {device.name}" if device else ""
-    examples = tuple(f"{sentence}{ending}" for sentence in nearest.sentences)
+    examples = nearest.sentences
+    if device is not None:
+        examples = tuple(f"{sentence} on {device.name}" for sentence in examples)
     if nearest.is_same:
+        question = f"{capital(nearest.sentences[0])}?"
         meant_device = device or device_context.meant
-        place = f" on {meant_device.name}" if meant_device else ""
-        question = f"{capital(nearest.sentences[0])}{place}?"
+        if meant_device is not None:
+            question = f"{capital(nearest.sentences[0])} on {meant_device.name}?"
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
     if not examples:
         question = "Ask: what can you do."

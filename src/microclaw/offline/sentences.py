@@ -151,7 +151,9 @@ class Sentences:
         if parse is None or _may_be_of_a_part(parse, what, normal):
             return None
         if parse.kind in _NEVER_LATER:
-            return replace(parse, when=when) if when.hour is None else None
+            if when.hour is not None:
+                return None
+            return replace(parse, when=when)
         if parse.kind in _WITH_ANY_NAME and _NOT.search(what):
             return None
         return schedule
