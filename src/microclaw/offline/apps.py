@@ -283,12 +283,12 @@ def _find_names(context: Context, names: Collection[str]) -> list[str]:
     return [name for name in names if _stem(name) in words] or list(names)
 
 
-def matching(names: Collection[str], said: str) -> list[str]:
+def matching(names: Collection[str], spoken_name: str) -> list[str]:
     """Return the names that are equal to this one, else to its bare word ("traffic light" for "traffic-light")."""
     # "My blinky thing" is named "blinky".
-    bare = _NO_NAME.sub(" ", said).strip()
+    bare = _NO_NAME.sub(" ", spoken_name).strip()
     for form in (str, _plain, _stem):
-        forms = {form(said)}
+        forms = {form(spoken_name)}
         if form is _stem:
             forms.add(form(bare))
         matches = [name for name in names if form(name) in forms]

@@ -65,14 +65,14 @@ class PinTarget(Struct, frozen=True):
         return f"pin {self.pin}"
 
 
-def with_written_names(said: str, known: DeviceContext) -> str:
+def with_written_names(sentence: str, device_context: DeviceContext) -> str:
     """Return the sentence with "on board 1" or "on board one" as "on board-1" if a device has that name."""
-    for device in known.devices:
+    for device in device_context.devices:
         name = _ENDS_IN_NUMBER.fullmatch(device.name)
         if name is not None:
             pattern = _spoken_name(name["stem"], int(name["number"]))
-            said = pattern.sub(lambda match, name=device.name: match[1] + name, said)  # type: ignore[misc]
-    return said
+            sentence = pattern.sub(lambda match, name=device.name: match[1] + name, sentence)  # type: ignore[misc]
+    return sentence
 
 
 def _spoken_name(stem: str, number: int) -> re.Pattern[str]:
@@ -86,77 +86,77 @@ def _spoken_name(stem: str, number: int) -> re.Pattern[str]:
     return re.compile(rf"(?i){lead}{name}{_NO_QUANTITY}")
 
 
-def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+def chosen_board(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
     """Return the sentence without its board, and that board.
 
     Return None if it names no board, and a question if it names several.
     """
-    every = _EVERY.search(said)
+    every = _EVERY.search(sentence)
     if every is not None:
         # "All" may mean all pins, or a question be about all boards anyway.
-        parse = english().parse(said)
+        parse = english().parse(sentence)
         if parse and parse.kind in _OF_ALL:
             return None
-        boards = [device for device in known.devices if device.board.pins]
-        return _choose_one(_remove_match(said, every), boards)
-    restart = _chosen_restart(said, known)
+        boards = [device for device in device_context.devices if device.board.pins]
+        return _choose_one(_remove_match(sentence, every), boards)
+    restart = _chosen_restart(sentence, device_context)
     if restart is not None:
         return restart
-    names = _board_names(known)
+    names = _board_names(device_context)
     long_names_first = sorted(names, key=len, reverse=True)
     any_name = "|".join(map(re.escape, long_names_first)) or "(?!)"
     board = rf"{_BEFORE}(?:{any_name})(?![\w-])(?: {_BOARD})?"
     phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{board}(?:{_AND}(?:{_AT})?{board})*(?=[\s.!?,:]|$)[,:]?"
-    matches = list(re.finditer(rf"(?i){phrase}|^\W*(?:{any_name})[,:]\s", said))
+    matches = list(re.finditer(rf"(?i){phrase}|^\W*(?:{any_name})[,:]\s", sentence))
     if len(matches) != 1:
         return None
     device_names = set[str]()
     for name in re.findall(rf"(?i)(?<![\w-])(?:{any_name})(?![\w-])", matches[0][0]):
         device_names |= names[name.lower()]
-    devices = [device for device in known.devices if device.name in device_names]
-    return _choose_one(_remove_match(said, matches[0]), devices)
+    devices = [device for device in device_context.devices if device.name in device_names]
+    return _choose_one(_remove_match(sentence, matches[0]), devices)
 
 
-def _chosen_restart(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+def _chosen_restart(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
     """Return "restart the board" with the board of "restart desk", or a question if a program is called so, too."""
-    restart = _RESTART.fullmatch(said)
+    restart = _RESTART.fullmatch(sentence)
     if restart is None:
         return None
     name = restart["name"].lower()
-    devices = {device.name.lower(): device for device in known.devices}
+    devices = {device.name.lower(): device for device in device_context.devices}
     if name not in devices:
         return None
-    if not restart["kind"] and _is_program(name, known):
+    if not restart["kind"] and _is_program(name, device_context):
         text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
         return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
     return "restart the board", devices[name]
 
 
-def _is_program(name: str, known: DeviceContext) -> bool:
-    for device in known.devices:
+def _is_program(name: str, device_context: DeviceContext) -> bool:
+    for device in device_context.devices:
         if any(app.name.lower() == name for app in device.apps):
             return True
     return False
 
 
-def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
+def answered_device(sentence: str, device_context: DeviceContext) -> KnownDevice | None:
     """Return the device of an answer that is only its name, as "on virtual-1" or "virtual-1"."""
-    name = _ANSWERED.sub("", with_written_names(said, known)).strip()
-    choice = chosen_board(f"it on {name}", known)
+    name = _ANSWERED.sub("", with_written_names(sentence, device_context)).strip()
+    choice = chosen_board(f"it on {name}", device_context)
     if isinstance(choice, tuple) and choice[0].strip(" .?!,") == "it":
         return choice[1]
     return None
 
 
-def unknown_device(said: str, known: DeviceContext) -> Say | None:
+def unknown_device(sentence: str, device_context: DeviceContext) -> Say | None:
     """Return the answer to "turn on pin 2 on kitchen" if no device has this name.
 
     The sentence must be understood without its end; otherwise return None.
     """
-    match = _AT_NAME.search(said)
-    if match is None or not known.devices or english().parse(_remove_match(said, match)) is None:
+    match = _AT_NAME.search(sentence)
+    if match is None or not device_context.devices or english().parse(_remove_match(sentence, match)) is None:
         return None
-    names = [device.name for device in known.devices]
+    names = [device.name for device in device_context.devices]
     text = f"There is no device {match['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
     return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
 
@@ -173,10 +173,10 @@ def _choose_one(rest: str, boards: Sequence[KnownDevice]) -> tuple[str, KnownDev
     return Say(text, "ambiguous", "its number", suggested=sentences)
 
 
-def _board_names(known: DeviceContext) -> dict[str, set[str]]:
+def _board_names(device_context: DeviceContext) -> dict[str, set[str]]:
     """Return the devices by their names and by the labels of boards, with room=kitchen as kitchen."""
     names: dict[str, set[str]] = {}
-    for device in known.devices:
+    for device in device_context.devices:
         names.setdefault(device.name.lower(), set()).add(device.name)
         if not device.board.pins:
             continue
@@ -187,12 +187,12 @@ def _board_names(known: DeviceContext) -> dict[str, set[str]]:
     return names
 
 
-def _remove_match(said: str, match: re.Match[str]) -> str:
-    rest = f"{said[: match.start()]} {said[match.end() :]}"
+def _remove_match(sentence: str, match: re.Match[str]) -> str:
+    rest = f"{sentence[: match.start()]} {sentence[match.end() :]}"
     return re.sub(r"\s+([.!?,])", r"\1", rest).strip()
 
 
-def pads_to_pins(said: str, board: BoardProfile | None) -> str:
+def pads_to_pins(sentence: str, board: BoardProfile | None) -> str:
     """Replace "D5" by "pin 5", or by the GPIO of that pad if the board numbers its pads differently."""
     pads = board.arduino_pins if board else {}
     has_own_numbers = "D0" in pads
@@ -206,7 +206,7 @@ def pads_to_pins(said: str, board: BoardProfile | None) -> str:
             return match[0]
         return f"pin {pin}"
 
-    return _PAD.sub(replace_pad, said)
+    return _PAD.sub(replace_pad, sentence)
 
 
 def board_of(context: Context) -> BoardProfile:

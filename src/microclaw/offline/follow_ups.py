@@ -166,15 +166,15 @@ def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     if _STOP.search(text):
         return _with_stop(text, act)
     sentence = _FILLER.sub("", text)
-    it = _IT.search(sentence)
+    pronoun = _IT.search(sentence)
     has_target = act.target != "it" and act.parse.kind != "traffic_light" and act.schedule is None
-    if it is None or not has_target or REMINDER.match(sentence.lower()):
+    if pronoun is None or not has_target or REMINDER.match(sentence.lower()):
         return None
-    sentence = f"{sentence[: it.start()]}{act.target}{sentence[it.end() :]}"
+    sentence = f"{sentence[: pronoun.start()]}{act.target}{sentence[pronoun.end() :]}"
     parse = english().parse(sentence)
     if parse is None or _is_about_all_programs(text):
         return None
-    if it["all"] and len(act.parse.pins) < 2:
+    if pronoun["all"] and len(act.parse.pins) < 2:
         raise ask("Which pins?", "as in: turn off pins 4 and 5")
     if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
         raise ask(f"Do you mean {act.app}, or only {act.target}?", "start it again")

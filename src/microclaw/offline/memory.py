@@ -62,9 +62,9 @@ _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our 
 _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
 
 
-def parse_memory(said: str) -> Parse | None:
+def parse_memory(sentence: str) -> Parse | None:
     """Parse a sentence about memory. Return None for any other one, as "remember to ..."."""
-    text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
+    text = " ".join(sentence.split()).replace("’", "'").rstrip("?!").strip()
     remember = _REMEMBER.fullmatch(text)
     fact = ""
     if remember is not None:
@@ -73,7 +73,7 @@ def parse_memory(said: str) -> Parse | None:
         return Parse("remember", {"reason": "no_fact"})
     if fact:
         return Parse("remember", {"text": fact})
-    statement = _NO.sub("", said).strip().rstrip(".!")
+    statement = _NO.sub("", sentence).strip().rstrip(".!")
     if parse_pin_name(statement) is not None:
         return Parse("remember", {"text": statement})
     text = text.rstrip(". ")
@@ -152,12 +152,12 @@ def _forget(context: Context) -> Decision:
 MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}
 
 
-def parse_pin_name(said: str) -> NamedPin | None:
+def parse_pin_name(sentence: str) -> NamedPin | None:
     """Return the name and pin that a sentence states, or None for a question and every other sentence."""
-    if said.rstrip().endswith("?"):
+    if sentence.rstrip().endswith("?"):
         return None
-    board = _BOARD.search(said)
-    text = normalize_quantities(_BOARD.sub("", said).lstrip("- "))
+    board = _BOARD.search(sentence)
+    text = normalize_quantities(_BOARD.sub("", sentence).lstrip("- "))
     match = _match_first(_PIN_NAMES, text)
     if match is None:
         return None
@@ -189,19 +189,21 @@ def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPi
     return tuple(pins)
 
 
-def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) -> tuple[str, KnownDevice | None]:
+def names_to_pins(
+    text: str, device_context: DeviceContext, named_device: KnownDevice | None
+) -> tuple[str, KnownDevice | None]:
     """Replace the names in a sentence by their pins. Return it with the device that they are on, if a name has one.
 
-    `named`: the device that the sentence names.
+    `named_device`: the device that the sentence names, or None.
     """
-    device = named or known.meant
-    for pin in _pins_of(known, device):
-        if named is not None and pin.device not in (None, named.name.lower()):
+    device = named_device or device_context.meant
+    for pin in _pins_of(device_context, device):
+        if named_device is not None and pin.device not in (None, named_device.name.lower()):
             # The sentence names a board, so a name of another board is not meant.
             continue
         pin_device = device
         if pin.device is not None:
-            pin_device = _find_board(known, pin.device)
+            pin_device = _find_board(device_context, pin.device)
         # "Stop the fan" means the program of that name, if the device has one.
         if pin_device is None or any(app.name.lower() == pin.name for app in pin_device.apps):
             continue
@@ -211,11 +213,11 @@ def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) ->
             text = pinned
             device = pin_device
             if pin.device:
-                named = pin_device
-    return text, named
+                named_device = pin_device
+    return text, named_device
 
 
-def _pins_of(known: DeviceContext, device: KnownDevice | None) -> list[NamedPin]:
+def _pins_of(device_context: DeviceContext, device: KnownDevice | None) -> list[NamedPin]:
     """Return one pin for each name, long names first, so that "pump" is not found in "fish pump".
 
     If a name has several pins, a pin of this device is chosen, else a pin of no device in particular, else one of
@@ -223,12 +225,12 @@ def _pins_of(known: DeviceContext, device: KnownDevice | None) -> list[NamedPin]
     """
     device_name = device.name.lower() if device else ""
     rank = {device_name: 2, None: 1}
-    pins = {pin.name: pin for pin in sorted(known.names, key=lambda pin: rank.get(pin.device, 0))}
+    pins = {pin.name: pin for pin in sorted(device_context.names, key=lambda pin: rank.get(pin.device, 0))}
     return sorted(pins.values(), key=lambda pin: -len(pin.name))
 
 
-def _find_board(known: DeviceContext, name: str) -> KnownDevice | None:
-    for board in known.devices:
+def _find_board(device_context: DeviceContext, name: str) -> KnownDevice | None:
+    for board in device_context.devices:
         if board.name.lower() == name:
             return board
     return None

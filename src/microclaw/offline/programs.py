@@ -337,9 +337,9 @@ def _chain(context: Context) -> PinTarget:
     if context.device is None or "py" not in context.device.kinds:
         text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
         raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
-    own = addressable_led(context)
-    if own is not None:
-        return PinTarget(own, is_led=True)
+    led_pin = addressable_led(context)
+    if led_pin is not None:
+        return PinTarget(led_pin, is_led=True)
     if context.parse.number("pin") is None:
         step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
         raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")

@@ -190,7 +190,7 @@ class Sentences:
         from rapidfuzz import fuzz, process
 
         tagged = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
-        shapes = [known.shape for known, _ in self._known_sentences]
+        shapes = [wording.shape for wording, _ in self._known_sentences]
         scorer = fuzz.token_sort_ratio
         matches = process.extract(tagged.shape, shapes, scorer=scorer, score_cutoff=_REMOTE, limit=_MAX_COMPARED)
         if _NOT.search(text.lower()):
@@ -199,8 +199,8 @@ class Sentences:
         # Digits that are not a number by themselves, as in "4x4".
         has_stray_digits = re.search(r"\d", _NAMES.sub("", tagged.shape)) is not None
         is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
-        for score, known, meaning in alike:
-            is_sure = score >= _SURE and is_clear and self._is_same(known, tagged)
+        for score, wording, meaning in alike:
+            is_sure = score >= _SURE and is_clear and self._is_same(wording, tagged)
             sentence = _readable(meaning.with_numbers(tagged))
             if is_sure and self.parse(sentence) is not None:
                 return Nearest((sentence,), is_same=True, is_remote=False)
@@ -210,9 +210,9 @@ class Sentences:
         sentences = dict.fromkeys(_readable(meaning.with_numbers(tagged)) for meaning in meanings)
         return Nearest(tuple(sentences)[:_MAX_SUGGESTED], is_remote=not matches)
 
-    def _is_same(self, known: _TaggedText, tagged: _TaggedText) -> bool:
+    def _is_same(self, wording: _TaggedText, tagged: _TaggedText) -> bool:
         """Return True if the texts have the same words that matter, and numbers of the same units."""
-        return known.units == tagged.units and self._telling_words(known) == self._telling_words(tagged)
+        return wording.units == tagged.units and self._telling_words(wording) == self._telling_words(tagged)
 
     def _telling_words(self, text: _TaggedText) -> frozenset[str]:
         return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
@@ -244,10 +244,10 @@ class _TaggedText(Struct, frozen=True):
     def with_numbers(self, other: _TaggedText) -> str:
         """Return the sentence with the numbers of another, and with its own if the other has none of the unit."""
         unused = list(other.numbers)
-        own = iter(self.numbers)
+        own_numbers = iter(self.numbers)
 
         def next_number(_: re.Match[str]) -> str:
-            unit, digits = next(own)
+            unit, digits = next(own_numbers)
             for number in unused:
                 if number[0] == unit:
                     unused.remove(number)
