@@ -354,7 +354,9 @@ def _list_or_cancel_schedules(context: Context) -> Decision:
     lines = "; ".join(map(_schedule_line, matches))
     is_unclear = number is None or context.parse.when is not None
     if is_unclear and not context.parse.values.get("all"):
-        return Say(f"Which one is to go now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}")
+        return Say(
+            f"Which one should be cancelled now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}"
+        )
     if number is None and not context.parse.confirmed:
         numbers = ", ".join(str(row["schedule"]) for row in matches)
         return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
@@ -366,7 +368,7 @@ def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) 
     lines = "; ".join(map(_schedule_line, schedules))
     for result in context.results:
         if result.fields.get("under_way"):
-            return Say(f"Cancelled: {lines}. What had begun goes on.")
+            return Say(f"Cancelled: {lines}. What had begun continues.")
     return Say(f"Cancelled: {lines}.")
 
 

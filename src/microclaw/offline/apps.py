@@ -87,7 +87,7 @@ def _describe_state(context: Context, app: App, device: str) -> str:
         fault = f", but {error}" if error else ""
         return f"runs on {device} ({_proof(context.results[0])}){fault}"
     if state == "listed":
-        return f"is listed by {device}; whether it still does its work, its firmware does not tell"
+        return f"is listed by {device}; its firmware does not report whether it still works"
     if state == "waiting":
         return f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})"
     cause = f": {error}" if error else ""
@@ -225,7 +225,7 @@ def _decide(context: Context) -> Decision:
         text = f"There is no program {app_name!r} of this host."
         if app_name in IT | {"again"}:
             text = "Start which program?"
-        return Say(text, "app_not_found", "undo brings back one that was just removed; what is running")
+        return Say(text, "app_not_found", "undo brings back a program that was just removed; what is running")
     if context.device is None and len(owners) == 1:
         context = replace(context, named=owners[0])
     if context.results:

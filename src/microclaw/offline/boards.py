@@ -103,12 +103,14 @@ def chosen_board(sentence: str, device_context: DeviceContext) -> tuple[str, Kno
     if restart is not None:
         return restart
     names = _board_names(device_context)
+    # "desk" must not be found in "desk lamp".
     long_names_first = sorted(names, key=len, reverse=True)
     any_name = "|".join(map(re.escape, long_names_first)) or "(?!)"
     board = rf"{_BEFORE}(?:{any_name})(?![\w-])(?: {_BOARD})?"
     phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{board}(?:{_AND}(?:{_AT})?{board})*(?=[\s.!?,:]|$)[,:]?"
     matches = list(re.finditer(rf"(?i){phrase}|^\W*(?:{any_name})[,:]\s", sentence))
     if len(matches) != 1:
+        # Two phrases with a board may be two acts, which no template reads.
         return None
     device_names = set[str]()
     for name in re.findall(rf"(?i)(?<![\w-])(?:{any_name})(?![\w-])", matches[0][0]):
@@ -244,7 +246,7 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
 
 
 def _led_target(context: Context, board: BoardProfile) -> PinTarget:
-    """Return the pin of the board's LED. Raises CannotDo if it has none that a program can switch."""
+    """Return the pin of the board's LED. Raises CannotDo if no program can switch it."""
     led = board.led
     if led is None:
         reason = board.no_led or "its profile knows none"

@@ -268,7 +268,7 @@ def _schedule(context: Context) -> Decision:
     what = context.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
-        return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
+        return Say("That time is not in the future, so I did nothing.", "ambiguous", step)
     task = _with_capitals(what, context.said)
     question = open_question(when)
     if question is not None:
@@ -292,7 +292,7 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     """Add a schedule for an act that can be done now, too; otherwise return the reason why not."""
     parse = english().parse(what)
     if parse is None:
-        return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
+        return Say("I do not understand what to do at that time.", "not_understood", "turn on pin 4 at 22:00")
     pin = context.parse.values.get("pin")
     if pin is not None:
         parse = replace(parse, values=parse.values | {"pin": pin})

@@ -123,7 +123,7 @@ def _recall(context: Context) -> Decision:
     passages: Sequence[Mapping[str, Any]] = context.results[-1].fields.get("found", ())
     lines = []
     for passage in passages:
-        # A message that only asked about memory tells the user nothing.
+        # A message that only asked about memory is not a fact.
         if passage.get("kind") != "said" or parse_memory(str(passage.get("text"))) is None:
             lines.append(f"  {plain_line(passage.get('text'))} ({passage.get('source')})")
     if not lines:
@@ -140,7 +140,7 @@ def _forget(context: Context) -> Decision:
     fields = context.results[-1].fields
     removed = fields.get("removed") or ()
     if not removed:
-        return Say(f"Nothing that is remembered says {fact!r}.", "unknown_name", "see all of it: what do you remember")
+        return Say(f"No remembered fact says {fact!r}.", "unknown_name", "see all of it: what do you remember")
     lines = "; ".join(plain_line(row.get("line")) for row in removed)
     message_count = fields.get("still_in_conversations")
     if not message_count:

@@ -280,7 +280,7 @@ def _milli_of(parse: Parse, name: str, quantity: Quantity) -> int:
     if milli is not None and is_right_unit and quantity.least <= milli / 1000 <= quantity.most:
         return milli
     span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
-    text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
+    text = f"At which {name}? The {quantity.sensor.upper()} measures {span}."
     raise ask(text, f"say it with its number, as in: when the {name} is above 28")
 
 
