@@ -49,7 +49,7 @@ FOUND = [
             "is blink still running",
             listed("listed"),
             None,
-            "blink is listed by virtual-1; whether it still does its work",
+            "blink is listed by virtual-1; its firmware does not report whether it still works",
         ),
         ("is blink still running", listed("waiting", **WAITS), None, "waits"),
         ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),

@@ -1,4 +1,4 @@
-"""Sentences about programs on a device: first what runs there, then what to do. Acts only on what the device lists."""
+"""Sentences about programs on a device: it asks the device what runs, then decides. It acts only on listed programs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,37 @@ IT: Final = frozenset({None, "", "it", "that", "this", "them"})
 
 _NO_NAME = re.compile(r"\b(?:my|the|that|this|our|little|thingy?|stuff|program|programme|app|one|light|led|effect)\b")
 _TAKES_OFF = re.compile(r"(?i)\b(?:remov|delet|uninstall|get(?:ting)? rid|clear|eras|wip|free|releas|take .* off)")
+_NOT_STOPPED = ("running", "waiting", "listed", None)
 
 
 class AppOverview(Struct, frozen=True):
-    """The programs of a device: as it lists them, lost there and to be redeployed, and stopped, kept for a start."""
+    """The programs of a device.
+
+    `apps` are the listed ones by name, `missing` are lost and will be redeployed, `stopped` are kept for a start.
+    """
 
     device: str
     apps: Mapping[str, App]
     missing: Sequence[str]
     stopped: Sequence[str]
 
+    @property
+    def present(self) -> list[str]:
+        """The programs that can be stopped."""
+        return [*self.apps, *self.missing]
+
     def __str__(self) -> str:
         """Return the programs as one clause."""
-        shown = f"On {self.device}: {', '.join(map(_shown, self.apps.values())) or 'no program'}"
+        text = f"On {self.device}: {', '.join(map(_describe, self.apps.values())) or 'no program'}"
         if self.missing:
-            shown += f"; missing there, to be redeployed: {', '.join(self.missing)}"
+            text += f"; missing there, to be redeployed: {', '.join(self.missing)}"
         if self.stopped:
-            shown += f"; stopped: {', '.join(self.stopped)}"
-        return shown
+            text += f"; stopped: {', '.join(self.stopped)}"
+        return text
 
 
-def _shown(app: App) -> str:
+def _describe(app: App) -> str:
+    """Return the name of a program with its state and its pins."""
     pins = app.get("pins") or []
     facts = []
     if app.get("state"):
@@ -58,112 +68,140 @@ def _shown(app: App) -> str:
     return str(app["name"])
 
 
-def _app_status(at: Context, there: AppOverview) -> Say:
-    named = _meant(at, there.apps)
-    device = there.device
-    if at.parse.kind == "list_apps" or (at.parse.word("app") in IT and len(there.apps) != 1):
-        return Say(f"{there}.")
-    if not named:
-        return Say(f"No program of that name runs. {there}.")
-    app = there.apps[named[0]]
+def _app_status(context: Context, overview: AppOverview) -> Say:
+    """Answer whether the program of a name runs, or list all of them."""
+    is_about_one = context.parse.word("app") not in IT or len(overview.apps) == 1
+    if context.parse.kind == "list_apps" or not is_about_one:
+        return Say(f"{overview}.")
+    names = _find_names(context, overview.apps)
+    if not names:
+        return Say(f"No program of that name runs. {overview}.")
+    app = overview.apps[names[0]]
+    return Say(f"{names[0]} {_describe_state(context, app, overview.device)}.")
+
+
+def _describe_state(context: Context, app: App, device: str) -> str:
     state = app.get("state") or "listed"
-    fault = ""
-    error = ""
-    if app.get("error"):
-        fault = f", but {app['error']}"
-        error = f": {app['error']}"
-    texts = {
-        "running": f"runs on {device} ({_proof(at.results[0])}){fault}",
-        "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
-        "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
-    }
-    text = texts.get(state, f"is on {device} but {state}{error}")
-    return Say(f"{named[0]} {text}.")
+    error = app.get("error")
+    if state == "running":
+        fault = f", but {error}" if error else ""
+        return f"runs on {device} ({_proof(context.results[0])}){fault}"
+    if state == "listed":
+        return f"is listed by {device}; its firmware does not report whether it still works"
+    if state == "waiting":
+        return f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})"
+    cause = f": {error}" if error else ""
+    return f"is on {device} but {state}{cause}"
 
 
-def _remove(at: Context, there: AppOverview) -> Decision:
-    """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
-    kind = at.parse.kind
-    said = at.parse.word("app")
-    listed = [*there.apps, *there.missing]
-    verb = "remove" if _TAKES_OFF.search(at.said) else "stop"
-    step = "what is running"
-    if kind == "remove_on_pin":
-        pin = pin_target(at).pin
-        meant = [name for name, app in there.apps.items() if pin in app.get("pins", ())]
-        none = f"No program of this host uses pin {pin}"
-    elif kind == "remove_all":
-        # What has ended is not stopped: undo would begin it once more.
-        over = [name for name, app in there.apps.items() if verb == "stop" and app.get("state") == "ended"]
-        meant = [name for name in listed if name not in over]
-        if not meant:
-            return Say(f"{there}: there is nothing to {verb}.")
+def _remove(context: Context, overview: AppOverview) -> Decision:
+    """Stop or remove the program of a name, the programs on a pin, or all of them after a yes."""
+    if context.parse.kind == "remove_on_pin":
+        return _remove_on_pin(context, overview)
+    if context.parse.kind == "remove_all":
+        return _remove_all(context, overview)
+    return _remove_named(context, overview)
+
+
+def _remove_on_pin(context: Context, overview: AppOverview) -> Decision:
+    pin = pin_target(context).pin
+    names = [name for name, app in overview.apps.items() if pin in app.get("pins", ())]
+    if names:
+        return _remove_each(context, overview, names)
+    return Say(f"No program of this host uses pin {pin}. {overview}.", "app_not_found", "what is running")
+
+
+def _remove_all(context: Context, overview: AppOverview) -> Decision:
+    verb = "stop"
+    preposition = "on"
+    names = overview.present
+    if _takes_off(context):
+        verb = "remove"
+        preposition = "from"
     else:
-        kept = () if said in IT else there.stopped
-        meant = _meant(at, [*listed, *(kept if verb == "remove" else ())])
-        stopped = matching(kept, said) if said is not None else []
-        if stopped and not meant:
+        # A program that has ended is not stopped: undo would begin it once more.
+        names = [name for name in names if overview.apps.get(name, {}).get("state") != "ended"]
+    if not names:
+        return Say(f"{overview}: there is nothing to {verb}.")
+    if context.parse.confirmed:
+        return _remove_each(context, overview, names)
+    words = f"{', '.join(names)} {preposition} {overview.device}"
+    return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
+
+
+def _remove_named(context: Context, overview: AppOverview) -> Decision:
+    """Stop or remove the program of a name, or the only one after "stop it"."""
+    name = context.parse.word("app")
+    names = _find_names(context, overview.present)
+    reason = "There is nothing to stop"
+    if name is not None and name not in IT:
+        if _takes_off(context):
+            names = _find_names(context, [*overview.present, *overview.stopped])
+        stopped = matching(overview.stopped, name)
+        if stopped and not names:
             step = f"start {stopped[0]}; or: remove {stopped[0]}"
-            return Say(f"{stopped[0]} is stopped already on {there.device}.", next_step=step)
-        if said in IT:
-            none = "There is nothing to stop"
-        else:
-            none = f"There is no program {said!r}"
-        if there.apps:
-            step = f"name one that is there: {listed[0]}"
-        else:
-            step = "make one, as in: blink pin 2"
-        if len(meant) > 1:
-            return Say(f"Which one: {', '.join(meant)}?", "ambiguous", f"stop {meant[0]}")
-    if not meant:
-        return Say(f"{none}. {there}.", "app_not_found", step)
-    if kind == "remove_all" and not at.parse.confirmed:
-        preposition = "on" if verb == "stop" else "from"
-        words = f"{', '.join(meant)} {preposition} {there.device}"
-        return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
-    return _remove_each(at, there, meant)
+            return Say(f"{stopped[0]} is stopped already on {overview.device}.", next_step=step)
+        reason = f"There is no program {name!r}"
+    if len(names) > 1:
+        return Say(f"Which one: {', '.join(names)}?", "ambiguous", f"stop {names[0]}")
+    if names:
+        return _remove_each(context, overview, names)
+    step = "make one, as in: blink pin 2"
+    if overview.apps:
+        step = f"name one that is there: {overview.present[0]}"
+    return Say(f"{reason}. {overview}.", "app_not_found", step)
 
 
-def _switch_app(at: Context, there: AppOverview) -> Decision:
-    """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
-    last = at.results[-1]
-    said = at.parse.word("app") or ""
-    switch = at.parse.word("switch") or "restart"
+def _takes_off(context: Context) -> bool:
+    """Return True for "remove"; "stop" keeps the program for a start."""
+    return _TAKES_OFF.search(context.said) is not None
+
+
+def _remove_each(context: Context, overview: AppOverview, names: Sequence[str]) -> Decision:
+    """Stop or remove these programs one after the other, then answer."""
+    removed = [str(result.fields.get("appName")) for result in context.results if result.tool in (_REMOVE, _SWITCH)]
+    for name in names:
+        if name in removed:
+            continue
+        # A program of another host cannot be kept, so it is removed.
+        if _takes_off(context) or overview.apps.get(name, {}).get("foreign"):
+            return Act(_REMOVE, context.on_device(appName=name), f"remove {name}")
+        return Act(_SWITCH, context.on_device(appName=name, switch="stop"), f"stop {name}")
+    last = context.results[-1]
+    is_single = len(removed) == 1
+    text = ", ".join(removed)
+    if last.tool == _SWITCH:
+        back = "start and a name"
+        if is_single:
+            back = f"start {removed[0]}"
+        return Say(f'{text} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
+    undo = ""
+    if is_single and last.fields.get("undoable") is True:
+        undo = "; undo brings it back"
+    return Say(f"{text} removed from {last.device} ({_proof(last)}){undo}.")
+
+
+def _switch_app(context: Context, overview: AppOverview) -> Decision:
+    """Start or restart a program by its name. A removed program is not found here: undo brings it back."""
+    last = context.results[-1]
+    app_name = context.parse.word("app") or ""
+    switch = context.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
-    named = matching([*there.apps, *there.stopped, *there.missing], said)
-    if not named:
-        return Say(f"There is no program {said!r}. {there}.", "app_not_found", "what is running")
-    name = named[0]
-    if name not in there.apps and name in there.stopped:
+    names = matching([*overview.apps, *overview.stopped, *overview.missing], app_name)
+    if not names:
+        return Say(f"There is no program {app_name!r}. {overview}.", "app_not_found", "what is running")
+    name = names[0]
+    state = overview.apps.get(name, {}).get("state")
+    if name not in overview.apps and name in overview.stopped:
         switch = "start"
-    elif switch == "start" and there.apps.get(name, {}).get("state") in ("running", "waiting", "listed", None):
-        return Say(f"{name} is on {there.device} and was not stopped.", next_step=f"restart {name} on {there.device}")
+    elif switch == "start" and state in _NOT_STOPPED:
+        text = f"{name} is on {overview.device} and was not stopped."
+        return Say(text, next_step=f"restart {name} on {overview.device}")
     elif switch == "start":
-        switch = "restart"  # it ended by itself
-    return Act(_SWITCH, at.on_device(appName=name, switch=switch), f"{switch} {name}")
-
-
-def _remove_each(at: Context, there: AppOverview, meant: Sequence[str]) -> Decision:
-    """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
-    gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
-    name = next((one for one in meant if one not in gone), None)
-    if name:
-        # What is not this host's cannot be kept.
-        if _TAKES_OFF.search(at.said) or there.apps.get(name, {}).get("foreign"):
-            return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
-        return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
-    last = at.results[-1]
-    names = ", ".join(gone)
-    if last.tool == _SWITCH:
-        if len(gone) == 1:
-            back = f"start {gone[0]}"
-        else:
-            back = "start and a name"
-        return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
-    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
-    undo = "; undo brings it back" if is_undoable else ""
-    return Say(f"{names} removed from {last.device} ({_proof(last)}){undo}.")
+        # The program ended by itself, so the device still has it.
+        switch = "restart"
+    return Act(_SWITCH, context.on_device(appName=name, switch=switch), f"{switch} {name}")
 
 
 _KINDS: Mapping[str, Callable[[Context, AppOverview], Decision]] = {
@@ -173,44 +211,59 @@ _KINDS: Mapping[str, Callable[[Context, AppOverview], Decision]] = {
 }
 
 
-def _decide(at: Context) -> Decision:
+def _decide(context: Context) -> Decision:
     """Ask the device for its list first, then decide."""
-    boards = [device for device in at.device_context.devices if device.board.pins]
-    if at.device is None and at.parse.kind == "list_apps" and len(boards) > 1:
-        lines = [f"{board.name}: {', '.join(app.name for app in board.apps) or 'nothing'}" for board in boards]
-        return Say("\n".join(("What this host put there:", *lines)), next_step=f"what is running on {boards[0].name}")
-    said = at.parse.word("app") or ""
-    if at.device is None:
-        asked = boards
-    else:
-        asked = [at.device]
-    names = set[str]()
-    if said:
-        all_names = list[str]()
-        for board in asked:
-            all_names.extend(known_apps(board))
-        names.update(matching(all_names, said))
-    having = [board for board in asked if not names.isdisjoint(known_apps(board))]
-    if at.parse.kind == "switch_app" and not having:
-        if said in IT | {"again"}:
+    kind = context.parse.kind
+    boards = [device for device in context.device_context.devices if device.board.pins]
+    if context.device is None and kind == "list_apps" and len(boards) > 1:
+        return _list_all(boards)
+    if context.device is not None:
+        boards = [context.device]
+    app_name = context.parse.word("app") or ""
+    owners = _boards_with(app_name, boards)
+    if kind == "switch_app" and not owners:
+        text = f"There is no program {app_name!r} of this host."
+        if app_name in IT | {"again"}:
             text = "Start which program?"
-        else:
-            text = f"There is no program {said!r} of this host."
-        return Say(text, "app_not_found", "undo brings back one that was just removed; what is running")
-    if at.device is None and len(having) == 1:
-        at = replace(at, named=having[0])
-    if at.results:
-        fields = at.results[0].fields
-        listed = {str(app["name"]): app for app in fields.get("apps", ()) if "name" in app}
-        there = AppOverview(at.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
-        return _KINDS[at.parse.kind](at, there)
-    board_of(at)  # asks which device
-    if at.parse.kind == "remove_on_pin":
-        pin_target(at)  # asks which pin, before the board is asked
-    return Act("query-wasm-apps", at.on_device())
+        return Say(text, "app_not_found", "undo brings back a program that was just removed; what is running")
+    if context.device is None and len(owners) == 1:
+        context = replace(context, named=owners[0])
+    if context.results:
+        return _KINDS[kind](context, _read_overview(context.results[0]))
+    # Both raise CannotDo, with a question which device or pin, before the board is asked.
+    board_of(context)
+    if kind == "remove_on_pin":
+        pin_target(context)
+    return Act("query-wasm-apps", context.on_device())
 
 
 APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
+
+
+def _list_all(boards: Sequence[KnownDevice]) -> Say:
+    """List the programs of all boards from what this host knows, without a call."""
+    lines = ["What this host put there:"]
+    for board in boards:
+        names = ", ".join(app.name for app in board.apps) or "nothing"
+        lines.append(f"{board.name}: {names}")
+    return Say("\n".join(lines), next_step=f"what is running on {boards[0].name}")
+
+
+def _boards_with(name: str, boards: Sequence[KnownDevice]) -> list[KnownDevice]:
+    """Return the boards that have a program of this name, by what this host put there."""
+    if not name:
+        return []
+    all_names = list[str]()
+    for board in boards:
+        all_names.extend(known_apps(board))
+    names = set(matching(all_names, name))
+    return [board for board in boards if not names.isdisjoint(known_apps(board))]
+
+
+def _read_overview(result: ToolFields) -> AppOverview:
+    fields = result.fields
+    apps = {str(app["name"]): app for app in fields.get("apps", ()) if "name" in app}
+    return AppOverview(result.device, apps, fields.get("missing") or (), fields.get("stopped") or ())
 
 
 def known_apps(board: KnownDevice) -> list[str]:
@@ -218,40 +271,41 @@ def known_apps(board: KnownDevice) -> list[str]:
     return [*(app.name for app in board.apps), *board.stopped]
 
 
-def _meant(at: Context, names: Collection[str]) -> list[str]:
+def _find_names(context: Context, names: Collection[str]) -> list[str]:
     """Return the apps with the name in the sentence.
 
     Without a name ("stop it"), return the apps whose name is a word of the sentence, or all of them.
     """
-    said = at.parse.word("app") or ""
-    if said not in IT:
-        return matching(names, said)
-    words = {_stem(word) for word in re.findall(r"[\w-]+", at.said.lower())}
+    name = context.parse.word("app") or ""
+    if name not in IT:
+        return matching(names, name)
+    words = {_stem(word) for word in re.findall(r"[\w-]+", context.said.lower())}
     return [name for name in names if _stem(name) in words] or list(names)
 
 
-def matching(names: Collection[str], said: str) -> list[str]:
+def matching(names: Collection[str], spoken_name: str) -> list[str]:
     """Return the names that are equal to this one, else to its bare word ("traffic light" for "traffic-light")."""
-    bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
+    # "My blinky thing" is named "blinky".
+    bare = _NO_NAME.sub(" ", spoken_name).strip()
     for form in (str, _plain, _stem):
+        forms = {form(spoken_name)}
         if form is _stem:
-            wanted = {form(said), form(bare)}
-        else:
-            wanted = {form(said)}
-        found = [name for name in names if form(name) in wanted]
-        if found:
-            return found
+            forms.add(form(bare))
+        matches = [name for name in names if form(name) in forms]
+        if matches:
+            return matches
     return []
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", normalize_quantities(name.lower()))  # as the sentence is: "zero" is 0 in it
+    # The sentence is in its normal form, too: "zero" is 0 in it.
+    return re.sub(r"[\s_-]+", "", normalize_quantities(name.lower()))
 
 
 def _stem(name: str) -> str:
-    """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
+    """Return the name without its ending: "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
     return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
 
 
-def _proof(found: ToolFields) -> str:
-    return found.proof[1] or "accepted, no read-back"
+def _proof(result: ToolFields) -> str:
+    return result.proof[1] or "accepted, no read-back"

@@ -7,6 +7,7 @@ board's profile does not have the pin or LED, it asks instead of guessing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -51,7 +52,7 @@ _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
 class PinTarget(Struct, frozen=True):
-    """The pin that a sentence means; `active_level` turns on what is connected to it. `is_led`: the board's own LED."""
+    """The pin that a sentence means. `active_level` turns its load on. `is_led`: it is the board's own LED."""
 
     pin: int
     active_level: int = 1
@@ -64,159 +65,178 @@ class PinTarget(Struct, frozen=True):
         return f"pin {self.pin}"
 
 
-def with_written_names(said: str, known: DeviceContext) -> str:
+def with_written_names(sentence: str, device_context: DeviceContext) -> str:
     """Return the sentence with "on board 1" or "on board one" as "on board-1" if a device has that name."""
-    for device in known.devices:
+    for device in device_context.devices:
         name = _ENDS_IN_NUMBER.fullmatch(device.name)
         if name is not None:
-            number = int(name["number"])
-            spoken = "|".join((rf"0*{number}", *(word for word, value in ONES.items() if value == number)))
-            lead = r"(^\W*|\b(?:on|at|of|from|for|in|to|is|and|than|restart|reboot|reset|,) (?:the |my |our )?)"
-            words = rf"{re.escape(name['stem'])}[\s_-]*(?:#|number |no\.? ?)?(?:{spoken}){_NO_QUANTITY}"
-            said = re.sub(rf"(?i){lead}{words}", lambda match, name=device.name: match[1] + name, said)  # type: ignore[misc]
-    return said
+            pattern = _spoken_name(name["stem"], int(name["number"]))
+            sentence = pattern.sub(lambda match, name=device.name: match[1] + name, sentence)  # type: ignore[misc]
+    return sentence
 
 
-def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+def _spoken_name(stem: str, number: int) -> re.Pattern[str]:
+    """Return the pattern of a name with its number as digits or in words, after a word that a board can follow."""
+    spellings = [rf"0*{number}"]
+    for word, value in ONES.items():
+        if value == number:
+            spellings.append(word)
+    lead = r"(^\W*|\b(?:on|at|of|from|for|in|to|is|and|than|restart|reboot|reset|,) (?:the |my |our )?)"
+    name = rf"{re.escape(stem)}[\s_-]*(?:#|number |no\.? ?)?(?:{'|'.join(spellings)})"
+    return re.compile(rf"(?i){lead}{name}{_NO_QUANTITY}")
+
+
+def chosen_board(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
     """Return the sentence without its board, and that board.
 
     Return None if it names no board, and a question if it names several.
     """
-    boards = tuple(one for one in known.devices if one.board.pins)
-    every = _EVERY.search(said)
+    every = _EVERY.search(sentence)
     if every is not None:
         # "All" may mean all pins, or a question be about all boards anyway.
-        parse = english().parse(said)
+        parse = english().parse(sentence)
         if parse and parse.kind in _OF_ALL:
             return None
-        return _the_one(_without(said, every), boards)
-    own = {device.name.lower(): device for device in known.devices}
-    restart = _RESTART.fullmatch(said)
-    name = restart["name"].lower() if restart is not None else ""
-    if restart is not None and name in own:
-        if not restart["kind"] and any(_has_app(device, name) for device in known.devices):
-            text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
-            return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
-        return "restart the board", own[name]
-    called = _called(known)
-    names = "|".join(re.escape(name) for name in sorted(called, key=len, reverse=True)) or "(?!)"
-    one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
-    phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{one}(?:{_AND}(?:{_AT})?{one})*(?=[\s.!?,:]|$)[,:]?"
-    found = list(re.finditer(rf"(?i){phrase}|^\W*(?:{names})[,:]\s", said))
-    if len(found) != 1:
+        boards = [device for device in device_context.devices if device.board.pins]
+        return _choose_one(_remove_match(sentence, every), boards)
+    restart = _chosen_restart(sentence, device_context)
+    if restart is not None:
+        return restart
+    names = _board_names(device_context)
+    # "desk" must not be found in "desk lamp".
+    long_names_first = sorted(names, key=len, reverse=True)
+    any_name = "|".join(map(re.escape, long_names_first)) or "(?!)"
+    board = rf"{_BEFORE}(?:{any_name})(?![\w-])(?: {_BOARD})?"
+    phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{board}(?:{_AND}(?:{_AT})?{board})*(?=[\s.!?,:]|$)[,:]?"
+    matches = list(re.finditer(rf"(?i){phrase}|^\W*(?:{any_name})[,:]\s", sentence))
+    if len(matches) != 1:
+        # Two phrases with a board may be two acts, which no template reads.
         return None
-    spoken = re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0][0])
-    meant = set[str]().union(*(called[phrase.lower()] for phrase in spoken))
-    chosen = tuple(device for device in known.devices if device.name in meant)
-    return _the_one(_without(said, found[0]), chosen)
+    device_names = set[str]()
+    for name in re.findall(rf"(?i)(?<![\w-])(?:{any_name})(?![\w-])", matches[0][0]):
+        device_names |= names[name.lower()]
+    devices = [device for device in device_context.devices if device.name in device_names]
+    return _choose_one(_remove_match(sentence, matches[0]), devices)
 
 
-def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
+def _chosen_restart(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+    """Return "restart the board" with the board of "restart desk", or a question if a program is called so, too."""
+    restart = _RESTART.fullmatch(sentence)
+    if restart is None:
+        return None
+    name = restart["name"].lower()
+    devices = {device.name.lower(): device for device in device_context.devices}
+    if name not in devices:
+        return None
+    if not restart["kind"] and _is_program(name, device_context):
+        text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
+        return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
+    return "restart the board", devices[name]
+
+
+def _is_program(name: str, device_context: DeviceContext) -> bool:
+    for device in device_context.devices:
+        if any(app.name.lower() == name for app in device.apps):
+            return True
+    return False
+
+
+def answered_device(sentence: str, device_context: DeviceContext) -> KnownDevice | None:
     """Return the device of an answer that is only its name, as "on virtual-1" or "virtual-1"."""
-    found = chosen_board(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
-    if isinstance(found, tuple) and found[0].strip(" .?!,") == "it":
-        return found[1]
+    name = _ANSWERED.sub("", with_written_names(sentence, device_context)).strip()
+    choice = chosen_board(f"it on {name}", device_context)
+    if isinstance(choice, tuple) and choice[0].strip(" .?!,") == "it":
+        return choice[1]
     return None
 
 
-def unknown_device(said: str, known: DeviceContext) -> Say | None:
+def unknown_device(sentence: str, device_context: DeviceContext) -> Say | None:
     """Return the answer to "turn on pin 2 on kitchen" if no device has this name.
 
     The sentence must be understood without its end; otherwise return None.
     """
-    found = _AT_NAME.search(said)
-    if found is None or not known.devices or english().parse(_without(said, found)) is None:
+    match = _AT_NAME.search(sentence)
+    if match is None or not device_context.devices or english().parse(_remove_match(sentence, match)) is None:
         return None
-    names = [device.name for device in known.devices]
-    text = f"There is no device {found['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
+    names = [device.name for device in device_context.devices]
+    text = f"There is no device {match['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
     return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
 
 
-def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevice] | Say:
+def _choose_one(rest: str, boards: Sequence[KnownDevice]) -> tuple[str, KnownDevice] | Say:
     """Return the rest of the sentence with the board, or a question if there are several boards or none."""
     if len(boards) == 1:
         return rest, boards[0]
     if not boards:
         return NO_DEVICE
     rest = rest.strip(" ,:.")
-    each = tuple(f"{rest} on {board.name}" for board in boards[:_MAX_SHOWN])
-    text = f"I do that on one board at a time. Did you mean: {number_sentences(each)}?"
-    return Say(text, "ambiguous", "its number", suggested=each)
+    sentences = tuple(f"{rest} on {board.name}" for board in boards[:_MAX_SHOWN])
+    text = f"I do that on one board at a time. Did you mean: {number_sentences(sentences)}?"
+    return Say(text, "ambiguous", "its number", suggested=sentences)
 
 
-def _called(known: DeviceContext) -> dict[str, set[str]]:
+def _board_names(device_context: DeviceContext) -> dict[str, set[str]]:
     """Return the devices by their names and by the labels of boards, with room=kitchen as kitchen."""
-    called: dict[str, set[str]] = {}
-    for device in known.devices:
-        called.setdefault(device.name.lower(), set()).add(device.name)
+    names: dict[str, set[str]] = {}
+    for device in device_context.devices:
+        names.setdefault(device.name.lower(), set()).add(device.name)
         if not device.board.pins:
             continue
         for label in device.labels:
             place = label.lower().removeprefix("room=")
             for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
-                called.setdefault(spelling, set()).add(device.name)
-    return called
+                names.setdefault(spelling, set()).add(device.name)
+    return names
 
 
-def _has_app(device: KnownDevice, name: str) -> bool:
-    return any(app.name.lower() == name for app in device.apps)
+def _remove_match(sentence: str, match: re.Match[str]) -> str:
+    rest = f"{sentence[: match.start()]} {sentence[match.end() :]}"
+    return re.sub(r"\s+([.!?,])", r"\1", rest).strip()
 
 
-def _without(said: str, found: re.Match[str]) -> str:
-    return re.sub(r"\s+([.!?,])", r"\1", f"{said[: found.start()]} {said[found.end() :]}").strip()
-
-
-def pads_to_pins(said: str, board: BoardProfile | None) -> str:
+def pads_to_pins(sentence: str, board: BoardProfile | None) -> str:
     """Replace "D5" by "pin 5", or by the GPIO of that pad if the board numbers its pads differently."""
     pads = board.arduino_pins if board else {}
+    has_own_numbers = "D0" in pads
 
     def replace_pad(match: re.Match[str]) -> str:
         number = int(match[1])
-        if "D0" not in pads:
+        if not has_own_numbers:
             return f"pin {number}"
-        pad = f"D{number}"
-        return f"pin {pads[pad]}" if pad in pads else match[0]
+        pin = pads.get(f"D{number}")
+        if pin is None:
+            return match[0]
+        return f"pin {pin}"
 
-    return _PAD.sub(replace_pad, said)
+    return _PAD.sub(replace_pad, sentence)
 
 
-def board_of(at: Context) -> BoardProfile:
+def board_of(context: Context) -> BoardProfile:
     """Return the board that a sentence is about. Raises CannotDo, with a question, if there are several."""
-    known = at.device_context.devices
-    if at.device is not None:
-        meant = [at.device]
-    else:
-        meant = [device for device in known if device.board.pins] or list(known)
-    if not meant:
+    devices = list(context.device_context.devices)
+    if context.device is not None:
+        devices = [context.device]
+    elif any(device.board.pins for device in devices):
+        devices = [device for device in devices if device.board.pins]
+    if not devices:
         raise CannotDo(NO_DEVICE)
-    name = meant[0].name
-    if len(meant) > 1:
-        names = ", ".join(one.name for one in meant)
-        raise ask(f"Which device? There are {len(meant)}: {names}.", f"say it, as in: on {name}", "device")
-    if not meant[0].board.pins:
+    name = devices[0].name
+    if len(devices) > 1:
+        names = ", ".join(device.name for device in devices)
+        raise ask(f"Which device? There are {len(devices)}: {names}.", f"say it, as in: on {name}", "device")
+    if not devices[0].board.pins:
         raise ask(f"{name} has no pins of its own: name a board.", "see which there are: list devices", "device")
-    return meant[0].board
+    return devices[0].board
 
 
-def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
+def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
     """Return the pin that a sentence names, or the board's LED. Raises CannotDo with "Which pin?" otherwise."""
-    board = board_of(at)
-    pin = at.parse.number(slot)
-    led = board.led
-    led_pin = led.pin if led else None
-    if slot == "pin" and at.parse.word("thing") == "led" and pin in (None, led_pin):
-        if led is not None and (led.kind == "simple" or at.parse.kind == "remove_on_pin"):
-            return PinTarget(led.pin, led.active_level, is_led=True)
-        if led is not None and addressable_led(at) is not None:
-            text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
-            raise ask(text, "as in: make the LED red")
-        if led is None:
-            why = board.no_led or "its profile knows none"
-        else:
-            why = "its firmware cannot drive the WS2812"
-        text = f"{board.title} has no LED that a program can switch: {why}. Which pin is yours on?"
-        step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
-        raise ask(text, step, "pin")
+    board = board_of(context)
+    pin = context.parse.number(slot)
+    if slot == "pin" and context.parse.word("thing") == "led":
+        led_pin = board.led.pin if board.led else None
+        if pin in (None, led_pin):
+            return _led_target(context, board)
     if pin is None:
         question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
         raise ask(question, "name it, as in: pin 4", slot)
@@ -225,30 +245,44 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     return PinTarget(pin)
 
 
-def sensor_of(at: Context) -> tuple[str, Quantity, int]:
-    """Return the quantity's name, the quantity and the I2C address of its sensor on this board. Raises CannotDo."""
-    board = board_of(at)
-    quantity = at.parse.word("quantity") or "temperature"
-    if board.i2c:
-        sensors = board.i2c.sensors
+def _led_target(context: Context, board: BoardProfile) -> PinTarget:
+    """Return the pin of the board's LED. Raises CannotDo if no program can switch it."""
+    led = board.led
+    if led is None:
+        reason = board.no_led or "its profile knows none"
+    elif led.kind == "simple" or context.parse.kind == "remove_on_pin":
+        return PinTarget(led.pin, led.active_level, is_led=True)
+    elif addressable_led(context) is not None:
+        text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
+        raise ask(text, "as in: make the LED red")
     else:
-        sensors = {}
-    wanted = english().quantities.get(quantity)
-    if wanted is not None and wanted.sensor in sensors:
-        return quantity, wanted, sensors[wanted.sensor]
-    text = f"The profile of {board.title} has no sensor for {quantity}."
-    if wanted is not None:
+        reason = "its firmware cannot drive the WS2812"
+    text = f"{board.title} has no LED that a program can switch: {reason}. Which pin is yours on?"
+    step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
+    raise ask(text, step, "pin")
+
+
+def sensor_of(context: Context) -> tuple[str, Quantity, int]:
+    """Return the quantity's name, the quantity and the I2C address of its sensor on this board. Raises CannotDo."""
+    board = board_of(context)
+    name = context.parse.word("quantity") or "temperature"
+    quantity = english().quantities.get(name)
+    addresses = board.i2c.sensors if board.i2c else {}
+    if quantity is not None and quantity.sensor in addresses:
+        return name, quantity, addresses[quantity.sensor]
+    text = f"The profile of {board.title} has no sensor for {name}."
+    if quantity is not None:
         raise ask(text, "scan the i2c bus")
-    if at.parse.number("pin") is not None:
+    if context.parse.number("pin") is not None:
         raise ask(text, "read its voltage on an analog pin: read adc 4")
     raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
-def addressable_led(at: Context) -> int | None:
+def addressable_led(context: Context) -> int | None:
     """Return the pin of the board's addressable LED, or None if the sentence or the firmware excludes it."""
-    device = at.device
-    pin = at.parse.number("pin")
-    thing = at.parse.word("thing") or "led"
+    device = context.device
+    pin = context.parse.number("pin")
+    thing = context.parse.word("thing") or "led"
     if device is None or "py" not in device.kinds or thing != "led":
         return None
     led = device.board.led

@@ -41,9 +41,9 @@ class Quantity(Struct, frozen=True):
 
 
 class Parse(Struct, frozen=True):
-    """`values`: whole numbers and words; `when`: the time of a schedule.
+    """The kind of a sentence, its `values` (whole numbers and words), and `when`, the time of a schedule.
 
-    `confirmed`: the person said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
+    `confirmed`: the user said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
     this one takes.
     """
 
@@ -57,8 +57,12 @@ class Parse(Struct, frozen=True):
     @property
     def pins(self) -> tuple[int, ...]:
         """The pins that the sentence names, in order, without the pin of a button."""
-        numbers = [self.number(slot) for slot in PIN_SLOTS]
-        return tuple(pin for pin in numbers if pin is not None)
+        pins = list[int]()
+        for slot in PIN_SLOTS:
+            pin = self.number(slot)
+            if pin is not None:
+                pins.append(pin)
+        return tuple(pins)
 
     def on_pins(self, pins: Sequence[int]) -> Parse:
         """Return the parse for these pins instead, or for the LED if there are none."""
@@ -68,11 +72,15 @@ class Parse(Struct, frozen=True):
 
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        return None
 
     def word(self, name: str) -> str | None:
         value = self.values.get(name)
-        return value if isinstance(value, str) else None
+        if isinstance(value, str):
+            return value
+        return None
 
 
 CORRECT: Final = "correct"
@@ -80,7 +88,7 @@ CORRECT: Final = "correct"
 
 
 class Act(Struct, frozen=True):
-    """Call one tool. `words` is a sentence with exactly this meaning, for what changes something."""
+    """A call of one tool. `words` is a sentence with exactly this meaning, if the tool changes something."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -89,7 +97,7 @@ class Act(Struct, frozen=True):
 
 
 class Say(Struct, frozen=True):
-    """End the turn with a text. `code` is set when the request was not done; `asks` names a missing slot.
+    """The end of the turn with a text. `code` is set if the request was not done; `asks` names a missing slot.
 
     `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
     """
@@ -106,7 +114,7 @@ Decision: TypeAlias = Act | Say
 
 
 class ToolFields(Struct, frozen=True):
-    """A tool's result as fields."""
+    """The result of a tool as fields."""
 
     tool: str
     ok: bool
@@ -118,21 +126,24 @@ class ToolFields(Struct, frozen=True):
 
     @property
     def proof(self) -> tuple[str, str]:
-        """Kind and text of its first evidence; ("accepted", "") when it has none."""
+        """The kind and text of its first evidence; ("accepted", "") if it has none."""
         for item in self.fields.get("evidence", ()):
             return str(item["kind"]), str(item["text"])
         return "accepted", ""
 
 
 class Context(Struct, frozen=True):
-    """A parsed sentence: its text, the devices, the device that it names, and the tool results so far."""
+    """A parsed sentence: its text, the devices, the device that it names, and the tool results so far.
+
+    `refers`: it is about the last act.
+    """
 
     parse: Parse
     said: str
     device_context: DeviceContext
     named: KnownDevice | None = None
     results: tuple[ToolFields, ...] = ()
-    refers: bool = False  # it is about the last act
+    refers: bool = False
 
     @property
     def device(self) -> KnownDevice | None:
@@ -165,29 +176,43 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], t
 
     A result is shown to the user and read by rules, so it has no fences. A correction becomes the results of its steps.
     """
-    start = max((place for place, message in enumerate(messages) if isinstance(message, UserText)), default=0)
-    said = next((message.text for message in messages[start:] if isinstance(message, UserText)), "")
+    start = 0
+    for index, message in enumerate(messages):
+        if isinstance(message, UserText):
+            start = index
+    text = ""
     results = list[ToolFields]()
     for message in messages[start:]:
-        if not isinstance(message, ToolReturn):
-            continue
-        tool = message.name
-        content = message.content
-        ok = not message.failed
-        try:
-            if "<untrusted-" in content:
-                content = _STRING.sub(lambda string: json.dumps(without_fences(json.loads(string[0]))), content)
-            fields = convert(json.loads(content), dict[str, Any])
-        except (ValueError, RecursionError):  # no JSON object
-            fields = {"message": without_fences(message.content)}
-        if tool == CORRECT and ok:
-            results += [ToolFields(tool="undo", ok=True, fields=undo) for undo in fields.get("undone", ())]
-            for change in fields.get("pins", ()):
-                tool = "pwm-set" if "duty" in change else "gpio-set"
-                results.append(ToolFields(tool=tool, ok=True, fields=change))
-        else:
-            results.append(ToolFields(tool, ok, fields))
-    return said, tuple(results), tuple(messages[:start])
+        if isinstance(message, UserText):
+            text = message.text
+        elif isinstance(message, ToolReturn):
+            results += _fields_of(message)
+    return text, tuple(results), tuple(messages[:start])
+
+
+def _fields_of(result: ToolReturn) -> list[ToolFields]:
+    """Return the fields of a result; of a correction the fields of its steps."""
+    fields = _decode(result.content)
+    if result.name != CORRECT or result.failed:
+        return [ToolFields(result.name, not result.failed, fields)]
+    steps = list[ToolFields]()
+    for undo in fields.get("undone", ()):
+        steps.append(ToolFields("undo", ok=True, fields=undo))
+    for change in fields.get("pins", ()):
+        tool = "pwm-set" if "duty" in change else "gpio-set"
+        steps.append(ToolFields(tool, ok=True, fields=change))
+    return steps
+
+
+def _decode(content: str) -> dict[str, Any]:
+    """Return the JSON object of a result without fences, or its text as "message" if it is not a JSON object."""
+    text = content
+    try:
+        if "<untrusted-" in text:
+            text = _STRING.sub(lambda string: json.dumps(without_fences(json.loads(string[0]))), text)
+        return convert(json.loads(text), dict[str, Any])
+    except (ValueError, RecursionError):
+        return {"message": without_fences(content)}
 
 
 def capital(text: str) -> str:

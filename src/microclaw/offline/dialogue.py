@@ -1,7 +1,6 @@
-"""One step of the dialogue: the person's words, the open question and tools' answers become the next decision.
+"""One step of the dialogue: the user's sentence, the open question and the tools' results become the next decision.
 
-A sentence is read as it is meant in its chat: a fact, boards, the last act, else a template, which is acted on;
-else the nearest ones are asked about. This module calls no tool.
+An answer to the open question completes the sentence that the question was about. This module calls no tool.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from microclaw.errors import UndoElsewhere
-from microclaw.events import NOTHING_WAITS
 from microclaw.language.quantities import is_no, is_yes, normalize_quantities, without_commas
 from microclaw.language.times import SUN, When, format_when, open_question, spoken_duration
-from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
-from microclaw.offline import boards, follow_ups
+from microclaw.models.protocol import DeviceContext, ModelRequest, UserText
+from microclaw.offline import boards
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS, IT
 from microclaw.offline.decision import (
@@ -29,23 +27,19 @@ from microclaw.offline.decision import (
     Decision,
     Parse,
     Say,
+    ToolFields,
     capital,
     number_sentences,
     turn_of,
 )
-from microclaw.offline.dialogue_state import DialogueState, LastAct, Question, act_after, state_after, undoable_after
-from microclaw.offline.memory import MEMORY, names_to_pins, parse_memory
+from microclaw.offline.dialogue_state import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.offline.memory import MEMORY
 from microclaw.offline.programs import PROGRAMS, as_light
+from microclaw.offline.reading import find_device, read
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 
-ADD_A_MODEL: Final = (
-    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
-    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
-)
-_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
-_OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
-_NO_FACT: Final = ("read_sensor_every", "cancel_schedule")  # "note the humidity every minute", "forget the alarm"
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
+_CORRECTIONS: Final = ("set_pin", "toggle_pin", "dim_pin")
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
@@ -53,107 +47,49 @@ _REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn)
 
 
 class ParsedSentence(Struct, frozen=True):
-    """A sentence's parse (None if it is not to be acted on), and the decision that follows."""
+    """A sentence's parse (None if it is not to be acted on), and the decision that follows.
+
+    `confirms`: it is a yes, or a number, that answers a question. `refers`: it is about the last act. `state` is stored
+    with the decision if that is an answer.
+    """
 
     parse: Parse | None
     decision: Decision
-    confirms: bool = False  # a yes, or a number, to what was asked
-    refers: bool = False  # it speaks of the last act
-    state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
+    confirms: bool = False
+    refers: bool = False
+    state: DialogueState = field(default_factory=DialogueState)
 
 
 def understand(request: ModelRequest) -> ParsedSentence:
     """Return the next step of the turn that the messages end with."""
-    said, results, before = turn_of(request.messages)
-    state = state_after(before[-1] if before else None)
-    if (state.question is not None or state.suggested) and is_no(said):
-        # An act that was done can still be corrected.
-        act = state.act if state.act is not None and state.act.done else None
-        next_state = DialogueState(act=act, undoable=state.undoable)
-        return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
-    chosen = _chosen(said, state.suggested)
-    if isinstance(chosen, Say):
-        return ParsedSentence(None, chosen, state=state)
-    known = request.device_context or DeviceContext()
-    question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
-    completed = None
-    if question is not None:
-        completed = _completed(said, question, known)
-    reading = completed or _read(chosen or said, known, state)
-    at: Context | None = None
-    if isinstance(reading, Context):
-        at = _asking_undo(replace(reading, results=results))
-        decision = _decide(at)
-    else:
+    sentence, results, earlier = turn_of(request.messages)
+    last_message = earlier[-1] if earlier else None
+    state = state_after(last_message)
+    has_question = state.question is not None or bool(state.suggested)
+    if has_question and is_no(sentence):
+        return _decline(state)
+    choice = _choose_suggestion(sentence, state.suggested)
+    if isinstance(choice, Say):
+        return ParsedSentence(None, choice, state=state)
+    device_context = request.device_context or DeviceContext()
+    completed = _complete_question(sentence, state.question, device_context)
+    reading = completed or read(choice or sentence, device_context, state)
+    context = None
+    decision: Decision
+    if isinstance(reading, Say):
         decision = reading
+    else:
+        context = _ask_about_undo(replace(reading, results=results))
+        decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
-        # A question about the last act, and a sentence about nothing, leave the last act as it is.
-        if reading.refers and at is None:
-            act = state.act
-        else:
-            act = act_after(at, decision, state.act)
-        undoable = undoable_after(at, results, state.undoable)
-        next_state = DialogueState(_question(at, decision), act, undoable, decision.suggested)
-    confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
-    parse = None if at is None else at.parse
+        next_state = _state_to_store(context, decision, results, state)
+    parse = None
+    if context is not None:
+        parse = context.parse
+    has_confirmed = completed is not None and completed.parse.confirmed
+    confirms = choice is not None or has_confirmed
     return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
-
-
-def _question(at: Context | None, decision: Say) -> Question | None:
-    """Return the question that the answer asks, to be stored with it."""
-    if at is None or decision.asks is None:
-        return None
-    device = at.named.name if at.named else None
-    reading = (decision.next_step or "").removeprefix("yes, ")
-    return Question(decision.asks, at.parse, at.said, device, reading)
-
-
-def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
-    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
-    parse = question.parse
-    named = _device(known, question.device)
-    text = without_commas(said)
-    values = dict[str, Any]()
-    percent = _PERCENT.fullmatch(text)
-    numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
-    device = boards.answered_device(said, known) if question.slot == "device" else None
-    match question.slot:
-        case "device" if device:
-            named = device
-        case "confirmed" if is_yes(said) or text == without_commas(f"yes {question.reading}"):
-            parse = replace(parse, confirmed=True)
-        case "milli" if percent:
-            values = {"milli": int(percent[1])}
-        case "pins" if numbers:
-            parse = parse.on_pins([int(number) for number in numbers])
-        case slot if len(numbers) == 1 and "pin" in slot:
-            values = {slot: int(numbers[0])}
-        case _:
-            return None
-    return Context(replace(parse, values=parse.values | values), question.said, known, named)
-
-
-def _asking_undo(at: Context) -> Context:
-    """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
-    last = at.results[-1] if at.results else None
-    if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
-        return at
-    question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
-    undoes = tuple(last.fields["changes"])
-    return replace(at, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
-
-
-def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
-    """Return the suggested sentence that a number or a yes means, or None for any other words."""
-    text = without_commas(said)
-    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
-        return suggested[int(text) - 1]
-    if not suggested or not is_yes(said):
-        return None
-    if len(suggested) == 1:
-        return suggested[0]
-    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -164,9 +100,9 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     reminder = _REMIND.fullmatch(text.strip())
     if reminder is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
-    found = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
-    parse = found.parse
-    decision = found.decision
+    parsed = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
+    parse = parsed.parse
+    decision = parsed.decision
     if isinstance(decision, Say):
         return decision
     if parse is None or parse.kind not in _ONE_CALL:
@@ -176,94 +112,227 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     return decision
 
 
-def _decide(at: Context) -> Decision:
+def _decline(state: DialogueState) -> ParsedSentence:
+    """Answer a no to the open question, or to the suggested sentences."""
+    act = state.act
+    # An act that was done can still be corrected.
+    if act is not None and not act.done:
+        act = None
+    next_state = DialogueState(act=act, undoable=state.undoable)
+    return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
+
+
+def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:
+    """Return the suggested sentence that a number or a yes means, or None for any other words."""
+    text = without_commas(sentence)
+    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
+        return suggested[int(text) - 1]
+    if not suggested or not is_yes(sentence):
+        return None
+    if len(suggested) == 1:
+        return suggested[0]
+    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
+
+
+def _complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
+    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
+    if question.slot == "device":
+        device = boards.answered_device(sentence, device_context)
+        if device is None:
+            return None
+        return Context(question.parse, question.said, device_context, device)
+    parse = _fill_slot(sentence, question)
+    if parse is None:
+        return None
+    return Context(parse, question.said, device_context, find_device(device_context, question.device))
+
+
+def _fill_slot(sentence: str, question: Question) -> Parse | None:
+    """Return the parse of the question with the value of the answer, or None if this is not an answer."""
+    parse = question.parse
+    text = without_commas(sentence)
+    if question.slot == "confirmed":
+        if is_yes(sentence) or text == without_commas(f"yes {question.reading}"):
+            return replace(parse, confirmed=True)
+        return None
+    if question.slot == "milli":
+        percent = _PERCENT.fullmatch(text)
+        if percent is None:
+            return None
+        return replace(parse, values=parse.values | {"milli": int(percent[1])})
+    if not _PINS.fullmatch(text):
+        return None
+    pins = [int(digits) for digits in re.findall(r"\d+", text)]
+    if question.slot == "pins":
+        return parse.on_pins(pins)
+    if len(pins) > 1:
+        return None
+    return replace(parse, values=parse.values | {question.slot: pins[0]})
+
+
+def _ask_about_undo(context: Context) -> Context:
+    """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
+    if not context.results:
+        return context
+    last = context.results[-1]
+    if last.ok or last.fields.get("error") != UndoElsewhere.code:
+        return context
+    question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
+    undoes = tuple(last.fields["changes"])
+    return replace(context, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
+
+
+def _state_to_store(
+    context: Context | None, answer: Say, results: tuple[ToolFields, ...], before: DialogueState
+) -> DialogueState:
+    """Return the state to be stored with an answer. `context` is None if the sentence was not acted on."""
+    # A question about the last act, and a sentence about nothing, leave the last act as it is.
+    if answer.refers and context is None:
+        act = before.act
+    else:
+        act = act_after(context, answer, before.act)
+    undoable = undoable_after(context, results, before.undoable)
+    return DialogueState(_question(context, answer), act, undoable, answer.suggested)
+
+
+def _question(context: Context | None, answer: Say) -> Question | None:
+    """Return the question that the answer asks, to be stored with it."""
+    if context is None or answer.asks is None:
+        return None
+    device = context.named.name if context.named else None
+    reading = (answer.next_step or "").removeprefix("yes, ")
+    return Question(answer.asks, context.parse, context.said, device, reading)
+
+
+def _decide(context: Context) -> Decision:
     """Return the next step: the decision of the sentence's kind, after a yes to the question that it asks first.
 
     A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
     """
-    failure = _failure(at)
+    failure = _failure(context)
     if failure is not None:
         return failure
-    question = at.parse.word("asks")
-    if question is not None and not at.parse.confirmed:
+    question = context.parse.word("asks")
+    if question is not None and not context.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
     try:
-        parse = as_light(at.parse, at)
+        parse = as_light(context.parse, context)
         answer = english().answers.get(parse.word("reason") or parse.kind)
         if answer is not None:
-            return answer  # it is understood, and not done
+            # The sentence is understood, but it is not a request for an act.
+            return answer
         is_correction = bool(parse.undoes) and parse.kind != "undo"
-        if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
+        if is_correction and parse.kind not in _CORRECTIONS:
             return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
-        decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+        decision = _DECIDERS[parse.kind](replace(context, parse=parse))
     except CannotDo as exc:
         return exc.args[0]
     if isinstance(decision, Act) or not is_correction:
         return decision
-    messages = [str(result.fields.get("message", "done")) for result in at.results if result.tool == "undo"]
-    reverted = "".join(f"{capital(message)}. " for message in messages)
-    return replace(decision, text=f"{reverted}{decision.text}")
+    return replace(decision, text=f"{_describe_undos(context)}{decision.text}")
 
 
-def _failure(at: Context) -> Say | None:
+def _failure(context: Context) -> Say | None:
     """Return the answer if the last tool failed, with the pins that were set before."""
-    if not at.results or at.results[-1].ok:
+    if not context.results or context.results[-1].ok:
         return None
-    last = at.results[-1]
+    last = context.results[-1]
     # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
-    if "removed" in last.fields or at.parse.kind == "pin_facts":
+    if "removed" in last.fields or context.parse.kind == "pin_facts":
         return None
     text = str(last.fields.get("message", "it failed"))
     code = str(last.fields.get("error", "tool_failed"))
-    pins = ", ".join(str(result.fields.get("pin")) for result in at.results[:-1] if result.tool == "gpio-set")
+    pins = [str(result.fields.get("pin")) for result in context.results[:-1] if result.tool == "gpio-set"]
     if pins:
-        text = f"{text}. Set before that: pin {pins}"
+        text = f"{text}. Set before that: pin {', '.join(pins)}"
     return Say(text, code, last.fields.get("next"))
 
 
-def _schedule(at: Context) -> Decision:
+def _describe_undos(context: Context) -> str:
+    """Return a sentence for each change that the correction reverted."""
+    text = ""
+    for result in context.results:
+        if result.tool == "undo":
+            message = str(result.fields.get("message", "done"))
+            text += f"{capital(message)}. "
+    return text
+
+
+def _schedule(context: Context) -> Decision:
     """Add the schedule, if its sentence can be done."""
-    if at.results and at.results[-1].tool == "schedule-add":
-        return _scheduled(at.results[-1].fields)
-    when = at.parse.when or When()
-    what = at.parse.word("what") or ""
+    if context.results and context.results[-1].tool == "schedule-add":
+        return _answer_schedule(context.results[-1].fields)
+    when = context.parse.when or When()
+    what = context.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
-        return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
-    typed = {word.lower(): word for word in at.said.split()}
-    doing = " ".join(typed.get(word, word) for word in what.split())  # a reminder's names keep their capitals
+        return Say("That time is not in the future, so I did nothing.", "ambiguous", step)
+    task = _with_capitals(what, context.said)
     question = open_question(when)
     if question is not None:
         code = "not_possible" if when.clock in SUN else "ambiguous"
-        return Say(question[0], code, f"{doing} {question[1]}")
+        return Say(question[0], code, f"{task} {question[1]}")
     reminder = REMINDER.match(what)
-    if reminder is not None:
-        doing = doing if what != reminder[0] else "remind me: it is time"
-    else:
-        meant = english().parse(what)
-        if meant is None:
-            return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
-        meant = replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
-        is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
-        if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
-            time = spoken_duration(when.delay_ms or 0)
-            text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
-            return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
-        decision = _decide(replace(at, parse=meant))
-        if isinstance(decision, Say) and decision.code is not None:
+    if reminder is None:
+        return _schedule_act(context, when, what, task)
+    if what == reminder[0]:
+        task = "remind me: it is time"
+    return _add_schedule(context, when, task)
+
+
+def _with_capitals(what: str, sentence: str) -> str:
+    """Return the task as the user typed its words: a reminder's names keep their capitals."""
+    typed = {word.lower(): word for word in sentence.split()}
+    return " ".join(typed.get(word, word) for word in what.split())
+
+
+def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:
+    """Add a schedule for an act that can be done now, too; otherwise return the reason why not."""
+    parse = english().parse(what)
+    if parse is None:
+        return Say("I do not understand what to do at that time.", "not_understood", "turn on pin 4 at 22:00")
+    pin = context.parse.values.get("pin")
+    if pin is not None:
+        parse = replace(parse, values=parse.values | {"pin": pin})
+    has_duration = what.startswith("fade ") or _has_duration(parse)
+    if when.delay_ms and has_duration and _AT_THE_END.search(normalize_quantities(context.said)):
+        time = spoken_duration(when.delay_ms)
+        text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
+        return Say(text, "ambiguous", f"to wait say: in {time} {task}")
+    decision = _decide(replace(context, parse=parse))
+    if isinstance(decision, Say):
+        if decision.code is not None:
             return decision
-        is_it = meant.kind == "remove_app" and meant.word("app") in IT  # resolved now, not when it is due
-        if is_it and isinstance(decision, Act) and not decision.words:
-            return decision
-        if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
-            doing = decision.words
+        return _add_schedule(context, when, task)
+    # "Stop it" means the program of now, not the one of the time when the schedule is due.
+    is_it = parse.kind == "remove_app" and parse.word("app") in IT
+    if is_it and not decision.words:
+        return decision
+    if decision.words and parse.kind != "remove_on_pin":
+        task = decision.words
+    return _add_schedule(context, when, task)
+
+
+def _has_duration(parse: Parse) -> bool:
+    """Return True if "in 5 seconds" in such a sentence can be the act's pace or duration."""
+    if parse.kind == "pulse":
+        return True
+    return parse.kind in english().paces and parse.kind != "read_sensor_every"
+
+
+def _add_schedule(context: Context, when: When, task: str) -> Act:
     values = {name: value for name, value in asdict(when).items() if value}
-    shown = format_when(when)
-    words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
-    return Act("schedule-add", at.on_device(when=values, do=doing), words)
+    time = format_when(when)
+    words = f"{task} {time}"
+    if when.delay_ms is not None:
+        # "Fade in 3 s" has two readings, so the delay stands before the task.
+        words = f"{time} {task}"
+    return Act("schedule-add", context.on_device(when=values, do=task), words)
 
 
-def _scheduled(fields: Mapping[str, Any]) -> Say:
+def _answer_schedule(fields: Mapping[str, Any]) -> Say:
     text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
     if fields.get("warning"):
         text += f" Careful: {fields['warning']}."
@@ -277,80 +346,3 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **MEMORY,
     "schedule": _schedule,
 }
-
-
-def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Say:
-    """Read a sentence as it is meant in its chat."""
-    if len(said) > MAX_SENTENCE_CHARS:
-        return _not_understood(said[:MAX_SENTENCE_CHARS], known, None)
-    parse = english().parse(said)
-    memory = parse_memory(said)
-    if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
-        return Context(parse, said, known)
-    if memory is not None and (parse is None or parse.kind not in _NO_FACT):
-        return Context(memory, said, known)
-    text = boards.with_written_names(said, known)
-    chosen = boards.chosen_board(text, known)
-    if isinstance(chosen, Say):
-        return chosen
-    text, named = chosen or (text, None)
-    device = named or known.meant
-    text, named = names_to_pins(boards.pads_to_pins(text, device.board if device else None), known, named)
-    act = state.act
-    if act is not None and act.device is not None and _device(known, act.device) is None:
-        # "It" means nothing on a device that was removed.
-        act = None
-    if act is not None:
-        follow_up = _read_follow_up(text, known, named, act)
-        if follow_up is not None:
-            return follow_up
-    if is_yes(said) or is_no(said):
-        word = "yes" if is_yes(said) else "no"
-        return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
-    parse = english().parse(text)
-    if parse is None and act is None and english().reference(without_commas(text)):
-        return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
-    if parse is None:
-        return boards.unknown_device(text, known) or _not_understood(text, known, named)
-    newest = state.undoable[-1] if state.undoable else None
-    if parse.kind == "undo" and newest is not None and named is None:
-        parse = replace(newest, values=newest.values | {"undo": True})
-    return Context(parse, text, known, named)
-
-
-def _read_follow_up(text: str, known: DeviceContext, named: KnownDevice | None, act: LastAct) -> Context | Say | None:
-    """Read a sentence about the last act. Return a question if it is not clear, and None for other sentences."""
-    elsewhere = named is not None and named.name != act.device
-    try:
-        parse = follow_ups.about_last_act(text, act, elsewhere=elsewhere)
-        if parse is None:
-            with_target = follow_ups.with_target(text, act)
-            if with_target is None:
-                return None
-            parse, text = with_target
-    except CannotDo as exc:
-        return replace(exc.args[0], refers=True)
-    device = named or _device(known, act.device) or known.meant
-    return Context(parse, text, known, device, refers=True)
-
-
-def _device(known: DeviceContext, name: str | None) -> KnownDevice | None:
-    return next((device for device in known.devices if device.name == name), None)
-
-
-def _not_understood(text: str, known: DeviceContext, named: KnownDevice | None) -> Say:
-    """Ask for the nearest sentences. A sentence far from all known ones leaves the last act as it is."""
-    near = english().nearest(text)
-    device = named or known.meant
-    examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
-    if near.is_same:
-        where = f" on {device.name}" if device is not None else ""
-        question = f"{capital(near.sentences[0])}{where}?"
-        return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-    question = "Ask: what can you do."
-    if examples:
-        choices = number_sentences(examples) if len(examples) > 1 else examples[0]
-        question = f"Did you mean: {choices}?"
-    refers = near.is_remote and re.search(r"\d", text) is None
-    text = f"I did not understand that, so I did nothing. {question}"
-    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

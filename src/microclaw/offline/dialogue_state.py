@@ -5,8 +5,8 @@ It is stored with the answer as JSON, so that it survives a restart of the host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -25,13 +25,16 @@ _FOLLOWED_UP: Final = PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove
 
 
 class Question(Struct, frozen=True):
-    """The question of the last answer, for a slot of the parse of `said`. It is stored with that answer."""
+    """The question of the last answer, for a slot of the parse of `said`. It is stored with that answer.
+
+    `device` is None if the sentence named none. `reading` is the sentence that a yes stands for.
+    """
 
     slot: Slot
     parse: Parse
     said: str
-    device: str | None = None  # if the sentence named one
-    reading: str = ""  # the sentence that a yes stands for
+    device: str | None = None
+    reading: str = ""
 
 
 class LastAct(Struct, frozen=True):
@@ -54,7 +57,7 @@ class LastAct(Struct, frozen=True):
 
     @property
     def runs(self) -> bool:
-        """True if its program is still on the device."""
+        """Whether its program is still on the device."""
         return self.app is not None and not self.stopped
 
     @property
@@ -74,8 +77,9 @@ class LastAct(Struct, frozen=True):
 
 
 Undoable: TypeAlias = tuple[Parse | None, ...]
-"""The sentences that revert the acts so far, newest last. None stands for a change in the change log; the others revert
-an act that it does not have (a schedule, a line of memory).
+"""The sentences that revert the acts so far, newest last.
+
+None stands for a change in the change log. The others revert an act that is not in it (a schedule, a line of memory).
 """
 
 
@@ -104,59 +108,69 @@ def state_after(message: Message | None) -> DialogueState:
     return state
 
 
-def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
+def act_after(context: Context | None, answer: Say, before: LastAct | None) -> LastAct | None:
     """Return the last act after an answer, or None if "it" could mean something else by now."""
-    if at is None:
+    if context is None:
         return None
-    fields_by_tool = {result.tool: result.fields for result in at.results if result.ok}
+    fields_by_tool = _successful(context.results)
     deployed = fields_by_tool.get("deploy-wasm-app")
-    is_done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
+    is_done = answer.code is None or (answer.code == "not_verified" and deployed is not None)
     has_changed = fields_by_tool.keys() & (_BOARD_TOOLS | {"schedule-add", "schedule-remove"})
     if has_changed and not is_done:
-        return None  # only a part of it was done
-    if _keeps_last_act(at, before):
+        # Only a part of it was done, so neither "again" nor "no" has a clear meaning.
+        return None
+    if _keeps_last_act(context, before):
         return before
-    if at.parse.kind not in _FOLLOWED_UP or (is_done and not at.results):
+    if context.parse.kind not in _FOLLOWED_UP or (is_done and not context.results):
         return None
     act = LastAct(
-        replace(at.parse, confirmed=False, undoes=(), replaces=None),
-        at.said,
-        _device_name(at),
+        replace(context.parse, confirmed=False, undoes=(), replaces=None),
+        context.said,
+        _device_name(context),
         is_done,
-        _change_numbers(at.results),
+        _change_numbers(context.results),
     )
-    if at.parse.kind == "remove_app":
+    if context.parse.kind == "remove_app":
         removed = fields_by_tool.get("switch-program", fields_by_tool.get("uninstall-wasm-app", {}))
         return _removed_act(act, removed.get("appName"), before)
     if deployed is not None:
         replaced = bool(deployed.get("replaced"))
-        if before is not None and at.parse.replaces is not None and before.app == at.parse.replaces:
+        if before is not None and context.parse.replaces is not None and before.app == context.parse.replaces:
             replaced = before.replaced
         return replace(act, app=str(deployed.get("appName")), replaced=replaced)
     return replace(act, schedule=fields_by_tool.get("schedule-add", {}).get("schedule"))
 
 
-def _keeps_last_act(at: Context, before: LastAct | None) -> bool:
+def _successful(results: Sequence[ToolFields]) -> dict[str, Mapping[str, Any]]:
+    """Return the fields of the last successful result of each tool."""
+    return {result.tool: result.fields for result in results if result.ok}
+
+
+def _keeps_last_act(context: Context, before: LastAct | None) -> bool:
     """Return True if the sentence left the last act as it was: it asked for its state, for help, or was asked back."""
-    if at.parse.kind == "help":
+    if context.parse.kind == "help":
         return True
-    if at.parse.kind == "app_status" and before is not None and before.app == at.parse.word("app"):
+    if context.parse.kind == "app_status" and before is not None and before.app == context.parse.word("app"):
         return True
-    return "asks" in at.parse.values and not at.results
+    return "asks" in context.parse.values and not context.results
 
 
-def _device_name(at: Context) -> str | None:
-    if at.results:
-        return at.results[-1].fields.get("device")
-    if at.device is not None:
-        return at.device.name
+def _device_name(context: Context) -> str | None:
+    if context.results:
+        return context.results[-1].fields.get("device")
+    if context.device is not None:
+        return context.device.name
     return None
 
 
 def _change_numbers(results: Sequence[ToolFields]) -> tuple[int, ...]:
     """Return the numbers in the change log of what the results changed, except of undos."""
-    changes = [result.fields.get("change") for result in results if result.tool != "undo"]
-    return tuple(change for change in changes if isinstance(change, int))
+    numbers = list[int]()
+    for result in results:
+        number = result.fields.get("change")
+        if result.tool != "undo" and isinstance(number, int):
+            numbers.append(number)
+    return tuple(numbers)
 
 
 def _removed_act(act: LastAct, app: str | None, before: LastAct | None) -> LastAct:
@@ -167,26 +181,29 @@ def _removed_act(act: LastAct, app: str | None, before: LastAct | None) -> LastA
     return replace(own_act, app=app, stopped=True, changes=act.changes)
 
 
-def undoable_after(at: Context | None, results: Sequence[ToolFields], before: Undoable) -> Undoable:
-    """Return the acts that undo can revert after an answer, without the one that "undo" has just reverted."""
+def undoable_after(context: Context | None, results: Sequence[ToolFields], before: Undoable) -> Undoable:
+    """Return the acts that undo can revert after an answer, without the act that "undo" has just reverted."""
     has_failed = any(not result.ok and "removed" not in result.fields for result in results)
-    is_undo = at is not None and bool(at.parse.values.get("undo")) and not at.parse.confirmed
+    is_undo = context is not None and bool(context.parse.values.get("undo")) and not context.parse.confirmed
     if is_undo and not has_failed:
         return before[:-1]
     changed_tools = _changed_tools(results)
     if "undo" in changed_tools:
         has_reverted_last = changed_tools == {"undo"} and before[-1:] == (None,)
-        return before[:-1] if has_reverted_last else before
+        if has_reverted_last:
+            return before[:-1]
+        return before
     if changed_tools:
         return _append(before, None)
-    fields_by_tool = {result.tool: result.fields for result in results if result.ok}
+    fields_by_tool = _successful(results)
     if "schedule-add" in fields_by_tool:
         number = fields_by_tool["schedule-add"]["schedule"]
         return _append(before, Parse("cancel_schedule", {"number": number}))
     remembered = fields_by_tool.get("remember", {})
     if remembered.get("new"):
         return _append(before, Parse("forget", {"text": plain_line(remembered.get("line"))}))
-    if fields_by_tool.keys() & {"forget", "schedule-remove"}:  # nothing reverts these
+    if fields_by_tool.keys() & {"forget", "schedule-remove"}:
+        # Nothing reverts these, and the change before them may not be what the user means.
         question = "Undo does not take that back. Undo the last change of a board instead?"
         return _append(before, Parse("undo", {"asks": question}))
     return before

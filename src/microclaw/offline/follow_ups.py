@@ -29,11 +29,13 @@ _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "pulse": ("for_ms",),
 }
 """The slots of a follow-up that change a slot of an act; "every_ms" and "for_ms" change its "ms"."""
-_REPLACED_SLOTS: Final = {"milli": "angle", "times": "for_ms"}  # two ways to give the same value
+_REPLACED_SLOTS: Final = {"milli": "angle", "times": "for_ms"}
+"""Slots that give the same value in two ways: the new one takes the place of the old one."""
 _FILLER: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
 _IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
-_STEP_MILLI: Final = 20_000  # 20 % of full brightness
+_STEP_MILLI: Final = 20_000
+"""A fifth of the full brightness."""
 _FULL_MILLI: Final = 100_000
 
 
@@ -126,7 +128,8 @@ def _stopped(act: LastAct, follow_up: Parse) -> Parse | None:
     if act.app is not None:
         return Parse("remove_app", {"app": act.app})
     sentence = _stop_sentence(act)
-    is_removal_of_pin = follow_up.kind == "remove" and act.schedule is None  # "delete it" about a pin
+    # A pin cannot be deleted.
+    is_removal_of_pin = follow_up.kind == "remove" and act.schedule is None
     if sentence is None or is_removal_of_pin:
         raise _unclear(act, "what is running")
     return english().parse(sentence)
@@ -146,12 +149,13 @@ def _with_new_value(act: LastAct, follow_up: Parse, normal: str) -> Parse | None
     """Apply "make it 25": another pin, level or number."""
     is_level = act.parse.kind == "set_pin" and follow_up.number("number") is not None
     if is_level and not normal.startswith("make"):
-        return None  # "set it to 1" is parsed with its target instead
-    meant = _changed(act, follow_up)
-    is_moved = meant.kind == act.parse.kind and meant.pins != act.parse.pins
+        # "Set it to 1" is parsed with its target instead.
+        return None
+    parse = _changed(act, follow_up)
+    is_moved = parse.kind == act.parse.kind and parse.pins != act.parse.pins
     if is_moved:
-        return _instead(act, meant)
-    return _renewed(act, meant)
+        return _instead(act, parse)
+    return _renewed(act, parse)
 
 
 def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
@@ -162,15 +166,15 @@ def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     if _STOP.search(text):
         return _with_stop(text, act)
     sentence = _FILLER.sub("", text)
-    it = _IT.search(sentence)
+    pronoun = _IT.search(sentence)
     has_target = act.target != "it" and act.parse.kind != "traffic_light" and act.schedule is None
-    if it is None or not has_target or REMINDER.match(sentence.lower()):
+    if pronoun is None or not has_target or REMINDER.match(sentence.lower()):
         return None
-    sentence = f"{sentence[: it.start()]}{act.target}{sentence[it.end() :]}"
+    sentence = f"{sentence[: pronoun.start()]}{act.target}{sentence[pronoun.end() :]}"
     parse = english().parse(sentence)
     if parse is None or _is_about_all_programs(text):
         return None
-    if it["all"] and len(act.parse.pins) < 2:
+    if pronoun["all"] and len(act.parse.pins) < 2:
         raise ask("Which pins?", "as in: turn off pins 4 and 5")
     if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
         raise ask(f"Do you mean {act.app}, or only {act.target}?", "start it again")
@@ -193,8 +197,9 @@ def _with_stop(text: str, act: LastAct) -> tuple[Parse, str] | None:
 
 
 def _is_about_all_programs(text: str) -> bool:
+    """Return True for a sentence such as "stop all of them"."""
     parse = english().parse(text)
-    return parse is not None and parse.kind == "remove_all"  # "stop all of them"
+    return parse is not None and parse.kind == "remove_all"
 
 
 def _unclear(act: LastAct, step: str = "say the whole sentence") -> CannotDo:
@@ -237,12 +242,12 @@ def _with_values(act: LastAct, values: Values, unit: str | None) -> Parse:
     is_wrong_unit = kind == "dim_pin" and unit not in (None, "percent")
     if not change or is_wrong_unit or "level_2" in act.parse.values:
         raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
-    kept = act.parse.values
+    values_before = act.parse.values
     if change.keys() & {"ms", "period_ms"}:
-        kept = without_pace(kept)
-    replaced = {_REPLACED_SLOTS[slot] for slot in change if slot in _REPLACED_SLOTS}
-    kept = {slot: value for slot, value in kept.items() if slot not in replaced}
-    return replace(act.parse, values=kept | change)
+        values_before = without_pace(values_before)
+    replaced = {_REPLACED_SLOTS.get(slot) for slot in change}
+    unchanged = {slot: value for slot, value in values_before.items() if slot not in replaced}
+    return replace(act.parse, values=unchanged | change)
 
 
 def _adjusted(act: LastAct, follow_up: Parse) -> Parse:
@@ -252,8 +257,9 @@ def _adjusted(act: LastAct, follow_up: Parse) -> Parse:
         return _with_pace(act.parse, follow_up)
     if follow_up.kind == "light" and kind == "dim_pin" and act.parse.number("milli") is not None:
         return _with_brightness(act.parse, follow_up)
-    example = "blink pin NUMBER every second" if follow_up.kind == "pace" else "dim pin NUMBER to 30%"
-    raise _unclear(act, f"as in: {example}")
+    if follow_up.kind == "pace":
+        raise _unclear(act, "as in: blink pin NUMBER every second")
+    raise _unclear(act, "as in: dim pin NUMBER to 30%")
 
 
 def _with_pace(parse: Parse, follow_up: Parse) -> Parse:
@@ -264,10 +270,12 @@ def _with_pace(parse: Parse, follow_up: Parse) -> Parse:
         factor_milli = 2000 if times is None else 1000 * max(times, 1)
     factor = Fraction(factor_milli, 1000)
     time_ms = pace_ms(parse)
-    time_ms = time_ms * factor if follow_up.word("way") == "less" else time_ms / factor
-    if time_ms.denominator == 1:
-        pace: Values = {"ms": round(time_ms)}
+    if follow_up.word("way") == "less":
+        time_ms *= factor
     else:
+        time_ms /= factor
+    pace: Values = {"ms": round(time_ms)}
+    if time_ms.denominator != 1:
         pace = {"ms_ns": round(time_ms * NS)}
     return replace(parse, values=without_pace(parse.values) | pace)
 
@@ -281,24 +289,24 @@ def _with_brightness(parse: Parse, follow_up: Parse) -> Parse:
     return replace(parse, values=parse.values | {"milli": min(_FULL_MILLI, max(0, milli))})
 
 
-def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Parse:
-    """Return the parse that does `meant` and reverts the act."""
+def _instead(act: LastAct, parse: Parse, *, elsewhere: bool = False) -> Parse:
+    """Return the parse that does `parse` and reverts the act."""
     if not act.done or act.parse.kind in _READS:
-        return meant
+        return parse
     if act.runs and not act.replaced and not elsewhere:
-        return replace(meant, replaces=act.app)
+        return replace(parse, replaces=act.app)
     if act.app is not None or act.schedule is not None or not act.changes:
         raise ask(f"I do not undo {act.named} by that.", "undo, then say the whole sentence")
-    return replace(meant, undoes=act.changes[::-1])
+    return replace(parse, undoes=act.changes[::-1])
 
 
-def _renewed(act: LastAct, meant: Parse) -> Parse:
+def _renewed(act: LastAct, parse: Parse) -> Parse:
     """Return the parse that does the act with another number. Its program replaces the current one."""
     if act.stopped:
         raise ask(f"{act.named} was stopped.", "start it again, or say the whole sentence")
     if act.runs:
-        return replace(meant, replaces=act.app)
-    return meant
+        return replace(parse, replaces=act.app)
+    return parse
 
 
 def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse:
@@ -316,7 +324,8 @@ def _also(act: LastAct, follow_up: Parse, *, is_question: bool) -> Parse:
     pins = follow_up.pins if number is None else (number,)
     if act.stopped or act.schedule is not None:
         raise _unclear(act)
-    if act.parse.kind == "dim_pin" and number is not None:  # the number may be a brightness
+    if act.parse.kind == "dim_pin" and number is not None:
+        # The number may be a brightness.
         raise _unclear(act, f"same on pin {number}")
     if is_question and act.parse.kind not in _READS:
         return Parse("read_pin", {"pin": pins[0]})

@@ -8,8 +8,16 @@ import time
 
 import msgspec
 
-from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, UserText
-from microclaw.offline.decision import Act, Say, turn_of
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    UserText,
+)
+from microclaw.offline.decision import Act, Decision, Parse, turn_of
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _CALL = "offline-"
@@ -21,7 +29,7 @@ class OfflineModel:
     name = "offline"
 
     async def warm_up(self) -> None:
-        # The first sentence or status loads it in 0.3 s: until then the host does without the dialogue's 8 MB.
+        # The first sentence or status loads the dialogue in 0.3 s. Until then the host saves its 8 MB.
         pass
 
     async def aclose(self) -> None:
@@ -33,13 +41,10 @@ class OfflineModel:
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
         """
-        from microclaw.offline.apps import known_apps, matching
         from microclaw.offline.dialogue import understand
-        from microclaw.offline.memory import MEMORY
 
-        text, _, before = turn_of(request.messages)
-        last = before[-1] if before else AssistantReply("")
-        turn = request.messages[len(before) :]
+        sentence, _, earlier = turn_of(request.messages)
+        turn = request.messages[len(earlier) :]
         if request.task != "chat" or not turn or not isinstance(turn[0], UserText):
             return False
         calls = list[ToolCall]()
@@ -48,27 +53,20 @@ class OfflineModel:
                 calls.extend(message.calls)
         if calls:
             return all(call.call_id.startswith(_CALL) for call in calls)
-        # A picture, or a call of this chat that has no answer yet.
+        last = earlier[-1] if earlier else AssistantReply("")
+        # A model has to look at a picture, and to continue after a call of this chat that has no result yet.
         if turn[0].images or not isinstance(last, AssistantReply) or last.calls:
             return False
-        understanding = understand(request)
-        parse = understanding.parse
-        decision = understanding.decision
-        # A model has more to say than the fixed answers of these kinds.
-        if parse is None or parse.kind in ("help", "greeting", *MEMORY):
+        parsed = understand(request)
+        parse = parsed.parse
+        if parse is None or not _is_complete(parse, parsed.decision):
             return False
-        if isinstance(decision, Say) and decision.code is not None:
-            return False
-        if understanding.confirms:
+        if parsed.confirms:
             return True
-        continues_chat = bool(before) and parse.kind != "undo" and _REFERS.search(text) is not None
-        if understanding.refers or continues_chat or last.text.rstrip().endswith("?"):
+        continues_chat = bool(earlier) and parse.kind != "undo" and _REFERS.search(sentence) is not None
+        if parsed.refers or continues_chat or last.text.rstrip().endswith("?"):
             return False
-        # "Stop the music" may be about something else than a program.
-        if parse.kind not in ("remove_app", "app_status", "switch_app"):
-            return True
-        devices = request.device_context.devices if request.device_context else ()
-        return any(matching(known_apps(device), parse.word("app") or "") for device in devices)
+        return _is_about_programs(parse, request.device_context)
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Return the next step of the turn: a tool call, or the answer in one piece."""
@@ -76,25 +74,54 @@ class OfflineModel:
         from microclaw.offline.dialogue_state import DialogueState
 
         start_s = time.perf_counter()
-        understanding = understand(request)
-        decision = understanding.decision
+        parsed = understand(request)
+        decision = parsed.decision
         duration_ms = max(1.0, (time.perf_counter() - start_s) * 1000)
         note = f"offline, {duration_ms:.0f} ms, cost 0"
         if isinstance(decision, Act):
-            call = ToolCall(f"{_CALL}{len(request.messages)}", decision.tool, json.dumps(decision.arguments))
-            last = request.messages[-1]
-            origin = decision.code_origin
-            if not isinstance(last, UserText):
-                return ModelReply("", (call,), note="", intent=None, code_origin=origin, literal=True)
-            intent = last.text and (decision.words or last.text)
-            note = note if last.text else ""
-            return ModelReply("", (call,), note=note, intent=intent, code_origin=origin, literal=True)
-        text = decision.text
-        code = decision.code
-        step = decision.next_step
+            return _call_tool(decision, request, note)
         question = None
-        if understanding.state != DialogueState():
-            question = msgspec.json.encode(understanding.state).decode()
+        if parsed.state != DialogueState():
+            question = msgspec.json.encode(parsed.state).decode()
         if on_text is not None:
-            on_text(text)
-        return ModelReply(text, note=note, failed_code=code, next_step=step, question=question, from_results=True)
+            on_text(decision.text)
+        return ModelReply(
+            decision.text,
+            note=note,
+            failed_code=decision.code,
+            next_step=decision.next_step,
+            question=question,
+            from_results=True,
+        )
+
+
+def _is_complete(parse: Parse, decision: Decision) -> bool:
+    """Return True if the sentence can be done as it is, and a model could not say more about it."""
+    from microclaw.offline.memory import MEMORY
+
+    if parse.kind in ("help", "greeting", *MEMORY):
+        return False
+    return isinstance(decision, Act) or decision.code is None
+
+
+def _is_about_programs(parse: Parse, device_context: DeviceContext | None) -> bool:
+    """Return False if the sentence names a program that no device has: "stop the music" may be about something else."""
+    from microclaw.offline.apps import known_apps, matching
+
+    if parse.kind not in ("remove_app", "app_status", "switch_app"):
+        return True
+    devices = device_context.devices if device_context else ()
+    name = parse.word("app") or ""
+    return any(matching(known_apps(device), name) for device in devices)
+
+
+def _call_tool(act: Act, request: ModelRequest, note: str) -> ModelReply:
+    """Return the reply with the call. Only the first call of a turn has a note, and the intent that a user approves."""
+    call = ToolCall(f"{_CALL}{len(request.messages)}", act.tool, json.dumps(act.arguments))
+    last = request.messages[-1]
+    intent = None
+    call_note = ""
+    if isinstance(last, UserText):
+        intent = last.text and (act.words or last.text)
+        call_note = note if last.text else ""
+    return ModelReply("", (call,), note=call_note, intent=intent, code_origin=act.code_origin, literal=True)

@@ -23,7 +23,7 @@ increase decrease
 """
 _ONE_WAY: Final = dict(pair.split() for pair in _PAIRS.splitlines())
 _OPPOSITES: Final = {**_ONE_WAY, **{opposite: word for word, opposite in _ONE_WAY.items()}}
-"""By word; "stop" has one of two, which mean the same."""
+"""By word. "Stop" has two opposites, "start" and "run", which mean the same: it is listed with one of them."""
 _WORD: Final = re.compile(r"[a-z]+")
 
 
