@@ -173,10 +173,11 @@ async def list_tasks(
     words="run {language} code in the sandbox",
     previews=True,
 )
-async def run(
+async def run(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     tasks: TaskService,
     call: OperationCall,
     code: str,
+    *,
     language: TaskLanguage = "python",
     files: Annotated[dict[str, bytes], Meta(description="What it reads, by name.")] = {},  # noqa: B006
     keep: Annotated[list[str], Meta(description="Names of files to take out.")] = [],  # noqa: B006
