@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class LiveEvents:
-    """The live events of all hosts. `deliver` gets those of other hosts; a publisher delivers its own events itself.
+    """The live events of all hosts. `deliver` gets the events of other hosts; a publisher delivers its own itself.
 
-    In `counts` (status.COUNTS) events_refused are those that could not be read: of a newer host, or not an event.
+    In `counts` (status.COUNTS) events_refused are events that could not be read: of a newer host, or invalid.
     """
 
     def __init__(

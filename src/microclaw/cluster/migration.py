@@ -167,7 +167,7 @@ def _copy(source: Sql, target: Sql) -> dict[str, int]:
 
 
 def _advance_identities(target: PostgresConnection) -> None:
-    """Make the database give its next numbers after those that were copied."""
+    """Make the database give its next numbers after the copied ones."""
     query = "SELECT table_name, column_name FROM information_schema.columns WHERE is_identity = 'YES'"
     for table, column in target.execute(query).fetchall():
         target.execute(

@@ -68,7 +68,7 @@ class ClusterView(Struct, frozen=True):
         if self.hosts.stale or self.hosts.lost:
             since = format_duration(self.hosts.seen_s * 1000)
             yield ClusterProblem(
-                f"the database has not answered for {since}: what is shown of other hosts is as old",
+                f"the database has not answered for {since}: the shown state of other hosts is as old",
                 "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself",
             )
         hosts = self.hosts.standing()

@@ -1,4 +1,4 @@
-"""Changes config.toml and secrets.toml. Comments stay, a wrong value is never written, nobody sees half a file."""
+"""Changes config.toml and secrets.toml. Comments stay, wrong values are never written, no reader sees half a file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LAN: Final = "0.0.0.0:8443"
 def write_changes(
     home: FilePath, environ: Mapping[str, str], changes: Mapping[str, str | None]
 ) -> tuple[list[str], list[Mistake]]:
-    """Give keys their values as a person writes them (None removes one): all or none, and no two writers at once.
+    """Set keys to values as a person writes them (None removes a key): all or none, under a lock.
 
-    Gives the files that changed, and what is still missing (a variable that is not set). Secrets go to secrets.toml
-    unless they are `${ENV}`. Raises ConfigError.
+    Returns the files that changed, and the problems that remain (a variable that is not set). Secrets are written to
+    secrets.toml unless they are `${ENV}`. Raises ConfigError.
     """
     # The lock makes sure that another writer's change is read and kept.
     with locked(home):

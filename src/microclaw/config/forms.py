@@ -28,7 +28,7 @@ def setting(default: T, about: str, low: float | None = None, high: float | None
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of a line of text. `fits` is false, or raises ValueError, for another; `words` say what is allowed."""
+    """A form of a line of text. `fits` is false, or raises ValueError, for other texts; `words` say what is allowed."""
 
     words: str
     fits: Callable[[str], object] = bool
@@ -43,7 +43,7 @@ class Form:
 
 
 def form_of(kind: Any) -> Form:
-    """Of one of the types below."""
+    """Return the form of one of the types below."""
     return next(form for form in get_args(kind) if isinstance(form, Form))
 
 
@@ -56,7 +56,10 @@ def seconds_in(text: str) -> int | None:
 
 
 def _is_address(text: str, *schemes: str, bare: bool = False) -> bool:
-    """`bare` is one that is shown in the status and in logs: without name, password, path or query."""
+    """Return True for an address with such a scheme; `bare`: it must have no name, password, path or query.
+
+    A bare address is shown in the status and in logs.
+    """
     parts = urlsplit(text)
     more = parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment
     return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and not (bare and more)

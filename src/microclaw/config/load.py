@@ -1,4 +1,4 @@
-"""The one loader of settings: joins what the sources say into frozen settings. It opens no socket and asks nobody."""
+"""The only loader of settings: joins the values of all sources into frozen settings. It opens no socket."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Assembly:
 
     @property
     def mistakes(self) -> list[Mistake]:
-        """All of them in the order of their lines, without those that only follow from another one."""
+        """All mistakes in the order of their lines, without mistakes that only follow from others."""
         mistakes = list(self.sources.mistakes)
         for mistake in self._mistakes:
             if not any(cause.key.startswith(mistake.key) for cause in self.sources.mistakes):
@@ -206,10 +206,10 @@ class Assembly:
         return None
 
     def _choice(self, path: Path, row: settings.ModelRow, provider: Provider) -> ModelChoice | None:
-        """One model. What a row leaves out is the main model's where the provider is the same, then the variables'.
+        """Return a model. Missing values are the main model's if the provider is the same, else the environment's.
 
         A key of the environment goes to the provider itself or to the environment's address, never to an address of
-        the file: that may be somebody else's. A row's own address takes the row's own key alone.
+        the file, which may belong to another service. A row's own address gets only the row's own key.
         """
         main = self.file.model
         base: settings.ModelRow = main

@@ -31,10 +31,10 @@ _WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false"
 
 
 class Node:
-    """A section, whose `about` is empty, or a setting: its type, and what setting() says of it.
+    """A section, whose `about` is empty, or a setting: its type and the arguments of setting().
 
-    `inside` of a section or a table of texts is by name, or under NAME alone (one of `names`, where there are any).
-    `form` and `choices` are of the value, or of each in its list; `words` say what it may be.
+    `inside` of a section or a table of texts is by name, or only under NAME (for each of `names`, if there are any).
+    `form` and `choices` are for the value, or for each value of a list; `words` say what it may be.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ def find(path: Path) -> Node | None:
 def all_settings(
     names: Callable[[Path], Iterable[str]] = lambda _path: (NAME,), section: Node | None = None, path: Path = ()
 ) -> Iterator[tuple[Path, Node]]:
-    """Every setting with its path, in the order of settings.py; `names` gives those that a person chose there."""
+    """Yield every setting with its path, in the order of settings.py; `names` returns the names that a person chose."""
     inside = (section or root()).inside
     parts: Iterable[str] = inside
     if NAME in inside:

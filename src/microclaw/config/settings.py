@@ -85,7 +85,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """The cost of models a day; None is no limit."""
+    """The cost of models a day; None means no limit."""
 
     day_usd: float | None = setting(None, "what models may cost a day", 0, 1_000_000)
     person_day_usd: float | None = setting(None, "the same for one person", 0, 1_000_000)

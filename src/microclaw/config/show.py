@@ -52,14 +52,14 @@ def secret_texts(settings: Settings) -> set[str]:
 
     Blocking.
     """
-    found = set(settings.secrets)
+    texts = set(settings.secrets)
     backup = None if settings.backup is None else settings.backup.password_file
     for path in (settings.gateway_token, settings.mqtt.password_file, backup):
         # The user of the file reports what is wrong with it.
         with suppress(OSError, UnicodeDecodeError):
             if path is not None:
-                found.add(FilePath(path).expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
-    return found
+                texts.add(FilePath(path).expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
+    return texts
 
 
 def value_text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Reads YAML files that people write: each mistake has its line, and all are told at once. It knows no meaning."""
+"""Reads YAML files that people write: each mistake has its line, and all are reported together. It knows no meaning."""
 
 from __future__ import annotations
 

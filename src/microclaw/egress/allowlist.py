@@ -1,9 +1,9 @@
 """The allowlist of tasks in the sandbox: egress.yaml, read, checked and matched. It connects to nothing.
 
-The most specific entries for a host and a task decide, and of these the first that allows the request: a host that is
-written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There
-is no entry for "everything": a host is written out, or is `*.example.com` for every name below example.com, at any
-depth, and not example.com itself.
+The most specific entries for a host and a task decide, and of these the first that allows the request. The order: a
+full host name before `*.`, a longer `*.` before a shorter one, then an entry that names the task before an entry for
+all. There is no entry for "everything": a host is a full name, or `*.example.com` for every name below example.com, at
+any depth, without example.com itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROXY_HEADERS: Final = frozenset(
 _PRIVATE_SUFFIXES: Final = frozenset(
     {"localhost", "localdomain", "local", "internal", "lan", "home", "home.arpa", "corp", "intranet", "private"}
 )
-"""Endings of names that are never public: RFC 6761, 6762, 8375, ICANN's .internal, those of routers and companies."""
+"""Endings of names that are never public: RFC 6761, 6762, 8375, ICANN's .internal, endings of routers and companies."""
 _PUBLIC_SUFFIXES: Final = frozenset(
     re.findall(
         r"[\w.-]+",

@@ -123,7 +123,7 @@ def _failure(url: str, reason: str, foreign: bool | None = None) -> ToolFailed:
 
 
 def _text(header_encoding: str | None, raw: bytes) -> str:
-    """Decode a page by the encoding of its header, else by the one that the page names, else as UTF-8."""
+    """Decode a page by the encoding in its header, else by the encoding that the page names, else as UTF-8."""
     meta = _META.search(raw[:2048])
     name = "utf-8"
     if header_encoding:
@@ -138,7 +138,7 @@ def _text(header_encoding: str | None, raw: bytes) -> str:
 
 
 def _encoding(name: str) -> str:
-    """Return Python's name of an encoding, or utf-8 for one that pages do not use."""
+    """Return Python's name of an encoding, or utf-8 for an encoding that pages do not use."""
     try:
         encoding = codecs.lookup(name).name
     except (LookupError, ValueError):

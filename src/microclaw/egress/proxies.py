@@ -1,6 +1,6 @@
-"""Chooses the proxy for a destination: the one of the settings, of the environment, or none. Connects nowhere.
+"""Chooses the proxy for a destination: of the settings, of the environment, or none. It opens no connection.
 
-Only this file reads the proxies of the environment; the libraries are told not to.
+Only this file reads the proxies of the environment; the libraries are set not to read them.
 """
 
 from __future__ import annotations

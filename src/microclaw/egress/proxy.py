@@ -87,8 +87,8 @@ class EgressProxy:
     def for_task(self, task: str, name: str, by: str | None = None) -> Serve:
         """Return the proxy of one task.
 
-        `task` is its name in the security log, `name` the one that `tasks:` of entries has, `by` the person who
-        started it.
+        `task` is its name in the security log, `name` its name in `tasks:` of entries, `by` the person who started
+        it.
         """
         return _TaskProxy(self, task, name, by).serve
 
@@ -218,7 +218,7 @@ class _TaskProxy:
             counts[key] += more
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        """Return the bytes of a head, or those that came before the connection was closed."""
+        """Return the bytes of a head, or the bytes before the connection was closed."""
         try:
             async with asyncio.timeout(self.proxy.times.head_s):
                 return await reader.readuntil(b"\r\n\r\n")

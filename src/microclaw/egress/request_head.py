@@ -22,7 +22,7 @@ HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-connection proxy-authorization proxy-authenticate te trailer upgrade expect "
     b"http2-settings host".split()
 )
-"""Headers of one connection, and those that the proxy writes itself; they are never passed on."""
+"""Headers of one connection, and headers that the proxy writes itself; they are never passed on."""
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that say where the body ends. h11 reads the body by them, so they are always passed on."""
 _HEAD: Final = re.compile(
@@ -102,7 +102,7 @@ def _check_host_header(event: h11.Request, place: ProxyRequest) -> None:
 
 
 def _headers_to_pass_on(event: h11.Request) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers without those of the connection, and without those that `Connection` lists."""
+    """Return the headers without the headers of the connection and the headers that `Connection` lists."""
     listed = b",".join(value for name, value in event.headers if name == b"connection").split(b",")
     dropped = (HOP_BY_HOP | {name.strip().lower() for name in listed}) - FRAMING
     return tuple((name, value) for name, value in event.headers.raw_items() if name.lower() not in dropped)

@@ -82,7 +82,7 @@ class UsageListing(Listing, frozen=True, kw_only=True):
         lines = {
             f"{total.failed:,} requests failed": total.failed,
             f"{total.unpriced:,} requests to models whose price is not known": total.unpriced,
-            f"{total.estimated:,} requests told no tokens; theirs are estimated": total.estimated,
+            f"{total.estimated:,} requests without a token count (estimated)": total.estimated,
             f"today: ${today.cost_usd:.2f} of ${budget.day_usd or 0:.2f}, again at {budget.resets_at}": budget.day_usd,
             f"today: {tokens:,} of {budget.day_tokens or 0:,} tokens, again at {budget.resets_at}": budget.day_tokens,
         }

@@ -47,9 +47,9 @@ class NamedPin(Struct, frozen=True):
 
 
 class DeviceContext(Struct, frozen=True):
-    """Every device, and the one that a sentence without a name means: the chat's device, or the only one.
+    """Every device; `meant` is the device of a sentence without a name: the chat's device, or the only one.
 
-    `names` are what the person asked to remember of pins, the newest last.
+    `names` are the names of pins that the person asked to remember, the newest last.
     """
 
     devices: tuple[KnownDevice, ...] = ()
@@ -166,13 +166,14 @@ class ModelReply(Struct, frozen=True):
     """A model's turn: text, or calls of tools, or both.
 
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
-    names its `intent` ("blink pin 2 every 500 ms"); one that cannot answer sets `failed_code`.
-    `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
-    answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
+    names its `intent` ("blink pin 2 every 500 ms"); a model that cannot answer sets `failed_code`.
+    `code_origin` says where a program in `calls` comes from if the model did not write it. `model` is the model that
+    answered, if there were several; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's own words, so no untrusted text in the conversation can have asked for them.
-    `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
-    the answer. `from_results`: the text is made by rule from the results of the calls.
-    `provider_parts` is what the provider wants back within the turn: thoughts, signatures. Only provider_wire reads it.
+    `question` is the open question and the last action of the offline dialogue (DialogueState as JSON), stored with the
+    answer. `from_results`: the text is made by rule from the results of the calls.
+    `provider_parts` must be sent back to the provider within the turn: thoughts, signatures. Only provider_wire reads
+    it.
     """
 
     text: str

@@ -37,7 +37,7 @@ _MAX_CALLS: Final = 16
 
 
 def visible_text(text: str) -> str:
-    """Return the text without its thoughts: whole ones, what is before a lone end, what is after a lone begin."""
+    """Return the text without its thoughts: whole thoughts, text before a lone end tag, text after a lone begin tag."""
     pieces = VisiblePieces(is_thought=True)
     shown = pieces.add(text)
     return shown + pieces.end()
@@ -117,11 +117,11 @@ class VisiblePieces:
         return "".join(shown)
 
     def begins_visible(self) -> None:
-        """Note that the server sends the thoughts apart, so that the text is none."""
+        """Note that the server sends thoughts separately, so the text is not a thought."""
         self._is_withheld = False
 
     def end(self) -> str:
-        """Return what was held back and is no thought."""
+        """Return the withheld text that is not a thought."""
         self._is_withheld = False
         return self._show(self._tail) + self._release()
 

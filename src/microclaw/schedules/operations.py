@@ -173,7 +173,7 @@ async def _needed_permission(scheduling: Scheduling, call: OperationCall, **valu
     before=_needed_permission,
     previews=True,
 )
-async def add(
+async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     scheduling: Scheduling,
     call: OperationCall,
     when: WhenToRun,

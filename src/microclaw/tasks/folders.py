@@ -64,7 +64,7 @@ def kept_output(folder: Path, after: int, size: int) -> tuple[bytes, int] | None
 
 
 def remove_others(root: Path, numbers: Collection[int]) -> None:
-    """Remove every folder but those of these tasks."""
+    """Remove every folder except the folders of these tasks."""
     if root.is_dir():
         for path in set(root.iterdir()) - {root / str(number) for number in numbers}:
             remove(path)

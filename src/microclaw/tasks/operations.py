@@ -173,10 +173,11 @@ async def list_tasks(
     words="run {language} code in the sandbox",
     previews=True,
 )
-async def run(
+async def run(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     tasks: TaskService,
     call: OperationCall,
     code: str,
+    *,
     language: TaskLanguage = "python",
     files: Annotated[dict[str, bytes], Meta(description="What it reads, by name.")] = {},  # noqa: B006
     keep: Annotated[list[str], Meta(description="Names of files to take out.")] = [],  # noqa: B006
@@ -204,15 +205,14 @@ async def run(
         chat_id=call.chat_id,
     )
     detail = () if call.direct else await tasks.question(order)
-    network = ""
-    needs = Permission.ACT
-    if allow is not None:
-        network = f" with the network of {allow}"
+    text = f"run {len(code):,} characters of {order.language} in the sandbox"
+    if allow is None:
+        await call.approve(text, detail, None, Permission.ACT)
+    else:
         # With a network the files that it reads may leave this host.
-        needs = Permission.RISKY
-    await call.approve(f"run {len(code):,} characters of {order.language} in the sandbox{network}", detail, None, needs)
-    if allow is not None and detail:
-        await _check_unchanged(tasks, order, detail)
+        await call.approve(f"{text} with the network of {allow}", detail, None, Permission.RISKY)
+        if detail:
+            await _check_unchanged(tasks, order, detail)
     return facts(TaskFacts, await tasks.submit(order))
 
 

@@ -211,7 +211,7 @@ def refused_event(order: TaskOrder, why: str) -> AuditEvent:
 
 
 def started_event(row: TaskRow, yes: ApprovalOutcome | None, approval: str) -> AuditEvent:
-    """`approval` says how it was allowed where nobody gave a `yes`."""
+    """Build the event of a started task; `approval` says how it was allowed without a `yes`."""
     memory_mb = int(row.limits["memory_bytes"]) >> 20
     if row.allow is None:
         network = "no network"

@@ -1,7 +1,7 @@
-"""Code as tasks: a bounded queue, so many at once, results kept for a time. The sandbox itself is sandbox.run's.
+"""Code as tasks: a bounded queue, a limit of tasks at once, results stored for a time. sandbox.run has the sandbox.
 
-A task has one row from the moment that it was taken. One that the end of the host cuts off is `interrupted` at the
-next start, and its folder is cleaned; its processes end with the host (the sandbox sees to it).
+A task has one row from the moment that it is accepted. If the host ends meanwhile, the task is `interrupted` at the
+next start, and its folder is removed; its processes end with the host (the sandbox takes care of it).
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ class TaskService:
     _group: asyncio.TaskGroup | None = None
     _taking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _places: asyncio.Semaphore = field(init=False)
-    # with those that ended while the store took nothing
+    # Also the tasks that ended while the store accepted nothing.
     _live: dict[int, LiveTask] = field(init=False, default_factory=dict)
     _endings: Counter[str] = field(init=False, default_factory=Counter)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
+        """Close the open tasks of the host's last run, then serve; leaving it ends every task as interrupted."""
         await self.take_up(at_start=True)
         await self.prune()
         self._places = asyncio.Semaphore(self.settings.parallel)
@@ -122,7 +122,7 @@ class TaskService:
                 await self._stop(tuple(self._live.values()), "interrupted")
 
     async def take_up(self, *, at_start: bool = False) -> None:
-        """Close the open tasks of dead hosts; `at_start` those of this host's last run, too."""
+        """Close the open tasks of dead hosts; `at_start`: also the open tasks of this host's last run."""
         open_tasks = await self.table.list(state=OPEN)
         dead = dead_among(self.fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:

@@ -1,6 +1,6 @@
-"""Takes what devices measure and keeps it: what is refused, in groups into the store, the last values. Draws nothing.
+"""Receives the values of devices: refuses invalid ones, stores the others in groups, and keeps the last values.
 
-The time of a value is when it reached this host: a device's clock may be wrong.
+The time of a value is its arrival at this host, because a device's clock may be wrong.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ class History(Struct, frozen=True, kw_only=True):
 
 
 class TelemetryHistory:
-    """`took` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
+    """The telemetry of all devices.
+
+    `took` is quick and never waits; `flush` writes the values since then. `refused` counts the refused values.
+    """
 
     def __init__(
         self,
@@ -156,7 +159,7 @@ class TelemetryHistory:
         return self._point(device_id, key, value, at_ms)
 
     async def flush(self) -> None:
-        """Write what came into the store. StoreError leaves it waiting."""
+        """Write the waiting values into the store. After a StoreError they still wait."""
         async with self._flushing:
             points = self._waiting[:]
             if points:

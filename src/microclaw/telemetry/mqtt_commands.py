@@ -184,4 +184,4 @@ def read_command(topic: str, payload: bytes) -> Command:
             return Command(device, "undo")
         case [device, "pin" | "program" as kind, name, "set"] if word in _SWITCH and 0 < len(name) <= MAX_NAME_CHARS:
             return Command(device, "pin" if kind == "pin" else "program", name, _SWITCH[word])
-    raise ValueError(f"{word!r} is no command here: pins and programs take ON or OFF, undo takes PRESS")
+    raise ValueError(f"{word!r} is not a command here: pins and programs take ON or OFF, undo takes PRESS")

@@ -1,8 +1,8 @@
 """One connection to an MQTT broker: paho-mqtt's protocol on asyncio's streams. It keeps nothing.
 
-A client is made for each connection and thrown away with it, so the library sends nothing of an old one again: what
-has to arrive is in the store's buffer. MQTT 5, for its limits: the broker's Receive Maximum bounds what is under way,
-and no message over MAX_PACKET_BYTES is taken.
+Each connection has its own client of the library, so that the library sends nothing of an old connection again:
+messages that must arrive are in the store's buffer. MQTT 5 is used for its limits: the broker's Receive Maximum limits
+the messages under way, and messages over MAX_PACKET_BYTES are refused.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ OnMessage: TypeAlias = Callable[[str, bytes, bool], None]
 class BrokerStatus:
     """The host at its broker, in the host's status; counts are since the host started.
 
-    `text` is why it is disturbed, or what is wrong with a connection that goes on.
+    `text` is the reason for "disturbed", or a problem of a connection that still works.
     """
 
     state: Literal["connecting", "on", "disturbed"] = "connecting"

@@ -19,7 +19,7 @@ ProgramEvidence: TypeAlias = Literal["reported", "accepted"]
 
 
 class MqttPin(Struct, frozen=True):
-    """A pin with a name. `is_on`: None where nobody can tell; `program` is what drives it now."""
+    """A pin with a name. `is_on`: None if unknown; `program` drives the pin now."""
 
     name: str
     gpio: int
@@ -28,7 +28,7 @@ class MqttPin(Struct, frozen=True):
 
 
 class MqttProgram(Struct, frozen=True):
-    """`runs` as `evidence` knows it: the device says so, or this host wants it. `condition` as `app list` has it."""
+    """A program. `evidence`: the device reports `runs`, or this host wants it. `condition` as in `app list`."""
 
     name: str
     runs: bool
@@ -37,7 +37,7 @@ class MqttProgram(Struct, frozen=True):
 
 
 class FirmwareVersions(Struct, frozen=True):
-    """`latest` is the highest version that is published for it here; None where nothing is: no version is made up."""
+    """The firmware of a device. `latest` is the highest version that is published for it here, or None."""
 
     title: str
     installed: str
@@ -45,9 +45,9 @@ class FirmwareVersions(Struct, frozen=True):
 
 
 class DeviceView(Struct, frozen=True):
-    """A device as it is told now. `sensors` are the keys of its telemetry, as far as it sent any.
+    """A device as it is published now. `sensors` are the keys of its telemetry so far.
 
-    `readings` are the values of its I2C sensors by sensor and quantity; None where it does not answer any more.
+    `readings` are the values of its I2C sensors by sensor and quantity; None for a sensor that stopped answering.
     """
 
     device_id: str

@@ -1,7 +1,7 @@
 """A device as Home Assistant finds it: one message with all of its entities (device-based MQTT discovery).
 
 The format is Home Assistant's: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. An entity
-goes when the next message names its platform alone; a device goes with an empty message.
+is removed if the next message names only its platform; a device is removed with an empty message.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The broker's buffer on disk: events and telemetry of devices, the host's own events. It sends nothing.
 
 An event that the store keeps is buffered in the same transaction. Everything else waits in memory for the next write,
-for milliseconds, bounded: what is too much is lost and counted.
+for milliseconds and up to a limit: messages above it are lost and counted.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MqttFeed:
 
     @property
     def waiting(self) -> int:
-        """The number in memory alone."""
+        """The number of messages that are only in memory."""
         return len(self._waiting)
 
     def keep_event(self, connection: Sql, device: str, message_id: bytes, event: Event, at_ms: int) -> None:
@@ -87,7 +87,7 @@ class MqttFeed:
         }
 
     async def run(self) -> None:
-        """Write what waits, until it is cancelled; then what is left. StoreError leaves it waiting."""
+        """Write waiting messages until it is cancelled, then the rest. After a StoreError they still wait."""
         try:
             while True:
                 await self._arrived.wait()

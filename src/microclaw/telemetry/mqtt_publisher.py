@@ -1,6 +1,6 @@
-"""Keeps this host at the broker: connects again and again, sends the buffer in order and of each state the newest.
+"""Keeps this host connected to the broker: sends the buffer in order, and the newest value of each state.
 
-It asks no device: `devices` tells how they are. States are not buffered; after each connection all are told again.
+It asks no device: `devices` has their states. States are not buffered; after each connection all are published.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceSource(Protocol):
-    """The devices as they are told: the host's registry, or a test's."""
+    """The devices to publish: the host's registry, or a test's."""
 
     def ids(self) -> Collection[str]: ...
 
@@ -48,7 +48,7 @@ class DeviceSource(Protocol):
 
 
 class MqttPublisher:
-    """`run` it in a task. `host` is this host's id in the topics."""
+    """The publisher; `run` is a task. `host` is this host's id in the topics."""
 
     def __init__(  # noqa: PLR0913, RUF100 - `sleep` and `watch_s` are for tests
         self,
@@ -192,7 +192,7 @@ class MqttPublisher:
             await self._feed.buffer.remove(numbers)
 
     async def _watch(self) -> None:
-        """Keep the connection alive; a broker that confirms nothing is no broker."""
+        """Keep the connection alive; BrokerError if the broker confirms nothing."""
         pause_s = min(self._watch_s, self._connection.keepalive_s / 2)
         while True:
             await asyncio.sleep(pause_s)

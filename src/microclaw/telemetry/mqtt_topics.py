@@ -1,7 +1,7 @@
 """The topics of docs/mqtt.md. It sends nothing.
 
-A name becomes one part of a topic: what is not a letter, a digit or one of `_.-~` is percent-encoded (RFC 3986), so no
-`+`, `#`, `/` and no control character of a name ever reaches a topic, and two names never become one.
+A name becomes one part of a topic: all characters except letters, digits and `_.-~` are percent-encoded (RFC 3986). So
+`+`, `#`, `/` and control characters of a name never reach a topic, and two names never have the same topic.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class ReportedEvents:
         self._news.set()
 
     async def follow(self) -> None:
-        """Never returns. StoreError: it goes on from where it came when it is run again."""
+        """Read new events; never returns. After a StoreError the next run continues at the same event."""
         while True:
             self._news.clear()
             while await self.take():
@@ -270,7 +270,7 @@ def crash_of(name: str, data: ValueMap) -> Crash | None:
 
 
 def _reset_of(reason: str, not_started: object) -> Crash | None:
-    """Return the crash of a restart; None for one that is harmless and started the programs."""
+    """Return the crash of a restart; None if the restart is harmless and started the programs."""
     why_not = clean_trace(str(not_started)) if not_started else ""
     if why_not:
         return Crash("reset", None, f"{reason}\nno program was started: {why_not}")
