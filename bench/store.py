@@ -134,7 +134,7 @@ async def _telemetry(path: Path) -> tuple[float, float]:
         began_s = time.process_time()
         for n, (now_ms, devices) in enumerate(_groups()):
             for device in devices:
-                history.took(endpoints[device], _message(device, now_ms))
+                history.add_message(endpoints[device], _message(device, now_ms))
             await history.flush()
             if n % int(STEP_S / FLUSH_S) == 0:
                 before_s = time.process_time()

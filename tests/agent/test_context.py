@@ -22,7 +22,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.tools import remembering_tools
+from microclaw.knowledge.tools import memory_tools
 from microclaw.models.budget import tokens
 from microclaw.offline.memory import names_to_pins
 from microclaw.operations.tool import ToolContext
@@ -169,7 +169,7 @@ async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_
         (("my valve is on GPIO 7",), None, ("desk", "shelf")),
         (("my valve is on GPIO 7",), "a board that was removed", ("desk",)),
     ):
-        tools = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names))
+        tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names))
         for fact in facts:
             asking = ToolContext("owner", lambda _: None, chat_device)
             assert (await Toolbox(tools, Gate()).call("remember", json.dumps({"text": fact}), asking)).ok

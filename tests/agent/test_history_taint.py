@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, split_tainted, with_tainted
+from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, add_tainted, split_tainted
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Said, UserText
@@ -37,7 +37,7 @@ def bot(text: str, person: str = "owner", ago_s: int = 8, tainted_s: int | None 
 
 def shown(kept: list[SessionMessage], inbound: Inbound = HERE) -> tuple[tuple[Said, ...], int | None]:
     safe, tainted = split_tainted(kept, inbound, NOW, Known())
-    return with_tainted(safe, safe, tainted)
+    return add_tainted(safe, safe, tainted)
 
 
 async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_agent: MakeAgent) -> None:
@@ -100,9 +100,9 @@ def test_a_guests_words_are_strangers_words_for_everybody_else_and_a_members_are
 def test_what_is_summarised_holds_no_strangers_words() -> None:
     safe, tainted = split_tainted([user("read it"), bot("EVIL", tainted_s=NOW - 8)], HERE, NOW, Known())
     assert safe == (UserText("read it"), AssistantReply(LEFT_OUT))
-    assert with_tainted(safe, safe, tainted) == ((UserText("read it"), AssistantReply("EVIL")), NOW - 8)
+    assert add_tainted(safe, safe, tainted) == ((UserText("read it"), AssistantReply("EVIL")), NOW - 8)
     summary = (UserText("settled: ..."), AssistantReply("I keep to that."))
-    assert with_tainted(summary, safe, tainted) == (summary, None)
+    assert add_tainted(summary, safe, tainted) == (summary, None)
 
 
 def test_strangers_words_beyond_their_room_are_left_out_oldest_first() -> None:

@@ -40,7 +40,7 @@ async def end(accepted: AcceptedMessage) -> Answer:
 async def next_out(agent: Agent) -> str:
     async with asyncio.timeout(60):
         outbound = await anext(agent.outbox.outgoing("test"))
-    await agent.outbox.delivered(outbound.outbound_id)
+    await agent.outbox.note_delivered(outbound.outbound_id)
     return without_empty_record(outbound.answer.text)
 
 
@@ -187,7 +187,7 @@ async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer(make_ag
     stream.put(Answer("end"))
     stream.put(Step("plan", "late"))
     async with make_agent() as agent:
-        events = [event async for event in agent.outbox.following(stream)]
+        events = [event async for event in agent.outbox.listener_events(stream)]
     assert [event.text for event in events if isinstance(event, Step | Answer)] == ["8", "9", "end"]
 
 
@@ -208,7 +208,7 @@ async def test_an_answer_goes_out_to_the_channel_only_if_its_listener_left(make_
         assert await next_out(agent) == "a push"
         assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
-        await agent.outbox.delivered(answer.outbound_id)
+        await agent.outbox.note_delivered(answer.outbound_id)
 
 
 async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
@@ -248,11 +248,11 @@ async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_a
     outbox = Outbox(OutboxTable(database, lambda: 0))
     number = await outbox.push("test", "c1", "a push")
     with suppress(ConnectionError):
-        async with outbox.delivering("test", number):
+        async with outbox.while_delivering("test", number):
             assert await outbox.undelivered("test", "c1") == ()
             raise ConnectionError
     assert [one.outbound_id for one in await outbox.undelivered("test", "c1")] == [number]
-    async with outbox.delivering("test", number):
+    async with outbox.while_delivering("test", number):
         pass
     assert await outbox.undelivered("test", "c1") == ()
 

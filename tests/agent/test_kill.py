@@ -151,7 +151,7 @@ async def test_a_message_is_answered_once_wherever_the_host_is_killed(
         outbox = agent.inbox.outbox
         outbound = await anext(outbox.outgoing("test"))
         assert host.asked == asked, "what the model has said is not asked again"
-        await outbox.delivered(outbound.outbound_id)
+        await outbox.note_delivered(outbound.outbound_id)
         events = [event async for event in (await agent.inbox.accept(Inbound("test", "c1", "again"))).events]
         assert await outbox.undelivered("test", "c1") == ()
     assert (acted_before + host.acted, outbound.answer.error_code, outbound.key) == (acted, error, "k1")

@@ -66,7 +66,7 @@ async def delivered(agent: Agent, count: int) -> None:
     async with asyncio.timeout(60):
         for _ in range(count):
             outbound = await anext(outgoing)
-            await agent.outbox.delivered(outbound.outbound_id)
+            await agent.outbox.note_delivered(outbound.outbound_id)
 
 
 async def test_old_orders_are_asked_about_together_and_done_in_their_order_after_a_yes(make_agent: MakeAgent) -> None:

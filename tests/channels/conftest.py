@@ -91,8 +91,8 @@ class WatchedOutbox(Outbox):
         self.done: list[int] = []
         self.changed = asyncio.Condition()
 
-    async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
-        await super().delivered(outbound_id, soon=soon)
+    async def note_delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
+        await super().note_delivered(outbound_id, soon=soon)
         if outbound_id is not None:
             self.done.append(outbound_id)
         async with self.changed:

@@ -45,7 +45,7 @@ async def host_in(
 
     async with (
         SharedDatabase.opened(url, host_id) as database,
-        Hosts.joined(database, facts, host_id=host_id, home=home or host_id) as hosts,
+        Hosts.join(database, facts, host_id=host_id, home=home or host_id) as hosts,
     ):
         yield database, hosts
 

@@ -132,9 +132,9 @@ async def test_a_turn_whose_answer_was_not_stored_goes_on_at_its_own_host(opened
         other.execute("ALTER TABLE away RENAME TO outbox")
     assert turn.answer is not None
     assert turn.answer.outbound_id is None
-    await a.take_up()
+    await a.take_over()
     again = await asyncio.wait_for(anext(a), 60)
-    await a.take_up()
+    await a.take_over()
     assert (again.number, again.message.starts, waits.done()) == (turn.number, 1, False)
     await a.finish(again, Answer("done"))
     assert (await asyncio.wait_for(waits, 60)).message.inbound.text == "two"

@@ -62,7 +62,7 @@ async def test_a_conversation_that_was_removed_at_one_host_is_in_no_index(tmp_pa
         for shelf in (a, b):
             assert await shelf.texts(WORD) == [f"about {WORD}"]
             assert shelf.holds(WORD)
-        async with a.search.without("sessions/tg_1.jsonl"):
+        async with a.search.removing_source("sessions/tg_1.jsonl"):
             await a.sessions.remove("tg_1")
         async with asyncio.timeout(60):
             while b.holds(WORD):  # noqa: ASYNC110 - no event tells that a file was written again

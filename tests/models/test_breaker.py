@@ -22,7 +22,7 @@ def error(fault: ModelFault = "server", retry_after_s: float | None = None) -> M
 def fail(breaker: Breaker, *errors: ModelError) -> None:
     for each in errors:
         assert breaker.wait_s == 0
-        breaker.failed(each)
+        breaker.note_failure(each)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_the_error_that_is_told_is_the_one_that_the_wait_is_for() -> None:
     clock = Clock()
     breaker = Breaker(clock)
     quota = error("quota")
-    breaker.failed(quota)
-    breaker.failed(error("unreachable"))  # of a request that was on its way before
+    breaker.note_failure(quota)
+    breaker.note_failure(error("unreachable"))  # of a request that was on its way before
     assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (quota, 600, False)
     clock.at_s += 600
     late = error("unreachable")
-    breaker.failed(late)
+    breaker.note_failure(late)
     assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (late, 15, False)
 
 
@@ -67,6 +67,6 @@ def test_each_failure_after_a_pause_doubles_the_pause_up_to_a_limit_and_a_succes
         waits.append(breaker.wait_s)
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
     clock.at_s += 3600
-    breaker.succeeded()
+    breaker.note_success()
     fail(breaker, error(), error())
     assert breaker.wait_s == 0

@@ -76,7 +76,7 @@ async def history(plane: Plane, clock: Clock) -> TelemetryHistory:
         now_ms=clock.now_ms,
         monotonic_s=clock.monotonic_s,
     )
-    plane.links.parts.reports.telemetry = made.took
+    plane.links.parts.reports.telemetry = made.add_message
     return made
 
 

@@ -26,9 +26,9 @@ async def test_telemetry_is_kept_by_time_of_arrival(
     plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
 ) -> None:
     (endpoint,) = plane.registry.get("lamp").endpoints
-    history.took(endpoint, Telemetry(free_heap=180_000, uptime_s=3, apps=(), rssi=-56, temperature=41.5))
+    history.add_message(endpoint, Telemetry(free_heap=180_000, uptime_s=3, apps=(), rssi=-56, temperature=41.5))
     clock.at_ms += 30_000
-    history.took(endpoint, Telemetry(free_heap=170_000, uptime_s=33, apps=(), rssi=-60, temperature=42))
+    history.add_message(endpoint, Telemetry(free_heap=170_000, uptime_s=33, apps=(), rssi=-60, temperature=42))
     keys = await history.keys(plane.registry.get("lamp"))
     assert keys == ("free_heap", "rssi", "temperature")
     found = await history.read(lamp(plane), keys, NOON_MS, NOON_MS + MINUTE_MS, 120)
@@ -55,8 +55,8 @@ async def test_what_is_no_reading_is_refused_and_counted_and_a_text_that_is_a_nu
 ) -> None:
     for key, refused, at_ms, _ in REFUSED:
         assert history.reading(lamp(plane), key, refused, at_ms) is None
-    history.impossible(plane.registry.get("lamp").endpoints[0], 3)
-    history.impossible("link:nobody", 3)
+    history.count_impossible(plane.registry.get("lamp").endpoints[0], 3)
+    history.count_impossible("link:nobody", 3)
     counted = {"number": 3, "name": 3, "own": 2, "clock": 1, "range": 3}
     assert history.refused(lamp(plane)) == counted
     for text, value in (("21.5", 21.5), (" -3 ", -3.0), ("+1e3", 1000.0), (".5", 0.5)):
@@ -81,5 +81,5 @@ async def test_what_the_store_does_not_take_in_time_is_counted(
     endpoint = plane.registry.get("lamp").endpoints[0]
     for _ in range(MAX_WAITING + 5):
         clock.s += 1
-        history.took(endpoint, Telemetry(free_heap=1, uptime_s=1, apps=()))
+        history.add_message(endpoint, Telemetry(free_heap=1, uptime_s=1, apps=()))
     assert history.refused(lamp(plane)) == {"store": 5}

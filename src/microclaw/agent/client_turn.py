@@ -39,7 +39,7 @@ class ClientTurns:
     # Since when each answer is tainted, and the outcome of an act that it waited for.
     _answers: BoundedMap[bytes, tuple[int | None, str]] = field(default_factory=partial(BoundedMap, MAX_KNOWN))
 
-    async def prepared(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
+    async def prepare(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
         """Build a turn with its context. The chat id belongs to this request only; its part before "." is the token."""
         messages, tainted_s = self._complete_history(inbound.person_id, history)
         now_s = int(self.now_s())
@@ -101,7 +101,7 @@ class ClientTurn:
             self.turns.remember(self.turn.request.inbound.person_id, self._instead, answer.tainted_s, answer.text)
         return answer
 
-    def shown(self, text: str) -> None:
+    def note_shown(self, text: str) -> None:
         """Note that the client got `text`.
 
         If it is the answer, it is recognised when it comes back as history. If it came instead of the answer, a later

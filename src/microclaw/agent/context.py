@@ -26,7 +26,7 @@ from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
-from microclaw.knowledge.words import same_fact, significant
+from microclaw.knowledge.words import fact_key, significant_words
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.memory import named_pins, parse_memory
@@ -222,7 +222,7 @@ def _hits_text(matches: Sequence[NoteHit], inbound: Inbound, shown: str, moment:
     `shown` is the text that the model gets anyway.
     """
     hits = [hit for hit in matches if _is_news(hit, inbound, shown, moment)]
-    texts = [same_fact(hit.text) for hit in hits]
+    texts = [fact_key(hit.text) for hit in hits]
     rare_words = _rare_words(inbound.text, texts)
     lines: list[str] = []
     for hit, text in zip(hits, texts, strict=True):
@@ -238,12 +238,12 @@ def _hits_text(matches: Sequence[NoteHit], inbound: Inbound, shown: str, moment:
 
 
 def _rare_words(message: str, texts: Sequence[str]) -> list[str]:
-    """Return the words of a message that set some of the texts apart from the others. `same_fact` made the texts."""
+    """Return the words of a message that set some of the texts apart from the others. `fact_key` made the texts."""
     rare_words: list[str] = []
-    for name in significant(message):
+    for name in significant_words(message):
         if name in _WORDS_OF_ACTS or name.isdigit():
             continue
-        word = same_fact(name)
+        word = fact_key(name)
         text_count = sum(word in text for text in texts)
         if text_count <= _RARE_IN:
             rare_words.append(word)

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.action_record import acts_of, notes_of
 from microclaw.agent.context import HOST_NOTE_TAG, Prompt, TurnContext
-from microclaw.agent.history import compact_history, newest_notes, split_tainted, tainted_from, with_tainted
+from microclaw.agent.history import add_tainted, compact_history, newest_notes, split_tainted, tainted_from
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.old_orders import OldOrders
@@ -96,7 +96,7 @@ class Conversations:
         The cancelled turns stay unanswered until the next start.
         """
         async with aclosing(self.model), asyncio.TaskGroup() as group:
-            await self.inbox.take_up(at_start=True)
+            await self.inbox.take_over(at_start=True)
             self._interrupted = {effect.key for effect in await self.journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
@@ -113,7 +113,7 @@ class Conversations:
         """
         own_numbers = self.inbox.resume()
         self._resumed.update(map(_turn_id, own_numbers))
-        numbers, effect_keys = await self.inbox.take_up()
+        numbers, effect_keys = await self.inbox.take_over()
         self._resumed.update(map(_turn_id, numbers))
         self._interrupted.update(effect_keys)
         sentences = []
@@ -208,7 +208,7 @@ class Conversations:
                 return Answer(text, error_code="interrupted", next_step=step)
             age_s = self.inbox.table.age_s(running.message)
             journal = TurnJournal(self.journal, _turn_id(number), number, age_s)
-            running.carried = journal.carried
+            running.carried = journal.take_waiting_rows
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE
             request = await self._request(running)
@@ -240,7 +240,7 @@ class Conversations:
             short = await compact_history(
                 safe, prompt.history_tokens, asked_by, model=self.model, sessions=self.sessions
             )
-        messages, tainted_s = with_tainted(short, safe, tainted)
+        messages, tainted_s = add_tainted(short, safe, tainted)
         notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
         # A schedule's run does not continue the conversation.
         if notes is not None and has_window and inbound.origin == "person":
@@ -302,7 +302,7 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
             await asyncio.to_thread(history.unlink, missing_ok=True)
         except OSError as exc:
             raise StoreError(f"{history} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc
-    async with search.without(source_name(full)):
+    async with search.removing_source(source_name(full)):
         await sessions.empty(full)
         await search.scrub()
         # The name goes last, so that a removal that failed can be tried again.

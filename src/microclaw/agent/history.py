@@ -71,7 +71,7 @@ class ContextWindow:
         self.configured_tokens = context_tokens
         self.tokens = context_tokens
 
-    def refused(self, request: ModelRequest) -> None:
+    def shrink(self, request: ModelRequest) -> None:
         """Halve the window, as a server refused this request as too long; the window in its error is not read."""
         estimate = request_tokens(request) + (request.max_tokens or USUAL_ANSWER)
         self.tokens = max(_LEAST_WINDOW, min(estimate, self.tokens) // 2)
@@ -255,7 +255,7 @@ Tainted: TypeAlias = Mapping[int, tuple[Said, int]]
 """By index from the end of a history: a message, and the time when its untrusted text was read."""
 
 
-def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
+def add_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
     """Return `short`, which was made of `safe`, with the tainted messages that it lacks.
 
     The second value is the time when the newest taint began, or None without tainted messages.

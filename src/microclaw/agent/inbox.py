@@ -5,7 +5,7 @@ at the same time. A message is on the disk before `accept` returns. If its chat 
 happens (`WhenFull`). Messages that a crash left unanswered wait for `resume`.
 
 In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
-another host. One other host takes over the messages of a dead host (`take_up`).
+another host. One other host takes over the messages of a dead host (`take_over`).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Inbox:
             self._load(row, held=True)
         self._open = True
 
-    async def take_up(self, *, at_start: bool = False) -> tuple[list[int], list[EffectKey]]:
+    async def take_over(self, *, at_start: bool = False) -> tuple[list[int], list[EffectKey]]:
         """Take over the messages and open effects of dead hosts; return their numbers and keys, as `InboxTable.take`.
 
         `at_start` is passed to `dead_among`. Before `open` the messages are only taken; afterwards they are loaded, and
@@ -226,7 +226,7 @@ class Inbox:
                 await self._wait_for_room(chat)
             elif when_full != "take":
                 self._check_room(chat)
-            self._check_share(turn.whose)
+            self._check_share(turn.share_key)
             chat.turns.append(turn)
             is_next = len(chat.turns) == 1 and not chat.held
             message, is_duplicate = await self.table.add(inbound, begun=is_next)
@@ -241,7 +241,7 @@ class Inbox:
             chat.arrivals -= 1
             self._make_ready(turn.chat_key)
         if is_new:
-            return AcceptedMessage(message.message_id, duplicate=False, events=self.outbox.following(turn))
+            return AcceptedMessage(message.message_id, duplicate=False, events=self.outbox.listener_events(turn))
         return AcceptedMessage(message.message_id, duplicate=True, events=events_of())
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
@@ -322,7 +322,7 @@ class Inbox:
                 number = await self.table.answer(turn.number, outbound)
                 is_written = True
                 if is_delivered:
-                    await self.outbox.delivered(number)
+                    await self.outbox.note_delivered(number)
 
     def has_room(self, inbound: Inbound) -> bool:
         """Return True if its chat has room for a message: for a channel whose messages can stay with their sender."""
@@ -361,7 +361,7 @@ class Inbox:
 
     def _check_share(self, share_key: str) -> None:
         """Raise Overloaded if too many messages wait in all, or too many of this person."""
-        share_keys = [turn.whose for turn in self.unanswered_turns()]
+        share_keys = [turn.share_key for turn in self.unanswered_turns()]
         _check_count(len(share_keys), self.unanswered, "of all")
         group = "of devices" if share_key == "devices" else "of yours in all chats"
         _check_count(share_keys.count(share_key), max(1, self.unanswered // SHARE), group)

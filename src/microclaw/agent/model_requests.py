@@ -121,7 +121,7 @@ class _Attempts:
 
     def _shorten(self, window: ContextWindow, error: ModelError) -> None:
         """Fit the request into a smaller window. Raises `error` if it cannot be shorter."""
-        window.refused(self.fitted_request)
+        window.shrink(self.fitted_request)
         shorter = fit_window(self.request, self.older, window.tokens)
         if shorter == self.fitted_request:
             # No window is small enough for this message, so the next messages get the first window again.

@@ -71,9 +71,9 @@ class RunningTurn:
         self.number = message.message_id
         self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
         if message.inbound.origin == "device":
-            self.whose = "devices"
+            self.share_key = "devices"
         else:
-            self.whose = f"person {message.inbound.person_id}"
+            self.share_key = f"person {message.inbound.person_id}"
         self.answer: Answer | None = None
         # Set while no tool call runs.
         self.quiet = asyncio.Event()
@@ -163,7 +163,7 @@ class Outbox:
         self.look_again(channel)
         return outbound_id
 
-    async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
+    async def note_delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
         """Note that a message was sent by its channel or its listener. None: it was never in the outbox.
 
         `soon`: after a crash the message may come once more without harm, so the note needs no write of its own.
@@ -187,7 +187,7 @@ class Outbox:
         return await self._table.failures()
 
     @asynccontextmanager
-    async def delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
+    async def while_delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
         """Hold a message while its channel sends it, however long that takes, then note it as delivered.
 
         It is not given out here again, even if the note fails. After an error of the sending it is given out again when
@@ -196,7 +196,7 @@ class Outbox:
         self._sending.add(outbound_id)
         try:
             yield
-            await self.delivered(outbound_id)
+            await self.note_delivered(outbound_id)
         except BaseException:
             self.look_again(channel)
             raise
@@ -220,7 +220,7 @@ class Outbox:
             # `outgoing` may have passed over the answer meanwhile.
             self.look_again(channel)
 
-    async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
+    async def listener_events(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
         """Yield a listener's events; the last is the answer. If the listener leaves early, the channel delivers it."""
         turn.listening = True
         try:

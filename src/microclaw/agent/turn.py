@@ -406,7 +406,7 @@ class Turn:
 
         async def run(begin: Begin) -> ToolResult:
             context = self._call_context(reply, begin)
-            origin = request.change_origin(context, ahead=self.journal.carried)
+            origin = request.change_origin(context, ahead=self.journal.take_waiting_rows)
             with change_origin(origin):
                 return await self.tools.call(call.name, call.arguments, context)
 

@@ -117,11 +117,11 @@ class TurnJournal:
     async def flush(self) -> None:
         """Write all waiting rows to the disk."""
         if self._waiting:
-            with self.carried() as works:
+            with self.take_waiting_rows() as works:
                 await self.journal.write(works)
 
     @contextmanager
-    def carried(self) -> Iterator[Sequence[Work]]:
+    def take_waiting_rows(self) -> Iterator[Sequence[Work]]:
         """Yield the waiting rows for a transaction that is committed inside; after an error they wait again."""
         works = self._waiting
         self._waiting = []

@@ -48,7 +48,7 @@ class Workspace:
             return self
         return Workspace(self._root, _PEOPLE, file_stem(person))
 
-    def listing(self, path: str) -> list[dict[str, Any]]:
+    def list_folder(self, path: str) -> list[dict[str, Any]]:
         """Return the files of a folder with their size, and its folders, by name; without names that no path may have.
 
         Raises ToolFailed, ToolRetry.
@@ -205,7 +205,7 @@ class _FileTools:
         )
 
     async def _list(self, request: FolderParameters, context: ToolContext) -> ToolOutput:
-        entries = await asyncio.to_thread(self.workspace.of(context.person_id).listing, request.path)
+        entries = await asyncio.to_thread(self.workspace.of(context.person_id).list_folder, request.path)
         # A long name may be untrusted text.
         foreign = any(len(entry["name"]) > NAME_CHARS for entry in entries) or None
         return ToolOutput({"success": True, "files": entries, "count": len(entries)}, foreign=foreign)

@@ -153,7 +153,7 @@ async def delivered(
     waiting_ids = {row.outbound_id for row in rows}
     read_ids = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting_ids]
     for outbound_id in read_ids:
-        await chats.inbox.outbox.delivered(outbound_id)
+        await chats.inbox.outbox.note_delivered(outbound_id)
     return DeliveredMessages(delivered=read_ids)
 
 
@@ -167,5 +167,5 @@ async def _delivered(accepted: AcceptedMessage, outbox: Outbox) -> AsyncGenerato
             yield event
             if isinstance(event, Answer):
                 # The reader may leave now, but the answer was read.
-                await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))
+                await asyncio.shield(outbox.note_delivered(event.outbound_id, soon=True))
                 return

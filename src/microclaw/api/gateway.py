@@ -340,7 +340,7 @@ class Gateway:
         async for answer in events:
             if isinstance(answer, Answer):
                 if await self._send_answer(journaled, answer):
-                    await outbox.delivered(answer.outbound_id)
+                    await outbox.note_delivered(answer.outbound_id)
                 else:
                     await outbox.give_back(answer.outbound_id)
 

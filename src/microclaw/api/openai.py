@@ -217,13 +217,13 @@ async def _begin_turn(service: OpenAiService, by: Caller, body: CompletionBody) 
     outbound = inbox.answer_at_once(inbound)
     if outbound is not None:
         return CompletionTurn(events_of(outbound))
-    turn = await service.turns.prepared(inbound, system, history)
+    turn = await service.turns.prepare(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
     feed = service.jobs.start("chat completion", run, by=by)
-    return CompletionTurn(with_keepalives(_job_events(feed), keepalive_s), turn.turn.stop, turn.shown)
+    return CompletionTurn(with_keepalives(_job_events(feed), keepalive_s), turn.turn.stop, turn.note_shown)
 
 
 async def _job_events(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
@@ -240,7 +240,7 @@ async def _conversation_events(inbox: Inbox, accepted: AcceptedMessage) -> Async
     async with aclosing(accepted.events) as events:
         async for event in events:
             if isinstance(event, Answer):
-                await inbox.outbox.delivered(event.outbound_id, soon=True)
+                await inbox.outbox.note_delivered(event.outbound_id, soon=True)
             yield event
 
 

@@ -363,7 +363,7 @@ def _model_text(model: Model) -> str:
         text = f"{outage.instead} answers instead of {outage.model}"
     else:
         text = f"{outage.model} does not answer"
-    return f"{text} ({outage.why}; {outage.again})"
+    return f"{text} ({outage.why}; {outage.retry_text})"
 
 
 def resident_mb() -> float:

@@ -42,7 +42,7 @@ from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.knowledge.memory import HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.knowledge.texts import CONFIG
-from microclaw.knowledge.tools import remembering_tools, skill_tool
+from microclaw.knowledge.tools import memory_tools, skill_tool
 from microclaw.link_server.server import LinkServer
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model, turn_limit_s
@@ -135,7 +135,7 @@ class Agent:
             window=None if self._model is None else ContextWindow(settings.agent.context_tokens),
         )
         more = (
-            *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
+            *memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
             skill_tool(knowledge.skills),
             *own_tools,
         )

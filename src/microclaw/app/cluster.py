@@ -129,7 +129,7 @@ class HostCluster(Struct, frozen=True):
     def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, PortMachine]:
         """Calls to devices at other hosts, and where ports are."""
         remote = RemoteCalls(self.requests, owner_of)
-        return remote, PortMachine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.of_name))
+        return remote, PortMachine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.find_id))
 
     async def join(
         self, authority: Authority, admission: Admission, inbox: Inbox, stack: AsyncExitStack
@@ -213,7 +213,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
 
     holding = DeviceOwnership(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))
     key = await asyncio.to_thread(home_key, settings.home)
-    hosts = await stack.enter_async_context(Hosts.joined(database, facts, host_id=host_id, home=key))
+    hosts = await stack.enter_async_context(Hosts.join(database, facts, host_id=host_id, home=key))
     path = settings.identity / BEGIN_ANEW_FILE
     running = sorted(hosts.live[one].name for one in hosts.others())
     is_given_up = await asyncio.to_thread(path.exists)

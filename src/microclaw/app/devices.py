@@ -270,7 +270,7 @@ def open_telemetry(
         base.database, devices.registry, devices.links, history, in_source=source_log.in_source, publish=base.publish
     )
     reports = devices.links.parts.reports
-    reports.telemetry = history.took
-    reports.impossible = history.impossible
+    reports.telemetry = history.add_message
+    reports.impossible = history.count_impossible
     reports.event = reported.news
     return history, reported

@@ -62,7 +62,7 @@ class Hosts:
 
     @classmethod
     @asynccontextmanager
-    async def joined(
+    async def join(
         cls, database: SharedDatabase, facts: Callable[[], HostFacts], *, host_id: str, home: str
     ) -> AsyncIterator[Hosts]:
         """Join the cluster as a host. `host_id` differs at each start, `home` for each folder and machine.
@@ -115,21 +115,21 @@ class Hosts:
         """Call `changed` when a host comes or is gone, as live_hosts.Fleet.listen does."""
         self.listeners.append(changed)
 
-    def of_name(self, name: str) -> str | None:
+    def find_id(self, name: str) -> str | None:
         """Return the id of the live host of that name; None if it is away."""
         for host_id, facts in self.live.items():
             if facts.name == name:
                 return host_id
         return None
 
-    def standing(self) -> list[HostRow]:
+    def current(self) -> list[HostRow]:
         """Return the hosts that have not ended, as far as is known, with this one, by id."""
         rows = [row for row in self._rows.values() if row.ended is None]
         return sorted(rows, key=lambda row: row.host_id)
 
     def ended(self) -> list[HostRow]:
         """Return the hosts that ended within a day and are not back, newest first."""
-        names = {row.facts.name for row in self.standing()}
+        names = {row.facts.name for row in self.current()}
         rows = [row for row in self._rows.values() if row.ended is not None and row.facts.name not in names]
         return sorted(rows, key=lambda row: row.seen_s)
 

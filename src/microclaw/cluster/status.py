@@ -46,7 +46,7 @@ class ClusterView(Struct, frozen=True):
             connected=not self.hosts.stale,
             member=not self.hosts.lost,
             seen_s=round(self.hosts.seen_s, 1),
-            hosts=self.hosts.standing(),
+            hosts=self.hosts.current(),
             ended=self.hosts.ended(),
             duties=duties,
             problems=tuple(self._problems()),
@@ -71,7 +71,7 @@ class ClusterView(Struct, frozen=True):
                 f"the database has not answered for {since}: the shown state of other hosts is as old",
                 "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself",
             )
-        hosts = self.hosts.standing()
+        hosts = self.hosts.current()
         yield from self._clock_problems(hosts)
         yield from _version_problems(hosts)
         yield from self._gone_hosts()

@@ -26,7 +26,7 @@ from microclaw.knowledge.memory import (
     person_folder,
 )
 from microclaw.knowledge.texts import MAX_TEXT_BYTES, ROOT
-from microclaw.knowledge.words import same_fact
+from microclaw.knowledge.words import fact_key
 from microclaw.models.protocol import Model, ModelRequest, UserText
 
 _log = logging.getLogger(__name__)
@@ -104,15 +104,15 @@ async def _propose_changes(model: Model, memory: str, notes: dict[date, str]) ->
     for line in memory.splitlines():
         if line.strip() and not line.startswith("#"):
             line_count += 1
-            old_lines[same_fact(line)] = line
+            old_lines[fact_key(line)] = line
     dropped_lines: list[str] = []
     added_facts: dict[str, None] = {}
     for line in lines:
-        key = same_fact(line)
+        key = fact_key(line)
         if line[0] == "-" and key in old_lines:
             dropped_lines.append(old_lines[key])
         fact = " ".join(line[1:].split())
-        if line[0] == "+" and fact and same_fact(fact) not in old_lines:
+        if line[0] == "+" and fact and fact_key(fact) not in old_lines:
             added_facts[fact] = None
     if len(dropped_lines) > max(3, line_count // 2):
         raise ModelError(f"{model.name} would drop {len(dropped_lines)} of {line_count} lines of MEMORY.md")

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.texts import CONFIG, ROOT, Texts
-from microclaw.knowledge.words import same_fact, significant
+from microclaw.knowledge.words import fact_key, significant_words
 
 OWNER_ID: Final = "owner"
 MEMORY: Final = "MEMORY.md"
@@ -95,7 +95,7 @@ class MemoryLine(Struct, frozen=True):
     new: bool = False
 
 
-def one_fact(text: str) -> str:
+def check_fact(text: str) -> str:
     """Return the text as one line. Raises ToolRetry if it is empty or too long."""
     fact = " ".join(text.split())
     if not 0 < len(fact) <= MAX_FACT_CHARS:
@@ -188,11 +188,11 @@ class Memory(Struct, frozen=True):
 
     async def _append(self, name: str, text: str, *, head: str, prefix: str = "", keep: bool = False) -> MemoryLine:
         """Add a fact as a line unless the text has it. `head` begins a new text."""
-        fact = one_fact(text)
+        fact = check_fact(text)
 
         def add(current: str) -> tuple[str, MemoryLine]:
             for line in current.splitlines():
-                if same_fact(line) == same_fact(fact):
+                if fact_key(line) == fact_key(fact):
                     return current, MemoryLine(name, line.strip())
             line = f"- {prefix}{fact}"
             before = current or f"{head}\n"
@@ -206,14 +206,14 @@ class Memory(Struct, frozen=True):
 
     def _lines_to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
         """Return the lines with these words. Blocking. Raises ToolRetry."""
-        phrase = same_fact(words)
+        phrase = fact_key(words)
         if not phrase:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
-        word_keys = set(map(same_fact, significant(words)))
+        word_keys = set(map(fact_key, significant_words(words)))
         with_phrase: list[MemoryLine] = []
         with_each_word: list[MemoryLine] = []
         for memory_line in self._facts(person):
-            fact = same_fact(memory_line.line)
+            fact = fact_key(memory_line.line)
             if phrase in fact:
                 with_phrase.append(memory_line)
             elif word_keys and word_keys <= set(fact.split()):

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from microclaw.errors import StoreError
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, day_of, name_of_stem
 from microclaw.knowledge.texts import ROOT, Stamp, Texts
-from microclaw.knowledge.words import significant
+from microclaw.knowledge.words import significant_words
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
 from microclaw.store.sessions import Sessions, parse_message
 from microclaw.text import encodable
@@ -80,7 +80,7 @@ class Search:
             await self.sessions.database.rewrite()
 
     @asynccontextmanager
-    async def without(self, source: str) -> AsyncIterator[None]:
+    async def removing_source(self, source: str) -> AsyncIterator[None]:
         """Remove a file's rows from the index. Inside, no file is read, so that the file can be removed."""
         async with self._refreshing:
             await self.table.drop((source,))
@@ -227,7 +227,7 @@ class Search:
 def _query_words(text: str) -> list[str]:
     """Return up to MAX_WORDS significant words of a text; pairs of characters for scripts without spaces."""
     words: list[str] = []
-    for word in significant(text[:_MAX_QUERY_CHARS]):
+    for word in significant_words(text[:_MAX_QUERY_CHARS]):
         if is_unspaced(word) and len(word) > 2:
             words += map("".join, pairwise(word))
         else:

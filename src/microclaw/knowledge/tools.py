@@ -13,7 +13,7 @@ from msgspec import Meta
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
 from microclaw.events import VOICE_CHANNEL, Evidence
-from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, one_fact
+from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, check_fact
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -46,7 +46,7 @@ class RecallParameters(Parameters, kw_only=True):
     answers: Annotated[bool, Meta(description="Search the answers in conversations too.")] = False
 
 
-def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
+def memory_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
     """Return the tools remember, forget and recall."""
     tools = _MemoryTools(memory, search, devices)
     return (tools.remembering(), tools.forgetting(), tools.recalling())
@@ -98,7 +98,7 @@ class _MemoryTools:
     async def _check_remember(self, parameters: RememberParameters, _: ToolContext) -> None:
         if parameters.device is not None:
             self.devices.get(parameters.device)
-        one_fact(parameters.text)
+        check_fact(parameters.text)
 
     async def _remember(self, parameters: RememberParameters, context: ToolContext) -> ToolOutput:
         if parameters.device is not None:

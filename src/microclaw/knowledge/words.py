@@ -11,14 +11,14 @@ _BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
 
-def same_fact(line: str) -> str:
+def fact_key(line: str) -> str:
     """Return a key that is equal for lines with the same words, whatever their case, punctuation and accents."""
     decomposed = unicodedata.normalize("NFKD", _BULLET.sub("", line)).casefold()
     letters = "".join(char for char in decomposed if not unicodedata.combining(char))
     return " ".join(_WORD.findall(letters))
 
 
-def significant(text: str) -> list[str]:
+def significant_words(text: str) -> list[str]:
     """Return the words of a text without stop words: each once, in order, casefolded."""
     words: dict[str, None] = {}
     for match in _WORD.findall(unicodedata.normalize("NFC", text)):

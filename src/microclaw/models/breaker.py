@@ -44,18 +44,18 @@ class Breaker:
         """The time that the breaker stays open."""
         return max(0.0, self._open_until - self._now())
 
-    def succeeded(self) -> None:
+    def note_success(self) -> None:
         """Close the breaker: the service answered, even if it refused the request."""
         self._failures = 0
         self._open_until = -math.inf
         self.last = None
         self._backoff.succeeded()
 
-    def failed(self, error: ModelError) -> None:
+    def note_failure(self, error: ModelError) -> None:
         """Count a failed request. A pause that the service asks for (Retry-After) replaces the breaker's own."""
         if error.fault not in FAULTS_OF_THE_SERVICE:
             if error.fault in ("refused", "too_long"):
-                self.succeeded()
+                self.note_success()
             return
         self._failures += 1
         pause_s = 0.0

@@ -50,7 +50,7 @@ class Outage(Struct, frozen=True):
         return self.fault.replace("_", " ")
 
     @property
-    def again(self) -> str:
+    def retry_text(self) -> str:
         """The time when the model is asked again, in words."""
         if self.retry_in_s > 0:
             return f"asked again in {max(1, round(self.retry_in_s))} s"
@@ -125,14 +125,14 @@ class Router:
                     ask = partial(self._log.respond, model)
                 reply = await ask(request, counter.add if on_text is not None else None)
             except ModelError as exc:
-                breaker.failed(exc)
+                breaker.note_failure(exc)
                 if exc.fault not in FAULTS_OF_THE_SERVICE:
                     raise
                 _log.warning("%s failed (%s); the next model is asked", model.name, exc.fault)
                 broke_off = model.name
                 failures.append(exc)
             else:
-                breaker.succeeded()
+                breaker.note_success()
                 self._answered_last[chain[0][0]] = model
                 return self._with_source(chain, model, reply)
         self._answered_last.pop(chain[0][0], None)
@@ -164,7 +164,7 @@ class Router:
         again = ""
         first = self._outage(chain)
         if first is not None:
-            again = f"; {first.model} is {first.again}"
+            again = f"; {first.model} is {first.retry_text}"
         return replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
 

@@ -23,7 +23,7 @@ from microclaw.offline.decision import (
     Say,
     ToolFields,
     ask,
-    capital,
+    capitalize,
 )
 from microclaw.text import count_text
 
@@ -105,7 +105,7 @@ def _next_set(context: Context, tool: str, sets: Sequence[Mapping[str, int]], wo
         try:
             check_pin(board_of(context), values["pin"], use)
         except PinRefused as exc:
-            raise ask(f"{capital(exc.message)}. Nothing was changed.", exc.next_step) from exc
+            raise ask(f"{capitalize(exc.message)}. Nothing was changed.", exc.next_step) from exc
     return Act(CORRECT, context.on_device(undo=list(context.parse.undoes), pins=list(sets)), f"undo, then {words}")
 
 
@@ -274,8 +274,8 @@ def _undo(context: Context) -> Decision:
                 proofs.append(item["text"])
     evidence = "; ".join(proofs)
     if not evidence:
-        return Say(f"{capital(messages)}.")
-    return Say(f"{capital(messages)}. {capital(evidence)}.")
+        return Say(f"{capitalize(messages)}.")
+    return Say(f"{capitalize(messages)}. {capitalize(evidence)}.")
 
 
 def _pin_facts(context: Context) -> Decision:

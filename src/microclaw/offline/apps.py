@@ -137,7 +137,7 @@ def _remove_named(context: Context, overview: AppOverview) -> Decision:
     if name is not None and name not in IT:
         if _takes_off(context):
             names = _find_names(context, [*overview.present, *overview.stopped])
-        stopped = matching(overview.stopped, name)
+        stopped = match_names(overview.stopped, name)
         if stopped and not names:
             step = f"start {stopped[0]}; or: remove {stopped[0]}"
             return Say(f"{stopped[0]} is stopped already on {overview.device}.", next_step=step)
@@ -154,7 +154,7 @@ def _remove_named(context: Context, overview: AppOverview) -> Decision:
 
 def _takes_off(context: Context) -> bool:
     """Return True for "remove"; "stop" keeps the program for a start."""
-    return _TAKES_OFF.search(context.said) is not None
+    return _TAKES_OFF.search(context.sentence) is not None
 
 
 def _remove_each(context: Context, overview: AppOverview, names: Sequence[str]) -> Decision:
@@ -188,7 +188,7 @@ def _switch_app(context: Context, overview: AppOverview) -> Decision:
     switch = context.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
-    names = matching([*overview.apps, *overview.stopped, *overview.missing], app_name)
+    names = match_names([*overview.apps, *overview.stopped, *overview.missing], app_name)
     if not names:
         return Say(f"There is no program {app_name!r}. {overview}.", "app_not_found", "what is running")
     name = names[0]
@@ -227,7 +227,7 @@ def _decide(context: Context) -> Decision:
             text = "Start which program?"
         return Say(text, "app_not_found", "undo brings back a program that was just removed; what is running")
     if context.device is None and len(owners) == 1:
-        context = replace(context, named=owners[0])
+        context = replace(context, named_device=owners[0])
     if context.results:
         return _KINDS[kind](context, _read_overview(context.results[0]))
     # Both raise CannotDo, with a question which device or pin, before the board is asked.
@@ -256,7 +256,7 @@ def _boards_with(name: str, boards: Sequence[KnownDevice]) -> list[KnownDevice]:
     all_names = list[str]()
     for board in boards:
         all_names.extend(known_apps(board))
-    names = set(matching(all_names, name))
+    names = set(match_names(all_names, name))
     return [board for board in boards if not names.isdisjoint(known_apps(board))]
 
 
@@ -278,12 +278,12 @@ def _find_names(context: Context, names: Collection[str]) -> list[str]:
     """
     name = context.parse.word("app") or ""
     if name not in IT:
-        return matching(names, name)
-    words = {_stem(word) for word in re.findall(r"[\w-]+", context.said.lower())}
+        return match_names(names, name)
+    words = {_stem(word) for word in re.findall(r"[\w-]+", context.sentence.lower())}
     return [name for name in names if _stem(name) in words] or list(names)
 
 
-def matching(names: Collection[str], spoken_name: str) -> list[str]:
+def match_names(names: Collection[str], spoken_name: str) -> list[str]:
     """Return the names that are equal to this one, else to its bare word ("traffic light" for "traffic-light")."""
     # "My blinky thing" is named "blinky".
     bare = _NO_NAME.sub(" ", spoken_name).strip()

@@ -65,7 +65,7 @@ class PinTarget(Struct, frozen=True):
         return f"pin {self.pin}"
 
 
-def with_written_names(sentence: str, device_context: DeviceContext) -> str:
+def write_names(sentence: str, device_context: DeviceContext) -> str:
     """Return the sentence with "on board 1" or "on board one" as "on board-1" if a device has that name."""
     for device in device_context.devices:
         name = _ENDS_IN_NUMBER.fullmatch(device.name)
@@ -86,7 +86,7 @@ def _spoken_name(stem: str, number: int) -> re.Pattern[str]:
     return re.compile(rf"(?i){lead}{name}{_NO_QUANTITY}")
 
 
-def chosen_board(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+def choose_board(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
     """Return the sentence without its board, and that board.
 
     Return None if it names no board, and a question if it names several.
@@ -141,10 +141,10 @@ def _is_program(name: str, device_context: DeviceContext) -> bool:
     return False
 
 
-def answered_device(sentence: str, device_context: DeviceContext) -> KnownDevice | None:
+def read_device(sentence: str, device_context: DeviceContext) -> KnownDevice | None:
     """Return the device of an answer that is only its name, as "on virtual-1" or "virtual-1"."""
-    name = _ANSWERED.sub("", with_written_names(sentence, device_context)).strip()
-    choice = chosen_board(f"it on {name}", device_context)
+    name = _ANSWERED.sub("", write_names(sentence, device_context)).strip()
+    choice = choose_board(f"it on {name}", device_context)
     if isinstance(choice, tuple) and choice[0].strip(" .?!,") == "it":
         return choice[1]
     return None

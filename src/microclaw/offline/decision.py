@@ -139,21 +139,21 @@ class Context(Struct, frozen=True):
     """
 
     parse: Parse
-    said: str
+    sentence: str
     device_context: DeviceContext
-    named: KnownDevice | None = None
+    named_device: KnownDevice | None = None
     results: tuple[ToolFields, ...] = ()
     refers: bool = False
 
     @property
     def device(self) -> KnownDevice | None:
         """The device that it is for, or None if there may be several."""
-        return self.named or self.device_context.meant
+        return self.named_device or self.device_context.meant
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """Return the arguments of a tool call, with the device if the sentence names it."""
-        if self.named:
-            return {**arguments, "device": self.named.name}
+        if self.named_device:
+            return {**arguments, "device": self.named_device.name}
         return arguments
 
 
@@ -171,7 +171,7 @@ def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, co
     return CannotDo(Say(text, code, next_step, slot))
 
 
-def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], tuple[Message, ...]]:
+def read_turn(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], tuple[Message, ...]]:
     """Return the user's latest text, the tool results since, and the messages before it.
 
     A result is shown to the user and read by rules, so it has no fences. A correction becomes the results of its steps.
@@ -215,7 +215,7 @@ def _decode(content: str) -> dict[str, Any]:
         return {"message": without_fences(content)}
 
 
-def capital(text: str) -> str:
+def capitalize(text: str) -> str:
     """Return the text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")
     if first.isalpha():

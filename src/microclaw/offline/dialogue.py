@@ -28,9 +28,9 @@ from microclaw.offline.decision import (
     Parse,
     Say,
     ToolFields,
-    capital,
+    capitalize,
     number_sentences,
-    turn_of,
+    read_turn,
 )
 from microclaw.offline.dialogue_state import DialogueState, Question, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY
@@ -62,7 +62,7 @@ class ParsedSentence(Struct, frozen=True):
 
 def understand(request: ModelRequest) -> ParsedSentence:
     """Return the next step of the turn that the messages end with."""
-    sentence, results, earlier = turn_of(request.messages)
+    sentence, results, earlier = read_turn(request.messages)
     last_message = earlier[-1] if earlier else None
     state = state_after(last_message)
     has_question = state.question is not None or bool(state.suggested)
@@ -139,7 +139,7 @@ def _complete_question(sentence: str, question: Question | None, device_context:
     if question is None or len(sentence) > MAX_SENTENCE_CHARS:
         return None
     if question.slot == "device":
-        device = boards.answered_device(sentence, device_context)
+        device = boards.read_device(sentence, device_context)
         if device is None:
             return None
         return Context(question.parse, question.said, device_context, device)
@@ -179,7 +179,7 @@ def _ask_about_undo(context: Context) -> Context:
     last = context.results[-1]
     if last.ok or last.fields.get("error") != UndoElsewhere.code:
         return context
-    question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
+    question = f"{capitalize(str(last.fields['message']))}. Shall I undo that?"
     undoes = tuple(last.fields["changes"])
     return replace(context, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
 
@@ -201,9 +201,9 @@ def _question(context: Context | None, answer: Say) -> Question | None:
     """Return the question that the answer asks, to be stored with it."""
     if context is None or answer.asks is None:
         return None
-    device = context.named.name if context.named else None
+    device = context.named_device.name if context.named_device else None
     reading = (answer.next_step or "").removeprefix("yes, ")
-    return Question(answer.asks, context.parse, context.said, device, reading)
+    return Question(answer.asks, context.parse, context.sentence, device, reading)
 
 
 def _decide(context: Context) -> Decision:
@@ -256,7 +256,7 @@ def _describe_undos(context: Context) -> str:
     for result in context.results:
         if result.tool == "undo":
             message = str(result.fields.get("message", "done"))
-            text += f"{capital(message)}. "
+            text += f"{capitalize(message)}. "
     return text
 
 
@@ -269,7 +269,7 @@ def _schedule(context: Context) -> Decision:
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
         return Say("That time is not in the future, so I did nothing.", "ambiguous", step)
-    task = _with_capitals(what, context.said)
+    task = _with_capitals(what, context.sentence)
     question = open_question(when)
     if question is not None:
         code = "not_possible" if when.clock in SUN else "ambiguous"
@@ -297,7 +297,7 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     if pin is not None:
         parse = replace(parse, values=parse.values | {"pin": pin})
     has_duration = what.startswith("fade ") or _has_duration(parse)
-    if when.delay_ms and has_duration and _AT_THE_END.search(normalize_quantities(context.said)):
+    if when.delay_ms and has_duration and _AT_THE_END.search(normalize_quantities(context.sentence)):
         time = spoken_duration(when.delay_ms)
         text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
         return Say(text, "ambiguous", f"to wait say: in {time} {task}")

@@ -125,7 +125,7 @@ def act_after(context: Context | None, answer: Say, before: LastAct | None) -> L
         return None
     act = LastAct(
         replace(context.parse, confirmed=False, undoes=(), replaces=None),
-        context.said,
+        context.sentence,
         _device_name(context),
         is_done,
         _change_numbers(context.results),

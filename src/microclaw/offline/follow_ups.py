@@ -39,7 +39,7 @@ _STEP_MILLI: Final = 20_000
 _FULL_MILLI: Final = 100_000
 
 
-def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
+def parse_about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     """Parse a follow-up about the last act, as "no, pin 5". Returns None for any other sentence.
 
     `elsewhere`: the sentence names another device. Raises CannotDo with a question if it is not clear.

@@ -17,7 +17,7 @@ from microclaw.models.protocol import (
     ToolCall,
     UserText,
 )
-from microclaw.offline.decision import Act, Decision, Parse, turn_of
+from microclaw.offline.decision import Act, Decision, Parse, read_turn
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _CALL = "offline-"
@@ -43,7 +43,7 @@ class OfflineModel:
         """
         from microclaw.offline.dialogue import understand
 
-        sentence, _, earlier = turn_of(request.messages)
+        sentence, _, earlier = read_turn(request.messages)
         turn = request.messages[len(earlier) :]
         if request.task != "chat" or not turn or not isinstance(turn[0], UserText):
             return False
@@ -106,13 +106,13 @@ def _is_complete(parse: Parse, decision: Decision) -> bool:
 
 def _is_about_programs(parse: Parse, device_context: DeviceContext | None) -> bool:
     """Return False if the sentence names a program that no device has: "stop the music" may be about something else."""
-    from microclaw.offline.apps import known_apps, matching
+    from microclaw.offline.apps import known_apps, match_names
 
     if parse.kind not in ("remove_app", "app_status", "switch_app"):
         return True
     devices = device_context.devices if device_context else ()
     name = parse.word("app") or ""
-    return any(matching(known_apps(device), name) for device in devices)
+    return any(match_names(known_apps(device), name) for device in devices)
 
 
 def _call_tool(act: Act, request: ModelRequest, note: str) -> ModelReply:

@@ -30,7 +30,7 @@ from microclaw.offline.decision import (
     ToolFields,
     Values,
     ask,
-    capital,
+    capitalize,
 )
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
@@ -116,7 +116,7 @@ def _blink_times(context: Context) -> Filled:
     times = context.parse.number("times")
     for_ms = context.parse.number("for_ms")
     half_ms, _ = _square_wave(context, pwm=False)
-    each_ms = context.parse.number("ms") if _EACH.search(context.said) else None
+    each_ms = context.parse.number("ms") if _EACH.search(context.sentence) else None
     if times is not None and times > 1 and each_ms:
         raise _ask_about_end(target, times, each_ms)
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
@@ -435,8 +435,8 @@ def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
         end = " It ends by itself, and runs again when the board restarts."
         way = ""
     if kind != "accepted":
-        return Say(f"{name} runs on {device}{way}. {capital(proof)}.{end}")
+        return Say(f"{name} runs on {device}{way}. {capitalize(proof)}.{end}")
     detail = "it lists it, and offers no read-back of what a program does"
     if ":" in proof and "no read-back" not in proof:
         detail = proof
-    return Say(f"{device} took {name}. {capital(detail)}.{end}")
+    return Say(f"{device} took {name}. {capitalize(detail)}.{end}")

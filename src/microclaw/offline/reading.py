@@ -14,7 +14,7 @@ from microclaw.events import NOTHING_WAITS
 from microclaw.language.quantities import is_no, is_yes, without_commas
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import boards, follow_ups
-from microclaw.offline.decision import CannotDo, Context, Say, capital, number_sentences
+from microclaw.offline.decision import CannotDo, Context, Say, capitalize, number_sentences
 from microclaw.offline.dialogue_state import DialogueState, LastAct
 from microclaw.offline.memory import names_to_pins, parse_memory
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -38,8 +38,8 @@ def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> 
     fact = _read_fact(sentence, device_context)
     if fact is not None:
         return fact
-    text = boards.with_written_names(sentence, device_context)
-    choice = boards.chosen_board(text, device_context)
+    text = boards.write_names(sentence, device_context)
+    choice = boards.choose_board(text, device_context)
     if isinstance(choice, Say):
         return choice
     device = None
@@ -96,7 +96,7 @@ def _read_follow_up(
     """Read a sentence about the last act. Return a question if it is not clear, and None for other sentences."""
     is_elsewhere = device is not None and device.name != act.device
     try:
-        parse = follow_ups.about_last_act(text, act, elsewhere=is_elsewhere)
+        parse = follow_ups.parse_about_last_act(text, act, elsewhere=is_elsewhere)
         if parse is None:
             with_target = follow_ups.with_target(text, act)
             if with_target is None:
@@ -137,10 +137,10 @@ def _not_understood(text: str, device_context: DeviceContext, device: KnownDevic
     if device is not None:
         examples = tuple(f"{sentence} on {device.name}" for sentence in examples)
     if nearest.is_same:
-        question = f"{capital(nearest.sentences[0])}?"
+        question = f"{capitalize(nearest.sentences[0])}?"
         meant_device = device or device_context.meant
         if meant_device is not None:
-            question = f"{capital(nearest.sentences[0])} on {meant_device.name}?"
+            question = f"{capitalize(nearest.sentences[0])} on {meant_device.name}?"
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
     if not examples:
         question = "Ask: what can you do."

@@ -124,7 +124,7 @@ class TelemetryHistory:
         self._last: dict[str, dict[str, Point]] = {}
         self._refused: dict[str, Counter[Reason]] = {}
 
-    def took(self, endpoint: str, message: Telemetry) -> None:
+    def add_message(self, endpoint: str, message: Telemetry) -> None:
         """Keep the values of a device's `telemetry` message, and count the refused ones."""
         device = self.devices.owner_of(endpoint)
         at_ms = self._now_ms()
@@ -142,7 +142,7 @@ class TelemetryHistory:
         if points[room:]:
             self._refuse(device.device_id, "store", len(points[room:]))
 
-    def impossible(self, endpoint: str, count: int) -> None:
+    def count_impossible(self, endpoint: str, count: int) -> None:
         """Count values of a device's `telemetry` that no board can have."""
         device = self.devices.owner_of(endpoint)
         if device is not None:
@@ -165,9 +165,9 @@ class TelemetryHistory:
             if points:
                 refused = await self._table.append(points)
                 del self._waiting[: len(points)]
-                self.no_room(refused)
+                self.count_without_room(refused)
 
-    def no_room(self, refused: Counter[str]) -> None:
+    def count_without_room(self, refused: Counter[str]) -> None:
         """Count the points, by device, whose series had no room."""
         for device_id, count in refused.items():
             self._refuse(device_id, "series", count)

@@ -143,7 +143,7 @@ class ReportedEvents:
             return False
         self._kept = number
         refused, stored = done
-        self._history.no_room(refused)
+        self._history.count_without_room(refused)
         names = {device.device_id: device.name for device in self._devices.list()}
         for crash, row in zip(crashes, stored, strict=True):
             name = names.get(crash.device_id)

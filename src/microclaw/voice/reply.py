@@ -118,7 +118,7 @@ class Reply:
                 streamed += event.text
             self._speak_event(event, cutter, streamed)
             if isinstance(event, Answer):
-                await self._parts.inbox.outbox.delivered(event.outbound_id)
+                await self._parts.inbox.outbox.note_delivered(event.outbound_id)
 
     def _speak_event(self, event: TurnEvent, cutter: SentenceCutter, streamed: str) -> None:
         """Speak an event of the turn. `streamed` is the text of all deltas so far."""

@@ -127,7 +127,7 @@ class VoiceService:
 
     async def _say(self, outbound: OutboxRow) -> None:
         """Speak a text on its device, or leave it with the device's note taker."""
-        async with self.parts.inbox.outbox.delivering(VOICE_CHANNEL, outbound.outbound_id):
+        async with self.parts.inbox.outbox.while_delivering(VOICE_CHANNEL, outbound.outbound_id):
             session = self._sessions.get(outbound.chat_id)
             if session is not None:
                 await session.say(outbound.answer.text)

@@ -146,7 +146,7 @@ class WyomingTurns:
                         default = DONE if is_handled else NO_ANSWER
                         words = spoken_line(event.text) or default
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
-                        await self._parts.inbox.outbox.delivered(event.outbound_id)
+                        await self._parts.inbox.outbox.note_delivered(event.outbound_id)
         except MicroclawError as exc:
             turn.replies.put_nowait(SpokenReply(spoken_line(exc.message), is_handled=False))
         except Exception:

@@ -13,7 +13,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.tools import remembering_tools
+from microclaw.knowledge.tools import memory_tools
 from microclaw.operations.tool import ToolContext, ToolResult, declared_tools
 from microclaw.patterns.catalog import shipped
 from microclaw.store.sessions import SessionMessage
@@ -66,7 +66,7 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_
 
 async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(knowledge: Knowledge) -> None:
     devices = cast("Registry", None)  # no board is asked about
-    tools = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
+    tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
     said = [SessionMessage("user", "the pump?", 5), SessionMessage("assistant", "a page says: pump", 6)]
     await knowledge.sessions.append("tg", "1", said)
     own, found = await call(tools, "recall", text="pump")

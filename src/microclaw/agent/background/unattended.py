@@ -49,7 +49,7 @@ class AgentTasks:
                 async for event in events:
                     match event:
                         case Answer():
-                            await self.inbox.outbox.delivered(event.outbound_id, soon=True)
+                            await self.inbox.outbox.note_delivered(event.outbound_id, soon=True)
                             return _task_end(event)
                         case ApprovalAsked():
                             waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
@@ -102,7 +102,7 @@ async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) ->
         if _says_something(answer):
             await inbox.outbox.give_back(answer.outbound_id)
         else:
-            await inbox.outbox.delivered(answer.outbound_id)
+            await inbox.outbox.note_delivered(answer.outbound_id)
     return answer
 
 

@@ -387,7 +387,7 @@ class TelegramChannel:
             typing.start(self._show_typing(address), f"telegram: typing in {address.chat_id}")
             answer = await accepted.answer()
         if answer is not None:
-            async with self.inbox.outbox.delivering(CHANNEL, answer.outbound_id):
+            async with self.inbox.outbox.while_delivering(CHANNEL, answer.outbound_id):
                 await self._send(address, answer)
 
     async def _show_typing(self, address: Address) -> None:
@@ -409,7 +409,7 @@ class TelegramChannel:
     async def _push(self, outbound: OutboxRow, chat_lock: asyncio.Lock) -> None:
         """Deliver a row of the outbox when the earlier ones of its chat are done, then free its slot."""
         try:
-            async with self.inbox.outbox.delivering(CHANNEL, outbound.outbound_id), chat_lock:
+            async with self.inbox.outbox.while_delivering(CHANNEL, outbound.outbound_id), chat_lock:
                 address = Address.of(outbound.chat_id, outbound.reply_to)
                 if address is None:
                     await self._fail(outbound.chat_id, outbound.answer, "it is not a chat of Telegram")
