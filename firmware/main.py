@@ -19,7 +19,7 @@ CRASH_WAIT_S = 2
 
 
 def choose(nvs, there):
-    """The folder to start, of those that are `there`; the start is counted as failed until it says otherwise."""
+    """Return the folder to start, of those in `there`; the start counts as failed until it is reported healthy."""
     slot = _number(nvs, "slot")
     fails = _number(nvs, "fails") + 1
     most = TRIAL_STARTS if _number(nvs, "trial") == slot + 1 else STARTS
@@ -35,7 +35,7 @@ def choose(nvs, there):
 
 
 def whole():
-    """The folders with all of their files. Where none says so, those that are there: better than no start."""
+    """Return the folders with all of their files; if none is marked whole, those with any files."""
     there = [name for name in FOLDERS if _files(name)]
     return [name for name in there if WHOLE in _files(name)] or there
 

@@ -1,6 +1,8 @@
 """Microphone and speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
-Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out.
-A press of the button begins to listen; the host ends it, or the next press, or half a minute."""
+
+Used only if /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be absent.
+A press of the button starts listening. It ends by the host, by the next press, or after half a minute.
+"""
 
 import asyncio
 import calendar
@@ -49,7 +51,7 @@ class Audio:
         return body
 
     async def run(self):
-        """The button, forever."""
+        """Watch the button, forever."""
         if self._button is None:
             return
         pin = self._board.machine.Pin
@@ -80,7 +82,7 @@ class Audio:
             await self._listen()
 
     def took(self, kind, body):
-        """A frame, a message about a stream, or the connection's end."""
+        """Handle an audio frame, a message about a stream, or the end of the connection."""
         if kind == "payload":
             self._hear(body)
         elif kind == "leave":
@@ -112,7 +114,7 @@ class Audio:
             self._news.set()
 
     def _hear(self, frame):
-        """A frame for the speaker; outside of a stream it is dropped."""
+        """Queue a frame for the speaker; drop it outside of a stream."""
         if self._speaking is not None and not self._has_ended:
             self._put(self._said, _SPEAKER_FRAMES, bytes(frame), self._more)
 
@@ -207,7 +209,7 @@ class Audio:
 
 
 def begin(link, board, pins):
-    """A wrong pin stops nothing else."""
+    """Start the audio task, or print why there is no audio: a wrong pin must not stop anything else."""
     try:
         wlan = board.wlan()
         if wlan is not None:

@@ -9,8 +9,11 @@ from binding import once
 
 
 async def fetch(settings, board, dial):
-    """The authority's certificate, known by its fingerprint. Nothing else of this connection is believed but, without a
-    clock, its date: that is as good as leaving dates out of the check, which link.md allows."""
+    """Fetch the authority's certificate and check it by its fingerprint.
+
+    Nothing else of this connection is trusted, except the date if the board has no clock: that is as good as leaving
+    dates out of the check, which link.md allows.
+    """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_NONE
     found = []

@@ -117,11 +117,11 @@ class Board:
         self._total = gc.mem_alloc() + self.own_free()
 
     def has_grown(self):
-        """True if MicroPython's heap took what Wi-Fi and TLS live from."""
+        """Return True if MicroPython's heap took memory that Wi-Fi and TLS need."""
         return self.is_small and gc.mem_alloc() + self.own_free() > self._total + _GROWN_BYTES
 
     def memory_short(self):
-        """The shortage, as a text; None while there is enough."""
+        """Return the memory shortage as a text, or None while there is enough."""
         free = self.gc_free()
         if free < self.memory_floor:
             return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
@@ -134,7 +134,10 @@ class Board:
         return None
 
     def claim(self, pin, owner):
-        """The pin is `owner`'s from now on. ValueError for one that no program may have, OSError for another's."""
+        """Give the pin to `owner`.
+
+        Raises ValueError for a pin that no program may have, OSError for a pin of another owner.
+        """
         why = self.reserved.get(pin)
         if why is not None:
             raise ValueError("pin %d is reserved for %s" % (pin, why))

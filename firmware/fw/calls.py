@@ -24,7 +24,8 @@ WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
 class Calls:
-    """`answer` carries one out.
+    """The calls of the host; `answer` carries one out.
+
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
 
@@ -38,13 +39,19 @@ class Calls:
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
 
     def methods(self):
-        """The capabilities: exactly what this board offers. Made again each time: as a list they take 700 bytes."""
+        """Return the capabilities: exactly what this board offers.
+
+        They are made again each time: as a list they take 700 bytes.
+        """
         has_radio = self.wifi is not None and self.wifi.wlan is not None
         return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
     async def answer(self, id, method, params, idempotent, until=None):
-        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short.
-        `until`, in ticks, is when it may no more begin."""
+        """Return the body of `result`.
+
+        A call with a known id is not done again, unless it is harmless: memory is short.
+        `until`, in ticks, is the time after which the call must not begin.
+        """
         for known, result in self._answers:
             if known == id:
                 return result

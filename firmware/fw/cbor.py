@@ -63,7 +63,7 @@ def _write(out, value, depth):
 
 
 def loads(data):
-    """The one value that `data` is."""
+    """Return the single value that `data` encodes."""
     value, at = _read(data, 0, _MAX_DEPTH)
     if at != len(data):
         raise ValueError("bytes after the value")

@@ -1,5 +1,7 @@
 """The calls of the runner that start a program: install, start, undo. Functions of Runner.
-Read in when needed, and dropped soon after."""
+
+Loaded when needed, and dropped soon after.
+"""
 
 import asyncio
 import sys
@@ -135,7 +137,10 @@ def _check_whole(path):
 
 
 def load(runner, folder, slot, claim):
-    """The module's names; `heap` of the runner is what they take. CallError when it is more than the claim."""
+    """Return the module's names, and set the runner's `heap` to the bytes that they take.
+
+    Raises CallError if they take more than the claim.
+    """
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)

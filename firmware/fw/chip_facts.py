@@ -15,11 +15,14 @@ SAFE_START = 12
 
 
 def count_start(board):
-    """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
-    A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
+    """Count this start; return why no program may be started now, or None.
+
+    Programs are held back after three starts in a row that were not healthy.
+    A start is not healthy if a reset of any cause ends it within 60 s. A power cut counts a quarter, and only
     within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
     Starts of an update on trial are not the programs': main.py counts those, and goes back.
-    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each."""
+    NVS has `starts`, and in `ran_s` how long the last start ran. Call it once in each start.
+    """
     machine = board.machine
     if hasattr(machine, "reset_cause"):
         cause = machine.reset_cause()
@@ -46,8 +49,10 @@ def count_start(board):
 
 
 def come_back(board, well_ms, after_ms):
-    """Restart, as the link was kept down by the board since `well_ms`: twice as late after each such start in a row.
-    The next start tells why (`reset_reason`), and how many there were."""
+    """Restart, as the board itself has kept the link down since `well_ms`.
+
+    The wait doubles after each such start in a row. The next start reports the cause (`reset_reason`) and their number.
+    """
     if time.ticks_diff(time.ticks_ms(), well_ms) < after_ms << min(number(board, "again"), MOST_DOUBLED):
         return
     number(board, "why", 2 if link_short(board) is None else 1)
@@ -56,7 +61,7 @@ def come_back(board, well_ms, after_ms):
 
 
 def link_short(board):
-    """The memory that a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
+    """Return the memory that a TLS session lacks as a text; None if there is enough, or if there is no IDF heap."""
     free = board.idf_free()
     if free is None or (free >= TLS_BYTES and idf_largest(board) >= TLS_BLOCK):
         return None
@@ -70,7 +75,7 @@ def restart(board):
 
 
 def safe_mode(board):
-    """True while the BOOT button is held: then no program is started."""
+    """Return True while the BOOT button is held: then no program is started."""
     if board.boot_pin is None or board.boot_pin in board.owners:
         return False
     pin = board.machine.Pin
@@ -100,7 +105,7 @@ def set_time(board, unix_ms):
 
 
 def facts(board):
-    """The chip's facts, for device.info."""
+    """Return the chip's facts, for device.info."""
     version = ".".join(str(part) for part in sys.implementation.version[:3])
     facts = {"chip": board.chip, "micropython": version, "platform": sys.platform}
     if hasattr(board.machine, "freq"):
@@ -115,12 +120,12 @@ def facts(board):
 
 
 def idf_largest(board):
-    """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
+    """Return the largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
     return max([region[2] for region in board.esp32.idf_heap_info(board.esp32.HEAP_DATA)])
 
 
 def wlan(board):
-    """The radio as a station, or None on a board without one."""
+    """Return the radio as a station, or None on a board without Wi-Fi."""
     return board.network and board.network.WLAN(board.network.STA_IF)
 
 
@@ -151,7 +156,7 @@ def keeps_numbers(board):
 
 
 def number(board, name, value=None):
-    """A number of NVS, 0 where there is none; `value` is kept first."""
+    """Return a number of NVS, 0 if it is not set; write `value` first if it is given."""
     if not keeps_numbers(board):
         return 0
     if value is not None:
@@ -164,7 +169,7 @@ def number(board, name, value=None):
 
 
 def update_name(board):
-    """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
+    """Return the chip's name for updates, with -small on a board without PSRAM; "" for a chip without updates."""
     words = board.chip.lower().replace("-", "").split()
     if words and words[-1].startswith("esp32"):
         chip = words[-1]

@@ -1,5 +1,7 @@
 """Answers on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
-firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory."""
+
+firmware.py loads it with the first line that comes: a board whose cable is not used keeps the memory.
+"""
 
 import json
 
@@ -27,7 +29,7 @@ class Console:
         self._link = link
 
     def answer(self, line):
-        """The reply to one line, without its end; "" for an empty one."""
+        """Return the reply to one line, without its end; "" for an empty line."""
         line = line.strip()
         if not line:
             return ""

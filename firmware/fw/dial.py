@@ -19,7 +19,7 @@ _MAX_WHY = const(120)
 
 
 async def open_link(settings, board):
-    """The link's WebSocket, before any message. ValueError or OSError for a host that is another, or not there."""
+    """Open the link's WebSocket, before any message; ValueError or OSError if the host is wrong or unreachable."""
     authority = settings.authority()
     if authority is None or not calendar.is_set():
         authority = await once("authority").fetch(settings, board, dial)
@@ -34,7 +34,10 @@ async def open_link(settings, board):
 
 
 async def dial(settings, context, then):
-    """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
+    """Return an open connection to the first address where `then` succeeds, and that address.
+
+    Raises OSError, which says why each address failed.
+    """
     failed = []
     tried = []
     for place in (settings.address, settings.get("host"), settings.get("host_name")):
@@ -64,7 +67,10 @@ async def dial(settings, context, then):
 
 
 async def address_of(place):
-    """The IPv4 address of a name, also of mDNS. Asked in a thread: a silent name server (10 s) holds nothing up."""
+    """Return the IPv4 address of a name, also of mDNS.
+
+    The lookup runs in a thread: a silent name server (10 s) must not hold anything up.
+    """
     if place.replace(".", "").isdigit():
         return place
     found = [None]

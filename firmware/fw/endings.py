@@ -1,5 +1,7 @@
-"""The calls of the runner that end programs, and the list of them: apart from changes.py, as they must always go.
-Functions of Runner, read in when needed, and dropped soon after."""
+"""The calls of the runner that end programs, and the list of programs. Functions of Runner.
+
+Apart from changes.py, as ending must always work. Loaded when needed, and dropped soon after.
+"""
 
 import asyncio
 

@@ -45,7 +45,7 @@ async def connect(link, wifi, board, settings):
 
 
 async def resume(link):
-    """The programs were held back for an update: they start where none has come, else it starts them."""
+    """Start the programs that were held back for an update, if none has come; else the update starts them."""
     await asyncio.sleep(_HEALTHY_S)
     if link.ota is None:
         await link._calls.runner.resume()
@@ -94,7 +94,7 @@ async def listen(make):
 
 
 def measured(runner, wifi):
-    """The parts of telemetry that the link does not know."""
+    """Return the parts of telemetry that the link does not know."""
     rssi = wifi.rssi()
     if rssi is None:
         return {"apps": runner.states()}
@@ -102,6 +102,9 @@ def measured(runner, wifi):
 
 
 def healthy(board):
-    """This folder of our files works: main.py need not go back to the other. On trial only a welcome says so."""
+    """Mark this folder of our files as working, so that main.py need not go back to the other.
+
+    On trial, only a welcome does this.
+    """
     if board.number("fails") and not board.number("trial"):
         board.number("fails", 0)

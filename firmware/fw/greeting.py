@@ -33,7 +33,7 @@ async def send_light(link):
 
 
 async def doubt_clock(link):
-    """The host's certificate is not valid now: is the clock wrong? NTP is asked, once an hour; True: dial again."""
+    """Ask NTP for the time, once an hour, if the host's certificate is not valid now; return True to connect again."""
     now = time.ticks_ms()
     if link._asked_ms is not None and time.ticks_diff(now, link._asked_ms) < _ASK_AGAIN_MS:
         return False

@@ -7,8 +7,11 @@ YOUNG_MS = 10_000
 
 
 def give_back(runner):
-    """MicroPython's heap has grown: give its new part back, if nothing is in it, or restart at once, as the link cannot
-    live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
+    """Give the new part of MicroPython's heap back if it is empty, or restart at once.
+
+    The link cannot work beside a grown heap. `grew` in NVS counts such restarts in a row; after MOST_GROWN the board
+    continues as it is.
+    """
     board = runner.board
     idf_free = board.idf_free()
     runner.make_room()

@@ -20,7 +20,7 @@ def gpio_set(board, pin, level):
 
 
 def gpio_get(board, pin):
-    """The level. A pin that nobody has becomes an input first; one that the host set stays as it is."""
+    """Return the level; a pin without an owner becomes an input first, a pin that the host set stays as it is."""
     if pin in board.owners or (pin in board.timeline and pin not in board.reserved):
         return _checked(pin, lambda: board.machine.Pin(pin)).value()
     _free_pin(board, pin)
@@ -44,7 +44,10 @@ def pwm_set(board, pin, duty, frequency_hz):
 
 
 def i2c_bus(board, program=None):
-    """The bus at the board's I2C pins. They stay free for all: only another program's own pins are refused."""
+    """Return the bus at the board's I2C pins.
+
+    The pins stay free for all: only pins of another program are refused.
+    """
     if not board.i2c_pins:
         raise CallError("not_supported", "nobody told this board its I2C pins")
     for pin in board.i2c_pins:
@@ -60,7 +63,7 @@ def i2c_scan(board):
 
 
 def i2c_read(board, sensor):
-    """The values of a sensor, by name and unit, from the first of its addresses that answers."""
+    """Return the values of a sensor, by name and unit, from the first of its addresses that answers."""
     import sensors
 
     if sensor not in sensors.ADDRESSES:

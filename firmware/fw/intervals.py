@@ -1,6 +1,8 @@
-"""Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
+"""Runs of a program at an interval, each ended after a time. Loaded with the first program that has such times.
+
 Times count from the program's start, at each start of the board again: a board may have no calendar. Between two runs
-the program takes no memory but its claim; its pins are inputs, and still its own."""
+the program takes no memory but its claim; its pins are inputs, and still its own.
+"""
 
 import asyncio
 
@@ -13,7 +15,10 @@ _LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
 
 
 def check(every_ms, stop_after_ms):
-    """The check of the record after the four facts of each program; nothing where there are none."""
+    """Check the times; return what the record has after the four facts of a program: [] without times.
+
+    Raises CallError if a time is out of range.
+    """
     for value in (every_ms, stop_after_ms):
         if type(value) is not int or value and not LEAST_MS <= value <= MOST_MS:
             raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")

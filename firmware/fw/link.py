@@ -1,5 +1,7 @@
-"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back forever.
-What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py."""
+"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, receives, and reconnects forever.
+
+Answers to the host's messages are in calls.py, what survives a power cut is in outbox.py.
+"""
 
 import asyncio
 import calendar
@@ -28,8 +30,11 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see, `audio` ("payload", audio),
-    messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
+    """The link to the host.
+
+    `show` prints what a person must see. `audio` gets ("payload", audio), messages about streams, and ("leave", None)
+    at a connection's end. `measure` returns more of telemetry.
+    """
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
@@ -54,15 +59,17 @@ class Link:
         self.reset_reason = board.reset_reason()
 
     def __getattr__(self, name):
-        """The begin and end of a connection are in greeting.py, an update in ota_take.py: read in when needed."""
+        """Load a method when it is needed: begin and end of a connection from greeting.py, updates from ota_take.py."""
         return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
 
     def _show(self, text):
         self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
     def emit(self, kind, data):
-        """A "log" {source, level, text}, which may be lost, or an "event" {name, data}, which is durable:
-        it is kept until the host has them; False when there is no room."""
+        """Queue a "log" or an "event" for the host; return False if there is no room.
+
+        A log {source, level, text} may be lost. An event {name, data} is durable: it is kept until the host has it.
+        """
         if kind != "log":
             try:
                 self.outbox.append(encode(kind, data))
@@ -161,7 +168,7 @@ class Link:
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _pump(self):
-        """Sends what is kept, as far as the host has room for it, and log lines."""
+        """Send kept messages, as far as the host has room for them, and log lines."""
         try:
             while True:
                 await self._news.wait()
@@ -178,8 +185,10 @@ class Link:
             self._broke(exc)
 
     async def _send_kept(self):
-        """The next durable message; False when there is none. One that does not fit into the memory would come again
-        at each connection: in its place the host gets its size."""
+        """Send the next durable message; return False if there is none.
+
+        A message that does not fit into the memory would fail at each connection: the host gets its size instead.
+        """
         message = None
         try:
             message = self.outbox.next()
@@ -201,7 +210,10 @@ class Link:
         self._end(Leave(1001, "the connection broke"))
 
     def _tell(self, exc):
-        """False for what is no network's or host's fault: a defect of ours, or no memory."""
+        """Print why there is no link; return False for a defect of ours or missing memory.
+
+        Return True if the network or the host is at fault.
+        """
         if isinstance(exc, (OSError, ValueError, MemoryError, asyncio.TimeoutError)):
             self._show("no link: " + str(exc).strip())
             return not isinstance(exc, MemoryError)

@@ -30,7 +30,7 @@ class Program:
 
 
 def load(folder, slot):
-    """The module's names; CallError when it is none that this MicroPython can run."""
+    """Return the module's names; CallError if this MicroPython cannot run it."""
     sys.path.insert(0, folder)
     try:
         space = __import__(slot).__dict__
@@ -49,7 +49,10 @@ def load(folder, slot):
 
 
 def reason(exc):
-    """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
+    """Return the traceback, only its end if it is long.
+
+    File and line are as compiled; the host maps them to the source.
+    """
     try:
         text = io.StringIO()
         sys.print_exception(exc, text)

@@ -78,7 +78,7 @@ def checked(message):
 
 
 def is_known(type):
-    """True if a message of that type has a row in `BODIES`."""
+    """Return True if a message of that type has a row in `BODIES`."""
     return type.replace("_", "").isalpha() and "\n%s " % type in BODIES
 
 

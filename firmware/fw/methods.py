@@ -1,5 +1,7 @@
 """The methods that the host may call (docs/protocols/link-methods.md): `gpio.set` is `gpio_set` here.
-calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params."""
+
+calls.py loads it with a call, and it is dropped soon after. Each method takes the Calls and the call's params.
+"""
 
 import gc
 

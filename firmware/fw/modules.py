@@ -1,6 +1,8 @@
-"""Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
-Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
-when it builds, this holds for names that are made at run time too."""
+"""Modules of a program except `machine`: pins claimed, files in their own folder, nothing of the firmware.
+
+Loaded when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
+when it builds, this holds for names that are made at run time too.
+"""
 
 import asyncio
 import os
@@ -111,14 +113,14 @@ def _asyncio(env):
 
 
 def _only(real, names, own):
-    """A module of `own` and a few names of the real one."""
+    """Return a module of `own` and a few names of the real module."""
     found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
     found.update(own)
     return _made(lambda _, name: found[name] if name in found else _none(name))
 
 
 def _without(real, names, own):
-    """A module with everything of the real one but some names; `own` come first."""
+    """Return a module with everything of the real module except some names; `own` comes first."""
     refused = names.split()
 
     def get(_, name):
@@ -136,5 +138,8 @@ def _none(name):
 
 
 def _made(get):
-    """The real module is in `get`'s closure alone: no attribute leads to it."""
+    """Return a module that looks names up by `get`.
+
+    Only `get`'s closure holds the real module: no attribute leads to it.
+    """
     return type("module", (), {"__getattr__": get})()

@@ -1,7 +1,9 @@
-"""The board's list of Wi-Fi networks: what the host may ask of it, and the trial of a new one. Read in when needed.
-/settings.json has `wifi`, the one to be tried first in front, and `wifi_trial` {ssid, state, why}. While `state` is
-"trying" it also has `former`: the list that counts again when the host cannot be reached over the new network, which
-holds over a power cut too, as both are written at once."""
+"""The board's list of Wi-Fi networks: the host's calls for it, and the trial of a new network. Loaded when needed.
+
+/settings.json has `wifi`, the network to try first in front, and `wifi_trial` {ssid, state, why}. While `state` is
+"trying" it also has `former`: the list that counts again if the host cannot be reached over the new network. This
+holds over a power cut too, as both are written at once.
+"""
 
 import asyncio
 import sys
@@ -17,7 +19,7 @@ _MAX_SSID_BYTES = const(32)
 
 
 def entry_of(ssid, password):
-    """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
+    """Return the network as settings.json has it; CallError if it is not valid (IEEE 802.11: WPA passphrases)."""
     if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
     if password is None or password == "":
@@ -28,12 +30,15 @@ def entry_of(ssid, password):
 
 
 def others_of(settings, ssid):
-    """The networks that the board knows beside this one."""
+    """Return the networks that the board knows except this one."""
     return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
 
 
 def put_first(settings, wifi, entry):
-    """A person at the board gives it: without a trial. A ninth takes the place of the last. It is tried at once."""
+    """Put a network first, without a trial, and try it at once: a person at the board chose it.
+
+    A ninth network replaces the last.
+    """
     networks = [entry] + others_of(settings, entry["ssid"])[: MAX_NETWORKS - 1]
     settings.change(wifi=networks, wifi_trial=None)
     know(wifi, networks)
@@ -50,7 +55,7 @@ def know(wifi, networks, stays=False):
 
 
 def rest(wifi):
-    """The radio leaves off until the next round; why it did not join, as a network.STAT_..., where it says so."""
+    """Stop the radio until the next round; return why it did not join, as a network.STAT_... if it says so."""
     wifi.ssid = None
     try:
         wifi.wlan.disconnect()

@@ -1,11 +1,10 @@
-"""A signed update of this board (docs/protocols/ota.md): what is under way. Read in when there is something to do, and
-given back afterwards.
+"""A signed update of this board in progress (docs/protocols/ota.md). Loaded if there is something to do, then dropped.
 
     /ota/state     sealed: the record of ota_plan.py
     /ota/payload   of a bundle: the bytes so far
 
 Checks are in ota_offer.py, the download in ota_download.py, folders in slots_files.py.
-NVS has `trial`: of the slot that is on trial, its mark (firmware/main.py). Its ten minutes are counted by firmware.py.
+NVS has `trial`: the mark of the slot that is on trial (firmware/main.py). firmware.py counts its ten minutes.
 """
 
 import asyncio
@@ -39,7 +38,7 @@ class Updates:
         self.move()
 
     def __getattr__(self, name):
-        """The steps that are done once are in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
+        """Load a step that is done once from ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
     def move(self, how=None, *given):
@@ -79,7 +78,7 @@ class Updates:
         self.rest()
 
     def piece(self, data):
-        """A BLOB frame's payload; one that nobody waits for is ignored."""
+        """Take a BLOB frame's payload; ignore it if no download waits for it."""
         if self.taker is not None:
             self.taker.take(data)
 
@@ -115,8 +114,10 @@ class Updates:
         self.rest()
 
     def _step(self):
-        """A coroutine of what is to be done next. It returns what the plan is told: its code and that of the plan are
-        never in memory together."""
+        """Return a coroutine for the next step; its result is what the plan is to be called with.
+
+        The step's code and the plan's are never in memory together.
+        """
         if self.todo == "switch":
             self.move("rebooting")
             return self.switch()

@@ -1,5 +1,6 @@
 """Checks that an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
-CPython and MicroPython run this same file (docs/protocols/ota.md); a board reads it in for an offer and gives it back.
+
+CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it for an offer and drops it.
 """
 
 import json
@@ -40,10 +41,11 @@ class Refused(Exception):
 
 
 def check(manifest, signature, facts):
-    """The manifest's values; Refused with the first code of the contract's table that holds.
-    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" where nobody told it),
+    """Return the manifest's values; raise Refused with the first code of the contract's table that applies.
+
+    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" if it is not known),
     `security_version` (the highest that was healthy here), `keys` {id: modulus in base64}, `serial`, `now_s` (UTC since
-    1970, or None), and, 0 where there is none, `slot_bytes` of the second application slot and `room_bytes` for files.
+    1970, or None), and `slot_bytes` of the second application slot and `room_bytes` for files, each 0 if there is none.
     """
     values = read_manifest(manifest)
     try:
@@ -55,7 +57,7 @@ def check(manifest, signature, facts):
 
 
 def version_of(values):
-    """The name that `ota_status` uses: the version, or `keys-SERIAL`."""
+    """Return the name that `ota_status` uses: the version, or `keys-SERIAL`."""
     if values["kind"] == "keys":
         return "keys-" + str(values["serial"])
     return values["version"]
@@ -86,7 +88,7 @@ def read_manifest(manifest):
 
 
 def _count_keys(value, levels):
-    """The keys of all objects in it."""
+    """Count the keys of all objects in the value; ValueError if it is too deep or has a number that is not finite."""
     if type(value) is float and value - value != 0:
         raise ValueError("a number that is not finite")
     if type(value) not in (dict, list):
@@ -139,7 +141,7 @@ def key_id(modulus):
 
 
 def changed_keys(values, keys):
-    """The keys that the device trusts after this manifest; Refused where that cannot be."""
+    """Return the keys that the device trusts after this manifest; Refused if none or too many are left."""
     changed = dict(keys)
     for added in values["add"]:
         changed[added["key_id"]] = added["n"]

@@ -55,8 +55,11 @@ class Window:
 
 
 async def download(up, is_small):
-    """Until the plan has to know: a note of how far it is, the payload is whole, or it failed. Returns what it is told.
-    A connection that ends is waited for."""
+    """Download until the plan must know; return the plan's arguments.
+
+    That is a progress note, a whole payload, or a failure.
+    If the connection ends, it waits for the next.
+    """
     record = up.record
     if record["state"] == "offered":
         up.drop_payload()

@@ -1,6 +1,8 @@
-"""The updates that this board takes (docs/protocols/ota.md): keys, channel, chip. Read in for a greeting or an offer.
+"""The updates that this board takes (docs/protocols/ota.md): keys, channel, chip. Loaded for a greeting or an offer.
+
 /keys.json, sealed like the records of programs: `keys` {id: modulus in base64}, `channel`, and of the last manifest of
-kind `keys` its `serial` and `hash`. `microclaw flash` writes it; a board without it takes no updates."""
+kind `keys` its `serial` and `hash`. `microclaw flash` writes it; a board without it takes no updates.
+"""
 
 import storage
 

@@ -1,5 +1,7 @@
 """The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
-Read in when needed (ota.py)."""
+
+Loaded when needed (ota.py).
+"""
 
 import asyncio
 
@@ -41,7 +43,7 @@ def cancel(up, version):
 
 
 def welcome(up):
-    """The host let this firmware in: a trial has ended well."""
+    """End a trial well: the host accepted this firmware."""
     up.news.set()
     if up.todo == "trial":
         record = up.record
@@ -68,8 +70,10 @@ def fail(up, error):
 
 
 async def switch(up):
-    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
-    The state is `rebooting` already."""
+    """Choose the new slot for the next start, and restart.
+
+    `trial` is written last: it says that a slot was chosen. The state is `rebooting` already.
+    """
     link = up.link
     record = up.record
     for _ in range(_QUIET_S):

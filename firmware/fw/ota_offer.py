@@ -1,5 +1,7 @@
-"""An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer.
-What the board is comes first, and its code is given back before that of the checks is read in."""
+"""Checks an offer of an update, and keeps its manifest of keys (docs/protocols/ota.md). Loaded for one offer.
+
+The facts of the board come first, and their code is dropped before the code of the checks is loaded.
+"""
 
 import asyncio
 import calendar

@@ -1,5 +1,7 @@
 """The parts of a bundle: the members of a tar. Reads no file.
-CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole."""
+
+CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it when a payload is whole.
+"""
 
 from ota_bad import BadPayload
 

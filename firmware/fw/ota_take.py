@@ -11,14 +11,17 @@ _LEAST_BYTES = const(16_384)  # with the programs stopped it was enough on a chi
 
 
 def updates(link):
-    """The update that is under way, or what takes one."""
+    """Return the update in progress, or a new object that takes one."""
     if link.ota is None:
         link.ota = once("ota").Updates(link)
     return link.ota
 
 
 async def take_update(link, type, body, id):
-    """An offer or its end. What comes of it is in flash before the message is acked; `error` where nothing can."""
+    """Take an offer or its end; the result is in flash before the message is acked.
+
+    If it cannot be written, the host gets `error`.
+    """
     code = text = None
     if once("ota_keys").load(link._settings) is None:
         code = "not_supported"

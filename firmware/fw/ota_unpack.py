@@ -1,6 +1,8 @@
-"""A bundle that is whole becomes the files of the unused folder, each compared after it was written. Read in for that.
-It holds no more than two blocks of a file, and lets others run after each. The readers of tars and of programs, and
-what knows the folders, are read in for their step."""
+"""Writes the files of a whole bundle to the unused folder, and compares each after it was written. Loaded for that.
+
+It holds no more than two blocks of a file, and lets other tasks run after each. The readers of tars and of programs,
+and the code for folders, are loaded for their step.
+"""
 
 import asyncio
 import hashlib
@@ -17,7 +19,7 @@ _NEEDED = ("start.mpy", "about.json")
 
 
 async def check(up):
-    """Returns what the plan is told: `staged`, or `failed`."""
+    """Check and unpack the payload; return the plan's arguments: `staged`, or `failed`."""
     record = up.record
     slots = _read("slots_files")
     folder = up.root + slots.SLOTS[record["slot"]]
@@ -54,7 +56,7 @@ async def check(up):
 
 
 def _read(name):
-    """A module for one use: nothing keeps it."""
+    """Load a module for one use: nothing keeps it."""
     found = __import__(name)
     for other in (name, "storage"):
         sys.modules.pop(other, None)

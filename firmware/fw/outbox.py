@@ -62,14 +62,14 @@ class Outbox:
         self._write([1, self.last + 1, payload, call])
 
     def next(self):
-        """The next message to send, numbered; None when all are on their way or 64 are."""
+        """Return the next message to send, numbered; None if all are sent or 64 wait for an ack."""
         if self.sent >= self.last or self.sent - self.acked >= _WINDOW:
             return None
         self.sent += 1
         return self.message(self.sent)
 
     def message(self, seq):
-        """The kept message of this number as it is sent. MemoryError when it is too long for that."""
+        """Return the kept message of this number as it is sent; MemoryError if it is too long for that."""
         end = cbor.dumps(seq, cbor.dumps("seq"))
         with open(self._path, "rb") as file:
             _, at, size = self.find(file, self._rows[seq - self.acked - 1][0])
@@ -84,7 +84,7 @@ class Outbox:
         return message
 
     def ack(self, seq):
-        """True when it tells something new."""
+        """Take an ack; return True if it is news."""
         if seq <= self.acked:
             return False
         del self._rows[: seq - self.acked]
@@ -100,7 +100,7 @@ class Outbox:
         return True
 
     def start(self, epoch):
-        """The host counts in `epoch` now."""
+        """Begin `epoch`, in which the host counts now."""
         if epoch != self.rx_epoch:
             self.rx_epoch = epoch
             self.rx_seq = 0

@@ -1,5 +1,7 @@
-"""The outbox's file read and written again, and the host's cursor: what happens seldom. Functions of Outbox.
-A record may be longer than the memory that is free, so it is read and copied in pieces."""
+"""Reads and rewrites the outbox's file, and keeps the host's cursor: what happens seldom. Functions of Outbox.
+
+A record may be longer than the memory that is free, so it is read and copied in pieces.
+"""
 
 import binascii
 import os
@@ -13,7 +15,7 @@ _PIECE_BYTES = const(256)
 
 
 def load(box):
-    """False when there is none, or its end is torn."""
+    """Load the file; return False if there is none, or if its end is torn."""
     try:
         file = open(box._path, "rb")
     except OSError:
@@ -56,7 +58,7 @@ def _record(box, file, at, size):
 
 
 def _answered(file, at):
-    """The durable call that a message's record answers: what comes after the payload."""
+    """Return the durable call that a message's record answers: it comes after the payload."""
     file.seek(at)
     end = file.read(17)
     if end[0] == 0xF6:
@@ -84,7 +86,7 @@ def rewrite(box):
 
 
 def _copy(box, new, old, offset, seq):
-    """A message's record under this number; its length."""
+    """Copy a message's record under this number; return its length."""
     _, start, size = box.find(old, offset)
     call = _answered(old, start + size)
     head = cbor.dumps(seq, bytearray(b"\x84\x01"))

@@ -1,5 +1,7 @@
-"""The board's own access point with one page, where a person names a Wi-Fi: for when no known network is found.
-Nothing else can be seen or changed there. firmware.py reads it in when it is wanted, and gives it back afterwards."""
+"""The board's own access point with one page, where a person chooses a Wi-Fi: used if no known network is found.
+
+Nothing else can be seen or changed there. firmware.py loads it when it is needed, and drops it afterwards.
+"""
 
 import asyncio
 import socket
@@ -80,7 +82,10 @@ class Page:
         self._news = None
 
     async def serve(self, seconds):
-        """The known networks are tried each tenth of this time, but not while somebody is at the page."""
+        """Serve the page for `seconds`.
+
+        The known networks are tried each tenth of this time, but not while a person uses the page.
+        """
         ports = self._settings.get("ap_ports", (80, 53))
         web = _bound(socket.SOCK_STREAM, self.address, ports[0])
         try:
@@ -117,7 +122,7 @@ class Page:
             names.close()
 
     async def _answer(self, web, names):
-        """Connections one after the other, and questions of DNS: every name is here, so that phones open the page."""
+        """Answer connections in turn, and questions of DNS: each name is here, so that phones open the page."""
         serving = None
         while True:
             await asyncio.sleep_ms(30)
@@ -192,7 +197,7 @@ class Page:
         return entry["ssid"]
 
     def _form(self):
-        """The page, in pieces."""
+        """Return the page, in pieces."""
         yield _TOP
         if self._news:
             yield "<p><b>{}</b></p>\n".format(_escaped(self._news))
@@ -203,8 +208,11 @@ class Page:
 
 
 async def _request(stream, address):
-    """(method, path, body, whether it is for and from our own address). Refused for one that is too large or none.
-    Every name is at our address for who asks our DNS: without the last any page could fill in the form."""
+    """Return (method, path, body, whether the request is for and from our own address).
+
+    Raises Refused if the request is too large or not valid.
+    Our DNS answers each name with our address: without the last value any page could fill in the form.
+    """
     data = bytearray()
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _MAX_HEAD_BYTES:
@@ -251,7 +259,7 @@ def _escaped(text):
 
 
 def dns_answer(question, address):
-    """The answer to a question for an IPv4 address (RFC 1035): this board, whatever the name. None for what is none."""
+    """Return the answer to a question for an IPv4 address (RFC 1035): this board, for any name. None if invalid."""
     if len(question) < 17 or question[2] & 0xF8 or question[4:6] != b"\0\1":
         return None
     at = 12

@@ -1,6 +1,8 @@
 """The environment of a rewritten program: waits, limits, and the modules that touch the board. Starts nothing.
+
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py)."""
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
+"""
 
 import asyncio
 import gc
@@ -53,7 +55,7 @@ class Environment:
         self._dropped = 0
 
     def begin(self):
-        """The first stretch begins."""
+        """Begin the first stretch."""
         self._since = ticks_ms()
         self._count(self._since)
 
@@ -98,7 +100,7 @@ class Environment:
         self._count(self._since)
 
     def _count(self, now):
-        """A stretch begins; a few of them are measured."""
+        """Count the stretch that begins; a few of them are measured."""
         self._stretches += 1
         if self.quota.active or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._memory = self.quota.begin()
@@ -121,13 +123,13 @@ class Environment:
             raise exc
 
     async def aw(self, value):
-        """The result of a call that perhaps waits."""
+        """Return the result of a call that may wait."""
         if _is_coroutine(value):
             return await value
         return value
 
     async def new(self, kind, *args, **kwargs):
-        """An object whose `__init__` waits: it became `_ainit_`."""
+        """Return an object whose `__init__` waits: it became `_ainit_`."""
         made = object.__new__(kind)
         await self.aw(made._ainit_(*args, **kwargs))
         return made
@@ -148,7 +150,7 @@ class Environment:
         return self._loop
 
     def spawn_lasting(self, coro):
-        """A task that goes on when asyncio.run is over."""
+        """Start a task that continues after asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
         self._tasks = self.running_tasks()
@@ -169,7 +171,7 @@ class Environment:
             self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
-        """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
+        """Call a handler of a timer (a task) or an interrupt; report what it raises, and let the program continue."""
         try:
             self._since = ticks_ms()
             if active:
@@ -220,14 +222,14 @@ class Environment:
                 self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
 
     def event(self, name, data):
-        """True if it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
+        """Send an event; return True if it is kept for the host: up to EVENTS, and 720 an hour of all programs."""
         if not self._runner.events or not self._may_tell():
             return False
         self._runner.events -= 1
         return self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
-        """A few lines and events at once, then 20 a second."""
+        """Return True if a line or event may be sent: a few at once, then 20 a second."""
         self.refill()
         if self._lines:
             self._lines -= 1
@@ -260,7 +262,7 @@ class Environment:
         return self._modules[name]
 
     def ours(self, name):
-        """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
+        """Load a module for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
         if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
             raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
@@ -280,7 +282,7 @@ class Environment:
         self._board.claim(pin, self.name)
 
     def i2c_bus(self):
-        """The bus at the board's I2C pins, which no program has for itself."""
+        """Return the bus at the board's I2C pins, which programs share."""
         try:
             return self._board.i2c_bus(self.name)
         except CallError as exc:
@@ -309,7 +311,7 @@ class Environment:
             pin._real.irq(handler=None)
 
     def close(self):
-        """The board as it was before the program; its tasks have ended."""
+        """Restore the board as it was before the program; its tasks have ended."""
         self.quiet()
         for device in self._closing:
             try:

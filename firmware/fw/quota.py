@@ -1,8 +1,10 @@
-"""The part of MicroPython's heap that a program holds, against its claim: more is too much when others need the rest.
+"""The part of MicroPython's heap that a program holds, against its claim: more is too much if others need the rest.
+
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
-rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
-nor what grew in other stretches: the result is too little rather than too much.
-Names are those that other files have: a new one costs memory (firmware/README.md)."""
+rubbish collected before and after, and what is freed meanwhile is subtracted. Earlier memory is not counted,
+nor growth in other stretches: the result is too little rather than too much.
+Names are those that other files have: a new name costs memory (firmware/README.md).
+"""
 
 import gc
 import sys
@@ -37,7 +39,7 @@ class Quota:
         self._take = self._apply  # made once: what a call makes would be measured too
 
     def begin(self):
-        """A stretch begins: the bytes in use."""
+        """Begin a stretch; return the bytes in use."""
         if not self.active:
             return gc.mem_alloc()
         used = self._board.mem_alloc()
@@ -46,7 +48,7 @@ class Quota:
         return used
 
     def end(self, at, counts):
-        """It ends, and stands for so many since the last sample: about the bytes that they allocated."""
+        """End a stretch that stands for `counts` since the last sample; return about the bytes that they allocated."""
         grown = max(0, gc.mem_alloc() - at)
         self.grown += grown * counts
         if self.active or grown > self._size:
@@ -63,7 +65,10 @@ class Quota:
         return grown * counts
 
     def memory_short(self):
-        """The fault, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
+        """Return the fault as a text, or None if the program keeps to its claim or the board has room.
+
+        A program with a fault is watched further.
+        """
         if self.holds <= self._size or self._has_room(self._board.reserve):
             return None
         self.active = _WINDOW
@@ -71,8 +76,10 @@ class Quota:
         return text % (self.holds, self.claim)
 
     def _apply(self, used):
-        """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?
-        True while stretches are measured, which must not begin with rubbish."""
+        """Take the bytes in use without the rubbish: after a stretch, or to see whether the heap has grown.
+
+        Return True while stretches are measured, which must not begin with rubbish.
+        """
         if self._memory is not None:
             self._count(used - self._memory, used)
         elif self.last is None or used - self.last <= self._size // 8:

@@ -29,7 +29,7 @@ def set_autostart(slots, name, autostart):
 
 
 def install(slots, name):
-    """The upload becomes the program of that name: into the slot that is not in use, then the record."""
+    """Make the upload the program of that name: write it to the unused slot, then write the record."""
     record = _copy(slots, name)
     folder = storage.folder_of(slots, name)
     before = record["now"]
@@ -61,7 +61,7 @@ def remove(slots, name):
 
 
 def undo_target(slots, name=None):
-    """The program of that name (None: the one that changed last) whose change can be reverted."""
+    """Return the program of that name (None: the program that changed last) whose change can be reverted."""
     found = None
     for record in slots.records.values():
         if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
@@ -100,7 +100,10 @@ def _store(slots, name, record):
 
 
 def _forget(slots, name):
-    """The older record goes first: a cut leaves the newest, or a folder without one for the next boot to remove."""
+    """Remove the records, the older first.
+
+    A cut leaves the newest, or a folder without a record, which the next boot removes.
+    """
     record = slots.records.pop(name)
     folder = storage.folder_of(slots, name)
     storage.remove_file(folder + "/r%d" % (record["r"] ^ 1))

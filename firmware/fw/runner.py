@@ -63,7 +63,7 @@ class Runner:
         loop.set_exception_handler(self._task_failed)
 
     def __getattr__(self, name):
-        """The calls from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
+        """Load a call from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
         if name == "write":
             return self.slots.write
         module = "changes"
@@ -82,7 +82,7 @@ class Runner:
         return self.board.timeline.read(cursor)
 
     def has_room(self, size):
-        """True if so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        """Return True if `size` bytes are free before the heap grows, which would take what Wi-Fi and TLS need."""
         if self.board.own_free() < size:
             self.make_room()
         return self.board.own_free() >= size
@@ -119,7 +119,7 @@ class Runner:
                 program.doomed_ms = ticks_ms()
 
     def failed(self, name, exc):
-        """A callback or task of the program raised; the program goes on."""
+        """Report that a callback or task of the program raised; the program continues."""
         program = self._programs[name]
         if isinstance(exc, Squeezed):
             program.error = str(exc)
@@ -129,9 +129,11 @@ class Runner:
         self._tell_crash(program, True)
 
     def crashed(self, name, exc):
-        """Something that is no Exception came out of a callback or task, a KeyboardInterrupt mostly: the program ends.
-        Nobody can tell the program's own from one of the cable. So the one of the cable ends the program that has the
-        chip just then, which is started again seconds later, and the next one meets the firmware."""
+        """End the program: a callback or task raised something that is not an Exception, mostly a KeyboardInterrupt.
+
+        The program's own interrupt looks like Ctrl-C on the cable. So Ctrl-C ends the program that has the
+        chip just then, which is started again seconds later, and the next Ctrl-C reaches the firmware.
+        """
         program = self._programs[name]
         program.error = reason(exc)
         asyncio.create_task(self._ended(program, "trapped"))
@@ -149,7 +151,7 @@ class Runner:
         program.main = asyncio.create_task(self._run(program))
 
     async def _run(self, program):
-        """The program's main task. What it leaves behind (pins, timers, tasks) lives on when it returns."""
+        """Run the program's main task; its pins, timers and tasks live on after it returns."""
         kind = "returned"
         program.env.begin()
         try:
@@ -172,7 +174,7 @@ class Runner:
                 asyncio.create_task(self._ended(program, kind))
 
     async def _ended(self, program, kind):
-        """The program ended by itself: clean up, tell, and start a crashed one again."""
+        """Clean up and report after a program ended by itself; start a crashed program again."""
         async with self._changing:
             if self._programs.get(program.name) is not program or program.main is None:
                 return
@@ -201,7 +203,7 @@ class Runner:
             self._never_again(program.name)
 
     def _squeeze(self, program):
-        """It ended for the board's memory, which is no crash of its own: it starts again when there is room."""
+        """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""
         if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
             program.squeezes = 0
         wait_s = ROOM_S * (1 << min(program.squeezes, _MOST_DOUBLED))
@@ -326,7 +328,7 @@ class Runner:
             await asyncio.sleep_ms(_TICK_MS)
 
     def _judge(self, program):
-        """It was told to give memory back half a second ago."""
+        """Judge a program that was asked half a second ago to give memory back."""
         program.doomed_ms = None
         if program.env is None:
             return
@@ -349,7 +351,7 @@ class Runner:
         return self.board.memory_short()
 
     def _task_failed(self, loop, context):
-        """A task of a program raised, and nobody awaits it."""
+        """Report a task of a program that raised and is not awaited."""
         task = context.get("future")
         for program in self._programs.values():
             if program.env is not None and task in program.env._tasks:

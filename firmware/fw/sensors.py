@@ -1,5 +1,7 @@
 """Sensors at the board's I2C pins: BME280 (BST-BME280-DS002, 4.2.3 and 8.1) and INA219 (TI SBOS448, 8.6).
-Read in when the first one is asked for. The values are those of wasm/headers/glue/*.c."""
+
+Loaded with the first reading. The values are the same as in wasm/headers/glue/*.c.
+"""
 
 from struct import unpack
 from time import sleep_ms

@@ -24,7 +24,7 @@ class Settings:
         self.address = self._read(self.ADDRESS).get("ip")
 
     def __getattr__(self, name):
-        """Settings that are seldom kept are kept by settings_file.py, which is read in for it."""
+        """Load the functions that change settings, which are needed seldom, from settings_file.py."""
         return bound(getattr(once("settings_file"), name), self)
 
     def get(self, name, default=None):
@@ -34,7 +34,7 @@ class Settings:
         return self.told.get("board", {}).get("name", "esp32")
 
     def authority(self):
-        """The host's authority in DER form, or None before it was fetched."""
+        """Return the host's authority in DER form, or None before it was fetched."""
         try:
             with open(self._folder + self.AUTHORITY, "rb") as file:
                 return file.read()

@@ -2,8 +2,9 @@
 
 
 def shown(text, kept=b""):
-    """`text` of somebody else, to be printed: without what steers a terminal (C0, C1), forges a line or turns it round.
-    By its bytes: to look at a text's characters keeps each of them in memory forever. `kept` are control characters.
+    """Return untrusted text for printing: without what steers a terminal (C0, C1), forges a line or turns it round.
+
+    It works on bytes: a text's characters, looked at singly, stay in memory forever. `kept` are allowed controls.
     """
     data = bytearray(text.encode())
     before = last = 0

@@ -1,5 +1,7 @@
-"""The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
-Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
+"""The installed programs: their names and facts. Code for files is in storage.py, uploads.py and records.py.
+
+Those are loaded when needed, and the runner drops them soon after: their 8 KB are free most of the time.
+"""
 
 from binding import bound
 from errors import CallError
@@ -8,8 +10,11 @@ UPLOADED = "=part"
 
 
 class Slots:
-    """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
-    Every other method is a function of one of those three."""
+    """The installed programs and their records.
+
+    A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
+    Every other method is a function of one of those three modules.
+    """
 
     def __init__(self, root="/apps"):
         self.root = root

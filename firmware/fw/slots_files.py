@@ -1,6 +1,8 @@
-"""The unused one of two folders, which an update goes to (docs/protocols/ota.md). Read in when needed.
-The selector main.py starts no folder without the file `whole` while another one has it: it is taken away first and
-written last."""
+"""The unused folder of two, which an update goes to (docs/protocols/ota.md). Loaded when needed.
+
+The selector main.py starts no folder without the file `whole` while the other folder has it: it is removed first and
+written last.
+"""
 
 import os
 import sys
@@ -14,7 +16,7 @@ _SPARE_BYTES = const(32_768)
 
 
 def running():
-    """The slot that main.py started."""
+    """Return the slot that main.py started."""
     return int(any([path.endswith("/" + SLOTS[1]) for path in sys.path]))
 
 
@@ -23,7 +25,10 @@ def unused():
 
 
 def room(root):
-    """The largest payload that fits with its files, which take whole blocks; what the unused folder has counts too."""
+    """Return the size of the largest payload that fits with its files, which take whole blocks.
+
+    The content of the unused folder counts as free.
+    """
     told = os.statvfs(root or "/")
     free = told[0] * told[3] if told[3] <= told[2] else 0  # littlefs counts blocks twice when it is nearly full
     folder = root + SLOTS[unused()]
@@ -32,7 +37,7 @@ def room(root):
 
 
 def gave_up(up, slot):
-    """It went back: that folder is never chosen again, also when the other one fails later."""
+    """Mark a slot that failed, so that it is never chosen again, also if the other slot fails later."""
     storage.remove_file(up.root + SLOTS[slot] + WHOLE)
     if up.board.number("slot") == slot:
         up.board.number("slot", 1 - slot)

@@ -1,5 +1,7 @@
-"""asyncio's tasks of one program: they stand still when asyncio.run is over. Read in with a program's first task.
-Tasks of `every`, `on`, timers and interrupts are none of these: they go on."""
+"""asyncio's tasks of one program, which stand still when asyncio.run is over. Loaded with a program's first task.
+
+Tasks of `every`, `on`, timers and interrupts are not among these: they continue.
+"""
 
 import asyncio
 

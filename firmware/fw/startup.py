@@ -13,7 +13,7 @@ _UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "tri
 
 
 async def begin(folder, first):
-    """The board, and the tasks that run forever. `first` is emptied when our modules are in memory."""
+    """Set up the board and the tasks that run forever; `first` is emptied when our modules are in memory."""
     from board import Board
     from settings import Settings
     from wifi import Wifi

@@ -59,7 +59,7 @@ def write_file(path, data, mode):
 
 
 def write_sealed(path, value):
-    """The value and its checksum, whole or not at all."""
+    """Write the value and its checksum, whole or not at all."""
     text = json.dumps(value).encode()
     try:
         write_file(path + ".new", text + b"\n" + hexlify(hashlib.sha256(text).digest()), "wb")
@@ -123,6 +123,6 @@ def full_is_an_error(write):
 
 
 def folder_name(name):
-    """The name with everything but ASCII letters, digits, `-` and `_` as %xx: ".." is no folder."""
+    """Return the name with everything but ASCII letters, digits, `-` and `_` as %xx, so that ".." is not a folder."""
     plain = "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     return "".join([chr(b) if chr(b) in plain else "%%%02x" % b for b in name.encode()])

@@ -30,7 +30,7 @@ class Timeline:
         self._pins.pop(pin, None)
 
     def write(self, pin, level):
-        """A program wrote `level`; only a change is an entry."""
+        """Note that a program wrote `level`; only a change is an entry."""
         state = self._pins[pin]
         if state[1] != level:
             state[1] = level
@@ -38,7 +38,7 @@ class Timeline:
             self._add(pin, level, self._now_ms())
 
     def count(self, pin, level):
-        """The interrupt of an input: one edge. Above 200 in a second some may have been lost."""
+        """Count one edge at the interrupt of an input; above 200 in a second some may be lost."""
         state = self._pins.get(pin)
         if state is None:
             return
@@ -59,7 +59,10 @@ class Timeline:
         self._pin[at] = pin | level << 7
 
     def read(self, cursor):
-        """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
+        """Return the value of edges.read.
+
+        Times are whole ms; a cursor past the end (of another boot) continues from the end.
+        """
         end = self._end
         now = self._now_ms()
         first = max(0, end - self._size)

@@ -15,7 +15,7 @@ class TimerMaker:
         self._numbered = {}
 
     def __call__(self, number=-1, **kwargs):
-        """A number from 0 is one timer, however often it is asked for: a new start takes the earlier one's place."""
+        """Return a timer; a number from 0 always means the same timer, and a new start replaces the earlier one."""
         timer = self._numbered.get(number) or SoftTimer(self._env)
         if number >= 0:
             self._numbered[number] = timer

@@ -42,7 +42,7 @@ class Unwrapping:
         return made
 
     def _claim_defaults(self, made, had):
-        """The pins that were not given are the image's own, or those of an earlier program: the bus tells which."""
+        """Claim default pins, which come from the image or an earlier program: the bus tells which they are."""
         env = self._env
         try:
             for part in repr(made)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"

@@ -1,5 +1,7 @@
 """One WebSocket over verified TLS (RFC 6455, the client's end). Knows no message of the link.
-Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts."""
+
+Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts.
+"""
 
 import asyncio
 import os
@@ -61,7 +63,7 @@ class WebSocket:
         self._at, self._end = 0, await self._into(self._buffer)
 
     async def _into(self, view):
-        """The bytes of one read; None of a record that is not whole yet means to wait on."""
+        """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
         got = None
         while got is None:
             got = await self._stream.readinto(view)
@@ -87,7 +89,7 @@ class WebSocket:
         return data
 
     async def receive(self):
-        """The next message. Closed at the end; pings are answered meanwhile."""
+        """Return the next message and answer pings meanwhile; Closed at the end."""
         whole = None
         while True:
             first, second = await self.read(2)
@@ -171,7 +173,10 @@ class WebSocket:
 
 
 def masked(data, mask, out):
-    """`data` with the mask, after what is in `out`. Whole numbers: a loop over bytes is fifty times slower."""
+    """Append `data` with the mask to `out`, and return it.
+
+    It works with whole numbers: a loop over bytes is fifty times slower.
+    """
     for at in range(0, len(data), 256):
         part = data[at : at + 256]
         key = int.from_bytes((mask * 64)[: len(part)], "big")

@@ -10,8 +10,11 @@ MAX_WAIT_S = 45
 
 
 class Wifi:
-    """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first; another list
-    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point."""
+    """The board's Wi-Fi; `up` is set while there is a network.
+
+    `networks` are tried in turn, the network that worked last first; a changed list is tried at once.
+    `offer`, our own access point, is awaited if there was no network for `offer_s` (0 is never).
+    """
 
     def __init__(self, wlan, networks, offer=None, offer_s=0):
         self.wlan = wlan
@@ -80,6 +83,6 @@ class Wifi:
 
 
 def wait_s(failures, share):
-    """The wait after the n-th failure in a row; `share` is random, from 0 to 1."""
+    """Return the wait after the n-th failure in a row; `share` is random, from 0 to 1."""
     top_s = min(MAX_WAIT_S, MIN_WAIT_S << min(failures, 6))
     return MIN_WAIT_S + share * (top_s - MIN_WAIT_S)
