@@ -15,11 +15,13 @@ from websocket import Breach
 RATE_HZ = 16_000
 FRAME_BYTES = 640
 FRAME_MS = const(20)
-_MIC_FRAMES = const(10)  # 200 ms wait for the network at most: older audio is no use
+# At most 200 ms of audio wait for the network: older audio is of no use.
+_MIC_FRAMES = const(10)
 _SPEAKER_FRAMES = const(20)  # what buffer_ms promises
 _PREFILL = const(2)
 _MAX_LISTEN_MS = const(30_000)
-_PRESS_MS = const(40)  # so long it is held at least
+# The button must be held for at least this time.
+_PRESS_MS = const(40)
 OWNER = "audio"  # of the pins
 
 
@@ -33,7 +35,8 @@ class Audio:
         for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
         self.glitches = 0
-        self._stream = -1  # the board's have odd numbers
+        # Streams of the board have odd numbers.
+        self._stream = -1
         self._open = self._speaking = None
         self._has_ended = False
         self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
@@ -62,8 +65,6 @@ class Audio:
             if not button.value():
                 if since is None:
                     since = ticks_ms()
-                else:
-                    since = since
                 if since and ticks_diff(ticks_ms(), since) >= _PRESS_MS:
                     since = 0
                     await self.pressed()
@@ -129,7 +130,8 @@ class Audio:
         try:
             await self._link._say(kind, body)
         except OSError:
-            pass  # the connection broke: the link is told by its own
+            # The connection broke: the link's own tasks notice it.
+            pass
 
     def _begin(self, coro):
         self._tasks = [task for task in self._tasks if not task.done()]
@@ -213,7 +215,8 @@ def begin(link, board, pins):
     try:
         wlan = board.wlan()
         if wlan is not None:
-            wlan.config(pm=0)  # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s
+            # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s.
+            wlan.config(pm=0)
         return asyncio.create_task(Audio(link, board, pins).run())
     except (ValueError, OSError, TypeError, AttributeError) as exc:
         print("no audio: {}: {}".format(type(exc).__name__, exc))

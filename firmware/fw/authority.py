@@ -16,7 +16,7 @@ async def fetch(settings, board, dial):
     """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_NONE
-    found = []
+    certificates = []
 
     async def ask(ws):
         status, headers = await ws.get(settings.get("host"), "/ca.pem", "Connection: close\r\n")
@@ -29,9 +29,9 @@ async def fetch(settings, board, dial):
             raise ValueError("another authority answers at {}".format(settings.get("host")))
         if not calendar.is_set() and b"date" in headers:
             board.set_time(once("ntp").seconds_of(headers[b"date"].decode()) * 1000)
-        found.append(der)
+        certificates.append(der)
 
     (await dial(settings, context, ask))[0].abort()
     if settings.authority() is None:
-        settings.keep_authority(found[0])
-    return found[0]
+        settings.keep_authority(certificates[0])
+    return certificates[0]

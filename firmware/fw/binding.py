@@ -12,6 +12,6 @@ def bound(function, *first):
 
 def once(module):
     """Load a module for one use; its memory is free again when the caller drops it."""
-    found = __import__(module)
+    result = __import__(module)
     sys.modules.pop(module)
-    return found
+    return result

@@ -23,12 +23,14 @@ try:
 except ImportError:
     network = None
 
-# Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
+# The flash's pins, which stock images accept; used if /settings.json names no pins (sources: boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
-_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
+# How the names in host_pins.py begin.
+_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
-_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+# A heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py).
+_OWN_FLOOR = const(2_048)
 # The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
 _GROWN_BYTES = const(8_192)
 
@@ -41,8 +43,10 @@ class Board:
         self.network = network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
-        self.idf_floor = facts.get("idf_floor", 14_000)  # Wi-Fi takes 1.6 KB a frame, in bursts
-        self.reserve = facts.get("reserve", 9_216)  # what calls need (calls.py), and what comes meanwhile
+        # Wi-Fi takes 1.6 KB a frame, in bursts.
+        self.idf_floor = facts.get("idf_floor", 14_000)
+        # The memory that calls need (calls.py), and what arrives meanwhile.
+        self.reserve = facts.get("reserve", 9_216)
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
@@ -58,8 +62,10 @@ class Board:
             self.nvs = esp32.NVS("microclaw")
         else:
             self.nvs = None
-        self.owners = {}  # pin -> the program that has it
-        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
+        # Maps a pin to the program that owns it.
+        self.owners = {}
+        # There is no PSRAM.
+        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20
         self.take_size()
         self._last_ticks = self.ticks_ms()
         self._uptime_ms = 0
@@ -155,9 +161,11 @@ class Board:
             self.timeline.forget(pin)
             del self.owners[pin]
             try:
-                machine.Pin(pin, machine.Pin.IN).value(0)  # what an output gives later, nothing is driven now
+                # The level of a later output; no output is driven now.
+                machine.Pin(pin, machine.Pin.IN).value(0)
             except (ValueError, OSError):
-                pass  # such a pin cannot be an input; it has no claim any more all the same
+                # Such a pin cannot be an input; its claim ends nevertheless.
+                pass
 
     def __getattr__(self, name):
         """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""

@@ -5,15 +5,18 @@ import loading
 from errors import CallError
 from micropython import const
 
-_LINK_BYTES = const(8_192)  # buffers of a connection, and what its greeting reads in
+# Buffers of a connection, and what its greeting reads in.
+_LINK_BYTES = const(8_192)
 
 
 async def boot(runner):
     """Start the programs with `autostart`; none while BOOT is held, or after too many starts that were not healthy."""
     runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
     runner._tick()
-    runner.board.watchdog()  # now: a program can hang the board while it is read in
-    hold = runner.board.number("hold")  # 1: the start before had no memory for an update (ota_take.py); 2: it was held
+    # Count now: a program can hang the board while it is loaded.
+    runner.board.watchdog()
+    # 1: the start before had no memory for an update (ota_take.py); 2: it was held.
+    hold = runner.board.number("hold")
     try:
         runner.standing = runner.board.count_start()
         if hold:
@@ -29,7 +32,8 @@ async def boot(runner):
         return
     names = [name for name in runner.slots.names() if name not in runner.slots.damaged and runner.slots.facts(name)[3]]
     grew = runner.board.number("grew")
-    if grew and not runner.board.number("why"):  # a start for another reason ends the row
+    # A start for another reason ends the row.
+    if grew and not runner.board.number("why"):
         grew = runner.board.number("grew", 0)
     for _ in range(min(len(names), grew - 1)):
         why = "the board ran out of memory %d times in a row: remove a program, then start this one" % grew

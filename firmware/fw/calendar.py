@@ -2,8 +2,10 @@
 
 import time
 
-_UNIX_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # what an ESP32's clock counts from
-NO_EARLIER_S = 1735689600  # 2025: a clock that says less was never set
+# An ESP32's clock counts from this time.
+_UNIX_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
+# 2025: a clock before this time was never set.
+NO_EARLIER_S = 1735689600
 
 
 def now_us():

@@ -19,8 +19,10 @@ NEEDS = {
     "apps.undo": 14_336,
 }  # fmt: skip
 USUAL_NEED = 8_192
-ENDING = ("apps.stop", "apps.remove")  # they must always go: where there is no room, they end the program first
-WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
+# These must always work: without room, they end the program first.
+ENDING = ("apps.stop", "apps.remove")
+# Of boards with a radio.
+WIFI_METHODS = " wifi.list wifi.set wifi.forget"
 
 
 class Calls:
@@ -36,7 +38,8 @@ class Calls:
         self.settings = settings
         self.wifi = wifi
         self.then = None
-        self._answers = []  # (id, result) of calls that are not idempotent, the newest last
+        # (id, result) of calls that are not idempotent, the newest last.
+        self._answers = []
 
     def methods(self):
         """Return the capabilities: exactly what this board offers.
@@ -52,8 +55,8 @@ class Calls:
         A call with a known id is not done again, unless it is harmless: memory is short.
         `until`, in ticks, is the time after which the call must not begin.
         """
-        for known, result in self._answers:
-            if known == id:
+        for call_id, result in self._answers:
+            if call_id == id:
                 return result
         if until is not None and ticks_diff(ticks_ms(), until) >= 0:
             result = refusal("expired", "the call waited here for longer than its ttl_ms")

@@ -89,23 +89,23 @@ def _read(data, at, depth):
             raise ValueError("a number over 63 bits")
         return (-1 - n if major else n), at
     if major < 4:
-        found = _bytes(data, at, n)
-        return (found if major == 2 else str(found, "utf-8")), at + n
+        value = _bytes(data, at, n)
+        return (value if major == 2 else str(value, "utf-8")), at + n
     if major == 6 or n > _MAX_ITEMS or not depth:
         raise ValueError("a tag, or too long or too deep")
     if major == 4:
-        found = []
+        value = []
         for _ in range(n):
             member, at = _read(data, at, depth - 1)
-            found.append(member)
-        return found, at
-    found = {}
+            value.append(member)
+        return value, at
+    value = {}
     for _ in range(n):
         key, at = _read(data, at, 0)
-        if not isinstance(key, str) or key in found:
+        if not isinstance(key, str) or key in value:
             raise ValueError("a key that is no text, or twice there")
-        found[key], at = _read(data, at, depth - 1)
-    return found, at
+        value[key], at = _read(data, at, depth - 1)
+    return value, at
 
 
 def _bytes(data, at, n):

@@ -13,9 +13,12 @@ from micropython import const
 from quota import Quota
 from slots import UPLOADED
 
-DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
-_SETTLE_MS = const(700)  # from a program's start until it has read in what it uses
-_OWN_BYTES = const(4_096)  # what an install itself has read in, which the next call has for its own
+# The claim of an upload without one; a usual program takes 2 KB.
+DEFAULT_CLAIM = 4_096
+# The time from a program's start until it has loaded what it uses.
+_SETTLE_MS = const(700)
+# The memory of the code that an install has loaded, which the next call can use.
+_OWN_BYTES = const(4_096)
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
@@ -63,9 +66,9 @@ async def _settle(runner, name):
         return
     text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:
-        left = max(0, runner.board.own_free() + _OWN_BYTES)
+        left_bytes = max(0, runner.board.own_free() + _OWN_BYTES)
         text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
-        text = text % (name, left, runner.board.reserve)
+        text = text % (name, left_bytes, runner.board.reserve)
     await runner.end(name)
     runner.make_room()
     raise CallError("too_large", text)
@@ -83,7 +86,8 @@ async def start(runner, name):
 
 
 async def resume(runner):
-    async with runner._changing:  # after a pause that is under way
+    # After a pause that is under way.
+    async with runner._changing:
         pass
     while runner.paused:
         name = runner.paused.pop()

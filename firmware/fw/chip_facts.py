@@ -4,13 +4,17 @@ import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
-OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
+# `why` in NVS: 1 and 2.
+OVERDUE = ("link_no_memory", "link_stuck")
 MOST_DOUBLED = 4
-TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
-TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
+# A session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32).
+TLS_BYTES = 32_000
+# Its buffer for a record of 16 KB.
+TLS_BLOCK = 17_408
 HEALTHY_S = 60
 SHORT_S = 20
-CRASHED = 4  # a start that something else than the power ended counts as much as so many cuts
+# A start that was not ended by a power cut counts as much as this number of cuts.
+CRASHED = 4
 SAFE_START = 12
 
 
@@ -139,16 +143,16 @@ def access_point_name(board):
 def open_access_point(board, key):
     """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
     network = board.network
-    made = network.WLAN(network.AP_IF)
-    made.active(True)
+    point = network.WLAN(network.AP_IF)
+    point.active(True)
     try:
-        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
-        if made.config("security") != network.AUTH_WPA2_PSK:
+        point.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if point.config("security") != network.AUTH_WPA2_PSK:
             raise OSError("the access point would be open to all")
     except Exception:
-        made.active(False)
+        point.active(False)
         raise
-    return made
+    return point
 
 
 def keeps_numbers(board):

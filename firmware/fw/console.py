@@ -88,9 +88,10 @@ class Console:
 
     def _command(self, line):
         words = []
-        for at, part in enumerate(line.split('"')):  # what stands in double quotes is one word
+        # Text in double quotes is one word.
+        for at, part in enumerate(line.split('"')):
             words.extend([part] if at % 2 else part.split())
-        told = self._settings
+        settings = self._settings
         if words[0] == "wifi_status":
             return self._wifi_status()
         if words[0] == "wifi_scan":
@@ -105,17 +106,17 @@ class Console:
                 entry = networks.entry_of(words[1], words[2] if len(words) > 2 else None)
             except CallError as exc:
                 return json.dumps(_error(exc.message))
-            networks.put_first(told, self._wifi, entry)
+            networks.put_first(settings, self._wifi, entry)
             return "WiFi credentials saved"
         if words[0] == "link_status":
-            return "{} {}:{}".format(self._link.state, told.get("host"), told.get("port", 8443))
+            return "{} {}:{}".format(self._link.state, settings.get("host"), settings.get("port", 8443))
         if words[0] == "heap_info":
             return "Internal free: {} bytes\nIDF free: {} bytes".format(self._board.gc_free(), self._board.idf_free())
         if words[0] == "config_show":
-            rows = [(key, json.dumps(_masked(key, told.told[key]))) for key in sorted(told.told)]
+            rows = [(key, json.dumps(_masked(key, settings.told[key]))) for key in sorted(settings.told)]
             return "\n".join(["  {:<11}: {}".format(*row) for row in rows])
         if words[0] == "config_reset":
-            told.forget()
+            settings.forget()
             return "settings forgotten; restart to begin again"
         if words[0] == "restart":
             self._board.restart()
@@ -124,17 +125,18 @@ class Console:
         return json.dumps(_error("JSON parse error: InvalidInput"))
 
     def _wifi_status(self):
-        said = "WiFi connected: no\nIP: 0.0.0.0"
+        text = "WiFi connected: no\nIP: 0.0.0.0"
         if self._wifi.address() is not None:
-            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
-            said = said.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
+            text = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
+            text = text.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
         key = self._settings.get("ap_key")
         name = self._board.access_point_name()
         if name is None:
-            return said  # there is no radio
+            # The board has no radio.
+            return text
         if key is None:
-            return said + "\nAccess point: none: microclaw flash gives it a key"
-        return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
+            return text + "\nAccess point: none: microclaw flash gives it a key"
+        return text + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 
 def _masked(name, value):

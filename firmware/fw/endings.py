@@ -16,7 +16,8 @@ async def stop(runner, name):
 async def pause(runner):
     """Stop what runs, for an update that needs the memory: `resume` or the next start brings it back."""
     stopping = asyncio.create_task(_pause(runner))
-    while not stopping.done():  # to await it would pass a cancellation on, and leave a program half stopped
+    # Awaiting it would pass a cancellation on, and leave a program half stopped.
+    while not stopping.done():
         await asyncio.sleep_ms(50)
 
 

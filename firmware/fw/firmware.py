@@ -12,7 +12,8 @@ from micropython import const
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
 LOOK_S = 10
-BACK_MS = 60_000  # a link that its own board keeps down so long ends in a restart
+# If the board itself keeps the link down for this time, it restarts.
+BACK_MS = 60_000
 _MAX_LINE_BYTES = const(1024)
 
 
@@ -21,7 +22,8 @@ async def stay(board, tasks):
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
-    if board.number("trial"):  # an update without a welcome: main.py counts this start as failed
+    # An update without a welcome: main.py counts this start as failed.
+    if board.number("trial"):
         board.reset()
     if board.number("grew"):
         board.number("grew", 0)
@@ -72,11 +74,13 @@ async def listen(make):
     poller.register(sys.stdin, select.POLLIN)
     while True:
         if not poller.poll(0):
-            await asyncio.sleep_ms(20)  # the port's own buffer holds what comes meanwhile
+            # The port's own buffer holds the bytes that arrive meanwhile.
+            await asyncio.sleep_ms(20)
             continue
         byte = cable.read(1)
         if not byte:
-            return  # the unix port's input has ended
+            # The unix port's input has ended.
+            return
         if byte not in (b"\n", b"\r"):
             if len(line) <= _MAX_LINE_BYTES:
                 line.extend(byte)
@@ -86,11 +90,13 @@ async def listen(make):
         elif line:
             try:
                 answer = make().answer(str(line, "utf-8"))
-                print(once("shown").shown(answer, b"\n"))  # it has names of networks, and what people said
+                # It has names of networks and texts of people.
+                print(once("shown").shown(answer, b"\n"))
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
-        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
+        # Tasks that the line began run first, and programs run between pasted lines.
+        await asyncio.sleep_ms(0)
 
 
 def measured(runner, wifi):

@@ -36,9 +36,11 @@ def _grow(largest):
         while _idf_free() == before:
             blocks.append(bytearray(2048))
     except MemoryError:
-        pass  # then it does not grow
+        # Then it does not grow.
+        pass
     lock.release()
-    for _ in range(_STACK_BACK_MS // 10):  # the idle task gives the stack back; Wi-Fi needs it next
+    # The idle task gives the stack back; Wi-Fi needs it next.
+    for _ in range(_STACK_BACK_MS // 10):
         if max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)]) >= largest - EXTRA_BYTES - 4096:
             break
         time.sleep_ms(10)

@@ -67,13 +67,13 @@ def i2c_read(board, sensor):
     import sensors
 
     if sensor not in sensors.ADDRESSES:
-        known = ", ".join(sorted(sensors.ADDRESSES))
-        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], known))
+        names = ", ".join(sorted(sensors.ADDRESSES))
+        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], names))
     bus = i2c_bus(board)
     for address in sensors.ADDRESSES[sensor]:
-        found = sensors.values(bus, sensor, address)
-        if found is not None:
-            return {name: round(value, 3) for name, value in found.items()}
+        readings = sensors.values(bus, sensor, address)
+        if readings is not None:
+            return {name: round(value, 3) for name, value in readings.items()}
     raise CallError("failed", "no %s answers at the board's I2C pins" % sensor)
 
 

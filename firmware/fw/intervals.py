@@ -11,7 +11,8 @@ from micropython import const
 
 LEAST_MS = const(1_000)
 MOST_MS = 4_233_600_000  # 49 days
-_LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
+# The memory that loading it takes for a moment.
+_LOAD_BYTES = const(5_120)
 
 
 def check(every_ms, stop_after_ms):
@@ -37,10 +38,13 @@ class Times:
         self.stop_after_ms = stop_after_ms
         self.next_ms = now + every_ms
         self.began_ms = now
-        self.ended_ms = None  # of the present run; None while it goes on
-        self.last = None  # [began, ended, how] of the last run that is over
+        # The end of the present run; None while it continues.
+        self.ended_ms = None
+        # [began, ended, how] of the last run that is over.
+        self.last = None
         self.runs = 1
-        self.missed = 0  # times at which the run before still went on
+        # The number of times at which the run before still continued.
+        self.missed = 0
         self._is_busy = False
 
     def tick(self, runner, program):
@@ -51,7 +55,8 @@ class Times:
         runs = program.env is not None
         is_over = runs and not program.is_ending and not _goes_on(program)
         if is_over and self.ended_ms is None and self.every_ms:
-            self._note(program, now, "returned")  # it keeps its pins as they are until its next run
+            # The program keeps its pins as they are until its next run.
+            self._note(program, now, "returned")
         if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
             self._is_busy = asyncio.create_task(self._stop(runner, program))
         elif self.every_ms and now >= self.next_ms:
@@ -81,7 +86,8 @@ class Times:
             how = "stopped"
         await runner._halt(program)
         if self.ended_ms is None:
-            if how == "trapped" and (self.last is None or self.last[2] != how):  # told once in a row
+            # A crash is reported once in a row.
+            if how == "trapped" and (self.last is None or self.last[2] != how):
                 program.is_told = False
                 runner._tell_crash(program, True)
             self._note(program, runner.board.now_ms(), how)
@@ -92,7 +98,8 @@ class Times:
             for pin in pins:
                 runner.board.claim(pin, program.name)
         except OSError:
-            pass  # of the virtual board: a WebAssembly program was quicker
+            # Only on the virtual board: a WebAssembly program was quicker.
+            pass
 
     def _note(self, program, now, how):
         self.ended_ms = now

@@ -43,15 +43,19 @@ class Link:
         self._print = show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
-        self.state = "waiting"  # for people: waiting, pairing, connected, refused
-        self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
+        # For people: waiting, pairing, connected, refused.
+        self.state = "waiting"
+        # The last time when the board itself did not keep the link down; firmware.py watches it.
+        self.well_ms = 0
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.measure = self.audio_format = None
-        self.ota = None  # an update while there is something to do (ota.py)
+        # The update while it has something to do (ota.py).
+        self.ota = None
         self.audio = lambda kind, body: None
         self._logs = []
         self._work = []
-        self._asked_ms = None  # when the time was last asked for, because of a certificate
+        # When NTP was last asked because of a certificate.
+        self._asked_ms = None
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
@@ -95,7 +99,8 @@ class Link:
             self._work.append((id, self.outbox.calls[id], True, True, None))
         self._busy.set()
         while True:
-            for _ in range(50):  # not over the network that a call is about to leave
+            # Do not connect over the network that a call is about to leave.
+            for _ in range(50):
                 if self._calls.then is None:
                     break
                 await asyncio.sleep_ms(100)
@@ -104,7 +109,8 @@ class Link:
             is_ours = False
             paired = self._settings.token is not None
             self.state = "waiting"
-            self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
+            # Free the last TLS session too: else the next connection makes the heap grow.
+            self._calls.runner.make_room()
             try:
                 short = self._board.link_short()
                 if short:
@@ -119,7 +125,7 @@ class Link:
                     wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
-                # Without PSRAM: the names of what pairing read in stay, and are 5 KB.
+                # Without PSRAM: the names in the code of pairing stay in memory, and take 5 KB.
                 if not paired and self._settings.token and self._board.own_free() < 1 << 20:
                     self._board.restart()
             except Exception as exc:
@@ -296,16 +302,16 @@ class Link:
             await self._take_durable(seq, type, body, message["id"])
 
     async def _take_durable(self, seq, type, body, id):
-        kept = self.outbox
-        if seq > kept.rx_seq + 1:
-            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
-        if seq == kept.rx_seq + 1:
+        box = self.outbox
+        if seq > box.rx_seq + 1:
+            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, box.rx_seq))
+        if seq == box.rx_seq + 1:
             call = None
             if type == "call":
                 call = [body["method"], body["params"], body["idempotent"]]
             if type in ("ota_offer", "ota_cancel"):
                 await self.take_update(type, body, id)
-            if kept.take(seq, id, call):
+            if box.take(seq, id, call):
                 if call:
                     await self._queue(id, call, True, body.get("ttl_ms"))
                 elif type == "notify" and not is_late(body):
@@ -313,7 +319,7 @@ class Link:
                 elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self._say("ack", {"seq": kept.rx_seq})
+        await self._say("ack", {"seq": box.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
@@ -374,20 +380,23 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent, until)
-                then = self._calls.then
+                ending = self._calls.then
                 try:
                     await self._answer(id, result, durable)
-                    if then is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
-                        await self.ws.close(1001, then[0])
+                    if ending is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
+                        await self.ws.close(1001, ending[0])
                 except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
-                    if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
+                    # If the connection is whole, the flash is full.
+                    if self.phase == "ready" and self.ws.is_torn:
                         self._broke(exc)
-                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
-                    self._end(Leave(1001, then[0], 0))
-                    self.phase = "down"  # else a new network counts this one, before its end
-                    then[1](self)
+                # The board restarts or changes its network; everything durable is in flash.
+                if ending is not None:
+                    self._end(Leave(1001, ending[0], 0))
+                    # Otherwise a new network would count this connection before it ends.
+                    self.phase = "down"
+                    ending[1](self)
                     self._calls.then = None
                 self._work.pop(0)
 

@@ -17,16 +17,22 @@ class Program:
         self.state = "running"
         self.error = None
         self.env = None
-        self.main = None  # its task; None once it has ended and been cleaned up
+        # The task of main; None once it has ended and been cleaned up.
+        self.main = None
         self.space = None  # the module's names
         self.claim = 0  # bytes of memory
         self.started_ms = self.crashes = 0
-        self.squeezes = 0  # ends in a row for the board's memory
-        self.restart = None  # the task that starts it again
-        self.times = None  # intervals.Times, of one that runs at an interval or for a time
+        # Ends in a row for the board's memory.
+        self.squeezes = 0
+        # The task that starts it again.
+        self.restart = None
+        # intervals.Times, of one that runs at an interval or for a time.
+        self.times = None
         self.doomed_ms = None
-        self.is_ending = False  # its main is over, and what follows from that is under way
-        self.is_told = False  # app.crash is told once a run
+        # Its main is over, and what follows from that is under way.
+        self.is_ending = False
+        # app.crash is reported once a run.
+        self.is_told = False
 
 
 def load(folder, slot):

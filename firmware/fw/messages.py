@@ -71,8 +71,8 @@ def checked(message):
         if name in body and is_ours and not _is_whole(body[name]):
             raise ValueError("{} of {}".format(name, type))
     durable = type in _ALWAYS or (type == "task_status" and body["state"] in _ENDED)
-    known = is_ours or type in ("ui_state", "cancel_stream") or type[:4] in ("asr_", "tts_")
-    if known and (seq is None if durable else seq is not None and type != "call"):
+    is_checked = is_ours or type in ("ui_state", "cancel_stream") or type[:4] in ("asr_", "tts_")
+    if is_checked and (seq is None if durable else seq is not None and type != "call"):
         raise ValueError("{} {} seq".format(type, "without" if durable else "with"))
     return type, body, re, seq
 

@@ -38,7 +38,8 @@ def i2c_read(calls, params):
 
 
 def device_info(calls, _):
-    gc.collect()  # so that what is free is told, not what is rubbish
+    # Collect first, so that rubbish does not count as used memory.
+    gc.collect()
     facts = calls.board.facts()
     facts.update(device_status(calls, None))
     facts["firmware"] = "microclaw-micropython " + calls.version

@@ -54,12 +54,12 @@ class Api:
         if task is None:
             return lambda function: self.on(pin, edge, function, debounce) and function
         if isinstance(pin, int):
-            made = self.pin(pin, "in", "up")
+            input_pin = self.pin(pin, "in", "up")
         else:
-            made = pin
+            input_pin = pin
         if debounce < 1:
-            return self._env.irq(made, handler=lambda _: task(), trigger=EDGES[edge])
-        return self._env.irq(made, handler=_settling(self._env, made, EDGES[edge], task, debounce))
+            return self._env.irq(input_pin, handler=lambda _: task(), trigger=EDGES[edge])
+        return self._env.irq(input_pin, handler=_settling(self._env, input_pin, EDGES[edge], task, debounce))
 
     def adc(self, number):
         return self._env.ours("microclaw_devices").Adc(self._env.module("machine").ADC, number)
@@ -89,7 +89,8 @@ async def _every(env, ms, task):
     while True:
         now = ticks_ms()
         due = ticks_add(due, ms)
-        if ticks_diff(now, due) > ms:  # it was held up: what was missed is left out
+        # It was held up: what was missed is left out.
+        if ticks_diff(now, due) > ms:
             due = now
         await env.sleep_ms(max(0, ticks_diff(due, now)))
         await env.aw(task())
@@ -103,10 +104,10 @@ def _settling(env, pin, trigger, task, ms):
 
     async def settle():
         nonlocal level, waiting
-        left = ms
-        while left > 0:
-            await env.sleep_ms(left)
-            left = ms - ticks_diff(ticks_ms(), last)
+        left_ms = ms
+        while left_ms > 0:
+            await env.sleep_ms(left_ms)
+            left_ms = ms - ticks_diff(ticks_ms(), last)
         waiting = False
         before = level
         level = pin.value()

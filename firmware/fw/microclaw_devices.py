@@ -40,7 +40,8 @@ class Servo:
     """`min_us` and `max_us` are the pulses for 0 and 180 degrees, 50 times a second."""
 
     def __init__(self, kind, number, min_us, max_us):
-        self._pwm = kind(number, freq=50, duty_u16=0)  # a constructor with duty_ns fails on stock images
+        # A constructor with duty_ns fails on stock images.
+        self._pwm = kind(number, freq=50, duty_u16=0)
         self._min = min_us
         self._range = max_us - min_us
 

@@ -49,7 +49,8 @@ def module(env, name):
             own = env.ours("output").own_output(env)
         else:
             own = {}
-        if name == "esp32":  # RMT and PCNT take pins
+        # RMT and PCNT take pins.
+        if name == "esp32":
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real
@@ -87,9 +88,9 @@ def _os(folder):
     def by_path(function):
         return lambda *paths: function(*[folder.real(path) for path in paths or ("/",)])
 
-    found = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
-    found["getcwd"] = lambda: "/"
-    return found
+    functions = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
+    functions["getcwd"] = lambda: "/"
+    return functions
 
 
 def _asyncio(env):
@@ -114,9 +115,9 @@ def _asyncio(env):
 
 def _only(real, names, own):
     """Return a module of `own` and a few names of the real module."""
-    found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
-    found.update(own)
-    return _made(lambda _, name: found[name] if name in found else _none(name))
+    members = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
+    members.update(own)
+    return _made(lambda _, name: members[name] if name in members else _none(name))
 
 
 def _without(real, names, own):

@@ -9,7 +9,8 @@ from micropython import const
 
 _MAX_DEPTH = const(16)
 _MAX_BYTES = const(1 << 20)
-_NATIVE = const(0xFC)  # of the third byte: the architecture of native code
+# Of the third byte: the architecture of native code.
+_NATIVE = const(0xFC)
 _CUT = "it ends early"
 
 
@@ -33,7 +34,8 @@ def fault(path):
                 return _CUT
             for _ in range(names):
                 length = _number(file)
-                if not length & 1:  # else one of MicroPython's own names
+                # An odd length means one of MicroPython's own names.
+                if not length & 1:
                     _skip(file, (length >> 1) + 1, size)
             for _ in range(objects):
                 _object(file, size, _MAX_DEPTH)

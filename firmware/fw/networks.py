@@ -31,7 +31,7 @@ def entry_of(ssid, password):
 
 def others_of(settings, ssid):
     """Return the networks that the board knows except this one."""
-    return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
+    return [network for network in settings.get("wifi", []) if network["ssid"] != ssid]
 
 
 def put_first(settings, wifi, entry):
@@ -60,26 +60,28 @@ def rest(wifi):
     try:
         wifi.wlan.disconnect()
     except OSError:
-        pass  # it was not at it
+        # The radio was not connecting.
+        pass
     return wifi.wlan.status()
 
 
 def scan(wifi):
     """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
-    found = []
+    networks = []
     for row in [] if wifi.wlan is None else wifi.wlan.scan():
         try:
             if row[0]:
-                found.append((str(row[0], "utf-8"), row[3]))
+                networks.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
-            pass  # bytes of another alphabet
-    return found
+            # The name is not UTF-8.
+            pass
+    return networks
 
 
 def wifi_list(calls, _):
     settings = calls.settings
     wifi = calls.wifi
-    value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
+    value = {"networks": [network["ssid"] for network in settings.get("wifi", [])]}
     if wifi.ssid is not None and wifi.address() is not None:
         value["ssid"] = wifi.ssid
     trial = settings.get("wifi_trial")
@@ -113,13 +115,13 @@ def wifi_forget(calls, params):
     settings = calls.settings
     ssid = params.get("ssid")
     _refuse_while_trying(settings)
-    left = others_of(settings, ssid)
-    if len(left) == len(settings.get("wifi", [])):
+    others = others_of(settings, ssid)
+    if len(others) == len(settings.get("wifi", [])):
         raise CallError("bad_params", "the board knows no such network")
-    if not left or ssid == calls.wifi.ssid:
+    if not others or ssid == calls.wifi.ssid:
         raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
-    settings.change(wifi=left)
-    know(calls.wifi, left, True)
+    settings.change(wifi=others)
+    know(calls.wifi, others, True)
 
 
 def begin_trial(settings, wifi, link):
@@ -135,7 +137,8 @@ async def _try(settings, wifi, link, trial):
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:
-                return  # a person gave another network meanwhile
+                # A person gave another network meanwhile.
+                return
             is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
         if is_up:
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
@@ -155,9 +158,11 @@ async def _try(settings, wifi, link, trial):
 
 def why_not(status):
     """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
-    if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
+    # Wrong password, 4-way handshake, handshake time-out.
+    if status in (202, 15, 204):
         return "the password is wrong"
-    if status in (201, 210, 211, 212):  # no such network, or none with this security or signal
+    # No such network, or none with this security or signal.
+    if status in (201, 210, 211, 212):
         return "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
     return "the board did not get into it"
 

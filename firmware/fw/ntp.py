@@ -45,7 +45,8 @@ async def ask_ntp(server, port=123):
                     continue  # there is none
                 if len(answer) >= 48 and answer[0] & 7 == 4:
                     seconds = struct.unpack(">I", answer[40:44])[0] - _NTP_S
-                    seconds += (seconds < 0) << 32  # the count begins again in 2036
+                    # The count begins again in 2036.
+                    seconds += (seconds < 0) << 32
                     return seconds if seconds >= NO_EARLIER_S else None
     except OSError:
         pass  # no way there

@@ -18,7 +18,8 @@ from messages import encode
 from micropython import const
 
 FOLDER = "ota"
-_MEMORY_BYTES = const(10_240)  # what a step reads in
+# The memory that the code of a step takes.
+_MEMORY_BYTES = const(10_240)
 _MEMORY_TRIES = const(10)
 _MEMORY_WAIT_S = const(10)
 
@@ -41,16 +42,16 @@ class Updates:
         """Load a step that is done once from ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
-    def move(self, how=None, *given):
+    def move(self, how=None, *args):
         """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
         if how:
-            done = getattr(plan, how)(*given)
+            result = getattr(plan, how)(*args)
         else:
-            done = None
+            result = None
         self.record = plan.record
         self.todo = plan.todo
-        return done
+        return result
 
     def go_on(self):
         if self.todo in ("", "switch"):
@@ -71,8 +72,9 @@ class Updates:
     def offer(self, manifest, signature):
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
-            told = _module("ota_offer").checked(self, digest, manifest, signature)
-            if told and self.move(*told):  # the plan has another update now
+            change = _module("ota_offer").checked(self, digest, manifest, signature)
+            # The plan has another update now.
+            if change and self.move(*change):
                 self.stop()
                 self.go_on()
         self.rest()
@@ -90,16 +92,18 @@ class Updates:
     async def _run(self):
         tries = _MEMORY_TRIES
         runner = self.link._calls.runner
-        if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
-            await runner.pause()  # what runs starts again with the new firmware, or when this has failed
+        # The heap may grow for this, and programs would be ended for the memory that Wi-Fi then lacks.
+        if self.board.is_small:
+            # The programs start again with the new firmware, or when this has failed.
+            await runner.pause()
             runner.make_room()
         while self.todo:
             try:
                 if not runner.has_room(_MEMORY_BYTES):
                     raise MemoryError("restart it, then offer it again")
-                told = await self._step()
-                if told:
-                    self.move(*told)
+                change = await self._step()
+                if change:
+                    self.move(*change)
                     if self.todo in ("", "switch"):
                         self.drop_payload()
             except MemoryError as exc:  # programs come and go
@@ -138,7 +142,8 @@ class Updates:
         try:
             os.mkdir(self.root + FOLDER)
         except OSError:
-            pass  # it is there; else the next line says so
+            # The folder exists; if it does not, the next write fails.
+            pass
         _module("storage").write_sealed(self.root + FOLDER + "/state", record)
         self.record = record
 
@@ -154,8 +159,8 @@ class Updates:
 
 def _module(name):
     """Read in with what it imports, and given back after its use."""
-    found = __import__(name)
+    module = __import__(name)
     for other in list(sys.modules):
         if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage"):
             sys.modules.pop(other)
-    return found
+    return module

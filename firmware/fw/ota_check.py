@@ -69,7 +69,8 @@ def read_manifest(manifest):
         raise Refused("malformed", "%d bytes, the limit is %d" % (len(manifest), MAX_MANIFEST_BYTES))
     try:
         values = json.loads(str(manifest, "utf-8"))
-        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):  # the last of two would count
+        # With two equal keys, the last would count.
+        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):
             raise ValueError("a key twice")
     except (ValueError, RuntimeError) as exc:  # RuntimeError: too deep
         raise Refused("malformed", str(exc))
@@ -78,8 +79,8 @@ def read_manifest(manifest):
     for key, kind in (("schema", int), ("kind", str), ("alg", str)):
         if type(values.get(key)) is not kind:
             raise Refused("malformed", key)
-    known = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
-    if not known or values["alg"] != "rsa3072-pss-sha256":
+    is_supported = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
+    if not is_supported or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
     for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
         if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):
@@ -223,7 +224,8 @@ def check_age(values, facts):
         words = "%d, here is %d" % (values["security_version"], facts["security_version"])
         raise Refused("old_security_version", words)
     new = version(values["version"])
-    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)  # one that no update made
+    # A version that no update made.
+    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)
     if new == running or (new < running and not values.get("allow_downgrade")):
         raise Refused("old_version", "%s, here runs %s" % (values["version"], facts["version"]))
     is_image = values["kind"] == "image"
@@ -237,7 +239,8 @@ def check_age(values, facts):
 
 def _of(text, letters, least=1, most=64):
     if type(text) is not str or not least <= len(text) <= most or not _parses(str.encode, text):
-        return False  # half of a surrogate pair has no bytes on CPython
+        # Half of a surrogate pair has no bytes on CPython.
+        return False
     return all(letter in letters for letter in text.encode())
 
 

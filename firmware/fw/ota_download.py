@@ -26,7 +26,8 @@ class Payload:
         if self.at > size:
             raise OSError("the payload is longer than it should be")
         quarter = max(1, size // _NOTES)
-        self.note_at = (self.at // quarter + 1) * quarter  # from here on the plan is told
+        # From this byte on the plan is notified.
+        self.note_at = (self.at // quarter + 1) * quarter
 
 
 class Window:
@@ -44,7 +45,8 @@ class Window:
         offset = int.from_bytes(data[8:_HEAD], "big")
         size = len(data) - _HEAD
         if bytes(data[:8]) != self._key or offset != sink.at or size < 1 or offset + size > self.end or self.error:
-            return  # of an earlier window, or none that was asked for
+            # The piece is of an earlier window, or was not requested.
+            return
         try:
             sink.write(data[_HEAD:])
             sink.at += size
@@ -111,7 +113,8 @@ async def _one(up, window, sink, digest, length):
     try:
         await link._say("blob_read", {"sha256": digest, "offset": sink.at, "length": length})
     except OSError:
-        return  # the connection ends; the next one is waited for
+        # The connection ends; the caller waits for the next.
+        return
     before = -1
     while sink.at < window.end and not window.error and link.phase == "ready" and before != sink.at:
         before = sink.at
@@ -119,4 +122,5 @@ async def _one(up, window, sink, digest, length):
             await asyncio.wait_for_ms(news.wait(), _QUIET_MS)
             return
         except asyncio.TimeoutError:
-            pass  # once more, if something came meanwhile
+            # Wait once more if data came meanwhile.
+            pass

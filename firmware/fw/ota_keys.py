@@ -7,28 +7,30 @@ kind `keys` its `serial` and `hash`. `microclaw flash` writes it; a board withou
 import storage
 
 FILE = "keys.json"
-SECURITY = "sec"  # in NVS: the highest security_version that was healthy here
+# In NVS: the highest security_version that was healthy here.
+SECURITY = "sec"
 
 
 def load(settings):
     """None where nobody gave the board a key."""
-    found = storage.read_sealed(settings.path(FILE))
-    return found if found and found.get("keys") else None
+    record = storage.read_sealed(settings.path(FILE))
+    return record if record and record.get("keys") else None
 
 
 def hello(board, settings):
     """`hello.ota`, or None for a board that takes no updates."""
-    told = load(settings)
+    record = load(settings)
     name = board.update_name()
-    if not told or not name or not board.keeps_numbers():  # main.py goes back by NVS
+    # main.py goes back by NVS.
+    if not record or not name or not board.keeps_numbers():
         return None
-    found = {
+    body = {
         "board": name,
-        "channel": told["channel"],
+        "channel": record["channel"],
         "kinds": ["files"],
-        "keys": sorted(told["keys"]),
+        "keys": sorted(record["keys"]),
         "security_version": board.number(SECURITY),
     }
     if settings.get("revision"):
-        found["revision"] = settings.get("revision")
-    return found
+        body["revision"] = settings.get("revision")
+    return body

@@ -7,7 +7,8 @@ import asyncio
 
 from micropython import const
 
-_QUIET_S = const(30)  # for calls under way, before the restart
+# For calls under way, before the restart.
+_QUIET_S = const(30)
 
 
 def begin(up):
@@ -15,12 +16,14 @@ def begin(up):
     record = up.record
     board = up.board
     if not record["said"]:
-        up.move("known", record.get("hash"))  # says it, before what comes next
+        # Says it, before what comes next.
+        up.move("known", record.get("hash"))
     if up.todo in ("switch", "trial") and record["state"] != "staged":
         slots = up.slots()
         running = slots.running()
         marked = board.number("trial") == record["slot"] + 1
-        if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
+        # A cut before the mark.
+        if running == record["slot"] and up.todo == "switch" and not marked:
             board.number("trial", record["slot"] + 1)
             marked = True
         is_back = running != record["slot"] and marked
@@ -64,7 +67,8 @@ def give_up(up, error):
 
 
 def fail(up, error):
-    up.drop_payload()  # first: to say so takes room
+    # First: to say so takes room.
+    up.drop_payload()
     up.move("downloading", None)
     up.move("failed", error)
 
@@ -88,5 +92,6 @@ async def switch(up):
             await link._say("bye", {"reason": "an update", "retry_after_s": 0})
             await link.ws.close(1001, "an update")
         except OSError:
-            pass  # the host sees the connection end
+            # The host sees the connection end.
+            pass
     up.board.restart()

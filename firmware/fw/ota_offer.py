@@ -16,27 +16,28 @@ _ACK_MS = const(500)
 
 def checked(up, digest, manifest, signature):
     """Give the plan its part of an offer; None of keys, which are in flash afterwards."""
-    told = _keys().load(up.settings)
-    if told.get("hash") == digest:  # it was taken, maybe by a key that it removed
-        up.say("keys-%d" % told["serial"], "healthy", 1.0, None)
+    trust = _keys().load(up.settings)
+    # The manifest was taken before, maybe by a key that it removed.
+    if trust.get("hash") == digest:
+        up.say("keys-%d" % trust["serial"], "healthy", 1.0, None)
         return None
     room = up.slots().room(up.root)
     board = up.board.update_name()
     checks = __import__("ota_check")
     sys.modules.pop("ota_check")
     try:
-        values = checks.check(manifest, signature, _facts(up, told, board, room))
+        values = checks.check(manifest, signature, _facts(up, trust, board, room))
     except checks.Refused as refused:
         return "refused", refused.version, refused.error()
     if values["kind"] != "keys":
         return "offered", digest, values
-    keys = checks.changed_keys(values, told["keys"])
+    keys = checks.changed_keys(values, trust["keys"])
     version = checks.version_of(values)
     del checks
-    told.update({"keys": keys, "serial": values["serial"], "hash": digest})
-    kept = _keys()
-    kept.storage.write_sealed(up.settings.path(kept.FILE), told)
-    del kept
+    trust.update({"keys": keys, "serial": values["serial"], "hash": digest})
+    keys_file = _keys()
+    keys_file.storage.write_sealed(up.settings.path(keys_file.FILE), trust)
+    del keys_file
     up.say(version, "healthy", 1.0, None)
     record = up.record
     if up.todo in ("download", "verify") and record["key"] not in keys:
@@ -53,24 +54,24 @@ async def _greet_anew(link):
 
 
 def _keys():
-    found = __import__("ota_keys")
+    module = __import__("ota_keys")
     sys.modules.pop("ota_keys")
     sys.modules.pop("storage", None)
-    return found
+    return module
 
 
-def _facts(up, told, board, room):
+def _facts(up, record, board, room):
     token = (up.settings.token or "").split("_")  # mc1_ID_...
     return {
         "name": NAME,
         "board": board,
-        "channel": told["channel"],
+        "channel": record["channel"],
         "device": token[1] if len(token) > 2 else "",
         "version": up.link.version,
         "revision": up.settings.get("revision", ""),
         "security_version": max(up.board.number("sec"), up.record.get("security", 0)),
-        "keys": told["keys"],
-        "serial": told.get("serial", 0),
+        "keys": record["keys"],
+        "serial": record.get("serial", 0),
         "now_s": calendar.now_ms() // 1000 if calendar.is_set() else None,
         "slot_bytes": 0,  # a stock image has one slot
         "room_bytes": room,

@@ -20,7 +20,8 @@ class TarReader:
     """
 
     def __init__(self, total):
-        self.names = "\n"  # a line each: 60 texts would take three times as much
+        # A line each: 60 texts would take three times as much.
+        self.names = "\n"
         self._count = 0
         self.over = False
         self._left = total
@@ -63,9 +64,9 @@ class TarReader:
         _expect(header[156:157] == b"0" and not any(header[157:257]), name + " is no plain file")
         _expect(not any(header[345:512]), name + " has a folder before it")
         # a file system without cases would have one file; a file and a folder cannot have one name
-        seen = self.names.lower()
+        names = self.names.lower()
         lower = "\n" + name.lower()
-        twice = lower + "\n" in seen or lower + "/" in seen or ("/" in name and lower.split("/")[0] + "\n" in seen)
+        twice = lower + "\n" in names or lower + "/" in names or ("/" in name and lower.split("/")[0] + "\n" in names)
         _expect(not twice, name + " is there twice")
         _expect(self._count < MAX_MEMBERS, "more than %d members" % MAX_MEMBERS)
         return name, _octal(header[124:136])

@@ -16,9 +16,11 @@ TABLE = {
 }
 for _end in ("healthy", "rolled_back", "refused", "failed"):
     TABLE[_end] = ("offered",)
-GIVEN_UP = ("offered", "downloading", "verifying")  # an update can be cancelled or superseded
+# An update can be cancelled or superseded.
+GIVEN_UP = ("offered", "downloading", "verifying")
 BUSY = ("staged", "rebooting", "trial")
-MAX_TRIES = 3  # how often a board chooses the new slot that does not come up at all
+# How often a board chooses the new slot that does not come up at all.
+MAX_TRIES = 3
 _NEXT = {"offered": "download", "downloading": "download", "verifying": "verify"}
 _NEXT.update({"staged": "switch", "rebooting": "switch", "trial": "trial"})
 

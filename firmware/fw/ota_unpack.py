@@ -44,9 +44,8 @@ async def check(up):
         _check_about(folder, record)
         await _check_programs(folder)
     except Exception as exc:
-        if not hasattr(
-            exc, "words"
-        ):  # a BadPayload; its class is another one in each module that is read in for itself
+        # A BadPayload, known by its field: each module that is loaded for one use has a class of its own.
+        if not hasattr(exc, "words"):
             raise
         _read("slots_files").empty(folder)
         _read("storage").remove_file(up.payload)
@@ -57,10 +56,10 @@ async def check(up):
 
 def _read(name):
     """Load a module for one use: nothing keeps it."""
-    found = __import__(name)
+    module = __import__(name)
     for other in (name, "storage"):
         sys.modules.pop(other, None)
-    return found
+    return module
 
 
 async def _unpack(file, folder, whole, size):
@@ -107,7 +106,8 @@ def _make(folder):
     try:
         os.mkdir(folder)
     except OSError:
-        pass  # it is there; what is written into it says otherwise
+        # The folder exists; if it does not, the next write fails.
+        pass
 
 
 def _check_about(folder, record):

@@ -19,13 +19,17 @@ from micropython import const
 
 _MAX_MESSAGES = const(64)
 _MAX_BYTES = const(16384)
-MAX_MESSAGE = 6656  # bytes: it is in memory three times as it is sent
-_PROTOCOL_MAX = const(16384)  # a larger one would end every connection
+# Bytes: a message is in memory three times while it is sent.
+MAX_MESSAGE = 6656
+# A larger one would end every connection.
+_PROTOCOL_MAX = const(16384)
 _REWRITE_BYTES = const(4096)
-_NOTE_ACKS = const(8)  # this many at a time
+# This many at a time.
+_NOTE_ACKS = const(8)
 _KEPT_IDS = const(256)
 _WINDOW = const(64)
-_ID_TAIL = const(8)  # of an id's 16 bytes: in a UUIDv7 the random ones
+# Of an id's 16 bytes: in a UUIDv7 the random ones.
+_ID_TAIL = const(8)
 
 
 class Full(Exception):
@@ -41,10 +45,13 @@ class Outbox:
         self.acked = self.last = self.sent = self.rx_seq = 0
         self.calls = {}
         self._ids = b""
-        self._rows = []  # (offset, size) of the messages after `acked`
-        self._noted = 0  # `acked` as the file has it
+        # (offset, size) of the messages after `acked`.
+        self._rows = []
+        # `acked` as the file has it.
+        self._noted = 0
         self._size = 0
-        self._torn = not self.load()  # the next write begins the file again
+        # The next write begins the file again.
+        self._torn = not self.load()
         if not self.tx_epoch:
             self.tx_epoch = os.urandom(8)
             self.rewrite()
@@ -75,11 +82,13 @@ class Outbox:
             _, at, size = self.find(file, self._rows[seq - self.acked - 1][0])
             if size + len(end) > _PROTOCOL_MAX:
                 raise MemoryError("longer than a message may be")
-            message = bytearray(1 + size + len(end))  # once, as long as it becomes
+            # Allocate it once, in its final length.
+            message = bytearray(1 + size + len(end))
             file.seek(at)
             file.readinto(memoryview(message)[1 : 1 + size])
         message[0] = 1
-        message[1] += 1  # one more key in the map
+        # One more key in the map.
+        message[1] += 1
         message[1 + size :] = end
         return message
 
@@ -96,7 +105,8 @@ class Outbox:
             elif seq - self._noted >= _NOTE_ACKS:
                 self._write([3, seq])
         except OSError:
-            pass  # a full flash: what the host has is kept once more, and it knows that
+            # With a full flash an acked message is kept once more; the host recognises it.
+            pass
         return True
 
     def start(self, epoch):
@@ -138,7 +148,8 @@ class Outbox:
         data = cbor.dumps(record)
         if self._torn or self._size - self._kept() > _MAX_BYTES:
             self.rewrite()
-        self._torn = True  # until it is whole: what comes after half a record would be lost
+        # Until the record is whole: data after half a record would be lost.
+        self._torn = True
         with open(self._path, "ab") as file:
             self.put(file, data)
         self._torn = False

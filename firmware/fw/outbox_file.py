@@ -27,10 +27,10 @@ def load(box):
                 break
             crc, size = struct.unpack(">IH", head)
             at = box._size + 6
-            found = 0
+            checksum = 0
             for piece in _pieces(file, at, size):
-                found = binascii.crc32(piece, found)
-            if file.tell() < at + size or found != crc:
+                checksum = binascii.crc32(piece, checksum)
+            if file.tell() < at + size or checksum != crc:
                 break
             box._apply(_record(box, file, at, size), at, size)
             file.seek(at + size)
@@ -49,12 +49,12 @@ def _record(box, file, at, size):
     except MemoryError:
         file.seek(at)
         head = file.read(64)
-        found = [2]
+        values = [2]
         place = 2
         for _ in range(3):
             value, place = cbor._read(head, place, 1)
-            found.append(value)
-        return found + [["a call too long for the memory", {}, False]]
+            values.append(value)
+        return values + [["a call too long for the memory", {}, False]]
 
 
 def _answered(file, at):
@@ -67,10 +67,10 @@ def _answered(file, at):
 
 
 def rewrite(box):
-    began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
+    start = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
     rows = []
     with open(box._path + ".new", "wb") as new:
-        size = box.put(new, cbor.dumps(began))
+        size = box.put(new, cbor.dumps(start))
         for n, (offset, _) in enumerate(box._rows):
             with open(box._path, "rb") as old:
                 length = _copy(box, new, old, offset, box.acked + 1 + n)

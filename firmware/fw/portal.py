@@ -12,13 +12,15 @@ from errors import CallError
 from micropython import const
 from shown import shown
 
-ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
+# Every access point of ESP-IDF has this address.
+ADDRESS = "192.168.4.1"
 _OPEN_S = const(600)
 _REQUEST_S = const(8)
 _MAX_HEAD_BYTES = const(2048)
 _MAX_BODY_BYTES = const(1024)
 _MAX_LISTED = const(20)
-_MAX_QUESTIONS = const(8)  # of DNS, at once
+# Of DNS, at once.
+_MAX_QUESTIONS = const(8)
 _HEAD = """HTTP/1.0 {} -
 Content-Type: text/html; charset=utf-8
 Cache-Control: no-store
@@ -51,7 +53,8 @@ class Refused(Exception):
 
 async def serve(board, settings, wifi):
     """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
-    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)  # the next one comes after five times as long
+    # The next one comes after five times as long.
+    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
     networks.rest(wifi)
     around = []
     try:
@@ -59,7 +62,8 @@ async def serve(board, settings, wifi):
             if name not in around and len(around) < _MAX_LISTED and shown(name) == name:
                 around.append(name)
     except OSError:
-        pass  # the radio is busy: the name can be typed
+        # The radio is busy: the name can be typed.
+        pass
     access_point = board.open_access_point(settings.get("ap_key"))
     try:
         page = Page(settings, wifi, around, access_point.ifconfig()[0])
@@ -76,9 +80,11 @@ class Page:
     def __init__(self, settings, wifi, around, address):
         self._settings = settings
         self._wifi = wifi
-        self._around = around  # names of networks, the strongest first
+        # Names of networks, the strongest first.
+        self._around = around
         self.address = address
-        self._asked_ms = time.ticks_ms()  # when somebody last looked
+        # When a person last loaded the page.
+        self._asked_ms = time.ticks_ms()
         self._news = None
 
     async def serve(self, seconds):
@@ -98,24 +104,26 @@ class Page:
         try:
             until = time.ticks_add(time.ticks_ms(), seconds * 1000)
             tried = time.ticks_ms()
-            known = self._wifi.networks
+            tried_networks = self._wifi.networks
             while time.ticks_diff(until, time.ticks_ms()) > 0:
                 await asyncio.sleep_ms(250)
                 now = time.ticks_ms()
-                is_new = known is not self._wifi.networks
+                is_new = tried_networks is not self._wifi.networks
                 since_ms = min(time.ticks_diff(now, tried), time.ticks_diff(now, self._asked_ms))
                 if not is_new and since_ms < seconds * 100:
                     continue
                 if is_new:
-                    known = self._wifi.networks
-                    await asyncio.sleep(1)  # until the phone has its answer: joining moves the radio to another channel
+                    tried_networks = self._wifi.networks
+                    # Until the phone has its answer: joining moves the radio to another channel.
+                    await asyncio.sleep(1)
                 if await self._wifi.round():
                     return
                 status = networks.rest(self._wifi)
                 tried = time.ticks_ms()
                 if is_new:
-                    why = networks.why_not(status if len(known) == 1 else None)  # else it is another network's
-                    self._news = "No connection to {}: {}.".format(known[0]["ssid"], why)
+                    # With several networks, the status may belong to another.
+                    why = networks.why_not(status if len(tried_networks) == 1 else None)
+                    self._news = "No connection to {}: {}.".format(tried_networks[0]["ssid"], why)
         finally:
             answering.cancel()
             web.close()
@@ -145,7 +153,8 @@ class Page:
         try:
             await asyncio.wait_for(self._exchange(asyncio.StreamReader(connection)), _REQUEST_S)
         except (OSError, asyncio.TimeoutError):
-            pass  # it went away, or was too slow
+            # The browser went away, or was too slow.
+            pass
         finally:
             connection.close()
 
@@ -277,10 +286,10 @@ def dns_answer(question, address):
 
 
 def _bound(kind, address, port):
-    made = socket.socket(socket.AF_INET, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(socket.getaddrinfo(address, port)[0][-1])
+    listener = socket.socket(socket.AF_INET, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(socket.getaddrinfo(address, port)[0][-1])
     if kind == socket.SOCK_STREAM:
-        made.listen(2)
-    made.setblocking(False)
-    return made
+        listener.listen(2)
+    listener.setblocking(False)
+    return listener

@@ -20,9 +20,12 @@ _CHECK_MS = const(100)
 _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
-LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
-_MODULE_BYTES = const(3_072)  # what most modules take at most while they are read in
-_READY = ()  # awaiting it takes no memory and does not yield
+# The link keeps 32 lines that wait for the host.
+LINES_AT_ONCE = 30
+# The most memory that most modules take while they are loaded.
+_MODULE_BYTES = const(3_072)
+# Awaiting it takes no memory and does not yield.
+_READY = ()
 
 
 class Environment:
@@ -33,25 +36,34 @@ class Environment:
     def __init__(self, runner, name, quota):
         self.name = name
         self.quota = quota
-        self.grown = 0  # about how many bytes the program allocated lately, by samples
-        self.doomed = None  # the MemoryError that it is to get
+        # About how many bytes the program allocated lately, by samples.
+        self.grown = 0
+        # The MemoryError that it is to get.
+        self.doomed = None
         self.is_open = True
         self._runner = runner
         self._board = runner.board
         self._modules = {}
         self._tasks = []
-        self._loop = None  # standstill.Loop, once the program uses asyncio
+        # standstill.Loop, once the program uses asyncio.
+        self._loop = None
         self._timers = []
         self._inputs = {}  # pin -> InputPin
-        self._closing = []  # PWM, UART, SPI…: what has deinit()
-        self._since = ticks_ms()  # when the stretch without a wait began
+        # PWM, UART, SPI…: what has deinit().
+        self._closing = []
+        # When the stretch without a wait began.
+        self._since = ticks_ms()
         self._checked = self._since
-        self._memory = None  # bytes in use when the stretch began, if it is a sample
-        self._work = self._due = None  # whose stretch, and when it was resumed
-        self._stretches = 0  # since the last sample, which stands for all of them
+        # Bytes in use when the stretch began, if it is a sample.
+        self._memory = None
+        # Whose stretch, and when it was resumed.
+        self._work = self._due = None
+        # Stretches since the last sample, which stands for all of them.
+        self._stretches = 0
         self._text = ""
         self._refilled = self._since
-        self._lines = LINES_AT_ONCE  # so many may be told now
+        # The number of lines that may be sent now.
+        self._lines = LINES_AT_ONCE
         self._dropped = 0
 
     def begin(self):
@@ -86,7 +98,8 @@ class Environment:
         await self._wait(int(ms))
 
     async def sleep_us(self, us):
-        if us < _BUSY_US:  # a pulse: the loop's milliseconds are too coarse for it
+        # For a pulse, the loop's milliseconds are too coarse.
+        if us < _BUSY_US:
             sleep_us(us)
         else:
             await self._wait(-(-int(us) // 1000))
@@ -110,12 +123,14 @@ class Environment:
     def _check_memory(self, now):
         """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
         if self._memory is not None:
-            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:  # else others ran meanwhile
+            # If the stretch is another, other tasks ran meanwhile.
+            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:
                 self.grown += self.quota.end(self._memory, self._stretches)
             self._memory = self._work = None
             self._stretches = 0
         self._runner.check_memory(self.name)
-        spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
+        # A big heap takes long to look at: at most 2 % of the time.
+        spent = ticks_diff(ticks_ms(), now)
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
             exc = self.doomed
@@ -130,9 +145,9 @@ class Environment:
 
     async def new(self, kind, *args, **kwargs):
         """Return an object whose `__init__` waits: it became `_ainit_`."""
-        made = object.__new__(kind)
-        await self.aw(made._ainit_(*args, **kwargs))
-        return made
+        value = object.__new__(kind)
+        await self.aw(value._ainit_(*args, **kwargs))
+        return value
 
     def run(self, coro):
         return self._asyncio().run(coro)
@@ -219,7 +234,8 @@ class Environment:
             at = self._memory and gc.mem_alloc()
             self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
             if at:
-                self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
+                # The memory of a line that waits for the host is not the program's.
+                self._memory += max(0, gc.mem_alloc() - at)
 
     def event(self, name, data):
         """Send an event; return True if it is kept for the host: up to EVENTS, and 720 an hour of all programs."""
@@ -255,28 +271,29 @@ class Environment:
         if name not in self._modules:
             is_machine = name == "machine"
             if is_machine:
-                found = Machine(self, self._board.machine)
+                module = Machine(self, self._board.machine)
             else:
-                found = self.ours("modules").module(self, name)
-            self._modules[name] = found
+                module = self.ours("modules").module(self, name)
+            self._modules[name] = module
         return self._modules[name]
 
     def ours(self, name):
         """Load a module for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
         if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
-            raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
-        found = __import__(name)
+            # Stop before the heap grows for it, which would cost the link.
+            raise Squeezed("no room to read in " + name)
+        module = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
-        return found
+        return module
 
     def input(self, real, number):
-        found = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
-        return found
+        pin = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
+        return pin
 
-    def wrapped(self, found, name):
-        return self.ours("unwrapping").wrapped(self, found, name)
+    def wrapped(self, value, name):
+        return self.ours("unwrapping").wrapped(self, value, name)
 
     def claim(self, pin):
         self._board.claim(pin, self.name)

@@ -12,11 +12,14 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-_WINDOW = const(32)  # stretches that are measured one after the other
-_LEAK = const(256)  # a window that found so much is followed by another
+# Stretches that are measured one after the other.
+_WINDOW = const(32)
+# A window that found so much is followed by another.
+_LEAK = const(256)
 _LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing, then twice as long each time,
 _PAUSE_MS = const(10_000)  # up to this, as after a window that found nothing
-_MUCH = const(4)  # so many times its size in samples are not waited with
+# With this multiple of its size in samples, a look does not wait.
+_MUCH = const(4)
 
 
 class Quota:
@@ -26,17 +29,24 @@ class Quota:
         self._has_room = has_room
         self.claim = claim
         self.heap = self.holds = heap
-        wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
-        self._size = wide * (claim + max(2048, claim // 4))  # what is clearly too much
+        # The 64-bit unix port's objects are twice as wide as a chip's.
+        wide = 2 if sys.maxsize > 1 << 31 else 1
+        # What is clearly too much.
+        self._size = wide * (claim + max(2048, claim // 4))
         self._board = board
-        self.active = 1  # so many more stretches are measured; the first is always
+        # The number of further stretches to measure; the first is always measured.
+        self.active = 1
         self.found = 0  # in this window
-        self.grown = 0  # allocated since the last look, by samples
-        self._memory = None  # the bytes in use when the stretch began that is measured; None: a look
-        self._kept = self.last = None  # those after the last measured stretch; at the last look
+        # Allocated since the last look, by samples.
+        self.grown = 0
+        # The bytes in use when the stretch began that is measured; None: a look.
+        self._memory = None
+        # The bytes in use after the last measured stretch, and at the last look.
+        self._kept = self.last = None
         self._due = None  # no look before
         self._pause_ms = _LOOK_MS
-        self._take = self._apply  # made once: what a call makes would be measured too
+        # Bound once: an object made at each call would be measured too.
+        self._take = self._apply
 
     def begin(self):
         """Begin a stretch; return the bytes in use."""

@@ -5,8 +5,10 @@ import os
 import storage
 from errors import CallError
 
-MAX_REMOVED = 4  # removed programs whose undo is kept
-RESERVE = 8_192  # bytes given up when the flash is full, so that a program can still be removed
+# Removed programs whose undo is kept.
+MAX_REMOVED = 4
+# Bytes given up when the flash is full, so that a program can still be removed.
+RESERVE = 8_192
 
 
 def load_all(slots):
@@ -14,7 +16,8 @@ def load_all(slots):
     try:
         os.mkdir(slots.root)
     except OSError:
-        pass  # it is there; when it could not be made, the first write says so
+        # The folder exists; if it could not be made, the first write fails.
+        pass
     for folder in storage.names_in(slots.root):
         if folder[0] != "=":
             _load(slots, folder)
@@ -62,16 +65,16 @@ def remove(slots, name):
 
 def undo_target(slots, name=None):
     """Return the program of that name (None: the program that changed last) whose change can be reverted."""
-    found = None
+    target = None
     for record in slots.records.values():
-        if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
-            found = record
-    if found is None:
+        if record["undo"] and name in (None, record["name"]) and (target is None or record["gen"] > target["gen"]):
+            target = record
+    if target is None:
         raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
-    slot = found["before"]
-    if slot and not storage.is_whole(slots, found, slot):
+    slot = target["before"]
+    if slot and not storage.is_whole(slots, target, slot):
         raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
-    return found["name"]
+    return target["name"]
 
 
 def undo(slots, name):
@@ -123,10 +126,11 @@ def _load(slots, folder):
             if file.endswith(".new"):
                 storage.remove_file(path + "/" + file)
         if "r0" not in files and "r1" not in files:
-            storage.remove_folder(path)  # a first install that was cut, or a removal
+            # A first install or a removal was cut.
+            storage.remove_folder(path)
             return
-        found = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
-        records = [record for record in found if record and record["name"] == name]
+        sealed = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
+        records = [record for record in sealed if record and record["name"] == name]
         if not records:
             slots.damaged[name] = "its record is damaged"
             return
@@ -155,7 +159,8 @@ def _keep_reserve(slots):
         for at in range(0, RESERVE, 512):
             storage.write_file(path, bytes(512), "ab" if at else "wb")
     except OSError:
-        storage.remove_file(path)  # the flash is full; there will be a reserve when there is room
+        # The flash is full; there will be a reserve when there is room.
+        storage.remove_file(path)
 
 
 def _copy(slots, name):

@@ -15,15 +15,20 @@ from slots import Slots
 
 _CANCEL_EVERY_MS = const(200)
 _MAX_CANCELS = const(5)
-_HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
+# After a run of this length, earlier crashes do not count.
+_HEALTHY_MS = const(60_000)
 COLLECT_MS = 10_000
-EVENTS = 120  # of programs at once, then 720 an hour: each is written to the flash, which bears it for years
+# Events of programs at once, then 720 an hour: each is written to the flash, which endures that for years.
+EVENTS = 120
 _MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
-_DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-ROOM_S = 10  # one that ended for the board's memory looks for room so often; twice as long each time in a row
+# From a program's MemoryError to its end, if the board is still short.
+_DOOMED_MS = const(500)
+# A program that ended for the board's memory waits this long for room; twice as long each time in a row.
+ROOM_S = 10
 _MOST_DOUBLED = const(5)
-_MARK_BYTES = const(5_120)  # what boot_programs.mark reads in
+# The memory that the code of boot_programs.mark takes.
+_MARK_BYTES = const(5_120)
 
 
 class Runner:
@@ -46,18 +51,25 @@ class Runner:
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
         self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
-        self.beat = ticks_ms()  # when the loop last came round
-        self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
+        # When the loop last ran.
+        self.beat = ticks_ms()
+        # Ends the loop's wait, after an interrupt.
+        self.wake = asyncio.ThreadSafeFlag()
         self._programs = {}
         self._changing = asyncio.Lock()
         self._ticking = None
-        self.paused = []  # the names of programs that were stopped for an update
-        self.standing = None  # why no program was started at boot
-        self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
+        # The names of programs that were stopped for an update.
+        self.paused = []
+        # Why no program was started at boot.
+        self.standing = None
+        # Seconds of this start that are to be noted (chip_facts.count_start).
+        self._marks = []
         self._collected = ticks_ms()
         self.events = EVENTS
-        self.doing = ""  # the call that began last; told if the heap grows
-        self.heap = 0  # bytes that the last program took when it was read in
+        # The call that began last; reported if the heap grows.
+        self.doing = ""
+        # Bytes that the last program took when it was loaded.
+        self.heap = 0
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
         loop.set_exception_handler(self._task_failed)
@@ -166,7 +178,8 @@ class Runner:
         except BaseException as exc:
             kind = "trapped"
             program.error = reason(exc)
-        if program.env.is_open:  # else somebody ends it right now, and cleans up
+        # If the environment is closed, another task ends the program right now, and cleans up.
+        if program.env.is_open:
             if kind == "stopped":  # it cancelled itself
                 kind = "exited"
             if kind != "returned" or not program.env.holds():
@@ -227,7 +240,8 @@ class Runner:
             except (CallError, MemoryError) as exc:
                 program.error = str(exc)
                 self._log("error", "%s cannot start again: %s" % (program.name, exc))
-                if getattr(exc, "code", "failed") == "failed":  # no memory mostly: it is tried again
+                # Mostly there is no memory: it is tried again.
+                if getattr(exc, "code", "failed") == "failed":
                     self._squeeze(program)
                 return
             if program.times is not None:
@@ -255,7 +269,8 @@ class Runner:
         if program.times is not None:
             program.times = None
             program.state = "stopped"
-            self.board.release(name)  # between two runs its pins are its own
+            # Between two runs its pins are its own.
+            self.board.release(name)
 
     async def _halt(self, program):
         """Cancel again and again, 1.2 s at most; one that outlives that does not start again: the board resets."""
@@ -306,7 +321,8 @@ class Runner:
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
-            if self.board.has_grown() and not self.paused:  # an update may take it for a while
+            # An update may take it for a while.
+            if self.board.has_grown() and not self.paused:
                 __import__("growth").give_back(self)
             if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
                 self.mark(self._marks.pop())
@@ -337,7 +353,8 @@ class Runner:
         why = program.env.quota.memory_short()
         if why is None:
             why = self._short()
-            if self.board.is_small:  # what the link and the calls take is no program's fault
+            # Memory of the link and the calls is not the program's fault.
+            if self.board.is_small:
                 kind = "squeezed"
             elif why is not None:
                 why = "it took too much memory: " + why

@@ -17,7 +17,8 @@ QUANTITIES = {
     "power": ("ina219", "power_mw"),
 }
 CHIP_ID = b"\x60"
-MEASURE_MS = 10  # DS002, 9.1: at most 9.3 ms with one sample of each
+# DS002, 9.1: at most 9.3 ms with one sample of each.
+MEASURE_MS = 10
 
 
 def quantity(i2c, name, address):
@@ -25,10 +26,10 @@ def quantity(i2c, name, address):
     if name not in QUANTITIES:
         raise ValueError("no quantity %s: %s" % (name, ", ".join(sorted(QUANTITIES))))
     sensor, key = QUANTITIES[name]
-    found = values(i2c, sensor, address)
-    if found is None:
+    readings = values(i2c, sensor, address)
+    if readings is None:
         return None
-    return found[key]
+    return readings[key]
 
 
 def values(i2c, sensor, address):
@@ -45,7 +46,8 @@ def bme280(i2c, address):
     if i2c.readfrom_mem(address, 0xD0, 1) != CHIP_ID:
         return None
     i2c.writeto_mem(address, 0xF2, b"\x01")
-    i2c.writeto_mem(address, 0xF4, b"\x25")  # each once, then asleep
+    # Measure each once, then sleep.
+    i2c.writeto_mem(address, 0xF4, b"\x25")
     sleep_ms(MEASURE_MS)
     t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1 = unpack("<HhhHhhhhhhhhxB", i2c.readfrom_mem(address, 0x88, 26))
     h2, h3, e4, e5, e6, h6 = unpack("<hBbBbb", i2c.readfrom_mem(address, 0xE1, 7))
@@ -68,15 +70,15 @@ def _pressure(p, raw, fine):
     a = (1 + (p[2] * a * a / 524288 + p[1] * a) / 524288 / 32768) * p[0]
     if a == 0:
         return 0
-    found = (1048576 - raw - b / 4096) * 6250 / a
-    return (found + (p[8] * found * found / 2147483648 + found * p[7] / 32768 + p[6]) / 16) / 100
+    pascals = (1048576 - raw - b / 4096) * 6250 / a
+    return (pascals + (p[8] * pascals * pascals / 2147483648 + pascals * p[7] / 32768 + p[6]) / 16) / 100
 
 
 def _humidity(h, raw, fine):
     t = fine - 76800
-    found = (raw - (h[3] * 64 + h[4] / 16384 * t)) * (h[1] / 65536)
-    found *= 1 + h[5] / 67108864 * t * (1 + h[2] / 67108864 * t)
-    return min(100, max(0, found * (1 - h[0] * found / 524288)))
+    percent = (raw - (h[3] * 64 + h[4] / 16384 * t)) * (h[1] / 65536)
+    percent *= 1 + h[5] / 67108864 * t * (1 + h[2] / 67108864 * t)
+    return min(100, max(0, percent * (1 - h[0] * percent / 524288)))
 
 
 def ina219(i2c, address):

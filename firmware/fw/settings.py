@@ -14,7 +14,8 @@ class Settings:
 
     SETTINGS = "settings.json"
     CREDENTIAL = "credential.json"  # token
-    ADDRESS = "address.json"  # ip: where the host was last
+    # `ip`: the last address of the host.
+    ADDRESS = "address.json"
     AUTHORITY = "ca.der"
 
     def __init__(self, folder=""):
@@ -47,9 +48,9 @@ class Settings:
     def _read(self, name):
         try:
             with open(self._folder + name) as file:
-                found = json.load(file)
+                value = json.load(file)
         except (OSError, ValueError):
             return {}
-        if isinstance(found, dict):
-            return found
+        if isinstance(value, dict):
+            return value
         return {}

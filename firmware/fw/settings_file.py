@@ -6,11 +6,12 @@ import os
 
 def change(settings, **news):
     """Keep these in /settings.json; None takes one out."""
-    told = dict(settings.told)
-    told.update(news)
-    told = {name: told[name] for name in told if told[name] is not None}
-    keep(settings, settings.SETTINGS, json.dumps(told))
-    settings.told = told  # once it is kept: else what is done and what a start finds would differ
+    values = dict(settings.told)
+    values.update(news)
+    values = {name: values[name] for name in values if values[name] is not None}
+    keep(settings, settings.SETTINGS, json.dumps(values))
+    # Only after it is written: otherwise the memory and the next start would differ.
+    settings.told = values
 
 
 def keep_token(settings, token):

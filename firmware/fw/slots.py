@@ -21,8 +21,10 @@ class Slots:
         self.upload_path = root + "/=upload"
         self.part_path = root + "/" + UPLOADED + ".mpy"
         self.records = {}
-        self.damaged = {}  # name -> what is wrong
-        self.notes = {}  # name -> what a person should know of a program that runs all the same
+        # Maps a name to what is wrong.
+        self.damaged = {}
+        # Maps a name to what a person should know about a program that runs nevertheless.
+        self.notes = {}
         self.gen = 0
         self.load_all()
 

@@ -29,11 +29,12 @@ def room(root):
 
     The content of the unused folder counts as free.
     """
-    told = os.statvfs(root or "/")
-    free = told[0] * told[3] if told[3] <= told[2] else 0  # littlefs counts blocks twice when it is nearly full
+    facts = os.statvfs(root or "/")
+    # littlefs counts blocks twice when it is nearly full.
+    free = facts[0] * facts[3] if facts[3] <= facts[2] else 0
     folder = root + SLOTS[unused()]
-    there = sum([size for _, size in _files(folder)])
-    return max(0, min(free - _SPARE_BYTES, (free + there - _SPARE_BYTES) * 2 // 5))
+    used = sum([size for _, size in _files(folder)])
+    return max(0, min(free - _SPARE_BYTES, (free + used - _SPARE_BYTES) * 2 // 5))
 
 
 def gave_up(up, slot):
@@ -54,12 +55,12 @@ def empty(folder):
 
 def _files(folder):
     """(path, size) of what is in it and in its folders."""
-    found = []
+    files = []
     for name in storage.names_in(folder):
         path = folder + "/" + name
         facts = os.stat(path)
         if facts[0] & 0x4000:
-            found.extend(_files(path))
+            files.extend(_files(path))
         else:
-            found.append((path, facts[6]))
-    return found
+            files.append((path, facts[6]))
+    return files

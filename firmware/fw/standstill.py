@@ -22,7 +22,8 @@ class Loop:
             self.standing = []
             if self._again is not None:
                 self._again.set()
-            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
+            # Tasks that wait already run before `coro`.
+            await asyncio.sleep_ms(0)
         self._runs += 1
         try:
             return await coro
@@ -33,7 +34,7 @@ class Loop:
                 self.standing = [task for task in self._env.running_tasks() if task in self._tasks]
 
     def add(self, task):
-        self._tasks = [one for one in self._tasks if not one.done()] + [task]
+        self._tasks = [other for other in self._tasks if not other.done()] + [task]
 
     def stepped(self, coro):
         """`coro`, not resumed while its task stands still. What is thrown into it comes to it at once."""

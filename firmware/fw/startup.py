@@ -8,7 +8,8 @@ from binding import bound, once
 
 from firmware import connect, console, healthy, listen, measured, offer, resume
 
-VERSION = "0.1.0"  # where about.json beside this file says no other
+# Used if about.json beside this file has no version.
+VERSION = "0.1.0"
 _UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
 
 
@@ -20,21 +21,24 @@ async def begin(folder, first):
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    # Without a key no person could use the access point.
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0
     wifi = Wifi(board.wlan(), settings.get("wifi", []), None, offer_s)
     wifi.offer = bound(offer, board, settings, wifi)
     joining = asyncio.create_task(wifi.run())
-    await asyncio.sleep(0)  # the radio is at work while the rest is read in
+    # The radio works while the rest is loaded.
+    await asyncio.sleep(0)
     from runner import Runner
 
-    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
+    # Programs first: they run at once, and the code that loads them is dropped before the link needs its memory.
     runner = Runner(board, folder + "apps")
     early = []
-    runner.emit = lambda *said: early.append(said)
+    runner.emit = lambda *message: early.append(message)
     reason = board.reset_reason()
     await runner.boot()
     runner.make_room()
-    await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
+    # Loading code holds up programs and the feeding of the watchdog.
+    await asyncio.sleep(0)
     from calls import Calls
     from link import Link
 
@@ -48,15 +52,15 @@ async def begin(folder, first):
     _go_on_with_update(board, settings, link)
     if runner.paused:
         tasks.append(asyncio.create_task(resume(link)))
-    told = {"reason": reason}
+    data = {"reason": reason}
     if board.number("why"):
-        told["again"] = board.number("again")
+        data["again"] = board.number("again")
         board.number("why", 0)
     if runner.standing:
-        told["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": told})
-    for said in early:
-        link.emit(*said)
+        data["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": data})
+    for message in early:
+        link.emit(*message)
     early.clear()
     first.clear()
     runner.make_room()

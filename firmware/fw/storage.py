@@ -96,7 +96,8 @@ def remove_file(path):
     try:
         os.remove(path)
     except OSError:
-        pass  # it is not there, or the next boot tries again
+        # The file does not exist, or the next boot tries again.
+        pass
 
 
 def remove_folder(path):
@@ -105,7 +106,8 @@ def remove_folder(path):
     try:
         os.rmdir(path)
     except OSError:
-        pass  # something is left: the next boot removes it
+        # Something is left: the next boot removes it.
+        pass
 
 
 def names_in(path):

@@ -4,8 +4,10 @@ from array import array
 
 from micropython import const
 
-PAGE = 64  # entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent
-_COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above about this rate (measured)
+# Entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent.
+PAGE = 64
+# The interrupt of a stock image loses edges above about this rate (measured).
+_COUNTED_PER_S = const(200)
 
 
 class Timeline:
@@ -15,9 +17,11 @@ class Timeline:
         self._now_ms = now_ms
         self._size = size
         self._t = array("I", bytes(4 * size))
-        self._pin = bytearray(size)  # the highest bit is the level
+        # The highest bit is the level.
+        self._pin = bytearray(size)
         self._end = 0  # entries ever written
-        self._pins = {}  # pin -> [evidence, last level, edges, second, edges in that second]
+        # Pin -> [evidence, last level, edges, second, edges in that second].
+        self._pins = {}
 
     def watch(self, pin, evidence, level=None):
         """From now on this pin has entries. `evidence`: "written", "counted" or "pwm"."""
@@ -46,7 +50,8 @@ class Timeline:
         if now // 1000 != state[3]:
             state[3], state[4] = now // 1000, 0
         state[4] += 1
-        if state[4] > _COUNTED_PER_S or level == state[1]:  # the same again: a pulse ended before the interrupt came
+        # The same again: a pulse ended before the interrupt came.
+        if state[4] > _COUNTED_PER_S or level == state[1]:
             state[0] = "at_least"
         state[1] = level
         state[2] += 1

@@ -52,7 +52,8 @@ class SoftTimer:
         self._task = None
         if self in self._env._timers:
             self._env._timers.remove(self)
-        if task is not None and task is not asyncio.core.cur_task:  # in its own callback it ends by itself
+        # In its own callback, the timer ends by itself.
+        if task is not None and task is not asyncio.core.cur_task:
             task.cancel()
 
     async def _run(self, mode, period, callback):
@@ -61,7 +62,8 @@ class SoftTimer:
         while self._task is me:
             now = ticks_ms()
             due = ticks_add(due, period)
-            if ticks_diff(now, due) > period:  # it was held up: what was missed is left out
+            # It was held up: what was missed is left out.
+            if ticks_diff(now, due) > period:
                 due = now
             await asyncio.sleep_ms(max(0, ticks_diff(due, now)))
             if self._task is me and callback is not None:

@@ -26,7 +26,7 @@ class Unwrapping:
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
         if name == " freq " and (args or kwargs):
             raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")
-        had = is_bus and env.pins()
+        pins = is_bus and env.pins()
         args = list(args)
         for at in range(len(args)):
             if isinstance(args[at], OutputPin) or (name in PIN_FIRST and at < 1 + (name == " SoftI2C ")):
@@ -34,26 +34,27 @@ class Unwrapping:
         for key in kwargs:
             if " %s " % key in PIN_ARGUMENTS and kwargs[key] is not None:
                 kwargs[key] = self._claimed(kwargs[key])
-        made = self._real(*args, **kwargs)
+        device = self._real(*args, **kwargs)
         if is_bus:
-            self._claim_defaults(made, had)
-        if hasattr(made, "deinit"):
-            env._closing.append(made)
-        return made
+            self._claim_defaults(device, pins)
+        if hasattr(device, "deinit"):
+            env._closing.append(device)
+        return device
 
-    def _claim_defaults(self, made, had):
+    def _claim_defaults(self, device, pins):
         """Claim default pins, which come from the image or an earlier program: the bus tells which they are."""
         env = self._env
         try:
-            for part in repr(made)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"
+            # "I2C(0, scl=18, sda=19, freq=400000)".
+            for part in repr(device)[:-1].split(", "):
                 key, _, value = part.partition("=")
                 if " %s " % key in PIN_ARGUMENTS and value.isdigit():
                     env.claim(int(value))
         except (ValueError, OSError):
-            if hasattr(made, "deinit"):
-                made.deinit()
+            if hasattr(device, "deinit"):
+                device.deinit()
             for pin in env.pins():
-                if pin not in had:
+                if pin not in pins:
                     del env._board.owners[pin]
             raise
 
@@ -73,7 +74,7 @@ class Unwrapping:
         return pin
 
 
-def wrapped(env, found, name):
-    if callable(found):
-        return Unwrapping(env, found, name)
-    return found
+def wrapped(env, value, name):
+    if callable(value):
+        return Unwrapping(env, value, name)
+    return value

@@ -9,7 +9,8 @@ from errors import CallError
 MAX_PROGRAMS = 16
 MAX_IMAGE = 65_536
 MAX_WRITE = 4_096
-MAX_NAME = 80  # bytes; a folder name on littlefs has at most 255, and each may become three
+# Bytes; a folder name on littlefs has at most 255, and each may become three.
+MAX_NAME = 80
 MAX_HEAP = 1_048_576
 
 
@@ -29,18 +30,18 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
         raise CallError("bad_params", "autostart must be true or false")
     if size > MAX_IMAGE:
         raise CallError("too_large", "a program of %d bytes, the board takes %d" % (size, MAX_IMAGE))
-    known = storage.read_sealed(slots.upload_path)
-    wanted = [name, size, sha256, heap, autostart]
+    before = storage.read_sealed(slots.upload_path)
+    upload = [name, size, sha256, heap, autostart]
     if every_ms != 0 or stop_after_ms != 0:
-        wanted += __import__("intervals").check(every_ms, stop_after_ms)
-    if known is None or known[:3] != wanted[:3]:
+        upload += __import__("intervals").check(every_ms, stop_after_ms)
+    if before is None or before[:3] != upload[:3]:
         storage.remove_file(slots.part_path)
         facts = os.statvfs(slots.root)
         free = facts[0] * facts[3]
         if size > free:
             raise CallError("too_large", "a program of %d bytes, the flash has %d left: remove one" % (size, free))
-    if known != wanted:
-        storage.full_is_an_error(lambda: storage.write_sealed(slots.upload_path, wanted))
+    if before != upload:
+        storage.full_is_an_error(lambda: storage.write_sealed(slots.upload_path, upload))
     return storage.offset_of(slots)
 
 
@@ -53,7 +54,8 @@ def write(slots, offset, data):
         raise CallError("bad_params", "%d bytes at %d go past the announced %d" % (len(data), offset, size))
     if offset > at:
         raise CallError("wrong_offset", "offset %d, the board has %d bytes" % (offset, at))
-    if offset + len(data) > at:  # what came before is there: a repeated call
+    # Bytes before `at` are in the file: this may be a repeated call.
+    if offset + len(data) > at:
         storage.full_is_an_error(lambda: storage.write_file(slots.part_path, data[at - offset :], "ab"))
     return storage.offset_of(slots)
 
@@ -64,10 +66,10 @@ def check_upload(slots):
     at = storage.offset_of(slots)
     if at != size:
         raise CallError("wrong_offset", "the board has %d of %d bytes" % (at, size))
-    found = storage.sha256_of(slots.part_path)
-    if found != sha256:
+    digest = storage.sha256_of(slots.part_path)
+    if digest != sha256:
         storage.drop_upload(slots)
-        raise CallError("hash_mismatch", "the program's SHA-256 is %s, announced was %s" % (found, sha256))
+        raise CallError("hash_mismatch", "the program's SHA-256 is %s, announced was %s" % (digest, sha256))
     if name not in slots.names() and len(slots.names()) >= MAX_PROGRAMS:
         raise CallError("too_many_apps", "%d programs are installed: remove one" % MAX_PROGRAMS)
     return name, heap

@@ -10,10 +10,13 @@ import struct
 from binding import bound
 from micropython import const
 
-_BUFFER_BYTES = const(512)  # what is longer is read into its message directly
-MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
+# Longer payloads are read into their message directly.
+_BUFFER_BYTES = const(512)
+# The type byte and a CONTROL payload.
+MAX_MESSAGE_BYTES = 16385
 _CLOSE_WAIT_S = const(3)
-WRITE_S = 20  # in which the host takes a frame, or it is given up
+# The host must take a frame within this time, or the connection ends.
+WRITE_S = 20
 
 
 class Closed(Exception):
@@ -51,7 +54,8 @@ class WebSocket:
         self._lock = asyncio.Lock()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
-        self.is_torn = False  # a frame is not out whole: nothing can follow
+        # A frame is not out whole: nothing can follow.
+        self.is_torn = False
 
     def __getattr__(self, name):
         """`get` and `upgrade` are in http_head.py, read in when a connection begins."""
@@ -64,12 +68,12 @@ class WebSocket:
 
     async def _into(self, view):
         """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
-        got = None
-        while got is None:
-            got = await self._stream.readinto(view)
-        if not got:
+        count = None
+        while count is None:
+            count = await self._stream.readinto(view)
+        if not count:
             raise Closed()
-        return got
+        return count
 
     async def read(self, n):
         data = bytearray(n)
@@ -151,18 +155,21 @@ class WebSocket:
                 except asyncio.TimeoutError:
                     raise OSError("the host took nothing for {} s".format(WRITE_S))
             self.is_torn = False
-        await asyncio.sleep_ms(0)  # so that a tight loop of messages lets others run
+        # A tight loop of messages must let other tasks run.
+        await asyncio.sleep_ms(0)
 
     async def close(self, code, reason):
         """Say so, and wait a little until the host has read it."""
         try:
             await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
-            pass  # it is over either way
+            # It is over either way.
+            pass
 
     async def _closing(self, code, reason):
         await self._send(8, struct.pack(">H", code) + reason.encode()[:100])
-        while True:  # what is left unread would make a reset of the end, and lose the code
+        # Unread data would turn the close into a reset, and lose the code.
+        while True:
             await self._fill()
 
     def abort(self):

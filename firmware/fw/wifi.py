@@ -20,19 +20,22 @@ class Wifi:
         self.wlan = wlan
         self.networks = list(networks)
         self.up = asyncio.Event()
-        self.failures = 0  # rounds without any network, since the last time there was one
+        # Rounds without any network, since the last time there was one.
+        self.failures = 0
         self.ssid = None
         self.offer = offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
     async def run(self):
-        if self.wlan is None:  # this board has another way
+        # This board has no Wi-Fi, but another network.
+        if self.wlan is None:
             self.up.set()
             return
         self.wlan.active(True)
         while True:
-            if self.wlan.isconnected():  # also after a soft reset, which leaves Wi-Fi as it is
+            # Also after a soft reset, which leaves Wi-Fi as it is.
+            if self.wlan.isconnected():
                 self.failures = 0
                 self.lost_ms = time.ticks_ms()
                 self.up.set()
@@ -70,7 +73,8 @@ class Wifi:
                 self.wlan.disconnect()
                 self.wlan.connect(network["ssid"], network.get("password"))
             except OSError:
-                continue  # the radio is busy: next round
+                # The radio is busy: next round.
+                continue
             for _ in range(JOIN_S * 10):
                 await asyncio.sleep_ms(100)
                 if networks is not self.networks:
