@@ -102,11 +102,11 @@ class Board:
         return gc.mem_alloc()
 
     def measure(self, take):
-        """`take` gets them once the rubbish is gone, and says whether it is to be gone when a stretch begins."""
+        """Call `take` with the bytes in use; it returns whether rubbish is collected before the next stretch."""
         take(self.mem_alloc())
 
     def idf_free(self):
-        """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None where there is no such heap."""
+        """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None if there is no such heap."""
         if esp32 is None or not hasattr(esp32, "idf_heap_info"):
             return None
         return sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))

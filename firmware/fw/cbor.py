@@ -9,7 +9,7 @@ _MAX_ITEMS = const(256)
 
 
 def dumps(value, out=None):
-    """`value` in CBOR, after what is in the bytearray `out`."""
+    """Append `value` in CBOR to the bytearray `out`, and return it."""
     if out is None:
         out = bytearray()
     else:

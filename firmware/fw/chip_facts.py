@@ -134,14 +134,17 @@ def wlan(board):
 
 
 def access_point_name(board):
-    """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
+    """Return microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
     if board.network is None:
         return None
     return "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
 
 
 def open_access_point(board, key):
-    """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
+    """Open our own access point, which asks for `key` by WPA2.
+
+    Raises OSError if the radio opens none, or only an open one.
+    """
     network = board.network
     point = network.WLAN(network.AP_IF)
     point.active(True)

@@ -18,7 +18,7 @@ _MAX_LINE_BYTES = const(1024)
 
 
 async def stay(board, tasks):
-    """Forever."""
+    """Run forever: report health after a minute, and judge a trial after ten."""
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
@@ -54,7 +54,10 @@ async def resume(link):
 
 
 async def offer(*parts):
-    """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
+    """Serve our own access point with its page; its code is loaded only while it is open.
+
+    A defect in it stops nothing else.
+    """
     try:
         await once("portal").serve(*parts)
     except Exception as exc:

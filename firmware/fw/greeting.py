@@ -105,7 +105,7 @@ async def welcome(link, body):
 
 
 def _count_room(link, runner):
-    """Without PSRAM programs may claim what they have and what is left beside the link, less what calls need."""
+    """Set what programs may claim without PSRAM: what they have and what the link leaves, less what calls need."""
     board = runner.board
     if board.is_small and link.ota is None and not runner.paused:
         runner.make_room()

@@ -28,7 +28,7 @@ def gpio_get(board, pin):
 
 
 def adc_read(board, pin):
-    """(raw of 0..65535, volts)"""
+    """Return (raw, volts); raw is 0 to 65535."""
     _free_pin(board, pin)
     adc = _checked(pin, lambda: board.machine.ADC(board.machine.Pin(pin)))
     if hasattr(board.machine.ADC, "ATTN_11DB"):
@@ -37,7 +37,7 @@ def adc_read(board, pin):
 
 
 def pwm_set(board, pin, duty, frequency_hz):
-    """`duty` of 0..255."""
+    """Start PWM; `duty` is 0 to 255."""
     _free_pin(board, pin)
     _checked(pin, lambda: board.machine.PWM(board.machine.Pin(pin), freq=frequency_hz, duty_u16=duty * 257))
     board.timeline.watch(pin, "pwm")

@@ -93,7 +93,7 @@ class Link:
         return True
 
     async def run(self, up):
-        """Forever; `up` is set while there is a network."""
+        """Keep the link up, forever; `up` is set while there is a network."""
         asyncio.create_task(self._carry_out())
         for id in self.outbox.calls:
             self._work.append((id, self.outbox.calls[id], True, True, None))
@@ -141,7 +141,7 @@ class Link:
                 await asyncio.sleep((wait_s or 0) + 0.5 + random.random() * (top_s - 0.5))
 
     async def _connection(self):
-        """One, from beginning to end."""
+        """Run one connection from beginning to end."""
         self._retry_after_s = None
         self.ws = ws = await once("dial").open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
@@ -165,7 +165,7 @@ class Link:
             self.audio("leave", None)
 
     def _end(self, verdict):
-        """From another task: the reader closes the connection for this reason."""
+        """Have the reader task close the connection for this reason; for other tasks."""
         if self._reader is not None and self._verdict is None:
             self._verdict = verdict
             self._reader.cancel()
@@ -208,7 +208,7 @@ class Link:
         return True
 
     def _broke(self, exc):
-        """From another task: no connection lives on without it."""
+        """End the connection because a task of it failed: none continues without it."""
         if isinstance(exc, Breach):
             self._end(exc)
             return
@@ -370,7 +370,7 @@ class Link:
             self._busy.set()
 
     async def _carry_out(self):
-        """One call at a time, in order; the connection may end meanwhile."""
+        """Carry out one call at a time, in order; the connection may end meanwhile."""
         while True:
             await self._busy.wait()
             self._busy.clear()
@@ -419,5 +419,5 @@ class Link:
 
 
 def _since(then, now):
-    """Seconds."""
+    """Return the seconds between two times in ticks."""
     return time.ticks_diff(now, then) // 1000

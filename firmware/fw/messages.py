@@ -42,7 +42,7 @@ def encode(kind, body, re=None, out=None):
 
 
 def checked(message):
-    """Type, body, `re` and `seq` of a message that the page allows; ValueError or KeyError for any other."""
+    """Return type, body, `re` and `seq` of a message; ValueError or KeyError if the page does not allow it."""
     if not isinstance(message, dict):
         raise ValueError("not a map")
     if message["v"] != 1 or message["v"] is True:

@@ -15,7 +15,7 @@ class Adc:
         return self._adc.read_uv() / 1_000_000
 
     def raw(self):
-        """0 to 65535."""
+        """Return the reading, 0 to 65535."""
         return self._adc.read_u16()
 
     def percent(self):

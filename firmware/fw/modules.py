@@ -28,7 +28,7 @@ _BY_PATH = "listdir ilistdir stat statvfs remove unlink rmdir mkdir rename"
 
 
 def module(env, name):
-    """ImportError for what is not for programs."""
+    """Return the module as programs get it; raises ImportError for a module that is not for programs."""
     if name == "_thread":
         raise ImportError("programs have tasks, no threads")
     if name not in NAMES.split():
@@ -83,7 +83,7 @@ class Folder:
 
 
 def _os(folder):
-    """Functions of `os` whose arguments are paths."""
+    """Return the functions of `os` whose arguments are paths."""
 
     def by_path(function):
         return lambda *paths: function(*[folder.real(path) for path in paths or ("/",)])

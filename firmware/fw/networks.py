@@ -45,7 +45,7 @@ def put_first(settings, wifi, entry):
 
 
 def know(wifi, networks, stays=False):
-    """From now on these. Unless it `stays`, the present one is left, and the first of them is tried at once."""
+    """Set the known networks. Unless it `stays`, leave the present one and try the first of them at once."""
     wifi.networks = list(networks)
     if stays or wifi.wlan is None:
         return
@@ -66,7 +66,7 @@ def rest(wifi):
 
 
 def scan(wifi):
-    """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
+    """Return (name, dBm) of the networks around whose name is text; every program waits 2.5 s meanwhile."""
     networks = []
     for row in [] if wifi.wlan is None else wifi.wlan.scan():
         try:
@@ -125,7 +125,7 @@ def wifi_forget(calls, params):
 
 
 def begin_trial(settings, wifi, link):
-    """Of the network that `wifi_trial` names; also after a power cut in the middle of one."""
+    """Begin the trial of the network that `wifi_trial` names; also after a power cut in the middle of a trial."""
     asyncio.create_task(_try(settings, wifi, link, settings.get("wifi_trial")))
 
 
@@ -157,7 +157,7 @@ async def _try(settings, wifi, link, trial):
 
 
 def why_not(status):
-    """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
+    """Return in words why a network was not joined; `status` is a network.STAT_... or a reason of IEEE 802.11."""
     # Wrong password, 4-way handshake, handshake time-out.
     if status in (202, 15, 204):
         return "the password is wrong"

@@ -15,7 +15,7 @@ _WRONG_S = const(60)
 
 
 async def set_clock(settings, board):
-    """By the NTP server of the settings; whether the clock was wrong by more than a minute."""
+    """Set the clock by the NTP server of the settings; return whether it was wrong by more than a minute."""
     server = settings.get("ntp", "pool.ntp.org")
     if server:
         now_s = await ask_ntp(server, settings.get("ntp_port", 123))
@@ -29,7 +29,7 @@ async def set_clock(settings, board):
 
 
 async def ask_ntp(server, port=123):
-    """Seconds since 1970 by that server (SNTP, RFC 4330), or None when it does not say."""
+    """Return the seconds since 1970 by that server (SNTP, RFC 4330), or None if it does not answer."""
     asking = None
     try:
         address = socket.getaddrinfo(await once("dial").address_of(server), port, 0, socket.SOCK_DGRAM)[0][-1]

@@ -148,7 +148,7 @@ class Updates:
         self.record = record
 
     def say(self, version, state, progress, error):
-        """To the outbox, past its limit: an update says little."""
+        """Put a status into the outbox, past its limit: an update sends few."""
         body = {"version": version[:100], "state": state, "progress": progress}
         if error:
             body["error"] = error[:400]

@@ -64,7 +64,7 @@ def version_of(values):
 
 
 def read_manifest(manifest):
-    """Its values, each of its form. Says nothing of who signed it."""
+    """Return its values, each checked for its form; the signature is not checked here."""
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise Refused("malformed", "%d bytes, the limit is %d" % (len(manifest), MAX_MANIFEST_BYTES))
     try:
@@ -101,7 +101,7 @@ def _count_keys(value, levels):
 
 
 def _colons(data):
-    """Those outside of texts: there is one behind each key."""
+    """Count the colons outside of texts: each key has one behind it."""
     count = 0
     quoted = False
     escaped = False
@@ -116,7 +116,10 @@ def _colons(data):
 
 
 def verify(data, signature, modulus):
-    """RSASSA-PSS of RFC 8017, section 8.1.2, with SHA-256, MGF1-SHA-256, a salt of 32 bytes and exponent 65,537."""
+    """Return True if the signature is right.
+
+    RSASSA-PSS of RFC 8017, section 8.1.2, with SHA-256, MGF1-SHA-256, a salt of 32 bytes and exponent 65,537.
+    """
     number = int.from_bytes(signature, "big")
     n = int.from_bytes(modulus, "big")
     if len(signature) != MODULUS_BYTES or number >= n:
@@ -156,7 +159,7 @@ def changed_keys(values, keys):
 
 
 def seconds(text):
-    """Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for what is no such time."""
+    """Return the seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for any other text."""
     data = text.encode()
     if len(data) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
         raise ValueError(text)
@@ -174,7 +177,7 @@ def seconds(text):
 
 
 def version(text):
-    """`MAJOR.MINOR.PATCH` as numbers; ValueError for what is none."""
+    """Return `MAJOR.MINOR.PATCH` as three numbers; ValueError for any other text."""
     numbers = tuple([int(part) for part in text.split(".") if _of(part, _DIGITS, 1, 5)])
     if ".".join([str(number) for number in numbers]) != text or len(numbers) != 3 or max(numbers) > 65535:
         raise ValueError(text)
@@ -219,7 +222,7 @@ def check_fit(values, facts):
 
 
 def check_age(values, facts):
-    """Also its space."""
+    """Raise Refused if the update is older than what runs here, or too large for this device."""
     if values["security_version"] < facts["security_version"]:
         words = "%d, here is %d" % (values["security_version"], facts["security_version"])
         raise Refused("old_security_version", words)

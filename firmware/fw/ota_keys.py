@@ -12,13 +12,13 @@ SECURITY = "sec"
 
 
 def load(settings):
-    """None where nobody gave the board a key."""
+    """Return the record of keys, or None if the board has no key."""
     record = storage.read_sealed(settings.path(FILE))
     return record if record and record.get("keys") else None
 
 
 def hello(board, settings):
-    """`hello.ota`, or None for a board that takes no updates."""
+    """Return `hello.ota`, or None for a board that takes no updates."""
     record = load(settings)
     name = board.update_name()
     # main.py goes back by NVS.

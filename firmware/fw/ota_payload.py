@@ -30,7 +30,7 @@ class TarReader:
             raise BadPayload("wrong_size", "%d bytes are no whole blocks" % total)
 
     def member(self, header):
-        """(name, size), or None for a block of the end mark; BadPayload for what a bundle never has."""
+        """Return (name, size), or None for a block of the end mark; BadPayload for a header that no bundle has."""
         self._left -= BLOCK
         if len(header) != BLOCK or self._left < 0:
             raise BadPayload("wrong_size", "it ends inside of a member")

@@ -96,7 +96,7 @@ class Plan:
             self._move("downloading", {"slot": slot, "at": 0})
 
     def wrote(self, at):
-        """So many bytes of the payload are in flash. Said in quarters."""
+        """Note that `at` bytes of the payload are in flash; report the progress in quarters."""
         if self.state != "downloading":
             raise ValueError("a window in " + self.state)
         before = self.record["at"]
@@ -109,14 +109,14 @@ class Plan:
         self._move("verifying", {"at": self.record["size"]})
 
     def staged(self):
-        """Read back from flash, its SHA-256 is right, each file was compared."""
+        """Note that the payload is verified: read back from flash, its SHA-256 is right, each file was compared."""
         self._move("staged", {})
 
     def failed(self, error):
         self._move("failed", {"error": error})
 
     def rebooting(self):
-        """Before the slot is chosen for the next boot; then the board chooses it, and resets."""
+        """Note that the board is about to choose the new slot for the next boot, and to reset."""
         if self.state == "rebooting":
             self._keep({"tries": self.record["tries"] + 1})
         else:
@@ -146,7 +146,7 @@ class Plan:
             self._keep({"security": security_version})
 
     def _move(self, state, changes, then=""):
-        """To this state, or through it to the next one `then`: what is in flash goes from the old to the last."""
+        """Move to this state, or through it to the state `then`: the flash never has the state between."""
         for old, new in ((self.state, state), (state, then)):
             if new and new not in TABLE[old]:
                 raise ValueError("%s after %s" % (new, old))

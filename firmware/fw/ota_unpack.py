@@ -87,7 +87,7 @@ async def _unpack(file, folder, whole, size):
 
 
 async def _copy(file, path, length, mode):
-    """OSError where the flash has something else."""
+    """Write a file, or compare it if `mode` is "rb"; OSError if the flash has other bytes."""
     with open(path, mode) as new:
         while length:
             size = min(_BLOCK, length)

@@ -57,7 +57,7 @@ class Outbox:
             self.rewrite()
 
     def __getattr__(self, name):
-        """`load`, `rewrite`, `resume` and `too_large` are in outbox_file.py, which is read in when needed."""
+        """Load `load`, `rewrite`, `resume` or `too_large` from outbox_file.py when it is needed."""
         return bound(getattr(once("outbox_file"), name), self)
 
     def append(self, payload, call=None):
@@ -93,7 +93,7 @@ class Outbox:
         return message
 
     def ack(self, seq):
-        """Take an ack; return True if it is news."""
+        """Handle an ack; return True if it is new."""
         if seq <= self.acked:
             return False
         del self._rows[: seq - self.acked]
@@ -116,7 +116,10 @@ class Outbox:
             self.rx_seq = 0
 
     def take(self, seq, id, call=None):
-        """Commit the next message of the host. False: its id was taken before, it has no second effect."""
+        """Commit the next message of the host.
+
+        Returns False if its id was taken before: then it has no second effect.
+        """
         tail = id[-_ID_TAIL:]
         at = self._ids.find(tail)
         while at >= 0 and at % _ID_TAIL:
@@ -159,7 +162,7 @@ class Outbox:
         return sum(size for _, size in self._rows)
 
     def find(self, file, offset):
-        """Of a message's record: its number, where its payload begins and how long that is."""
+        """Read a message's record; return its number, the offset of its payload and the payload's size."""
         file.seek(offset)
         head = file.read(24)
         seq, at = cbor._read(head, 2, 1)

@@ -38,7 +38,10 @@ def load(box):
 
 
 def _record(box, file, at, size):
-    """Without the payload of a message; a call that does not fit becomes one that cannot be done again."""
+    """Read a record, without the payload of a message.
+
+    A call that does not fit into the memory becomes a call that cannot be done again.
+    """
     file.seek(at)
     if file.read(2)[1] == 1:
         seq, start, length = box.find(file, at)
@@ -115,7 +118,7 @@ def _pieces(file, at, size):
 
 
 def too_large(box, seq):
-    """(bytes, message): in the place of one that does not fit, a small one of its number that says so."""
+    """Return (bytes, message): the size of a message that does not fit, and a small one with its number."""
     with open(box._path, "rb") as file:
         _, start, size = box.find(file, box._rows[seq - box.acked - 1][0])
         call = _answered(file, start + size)
@@ -129,7 +132,10 @@ def too_large(box, seq):
 
 
 def resume(box, epoch, seq):
-    """Go on after the host's cursor. False: it does not fit, the epoch is new and the connection must end."""
+    """Continue after the host's cursor.
+
+    Returns False if the cursor does not fit: then the epoch is new and the connection must end.
+    """
     seq = seq if epoch == box.tx_epoch else 0
     if not box.acked <= seq <= box.last:
         box.tx_epoch = os.urandom(8)

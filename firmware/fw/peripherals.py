@@ -96,7 +96,7 @@ class OutputPin:
         self.value(1 - self._real.value())
 
     def irq(self, handler=None, trigger=None, **_):
-        """Also where the host did not see that this is a pin's: else the handler would run in the interrupt itself."""
+        """Set a handler, also if the host did not see that this is a pin: else it would run in the interrupt itself."""
         return self._env.irq(self, handler, trigger)
 
     def init(self, *args, **kwargs):
@@ -109,7 +109,7 @@ class OutputPin:
 
 
 def _constant(real, name):
-    """Of Pin: `board` and `cpu` have pins that nobody claimed."""
+    """Return a constant of Pin; `board` and `cpu` are refused, as they have unclaimed pins."""
     if not name.isupper():
         raise AttributeError(name)
     return getattr(real, name)

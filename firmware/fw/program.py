@@ -72,13 +72,13 @@ class Environment:
         self._count(self._since)
 
     def y(self):
-        """First in each loop of a coroutine: lets the others run after 4 ms."""
+        """Let other tasks run after 4 ms; the host puts it first in each loop of a coroutine."""
         if ticks_diff(ticks_ms(), self._since) < _YIELD_MS:
             return _READY
         return self._wait(0)
 
     def g(self):
-        """In loops of functions that cannot wait: RuntimeError when nobody else could run for 1.5 s."""
+        """Guard a loop of a function that cannot wait: RuntimeError if no other task could run for 1.5 s."""
         now = ticks_ms()
         if ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
@@ -121,7 +121,7 @@ class Environment:
             self._due = self._work.ph_key
 
     def _check_memory(self, now):
-        """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
+        """Raise MemoryError if the program holds more than its claim, or if it is the greediest on a short board."""
         if self._memory is not None:
             # If the stretch is another, other tasks ran meanwhile.
             if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:
@@ -153,7 +153,7 @@ class Environment:
         return self._asyncio().run(coro)
 
     def spawn(self, coro):
-        """asyncio.create_task."""
+        """Create a task, as asyncio.create_task."""
         loop = self._asyncio()
         task = self.spawn_lasting(loop.stepped(coro))
         loop.add(task)
@@ -213,7 +213,7 @@ class Environment:
         return pin
 
     def timer(self, timer, *args, **kwargs):
-        """Timer.init, or a Timer that is made with a period."""
+        """Call Timer.init, or make a Timer with a period."""
         if not hasattr(timer, "init"):
             return timer(*args, **kwargs)
         timer.init(*args, **kwargs)

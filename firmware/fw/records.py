@@ -12,7 +12,7 @@ RESERVE = 8_192
 
 
 def load_all(slots):
-    """At boot. One corrupt file never stops it."""
+    """Load all records at boot; a corrupt file does not stop it."""
     try:
         os.mkdir(slots.root)
     except OSError:
@@ -78,7 +78,7 @@ def undo_target(slots, name=None):
 
 
 def undo(slots, name):
-    """Take the last change back; whether there is a program of that name now."""
+    """Revert the last change; return whether there is a program of that name now."""
     record = _copy(slots, name)
     record.update({"now": record["before"], "before": "", "undo": False})
     if not record["now"]:

@@ -86,7 +86,7 @@ class Runner:
         return bound(getattr(__import__(module), name), self)
 
     def states(self):
-        """[{name, state}] of every program, for telemetry."""
+        """Return [{name, state}] of every program, for telemetry."""
         states = {name: program.state for name, program in self._programs.items()}
         return [{"name": name, "state": states.get(name, "stopped")} for name in self.slots.names()]
 
@@ -108,7 +108,7 @@ class Runner:
         gc.collect()
 
     def check_memory(self, name):
-        """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
+        """Raise MemoryError if the program holds more than its claim; on a short board, give one to the greediest."""
         self._apply(self._programs[name])
         short = self._short()
         if short is None or self.board.has_grown():
@@ -151,7 +151,7 @@ class Runner:
         asyncio.create_task(self._ended(program, "trapped"))
 
     def leave(self, name):
-        """sys.exit() in a callback or task: the whole program ends."""
+        """End the whole program after sys.exit() in a callback or task."""
         asyncio.create_task(self._ended(self._programs[name], "exited"))
 
     def _begin(self, program):

@@ -22,7 +22,7 @@ MEASURE_MS = 10
 
 
 def quantity(i2c, name, address):
-    """One value; None when the sensor does not answer. ValueError for a quantity that no sensor here measures."""
+    """Return one value, or None if the sensor does not answer; ValueError if no sensor here measures the quantity."""
     if name not in QUANTITIES:
         raise ValueError("no quantity %s: %s" % (name, ", ".join(sorted(QUANTITIES))))
     sensor, key = QUANTITIES[name]
@@ -33,7 +33,7 @@ def quantity(i2c, name, address):
 
 
 def values(i2c, sensor, address):
-    """Every value of a sensor by name and unit; None when it does not answer at this address."""
+    """Return every value of a sensor by name and unit, or None if it does not answer at this address."""
     try:
         if sensor == "bme280":
             return bme280(i2c, address)

@@ -1,4 +1,4 @@
-"""Text of somebody else made safe for the cable. Read in for each that is shown, and given back."""
+"""Makes untrusted text safe for the cable. Loaded for each text, and dropped afterwards."""
 
 
 def shown(text, kept=b""):

@@ -41,7 +41,7 @@ class Slots:
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))
 
     def facts(self, name):
-        """[size, sha256, heap, autostart] of the image in use; then [every_ms, stop_after_ms], if it has such."""
+        """Return [size, sha256, heap, autostart] of the image in use, then [every_ms, stop_after_ms] if it has them."""
         record = self.known(name)
         return record[record["now"]]
 

@@ -54,7 +54,7 @@ def empty(folder):
 
 
 def _files(folder):
-    """(path, size) of what is in it and in its folders."""
+    """Return (path, size) of each file in the folder and in its folders."""
     files = []
     for name in storage.names_in(folder):
         path = folder + "/" + name

@@ -7,7 +7,7 @@ import asyncio
 
 
 class Loop:
-    """Environment._loop."""
+    """The asyncio loop of one program: Environment._loop."""
 
     def __init__(self, env):
         self._env = env
@@ -17,7 +17,7 @@ class Loop:
         self._runs = 0
 
     async def run(self, coro):
-        """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""
+        """Run `coro` as asyncio.run: afterwards the other tasks stand still until the next run, as MicroPython's do."""
         if not self._runs:
             self.standing = []
             if self._again is not None:
@@ -37,7 +37,7 @@ class Loop:
         self._tasks = [other for other in self._tasks if not other.done()] + [task]
 
     def stepped(self, coro):
-        """`coro`, not resumed while its task stands still. What is thrown into it comes to it at once."""
+        """Wrap `coro` so that it is not resumed while its task stands still; exceptions reach it at once."""
         thrown = None
         while True:
             try:

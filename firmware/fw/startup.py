@@ -88,7 +88,7 @@ def _version():
 
 
 def _go_on_with_update(board, settings, link):
-    """One that is not over, or that the host was not told the end of. A defect in it stops nothing else."""
+    """Continue an update that is not over, or whose end was not reported; a defect in it stops nothing else."""
     try:
         record = once("storage").read_sealed(settings.path("ota/state"))
         if record and (record["state"] in _UNDER_WAY or not record["said"] or board.number("trial")):

@@ -17,7 +17,7 @@ from errors import CallError
 
 
 def image(slots, name):
-    """(folder, module name) to import."""
+    """Return (folder, module name) to import."""
     return folder_of(slots, name), slots.known(name)["now"]
 
 
@@ -70,7 +70,7 @@ def write_sealed(path, value):
 
 
 def read_sealed(path):
-    """None for a file that is not there or not whole."""
+    """Return the value of a sealed file, or None if the file is missing or not whole."""
     try:
         with open(path, "rb") as file:
             text, seal = file.read().split(b"\n")

@@ -24,7 +24,7 @@ class Timeline:
         self._pins = {}
 
     def watch(self, pin, evidence, level=None):
-        """From now on this pin has entries. `evidence`: "written", "counted" or "pwm"."""
+        """Begin entries for this pin; `evidence` is "written", "counted" or "pwm"."""
         self._pins[pin] = [evidence, level, 0, 0, 0]
 
     def __contains__(self, pin):

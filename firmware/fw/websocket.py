@@ -20,7 +20,7 @@ WRITE_S = 20
 
 
 class Closed(Exception):
-    """The connection is over; `code` is what the host closed with, None when it broke."""
+    """The end of a connection; `code` is the close code of the host, None if the connection broke."""
 
     def __init__(self, code=None, reason=""):
         super().__init__("{} {}".format(code, reason))
@@ -29,7 +29,7 @@ class Closed(Exception):
 
 
 class Breach(Exception):
-    """The host broke the protocol: what `error` says, and what the connection is closed with."""
+    """A breach of the protocol by the host: the code of `error`, and the close code."""
 
     def __init__(self, code, error, message):
         super().__init__(message)
@@ -39,7 +39,7 @@ class Breach(Exception):
 
 
 class Leave(Exception):
-    """This end closes the connection; `wait_s` before the next one, None for the usual time."""
+    """The close of a connection by this end; `wait_s` before the next one, None for the usual time."""
 
     def __init__(self, code, reason, wait_s=None):
         super().__init__(reason)
@@ -58,7 +58,7 @@ class WebSocket:
         self.is_torn = False
 
     def __getattr__(self, name):
-        """`get` and `upgrade` are in http_head.py, read in when a connection begins."""
+        """Load `get` or `upgrade` from http_head.py, when a connection begins."""
         import http_head
 
         return bound(getattr(http_head, name), self)
@@ -133,7 +133,7 @@ class WebSocket:
 
     @property
     def is_busy(self):
-        """True if somebody waits for the network to take what was sent."""
+        """True while a sender waits for the network to take its data."""
         return self._lock.locked()
 
     async def _send(self, opcode, data):
@@ -159,7 +159,7 @@ class WebSocket:
         await asyncio.sleep_ms(0)
 
     async def close(self, code, reason):
-        """Say so, and wait a little until the host has read it."""
+        """Send a close, and wait a little until the host has read it."""
         try:
             await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
@@ -192,6 +192,9 @@ def masked(data, mask, out):
 
 
 async def connect(address, port, context, name):
-    """TLS with `name` as the server's; the handshake is made with the first bytes, without holding up programs."""
+    """Connect by TLS; `name` is the server's.
+
+    The handshake is made with the first bytes, so that it does not hold up programs.
+    """
     reader, _ = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
     return WebSocket(reader)

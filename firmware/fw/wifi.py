@@ -54,19 +54,19 @@ class Wifi:
                 await asyncio.sleep_ms(250)
 
     def rssi(self):
-        """dBm, or None without a network."""
+        """Return the signal in dBm, or None without a network."""
         if self.wlan and self.wlan.isconnected():
             return self.wlan.status("rssi")
         return None
 
     def address(self):
-        """Our address, or None without a network."""
+        """Return our address, or None without a network."""
         if self.wlan and self.wlan.isconnected():
             return self.wlan.ifconfig()[0]
         return None
 
     async def round(self):
-        """Try each network once; whether one was joined."""
+        """Try each network once; return whether one was joined."""
         networks = self.networks
         for network in list(networks):
             try:
