@@ -31,7 +31,9 @@ class Audio:
     def __init__(self, link, board, pins):
         self._link = link
         self._board = board
-        self._mic, self._speaker, self._button = pins.get("mic"), pins.get("speaker"), pins.get("button")
+        self._mic = pins.get("mic")
+        self._speaker = pins.get("speaker")
+        self._button = pins.get("button")
         for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
         self.glitches = 0
@@ -39,8 +41,10 @@ class Audio:
         self._stream = -1
         self._open = self._speaking = None
         self._has_ended = False
-        self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
-        self._news, self._more = asyncio.Event(), asyncio.Event()
+        self._heard = deque((), _MIC_FRAMES)
+        self._said = deque((), _SPEAKER_FRAMES)
+        self._news = asyncio.Event()
+        self._more = asyncio.Event()
         self._tasks = []
         link.audio = self.took
         self._measure = link.measure
@@ -50,7 +54,8 @@ class Audio:
 
     def _measured(self):
         body = self._measure()
-        body.update({"glitches": self.glitches} if self.glitches else {})
+        if self.glitches:
+            body["glitches"] = self.glitches
         return body
 
     async def run(self):
@@ -167,7 +172,9 @@ class Audio:
             began = ticks_ms()
             while self._open == stream:
                 frame = bytearray(1 + FRAME_BYTES)
-                frame[0], at, view = 2, 1, memoryview(frame)
+                frame[0] = 2
+                at = 1
+                view = memoryview(frame)
                 while at < len(frame):
                     at += await reader.readinto(view[at:]) or 0
                 self._put(self._heard, _MIC_FRAMES, frame, self._news)
@@ -187,7 +194,8 @@ class Audio:
                     return
 
     def _hush(self):
-        self._speaking, self._said = None, deque((), _SPEAKER_FRAMES)
+        self._speaking = None
+        self._said = deque((), _SPEAKER_FRAMES)
         self._more.set()
 
     async def _play(self, stream, rate):

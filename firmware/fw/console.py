@@ -150,9 +150,13 @@ def _masked(name, value):
 
 
 def _whole(value, least, most, words):
-    if value != value or not isinstance(value, (int, float)) or int(value) != value or not least <= value <= most:
+    # NaN is not equal to itself, and int() of it raises.
+    if value != value or not isinstance(value, (int, float)):
         raise CallError("bad_params", words)
-    return int(value)  # 1.0 is 1
+    if int(value) != value or not least <= value <= most:
+        raise CallError("bad_params", words)
+    # 1.0 is 1.
+    return int(value)
 
 
 def _error(text):

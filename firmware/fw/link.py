@@ -56,7 +56,8 @@ class Link:
         self._work = []
         # When NTP was last asked because of a certificate.
         self._asked_ms = None
-        self._news, self._busy = asyncio.Event(), asyncio.Event()
+        self._news = asyncio.Event()
+        self._busy = asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
         self.version = version
@@ -64,7 +65,8 @@ class Link:
 
     def __getattr__(self, name):
         """Load a method when it is needed: begin and end of a connection from greeting.py, updates from ota_take.py."""
-        return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
+        module = "ota_take" if name in ("take_update", "updates") else "greeting"
+        return bound(getattr(once(module), name), self)
 
     def _show(self, text):
         self._print(once("shown").shown(text[:_MAX_SHOWN]))
@@ -145,7 +147,9 @@ class Link:
         self._retry_after_s = None
         self.ws = ws = await once("dial").open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
-        tasks, self._verdict, self._reader = [], None, asyncio.current_task()
+        tasks = []
+        self._verdict = None
+        self._reader = asyncio.current_task()
         try:
             await self.greet()
             tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._pump())]
@@ -277,9 +281,11 @@ class Link:
         if not data or (kind in (2, 3) and len(data) == 1):
             raise Breach(4400, "malformed", "an empty message")
         if kind in (2, 3, 4):
-            if len(data) > (1021 if kind == 4 else 2049):
+            most = 1021 if kind == 4 else 2049
+            if len(data) > most:
                 raise Breach(4413, "too_large", "audio over 2048 bytes, or a piece of an update over 1008")
-            if kind == 2 or self.phase != "ready" or (kind == 4 and len(data) < 14):
+            is_empty = kind == 4 and len(data) < 14
+            if kind == 2 or self.phase != "ready" or is_empty:
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, no data, or too early")
             if kind == 3:
                 self.audio("payload", memoryview(data)[1:])
@@ -403,7 +409,8 @@ class Link:
     async def _answer(self, id, result, durable):
         most = outbox.MAX_MESSAGE if durable else 16384
         try:
-            message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
+            head = b"" if durable else b"\x01"
+            message = encode("result", result, id, bytearray(head))
             if len(message) > most:
                 result = refusal(
                     "too_large", "an answer of {} bytes, at most {} can be sent".format(len(message), most)

@@ -50,7 +50,8 @@ def know(wifi, networks, stays=False):
     if stays or wifi.wlan is None:
         return
     wifi.up.clear()
-    wifi.failures, wifi.lost_ms = 0, time.ticks_ms()
+    wifi.failures = 0
+    wifi.lost_ms = time.ticks_ms()
     rest(wifi)
 
 
@@ -68,7 +69,8 @@ def rest(wifi):
 def scan(wifi):
     """Return (name, dBm) of the networks around whose name is text; every program waits 2.5 s meanwhile."""
     networks = []
-    for row in [] if wifi.wlan is None else wifi.wlan.scan():
+    rows = [] if wifi.wlan is None else wifi.wlan.scan()
+    for row in rows:
         try:
             if row[0]:
                 networks.append((str(row[0], "utf-8"), row[3]))

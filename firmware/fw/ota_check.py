@@ -37,7 +37,9 @@ class Refused(Exception):
         self.version = ""
 
     def error(self):
-        return self.code + (": " + self.words if self.words else "")
+        if self.words:
+            return self.code + ": " + self.words
+        return self.code
 
 
 def check(manifest, signature, facts):
@@ -82,8 +84,10 @@ def read_manifest(manifest):
     is_supported = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
     if not is_supported or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
-    for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
-        if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):
+    form = _KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM
+    for key, fits in _FORM + form:
+        is_checked = key in values or key not in ("device", "revisions", "allow_downgrade")
+        if is_checked and not fits(values.get(key)):
             raise Refused("malformed", key)
     return values
 
@@ -96,8 +100,11 @@ def _count_keys(value, levels):
         return 0
     if not levels:
         raise ValueError("too deep")
-    own, members = (len(value), value.values()) if type(value) is dict else (0, value)
-    return own + sum([_count_keys(member, levels - 1) for member in members])
+    count = 0
+    if type(value) is dict:
+        count = len(value)
+        value = value.values()
+    return count + sum([_count_keys(member, levels - 1) for member in value])
 
 
 def _colons(data):
@@ -164,15 +171,18 @@ def seconds(text):
     if len(data) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
         raise ValueError(text)
     parts = (data[:4], data[5:7], data[8:10], data[11:13], data[14:16], data[17:19])
-    if not all(digit in _DIGITS for part in parts for digit in part):
+    if not all(digit in _DIGITS for digit in b"".join(parts)):
         raise ValueError(text)
     year, month, day, hour, minute, second = [int(part) for part in parts]
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     days = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1] or hour > 23 or max(minute, second) > 59:
+    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1]:
+        raise ValueError(text)
+    if hour > 23 or max(minute, second) > 59:
         raise ValueError(text)
     before = year - 1
-    count = before * 365 + before // 4 - before // 100 + before // 400 - 719162  # days until 1970
+    # 719,162 days are before 1970.
+    count = before * 365 + before // 4 - before // 100 + before // 400 - 719162
     return (count + sum(days[: month - 1]) + day - 1) * _DAY_S + hour * 3600 + minute * 60 + second
 
 
@@ -214,7 +224,11 @@ def check_fit(values, facts):
                      ("device", facts["device"]), ("channel", facts["channel"])):  # fmt: skip
         if key not in values or (is_keys and key not in ("name", "device")):
             continue
-        if its not in values[key] if key == "revisions" else values[key] != its:
+        if key == "revisions":
+            fits = its in values[key]
+        else:
+            fits = values[key] == its
+        if not fits:
             words = "%s, this device has %s" % (values[key], its)
             if key == "revisions":
                 words = "for %s, this one is %s" % (", ".join(values[key]), its or "of none that it knows")
@@ -232,9 +246,10 @@ def check_age(values, facts):
     if new == running or (new < running and not values.get("allow_downgrade")):
         raise Refused("old_version", "%s, here runs %s" % (values["version"], facts["version"]))
     is_image = values["kind"] == "image"
-    room = facts["slot_bytes" if is_image else "room_bytes"]
+    room = facts["slot_bytes"] if is_image else facts["room_bytes"]
     if values["size"] > room:
-        raise Refused("no_slot" if is_image else "no_room", "%d bytes, there is room for %d" % (values["size"], room))
+        code = "no_slot" if is_image else "no_room"
+        raise Refused(code, "%d bytes, there is room for %d" % (values["size"], room))
 
 
 # Forms of the manifest's values
@@ -286,7 +301,7 @@ _KEYS_FORM = (
 )
 _UPDATE_FORM = (
     ("board", lambda v: _of(v, _LOWER, 1, 32)),
-    ("revisions", lambda v: bool(v) and _list_of(v, lambda one: _of(one, _NAME, 1, 32), 16)),
+    ("revisions", lambda v: bool(v) and _list_of(v, lambda name: _of(name, _NAME, 1, 32), 16)),
     ("channel", lambda v: _of(v, _LOWER, 1, 32)),
     ("version", lambda v: _parses(version, v)),
     ("security_version", lambda v: _whole(v, 0, 65535)),

@@ -44,8 +44,11 @@ class Window:
         sink = self._sink
         offset = int.from_bytes(data[8:_HEAD], "big")
         size = len(data) - _HEAD
-        if bytes(data[:8]) != self._key or offset != sink.at or size < 1 or offset + size > self.end or self.error:
-            # The piece is of an earlier window, or was not requested.
+        # The piece is of an earlier window, or was not requested.
+        is_foreign = bytes(data[:8]) != self._key or offset != sink.at
+        if is_foreign or size < 1 or offset + size > self.end:
+            return
+        if self.error:
             return
         try:
             sink.write(data[_HEAD:])

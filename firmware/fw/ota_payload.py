@@ -52,18 +52,18 @@ class TarReader:
 
     def _read(self, header):
         end = header.find(b"\x00")
-        # bytes: MicroPython keeps each letter that it takes out of a text forever
+        # Bytes: MicroPython keeps each letter that it takes out of a text forever.
         parts = header[: max(0, end)].split(b"/")
         _expect(header[257:263] == b"ustar\x00" and header[263:265] == b"00", "no ustar")
         _expect(_octal(header[148:156]) == sum(header) - sum(header[148:156]) + 8 * 32, "a header's checksum")
         _expect(1 <= end <= MAX_NAME_CHARS and not any(header[end:100]), "a name of no or too many letters")
-        # plain, or in one folder with a plain name (the agent's modules are in one); nothing hidden
+        # Plain, or in one folder with a plain name (the agent's modules are in one); nothing hidden.
         plain = len(parts) <= 2 and all(part and part[0] not in b".-" for part in parts)
-        _expect(plain and all(letter in _LETTERS for part in parts for letter in part), "a name that is not plain")
+        _expect(plain and all(letter in _LETTERS for letter in b"".join(parts)), "a name that is not plain")
         name = str(header[:end], "ascii")
         _expect(header[156:157] == b"0" and not any(header[157:257]), name + " is no plain file")
         _expect(not any(header[345:512]), name + " has a folder before it")
-        # a file system without cases would have one file; a file and a folder cannot have one name
+        # A file system without cases would have one file; a file and a folder cannot have the same name.
         names = self.names.lower()
         lower = "\n" + name.lower()
         twice = lower + "\n" in names or lower + "/" in names or ("/" in name and lower.split("/")[0] + "\n" in names)

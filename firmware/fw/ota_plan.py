@@ -129,8 +129,10 @@ class Plan:
         not count this slot's starts any more; `error` is reported if it went back: `unhealthy: REASON`.
         """
         is_new = slot == self.record.get("slot")
-        if self.state == "rebooting" and (is_new or went_back or self.record["tries"] >= MAX_TRIES):
-            self._move("trial", {})
+        if self.state == "rebooting":
+            is_over = is_new or went_back or self.record["tries"] >= MAX_TRIES
+            if is_over:
+                self._move("trial", {})
         if self.state == "trial" and not is_new:
             self._move("rolled_back", {"error": error})
         elif self.state == "trial" and kept:
@@ -150,7 +152,8 @@ class Plan:
         for old, new in ((self.state, state), (state, then)):
             if new and new not in TABLE[old]:
                 raise ValueError("%s after %s" % (new, old))
-        changes["state"], changes["said"] = then or state, False
+        changes["state"] = then or state
+        changes["said"] = False
         self._keep(changes)
         self._tell()
 

@@ -124,8 +124,11 @@ class Outbox:
         at = self._ids.find(tail)
         while at >= 0 and at % _ID_TAIL:
             at = self._ids.find(tail, at + 1)
-        self._write([2, self.rx_epoch, seq, id, call if at < 0 else None])
-        return at < 0
+        is_new = at < 0
+        if not is_new:
+            call = None
+        self._write([2, self.rx_epoch, seq, id, call])
+        return is_new
 
     def _apply(self, record, offset, size):
         kind = record[0]

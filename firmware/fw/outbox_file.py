@@ -136,7 +136,8 @@ def resume(box, epoch, seq):
 
     Returns False if the cursor does not fit: then the epoch is new and the connection must end.
     """
-    seq = seq if epoch == box.tx_epoch else 0
+    if epoch != box.tx_epoch:
+        seq = 0
     if not box.acked <= seq <= box.last:
         box.tx_epoch = os.urandom(8)
         box.last = len(box._rows)

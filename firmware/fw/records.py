@@ -39,7 +39,8 @@ def install(slots, name):
     slot = "b" if (before or record["before"]) == "a" else "a"
     record.update({"now": slot, "before": before, "undo": True, slot: storage.announced(slots)[1:]})
     if not before:
-        record["a" if slot == "b" else "b"] = None
+        other = "a" if slot == "b" else "b"
+        record[other] = None
     if storage.folder_name(name) not in storage.names_in(slots.root):
         storage.full_is_an_error(lambda: os.mkdir(folder))
     storage.full_is_an_error(lambda: os.rename(slots.part_path, folder + "/" + slot + ".mpy"))
@@ -67,10 +68,13 @@ def undo_target(slots, name=None):
     """Return the program of that name (None: the program that changed last) whose change can be reverted."""
     target = None
     for record in slots.records.values():
-        if record["undo"] and name in (None, record["name"]) and (target is None or record["gen"] > target["gen"]):
+        if not record["undo"] or name not in (None, record["name"]):
+            continue
+        if target is None or record["gen"] > target["gen"]:
             target = record
     if target is None:
-        raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
+        of_name = " of " + name if name else ""
+        raise CallError("app_not_found", "there is nothing to undo" + of_name)
     slot = target["before"]
     if slot and not storage.is_whole(slots, target, slot):
         raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
@@ -157,7 +161,8 @@ def _keep_reserve(slots):
         pass
     try:
         for at in range(0, RESERVE, 512):
-            storage.write_file(path, bytes(512), "ab" if at else "wb")
+            mode = "ab" if at else "wb"
+            storage.write_file(path, bytes(512), mode)
     except OSError:
         # The flash is full; there will be a reserve when there is room.
         storage.remove_file(path)

@@ -13,7 +13,9 @@ def shown(text, kept=b""):
             data[at] = 32 if byte in b"\t\n\r" else 63
         elif last == 0xC2 and byte < 0xA0:
             data[at - 1 : at + 1] = b"??"
-        elif before == 0xE2 and (last == 0x80 and 0xA8 <= byte < 0xAF or last == 0x81 and 0xA6 <= byte < 0xAA):
+        elif before == 0xE2 and last == 0x80 and 0xA8 <= byte < 0xAF:
+            data[at - 2 : at + 1] = b"???"
+        elif before == 0xE2 and last == 0x81 and 0xA6 <= byte < 0xAA:
             data[at - 2 : at + 1] = b"???"
         before = last
         last = byte

@@ -91,7 +91,9 @@ def _go_on_with_update(board, settings, link):
     """Continue an update that is not over, or whose end was not reported; a defect in it stops nothing else."""
     try:
         record = once("storage").read_sealed(settings.path("ota/state"))
-        if record and (record["state"] in _UNDER_WAY or not record["said"] or board.number("trial")):
+        if not record:
+            return
+        if record["state"] in _UNDER_WAY or not record["said"] or board.number("trial"):
             link.updates().begin()
     except Exception as exc:
         sys.print_exception(exc)

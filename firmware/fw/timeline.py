@@ -48,7 +48,8 @@ class Timeline:
             return
         now = self._now_ms()
         if now // 1000 != state[3]:
-            state[3], state[4] = now // 1000, 0
+            state[3] = now // 1000
+            state[4] = 0
         state[4] += 1
         # The same again: a pulse ended before the interrupt came.
         if state[4] > _COUNTED_PER_S or level == state[1]:

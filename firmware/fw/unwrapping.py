@@ -22,7 +22,8 @@ class Unwrapping:
         env = self._env
         name = self._name
         is_bus = name in " UART I2C SPI "
-        if name == " UART " and not (args and type(args[0]) is int and args[0]):
+        has_number = args and type(args[0]) is int and args[0]
+        if name == " UART " and not has_number:
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
         if name == " freq " and (args or kwargs):
             raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")

@@ -20,7 +20,8 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
     odd = isinstance(name, str) and any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
     if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or odd:
         raise CallError("bad_params", "%r cannot be the name of a program" % str(name)[:MAX_NAME])
-    if type(size) is not int or type(heap) is not int or size < 8 or not 0 <= heap <= MAX_HEAP:
+    is_whole = type(size) is int and type(heap) is int
+    if not is_whole or size < 8 or not 0 <= heap <= MAX_HEAP:
         raise CallError("bad_params", "size and heap must be whole numbers of a program")
     if isinstance(sha256, (bytes, bytearray)) and len(sha256) == 32:
         sha256 = hexlify(sha256).decode()
@@ -48,7 +49,8 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
 def write(slots, offset, data):
     size = storage.announced(slots)[1]
     at = storage.offset_of(slots)
-    if type(offset) is not int or offset < 0 or not isinstance(data, (bytes, bytearray)) or len(data) > MAX_WRITE:
+    is_offset = type(offset) is int and offset >= 0
+    if not is_offset or not isinstance(data, (bytes, bytearray)) or len(data) > MAX_WRITE:
         raise CallError("bad_params", "offset must be a whole number, data at most %d bytes" % MAX_WRITE)
     if offset + len(data) > size:
         raise CallError("bad_params", "%d bytes at %d go past the announced %d" % (len(data), offset, size))

@@ -99,14 +99,19 @@ class WebSocket:
             first, second = await self.read(2)
             size = second & 127
             if size > 125:
-                size = int.from_bytes(await self.read(2 if size == 126 else 8), "big")
+                width = 2 if size == 126 else 8
+                size = int.from_bytes(await self.read(width), "big")
             opcode = first & 15
-            if first & 0x70 or second & 0x80 or (opcode & 8 and (size > 125 or not first & 0x80)):
+            # Control frames are short and whole.
+            is_wrong = opcode & 8 and (size > 125 or not first & 0x80)
+            if first & 0x70 or second & 0x80 or is_wrong:
                 raise Breach(4400, "malformed", "not a frame of a WebSocket")
             if opcode & 8:
                 data = await self.read(size)
                 if opcode in (8, 9):
-                    await self._send(8 if opcode == 8 else 10, data)
+                    # A close is answered by a close, a ping by a pong.
+                    answer = 8 if opcode == 8 else 10
+                    await self._send(answer, data)
                 if opcode == 8:
                     if len(data) > 1:
                         code = struct.unpack(">H", data)[0]
@@ -116,7 +121,8 @@ class WebSocket:
                 continue
             if opcode == 1:
                 raise Breach(1003, "not_binary", "a text message")
-            if opcode != (2 if whole is None else 0):
+            expected = 2 if whole is None else 0
+            if opcode != expected:
                 raise Breach(4400, "malformed", "frames out of order")
             if size + len(whole or b"") > MAX_MESSAGE_BYTES:
                 raise Breach(4413, "too_large", "a message over {} bytes".format(MAX_MESSAGE_BYTES))
@@ -138,7 +144,7 @@ class WebSocket:
 
     async def _send(self, opcode, data):
         size = len(data)
-        frame = bytearray((0x80 | opcode, 0x80 | (size if size < 126 else 126)))
+        frame = bytearray((0x80 | opcode, 0x80 | min(size, 126)))
         if size > 125:
             frame.extend(struct.pack(">H", size))
         mask = os.urandom(4)
