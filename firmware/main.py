@@ -64,7 +64,8 @@ if __name__ == "__main__":
         import start
 
         start.main()
-    except Exception as exc:  # a folder that cannot run: again, and then the other; Ctrl-C on the cable gets through
+    except Exception as exc:
+        # The folder cannot run: start it again, and then the other. Ctrl-C on the cable is not caught here.
         import machine
 
         sys.print_exception(exc)

@@ -17,16 +17,18 @@ FRAME_BYTES = 640
 FRAME_MS = const(20)
 # At most 200 ms of audio wait for the network: older audio is of no use.
 _MIC_FRAMES = const(10)
-_SPEAKER_FRAMES = const(20)  # what buffer_ms promises
+# The length that `buffer_ms` promises.
+_SPEAKER_FRAMES = const(20)
 _PREFILL = const(2)
 _MAX_LISTEN_MS = const(30_000)
 # The button must be held for at least this time.
 _PRESS_MS = const(40)
-OWNER = "audio"  # of the pins
+# The owner of the pins.
+OWNER = "audio"
 
 
 class Audio:
-    """`link` says and sends. `glitches` counts frames that were dropped: a queue that is full loses the oldest."""
+    """Microphone and speaker. `glitches` counts dropped frames: a full queue loses the oldest."""
 
     def __init__(self, link, board, pins):
         self._link = link
@@ -77,7 +79,7 @@ class Audio:
                 since = None
 
     async def pressed(self):
-        """Silence, if it speaks; then it listens, or no longer."""
+        """Stop speaking; then begin to listen, or stop listening."""
         if self._speaking is not None:
             stream = self._speaking
             self._hush()

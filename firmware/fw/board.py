@@ -76,7 +76,7 @@ class Board:
         return time.ticks_ms()
 
     def now_ms(self):
-        """Milliseconds since the start. To be called at least once in six days, which the runner does."""
+        """Return the milliseconds since the start; call it at least once in six days, as the runner does."""
         now = self.ticks_ms()
         self._uptime_ms += time.ticks_diff(now, self._last_ticks)
         self._last_ticks = now
@@ -97,7 +97,7 @@ class Board:
         return gc.mem_free()
 
     def mem_alloc(self):
-        """Bytes of MicroPython's heap in use, without rubbish."""
+        """Return the bytes of MicroPython's heap in use, without rubbish."""
         gc.collect()
         return gc.mem_alloc()
 
@@ -106,20 +106,20 @@ class Board:
         take(self.mem_alloc())
 
     def idf_free(self):
-        """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None if there is no such heap."""
+        """Return the free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None without such a heap."""
         if esp32 is None or not hasattr(esp32, "idf_heap_info"):
             return None
         return sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
 
     def own_free(self):
-        """Free bytes of MicroPython's heap before it would grow; all of them where that does no harm."""
+        """Return the free bytes of MicroPython's heap before it would grow; all free bytes if growth does no harm."""
         free = gc.mem_free()
         if sys.platform == "esp32" and free < 1 << 20:
             free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
         return free
 
     def take_size(self):
-        """Growth counts from the heap's present size."""
+        """Count growth from the heap's present size."""
         self._total = gc.mem_alloc() + self.own_free()
 
     def has_grown(self):
@@ -156,7 +156,7 @@ class Board:
         return sorted([pin for pin, name in self.owners.items() if name == owner])
 
     def release(self, owner):
-        """Every pin of that program is an input again; the next one to open it begins low, as after a reset."""
+        """Make every pin of that program an input; the next program that opens it begins low, as after a reset."""
         for pin in self.pins_of(owner):
             self.timeline.forget(pin)
             del self.owners[pin]
@@ -168,6 +168,6 @@ class Board:
                 pass
 
     def __getattr__(self, name):
-        """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""
+        """Load a method that is needed seldom from chip_facts.py or host_pins.py."""
         is_pin = name[:5] in _HOST_PINS
         return bound(getattr(__import__("host_pins" if is_pin else "chip_facts"), name), self)

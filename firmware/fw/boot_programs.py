@@ -21,7 +21,8 @@ async def boot(runner):
         runner.standing = runner.board.count_start()
         if hold:
             runner.board.number("hold", 2 if hold == 1 else 0)
-    except OSError as exc:  # of the flash, which must not stop the boot
+    except OSError as exc:
+        # A fault of the flash must not stop the boot.
         runner._log("error", "NVS cannot be written: %s" % exc)
     for name, why in runner.slots.damaged.items():
         runner._log("error", "%s: %s" % (name, why))
@@ -50,7 +51,7 @@ async def boot(runner):
 
 
 async def settle(runner):
-    """Once the link is read in: end the programs installed last until calls have room beside the others."""
+    """End the programs installed last until calls have room beside the others; for when the link is loaded."""
     running = [program.name for program in runner._programs.values() if program.env is not None]
     while runner.board.is_small and running and not runner.has_room(runner.board.reserve + _LINK_BYTES):
         name = _hold(runner, running, "the board's memory does not hold it beside the link")
@@ -80,5 +81,6 @@ def mark(runner, ran_s):
     """Note how long this start has lasted (chip_facts.count_start)."""
     try:
         runner.board.number("ran_s", ran_s)
-    except OSError as exc:  # of the flash: this start counts as a short one
+    except OSError as exc:
+        # A fault of the flash: this start counts as a short one.
         runner._log("error", "NVS cannot be written: %s" % exc)

@@ -9,7 +9,7 @@ NO_EARLIER_S = 1735689600
 
 
 def now_us():
-    """Microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
+    """Return the microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
     if is_set():
         return time.time_ns() // 1000 + _UNIX_S * 1000000
     return time.ticks_us()

@@ -9,7 +9,8 @@ from errors import CallError
 from micropython import const
 
 _KEPT_ANSWERS = const(16)
-METHODS = (  # the capabilities: exactly what this board offers; one text takes less memory than a list
+# The capabilities: exactly what this board offers. One text takes less memory than a list.
+METHODS = (
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
@@ -78,7 +79,8 @@ class Calls:
             name = method.replace(".", "_")
             act = getattr(methods, name, None) or methods.SIMPLE[name]
             value = act(self, params)
-            if hasattr(value, "send"):  # a coroutine
+            # It is a coroutine.
+            if hasattr(value, "send"):
                 value = await value
             if value is None:
                 return {"ok": True}
@@ -88,9 +90,11 @@ class Calls:
         except MemoryError:
             gc.collect()
             return refusal("failed", "the board has no memory for this now")
-        except OverflowError:  # a number of the call that the chip's own numbers cannot hold
+        except OverflowError:
+            # The chip's own numbers cannot hold a number of the call.
             return refusal("bad_params", "a number is too large")
-        except Exception as exc:  # a driver's or ours: the next call must find the board alive
+        except Exception as exc:
+            # A defect of a driver or of ours must not end the board: the next call needs it.
             sys.print_exception(exc)
             return refusal("failed", "{}: {}".format(type(exc).__name__, exc))
 
@@ -111,7 +115,8 @@ class Calls:
     def _module_of(self, method):
         if method.startswith("apps."):
             return __import__("app_calls")
-        return __import__("networks" if method.startswith("wifi.") else "methods")
+        module = "networks" if method.startswith("wifi.") else "methods"
+        return __import__(module)
 
 
 def refusal(code, message):

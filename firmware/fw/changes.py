@@ -112,7 +112,7 @@ async def undo(runner, name=None):
 
 
 def _drop(runner, *names):
-    """Now rather than in ten seconds: the new program needs the memory."""
+    """Drop modules now rather than in ten seconds: the new program needs the memory."""
     for name in names:
         if name in runner.NOT_KEPT:
             sys.modules.pop(name, None)

@@ -34,12 +34,14 @@ def count_start(board):
         cause = None
     count = number(board, "starts")
     ran_s = number(board, "ran_s")
-    by_person = cause == getattr(machine, "SOFT_RESET", -1)  # at the cable
+    # A person at the cable makes soft resets.
+    by_person = cause == getattr(machine, "SOFT_RESET", -1)
     if ran_s >= HEALTHY_S or number(board, "trial") or by_person:
         starts = 0
     elif cause != getattr(machine, "PWRON_RESET", -1):
         starts = count + CRASHED
-    elif count >= SAFE_START:  # no program ended that one: a person wants another try
+    elif count >= SAFE_START:
+        # No program ended that start: a person wants another try.
         starts = 1
     else:
         starts = count + (ran_s < SHORT_S)
@@ -73,7 +75,7 @@ def link_short(board):
 
 
 def restart(board):
-    """As asked for, which counts as healthy: programs are started again afterwards."""
+    """Restart on request, which counts as healthy: programs are started again afterwards."""
     number(board, "ran_s", HEALTHY_S)
     board.reset()
 

@@ -44,13 +44,14 @@ class Console:
             reply.update(self._act(request))
         except CallError as exc:
             reply = _error(exc.message)
-        except (ValueError, OSError, OverflowError) as exc:  # of a driver
+        except (ValueError, OSError, OverflowError) as exc:
+            # A driver raises these.
             reply = _error(str(exc))
         return json.dumps(reply)
 
-    def _act(self, asked):
-        action = asked.get("action")
-        pin = asked.get("pin")
+    def _act(self, request):
+        action = request.get("action")
+        pin = request.get("pin")
         board = self._board
         if not isinstance(action, str) or not action:
             raise CallError("bad_params", "Missing action")
@@ -66,7 +67,7 @@ class Console:
         if action == "read_sensors":
             return {"sensors": {"system": {"uptime_s": board.now_ms() // 1000, "free_heap_kb": board.gc_free() >> 10}}}
         if action == "read_i2c":
-            raise CallError("bad_params", "Unknown sensor: {}".format(asked.get("sensor"))[:80])
+            raise CallError("bad_params", "Unknown sensor: {}".format(request.get("sensor"))[:80])
         if action == "custom_i2c_scan":
             return {"addresses": board.i2c_scan()}
         if action not in ("set_gpio", "read_gpio", "read_adc", "set_pwm"):
@@ -78,11 +79,11 @@ class Console:
             raw, volts = board.adc_read(pin)
             return {"pin": pin, "value": raw, "voltage": round(volts, 3)}
         if action == "set_gpio":
-            level = _whole(asked.get("state"), 0, 1, "State must be 0 or 1")
+            level = _whole(request.get("state"), 0, 1, "State must be 0 or 1")
             board.gpio_set(pin, level)
             return {"msg": "GPIO set", "pin": pin, "state": level}
-        duty = _whole(asked.get("duty_cycle", asked.get("duty")), 0, 255, "Duty cycle must be 0-255")
-        hz = _whole(asked.get("frequency", asked.get("freq", 5000)), 1, 40000000, "Invalid frequency")
+        duty = _whole(request.get("duty_cycle", request.get("duty")), 0, 255, "Duty cycle must be 0-255")
+        hz = _whole(request.get("frequency", request.get("freq", 5000)), 1, 40000000, "Invalid frequency")
         board.pwm_set(pin, duty, hz)
         return {"msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": hz}
 

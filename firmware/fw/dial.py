@@ -85,11 +85,13 @@ async def address_of(place):
         return result[0][0]
     if isinstance(result[0], Exception):
         raise OSError(str(result[0]))
-    return ".".join(str(part) for part in socket.sockaddr(result[0])[1])  # the unix port
+    # The unix port returns a packed address.
+    return ".".join(str(part) for part in socket.sockaddr(result[0])[1])
 
 
 def _look_up(place, result):
     try:
         result[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
-    except Exception as exc:  # MemoryError too: it is waited for
+    except Exception as exc:
+        # MemoryError too: another task waits for the result.
         result[0] = exc

@@ -70,7 +70,7 @@ def console(*parts):
 
 
 async def listen(make):
-    """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
+    """Answer on the cable; `make` returns the console, whose memory is free between lines."""
     cable = sys.stdin.buffer
     poller = select.poll()
     line = bytearray()
@@ -95,7 +95,8 @@ async def listen(make):
                 answer = make().answer(str(line, "utf-8"))
                 # It has names of networks and texts of people.
                 print(once("shown").shown(answer, b"\n"))
-            except Exception as exc:  # a defect must not take the cable away
+            except Exception as exc:
+                # A defect must not take the cable away.
                 sys.print_exception(exc)
         line = bytearray()
         # Tasks that the line began run first, and programs run between pasted lines.

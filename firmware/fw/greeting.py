@@ -11,7 +11,7 @@ _ASK_AGAIN_MS = const(3_600_000)
 
 
 async def leave(link, exc):
-    """Say why and close; raises what `run` waits by."""
+    """Report why and close; raise the exception by which `run` waits."""
     if isinstance(exc, Breach):
         try:
             await link._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
@@ -22,7 +22,7 @@ async def leave(link, exc):
 
 
 async def send_light(link):
-    """Once more the durable message that did not fit into the memory, or what stands in its place."""
+    """Send again the durable message that did not fit into the memory, or a small one in its place."""
     try:
         await link.ws.send(link.outbox.message(link.outbox.sent))
     except MemoryError:

@@ -5,7 +5,7 @@ import os
 
 
 async def get(ws, host, path, headers=""):
-    """Ask; the answer's status and its headers, names in lower case. The body is what `read` gives next."""
+    """Send a GET; return the status and the headers, with names in lower case. `read` then returns the body."""
     ws._stream.write("GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format(path, host, headers).encode())
     await ws._stream.drain()
     _, _, status = (await line(ws)).partition(b" ")

@@ -31,7 +31,7 @@ def check(every_ms, stop_after_ms):
 
 
 class Times:
-    """Of one program, from its start by a person or the board until it is stopped. 0 is no time."""
+    """The times of one program, from its start by a person or the board until it is stopped. 0 is no time."""
 
     def __init__(self, every_ms, stop_after_ms, now):
         self.every_ms = every_ms
@@ -48,7 +48,7 @@ class Times:
         self._is_busy = False
 
     def tick(self, runner, program):
-        """Ten times a second."""
+        """Start or stop what is due; called ten times a second."""
         if self._is_busy:
             return
         now = runner.board.now_ms()
@@ -65,10 +65,11 @@ class Times:
             if self.ended_ms is not None:
                 self._is_busy = asyncio.create_task(self._start(runner, program))
                 return
-            self.missed += times  # apps.list tells it
+            # apps.list reports it.
+            self.missed += times
 
     def tell(self, row, program, now):
-        """Into its row of apps.list. Times are how long ago, or in how long, in ms."""
+        """Add the times to the program's row of apps.list: how long ago, or in how long, in ms."""
         if self.every_ms:
             row["next_in_ms"] = max(0, self.next_ms - now)
         if self.ended_ms is None and program.env is not None:
@@ -141,7 +142,7 @@ class Times:
 
 
 def _goes_on(program):
-    """Anything of it can still act: pins alone keep their levels."""
+    """Return True if any part of the program can still act: pins alone only keep their levels."""
     env = program.env
     if env._loop:
         standing = env._loop.standing

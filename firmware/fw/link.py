@@ -231,7 +231,7 @@ class Link:
         return False
 
     async def _tick(self):
-        """Do what is due by the clock: pings, telemetry, what was not acked, a new code."""
+        """Do the work of the clock: pings, telemetry, unacked messages, a new code."""
         try:
             while True:
                 await asyncio.sleep_ms(250)
@@ -334,7 +334,8 @@ class Link:
         elif type == "pong":
             self._unanswered = 0
             now = calendar.now_us()
-            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]) < now:  # 0: no clock
+            # The answer came within 1 s, and the clocks differ by more. `t2` is 0 if the host has no clock.
+            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]) < now:
                 self._board.set_time(body["t2"] // 1000)
         elif type == "ack":
             if body["seq"] > self.outbox.last:
@@ -425,6 +426,6 @@ class Link:
             await self.ws.send(message)
 
 
-def _since(then, now):
+def _since(start, now):
     """Return the seconds between two times in ticks."""
-    return time.ticks_diff(now, then) // 1000
+    return time.ticks_diff(now, start) // 1000

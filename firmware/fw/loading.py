@@ -19,8 +19,10 @@ class Program:
         self.env = None
         # The task of main; None once it has ended and been cleaned up.
         self.main = None
-        self.space = None  # the module's names
-        self.claim = 0  # bytes of memory
+        # The module's names.
+        self.space = None
+        # Bytes of memory.
+        self.claim = 0
         self.started_ms = self.crashes = 0
         # Ends in a row for the board's memory.
         self.squeezes = 0
@@ -47,7 +49,8 @@ def load(folder, slot):
         raise
     except MemoryError as exc:
         raise CallError("failed", "no memory to load the program: %s" % exc)
-    except BaseException as exc:  # also SystemExit, which would end the firmware at each boot
+    except BaseException as exc:
+        # Also SystemExit, which would end the firmware at each boot.
         raise CallError("invalid_module", "the program cannot be loaded: " + reason(exc).split("\n")[-1])
     finally:
         sys.path.pop(0)
@@ -63,5 +66,6 @@ def reason(exc):
         text = io.StringIO()
         sys.print_exception(exc, text)
         return text.getvalue().strip()[-_MAX_REASON:]
-    except BaseException:  # no memory for it, or a `__str__` of the program's that raises
+    except BaseException:
+        # There is no memory for it, or a `__str__` of the program raises.
         return type(exc).__name__

@@ -54,7 +54,8 @@ def device_status(calls, _):
     idf = board.idf_free()
     facts = {"uptime_ms": board.now_ms(), "free_heap": heap, "heap_free": heap}
     if idf is not None:
-        facts["idf_free"], facts["idf_largest"] = idf, board.idf_largest()
+        facts["idf_free"] = idf
+        facts["idf_largest"] = board.idf_largest()
     return facts
 
 

@@ -50,7 +50,7 @@ class Servo:
         self._pwm.duty_ns(int((self._min + self._range * share) * 1000))
 
     def off(self):
-        """No pulses: the servo is free."""
+        """Stop the pulses: the servo is free."""
         self._pwm.duty_u16(0)
 
 

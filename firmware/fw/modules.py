@@ -57,7 +57,7 @@ def module(env, name):
 
 
 class Folder:
-    """The folder of programs' files. To a program it is all there is: "/" is this folder, and ".." ends there."""
+    """The folder of programs' files. A program sees nothing else: "/" is this folder, and ".." ends there."""
 
     def __init__(self, path):
         self._path = path
@@ -97,7 +97,10 @@ def _asyncio(env):
     """Make the tasks of asyncio's functions the program's: they end with it."""
 
     def task(value):
-        return env.spawn(value) if hasattr(value, "send") else value  # a coroutine
+        # It is a coroutine.
+        if hasattr(value, "send"):
+            return env.spawn(value)
+        return value
 
     async def gather(*awaited, return_exceptions=False):
         return await asyncio.gather(*[task(value) for value in awaited], return_exceptions=return_exceptions)

@@ -153,7 +153,8 @@ async def _try(settings, wifi, link, trial):
         settings.change(wifi=trial["former"], wifi_trial={"ssid": trial["ssid"], "state": "failed", "why": why})
         link.failures = 0
         know(wifi, trial["former"])
-    except OSError as exc:  # settings.json cannot be written: the next start tries again
+    except OSError as exc:
+        # settings.json cannot be written: the next start tries again.
         sys.print_exception(exc)
         know(wifi, trial["former"])
 

@@ -42,21 +42,23 @@ async def ask_ntp(server, port=123):
                 try:
                     answer = asking.recv(64)
                 except OSError:
-                    continue  # there is none
+                    # No answer yet.
+                    continue
                 if len(answer) >= 48 and answer[0] & 7 == 4:
                     seconds = struct.unpack(">I", answer[40:44])[0] - _NTP_S
                     # The count begins again in 2036.
                     seconds += (seconds < 0) << 32
                     return seconds if seconds >= NO_EARLIER_S else None
     except OSError:
-        pass  # no way there
+        # The server cannot be reached.
+        pass
     finally:
         if asking is not None:
             asking.close()
 
 
 def seconds_of(date):
-    """Seconds since 1970 of an HTTP date (RFC 9110, 5.6.7)."""
+    """Return the seconds since 1970 of an HTTP date (RFC 9110, 5.6.7)."""
     _, day, month, year, clock = date.split(" ")[:5]
     hour, minute, second = clock.split(":")
     at = "MarAprMayJunJulAugSepOctNovDecJanFeb".find(month) // 3

@@ -25,7 +25,7 @@ _MEMORY_WAIT_S = const(10)
 
 
 class Updates:
-    """`link.ota` while there is something to do. `taker`: of a window under way; `news`: a link, or what came."""
+    """The work of an update, at `link.ota`. `taker`: the window in progress; `news`: a link, or a message."""
 
     def __init__(self, link):
         self.link = link
@@ -64,7 +64,7 @@ class Updates:
         _module("storage").remove_file(self.payload)
 
     def rest(self):
-        """Nothing is left to do: what this took of memory is given back. A trial waits for its `welcome` without it."""
+        """Drop this object if nothing is left to do; a trial waits for its `welcome` without it."""
         if self.task is None:
             self.link.ota = None
             asyncio.create_task(self.link._calls.runner.resume())
@@ -106,12 +106,14 @@ class Updates:
                     self.move(*change)
                     if self.todo in ("", "switch"):
                         self.drop_payload()
-            except MemoryError as exc:  # programs come and go
+            except MemoryError as exc:
+                # Programs come and go: try again.
                 tries -= 1
                 if not tries:
                     self.give_up("no_room: no memory for the update: %s" % exc)
                 await asyncio.sleep(_MEMORY_WAIT_S)
-            except Exception as exc:  # of the flash mostly
+            except Exception as exc:
+                # Mostly a fault of the flash.
                 sys.print_exception(exc)
                 self.give_up("flash_error: %r" % exc)
         self.task = None

@@ -14,13 +14,13 @@ MODULUS_BYTES = 384
 _MAX_DEPTH = 4
 _DAY_S = 86400
 _HASH_BYTES = 32
-# RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537
+# RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537.
 SPKI_HEAD = (
     b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
     b"\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00"
 )
 SPKI_TAIL = b"\x02\x03\x01\x00\x01"
-# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, forever
+# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, forever.
 _DIGITS = b"0123456789"
 _HEX = b"0123456789abcdef"
 _LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -28,7 +28,7 @@ _NAME = _LOWER + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._"
 
 
 class Refused(Exception):
-    """`code` is one of docs/protocols/ota.md, `words` are for people and may be empty; `version` "" if unreadable."""
+    """A refused offer: `code` of docs/protocols/ota.md, `words` for people or "", `version` "" if unreadable."""
 
     def __init__(self, code, words=""):
         super().__init__(code, words)
@@ -74,7 +74,8 @@ def read_manifest(manifest):
         # With two equal keys, the last would count.
         if _count_keys(values, _MAX_DEPTH) != _colons(manifest):
             raise ValueError("a key twice")
-    except (ValueError, RuntimeError) as exc:  # RuntimeError: too deep
+    except (ValueError, RuntimeError) as exc:
+        # RuntimeError: too deep.
         raise Refused("malformed", str(exc))
     if type(values) is not dict:
         raise Refused("malformed", "no JSON object")

@@ -6,7 +6,8 @@ from binascii import unhexlify
 
 from micropython import const
 
-_WINDOW = const(4096)  # without PSRAM
+# Without PSRAM.
+_WINDOW = const(4096)
 _QUIET_MS = const(20_000)
 _BUSY_MS = const(2_000)
 _MAX_FAILED = const(10)
@@ -15,7 +16,7 @@ _NOTES = const(4)
 
 
 class Payload:
-    """The file that a bundle comes into. `at`: where the next piece goes; a power cut leaves what was flushed."""
+    """The file of a bundle. `at`: the offset of the next piece; a power cut leaves what was flushed."""
 
     def __init__(self, path, size):
         file = open(path, "ab")
@@ -31,7 +32,7 @@ class Payload:
 
 
 class Window:
-    """Takes the pieces of one window as they come, in order, and writes them. `sink` knows where the next one goes."""
+    """The receiver of one window: it writes the pieces in order. `sink.at` is the offset of the next one."""
 
     def __init__(self, up, digest, sink):
         self._news = up.news

@@ -62,7 +62,8 @@ def welcome(up):
 def give_up(up, error):
     if up.todo in ("download", "verify"):
         up.fail(error)
-    else:  # it cannot be chosen: this one stays
+    else:
+        # The new slot cannot be chosen: this one stays.
         up.move("booted", up.slots().running(), True, False, error)
 
 

@@ -15,7 +15,7 @@ _ACK_MS = const(500)
 
 
 def checked(up, digest, manifest, signature):
-    """Give the plan its part of an offer; None of keys, which are in flash afterwards."""
+    """Return the plan's arguments for an offer; None for an offer of keys, which are in flash afterwards."""
     trust = _keys().load(up.settings)
     # The manifest was taken before, maybe by a key that it removed.
     if trust.get("hash") == digest:
@@ -48,7 +48,7 @@ def checked(up, digest, manifest, signature):
 
 
 async def _greet_anew(link):
-    """Once this is acked: `hello.ota` tells the keys."""
+    """End the connection when this offer is acked, so that the next `hello.ota` has the new keys."""
     await asyncio.sleep_ms(_ACK_MS)
     link._end(Leave(1000, "other keys", 0))
 
@@ -73,6 +73,7 @@ def _facts(up, record, board, room):
         "keys": record["keys"],
         "serial": record.get("serial", 0),
         "now_s": calendar.now_ms() // 1000 if calendar.is_set() else None,
-        "slot_bytes": 0,  # a stock image has one slot
+        # A stock image has one slot.
+        "slot_bytes": 0,
         "room_bytes": room,
     }

@@ -84,7 +84,7 @@ class Plan:
         return True
 
     def cancelled(self, version):
-        """Give the update of this version up, if it is not staged yet; report the present state in any case."""
+        """Give up the update of this version if it is not staged yet; report the present state in any case."""
         if self.state in GIVEN_UP and self.record.get("version") == version:
             self._move("idle", {"error": "cancelled"})
         else:

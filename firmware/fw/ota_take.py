@@ -46,7 +46,8 @@ async def take_update(link, type, body, id):
     except OSError:
         # The flash is full: the host sends it again.
         raise
-    except Exception as exc:  # a defect of ours must not come again with each connection
+    except Exception as exc:
+        # A defect of ours must not come again with each connection.
         sys.print_exception(exc)
         code = "failed"
         text = "the board could not look at it: {}".format(exc)

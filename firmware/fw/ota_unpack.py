@@ -77,7 +77,8 @@ async def _unpack(file, folder, whole, size):
             at = file.tell()
             if "/" in name:
                 _make(path[: path.rfind("/")])
-            for mode in ("wb", "rb"):  # written, then compared
+            # Write it, then compare it.
+            for mode in ("wb", "rb"):
                 file.seek(at)
                 await _copy(file, path, length, mode)
             file.seek(at + padded(length))
@@ -123,7 +124,7 @@ def _check_about(folder, record):
 
 
 async def _check_programs(folder):
-    """Every .mpy of the folder, and of the folders in it, is whole."""
+    """Check that every .mpy of the folder, and of the folders in it, is whole."""
     programs = _read("mpy_file")
     for name in os.listdir(folder):
         path = folder + "/" + name

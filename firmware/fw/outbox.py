@@ -37,7 +37,10 @@ class Full(Exception):
 
 
 class Outbox:
-    """`sent` is how far the present connection is; `calls` are durable calls without an answer, by their id."""
+    """The outbox.
+
+    `sent` is the number sent last on this connection; `calls` are durable calls without an answer, by their id.
+    """
 
     def __init__(self, path):
         self._path = path

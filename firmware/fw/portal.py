@@ -48,11 +48,11 @@ If it stays for a minute, something was wrong: <a href="/">enter it again</a>.</
 
 
 class Refused(Exception):
-    """The status, and words for the page."""
+    """A refused request: the status, and words for the page."""
 
 
 async def serve(board, settings, wifi):
-    """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
+    """Serve until a network is joined, at most ten minutes; OSError if no access point with WPA2 opens."""
     # The next one comes after five times as long.
     wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
     networks.rest(wifi)
@@ -141,12 +141,14 @@ class Page:
                     if answer is not None:
                         names.sendto(answer, sender)
             except OSError:
-                pass  # there is none
+                # No question is waiting.
+                pass
             if serving is None or serving.done():
                 try:
                     serving = asyncio.create_task(self._converse(web.accept()[0]))
                 except OSError:
-                    pass  # there is none
+                    # No connection is waiting.
+                    pass
 
     async def _converse(self, connection):
         connection.setblocking(False)
@@ -179,16 +181,19 @@ class Page:
         except Refused as exc:
             status, self._news = exc.args
         stream.write(_HEAD.format(status, more).replace("\n", "\r\n"))
-        for piece in self._form() if pieces is None else pieces:
+        if pieces is None:
+            pieces = self._form()
+        for piece in pieces:
             stream.write(piece)
             await stream.drain()
         await stream.drain()
 
     def _take(self, body):
-        """Keep the network of the form; its name."""
+        """Keep the network of the form; return its name."""
         fields = {}
         try:
-            for pair in body.split(b"&"):  # application/x-www-form-urlencoded
+            # The body is application/x-www-form-urlencoded.
+            for pair in body.split(b"&"):
                 name, _, value = pair.partition(b"=")
                 first, *parts = value.replace(b"+", b" ").split(b"%")
                 value = first + b"".join([bytes([int(part[:2], 16)]) + part[2:] for part in parts])

@@ -29,7 +29,7 @@ _READY = ()
 
 
 class Environment:
-    """One run of one program. `runner` has the board, `emit`, `events` and `failed`."""
+    """The environment of one run of a program. `runner` has the board, `emit`, `events` and `failed`."""
 
     Cancelled = asyncio.CancelledError
 
@@ -182,7 +182,8 @@ class Environment:
             raise
         except SystemExit:
             self._runner.leave(self.name)
-        except BaseException as exc:  # the loop lets those through: they would end the firmware
+        except BaseException as exc:
+            # The loop does not catch these: they would end the firmware.
             self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
@@ -254,7 +255,7 @@ class Environment:
         return False
 
     def refill(self):
-        """Each second it may tell more; a line of its own says how many were left out. Called ten times a second."""
+        """Allow more lines each second, and report how many were dropped; called ten times a second."""
         seconds = ticks_diff(ticks_ms(), self._refilled) // 1000
         if seconds > 0:
             self._refilled = ticks_add(self._refilled, 1000 * seconds)
@@ -306,7 +307,7 @@ class Environment:
             raise OSError(exc.message)
 
     def holds(self):
-        """Something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
+        """Return True if a pin, a timer or a task that does not stand still continues after `main` has ended."""
         if self._loop:
             standing = self._loop.standing
         else:
@@ -320,7 +321,7 @@ class Environment:
         return [task for task in self._tasks if not task.done()]
 
     def quiet(self):
-        """Nothing calls into the program any more, and it can begin nothing new."""
+        """Stop all calls into the program, and let it begin nothing new."""
         self.is_open = False
         for timer in list(self._timers):
             timer.deinit()

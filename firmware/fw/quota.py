@@ -16,14 +16,16 @@ from micropython import const
 _WINDOW = const(32)
 # A window that found so much is followed by another.
 _LEAK = const(256)
-_LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing, then twice as long each time,
-_PAUSE_MS = const(10_000)  # up to this, as after a window that found nothing
+# Collecting holds programs up. The pause after a look that found nothing; it doubles each time.
+_LOOK_MS = const(1_000)
+# The longest pause, and the pause after a window that found nothing.
+_PAUSE_MS = const(10_000)
 # With this multiple of its size in samples, a look does not wait.
 _MUCH = const(4)
 
 
 class Quota:
-    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
+    """The quota of one program. `heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
     def __init__(self, board, claim, heap, has_room):
         self._has_room = has_room
@@ -36,14 +38,16 @@ class Quota:
         self._board = board
         # The number of further stretches to measure; the first is always measured.
         self.active = 1
-        self.found = 0  # in this window
+        # Bytes found in this window.
+        self.found = 0
         # Allocated since the last look, by samples.
         self.grown = 0
         # The bytes in use when the stretch began that is measured; None: a look.
         self._memory = None
         # The bytes in use after the last measured stretch, and at the last look.
         self._kept = self.last = None
-        self._due = None  # no look before
+        # No look before this time.
+        self._due = None
         self._pause_ms = _LOOK_MS
         # Bound once: an object made at each call would be measured too.
         self._take = self._apply

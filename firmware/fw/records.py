@@ -148,7 +148,8 @@ def _load(slots, folder):
             record.update({"now": before, "before": "", "undo": False})
             slots.notes[name] = "the newest image is damaged: this is the one before"
         slots.records[name] = record
-    except Exception as exc:  # one bad folder never stops the boot
+    except Exception as exc:
+        # A bad folder must not stop the boot.
         slots.damaged[name] = "its files cannot be read: %r" % exc
 
 

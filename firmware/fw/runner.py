@@ -20,7 +20,8 @@ _HEALTHY_MS = const(60_000)
 COLLECT_MS = 10_000
 # Events of programs at once, then 720 an hour: each is written to the flash, which endures that for years.
 EVENTS = 120
-_MORE_EVENTS = const(2)  # each COLLECT_MS
+# Each COLLECT_MS.
+_MORE_EVENTS = const(2)
 _TICK_MS = const(100)
 # From a program's MemoryError to its end, if the board is still short.
 _DOOMED_MS = const(500)
@@ -50,7 +51,8 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
-        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
+        # The folder of the files of programs.
+        self.files_folder = root[: root.rfind("/") + 1] + "data"
         # When the loop last ran.
         self.beat = ticks_ms()
         # Ends the loop's wait, after an interrupt.
@@ -180,7 +182,8 @@ class Runner:
             program.error = reason(exc)
         # If the environment is closed, another task ends the program right now, and cleans up.
         if program.env.is_open:
-            if kind == "stopped":  # it cancelled itself
+            # It cancelled itself.
+            if kind == "stopped":
                 kind = "exited"
             if kind != "returned" or not program.env.holds():
                 program.is_ending = True

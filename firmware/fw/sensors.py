@@ -82,7 +82,7 @@ def _humidity(h, raw, fine):
 
 
 def ina219(i2c, address):
-    """As it is after power on: 32 V, 320 mV, 12 bits; the current through the usual shunt of 0.1 ohm."""
+    """Read it as it is after power on: 32 V, 320 mV, 12 bits; the current through the usual shunt of 0.1 ohm."""
     volts = (unpack(">H", i2c.readfrom_mem(address, 2, 2))[0] >> 3) * 0.004
     current_ma = unpack(">h", i2c.readfrom_mem(address, 1, 2))[0] * 0.01 / 0.1
     return {"voltage_v": volts, "current_ma": current_ma, "power_mw": volts * current_ma}

@@ -10,7 +10,7 @@ from binding import bound, once
 
 
 class Settings:
-    """`told` is /settings.json; nothing in it is needed to start."""
+    """The settings. `told` is /settings.json; nothing in it is needed to start."""
 
     SETTINGS = "settings.json"
     CREDENTIAL = "credential.json"  # token

@@ -30,14 +30,15 @@ def keep_authority(settings, der):
 
 
 def forget(settings):
-    """Everything but what the board is (description, revision) and the key of its access point: labels may have it."""
+    """Forget all but the board's description and revision, and its access point's key, which may be on a label."""
     settings.told = {name: settings.told[name] for name in ("board", "revision", "ap_key") if name in settings.told}
     keep(settings, settings.SETTINGS, json.dumps(settings.told))
     for name in (settings.CREDENTIAL, settings.ADDRESS, settings.AUTHORITY):
         try:
             os.remove(settings._folder + name)
         except OSError:
-            pass  # there was none
+            # There was no such file.
+            pass
     settings.token = settings.address = None
 
 

@@ -10,7 +10,8 @@ from firmware import connect, console, healthy, listen, measured, offer, resume
 
 # Used if about.json beside this file has no version.
 VERSION = "0.1.0"
-_UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
+# States of ota_plan.py.
+_UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
 
 
 async def begin(folder, first):
@@ -52,13 +53,7 @@ async def begin(folder, first):
     _go_on_with_update(board, settings, link)
     if runner.paused:
         tasks.append(asyncio.create_task(resume(link)))
-    data = {"reason": reason}
-    if board.number("why"):
-        data["again"] = board.number("again")
-        board.number("why", 0)
-    if runner.standing:
-        data["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": data})
+    _report_start(board, runner, link, reason)
     for message in early:
         link.emit(*message)
     early.clear()
@@ -66,12 +61,7 @@ async def begin(folder, first):
     runner.make_room()
     await runner.settle()
     if settings.get("audio"):
-        try:
-            import audio
-
-            audio.begin(link, board, settings.get("audio"))
-        except ImportError:
-            print("no audio: this board has no PSRAM, so flash left it out")
+        _begin_audio(board, settings, link)
     if settings.get("wifi_trial", {}).get("state") == "trying":
         once("networks").begin_trial(settings, wifi, link)
     if settings.get("host"):
@@ -85,6 +75,26 @@ def _version():
             return json.load(file)["version"]
     except (OSError, ValueError, KeyError, TypeError):
         return VERSION
+
+
+def _report_start(board, runner, link, reason):
+    """Send the event of this start: why it happened, and why no program was started."""
+    data = {"reason": reason}
+    if board.number("why"):
+        data["again"] = board.number("again")
+        board.number("why", 0)
+    if runner.standing:
+        data["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": data})
+
+
+def _begin_audio(board, settings, link):
+    try:
+        import audio
+
+        audio.begin(link, board, settings.get("audio"))
+    except ImportError:
+        print("no audio: this board has no PSRAM, so flash left it out")
 
 
 def _go_on_with_update(board, settings, link):

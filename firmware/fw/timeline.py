@@ -11,7 +11,7 @@ _COUNTED_PER_S = const(200)
 
 
 class Timeline:
-    """`now_ms` is a function: milliseconds since the start, never going back."""
+    """The changes of pins. `now_ms` is a function: milliseconds since the start, never going back."""
 
     def __init__(self, now_ms, size=192):
         self._now_ms = now_ms
@@ -19,7 +19,8 @@ class Timeline:
         self._t = array("I", bytes(4 * size))
         # The highest bit is the level.
         self._pin = bytearray(size)
-        self._end = 0  # entries ever written
+        # The number of entries ever written.
+        self._end = 0
         # Pin -> [evidence, last level, edges, second, edges in that second].
         self._pins = {}
 

@@ -68,7 +68,8 @@ class Unwrapping:
         elif type(pin) is int:
             env.claim(pin)
             pin = env._board.machine.Pin(pin)
-        else:  # a text may be a pin's name, which nobody claims
+        else:
+            # A text may be the name of a pin, which no program claims.
             raise ValueError("a pin is a number")
         if self._name == " PWM ":
             env._board.timeline.watch(number, "pwm")

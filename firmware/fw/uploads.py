@@ -63,7 +63,10 @@ def write(slots, offset, data):
 
 
 def check_upload(slots):
-    """Name and claim of the program whose upload is whole; it can be imported as UPLOADED. Nothing is installed yet."""
+    """Return name and claim of the program whose upload is whole.
+
+    It can be imported as UPLOADED; nothing is installed yet.
+    """
     name, size, sha256, heap = storage.announced(slots)[:4]
     at = storage.offset_of(slots)
     if at != size:

@@ -64,7 +64,9 @@ class WebSocket:
         return bound(getattr(http_head, name), self)
 
     async def _fill(self):
-        self._at, self._end = 0, await self._into(self._buffer)
+        size = await self._into(self._buffer)
+        self._at = 0
+        self._end = size
 
     async def _into(self, view):
         """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
@@ -182,7 +184,8 @@ class WebSocket:
         try:
             self._stream.s.close()
         except OSError:
-            pass  # it is closed
+            # It is closed already.
+            pass
 
 
 def masked(data, mask, out):

@@ -80,7 +80,7 @@ class Wifi:
                 if networks is not self.networks:
                     return False
                 if self.wlan.isconnected():
-                    networks.sort(key=lambda known: known is not network)
+                    networks.sort(key=lambda other: other is not network)
                     self.ssid = network["ssid"]
                     return True
         return False
