@@ -152,9 +152,8 @@ def _masked(name, value):
 
 def _whole(value, least, most, words):
     # NaN is not equal to itself, and int() of it raises.
-    if value != value or not isinstance(value, (int, float)):
-        raise CallError("bad_params", words)
-    if int(value) != value or not least <= value <= most:
+    is_number = value == value and isinstance(value, (int, float))
+    if not is_number or int(value) != value or not least <= value <= most:
         raise CallError("bad_params", words)
     # 1.0 is 1.
     return int(value)

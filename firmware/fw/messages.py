@@ -50,15 +50,13 @@ def checked(message):
     type = message["type"]
     body = message["body"]
     ts = message["ts"]
-    if not isinstance(type, str) or not isinstance(body, dict):
-        raise ValueError("not an envelope")
-    if len(message["id"]) != 16 or not _is_whole(ts):
+    has_content = isinstance(type, str) and isinstance(body, dict)
+    if not has_content or len(message["id"]) != 16 or not _is_whole(ts):
         raise ValueError("not an envelope")
     re = message.get("re")
     seq = message.get("seq")
-    if not isinstance(message["id"], _BYTES):
-        raise ValueError("id and re are 16 bytes")
-    if "re" in message and (not isinstance(re, _BYTES) or len(re) != 16):
+    is_wrong = "re" in message and (not isinstance(re, _BYTES) or len(re) != 16)
+    if is_wrong or not isinstance(message["id"], _BYTES):
         raise ValueError("id and re are 16 bytes")
     if "seq" in message and (not _is_whole(seq) or not seq):
         raise ValueError("seq is a number from 1")

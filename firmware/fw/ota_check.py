@@ -177,9 +177,9 @@ def seconds(text):
     year, month, day, hour, minute, second = [int(part) for part in parts]
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     days = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1]:
-        raise ValueError(text)
-    if hour > 23 or max(minute, second) > 59:
+    is_day = 1 <= month <= 12 and 1 <= day <= days[month - 1]
+    is_time = hour <= 23 and max(minute, second) <= 59
+    if year < 1970 or not is_day or not is_time:
         raise ValueError(text)
     before = year - 1
     # 719,162 days are before 1970.

@@ -45,11 +45,9 @@ class Window:
         sink = self._sink
         offset = int.from_bytes(data[8:_HEAD], "big")
         size = len(data) - _HEAD
-        # The piece is of an earlier window, or was not requested.
-        is_foreign = bytes(data[:8]) != self._key or offset != sink.at
-        if is_foreign or size < 1 or offset + size > self.end:
-            return
-        if self.error:
+        # Other pieces are of an earlier window, or were not requested.
+        is_next = bytes(data[:8]) == self._key and offset == sink.at
+        if not is_next or not 1 <= size <= self.end - offset or self.error:
             return
         try:
             sink.write(data[_HEAD:])

@@ -60,8 +60,9 @@ async def begin(folder, first):
     first.clear()
     runner.make_room()
     await runner.settle()
-    if settings.get("audio"):
-        _begin_audio(board, settings, link)
+    audio_pins = settings.get("audio")
+    if audio_pins:
+        _begin_audio(link, board, audio_pins)
     if settings.get("wifi_trial", {}).get("state") == "trying":
         once("networks").begin_trial(settings, wifi, link)
     if settings.get("host"):
@@ -88,11 +89,11 @@ def _report_start(board, runner, link, reason):
     link.emit("event", {"name": "reboot", "data": data})
 
 
-def _begin_audio(board, settings, link):
+def _begin_audio(link, board, pins):
     try:
         import audio
 
-        audio.begin(link, board, settings.get("audio"))
+        audio.begin(link, board, pins)
     except ImportError:
         print("no audio: this board has no PSRAM, so flash left it out")
 
