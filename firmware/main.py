@@ -12,22 +12,24 @@ import time
 import esp32
 
 FOLDERS = ("/fw_a", "/fw_b")
-WHOLE = "whole"  # the file that is written last
+# The file that is written last.
+WHOLE = "whole"
 TRIAL_STARTS = 3
 STARTS = 12
 CRASH_WAIT_S = 2
 
 
-def choose(nvs, there):
-    """The folder to start, of those that are `there`; the start is counted as failed until it says otherwise."""
+def choose(nvs, folders):
+    """Return the folder to start, of those in `folders`; the start counts as failed until it is reported healthy."""
     slot = _number(nvs, "slot")
     fails = _number(nvs, "fails") + 1
     most = TRIAL_STARTS if _number(nvs, "trial") == slot + 1 else STARTS
-    if fails > most and FOLDERS[1 - slot] in there:
+    if fails > most and FOLDERS[1 - slot] in folders:
         slot = 1 - slot
         fails = 1
-        nvs.set_i32("slot", slot)  # before `fails`: after a cut between them this one is not on trial
-    elif FOLDERS[slot] not in there:
+        # Before `fails`: after a cut between them this one is not on trial.
+        nvs.set_i32("slot", slot)
+    elif FOLDERS[slot] not in folders:
         slot = 1 - slot
     nvs.set_i32("fails", fails)
     nvs.commit()
@@ -35,9 +37,9 @@ def choose(nvs, there):
 
 
 def whole():
-    """The folders with all of their files. Where none says so, those that are there: better than no start."""
-    there = [name for name in FOLDERS if _files(name)]
-    return [name for name in there if WHOLE in _files(name)] or there
+    """Return the folders with all of their files; if none is marked whole, those with any files."""
+    folders = [name for name in FOLDERS if _files(name)]
+    return [name for name in folders if WHOLE in _files(name)] or folders
 
 
 def _files(folder):
@@ -56,14 +58,17 @@ def _number(nvs, name):
 
 if __name__ == "__main__":
     sys.path.insert(0, choose(esp32.NVS("microclaw"), whole()))
-    del choose, whole, _files, _number  # what is not needed any more is memory
+    # Free the memory of the names that are not needed any more.
+    del choose, whole, _files, _number
     try:
         import start
 
         start.main()
-    except Exception as exc:  # a folder that cannot run: again, and then the other; Ctrl-C on the cable gets through
+    except Exception as exc:
+        # The folder cannot run: start it again, and then the other. Ctrl-C on the cable is not caught here.
         import machine
 
         sys.print_exception(exc)
-        time.sleep(CRASH_WAIT_S)  # Ctrl-C meanwhile gives the prompt, also over files that do not fit together
+        # Ctrl-C during this wait gives the prompt, also if the files do not fit together.
+        time.sleep(CRASH_WAIT_S)
         machine.reset()

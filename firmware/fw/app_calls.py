@@ -4,11 +4,11 @@ from errors import CallError
 
 
 def apps_begin(calls, params):
-    given = _name(params), of_kind(params, "kind", str), whole(params, "size", 1), of_kind(params, "sha256", bytes)
+    facts = _name(params), of_kind(params, "kind", str), whole(params, "size", 1), of_kind(params, "sha256", bytes)
     times = whole(params, "every_ms", 0, 1 << 32, 0), whole(params, "stop_after_ms", 0, 1 << 32, 0)
     heap = whole(params, "heap", 0, 1 << 20, 0)
     autostart = params.get("autostart", True)
-    answer = {"offset": calls.runner.begin(*given, heap, autostart, *times)}
+    answer = {"offset": calls.runner.begin(*facts, heap, autostart, *times)}
     if times != (0, 0):
         answer["every_ms"], answer["stop_after_ms"] = times
     return answer

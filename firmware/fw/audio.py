@@ -1,6 +1,8 @@
 """Microphone and speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
-Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out.
-A press of the button begins to listen; the host ends it, or the next press, or half a minute."""
+
+Used only if /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be absent.
+A press of the button starts listening. It ends by the host, by the next press, or after half a minute.
+"""
 
 import asyncio
 import calendar
@@ -13,29 +15,38 @@ from websocket import Breach
 RATE_HZ = 16_000
 FRAME_BYTES = 640
 FRAME_MS = const(20)
-_MIC_FRAMES = const(10)  # 200 ms wait for the network at most: older audio is no use
-_SPEAKER_FRAMES = const(20)  # what buffer_ms promises
+# At most 200 ms of audio wait for the network: older audio is of no use.
+_MIC_FRAMES = const(10)
+# The length that `buffer_ms` promises.
+_SPEAKER_FRAMES = const(20)
 _PREFILL = const(2)
 _MAX_LISTEN_MS = const(30_000)
-_PRESS_MS = const(40)  # so long it is held at least
-OWNER = "audio"  # of the pins
+# The button must be held for at least this time.
+_PRESS_MS = const(40)
+# The owner of the pins.
+OWNER = "audio"
 
 
 class Audio:
-    """`link` says and sends. `glitches` counts frames that were dropped: a queue that is full loses the oldest."""
+    """Microphone and speaker. `glitches` counts dropped frames: a full queue loses the oldest."""
 
     def __init__(self, link, board, pins):
         self._link = link
         self._board = board
-        self._mic, self._speaker, self._button = pins.get("mic"), pins.get("speaker"), pins.get("button")
+        self._mic = pins.get("mic")
+        self._speaker = pins.get("speaker")
+        self._button = pins.get("button")
         for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
         self.glitches = 0
-        self._stream = -1  # the board's have odd numbers
+        # Streams of the board have odd numbers.
+        self._stream = -1
         self._open = self._speaking = None
         self._has_ended = False
-        self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
-        self._news, self._more = asyncio.Event(), asyncio.Event()
+        self._heard = deque((), _MIC_FRAMES)
+        self._said = deque((), _SPEAKER_FRAMES)
+        self._news = asyncio.Event()
+        self._more = asyncio.Event()
         self._tasks = []
         link.audio = self.took
         self._measure = link.measure
@@ -45,11 +56,12 @@ class Audio:
 
     def _measured(self):
         body = self._measure()
-        body.update({"glitches": self.glitches} if self.glitches else {})
+        if self.glitches:
+            body["glitches"] = self.glitches
         return body
 
     async def run(self):
-        """The button, forever."""
+        """Watch the button, forever."""
         if self._button is None:
             return
         pin = self._board.machine.Pin
@@ -60,8 +72,6 @@ class Audio:
             if not button.value():
                 if since is None:
                     since = ticks_ms()
-                else:
-                    since = since
                 if since and ticks_diff(ticks_ms(), since) >= _PRESS_MS:
                     since = 0
                     await self.pressed()
@@ -69,7 +79,7 @@ class Audio:
                 since = None
 
     async def pressed(self):
-        """Silence, if it speaks; then it listens, or no longer."""
+        """Stop speaking; then begin to listen, or stop listening."""
         if self._speaking is not None:
             stream = self._speaking
             self._hush()
@@ -80,7 +90,7 @@ class Audio:
             await self._listen()
 
     def took(self, kind, body):
-        """A frame, a message about a stream, or the connection's end."""
+        """Handle an audio frame, a message about a stream, or the end of the connection."""
         if kind == "payload":
             self._hear(body)
         elif kind == "leave":
@@ -112,7 +122,7 @@ class Audio:
             self._news.set()
 
     def _hear(self, frame):
-        """A frame for the speaker; outside of a stream it is dropped."""
+        """Queue a frame for the speaker; drop it outside of a stream."""
         if self._speaking is not None and not self._has_ended:
             self._put(self._said, _SPEAKER_FRAMES, bytes(frame), self._more)
 
@@ -127,7 +137,8 @@ class Audio:
         try:
             await self._link._say(kind, body)
         except OSError:
-            pass  # the connection broke: the link is told by its own
+            # The connection broke: the link's own tasks notice it.
+            pass
 
     def _begin(self, coro):
         self._tasks = [task for task in self._tasks if not task.done()]
@@ -163,7 +174,9 @@ class Audio:
             began = ticks_ms()
             while self._open == stream:
                 frame = bytearray(1 + FRAME_BYTES)
-                frame[0], at, view = 2, 1, memoryview(frame)
+                frame[0] = 2
+                at = 1
+                view = memoryview(frame)
                 while at < len(frame):
                     at += await reader.readinto(view[at:]) or 0
                 self._put(self._heard, _MIC_FRAMES, frame, self._news)
@@ -183,7 +196,8 @@ class Audio:
                     return
 
     def _hush(self):
-        self._speaking, self._said = None, deque((), _SPEAKER_FRAMES)
+        self._speaking = None
+        self._said = deque((), _SPEAKER_FRAMES)
         self._more.set()
 
     async def _play(self, stream, rate):
@@ -207,11 +221,12 @@ class Audio:
 
 
 def begin(link, board, pins):
-    """A wrong pin stops nothing else."""
+    """Start the audio task, or print why there is no audio: a wrong pin must not stop anything else."""
     try:
         wlan = board.wlan()
         if wlan is not None:
-            wlan.config(pm=0)  # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s
+            # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s.
+            wlan.config(pm=0)
         return asyncio.create_task(Audio(link, board, pins).run())
     except (ValueError, OSError, TypeError, AttributeError) as exc:
         print("no audio: {}: {}".format(type(exc).__name__, exc))

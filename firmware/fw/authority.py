@@ -9,11 +9,14 @@ from binding import once
 
 
 async def fetch(settings, board, dial):
-    """The authority's certificate, known by its fingerprint. Nothing else of this connection is believed but, without a
-    clock, its date: that is as good as leaving dates out of the check, which link.md allows."""
+    """Fetch the authority's certificate and check it by its fingerprint.
+
+    Nothing else of this connection is trusted, except the date if the board has no clock: that is as good as leaving
+    dates out of the check, which link.md allows.
+    """
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_NONE
-    found = []
+    certificates = []
 
     async def ask(ws):
         status, headers = await ws.get(settings.get("host"), "/ca.pem", "Connection: close\r\n")
@@ -26,9 +29,9 @@ async def fetch(settings, board, dial):
             raise ValueError("another authority answers at {}".format(settings.get("host")))
         if not calendar.is_set() and b"date" in headers:
             board.set_time(once("ntp").seconds_of(headers[b"date"].decode()) * 1000)
-        found.append(der)
+        certificates.append(der)
 
     (await dial(settings, context, ask))[0].abort()
     if settings.authority() is None:
-        settings.keep_authority(found[0])
-    return found[0]
+        settings.keep_authority(certificates[0])
+    return certificates[0]

@@ -1,5 +1,7 @@
-"""A function with its first arguments, as functools.partial elsewhere: one lambda for all places takes less memory.
-And a module that is read in for one use."""
+"""A function with its first arguments bound, and a module that is loaded for one use.
+
+The first is functools.partial elsewhere: one lambda for all places takes less memory.
+"""
 
 import sys
 
@@ -9,7 +11,7 @@ def bound(function, *first):
 
 
 def once(module):
-    """The module, whose memory is given back when the caller lets go of it."""
-    found = __import__(module)
+    """Load a module for one use; its memory is free again when the caller drops it."""
+    result = __import__(module)
     sys.modules.pop(module)
-    return found
+    return result

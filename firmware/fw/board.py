@@ -23,12 +23,14 @@ try:
 except ImportError:
     network = None
 
-# Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
+# The flash's pins, which stock images accept; used if /settings.json names no pins (sources: boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
-_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
+# How the names in host_pins.py begin.
+_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
-_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+# A heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py).
+_OWN_FLOOR = const(2_048)
 # The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
 _GROWN_BYTES = const(8_192)
 
@@ -41,8 +43,10 @@ class Board:
         self.network = network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
-        self.idf_floor = facts.get("idf_floor", 14_000)  # Wi-Fi takes 1.6 KB a frame, in bursts
-        self.reserve = facts.get("reserve", 9_216)  # what calls need (calls.py), and what comes meanwhile
+        # Wi-Fi takes 1.6 KB a frame, in bursts.
+        self.idf_floor = facts.get("idf_floor", 14_000)
+        # The memory that calls need (calls.py), and what arrives meanwhile.
+        self.reserve = facts.get("reserve", 9_216)
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
@@ -58,8 +62,10 @@ class Board:
             self.nvs = esp32.NVS("microclaw")
         else:
             self.nvs = None
-        self.owners = {}  # pin -> the program that has it
-        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
+        # Maps a pin to the program that owns it.
+        self.owners = {}
+        # There is no PSRAM.
+        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20
         self.take_size()
         self._last_ticks = self.ticks_ms()
         self._uptime_ms = 0
@@ -70,7 +76,7 @@ class Board:
         return time.ticks_ms()
 
     def now_ms(self):
-        """Milliseconds since the start. To be called at least once in six days, which the runner does."""
+        """Return the milliseconds since the start; call it at least once in six days, as the runner does."""
         now = self.ticks_ms()
         self._uptime_ms += time.ticks_diff(now, self._last_ticks)
         self._last_ticks = now
@@ -91,37 +97,37 @@ class Board:
         return gc.mem_free()
 
     def mem_alloc(self):
-        """Bytes of MicroPython's heap in use, without rubbish."""
+        """Return the bytes of MicroPython's heap in use, without rubbish."""
         gc.collect()
         return gc.mem_alloc()
 
     def measure(self, take):
-        """`take` gets them once the rubbish is gone, and says whether it is to be gone when a stretch begins."""
+        """Call `take` with the bytes in use; it returns whether rubbish is collected before the next stretch."""
         take(self.mem_alloc())
 
     def idf_free(self):
-        """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None where there is no such heap."""
+        """Return the free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None without such a heap."""
         if esp32 is None or not hasattr(esp32, "idf_heap_info"):
             return None
         return sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
 
     def own_free(self):
-        """Free bytes of MicroPython's heap before it would grow; all of them where that does no harm."""
+        """Return the free bytes of MicroPython's heap before it would grow; all free bytes if growth does no harm."""
         free = gc.mem_free()
         if sys.platform == "esp32" and free < 1 << 20:
             free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
         return free
 
     def take_size(self):
-        """Growth counts from the heap's present size."""
+        """Count growth from the heap's present size."""
         self._total = gc.mem_alloc() + self.own_free()
 
     def has_grown(self):
-        """True if MicroPython's heap took what Wi-Fi and TLS live from."""
+        """Return True if MicroPython's heap took memory that Wi-Fi and TLS need."""
         return self.is_small and gc.mem_alloc() + self.own_free() > self._total + _GROWN_BYTES
 
     def memory_short(self):
-        """The shortage, as a text; None while there is enough."""
+        """Return the memory shortage as a text, or None while there is enough."""
         free = self.gc_free()
         if free < self.memory_floor:
             return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
@@ -134,7 +140,10 @@ class Board:
         return None
 
     def claim(self, pin, owner):
-        """The pin is `owner`'s from now on. ValueError for one that no program may have, OSError for another's."""
+        """Give the pin to `owner`.
+
+        Raises ValueError for a pin that no program may have, OSError for a pin of another owner.
+        """
         why = self.reserved.get(pin)
         if why is not None:
             raise ValueError("pin %d is reserved for %s" % (pin, why))
@@ -147,16 +156,18 @@ class Board:
         return sorted([pin for pin, name in self.owners.items() if name == owner])
 
     def release(self, owner):
-        """Every pin of that program is an input again; the next one to open it begins low, as after a reset."""
+        """Make every pin of that program an input; the next program that opens it begins low, as after a reset."""
         for pin in self.pins_of(owner):
             self.timeline.forget(pin)
             del self.owners[pin]
             try:
-                machine.Pin(pin, machine.Pin.IN).value(0)  # what an output gives later, nothing is driven now
+                # The level of a later output; no output is driven now.
+                machine.Pin(pin, machine.Pin.IN).value(0)
             except (ValueError, OSError):
-                pass  # such a pin cannot be an input; it has no claim any more all the same
+                # Such a pin cannot be an input; its claim ends nevertheless.
+                pass
 
     def __getattr__(self, name):
-        """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""
+        """Load a method that is needed seldom from chip_facts.py or host_pins.py."""
         is_pin = name[:5] in _HOST_PINS
         return bound(getattr(__import__("host_pins" if is_pin else "chip_facts"), name), self)

@@ -5,20 +5,24 @@ import loading
 from errors import CallError
 from micropython import const
 
-_LINK_BYTES = const(8_192)  # buffers of a connection, and what its greeting reads in
+# Buffers of a connection, and what its greeting reads in.
+_LINK_BYTES = const(8_192)
 
 
 async def boot(runner):
     """Start the programs with `autostart`; none while BOOT is held, or after too many starts that were not healthy."""
     runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
     runner._tick()
-    runner.board.watchdog()  # now: a program can hang the board while it is read in
-    hold = runner.board.number("hold")  # 1: the start before had no memory for an update (ota_take.py); 2: it was held
+    # Count now: a program can hang the board while it is loaded.
+    runner.board.watchdog()
+    # 1: the start before had no memory for an update (ota_take.py); 2: it was held.
+    hold = runner.board.number("hold")
     try:
         runner.standing = runner.board.count_start()
         if hold:
             runner.board.number("hold", 2 if hold == 1 else 0)
-    except OSError as exc:  # of the flash, which must not stop the boot
+    except OSError as exc:
+        # A fault of the flash must not stop the boot.
         runner._log("error", "NVS cannot be written: %s" % exc)
     for name, why in runner.slots.damaged.items():
         runner._log("error", "%s: %s" % (name, why))
@@ -29,7 +33,8 @@ async def boot(runner):
         return
     names = [name for name in runner.slots.names() if name not in runner.slots.damaged and runner.slots.facts(name)[3]]
     grew = runner.board.number("grew")
-    if grew and not runner.board.number("why"):  # a start for another reason ends the row
+    # A start for another reason ends the row.
+    if grew and not runner.board.number("why"):
         grew = runner.board.number("grew", 0)
     for _ in range(min(len(names), grew - 1)):
         why = "the board ran out of memory %d times in a row: remove a program, then start this one" % grew
@@ -46,7 +51,7 @@ async def boot(runner):
 
 
 async def settle(runner):
-    """Once the link is read in: end the programs installed last until calls have room beside the others."""
+    """End the programs installed last until calls have room beside the others; for when the link is loaded."""
     running = [program.name for program in runner._programs.values() if program.env is not None]
     while runner.board.is_small and running and not runner.has_room(runner.board.reserve + _LINK_BYTES):
         name = _hold(runner, running, "the board's memory does not hold it beside the link")
@@ -76,5 +81,6 @@ def mark(runner, ran_s):
     """Note how long this start has lasted (chip_facts.count_start)."""
     try:
         runner.board.number("ran_s", ran_s)
-    except OSError as exc:  # of the flash: this start counts as a short one
+    except OSError as exc:
+        # A fault of the flash: this start counts as a short one.
         runner._log("error", "NVS cannot be written: %s" % exc)

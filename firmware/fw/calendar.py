@@ -2,12 +2,14 @@
 
 import time
 
-_UNIX_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # what an ESP32's clock counts from
-NO_EARLIER_S = 1735689600  # 2025: a clock that says less was never set
+# An ESP32's clock counts from this time.
+_UNIX_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
+# 2025: a clock before this time was never set.
+NO_EARLIER_S = 1735689600
 
 
 def now_us():
-    """Microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
+    """Return the microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
     if is_set():
         return time.time_ns() // 1000 + _UNIX_S * 1000000
     return time.ticks_us()

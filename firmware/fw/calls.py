@@ -9,7 +9,8 @@ from errors import CallError
 from micropython import const
 
 _KEPT_ANSWERS = const(16)
-METHODS = (  # the capabilities: exactly what this board offers; one text takes less memory than a list
+# The capabilities: exactly what this board offers. One text takes less memory than a list.
+METHODS = (
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
@@ -19,12 +20,15 @@ NEEDS = {
     "apps.undo": 14_336,
 }  # fmt: skip
 USUAL_NEED = 8_192
-ENDING = ("apps.stop", "apps.remove")  # they must always go: where there is no room, they end the program first
-WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
+# These must always work: without room, they end the program first.
+ENDING = ("apps.stop", "apps.remove")
+# Of boards with a radio.
+WIFI_METHODS = " wifi.list wifi.set wifi.forget"
 
 
 class Calls:
-    """`answer` carries one out.
+    """The calls of the host; `answer` carries one out.
+
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
 
@@ -35,18 +39,25 @@ class Calls:
         self.settings = settings
         self.wifi = wifi
         self.then = None
-        self._answers = []  # (id, result) of calls that are not idempotent, the newest last
+        # (id, result) of calls that are not idempotent, the newest last.
+        self._answers = []
 
     def methods(self):
-        """The capabilities: exactly what this board offers. Made again each time: as a list they take 700 bytes."""
+        """Return the capabilities: exactly what this board offers.
+
+        They are made again each time: as a list they take 700 bytes.
+        """
         has_radio = self.wifi is not None and self.wifi.wlan is not None
         return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
     async def answer(self, id, method, params, idempotent, until=None):
-        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short.
-        `until`, in ticks, is when it may no more begin."""
-        for known, result in self._answers:
-            if known == id:
+        """Return the body of `result`.
+
+        A call with a known id is not done again, unless it is harmless: memory is short.
+        `until`, in ticks, is the time after which the call must not begin.
+        """
+        for call_id, result in self._answers:
+            if call_id == id:
                 return result
         if until is not None and ticks_diff(ticks_ms(), until) >= 0:
             result = refusal("expired", "the call waited here for longer than its ttl_ms")
@@ -68,7 +79,8 @@ class Calls:
             name = method.replace(".", "_")
             act = getattr(methods, name, None) or methods.SIMPLE[name]
             value = act(self, params)
-            if hasattr(value, "send"):  # a coroutine
+            # It is a coroutine.
+            if hasattr(value, "send"):
                 value = await value
             if value is None:
                 return {"ok": True}
@@ -78,9 +90,11 @@ class Calls:
         except MemoryError:
             gc.collect()
             return refusal("failed", "the board has no memory for this now")
-        except OverflowError:  # a number of the call that the chip's own numbers cannot hold
+        except OverflowError:
+            # The chip's own numbers cannot hold a number of the call.
             return refusal("bad_params", "a number is too large")
-        except Exception as exc:  # a driver's or ours: the next call must find the board alive
+        except Exception as exc:
+            # A defect of a driver or of ours must not end the board: the next call needs it.
             sys.print_exception(exc)
             return refusal("failed", "{}: {}".format(type(exc).__name__, exc))
 
@@ -101,7 +115,8 @@ class Calls:
     def _module_of(self, method):
         if method.startswith("apps."):
             return __import__("app_calls")
-        return __import__("networks" if method.startswith("wifi.") else "methods")
+        module = "networks" if method.startswith("wifi.") else "methods"
+        return __import__(module)
 
 
 def refusal(code, message):

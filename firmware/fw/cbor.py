@@ -9,11 +9,9 @@ _MAX_ITEMS = const(256)
 
 
 def dumps(value, out=None):
-    """`value` in CBOR, after what is in the bytearray `out`."""
+    """Append `value` in CBOR to the bytearray `out`, and return it."""
     if out is None:
         out = bytearray()
-    else:
-        out = out
     _write(out, value, _MAX_DEPTH)
     return out
 
@@ -30,10 +28,15 @@ def _head(out, major, n):
 
 
 def _write(out, value, depth):
-    if value is None or value is True or value is False:
-        out.append(0xF6 if value is None else 0xF5 if value else 0xF4)
+    if value is None:
+        out.append(0xF6)
+    elif value is True or value is False:
+        out.append(0xF5 if value else 0xF4)
     elif isinstance(value, int):
-        _head(out, 0 if value >= 0 else 1, value if value >= 0 else -1 - value)
+        if value >= 0:
+            _head(out, 0, value)
+        else:
+            _head(out, 1, -1 - value)
     elif isinstance(value, float):
         if value - value != 0:
             raise ValueError("a number that is not finite")
@@ -63,7 +66,7 @@ def _write(out, value, depth):
 
 
 def loads(data):
-    """The one value that `data` is."""
+    """Return the single value that `data` encodes."""
     value, at = _read(data, 0, _MAX_DEPTH)
     if at != len(data):
         raise ValueError("bytes after the value")
@@ -87,25 +90,29 @@ def _read(data, at, depth):
     if major < 2:
         if n >> 63:
             raise ValueError("a number over 63 bits")
-        return (-1 - n if major else n), at
+        if major:
+            n = -1 - n
+        return n, at
     if major < 4:
-        found = _bytes(data, at, n)
-        return (found if major == 2 else str(found, "utf-8")), at + n
+        value = _bytes(data, at, n)
+        if major == 3:
+            value = str(value, "utf-8")
+        return value, at + n
     if major == 6 or n > _MAX_ITEMS or not depth:
         raise ValueError("a tag, or too long or too deep")
     if major == 4:
-        found = []
+        value = []
         for _ in range(n):
             member, at = _read(data, at, depth - 1)
-            found.append(member)
-        return found, at
-    found = {}
+            value.append(member)
+        return value, at
+    value = {}
     for _ in range(n):
         key, at = _read(data, at, 0)
-        if not isinstance(key, str) or key in found:
+        if not isinstance(key, str) or key in value:
             raise ValueError("a key that is no text, or twice there")
-        found[key], at = _read(data, at, depth - 1)
-    return found, at
+        value[key], at = _read(data, at, depth - 1)
+    return value, at
 
 
 def _bytes(data, at, n):
@@ -116,7 +123,10 @@ def _bytes(data, at, n):
 
 def _simple(data, at, n):
     if 20 <= n <= 22:
-        return (n == 21 if n < 22 else None), at
+        value = None
+        if n < 22:
+            value = n == 21
+        return value, at
     if not 25 <= n <= 27:
         raise ValueError("an unknown simple value")
     width = 2 << (n - 25)
@@ -127,12 +137,15 @@ def _simple(data, at, n):
     if top & exponent == exponent:
         raise ValueError("a number that is not finite")
     if n > 25:
-        return struct.unpack(">f" if n == 26 else ">d", raw)[0], at + width
-    # half precision (RFC 8949, appendix D)
+        layout = ">f" if n == 26 else ">d"
+        return struct.unpack(layout, raw)[0], at + width
+    # Half precision (RFC 8949, appendix D).
     power = top >> 10
     fraction = top & 0x3FF
     if power:
         value = (fraction | 0x400) * 2.0 ** (power - 25)
     else:
         value = fraction * 2.0**-24
-    return (-value if raw[0] & 0x80 else value), at + width
+    if raw[0] & 0x80:
+        value = -value
+    return value, at + width

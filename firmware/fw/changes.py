@@ -1,5 +1,7 @@
 """The calls of the runner that start a program: install, start, undo. Functions of Runner.
-Read in when needed, and dropped soon after."""
+
+Loaded when needed, and dropped soon after.
+"""
 
 import asyncio
 import sys
@@ -11,9 +13,12 @@ from micropython import const
 from quota import Quota
 from slots import UPLOADED
 
-DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
-_SETTLE_MS = const(700)  # from a program's start until it has read in what it uses
-_OWN_BYTES = const(4_096)  # what an install itself has read in, which the next call has for its own
+# The claim of an upload without one; a usual program takes 2 KB.
+DEFAULT_CLAIM = 4_096
+# The time from a program's start until it has loaded what it uses.
+_SETTLE_MS = const(700)
+# The memory of the code that an install has loaded, which the next call can use.
+_OWN_BYTES = const(4_096)
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
@@ -61,9 +66,9 @@ async def _settle(runner, name):
         return
     text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:
-        left = max(0, runner.board.own_free() + _OWN_BYTES)
+        left_bytes = max(0, runner.board.own_free() + _OWN_BYTES)
         text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
-        text = text % (name, left, runner.board.reserve)
+        text = text % (name, left_bytes, runner.board.reserve)
     await runner.end(name)
     runner.make_room()
     raise CallError("too_large", text)
@@ -81,7 +86,8 @@ async def start(runner, name):
 
 
 async def resume(runner):
-    async with runner._changing:  # after a pause that is under way
+    # After a pause that is under way.
+    async with runner._changing:
         pass
     while runner.paused:
         name = runner.paused.pop()
@@ -106,7 +112,7 @@ async def undo(runner, name=None):
 
 
 def _drop(runner, *names):
-    """Now rather than in ten seconds: the new program needs the memory."""
+    """Drop modules now rather than in ten seconds: the new program needs the memory."""
     for name in names:
         if name in runner.NOT_KEPT:
             sys.modules.pop(name, None)
@@ -135,7 +141,10 @@ def _check_whole(path):
 
 
 def load(runner, folder, slot, claim):
-    """The module's names; `heap` of the runner is what they take. CallError when it is more than the claim."""
+    """Return the module's names, and set the runner's `heap` to the bytes that they take.
+
+    Raises CallError if they take more than the claim.
+    """
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)

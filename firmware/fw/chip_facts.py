@@ -4,22 +4,29 @@ import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
-OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
+# `why` in NVS: 1 and 2.
+OVERDUE = ("link_no_memory", "link_stuck")
 MOST_DOUBLED = 4
-TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
-TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
+# A session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32).
+TLS_BYTES = 32_000
+# Its buffer for a record of 16 KB.
+TLS_BLOCK = 17_408
 HEALTHY_S = 60
 SHORT_S = 20
-CRASHED = 4  # a start that something else than the power ended counts as much as so many cuts
+# A start that was not ended by a power cut counts as much as this number of cuts.
+CRASHED = 4
 SAFE_START = 12
 
 
 def count_start(board):
-    """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
-    A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
+    """Count this start; return why no program may be started now, or None.
+
+    Programs are held back after three starts in a row that were not healthy.
+    A start is not healthy if a reset of any cause ends it within 60 s. A power cut counts a quarter, and only
     within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
     Starts of an update on trial are not the programs': main.py counts those, and goes back.
-    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each."""
+    NVS has `starts`, and in `ran_s` how long the last start ran. Call it once in each start.
+    """
     machine = board.machine
     if hasattr(machine, "reset_cause"):
         cause = machine.reset_cause()
@@ -27,12 +34,14 @@ def count_start(board):
         cause = None
     count = number(board, "starts")
     ran_s = number(board, "ran_s")
-    by_person = cause == getattr(machine, "SOFT_RESET", -1)  # at the cable
+    # A person at the cable makes soft resets.
+    by_person = cause == getattr(machine, "SOFT_RESET", -1)
     if ran_s >= HEALTHY_S or number(board, "trial") or by_person:
         starts = 0
     elif cause != getattr(machine, "PWRON_RESET", -1):
         starts = count + CRASHED
-    elif count >= SAFE_START:  # no program ended that one: a person wants another try
+    elif count >= SAFE_START:
+        # No program ended that start: a person wants another try.
         starts = 1
     else:
         starts = count + (ran_s < SHORT_S)
@@ -46,8 +55,10 @@ def count_start(board):
 
 
 def come_back(board, well_ms, after_ms):
-    """Restart, as the link was kept down by the board since `well_ms`: twice as late after each such start in a row.
-    The next start tells why (`reset_reason`), and how many there were."""
+    """Restart, as the board itself has kept the link down since `well_ms`.
+
+    The wait doubles after each such start in a row. The next start reports the cause (`reset_reason`) and their number.
+    """
     if time.ticks_diff(time.ticks_ms(), well_ms) < after_ms << min(number(board, "again"), MOST_DOUBLED):
         return
     number(board, "why", 2 if link_short(board) is None else 1)
@@ -56,7 +67,7 @@ def come_back(board, well_ms, after_ms):
 
 
 def link_short(board):
-    """The memory that a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
+    """Return the memory that a TLS session lacks as a text; None if there is enough, or if there is no IDF heap."""
     free = board.idf_free()
     if free is None or (free >= TLS_BYTES and idf_largest(board) >= TLS_BLOCK):
         return None
@@ -64,13 +75,13 @@ def link_short(board):
 
 
 def restart(board):
-    """As asked for, which counts as healthy: programs are started again afterwards."""
+    """Restart on request, which counts as healthy: programs are started again afterwards."""
     number(board, "ran_s", HEALTHY_S)
     board.reset()
 
 
 def safe_mode(board):
-    """True while the BOOT button is held: then no program is started."""
+    """Return True while the BOOT button is held: then no program is started."""
     if board.boot_pin is None or board.boot_pin in board.owners:
         return False
     pin = board.machine.Pin
@@ -100,7 +111,7 @@ def set_time(board, unix_ms):
 
 
 def facts(board):
-    """The chip's facts, for device.info."""
+    """Return the chip's facts, for device.info."""
     version = ".".join(str(part) for part in sys.implementation.version[:3])
     facts = {"chip": board.chip, "micropython": version, "platform": sys.platform}
     if hasattr(board.machine, "freq"):
@@ -115,35 +126,38 @@ def facts(board):
 
 
 def idf_largest(board):
-    """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
+    """Return the largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
     return max([region[2] for region in board.esp32.idf_heap_info(board.esp32.HEAP_DATA)])
 
 
 def wlan(board):
-    """The radio as a station, or None on a board without one."""
+    """Return the radio as a station, or None on a board without Wi-Fi."""
     return board.network and board.network.WLAN(board.network.STA_IF)
 
 
 def access_point_name(board):
-    """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
+    """Return microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
     if board.network is None:
         return None
     return "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
 
 
 def open_access_point(board, key):
-    """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
+    """Open our own access point, which asks for `key` by WPA2.
+
+    Raises OSError if the radio opens none, or only an open one.
+    """
     network = board.network
-    made = network.WLAN(network.AP_IF)
-    made.active(True)
+    point = network.WLAN(network.AP_IF)
+    point.active(True)
     try:
-        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
-        if made.config("security") != network.AUTH_WPA2_PSK:
+        point.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if point.config("security") != network.AUTH_WPA2_PSK:
             raise OSError("the access point would be open to all")
     except Exception:
-        made.active(False)
+        point.active(False)
         raise
-    return made
+    return point
 
 
 def keeps_numbers(board):
@@ -151,7 +165,7 @@ def keeps_numbers(board):
 
 
 def number(board, name, value=None):
-    """A number of NVS, 0 where there is none; `value` is kept first."""
+    """Return a number of NVS, 0 if it is not set; write `value` first if it is given."""
     if not keeps_numbers(board):
         return 0
     if value is not None:
@@ -164,7 +178,7 @@ def number(board, name, value=None):
 
 
 def update_name(board):
-    """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
+    """Return the chip's name for updates, with -small on a board without PSRAM; "" for a chip without updates."""
     words = board.chip.lower().replace("-", "").split()
     if words and words[-1].startswith("esp32"):
         chip = words[-1]

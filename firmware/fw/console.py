@@ -1,5 +1,7 @@
 """Answers on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
-firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory."""
+
+firmware.py loads it with the first line that comes: a board whose cable is not used keeps the memory.
+"""
 
 import json
 
@@ -27,7 +29,7 @@ class Console:
         self._link = link
 
     def answer(self, line):
-        """The reply to one line, without its end; "" for an empty one."""
+        """Return the reply to one line, without its end; "" for an empty line."""
         line = line.strip()
         if not line:
             return ""
@@ -42,13 +44,14 @@ class Console:
             reply.update(self._act(request))
         except CallError as exc:
             reply = _error(exc.message)
-        except (ValueError, OSError, OverflowError) as exc:  # of a driver
+        except (ValueError, OSError, OverflowError) as exc:
+            # A driver raises these.
             reply = _error(str(exc))
         return json.dumps(reply)
 
-    def _act(self, asked):
-        action = asked.get("action")
-        pin = asked.get("pin")
+    def _act(self, request):
+        action = request.get("action")
+        pin = request.get("pin")
         board = self._board
         if not isinstance(action, str) or not action:
             raise CallError("bad_params", "Missing action")
@@ -64,7 +67,7 @@ class Console:
         if action == "read_sensors":
             return {"sensors": {"system": {"uptime_s": board.now_ms() // 1000, "free_heap_kb": board.gc_free() >> 10}}}
         if action == "read_i2c":
-            raise CallError("bad_params", "Unknown sensor: {}".format(asked.get("sensor"))[:80])
+            raise CallError("bad_params", "Unknown sensor: {}".format(request.get("sensor"))[:80])
         if action == "custom_i2c_scan":
             return {"addresses": board.i2c_scan()}
         if action not in ("set_gpio", "read_gpio", "read_adc", "set_pwm"):
@@ -76,19 +79,20 @@ class Console:
             raw, volts = board.adc_read(pin)
             return {"pin": pin, "value": raw, "voltage": round(volts, 3)}
         if action == "set_gpio":
-            level = _whole(asked.get("state"), 0, 1, "State must be 0 or 1")
+            level = _whole(request.get("state"), 0, 1, "State must be 0 or 1")
             board.gpio_set(pin, level)
             return {"msg": "GPIO set", "pin": pin, "state": level}
-        duty = _whole(asked.get("duty_cycle", asked.get("duty")), 0, 255, "Duty cycle must be 0-255")
-        hz = _whole(asked.get("frequency", asked.get("freq", 5000)), 1, 40000000, "Invalid frequency")
+        duty = _whole(request.get("duty_cycle", request.get("duty")), 0, 255, "Duty cycle must be 0-255")
+        hz = _whole(request.get("frequency", request.get("freq", 5000)), 1, 40000000, "Invalid frequency")
         board.pwm_set(pin, duty, hz)
         return {"msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": hz}
 
     def _command(self, line):
         words = []
-        for at, part in enumerate(line.split('"')):  # what stands in double quotes is one word
+        # Text in double quotes is one word.
+        for at, part in enumerate(line.split('"')):
             words.extend([part] if at % 2 else part.split())
-        told = self._settings
+        settings = self._settings
         if words[0] == "wifi_status":
             return self._wifi_status()
         if words[0] == "wifi_scan":
@@ -103,17 +107,17 @@ class Console:
                 entry = networks.entry_of(words[1], words[2] if len(words) > 2 else None)
             except CallError as exc:
                 return json.dumps(_error(exc.message))
-            networks.put_first(told, self._wifi, entry)
+            networks.put_first(settings, self._wifi, entry)
             return "WiFi credentials saved"
         if words[0] == "link_status":
-            return "{} {}:{}".format(self._link.state, told.get("host"), told.get("port", 8443))
+            return "{} {}:{}".format(self._link.state, settings.get("host"), settings.get("port", 8443))
         if words[0] == "heap_info":
             return "Internal free: {} bytes\nIDF free: {} bytes".format(self._board.gc_free(), self._board.idf_free())
         if words[0] == "config_show":
-            rows = [(key, json.dumps(_masked(key, told.told[key]))) for key in sorted(told.told)]
+            rows = [(key, json.dumps(_masked(key, settings.told[key]))) for key in sorted(settings.told)]
             return "\n".join(["  {:<11}: {}".format(*row) for row in rows])
         if words[0] == "config_reset":
-            told.forget()
+            settings.forget()
             return "settings forgotten; restart to begin again"
         if words[0] == "restart":
             self._board.restart()
@@ -122,17 +126,18 @@ class Console:
         return json.dumps(_error("JSON parse error: InvalidInput"))
 
     def _wifi_status(self):
-        said = "WiFi connected: no\nIP: 0.0.0.0"
+        text = "WiFi connected: no\nIP: 0.0.0.0"
         if self._wifi.address() is not None:
-            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
-            said = said.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
+            text = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
+            text = text.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
         key = self._settings.get("ap_key")
         name = self._board.access_point_name()
         if name is None:
-            return said  # there is no radio
+            # The board has no radio.
+            return text
         if key is None:
-            return said + "\nAccess point: none: microclaw flash gives it a key"
-        return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
+            return text + "\nAccess point: none: microclaw flash gives it a key"
+        return text + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 
 def _masked(name, value):
@@ -146,9 +151,12 @@ def _masked(name, value):
 
 
 def _whole(value, least, most, words):
-    if value != value or not isinstance(value, (int, float)) or int(value) != value or not least <= value <= most:
+    # NaN is not equal to itself, and int() of it raises.
+    is_number = value == value and isinstance(value, (int, float))
+    if not is_number or int(value) != value or not least <= value <= most:
         raise CallError("bad_params", words)
-    return int(value)  # 1.0 is 1
+    # 1.0 is 1.
+    return int(value)
 
 
 def _error(text):

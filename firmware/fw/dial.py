@@ -12,20 +12,23 @@ from binding import once
 from micropython import const
 from websocket import Closed
 
-SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
+# Every host's certificate names it, wherever the host is.
+SERVER_NAME = "host.microclaw.internal"
 CONNECT_S = 10
-UPGRADE_S = 20  # with the TLS handshake, which a weak radio or a busy program makes long
+# With the TLS handshake, which a weak radio or a busy program makes long.
+UPGRADE_S = 20
 _MAX_WHY = const(120)
 
 
 async def open_link(settings, board):
-    """The link's WebSocket, before any message. ValueError or OSError for a host that is another, or not there."""
+    """Open the link's WebSocket, before any message; ValueError or OSError if the host is wrong or unreachable."""
     authority = settings.authority()
     if authority is None or not calendar.is_set():
         authority = await once("authority").fetch(settings, board, dial)
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
-    context.load_verify_locations(authority)  # of `tls`: DER; for `ssl` this would be the name of a file
+    # `tls` takes DER; for `ssl` this would be the name of a file.
+    context.load_verify_locations(authority)
     gc.collect()
     host = "{}:{}".format(settings.get("host"), settings.get("port", 8443))
     ws, address = await dial(settings, context, lambda ws: ws.upgrade(host, settings.token))
@@ -34,7 +37,10 @@ async def open_link(settings, board):
 
 
 async def dial(settings, context, then):
-    """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
+    """Return an open connection to the first address where `then` succeeds, and that address.
+
+    Raises OSError, which says why each address failed.
+    """
     failed = []
     tried = []
     for place in (settings.address, settings.get("host"), settings.get("host_name")):
@@ -59,27 +65,33 @@ async def dial(settings, context, then):
             if ws is not None:
                 ws.abort()
             ws = None
-            gc.collect()  # there is memory for one TLS session only
+            # There is memory for one TLS session only.
+            gc.collect()
     raise OSError("; ".join(failed) or "no host was told")
 
 
 async def address_of(place):
-    """The IPv4 address of a name, also of mDNS. Asked in a thread: a silent name server (10 s) holds nothing up."""
+    """Return the IPv4 address of a name, also of mDNS.
+
+    The lookup runs in a thread: a silent name server (10 s) must not hold anything up.
+    """
     if place.replace(".", "").isdigit():
         return place
-    found = [None]
-    _thread.start_new_thread(_look_up, (place, found))
-    while found[0] is None:
+    result = [None]
+    _thread.start_new_thread(_look_up, (place, result))
+    while result[0] is None:
         await asyncio.sleep_ms(20)
-    if isinstance(found[0], tuple):
-        return found[0][0]
-    if isinstance(found[0], Exception):
-        raise OSError(str(found[0]))
-    return ".".join(str(part) for part in socket.sockaddr(found[0])[1])  # the unix port
+    if isinstance(result[0], tuple):
+        return result[0][0]
+    if isinstance(result[0], Exception):
+        raise OSError(str(result[0]))
+    # The unix port returns a packed address.
+    return ".".join(str(part) for part in socket.sockaddr(result[0])[1])
 
 
-def _look_up(place, found):
+def _look_up(place, result):
     try:
-        found[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
-    except Exception as exc:  # MemoryError too: it is waited for
-        found[0] = exc
+        result[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
+    except Exception as exc:
+        # MemoryError too: another task waits for the result.
+        result[0] = exc

@@ -1,5 +1,7 @@
-"""The calls of the runner that end programs, and the list of them: apart from changes.py, as they must always go.
-Functions of Runner, read in when needed, and dropped soon after."""
+"""The calls of the runner that end programs, and the list of programs. Functions of Runner.
+
+Apart from changes.py, as ending must always work. Loaded when needed, and dropped soon after.
+"""
 
 import asyncio
 
@@ -14,7 +16,8 @@ async def stop(runner, name):
 async def pause(runner):
     """Stop what runs, for an update that needs the memory: `resume` or the next start brings it back."""
     stopping = asyncio.create_task(_pause(runner))
-    while not stopping.done():  # to await it would pass a cancellation on, and leave a program half stopped
+    # Awaiting it would pass a cancellation on, and leave a program half stopped.
+    while not stopping.done():
         await asyncio.sleep_ms(50)
 
 

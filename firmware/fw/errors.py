@@ -2,11 +2,11 @@
 
 
 class Squeezed(MemoryError):
-    """The board's memory is short, by no fault of who meets it."""
+    """A shortage of the board's memory, which is not the fault of the program that meets it."""
 
 
 class CallError(Exception):
-    """`code` is one of docs/protocols/link-methods.md, `message` is for a person."""
+    """A refused call: `code` is one of docs/protocols/link-methods.md, `message` is for a person."""
 
     def __init__(self, code, message):
         super().__init__(message)

@@ -12,16 +12,18 @@ from micropython import const
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
 LOOK_S = 10
-BACK_MS = 60_000  # a link that its own board keeps down so long ends in a restart
+# If the board itself keeps the link down for this time, it restarts.
+BACK_MS = 60_000
 _MAX_LINE_BYTES = const(1024)
 
 
 async def stay(board, tasks):
-    """Forever."""
+    """Run forever: report health after a minute, and judge a trial after ten."""
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
-    if board.number("trial"):  # an update without a welcome: main.py counts this start as failed
+    # An update without a welcome: main.py counts this start as failed.
+    if board.number("trial"):
         board.reset()
     if board.number("grew"):
         board.number("grew", 0)
@@ -45,14 +47,17 @@ async def connect(link, wifi, board, settings):
 
 
 async def resume(link):
-    """The programs were held back for an update: they start where none has come, else it starts them."""
+    """Start the programs that were held back for an update, if none has come; else the update starts them."""
     await asyncio.sleep(_HEALTHY_S)
     if link.ota is None:
         await link._calls.runner.resume()
 
 
 async def offer(*parts):
-    """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
+    """Serve our own access point with its page; its code is loaded only while it is open.
+
+    A defect in it stops nothing else.
+    """
     try:
         await once("portal").serve(*parts)
     except Exception as exc:
@@ -65,18 +70,20 @@ def console(*parts):
 
 
 async def listen(make):
-    """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
+    """Answer on the cable; `make` returns the console, whose memory is free between lines."""
     cable = sys.stdin.buffer
     poller = select.poll()
     line = bytearray()
     poller.register(sys.stdin, select.POLLIN)
     while True:
         if not poller.poll(0):
-            await asyncio.sleep_ms(20)  # the port's own buffer holds what comes meanwhile
+            # The port's own buffer holds the bytes that arrive meanwhile.
+            await asyncio.sleep_ms(20)
             continue
         byte = cable.read(1)
         if not byte:
-            return  # the unix port's input has ended
+            # The unix port's input has ended.
+            return
         if byte not in (b"\n", b"\r"):
             if len(line) <= _MAX_LINE_BYTES:
                 line.extend(byte)
@@ -86,15 +93,18 @@ async def listen(make):
         elif line:
             try:
                 answer = make().answer(str(line, "utf-8"))
-                print(once("shown").shown(answer, b"\n"))  # it has names of networks, and what people said
-            except Exception as exc:  # a defect must not take the cable away
+                # It has names of networks and texts of people.
+                print(once("shown").shown(answer, b"\n"))
+            except Exception as exc:
+                # A defect must not take the cable away.
                 sys.print_exception(exc)
         line = bytearray()
-        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
+        # Tasks that the line began run first, and programs run between pasted lines.
+        await asyncio.sleep_ms(0)
 
 
 def measured(runner, wifi):
-    """The parts of telemetry that the link does not know."""
+    """Return the parts of telemetry that the link does not know."""
     rssi = wifi.rssi()
     if rssi is None:
         return {"apps": runner.states()}
@@ -102,6 +112,9 @@ def measured(runner, wifi):
 
 
 def healthy(board):
-    """This folder of our files works: main.py need not go back to the other. On trial only a welcome says so."""
+    """Mark this folder of our files as working, so that main.py need not go back to the other.
+
+    On trial, only a welcome does this.
+    """
     if board.number("fails") and not board.number("trial"):
         board.number("fails", 0)

@@ -11,7 +11,7 @@ _ASK_AGAIN_MS = const(3_600_000)
 
 
 async def leave(link, exc):
-    """Say why and close; raises what `run` waits by."""
+    """Report why and close; raise the exception by which `run` waits."""
     if isinstance(exc, Breach):
         try:
             await link._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
@@ -22,7 +22,7 @@ async def leave(link, exc):
 
 
 async def send_light(link):
-    """Once more the durable message that did not fit into the memory, or what stands in its place."""
+    """Send again the durable message that did not fit into the memory, or a small one in its place."""
     try:
         await link.ws.send(link.outbox.message(link.outbox.sent))
     except MemoryError:
@@ -33,7 +33,7 @@ async def send_light(link):
 
 
 async def doubt_clock(link):
-    """The host's certificate is not valid now: is the clock wrong? NTP is asked, once an hour; True: dial again."""
+    """Ask NTP for the time, once an hour, if the host's certificate is not valid now; return True to connect again."""
     now = time.ticks_ms()
     if link._asked_ms is not None and time.ticks_diff(now, link._asked_ms) < _ASK_AGAIN_MS:
         return False
@@ -105,7 +105,7 @@ async def welcome(link, body):
 
 
 def _count_room(link, runner):
-    """Without PSRAM programs may claim what they have and what is left beside the link, less what calls need."""
+    """Set what programs may claim without PSRAM: what they have and what the link leaves, less what calls need."""
     board = runner.board
     if board.is_small and link.ota is None and not runner.paused:
         runner.make_room()

@@ -7,13 +7,17 @@ YOUNG_MS = 10_000
 
 
 def give_back(runner):
-    """MicroPython's heap has grown: give its new part back, if nothing is in it, or restart at once, as the link cannot
-    live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
+    """Give the new part of MicroPython's heap back if it is empty, or restart at once.
+
+    The link cannot work beside a grown heap. `grew` in NVS counts such restarts in a row; after MOST_GROWN the board
+    continues as it is.
+    """
     board = runner.board
     idf_free = board.idf_free()
     runner.make_room()
     young = [program for program in runner._programs.values() if _is_young(board, program)]
-    if young and board.has_grown():  # what it took goes with it, mostly
+    # Most of the memory that a young program took is freed with it.
+    if young and board.has_grown():
         newest = max(young, key=lambda program: program.started_ms)
         newest.error = "it takes more than there is"
         asyncio.create_task(runner._ended(newest, "squeezed"))
@@ -22,8 +26,8 @@ def give_back(runner):
     board.take_size()
     if restarts or runner.events:
         runner.events = max(0, runner.events - 1)
-        told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
-        runner.emit("event", {"name": "heap.grew", "data": told})
+        data = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
+        runner.emit("event", {"name": "heap.grew", "data": data})
     if restarts:
         board.number("why", 1)
         board.number("grew", board.number("grew") + 1)

@@ -1,6 +1,8 @@
 """Lets MicroPython's heap grow once, at the start and by little. To be imported before everything else.
-A heap that is full doubles: on a chip without PSRAM it takes what Wi-Fi and TLS live from, for good. So it grows while
-the stack of a waiting thread holds nearly all the rest."""
+
+A heap that is full doubles: on a chip without PSRAM it takes what Wi-Fi and TLS need, for good. So it grows while
+the stack of a waiting thread holds nearly all the rest.
+"""
 
 import gc
 import time
@@ -20,7 +22,7 @@ _STACK_BACK_MS = const(1000)
 
 
 def _grow(largest):
-    """A block in the new part; while it is used, the part is not given back."""
+    """Return a block in the new part of the heap; while the block is used, the part is not given back."""
     import _thread
 
     lock = _thread.allocate_lock()
@@ -34,9 +36,11 @@ def _grow(largest):
         while _idf_free() == before:
             blocks.append(bytearray(2048))
     except MemoryError:
-        pass  # then it does not grow
+        # Then it does not grow.
+        pass
     lock.release()
-    for _ in range(_STACK_BACK_MS // 10):  # the idle task gives the stack back; Wi-Fi needs it next
+    # The idle task gives the stack back; Wi-Fi needs it next.
+    for _ in range(_STACK_BACK_MS // 10):
         if max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)]) >= largest - EXTRA_BYTES - 4096:
             break
         time.sleep_ms(10)

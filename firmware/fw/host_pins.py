@@ -20,7 +20,7 @@ def gpio_set(board, pin, level):
 
 
 def gpio_get(board, pin):
-    """The level. A pin that nobody has becomes an input first; one that the host set stays as it is."""
+    """Return the level; a pin without an owner becomes an input first, a pin that the host set stays as it is."""
     if pin in board.owners or (pin in board.timeline and pin not in board.reserved):
         return _checked(pin, lambda: board.machine.Pin(pin)).value()
     _free_pin(board, pin)
@@ -28,7 +28,7 @@ def gpio_get(board, pin):
 
 
 def adc_read(board, pin):
-    """(raw of 0..65535, volts)"""
+    """Return (raw, volts); raw is 0 to 65535."""
     _free_pin(board, pin)
     adc = _checked(pin, lambda: board.machine.ADC(board.machine.Pin(pin)))
     if hasattr(board.machine.ADC, "ATTN_11DB"):
@@ -37,14 +37,17 @@ def adc_read(board, pin):
 
 
 def pwm_set(board, pin, duty, frequency_hz):
-    """`duty` of 0..255."""
+    """Start PWM; `duty` is 0 to 255."""
     _free_pin(board, pin)
     _checked(pin, lambda: board.machine.PWM(board.machine.Pin(pin), freq=frequency_hz, duty_u16=duty * 257))
     board.timeline.watch(pin, "pwm")
 
 
 def i2c_bus(board, program=None):
-    """The bus at the board's I2C pins. They stay free for all: only another program's own pins are refused."""
+    """Return the bus at the board's I2C pins.
+
+    The pins stay free for all: only pins of another program are refused.
+    """
     if not board.i2c_pins:
         raise CallError("not_supported", "nobody told this board its I2C pins")
     for pin in board.i2c_pins:
@@ -60,17 +63,17 @@ def i2c_scan(board):
 
 
 def i2c_read(board, sensor):
-    """The values of a sensor, by name and unit, from the first of its addresses that answers."""
+    """Return the values of a sensor, by name and unit, from the first of its addresses that answers."""
     import sensors
 
     if sensor not in sensors.ADDRESSES:
-        known = ", ".join(sorted(sensors.ADDRESSES))
-        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], known))
+        names = ", ".join(sorted(sensors.ADDRESSES))
+        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], names))
     bus = i2c_bus(board)
     for address in sensors.ADDRESSES[sensor]:
-        found = sensors.values(bus, sensor, address)
-        if found is not None:
-            return {name: round(value, 3) for name, value in found.items()}
+        readings = sensors.values(bus, sensor, address)
+        if readings is not None:
+            return {name: round(value, 3) for name, value in readings.items()}
     raise CallError("failed", "no %s answers at the board's I2C pins" % sensor)
 
 

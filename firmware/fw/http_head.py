@@ -5,17 +5,17 @@ import os
 
 
 async def get(ws, host, path, headers=""):
-    """Ask; the answer's status and its headers, names in lower case. The body is what `read` gives next."""
+    """Send a GET; return the status and the headers, with names in lower case. `read` then returns the body."""
     ws._stream.write("GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format(path, host, headers).encode())
     await ws._stream.drain()
     _, _, status = (await line(ws)).partition(b" ")
-    found = {}
+    fields = {}
     for _ in range(64):
         row = await line(ws)
         if not row:
-            return int(status[:3]), found
+            return int(status[:3]), fields
         name, _, value = row.partition(b":")
-        found[name.lower()] = value.strip()
+        fields[name.lower()] = value.strip()
     raise ValueError("an endless answer")
 
 
@@ -28,8 +28,8 @@ async def upgrade(ws, host, token):
     )
     if token:
         headers += "Authorization: Bearer {}\r\n".format(token)
-    status, found = await get(ws, host, "/link", headers)
-    if status != 101 or found.get(b"sec-websocket-protocol") != b"microclaw.v1":
+    status, fields = await get(ws, host, "/link", headers)
+    if status != 101 or fields.get(b"sec-websocket-protocol") != b"microclaw.v1":
         raise ValueError("no link there: HTTP {}".format(status))
 
 

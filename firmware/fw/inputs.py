@@ -43,7 +43,10 @@ class InputPin(OutputPin):
             self._env.call(self._handler, self)
 
     def value(self, *level):
-        """It became an output by `init` when the program writes it; its own interrupt would not fire then."""
+        """Return the level, or write it.
+
+        A pin that the program writes became an output by `init`; its own interrupt would not fire then.
+        """
         if level and self._counts:
             self.stop_counting()
         return OutputPin.value(self, *level)

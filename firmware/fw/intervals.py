@@ -1,6 +1,8 @@
-"""Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
+"""Runs of a program at an interval, each ended after a time. Loaded with the first program that has such times.
+
 Times count from the program's start, at each start of the board again: a board may have no calendar. Between two runs
-the program takes no memory but its claim; its pins are inputs, and still its own."""
+the program takes no memory but its claim; its pins are inputs, and still its own.
+"""
 
 import asyncio
 
@@ -9,11 +11,15 @@ from micropython import const
 
 LEAST_MS = const(1_000)
 MOST_MS = 4_233_600_000  # 49 days
-_LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
+# The memory that loading it takes for a moment.
+_LOAD_BYTES = const(5_120)
 
 
 def check(every_ms, stop_after_ms):
-    """The check of the record after the four facts of each program; nothing where there are none."""
+    """Check the times; return what the record has after the four facts of a program: [] without times.
+
+    Raises CallError if a time is out of range.
+    """
     for value in (every_ms, stop_after_ms):
         if type(value) is not int or value and not LEAST_MS <= value <= MOST_MS:
             raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")
@@ -25,28 +31,32 @@ def check(every_ms, stop_after_ms):
 
 
 class Times:
-    """Of one program, from its start by a person or the board until it is stopped. 0 is no time."""
+    """The times of one program, from its start by a person or the board until it is stopped. 0 is no time."""
 
     def __init__(self, every_ms, stop_after_ms, now):
         self.every_ms = every_ms
         self.stop_after_ms = stop_after_ms
         self.next_ms = now + every_ms
         self.began_ms = now
-        self.ended_ms = None  # of the present run; None while it goes on
-        self.last = None  # [began, ended, how] of the last run that is over
+        # The end of the present run; None while it continues.
+        self.ended_ms = None
+        # [began, ended, how] of the last run that is over.
+        self.last = None
         self.runs = 1
-        self.missed = 0  # times at which the run before still went on
+        # The number of times at which the run before still continued.
+        self.missed = 0
         self._is_busy = False
 
     def tick(self, runner, program):
-        """Ten times a second."""
+        """Start or stop what is due; called ten times a second."""
         if self._is_busy:
             return
         now = runner.board.now_ms()
         runs = program.env is not None
         is_over = runs and not program.is_ending and not _goes_on(program)
         if is_over and self.ended_ms is None and self.every_ms:
-            self._note(program, now, "returned")  # it keeps its pins as they are until its next run
+            # The program keeps its pins as they are until its next run.
+            self._note(program, now, "returned")
         if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
             self._is_busy = asyncio.create_task(self._stop(runner, program))
         elif self.every_ms and now >= self.next_ms:
@@ -55,10 +65,11 @@ class Times:
             if self.ended_ms is not None:
                 self._is_busy = asyncio.create_task(self._start(runner, program))
                 return
-            self.missed += times  # apps.list tells it
+            # apps.list reports it.
+            self.missed += times
 
     def tell(self, row, program, now):
-        """Into its row of apps.list. Times are how long ago, or in how long, in ms."""
+        """Add the times to the program's row of apps.list: how long ago, or in how long, in ms."""
         if self.every_ms:
             row["next_in_ms"] = max(0, self.next_ms - now)
         if self.ended_ms is None and program.env is not None:
@@ -76,7 +87,8 @@ class Times:
             how = "stopped"
         await runner._halt(program)
         if self.ended_ms is None:
-            if how == "trapped" and (self.last is None or self.last[2] != how):  # told once in a row
+            # A crash is reported once in a row.
+            if how == "trapped" and (self.last is None or self.last[2] != how):
                 program.is_told = False
                 runner._tell_crash(program, True)
             self._note(program, runner.board.now_ms(), how)
@@ -87,7 +99,8 @@ class Times:
             for pin in pins:
                 runner.board.claim(pin, program.name)
         except OSError:
-            pass  # of the virtual board: a WebAssembly program was quicker
+            # Only on the virtual board: a WebAssembly program was quicker.
+            pass
 
     def _note(self, program, now, how):
         self.ended_ms = now
@@ -129,7 +142,7 @@ class Times:
 
 
 def _goes_on(program):
-    """Anything of it can still act: pins alone keep their levels."""
+    """Return True if any part of the program can still act: pins alone only keep their levels."""
     env = program.env
     if env._loop:
         standing = env._loop.standing

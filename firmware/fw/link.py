@@ -1,5 +1,7 @@
-"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back forever.
-What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py."""
+"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, receives, and reconnects forever.
+
+Answers to the host's messages are in calls.py, what survives a power cut is in outbox.py.
+"""
 
 import asyncio
 import calendar
@@ -28,8 +30,11 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see, `audio` ("payload", audio),
-    messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
+    """The link to the host.
+
+    `show` prints what a person must see. `audio` gets ("payload", audio), messages about streams, and ("leave", None)
+    at a connection's end. `measure` returns more of telemetry.
+    """
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
@@ -38,31 +43,39 @@ class Link:
         self._print = show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
-        self.state = "waiting"  # for people: waiting, pairing, connected, refused
-        self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
+        # For people: waiting, pairing, connected, refused.
+        self.state = "waiting"
+        # The last time when the board itself did not keep the link down; firmware.py watches it.
+        self.well_ms = 0
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.measure = self.audio_format = None
-        self.ota = None  # an update while there is something to do (ota.py)
+        # The update while it has something to do (ota.py).
+        self.ota = None
         self.audio = lambda kind, body: None
         self._logs = []
         self._work = []
-        self._asked_ms = None  # when the time was last asked for, because of a certificate
-        self._news, self._busy = asyncio.Event(), asyncio.Event()
+        # When NTP was last asked because of a certificate.
+        self._asked_ms = None
+        self._news = asyncio.Event()
+        self._busy = asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
         self.version = version
         self.reset_reason = board.reset_reason()
 
     def __getattr__(self, name):
-        """The begin and end of a connection are in greeting.py, an update in ota_take.py: read in when needed."""
-        return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
+        """Load a method when it is needed: begin and end of a connection from greeting.py, updates from ota_take.py."""
+        module = "ota_take" if name in ("take_update", "updates") else "greeting"
+        return bound(getattr(once(module), name), self)
 
     def _show(self, text):
         self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
     def emit(self, kind, data):
-        """A "log" {source, level, text}, which may be lost, or an "event" {name, data}, which is durable:
-        it is kept until the host has them; False when there is no room."""
+        """Queue a "log" or an "event" for the host; return False if there is no room.
+
+        A log {source, level, text} may be lost. An event {name, data} is durable: it is kept until the host has it.
+        """
         if kind != "log":
             try:
                 self.outbox.append(encode(kind, data))
@@ -82,13 +95,14 @@ class Link:
         return True
 
     async def run(self, up):
-        """Forever; `up` is set while there is a network."""
+        """Keep the link up, forever; `up` is set while there is a network."""
         asyncio.create_task(self._carry_out())
         for id in self.outbox.calls:
             self._work.append((id, self.outbox.calls[id], True, True, None))
         self._busy.set()
         while True:
-            for _ in range(50):  # not over the network that a call is about to leave
+            # Do not connect over the network that a call is about to leave.
+            for _ in range(50):
                 if self._calls.then is None:
                     break
                 await asyncio.sleep_ms(100)
@@ -97,7 +111,8 @@ class Link:
             is_ours = False
             paired = self._settings.token is not None
             self.state = "waiting"
-            self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
+            # Free the last TLS session too: else the next connection makes the heap grow.
+            self._calls.runner.make_room()
             try:
                 short = self._board.link_short()
                 if short:
@@ -112,7 +127,7 @@ class Link:
                     wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
-                # Without PSRAM: the names of what pairing read in stay, and are 5 KB.
+                # Without PSRAM: the names in the code of pairing stay in memory, and take 5 KB.
                 if not paired and self._settings.token and self._board.own_free() < 1 << 20:
                     self._board.restart()
             except Exception as exc:
@@ -128,11 +143,13 @@ class Link:
                 await asyncio.sleep((wait_s or 0) + 0.5 + random.random() * (top_s - 0.5))
 
     async def _connection(self):
-        """One, from beginning to end."""
+        """Run one connection from beginning to end."""
         self._retry_after_s = None
         self.ws = ws = await once("dial").open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
-        tasks, self._verdict, self._reader = [], None, asyncio.current_task()
+        tasks = []
+        self._verdict = None
+        self._reader = asyncio.current_task()
         try:
             await self.greet()
             tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._pump())]
@@ -152,7 +169,7 @@ class Link:
             self.audio("leave", None)
 
     def _end(self, verdict):
-        """From another task: the reader closes the connection for this reason."""
+        """Have the reader task close the connection for this reason; for other tasks."""
         if self._reader is not None and self._verdict is None:
             self._verdict = verdict
             self._reader.cancel()
@@ -161,7 +178,7 @@ class Link:
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _pump(self):
-        """Sends what is kept, as far as the host has room for it, and log lines."""
+        """Send kept messages, as far as the host has room for them, and log lines."""
         try:
             while True:
                 await self._news.wait()
@@ -178,8 +195,10 @@ class Link:
             self._broke(exc)
 
     async def _send_kept(self):
-        """The next durable message; False when there is none. One that does not fit into the memory would come again
-        at each connection: in its place the host gets its size."""
+        """Send the next durable message; return False if there is none.
+
+        A message that does not fit into the memory would fail at each connection: the host gets its size instead.
+        """
         message = None
         try:
             message = self.outbox.next()
@@ -193,7 +212,7 @@ class Link:
         return True
 
     def _broke(self, exc):
-        """From another task: no connection lives on without it."""
+        """End the connection because a task of it failed: none continues without it."""
         if isinstance(exc, Breach):
             self._end(exc)
             return
@@ -201,7 +220,10 @@ class Link:
         self._end(Leave(1001, "the connection broke"))
 
     def _tell(self, exc):
-        """False for what is no network's or host's fault: a defect of ours, or no memory."""
+        """Print why there is no link; return False for a defect of ours or missing memory.
+
+        Return True if the network or the host is at fault.
+        """
         if isinstance(exc, (OSError, ValueError, MemoryError, asyncio.TimeoutError)):
             self._show("no link: " + str(exc).strip())
             return not isinstance(exc, MemoryError)
@@ -209,7 +231,7 @@ class Link:
         return False
 
     async def _tick(self):
-        """Do what is due by the clock: pings, telemetry, what was not acked, a new code."""
+        """Do the work of the clock: pings, telemetry, unacked messages, a new code."""
         try:
             while True:
                 await asyncio.sleep_ms(250)
@@ -259,9 +281,11 @@ class Link:
         if not data or (kind in (2, 3) and len(data) == 1):
             raise Breach(4400, "malformed", "an empty message")
         if kind in (2, 3, 4):
-            if len(data) > (1021 if kind == 4 else 2049):
+            most = 1021 if kind == 4 else 2049
+            if len(data) > most:
                 raise Breach(4413, "too_large", "audio over 2048 bytes, or a piece of an update over 1008")
-            if kind == 2 or self.phase != "ready" or (kind == 4 and len(data) < 14):
+            is_empty = kind == 4 and len(data) < 14
+            if kind == 2 or self.phase != "ready" or is_empty:
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, no data, or too early")
             if kind == 3:
                 self.audio("payload", memoryview(data)[1:])
@@ -284,16 +308,16 @@ class Link:
             await self._take_durable(seq, type, body, message["id"])
 
     async def _take_durable(self, seq, type, body, id):
-        kept = self.outbox
-        if seq > kept.rx_seq + 1:
-            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
-        if seq == kept.rx_seq + 1:
+        box = self.outbox
+        if seq > box.rx_seq + 1:
+            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, box.rx_seq))
+        if seq == box.rx_seq + 1:
             call = None
             if type == "call":
                 call = [body["method"], body["params"], body["idempotent"]]
             if type in ("ota_offer", "ota_cancel"):
                 await self.take_update(type, body, id)
-            if kept.take(seq, id, call):
+            if box.take(seq, id, call):
                 if call:
                     await self._queue(id, call, True, body.get("ttl_ms"))
                 elif type == "notify" and not is_late(body):
@@ -301,7 +325,7 @@ class Link:
                 elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self._say("ack", {"seq": kept.rx_seq})
+        await self._say("ack", {"seq": box.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
@@ -310,7 +334,8 @@ class Link:
         elif type == "pong":
             self._unanswered = 0
             now = calendar.now_us()
-            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]) < now:  # 0: no clock
+            # The answer came within 1 s, and the clocks differ by more. `t2` is 0 if the host has no clock.
+            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]) < now:
                 self._board.set_time(body["t2"] // 1000)
         elif type == "ack":
             if body["seq"] > self.outbox.last:
@@ -352,7 +377,7 @@ class Link:
             self._busy.set()
 
     async def _carry_out(self):
-        """One call at a time, in order; the connection may end meanwhile."""
+        """Carry out one call at a time, in order; the connection may end meanwhile."""
         while True:
             await self._busy.wait()
             self._busy.clear()
@@ -362,27 +387,31 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent, until)
-                then = self._calls.then
+                ending = self._calls.then
                 try:
                     await self._answer(id, result, durable)
-                    if then is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
-                        await self.ws.close(1001, then[0])
+                    if ending is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
+                        await self.ws.close(1001, ending[0])
                 except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
-                    if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
+                    # If the connection is whole, the flash is full.
+                    if self.phase == "ready" and self.ws.is_torn:
                         self._broke(exc)
-                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
-                    self._end(Leave(1001, then[0], 0))
-                    self.phase = "down"  # else a new network counts this one, before its end
-                    then[1](self)
+                # The board restarts or changes its network; everything durable is in flash.
+                if ending is not None:
+                    self._end(Leave(1001, ending[0], 0))
+                    # Otherwise a new network would count this connection before it ends.
+                    self.phase = "down"
+                    ending[1](self)
                     self._calls.then = None
                 self._work.pop(0)
 
     async def _answer(self, id, result, durable):
         most = outbox.MAX_MESSAGE if durable else 16384
         try:
-            message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
+            head = b"" if durable else b"\x01"
+            message = encode("result", result, id, bytearray(head))
             if len(message) > most:
                 result = refusal(
                     "too_large", "an answer of {} bytes, at most {} can be sent".format(len(message), most)
@@ -397,6 +426,6 @@ class Link:
             await self.ws.send(message)
 
 
-def _since(then, now):
-    """Seconds."""
-    return time.ticks_diff(now, then) // 1000
+def _since(start, now):
+    """Return the seconds between two times in ticks."""
+    return time.ticks_diff(now, start) // 1000

@@ -17,20 +17,28 @@ class Program:
         self.state = "running"
         self.error = None
         self.env = None
-        self.main = None  # its task; None once it has ended and been cleaned up
-        self.space = None  # the module's names
-        self.claim = 0  # bytes of memory
+        # The task of main; None once it has ended and been cleaned up.
+        self.main = None
+        # The module's names.
+        self.space = None
+        # Bytes of memory.
+        self.claim = 0
         self.started_ms = self.crashes = 0
-        self.squeezes = 0  # ends in a row for the board's memory
-        self.restart = None  # the task that starts it again
-        self.times = None  # intervals.Times, of one that runs at an interval or for a time
+        # Ends in a row for the board's memory.
+        self.squeezes = 0
+        # The task that starts it again.
+        self.restart = None
+        # intervals.Times, of one that runs at an interval or for a time.
+        self.times = None
         self.doomed_ms = None
-        self.is_ending = False  # its main is over, and what follows from that is under way
-        self.is_told = False  # app.crash is told once a run
+        # Its main is over, and what follows from that is under way.
+        self.is_ending = False
+        # app.crash is reported once a run.
+        self.is_told = False
 
 
 def load(folder, slot):
-    """The module's names; CallError when it is none that this MicroPython can run."""
+    """Return the module's names; CallError if this MicroPython cannot run it."""
     sys.path.insert(0, folder)
     try:
         space = __import__(slot).__dict__
@@ -41,7 +49,8 @@ def load(folder, slot):
         raise
     except MemoryError as exc:
         raise CallError("failed", "no memory to load the program: %s" % exc)
-    except BaseException as exc:  # also SystemExit, which would end the firmware at each boot
+    except BaseException as exc:
+        # Also SystemExit, which would end the firmware at each boot.
         raise CallError("invalid_module", "the program cannot be loaded: " + reason(exc).split("\n")[-1])
     finally:
         sys.path.pop(0)
@@ -49,10 +58,14 @@ def load(folder, slot):
 
 
 def reason(exc):
-    """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
+    """Return the traceback, only its end if it is long.
+
+    File and line are as compiled; the host maps them to the source.
+    """
     try:
         text = io.StringIO()
         sys.print_exception(exc, text)
         return text.getvalue().strip()[-_MAX_REASON:]
-    except BaseException:  # no memory for it, or a `__str__` of the program's that raises
+    except BaseException:
+        # There is no memory for it, or a `__str__` of the program raises.
         return type(exc).__name__

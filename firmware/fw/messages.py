@@ -42,7 +42,7 @@ def encode(kind, body, re=None, out=None):
 
 
 def checked(message):
-    """Type, body, `re` and `seq` of a message that the page allows; ValueError or KeyError for any other."""
+    """Return type, body, `re` and `seq` of a message; ValueError or KeyError if the page does not allow it."""
     if not isinstance(message, dict):
         raise ValueError("not a map")
     if message["v"] != 1 or message["v"] is True:
@@ -50,11 +50,13 @@ def checked(message):
     type = message["type"]
     body = message["body"]
     ts = message["ts"]
-    if not isinstance(type, str) or not isinstance(body, dict) or len(message["id"]) != 16 or not _is_whole(ts):
+    has_content = isinstance(type, str) and isinstance(body, dict)
+    if not has_content or len(message["id"]) != 16 or not _is_whole(ts):
         raise ValueError("not an envelope")
     re = message.get("re")
     seq = message.get("seq")
-    if ("re" in message and (not isinstance(re, _BYTES) or len(re) != 16)) or not isinstance(message["id"], _BYTES):
+    is_wrong = "re" in message and (not isinstance(re, _BYTES) or len(re) != 16)
+    if is_wrong or not isinstance(message["id"], _BYTES):
         raise ValueError("id and re are 16 bytes")
     if "seq" in message and (not _is_whole(seq) or not seq):
         raise ValueError("seq is a number from 1")
@@ -71,14 +73,14 @@ def checked(message):
         if name in body and is_ours and not _is_whole(body[name]):
             raise ValueError("{} of {}".format(name, type))
     durable = type in _ALWAYS or (type == "task_status" and body["state"] in _ENDED)
-    known = is_ours or type in ("ui_state", "cancel_stream") or type[:4] in ("asr_", "tts_")
-    if known and (seq is None if durable else seq is not None and type != "call"):
+    is_checked = is_ours or type in ("ui_state", "cancel_stream") or type[:4] in ("asr_", "tts_")
+    if is_checked and (seq is None if durable else seq is not None and type != "call"):
         raise ValueError("{} {} seq".format(type, "without" if durable else "with"))
     return type, body, re, seq
 
 
 def is_known(type):
-    """True if a message of that type has a row in `BODIES`."""
+    """Return True if a message of that type has a row in `BODIES`."""
     return type.replace("_", "").isalpha() and "\n%s " % type in BODIES
 
 

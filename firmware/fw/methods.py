@@ -1,5 +1,7 @@
 """The methods that the host may call (docs/protocols/link-methods.md): `gpio.set` is `gpio_set` here.
-calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params."""
+
+calls.py loads it with a call, and it is dropped soon after. Each method takes the Calls and the call's params.
+"""
 
 import gc
 
@@ -36,7 +38,8 @@ def i2c_read(calls, params):
 
 
 def device_info(calls, _):
-    gc.collect()  # so that what is free is told, not what is rubbish
+    # Collect first, so that rubbish does not count as used memory.
+    gc.collect()
     facts = calls.board.facts()
     facts.update(device_status(calls, None))
     facts["firmware"] = "microclaw-micropython " + calls.version
@@ -51,7 +54,8 @@ def device_status(calls, _):
     idf = board.idf_free()
     facts = {"uptime_ms": board.now_ms(), "free_heap": heap, "heap_free": heap}
     if idf is not None:
-        facts["idf_free"], facts["idf_largest"] = idf, board.idf_largest()
+        facts["idf_free"] = idf
+        facts["idf_largest"] = board.idf_largest()
     return facts
 
 

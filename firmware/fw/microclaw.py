@@ -1,5 +1,7 @@
 """The easy words of programs: `from microclaw import pin, every, on, sleep, adc, pwm, servo, neopixel, i2c, ...`.
-docs/python-programs.md tells of each. `sleep` is Environment's own: the host puts it there."""
+
+docs/python-programs.md describes each. `sleep` is Environment's own: the host puts it there.
+"""
 
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -20,7 +22,7 @@ class Api:
         self.sleep = env.sleep
 
     def pin(self, number, mode="out", pull=None, value=None):
-        """A machine.Pin: an output, or with mode "in" an input; `pull` is "up" or "down"."""
+        """Return a machine.Pin: an output, or with mode "in" an input; `pull` is "up" or "down"."""
         kind = self._env.module("machine").Pin
         if mode not in ("in", "out"):
             raise ValueError('a pin\'s mode is "in" or "out"')
@@ -44,24 +46,26 @@ class Api:
 
     def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
         """Call task() when the level went up ("rising"), down ("falling") or either way ("change"), and stayed so.
-        It has to stay for `debounce` ms, or else it bounces; with 0 every edge counts."""
+
+        It must stay for `debounce` ms, or else it counts as a bounce; with 0 every edge counts.
+        """
         if edge not in EDGES:
             raise ValueError('an edge is "rising", "falling" or "change"')
         if task is None:
             return lambda function: self.on(pin, edge, function, debounce) and function
         if isinstance(pin, int):
-            made = self.pin(pin, "in", "up")
+            input_pin = self.pin(pin, "in", "up")
         else:
-            made = pin
+            input_pin = pin
         if debounce < 1:
-            return self._env.irq(made, handler=lambda _: task(), trigger=EDGES[edge])
-        return self._env.irq(made, handler=_settling(self._env, made, EDGES[edge], task, debounce))
+            return self._env.irq(input_pin, handler=lambda _: task(), trigger=EDGES[edge])
+        return self._env.irq(input_pin, handler=_settling(self._env, input_pin, EDGES[edge], task, debounce))
 
     def adc(self, number):
         return self._env.ours("microclaw_devices").Adc(self._env.module("machine").ADC, number)
 
     def pwm(self, number, freq=1000, duty=0):
-        """A PWM output; duty is 0 to 100 percent."""
+        """Return a PWM output; duty is 0 to 100 percent."""
         return self._env.ours("microclaw_devices").Pwm(self._env.module("machine").PWM, number, freq, duty)
 
     def servo(self, number, min_us=500, max_us=2500):
@@ -72,11 +76,11 @@ class Api:
         return self._env.ours("microclaw_devices").Strip(real, count)
 
     def i2c(self, sda, scl, freq=400_000):
-        """A machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""
+        """Return a machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""
         return self._env.module("machine").I2C(0, scl=self.pin(scl), sda=self.pin(sda), freq=freq)
 
     def sensor(self, quantity, address):
-        """A value of the sensor at the board's I2C pins, which programs share; None when it does not answer."""
+        """Return a value of the sensor at the board's I2C pins, which programs share; None if it does not answer."""
         return self._env.ours("sensors").quantity(self._env.i2c_bus(), quantity, address)
 
 
@@ -85,24 +89,25 @@ async def _every(env, ms, task):
     while True:
         now = ticks_ms()
         due = ticks_add(due, ms)
-        if ticks_diff(now, due) > ms:  # it was held up: what was missed is left out
+        # It was held up: what was missed is left out.
+        if ticks_diff(now, due) > ms:
             due = now
         await env.sleep_ms(max(0, ticks_diff(due, now)))
         await env.aw(task())
 
 
 def _settling(env, pin, trigger, task, ms):
-    """A handler of edges: calls the task once the pin has stayed at another level than before for so long."""
+    """Return a handler of edges that calls the task once the pin has stayed at a new level for `ms`."""
     level = pin.value()
     last = 0
     waiting = False
 
     async def settle():
         nonlocal level, waiting
-        left = ms
-        while left > 0:
-            await env.sleep_ms(left)
-            left = ms - ticks_diff(ticks_ms(), last)
+        left_ms = ms
+        while left_ms > 0:
+            await env.sleep_ms(left_ms)
+            left_ms = ms - ticks_diff(ticks_ms(), last)
         waiting = False
         before = level
         level = pin.value()
@@ -126,7 +131,10 @@ class Mqtt:
         self._env = env
 
     def publish(self, topic, text):
-        """True if it is kept for the host: not beyond 20 a second (720 an hour for all programs), nor while 64 wait."""
+        """Publish a text; return True if it is kept for the host.
+
+        Return False beyond 20 a second (720 an hour for all programs), and while 64 messages wait.
+        """
         topic = str(topic)
         text = str(text)
         if not 1 <= len(topic) <= MAX_TOPIC or len(text) > MAX_TEXT:

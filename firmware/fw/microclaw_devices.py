@@ -15,7 +15,7 @@ class Adc:
         return self._adc.read_uv() / 1_000_000
 
     def raw(self):
-        """0 to 65535."""
+        """Return the reading, 0 to 65535."""
         return self._adc.read_u16()
 
     def percent(self):
@@ -40,7 +40,8 @@ class Servo:
     """`min_us` and `max_us` are the pulses for 0 and 180 degrees, 50 times a second."""
 
     def __init__(self, kind, number, min_us, max_us):
-        self._pwm = kind(number, freq=50, duty_u16=0)  # a constructor with duty_ns fails on stock images
+        # A constructor with duty_ns fails on stock images.
+        self._pwm = kind(number, freq=50, duty_u16=0)
         self._min = min_us
         self._range = max_us - min_us
 
@@ -49,7 +50,7 @@ class Servo:
         self._pwm.duty_ns(int((self._min + self._range * share) * 1000))
 
     def off(self):
-        """No pulses: the servo is free."""
+        """Stop the pulses: the servo is free."""
         self._pwm.duty_u16(0)
 
 

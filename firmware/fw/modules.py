@@ -1,6 +1,8 @@
-"""Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
-Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
-when it builds, this holds for names that are made at run time too."""
+"""Modules of a program except `machine`: pins claimed, files in their own folder, nothing of the firmware.
+
+Loaded when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
+when it builds, this holds for names that are made at run time too.
+"""
 
 import asyncio
 import os
@@ -26,7 +28,7 @@ _BY_PATH = "listdir ilistdir stat statvfs remove unlink rmdir mkdir rename"
 
 
 def module(env, name):
-    """ImportError for what is not for programs."""
+    """Return the module as programs get it; raises ImportError for a module that is not for programs."""
     if name == "_thread":
         raise ImportError("programs have tasks, no threads")
     if name not in NAMES.split():
@@ -47,14 +49,15 @@ def module(env, name):
             own = env.ours("output").own_output(env)
         else:
             own = {}
-        if name == "esp32":  # RMT and PCNT take pins
+        # RMT and PCNT take pins.
+        if name == "esp32":
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real
 
 
 class Folder:
-    """The folder of programs' files. To a program it is all there is: "/" is this folder, and ".." ends there."""
+    """The folder of programs' files. A program sees nothing else: "/" is this folder, and ".." ends there."""
 
     def __init__(self, path):
         self._path = path
@@ -80,21 +83,24 @@ class Folder:
 
 
 def _os(folder):
-    """Functions of `os` whose arguments are paths."""
+    """Return the functions of `os` whose arguments are paths."""
 
     def by_path(function):
         return lambda *paths: function(*[folder.real(path) for path in paths or ("/",)])
 
-    found = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
-    found["getcwd"] = lambda: "/"
-    return found
+    functions = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
+    functions["getcwd"] = lambda: "/"
+    return functions
 
 
 def _asyncio(env):
     """Make the tasks of asyncio's functions the program's: they end with it."""
 
     def task(value):
-        return env.spawn(value) if hasattr(value, "send") else value  # a coroutine
+        # It is a coroutine.
+        if hasattr(value, "send"):
+            return env.spawn(value)
+        return value
 
     async def gather(*awaited, return_exceptions=False):
         return await asyncio.gather(*[task(value) for value in awaited], return_exceptions=return_exceptions)
@@ -111,14 +117,14 @@ def _asyncio(env):
 
 
 def _only(real, names, own):
-    """A module of `own` and a few names of the real one."""
-    found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
-    found.update(own)
-    return _made(lambda _, name: found[name] if name in found else _none(name))
+    """Return a module of `own` and a few names of the real module."""
+    members = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
+    members.update(own)
+    return _made(lambda _, name: members[name] if name in members else _none(name))
 
 
 def _without(real, names, own):
-    """A module with everything of the real one but some names; `own` come first."""
+    """Return a module with everything of the real module except some names; `own` comes first."""
     refused = names.split()
 
     def get(_, name):
@@ -136,5 +142,8 @@ def _none(name):
 
 
 def _made(get):
-    """The real module is in `get`'s closure alone: no attribute leads to it."""
+    """Return a module that looks names up by `get`.
+
+    Only `get`'s closure holds the real module: no attribute leads to it.
+    """
     return type("module", (), {"__getattr__": get})()

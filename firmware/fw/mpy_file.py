@@ -1,19 +1,24 @@
-"""Checks that a .mpy file is whole, by its own lengths. Read in for an install.
-MicroPython's loader (1.25) takes what is beyond the end of a file for 0xff: a file that was cut hangs the chip forever
-there. The format is that of MicroPython's documentation, "MicroPython .mpy files", version 6. What it does is not
-looked at: a host that sends crafted code owns the board (docs/decisions/0036-micropython-firmware.md)."""
+"""Checks that a .mpy file is whole, by its own lengths. Loaded for an install.
+
+MicroPython's loader (1.25) reads 0xff beyond the end of a file: a file that was cut hangs the chip forever
+there. The format is that of MicroPython's documentation, "MicroPython .mpy files", version 6. What the code does is
+not checked: a host that sends crafted code owns the board (docs/decisions/0036-micropython-firmware.md).
+"""
 
 from micropython import const
 
 _MAX_DEPTH = const(16)
 _MAX_BYTES = const(1 << 20)
-_NATIVE = const(0xFC)  # of the third byte: the architecture of native code
+# Of the third byte: the architecture of native code.
+_NATIVE = const(0xFC)
 _CUT = "it ends early"
 
 
 def fault(path):
-    """Why it is no whole file; None for one that is. Files with native code have a layout of their own and are taken as
-    they are."""
+    """Return why the file is not whole, or None if it is.
+
+    Files with native code have a layout of their own and are accepted as they are.
+    """
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -29,7 +34,8 @@ def fault(path):
                 return _CUT
             for _ in range(names):
                 length = _number(file)
-                if not length & 1:  # else one of MicroPython's own names
+                # An odd length means one of MicroPython's own names.
+                if not length & 1:
                     _skip(file, (length >> 1) + 1, size)
             for _ in range(objects):
                 _object(file, size, _MAX_DEPTH)
@@ -57,7 +63,7 @@ def _skip(file, length, size):
 
 
 def _object(file, size, depth):
-    """A constant: 1-4 are None, False, True and ...; 5 and 6 text and bytes, 7-9 numbers, 10 a tuple."""
+    """Skip a constant: 1-4 are None, False, True and ...; 5 and 6 text and bytes, 7-9 numbers, 10 a tuple."""
     kind = file.read(1)
     if not kind or not depth:
         raise ValueError(_CUT)
@@ -69,7 +75,7 @@ def _object(file, size, depth):
 
 
 def _code(file, size, depth):
-    """A function's code: its length and whether functions are inside of it, the code, those functions."""
+    """Skip a function's code: its length and whether it contains functions, the code, those functions."""
     if not depth:
         raise ValueError("its functions are too deep in each other")
     head = _number(file)

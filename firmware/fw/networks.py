@@ -1,7 +1,9 @@
-"""The board's list of Wi-Fi networks: what the host may ask of it, and the trial of a new one. Read in when needed.
-/settings.json has `wifi`, the one to be tried first in front, and `wifi_trial` {ssid, state, why}. While `state` is
-"trying" it also has `former`: the list that counts again when the host cannot be reached over the new network, which
-holds over a power cut too, as both are written at once."""
+"""The board's list of Wi-Fi networks: the host's calls for it, and the trial of a new network. Loaded when needed.
+
+/settings.json has `wifi`, the network to try first in front, and `wifi_trial` {ssid, state, why}. While `state` is
+"trying" it also has `former`: the list that counts again if the host cannot be reached over the new network. This
+holds over a power cut too, as both are written at once.
+"""
 
 import asyncio
 import sys
@@ -17,7 +19,7 @@ _MAX_SSID_BYTES = const(32)
 
 
 def entry_of(ssid, password):
-    """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
+    """Return the network as settings.json has it; CallError if it is not valid (IEEE 802.11: WPA passphrases)."""
     if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
     if password is None or password == "":
@@ -28,53 +30,60 @@ def entry_of(ssid, password):
 
 
 def others_of(settings, ssid):
-    """The networks that the board knows beside this one."""
-    return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
+    """Return the networks that the board knows except this one."""
+    return [network for network in settings.get("wifi", []) if network["ssid"] != ssid]
 
 
 def put_first(settings, wifi, entry):
-    """A person at the board gives it: without a trial. A ninth takes the place of the last. It is tried at once."""
+    """Put a network first, without a trial, and try it at once: a person at the board chose it.
+
+    A ninth network replaces the last.
+    """
     networks = [entry] + others_of(settings, entry["ssid"])[: MAX_NETWORKS - 1]
     settings.change(wifi=networks, wifi_trial=None)
     know(wifi, networks)
 
 
 def know(wifi, networks, stays=False):
-    """From now on these. Unless it `stays`, the present one is left, and the first of them is tried at once."""
+    """Set the known networks. Unless it `stays`, leave the present one and try the first of them at once."""
     wifi.networks = list(networks)
     if stays or wifi.wlan is None:
         return
     wifi.up.clear()
-    wifi.failures, wifi.lost_ms = 0, time.ticks_ms()
+    wifi.failures = 0
+    wifi.lost_ms = time.ticks_ms()
     rest(wifi)
 
 
 def rest(wifi):
-    """The radio leaves off until the next round; why it did not join, as a network.STAT_..., where it says so."""
+    """Stop the radio until the next round; return why it did not join, as a network.STAT_... if it says so."""
     wifi.ssid = None
     try:
         wifi.wlan.disconnect()
     except OSError:
-        pass  # it was not at it
+        # The radio was not connecting.
+        pass
     return wifi.wlan.status()
 
 
 def scan(wifi):
-    """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
-    found = []
-    for row in [] if wifi.wlan is None else wifi.wlan.scan():
+    """Return (name, dBm) of the networks around whose name is text; every program waits 2.5 s meanwhile."""
+    networks = []
+    rows = [] if wifi.wlan is None else wifi.wlan.scan()
+    for row in rows:
         try:
             if row[0]:
-                found.append((str(row[0], "utf-8"), row[3]))
+                networks.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
-            pass  # bytes of another alphabet
-    return found
+            # The name is not UTF-8.
+            pass
+    return networks
 
 
 def wifi_list(calls, _):
     settings = calls.settings
     wifi = calls.wifi
-    value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
+    value = {"networks": [network["ssid"] for network in settings.get("wifi", [])]}
     if wifi.ssid is not None and wifi.address() is not None:
         value["ssid"] = wifi.ssid
     trial = settings.get("wifi_trial")
@@ -108,17 +117,17 @@ def wifi_forget(calls, params):
     settings = calls.settings
     ssid = params.get("ssid")
     _refuse_while_trying(settings)
-    left = others_of(settings, ssid)
-    if len(left) == len(settings.get("wifi", [])):
+    others = others_of(settings, ssid)
+    if len(others) == len(settings.get("wifi", [])):
         raise CallError("bad_params", "the board knows no such network")
-    if not left or ssid == calls.wifi.ssid:
+    if not others or ssid == calls.wifi.ssid:
         raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
-    settings.change(wifi=left)
-    know(calls.wifi, left, True)
+    settings.change(wifi=others)
+    know(calls.wifi, others, True)
 
 
 def begin_trial(settings, wifi, link):
-    """Of the network that `wifi_trial` names; also after a power cut in the middle of one."""
+    """Begin the trial of the network that `wifi_trial` names; also after a power cut in the middle of a trial."""
     asyncio.create_task(_try(settings, wifi, link, settings.get("wifi_trial")))
 
 
@@ -130,7 +139,8 @@ async def _try(settings, wifi, link, trial):
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:
-                return  # a person gave another network meanwhile
+                # A person gave another network meanwhile.
+                return
             is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
         if is_up:
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
@@ -143,16 +153,19 @@ async def _try(settings, wifi, link, trial):
         settings.change(wifi=trial["former"], wifi_trial={"ssid": trial["ssid"], "state": "failed", "why": why})
         link.failures = 0
         know(wifi, trial["former"])
-    except OSError as exc:  # settings.json cannot be written: the next start tries again
+    except OSError as exc:
+        # settings.json cannot be written: the next start tries again.
         sys.print_exception(exc)
         know(wifi, trial["former"])
 
 
 def why_not(status):
-    """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
-    if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
+    """Return in words why a network was not joined; `status` is a network.STAT_... or a reason of IEEE 802.11."""
+    # Wrong password, 4-way handshake, handshake time-out.
+    if status in (202, 15, 204):
         return "the password is wrong"
-    if status in (201, 210, 211, 212):  # no such network, or none with this security or signal
+    # No such network, or none with this security or signal.
+    if status in (201, 210, 211, 212):
         return "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
     return "the board did not get into it"
 

@@ -15,7 +15,7 @@ _WRONG_S = const(60)
 
 
 async def set_clock(settings, board):
-    """By the NTP server of the settings; whether the clock was wrong by more than a minute."""
+    """Set the clock by the NTP server of the settings; return whether it was wrong by more than a minute."""
     server = settings.get("ntp", "pool.ntp.org")
     if server:
         now_s = await ask_ntp(server, settings.get("ntp_port", 123))
@@ -29,7 +29,7 @@ async def set_clock(settings, board):
 
 
 async def ask_ntp(server, port=123):
-    """Seconds since 1970 by that server (SNTP, RFC 4330), or None when it does not say."""
+    """Return the seconds since 1970 by that server (SNTP, RFC 4330), or None if it does not answer."""
     asking = None
     try:
         address = socket.getaddrinfo(await once("dial").address_of(server), port, 0, socket.SOCK_DGRAM)[0][-1]
@@ -42,20 +42,23 @@ async def ask_ntp(server, port=123):
                 try:
                     answer = asking.recv(64)
                 except OSError:
-                    continue  # there is none
+                    # No answer yet.
+                    continue
                 if len(answer) >= 48 and answer[0] & 7 == 4:
                     seconds = struct.unpack(">I", answer[40:44])[0] - _NTP_S
-                    seconds += (seconds < 0) << 32  # the count begins again in 2036
+                    # The count begins again in 2036.
+                    seconds += (seconds < 0) << 32
                     return seconds if seconds >= NO_EARLIER_S else None
     except OSError:
-        pass  # no way there
+        # The server cannot be reached.
+        pass
     finally:
         if asking is not None:
             asking.close()
 
 
 def seconds_of(date):
-    """Seconds since 1970 of an HTTP date (RFC 9110, 5.6.7)."""
+    """Return the seconds since 1970 of an HTTP date (RFC 9110, 5.6.7)."""
     _, day, month, year, clock = date.split(" ")[:5]
     hour, minute, second = clock.split(":")
     at = "MarAprMayJunJulAugSepOctNovDecJanFeb".find(month) // 3

@@ -1,11 +1,10 @@
-"""A signed update of this board (docs/protocols/ota.md): what is under way. Read in when there is something to do, and
-given back afterwards.
+"""A signed update of this board in progress (docs/protocols/ota.md). Loaded if there is something to do, then dropped.
 
     /ota/state     sealed: the record of ota_plan.py
     /ota/payload   of a bundle: the bytes so far
 
 Checks are in ota_offer.py, the download in ota_download.py, folders in slots_files.py.
-NVS has `trial`: of the slot that is on trial, its mark (firmware/main.py). Its ten minutes are counted by firmware.py.
+NVS has `trial`: the mark of the slot that is on trial (firmware/main.py). firmware.py counts its ten minutes.
 """
 
 import asyncio
@@ -19,13 +18,14 @@ from messages import encode
 from micropython import const
 
 FOLDER = "ota"
-_MEMORY_BYTES = const(10_240)  # what a step reads in
+# The memory that the code of a step takes.
+_MEMORY_BYTES = const(10_240)
 _MEMORY_TRIES = const(10)
 _MEMORY_WAIT_S = const(10)
 
 
 class Updates:
-    """`link.ota` while there is something to do. `taker`: of a window under way; `news`: a link, or what came."""
+    """The work of an update, at `link.ota`. `taker`: the window in progress; `news`: a link, or a message."""
 
     def __init__(self, link):
         self.link = link
@@ -39,19 +39,19 @@ class Updates:
         self.move()
 
     def __getattr__(self, name):
-        """The steps that are done once are in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
+        """Load a step that is done once from ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
-    def move(self, how=None, *given):
+    def move(self, how=None, *args):
         """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
         if how:
-            done = getattr(plan, how)(*given)
+            result = getattr(plan, how)(*args)
         else:
-            done = None
+            result = None
         self.record = plan.record
         self.todo = plan.todo
-        return done
+        return result
 
     def go_on(self):
         if self.todo in ("", "switch"):
@@ -64,7 +64,7 @@ class Updates:
         _module("storage").remove_file(self.payload)
 
     def rest(self):
-        """Nothing is left to do: what this took of memory is given back. A trial waits for its `welcome` without it."""
+        """Drop this object if nothing is left to do; a trial waits for its `welcome` without it."""
         if self.task is None:
             self.link.ota = None
             asyncio.create_task(self.link._calls.runner.resume())
@@ -72,14 +72,15 @@ class Updates:
     def offer(self, manifest, signature):
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
-            told = _module("ota_offer").checked(self, digest, manifest, signature)
-            if told and self.move(*told):  # the plan has another update now
+            change = _module("ota_offer").checked(self, digest, manifest, signature)
+            # The plan has another update now.
+            if change and self.move(*change):
                 self.stop()
                 self.go_on()
         self.rest()
 
     def piece(self, data):
-        """A BLOB frame's payload; one that nobody waits for is ignored."""
+        """Take a BLOB frame's payload; ignore it if no download waits for it."""
         if self.taker is not None:
             self.taker.take(data)
 
@@ -91,32 +92,38 @@ class Updates:
     async def _run(self):
         tries = _MEMORY_TRIES
         runner = self.link._calls.runner
-        if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
-            await runner.pause()  # what runs starts again with the new firmware, or when this has failed
+        # The heap may grow for this, and programs would be ended for the memory that Wi-Fi then lacks.
+        if self.board.is_small:
+            # The programs start again with the new firmware, or when this has failed.
+            await runner.pause()
             runner.make_room()
         while self.todo:
             try:
                 if not runner.has_room(_MEMORY_BYTES):
                     raise MemoryError("restart it, then offer it again")
-                told = await self._step()
-                if told:
-                    self.move(*told)
+                change = await self._step()
+                if change:
+                    self.move(*change)
                     if self.todo in ("", "switch"):
                         self.drop_payload()
-            except MemoryError as exc:  # programs come and go
+            except MemoryError as exc:
+                # Programs come and go: try again.
                 tries -= 1
                 if not tries:
                     self.give_up("no_room: no memory for the update: %s" % exc)
                 await asyncio.sleep(_MEMORY_WAIT_S)
-            except Exception as exc:  # of the flash mostly
+            except Exception as exc:
+                # Mostly a fault of the flash.
                 sys.print_exception(exc)
                 self.give_up("flash_error: %r" % exc)
         self.task = None
         self.rest()
 
     def _step(self):
-        """A coroutine of what is to be done next. It returns what the plan is told: its code and that of the plan are
-        never in memory together."""
+        """Return a coroutine for the next step; its result is what the plan is to be called with.
+
+        The step's code and the plan's are never in memory together.
+        """
         if self.todo == "switch":
             self.move("rebooting")
             return self.switch()
@@ -137,12 +144,13 @@ class Updates:
         try:
             os.mkdir(self.root + FOLDER)
         except OSError:
-            pass  # it is there; else the next line says so
+            # The folder exists; if it does not, the next write fails.
+            pass
         _module("storage").write_sealed(self.root + FOLDER + "/state", record)
         self.record = record
 
     def say(self, version, state, progress, error):
-        """To the outbox, past its limit: an update says little."""
+        """Put a status into the outbox, past its limit: an update sends few."""
         body = {"version": version[:100], "state": state, "progress": progress}
         if error:
             body["error"] = error[:400]
@@ -153,8 +161,8 @@ class Updates:
 
 def _module(name):
     """Read in with what it imports, and given back after its use."""
-    found = __import__(name)
+    module = __import__(name)
     for other in list(sys.modules):
         if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage"):
             sys.modules.pop(other)
-    return found
+    return module

@@ -2,7 +2,7 @@
 
 
 class BadPayload(Exception):
-    """`code` is `bad_bundle`, `bad_image`, `wrong_size` or `wrong_hash`; `words` are for people."""
+    """A bad payload: `code` is `bad_bundle`, `bad_image`, `wrong_size` or `wrong_hash`; `words` are for people."""
 
     def __init__(self, code, words):
         super().__init__(code, words)

@@ -1,5 +1,6 @@
 """Checks that an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
-CPython and MicroPython run this same file (docs/protocols/ota.md); a board reads it in for an offer and gives it back.
+
+CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it for an offer and drops it.
 """
 
 import json
@@ -13,13 +14,13 @@ MODULUS_BYTES = 384
 _MAX_DEPTH = 4
 _DAY_S = 86400
 _HASH_BYTES = 32
-# RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537
+# RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537.
 SPKI_HEAD = (
     b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
     b"\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00"
 )
 SPKI_TAIL = b"\x02\x03\x01\x00\x01"
-# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, forever
+# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, forever.
 _DIGITS = b"0123456789"
 _HEX = b"0123456789abcdef"
 _LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -27,7 +28,7 @@ _NAME = _LOWER + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._"
 
 
 class Refused(Exception):
-    """`code` is one of docs/protocols/ota.md, `words` are for people and may be empty; `version` "" if unreadable."""
+    """A refused offer: `code` of docs/protocols/ota.md, `words` for people or "", `version` "" if unreadable."""
 
     def __init__(self, code, words=""):
         super().__init__(code, words)
@@ -36,14 +37,17 @@ class Refused(Exception):
         self.version = ""
 
     def error(self):
-        return self.code + (": " + self.words if self.words else "")
+        if self.words:
+            return self.code + ": " + self.words
+        return self.code
 
 
 def check(manifest, signature, facts):
-    """The manifest's values; Refused with the first code of the contract's table that holds.
-    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" where nobody told it),
+    """Return the manifest's values; raise Refused with the first code of the contract's table that applies.
+
+    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" if it is not known),
     `security_version` (the highest that was healthy here), `keys` {id: modulus in base64}, `serial`, `now_s` (UTC since
-    1970, or None), and, 0 where there is none, `slot_bytes` of the second application slot and `room_bytes` for files.
+    1970, or None), and `slot_bytes` of the second application slot and `room_bytes` for files, each 0 if there is none.
     """
     values = read_manifest(manifest)
     try:
@@ -55,50 +59,57 @@ def check(manifest, signature, facts):
 
 
 def version_of(values):
-    """The name that `ota_status` uses: the version, or `keys-SERIAL`."""
+    """Return the name that `ota_status` uses: the version, or `keys-SERIAL`."""
     if values["kind"] == "keys":
         return "keys-" + str(values["serial"])
     return values["version"]
 
 
 def read_manifest(manifest):
-    """Its values, each of its form. Says nothing of who signed it."""
+    """Return its values, each checked for its form; the signature is not checked here."""
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise Refused("malformed", "%d bytes, the limit is %d" % (len(manifest), MAX_MANIFEST_BYTES))
     try:
         values = json.loads(str(manifest, "utf-8"))
-        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):  # the last of two would count
+        # With two equal keys, the last would count.
+        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):
             raise ValueError("a key twice")
-    except (ValueError, RuntimeError) as exc:  # RuntimeError: too deep
+    except (ValueError, RuntimeError) as exc:
+        # RuntimeError: too deep.
         raise Refused("malformed", str(exc))
     if type(values) is not dict:
         raise Refused("malformed", "no JSON object")
     for key, kind in (("schema", int), ("kind", str), ("alg", str)):
         if type(values.get(key)) is not kind:
             raise Refused("malformed", key)
-    known = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
-    if not known or values["alg"] != "rsa3072-pss-sha256":
+    is_supported = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
+    if not is_supported or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
-    for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
-        if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):
+    form = _KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM
+    for key, fits in _FORM + form:
+        is_checked = key in values or key not in ("device", "revisions", "allow_downgrade")
+        if is_checked and not fits(values.get(key)):
             raise Refused("malformed", key)
     return values
 
 
 def _count_keys(value, levels):
-    """The keys of all objects in it."""
+    """Count the keys of all objects in the value; ValueError if it is too deep or has a number that is not finite."""
     if type(value) is float and value - value != 0:
         raise ValueError("a number that is not finite")
     if type(value) not in (dict, list):
         return 0
     if not levels:
         raise ValueError("too deep")
-    own, members = (len(value), value.values()) if type(value) is dict else (0, value)
-    return own + sum([_count_keys(member, levels - 1) for member in members])
+    count = 0
+    if type(value) is dict:
+        count = len(value)
+        value = value.values()
+    return count + sum([_count_keys(member, levels - 1) for member in value])
 
 
 def _colons(data):
-    """Those outside of texts: there is one behind each key."""
+    """Count the colons outside of texts: each key has one behind it."""
     count = 0
     quoted = False
     escaped = False
@@ -113,7 +124,10 @@ def _colons(data):
 
 
 def verify(data, signature, modulus):
-    """RSASSA-PSS of RFC 8017, section 8.1.2, with SHA-256, MGF1-SHA-256, a salt of 32 bytes and exponent 65,537."""
+    """Return True if the signature is right.
+
+    RSASSA-PSS of RFC 8017, section 8.1.2, with SHA-256, MGF1-SHA-256, a salt of 32 bytes and exponent 65,537.
+    """
     number = int.from_bytes(signature, "big")
     n = int.from_bytes(modulus, "big")
     if len(signature) != MODULUS_BYTES or number >= n:
@@ -139,7 +153,7 @@ def key_id(modulus):
 
 
 def changed_keys(values, keys):
-    """The keys that the device trusts after this manifest; Refused where that cannot be."""
+    """Return the keys that the device trusts after this manifest; Refused if none or too many are left."""
     changed = dict(keys)
     for added in values["add"]:
         changed[added["key_id"]] = added["n"]
@@ -153,25 +167,28 @@ def changed_keys(values, keys):
 
 
 def seconds(text):
-    """Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for what is no such time."""
+    """Return the seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for any other text."""
     data = text.encode()
     if len(data) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
         raise ValueError(text)
     parts = (data[:4], data[5:7], data[8:10], data[11:13], data[14:16], data[17:19])
-    if not all(digit in _DIGITS for part in parts for digit in part):
+    if not all(digit in _DIGITS for digit in b"".join(parts)):
         raise ValueError(text)
     year, month, day, hour, minute, second = [int(part) for part in parts]
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     days = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1] or hour > 23 or max(minute, second) > 59:
+    is_day = 1 <= month <= 12 and 1 <= day <= days[month - 1]
+    is_time = hour <= 23 and max(minute, second) <= 59
+    if year < 1970 or not is_day or not is_time:
         raise ValueError(text)
     before = year - 1
-    count = before * 365 + before // 4 - before // 100 + before // 400 - 719162  # days until 1970
+    # 719,162 days are before 1970.
+    count = before * 365 + before // 4 - before // 100 + before // 400 - 719162
     return (count + sum(days[: month - 1]) + day - 1) * _DAY_S + hour * 3600 + minute * 60 + second
 
 
 def version(text):
-    """`MAJOR.MINOR.PATCH` as numbers; ValueError for what is none."""
+    """Return `MAJOR.MINOR.PATCH` as three numbers; ValueError for any other text."""
     numbers = tuple([int(part) for part in text.split(".") if _of(part, _DIGITS, 1, 5)])
     if ".".join([str(number) for number in numbers]) != text or len(numbers) != 3 or max(numbers) > 65535:
         raise ValueError(text)
@@ -208,7 +225,11 @@ def check_fit(values, facts):
                      ("device", facts["device"]), ("channel", facts["channel"])):  # fmt: skip
         if key not in values or (is_keys and key not in ("name", "device")):
             continue
-        if its not in values[key] if key == "revisions" else values[key] != its:
+        if key == "revisions":
+            fits = its in values[key]
+        else:
+            fits = values[key] == its
+        if not fits:
             words = "%s, this device has %s" % (values[key], its)
             if key == "revisions":
                 words = "for %s, this one is %s" % (", ".join(values[key]), its or "of none that it knows")
@@ -216,18 +237,20 @@ def check_fit(values, facts):
 
 
 def check_age(values, facts):
-    """Also its space."""
+    """Raise Refused if the update is older than what runs here, or too large for this device."""
     if values["security_version"] < facts["security_version"]:
         words = "%d, here is %d" % (values["security_version"], facts["security_version"])
         raise Refused("old_security_version", words)
     new = version(values["version"])
-    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)  # one that no update made
+    # A version that no update made.
+    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)
     if new == running or (new < running and not values.get("allow_downgrade")):
         raise Refused("old_version", "%s, here runs %s" % (values["version"], facts["version"]))
     is_image = values["kind"] == "image"
-    room = facts["slot_bytes" if is_image else "room_bytes"]
+    room = facts["slot_bytes"] if is_image else facts["room_bytes"]
     if values["size"] > room:
-        raise Refused("no_slot" if is_image else "no_room", "%d bytes, there is room for %d" % (values["size"], room))
+        code = "no_slot" if is_image else "no_room"
+        raise Refused(code, "%d bytes, there is room for %d" % (values["size"], room))
 
 
 # Forms of the manifest's values
@@ -235,7 +258,8 @@ def check_age(values, facts):
 
 def _of(text, letters, least=1, most=64):
     if type(text) is not str or not least <= len(text) <= most or not _parses(str.encode, text):
-        return False  # half of a surrogate pair has no bytes on CPython
+        # Half of a surrogate pair has no bytes on CPython.
+        return False
     return all(letter in letters for letter in text.encode())
 
 
@@ -278,7 +302,7 @@ _KEYS_FORM = (
 )
 _UPDATE_FORM = (
     ("board", lambda v: _of(v, _LOWER, 1, 32)),
-    ("revisions", lambda v: bool(v) and _list_of(v, lambda one: _of(one, _NAME, 1, 32), 16)),
+    ("revisions", lambda v: bool(v) and _list_of(v, lambda name: _of(name, _NAME, 1, 32), 16)),
     ("channel", lambda v: _of(v, _LOWER, 1, 32)),
     ("version", lambda v: _parses(version, v)),
     ("security_version", lambda v: _whole(v, 0, 65535)),

@@ -6,7 +6,8 @@ from binascii import unhexlify
 
 from micropython import const
 
-_WINDOW = const(4096)  # without PSRAM
+# Without PSRAM.
+_WINDOW = const(4096)
 _QUIET_MS = const(20_000)
 _BUSY_MS = const(2_000)
 _MAX_FAILED = const(10)
@@ -15,7 +16,7 @@ _NOTES = const(4)
 
 
 class Payload:
-    """The file that a bundle comes into. `at`: where the next piece goes; a power cut leaves what was flushed."""
+    """The file of a bundle. `at`: the offset of the next piece; a power cut leaves what was flushed."""
 
     def __init__(self, path, size):
         file = open(path, "ab")
@@ -26,11 +27,12 @@ class Payload:
         if self.at > size:
             raise OSError("the payload is longer than it should be")
         quarter = max(1, size // _NOTES)
-        self.note_at = (self.at // quarter + 1) * quarter  # from here on the plan is told
+        # From this byte on the plan is notified.
+        self.note_at = (self.at // quarter + 1) * quarter
 
 
 class Window:
-    """Takes the pieces of one window as they come, in order, and writes them. `sink` knows where the next one goes."""
+    """The receiver of one window: it writes the pieces in order. `sink.at` is the offset of the next one."""
 
     def __init__(self, up, digest, sink):
         self._news = up.news
@@ -43,8 +45,10 @@ class Window:
         sink = self._sink
         offset = int.from_bytes(data[8:_HEAD], "big")
         size = len(data) - _HEAD
-        if bytes(data[:8]) != self._key or offset != sink.at or size < 1 or offset + size > self.end or self.error:
-            return  # of an earlier window, or none that was asked for
+        # Other pieces are of an earlier window, or were not requested.
+        is_next = bytes(data[:8]) == self._key and offset == sink.at
+        if not is_next or not 1 <= size <= self.end - offset or self.error:
+            return
         try:
             sink.write(data[_HEAD:])
             sink.at += size
@@ -55,8 +59,11 @@ class Window:
 
 
 async def download(up, is_small):
-    """Until the plan has to know: a note of how far it is, the payload is whole, or it failed. Returns what it is told.
-    A connection that ends is waited for."""
+    """Download until the plan must know; return the plan's arguments.
+
+    That is a progress note, a whole payload, or a failure.
+    If the connection ends, it waits for the next.
+    """
     record = up.record
     if record["state"] == "offered":
         up.drop_payload()
@@ -108,7 +115,8 @@ async def _one(up, window, sink, digest, length):
     try:
         await link._say("blob_read", {"sha256": digest, "offset": sink.at, "length": length})
     except OSError:
-        return  # the connection ends; the next one is waited for
+        # The connection ends; the caller waits for the next.
+        return
     before = -1
     while sink.at < window.end and not window.error and link.phase == "ready" and before != sink.at:
         before = sink.at
@@ -116,4 +124,5 @@ async def _one(up, window, sink, digest, length):
             await asyncio.wait_for_ms(news.wait(), _QUIET_MS)
             return
         except asyncio.TimeoutError:
-            pass  # once more, if something came meanwhile
+            # Wait once more if data came meanwhile.
+            pass

@@ -1,11 +1,14 @@
 """The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
-Read in when needed (ota.py)."""
+
+Loaded when needed (ota.py).
+"""
 
 import asyncio
 
 from micropython import const
 
-_QUIET_S = const(30)  # for calls under way, before the restart
+# For calls under way, before the restart.
+_QUIET_S = const(30)
 
 
 def begin(up):
@@ -13,12 +16,14 @@ def begin(up):
     record = up.record
     board = up.board
     if not record["said"]:
-        up.move("known", record.get("hash"))  # says it, before what comes next
+        # Says it, before what comes next.
+        up.move("known", record.get("hash"))
     if up.todo in ("switch", "trial") and record["state"] != "staged":
         slots = up.slots()
         running = slots.running()
         marked = board.number("trial") == record["slot"] + 1
-        if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
+        # A cut before the mark.
+        if running == record["slot"] and up.todo == "switch" and not marked:
             board.number("trial", record["slot"] + 1)
             marked = True
         is_back = running != record["slot"] and marked
@@ -41,7 +46,7 @@ def cancel(up, version):
 
 
 def welcome(up):
-    """The host let this firmware in: a trial has ended well."""
+    """End a trial well: the host accepted this firmware."""
     up.news.set()
     if up.todo == "trial":
         record = up.record
@@ -57,19 +62,23 @@ def welcome(up):
 def give_up(up, error):
     if up.todo in ("download", "verify"):
         up.fail(error)
-    else:  # it cannot be chosen: this one stays
+    else:
+        # The new slot cannot be chosen: this one stays.
         up.move("booted", up.slots().running(), True, False, error)
 
 
 def fail(up, error):
-    up.drop_payload()  # first: to say so takes room
+    # First: to say so takes room.
+    up.drop_payload()
     up.move("downloading", None)
     up.move("failed", error)
 
 
 async def switch(up):
-    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
-    The state is `rebooting` already."""
+    """Choose the new slot for the next start, and restart.
+
+    `trial` is written last: it says that a slot was chosen. The state is `rebooting` already.
+    """
     link = up.link
     record = up.record
     for _ in range(_QUIET_S):
@@ -84,5 +93,6 @@ async def switch(up):
             await link._say("bye", {"reason": "an update", "retry_after_s": 0})
             await link.ws.close(1001, "an update")
         except OSError:
-            pass  # the host sees the connection end
+            # The host sees the connection end.
+            pass
     up.board.restart()

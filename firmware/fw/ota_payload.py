@@ -1,5 +1,7 @@
 """The parts of a bundle: the members of a tar. Reads no file.
-CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole."""
+
+CPython and MicroPython run this same file (docs/protocols/ota.md); a board loads it when a payload is whole.
+"""
 
 from ota_bad import BadPayload
 
@@ -18,7 +20,8 @@ class TarReader:
     """
 
     def __init__(self, total):
-        self.names = "\n"  # a line each: 60 texts would take three times as much
+        # A line each: 60 texts would take three times as much.
+        self.names = "\n"
         self._count = 0
         self.over = False
         self._left = total
@@ -27,7 +30,7 @@ class TarReader:
             raise BadPayload("wrong_size", "%d bytes are no whole blocks" % total)
 
     def member(self, header):
-        """(name, size), or None for a block of the end mark; BadPayload for what a bundle never has."""
+        """Return (name, size), or None for a block of the end mark; BadPayload for a header that no bundle has."""
         self._left -= BLOCK
         if len(header) != BLOCK or self._left < 0:
             raise BadPayload("wrong_size", "it ends inside of a member")
@@ -49,21 +52,21 @@ class TarReader:
 
     def _read(self, header):
         end = header.find(b"\x00")
-        # bytes: MicroPython keeps each letter that it takes out of a text forever
+        # Bytes: MicroPython keeps each letter that it takes out of a text forever.
         parts = header[: max(0, end)].split(b"/")
         _expect(header[257:263] == b"ustar\x00" and header[263:265] == b"00", "no ustar")
         _expect(_octal(header[148:156]) == sum(header) - sum(header[148:156]) + 8 * 32, "a header's checksum")
         _expect(1 <= end <= MAX_NAME_CHARS and not any(header[end:100]), "a name of no or too many letters")
-        # plain, or in one folder with a plain name (the agent's modules are in one); nothing hidden
+        # Plain, or in one folder with a plain name (the agent's modules are in one); nothing hidden.
         plain = len(parts) <= 2 and all(part and part[0] not in b".-" for part in parts)
-        _expect(plain and all(letter in _LETTERS for part in parts for letter in part), "a name that is not plain")
+        _expect(plain and all(letter in _LETTERS for letter in b"".join(parts)), "a name that is not plain")
         name = str(header[:end], "ascii")
         _expect(header[156:157] == b"0" and not any(header[157:257]), name + " is no plain file")
         _expect(not any(header[345:512]), name + " has a folder before it")
-        # a file system without cases would have one file; a file and a folder cannot have one name
-        seen = self.names.lower()
+        # A file system without cases would have one file; a file and a folder cannot have the same name.
+        names = self.names.lower()
         lower = "\n" + name.lower()
-        twice = lower + "\n" in seen or lower + "/" in seen or ("/" in name and lower.split("/")[0] + "\n" in seen)
+        twice = lower + "\n" in names or lower + "/" in names or ("/" in name and lower.split("/")[0] + "\n" in names)
         _expect(not twice, name + " is there twice")
         _expect(self._count < MAX_MEMBERS, "more than %d members" % MAX_MEMBERS)
         return name, _octal(header[124:136])

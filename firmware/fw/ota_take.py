@@ -6,19 +6,24 @@ import sys
 from binding import once
 from micropython import const
 
-_UPDATE_BYTES = const(22_528)  # what an offer reads in (19 KB: checks, the manifest), and what programs take meanwhile
-_LEAST_BYTES = const(16_384)  # with the programs stopped it was enough on a chip
+# The memory for the code and manifest of an offer (19 KB), and what programs take meanwhile.
+_UPDATE_BYTES = const(22_528)
+# On a chip this was enough with the programs stopped.
+_LEAST_BYTES = const(16_384)
 
 
 def updates(link):
-    """The update that is under way, or what takes one."""
+    """Return the update in progress, or a new object that takes one."""
     if link.ota is None:
         link.ota = once("ota").Updates(link)
     return link.ota
 
 
 async def take_update(link, type, body, id):
-    """An offer or its end. What comes of it is in flash before the message is acked; `error` where nothing can."""
+    """Take an offer or its end; the result is in flash before the message is acked.
+
+    If it cannot be written, the host gets `error`.
+    """
     code = text = None
     if once("ota_keys").load(link._settings) is None:
         code = "not_supported"
@@ -35,11 +40,14 @@ async def take_update(link, type, body, id):
             updates(link).cancel(body["version"])
     except MemoryError:
         if not link._board.number("hold") and link._board.number("hold", 1):
-            link._board.restart()  # the offer, which is not acked, comes to a start that holds the programs back
+            # The offer is not acked, so it comes again after a start that holds the programs back.
+            link._board.restart()
         code = "no_room"
     except OSError:
-        raise  # the flash is full: the host sends it again
-    except Exception as exc:  # a defect of ours must not come again with each connection
+        # The flash is full: the host sends it again.
+        raise
+    except Exception as exc:
+        # A defect of ours must not come again with each connection.
         sys.print_exception(exc)
         code = "failed"
         text = "the board could not look at it: {}".format(exc)

@@ -1,6 +1,8 @@
-"""A bundle that is whole becomes the files of the unused folder, each compared after it was written. Read in for that.
-It holds no more than two blocks of a file, and lets others run after each. The readers of tars and of programs, and
-what knows the folders, are read in for their step."""
+"""Writes the files of a whole bundle to the unused folder, and compares each after it was written. Loaded for that.
+
+It holds no more than two blocks of a file, and lets other tasks run after each. The readers of tars and of programs,
+and the code for folders, are loaded for their step.
+"""
 
 import asyncio
 import hashlib
@@ -17,7 +19,7 @@ _NEEDED = ("start.mpy", "about.json")
 
 
 async def check(up):
-    """Returns what the plan is told: `staged`, or `failed`."""
+    """Check and unpack the payload; return the plan's arguments: `staged`, or `failed`."""
     record = up.record
     slots = _read("slots_files")
     folder = up.root + slots.SLOTS[record["slot"]]
@@ -42,9 +44,8 @@ async def check(up):
         _check_about(folder, record)
         await _check_programs(folder)
     except Exception as exc:
-        if not hasattr(
-            exc, "words"
-        ):  # a BadPayload; its class is another one in each module that is read in for itself
+        # A BadPayload, known by its field: each module that is loaded for one use has a class of its own.
+        if not hasattr(exc, "words"):
             raise
         _read("slots_files").empty(folder)
         _read("storage").remove_file(up.payload)
@@ -54,11 +55,11 @@ async def check(up):
 
 
 def _read(name):
-    """A module for one use: nothing keeps it."""
-    found = __import__(name)
+    """Load a module for one use: nothing keeps it."""
+    module = __import__(name)
     for other in (name, "storage"):
         sys.modules.pop(other, None)
-    return found
+    return module
 
 
 async def _unpack(file, folder, whole, size):
@@ -76,7 +77,8 @@ async def _unpack(file, folder, whole, size):
             at = file.tell()
             if "/" in name:
                 _make(path[: path.rfind("/")])
-            for mode in ("wb", "rb"):  # written, then compared
+            # Write it, then compare it.
+            for mode in ("wb", "rb"):
                 file.seek(at)
                 await _copy(file, path, length, mode)
             file.seek(at + padded(length))
@@ -86,7 +88,7 @@ async def _unpack(file, folder, whole, size):
 
 
 async def _copy(file, path, length, mode):
-    """OSError where the flash has something else."""
+    """Write a file, or compare it if `mode` is "rb"; OSError if the flash has other bytes."""
     with open(path, mode) as new:
         while length:
             size = min(_BLOCK, length)
@@ -105,7 +107,8 @@ def _make(folder):
     try:
         os.mkdir(folder)
     except OSError:
-        pass  # it is there; what is written into it says otherwise
+        # The folder exists; if it does not, the next write fails.
+        pass
 
 
 def _check_about(folder, record):
@@ -121,7 +124,7 @@ def _check_about(folder, record):
 
 
 async def _check_programs(folder):
-    """Every .mpy of the folder, and of the folders in it, is whole."""
+    """Check that every .mpy of the folder, and of the folders in it, is whole."""
     programs = _read("mpy_file")
     for name in os.listdir(folder):
         path = folder + "/" + name

@@ -19,13 +19,17 @@ from micropython import const
 
 _MAX_MESSAGES = const(64)
 _MAX_BYTES = const(16384)
-MAX_MESSAGE = 6656  # bytes: it is in memory three times as it is sent
-_PROTOCOL_MAX = const(16384)  # a larger one would end every connection
+# Bytes: a message is in memory three times while it is sent.
+MAX_MESSAGE = 6656
+# A larger one would end every connection.
+_PROTOCOL_MAX = const(16384)
 _REWRITE_BYTES = const(4096)
-_NOTE_ACKS = const(8)  # this many at a time
+# This many at a time.
+_NOTE_ACKS = const(8)
 _KEPT_IDS = const(256)
 _WINDOW = const(64)
-_ID_TAIL = const(8)  # of an id's 16 bytes: in a UUIDv7 the random ones
+# Of an id's 16 bytes: in a UUIDv7 the random ones.
+_ID_TAIL = const(8)
 
 
 class Full(Exception):
@@ -33,7 +37,10 @@ class Full(Exception):
 
 
 class Outbox:
-    """`sent` is how far the present connection is; `calls` are durable calls without an answer, by their id."""
+    """The outbox.
+
+    `sent` is the number sent last on this connection; `calls` are durable calls without an answer, by their id.
+    """
 
     def __init__(self, path):
         self._path = path
@@ -41,16 +48,19 @@ class Outbox:
         self.acked = self.last = self.sent = self.rx_seq = 0
         self.calls = {}
         self._ids = b""
-        self._rows = []  # (offset, size) of the messages after `acked`
-        self._noted = 0  # `acked` as the file has it
+        # (offset, size) of the messages after `acked`.
+        self._rows = []
+        # `acked` as the file has it.
+        self._noted = 0
         self._size = 0
-        self._torn = not self.load()  # the next write begins the file again
+        # The next write begins the file again.
+        self._torn = not self.load()
         if not self.tx_epoch:
             self.tx_epoch = os.urandom(8)
             self.rewrite()
 
     def __getattr__(self, name):
-        """`load`, `rewrite`, `resume` and `too_large` are in outbox_file.py, which is read in when needed."""
+        """Load `load`, `rewrite`, `resume` or `too_large` from outbox_file.py when it is needed."""
         return bound(getattr(once("outbox_file"), name), self)
 
     def append(self, payload, call=None):
@@ -62,29 +72,31 @@ class Outbox:
         self._write([1, self.last + 1, payload, call])
 
     def next(self):
-        """The next message to send, numbered; None when all are on their way or 64 are."""
+        """Return the next message to send, numbered; None if all are sent or 64 wait for an ack."""
         if self.sent >= self.last or self.sent - self.acked >= _WINDOW:
             return None
         self.sent += 1
         return self.message(self.sent)
 
     def message(self, seq):
-        """The kept message of this number as it is sent. MemoryError when it is too long for that."""
+        """Return the kept message of this number as it is sent; MemoryError if it is too long for that."""
         end = cbor.dumps(seq, cbor.dumps("seq"))
         with open(self._path, "rb") as file:
             _, at, size = self.find(file, self._rows[seq - self.acked - 1][0])
             if size + len(end) > _PROTOCOL_MAX:
                 raise MemoryError("longer than a message may be")
-            message = bytearray(1 + size + len(end))  # once, as long as it becomes
+            # Allocate it once, in its final length.
+            message = bytearray(1 + size + len(end))
             file.seek(at)
             file.readinto(memoryview(message)[1 : 1 + size])
         message[0] = 1
-        message[1] += 1  # one more key in the map
+        # One more key in the map.
+        message[1] += 1
         message[1 + size :] = end
         return message
 
     def ack(self, seq):
-        """True when it tells something new."""
+        """Handle an ack; return True if it is new."""
         if seq <= self.acked:
             return False
         del self._rows[: seq - self.acked]
@@ -96,23 +108,30 @@ class Outbox:
             elif seq - self._noted >= _NOTE_ACKS:
                 self._write([3, seq])
         except OSError:
-            pass  # a full flash: what the host has is kept once more, and it knows that
+            # With a full flash an acked message is kept once more; the host recognises it.
+            pass
         return True
 
     def start(self, epoch):
-        """The host counts in `epoch` now."""
+        """Begin `epoch`, in which the host counts now."""
         if epoch != self.rx_epoch:
             self.rx_epoch = epoch
             self.rx_seq = 0
 
     def take(self, seq, id, call=None):
-        """Commit the next message of the host. False: its id was taken before, it has no second effect."""
+        """Commit the next message of the host.
+
+        Returns False if its id was taken before: then it has no second effect.
+        """
         tail = id[-_ID_TAIL:]
         at = self._ids.find(tail)
         while at >= 0 and at % _ID_TAIL:
             at = self._ids.find(tail, at + 1)
-        self._write([2, self.rx_epoch, seq, id, call if at < 0 else None])
-        return at < 0
+        is_new = at < 0
+        if not is_new:
+            call = None
+        self._write([2, self.rx_epoch, seq, id, call])
+        return is_new
 
     def _apply(self, record, offset, size):
         kind = record[0]
@@ -138,7 +157,8 @@ class Outbox:
         data = cbor.dumps(record)
         if self._torn or self._size - self._kept() > _MAX_BYTES:
             self.rewrite()
-        self._torn = True  # until it is whole: what comes after half a record would be lost
+        # Until the record is whole: data after half a record would be lost.
+        self._torn = True
         with open(self._path, "ab") as file:
             self.put(file, data)
         self._torn = False
@@ -148,7 +168,7 @@ class Outbox:
         return sum(size for _, size in self._rows)
 
     def find(self, file, offset):
-        """Of a message's record: its number, where its payload begins and how long that is."""
+        """Read a message's record; return its number, the offset of its payload and the payload's size."""
         file.seek(offset)
         head = file.read(24)
         seq, at = cbor._read(head, 2, 1)

@@ -1,5 +1,7 @@
-"""The outbox's file read and written again, and the host's cursor: what happens seldom. Functions of Outbox.
-A record may be longer than the memory that is free, so it is read and copied in pieces."""
+"""Reads and rewrites the outbox's file, and keeps the host's cursor: what happens seldom. Functions of Outbox.
+
+A record may be longer than the memory that is free, so it is read and copied in pieces.
+"""
 
 import binascii
 import os
@@ -13,7 +15,7 @@ _PIECE_BYTES = const(256)
 
 
 def load(box):
-    """False when there is none, or its end is torn."""
+    """Load the file; return False if there is none, or if its end is torn."""
     try:
         file = open(box._path, "rb")
     except OSError:
@@ -25,10 +27,10 @@ def load(box):
                 break
             crc, size = struct.unpack(">IH", head)
             at = box._size + 6
-            found = 0
+            checksum = 0
             for piece in _pieces(file, at, size):
-                found = binascii.crc32(piece, found)
-            if file.tell() < at + size or found != crc:
+                checksum = binascii.crc32(piece, checksum)
+            if file.tell() < at + size or checksum != crc:
                 break
             box._apply(_record(box, file, at, size), at, size)
             file.seek(at + size)
@@ -36,7 +38,10 @@ def load(box):
 
 
 def _record(box, file, at, size):
-    """Without the payload of a message; a call that does not fit becomes one that cannot be done again."""
+    """Read a record, without the payload of a message.
+
+    A call that does not fit into the memory becomes a call that cannot be done again.
+    """
     file.seek(at)
     if file.read(2)[1] == 1:
         seq, start, length = box.find(file, at)
@@ -47,16 +52,16 @@ def _record(box, file, at, size):
     except MemoryError:
         file.seek(at)
         head = file.read(64)
-        found = [2]
+        values = [2]
         place = 2
         for _ in range(3):
             value, place = cbor._read(head, place, 1)
-            found.append(value)
-        return found + [["a call too long for the memory", {}, False]]
+            values.append(value)
+        return values + [["a call too long for the memory", {}, False]]
 
 
 def _answered(file, at):
-    """The durable call that a message's record answers: what comes after the payload."""
+    """Return the durable call that a message's record answers: it comes after the payload."""
     file.seek(at)
     end = file.read(17)
     if end[0] == 0xF6:
@@ -65,10 +70,10 @@ def _answered(file, at):
 
 
 def rewrite(box):
-    began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
+    start = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
     rows = []
     with open(box._path + ".new", "wb") as new:
-        size = box.put(new, cbor.dumps(began))
+        size = box.put(new, cbor.dumps(start))
         for n, (offset, _) in enumerate(box._rows):
             with open(box._path, "rb") as old:
                 length = _copy(box, new, old, offset, box.acked + 1 + n)
@@ -84,7 +89,7 @@ def rewrite(box):
 
 
 def _copy(box, new, old, offset, seq):
-    """A message's record under this number; its length."""
+    """Copy a message's record under this number; return its length."""
     _, start, size = box.find(old, offset)
     call = _answered(old, start + size)
     head = cbor.dumps(seq, bytearray(b"\x84\x01"))
@@ -113,7 +118,7 @@ def _pieces(file, at, size):
 
 
 def too_large(box, seq):
-    """(bytes, message): in the place of one that does not fit, a small one of its number that says so."""
+    """Return (bytes, message): the size of a message that does not fit, and a small one with its number."""
     with open(box._path, "rb") as file:
         _, start, size = box.find(file, box._rows[seq - box.acked - 1][0])
         call = _answered(file, start + size)
@@ -127,8 +132,12 @@ def too_large(box, seq):
 
 
 def resume(box, epoch, seq):
-    """Go on after the host's cursor. False: it does not fit, the epoch is new and the connection must end."""
-    seq = seq if epoch == box.tx_epoch else 0
+    """Continue after the host's cursor.
+
+    Returns False if the cursor does not fit: then the epoch is new and the connection must end.
+    """
+    if epoch != box.tx_epoch:
+        seq = 0
     if not box.acked <= seq <= box.last:
         box.tx_epoch = os.urandom(8)
         box.last = len(box._rows)

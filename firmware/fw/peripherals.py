@@ -37,23 +37,24 @@ class PinMaker:
     def __call__(self, pin, mode=-1, *args, **kwargs):
         env = self._env
         number = pin._pin if isinstance(pin, OutputPin) else pin
-        if type(number) is not int:  # a class of the program's own may be another number to each who asks
+        # A class of the program may give each caller another number.
+        if type(number) is not int:
             raise ValueError("a pin is a number")
         env.claim(number)
-        known = env._inputs.get(number)
+        input_pin = env._inputs.get(number)
         if mode is None or mode < 0:
-            if known is not None:
-                return known
+            if input_pin is not None:
+                return input_pin
             return OutputPin(env, self._real(number, **kwargs), number, kwargs.get("value"))
-        made = self._real(number, mode, *args, **kwargs)
+        real = self._real(number, mode, *args, **kwargs)
         if mode != self._real.IN:
-            if known is not None:
-                known.stop_counting()
+            if input_pin is not None:
+                input_pin.stop_counting()
                 del env._inputs[number]
-            return OutputPin(env, made, number, kwargs.get("value"))
-        if known is None:
-            known = env.input(made, number)
-        return known
+            return OutputPin(env, real, number, kwargs.get("value"))
+        if input_pin is None:
+            input_pin = env.input(real, number)
+        return input_pin
 
 
 class OutputPin:
@@ -95,7 +96,7 @@ class OutputPin:
         self.value(1 - self._real.value())
 
     def irq(self, handler=None, trigger=None, **_):
-        """Also where the host did not see that this is a pin's: else the handler would run in the interrupt itself."""
+        """Set a handler, also if the host did not see that this is a pin: else it would run in the interrupt itself."""
         return self._env.irq(self, handler, trigger)
 
     def init(self, *args, **kwargs):
@@ -108,7 +109,7 @@ class OutputPin:
 
 
 def _constant(real, name):
-    """Of Pin: `board` and `cpu` have pins that nobody claimed."""
+    """Return a constant of Pin; `board` and `cpu` are refused, as they have unclaimed pins."""
     if not name.isupper():
         raise AttributeError(name)
     return getattr(real, name)

@@ -1,5 +1,7 @@
-"""The board's own access point with one page, where a person names a Wi-Fi: for when no known network is found.
-Nothing else can be seen or changed there. firmware.py reads it in when it is wanted, and gives it back afterwards."""
+"""The board's own access point with one page, where a person chooses a Wi-Fi: used if no known network is found.
+
+Nothing else can be seen or changed there. firmware.py loads it when it is needed, and drops it afterwards.
+"""
 
 import asyncio
 import socket
@@ -10,13 +12,15 @@ from errors import CallError
 from micropython import const
 from shown import shown
 
-ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
+# Every access point of ESP-IDF has this address.
+ADDRESS = "192.168.4.1"
 _OPEN_S = const(600)
 _REQUEST_S = const(8)
 _MAX_HEAD_BYTES = const(2048)
 _MAX_BODY_BYTES = const(1024)
 _MAX_LISTED = const(20)
-_MAX_QUESTIONS = const(8)  # of DNS, at once
+# Of DNS, at once.
+_MAX_QUESTIONS = const(8)
 _HEAD = """HTTP/1.0 {} -
 Content-Type: text/html; charset=utf-8
 Cache-Control: no-store
@@ -44,12 +48,13 @@ If it stays for a minute, something was wrong: <a href="/">enter it again</a>.</
 
 
 class Refused(Exception):
-    """The status, and words for the page."""
+    """A refused request: the status, and words for the page."""
 
 
 async def serve(board, settings, wifi):
-    """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
-    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)  # the next one comes after five times as long
+    """Serve until a network is joined, at most ten minutes; OSError if no access point with WPA2 opens."""
+    # The next one comes after five times as long.
+    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
     networks.rest(wifi)
     around = []
     try:
@@ -57,7 +62,8 @@ async def serve(board, settings, wifi):
             if name not in around and len(around) < _MAX_LISTED and shown(name) == name:
                 around.append(name)
     except OSError:
-        pass  # the radio is busy: the name can be typed
+        # The radio is busy: the name can be typed.
+        pass
     access_point = board.open_access_point(settings.get("ap_key"))
     try:
         page = Page(settings, wifi, around, access_point.ifconfig()[0])
@@ -74,13 +80,18 @@ class Page:
     def __init__(self, settings, wifi, around, address):
         self._settings = settings
         self._wifi = wifi
-        self._around = around  # names of networks, the strongest first
+        # Names of networks, the strongest first.
+        self._around = around
         self.address = address
-        self._asked_ms = time.ticks_ms()  # when somebody last looked
+        # When a person last loaded the page.
+        self._asked_ms = time.ticks_ms()
         self._news = None
 
     async def serve(self, seconds):
-        """The known networks are tried each tenth of this time, but not while somebody is at the page."""
+        """Serve the page for `seconds`.
+
+        The known networks are tried each tenth of this time, but not while a person uses the page.
+        """
         ports = self._settings.get("ap_ports", (80, 53))
         web = _bound(socket.SOCK_STREAM, self.address, ports[0])
         try:
@@ -93,31 +104,33 @@ class Page:
         try:
             until = time.ticks_add(time.ticks_ms(), seconds * 1000)
             tried = time.ticks_ms()
-            known = self._wifi.networks
+            tried_networks = self._wifi.networks
             while time.ticks_diff(until, time.ticks_ms()) > 0:
                 await asyncio.sleep_ms(250)
                 now = time.ticks_ms()
-                is_new = known is not self._wifi.networks
+                is_new = tried_networks is not self._wifi.networks
                 since_ms = min(time.ticks_diff(now, tried), time.ticks_diff(now, self._asked_ms))
                 if not is_new and since_ms < seconds * 100:
                     continue
                 if is_new:
-                    known = self._wifi.networks
-                    await asyncio.sleep(1)  # until the phone has its answer: joining moves the radio to another channel
+                    tried_networks = self._wifi.networks
+                    # Until the phone has its answer: joining moves the radio to another channel.
+                    await asyncio.sleep(1)
                 if await self._wifi.round():
                     return
                 status = networks.rest(self._wifi)
                 tried = time.ticks_ms()
                 if is_new:
-                    why = networks.why_not(status if len(known) == 1 else None)  # else it is another network's
-                    self._news = "No connection to {}: {}.".format(known[0]["ssid"], why)
+                    # With several networks, the status may belong to another.
+                    why = networks.why_not(status if len(tried_networks) == 1 else None)
+                    self._news = "No connection to {}: {}.".format(tried_networks[0]["ssid"], why)
         finally:
             answering.cancel()
             web.close()
             names.close()
 
     async def _answer(self, web, names):
-        """Connections one after the other, and questions of DNS: every name is here, so that phones open the page."""
+        """Answer connections in turn, and questions of DNS: each name is here, so that phones open the page."""
         serving = None
         while True:
             await asyncio.sleep_ms(30)
@@ -128,19 +141,22 @@ class Page:
                     if answer is not None:
                         names.sendto(answer, sender)
             except OSError:
-                pass  # there is none
+                # No question is waiting.
+                pass
             if serving is None or serving.done():
                 try:
                     serving = asyncio.create_task(self._converse(web.accept()[0]))
                 except OSError:
-                    pass  # there is none
+                    # No connection is waiting.
+                    pass
 
     async def _converse(self, connection):
         connection.setblocking(False)
         try:
             await asyncio.wait_for(self._exchange(asyncio.StreamReader(connection)), _REQUEST_S)
         except (OSError, asyncio.TimeoutError):
-            pass  # it went away, or was too slow
+            # The browser went away, or was too slow.
+            pass
         finally:
             connection.close()
 
@@ -165,16 +181,19 @@ class Page:
         except Refused as exc:
             status, self._news = exc.args
         stream.write(_HEAD.format(status, more).replace("\n", "\r\n"))
-        for piece in self._form() if pieces is None else pieces:
+        if pieces is None:
+            pieces = self._form()
+        for piece in pieces:
             stream.write(piece)
             await stream.drain()
         await stream.drain()
 
     def _take(self, body):
-        """Keep the network of the form; its name."""
+        """Keep the network of the form; return its name."""
         fields = {}
         try:
-            for pair in body.split(b"&"):  # application/x-www-form-urlencoded
+            # The body is application/x-www-form-urlencoded.
+            for pair in body.split(b"&"):
                 name, _, value = pair.partition(b"=")
                 first, *parts = value.replace(b"+", b" ").split(b"%")
                 value = first + b"".join([bytes([int(part[:2], 16)]) + part[2:] for part in parts])
@@ -192,7 +211,7 @@ class Page:
         return entry["ssid"]
 
     def _form(self):
-        """The page, in pieces."""
+        """Return the page, in pieces."""
         yield _TOP
         if self._news:
             yield "<p><b>{}</b></p>\n".format(_escaped(self._news))
@@ -203,8 +222,11 @@ class Page:
 
 
 async def _request(stream, address):
-    """(method, path, body, whether it is for and from our own address). Refused for one that is too large or none.
-    Every name is at our address for who asks our DNS: without the last any page could fill in the form."""
+    """Return (method, path, body, whether the request is for and from our own address).
+
+    Raises Refused if the request is too large or not valid.
+    Our DNS answers each name with our address: without the last value any page could fill in the form.
+    """
     data = bytearray()
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _MAX_HEAD_BYTES:
@@ -251,7 +273,7 @@ def _escaped(text):
 
 
 def dns_answer(question, address):
-    """The answer to a question for an IPv4 address (RFC 1035): this board, whatever the name. None for what is none."""
+    """Return the answer to a question for an IPv4 address (RFC 1035): this board, for any name. None if invalid."""
     if len(question) < 17 or question[2] & 0xF8 or question[4:6] != b"\0\1":
         return None
     at = 12
@@ -269,10 +291,10 @@ def dns_answer(question, address):
 
 
 def _bound(kind, address, port):
-    made = socket.socket(socket.AF_INET, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(socket.getaddrinfo(address, port)[0][-1])
+    listener = socket.socket(socket.AF_INET, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(socket.getaddrinfo(address, port)[0][-1])
     if kind == socket.SOCK_STREAM:
-        made.listen(2)
-    made.setblocking(False)
-    return made
+        listener.listen(2)
+    listener.setblocking(False)
+    return listener

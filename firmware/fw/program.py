@@ -1,6 +1,8 @@
 """The environment of a rewritten program: waits, limits, and the modules that touch the board. Starts nothing.
+
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py)."""
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
+"""
 
 import asyncio
 import gc
@@ -18,53 +20,65 @@ _CHECK_MS = const(100)
 _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
-LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
-_MODULE_BYTES = const(3_072)  # what most modules take at most while they are read in
-_READY = ()  # awaiting it takes no memory and does not yield
+# The link keeps 32 lines that wait for the host.
+LINES_AT_ONCE = 30
+# The most memory that most modules take while they are loaded.
+_MODULE_BYTES = const(3_072)
+# Awaiting it takes no memory and does not yield.
+_READY = ()
 
 
 class Environment:
-    """One run of one program. `runner` has the board, `emit`, `events` and `failed`."""
+    """The environment of one run of a program. `runner` has the board, `emit`, `events` and `failed`."""
 
     Cancelled = asyncio.CancelledError
 
     def __init__(self, runner, name, quota):
         self.name = name
         self.quota = quota
-        self.grown = 0  # about how many bytes the program allocated lately, by samples
-        self.doomed = None  # the MemoryError that it is to get
+        # About how many bytes the program allocated lately, by samples.
+        self.grown = 0
+        # The MemoryError that it is to get.
+        self.doomed = None
         self.is_open = True
         self._runner = runner
         self._board = runner.board
         self._modules = {}
         self._tasks = []
-        self._loop = None  # standstill.Loop, once the program uses asyncio
+        # standstill.Loop, once the program uses asyncio.
+        self._loop = None
         self._timers = []
         self._inputs = {}  # pin -> InputPin
-        self._closing = []  # PWM, UART, SPI…: what has deinit()
-        self._since = ticks_ms()  # when the stretch without a wait began
+        # PWM, UART, SPI…: what has deinit().
+        self._closing = []
+        # When the stretch without a wait began.
+        self._since = ticks_ms()
         self._checked = self._since
-        self._memory = None  # bytes in use when the stretch began, if it is a sample
-        self._work = self._due = None  # whose stretch, and when it was resumed
-        self._stretches = 0  # since the last sample, which stands for all of them
+        # Bytes in use when the stretch began, if it is a sample.
+        self._memory = None
+        # Whose stretch, and when it was resumed.
+        self._work = self._due = None
+        # Stretches since the last sample, which stands for all of them.
+        self._stretches = 0
         self._text = ""
         self._refilled = self._since
-        self._lines = LINES_AT_ONCE  # so many may be told now
+        # The number of lines that may be sent now.
+        self._lines = LINES_AT_ONCE
         self._dropped = 0
 
     def begin(self):
-        """The first stretch begins."""
+        """Begin the first stretch."""
         self._since = ticks_ms()
         self._count(self._since)
 
     def y(self):
-        """First in each loop of a coroutine: lets the others run after 4 ms."""
+        """Let other tasks run after 4 ms; the host puts it first in each loop of a coroutine."""
         if ticks_diff(ticks_ms(), self._since) < _YIELD_MS:
             return _READY
         return self._wait(0)
 
     def g(self):
-        """In loops of functions that cannot wait: RuntimeError when nobody else could run for 1.5 s."""
+        """Guard a loop of a function that cannot wait: RuntimeError if no other task could run for 1.5 s."""
         now = ticks_ms()
         if ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
@@ -84,7 +98,8 @@ class Environment:
         await self._wait(int(ms))
 
     async def sleep_us(self, us):
-        if us < _BUSY_US:  # a pulse: the loop's milliseconds are too coarse for it
+        # For a pulse, the loop's milliseconds are too coarse.
+        if us < _BUSY_US:
             sleep_us(us)
         else:
             await self._wait(-(-int(us) // 1000))
@@ -98,7 +113,7 @@ class Environment:
         self._count(self._since)
 
     def _count(self, now):
-        """A stretch begins; a few of them are measured."""
+        """Count the stretch that begins; a few of them are measured."""
         self._stretches += 1
         if self.quota.active or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._memory = self.quota.begin()
@@ -106,14 +121,16 @@ class Environment:
             self._due = self._work.ph_key
 
     def _check_memory(self, now):
-        """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
+        """Raise MemoryError if the program holds more than its claim, or if it is the greediest on a short board."""
         if self._memory is not None:
-            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:  # else others ran meanwhile
+            # If the stretch is another, other tasks ran meanwhile.
+            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:
                 self.grown += self.quota.end(self._memory, self._stretches)
             self._memory = self._work = None
             self._stretches = 0
         self._runner.check_memory(self.name)
-        spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
+        # A big heap takes long to look at: at most 2 % of the time.
+        spent = ticks_diff(ticks_ms(), now)
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
             exc = self.doomed
@@ -121,22 +138,22 @@ class Environment:
             raise exc
 
     async def aw(self, value):
-        """The result of a call that perhaps waits."""
+        """Return the result of a call that may wait."""
         if _is_coroutine(value):
             return await value
         return value
 
     async def new(self, kind, *args, **kwargs):
-        """An object whose `__init__` waits: it became `_ainit_`."""
-        made = object.__new__(kind)
-        await self.aw(made._ainit_(*args, **kwargs))
-        return made
+        """Return an object whose `__init__` waits: it became `_ainit_`."""
+        value = object.__new__(kind)
+        await self.aw(value._ainit_(*args, **kwargs))
+        return value
 
     def run(self, coro):
         return self._asyncio().run(coro)
 
     def spawn(self, coro):
-        """asyncio.create_task."""
+        """Create a task, as asyncio.create_task."""
         loop = self._asyncio()
         task = self.spawn_lasting(loop.stepped(coro))
         loop.add(task)
@@ -148,7 +165,7 @@ class Environment:
         return self._loop
 
     def spawn_lasting(self, coro):
-        """A task that goes on when asyncio.run is over."""
+        """Start a task that continues after asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
         self._tasks = self.running_tasks()
@@ -165,11 +182,12 @@ class Environment:
             raise
         except SystemExit:
             self._runner.leave(self.name)
-        except BaseException as exc:  # the loop lets those through: they would end the firmware
+        except BaseException as exc:
+            # The loop does not catch these: they would end the firmware.
             self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
-        """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
+        """Call a handler of a timer (a task) or an interrupt; report what it raises, and let the program continue."""
         try:
             self._since = ticks_ms()
             if active:
@@ -196,7 +214,7 @@ class Environment:
         return pin
 
     def timer(self, timer, *args, **kwargs):
-        """Timer.init, or a Timer that is made with a period."""
+        """Call Timer.init, or make a Timer with a period."""
         if not hasattr(timer, "init"):
             return timer(*args, **kwargs)
         timer.init(*args, **kwargs)
@@ -217,17 +235,18 @@ class Environment:
             at = self._memory and gc.mem_alloc()
             self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
             if at:
-                self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
+                # The memory of a line that waits for the host is not the program's.
+                self._memory += max(0, gc.mem_alloc() - at)
 
     def event(self, name, data):
-        """True if it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
+        """Send an event; return True if it is kept for the host: up to EVENTS, and 720 an hour of all programs."""
         if not self._runner.events or not self._may_tell():
             return False
         self._runner.events -= 1
         return self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
-        """A few lines and events at once, then 20 a second."""
+        """Return True if a line or event may be sent: a few at once, then 20 a second."""
         self.refill()
         if self._lines:
             self._lines -= 1
@@ -236,7 +255,7 @@ class Environment:
         return False
 
     def refill(self):
-        """Each second it may tell more; a line of its own says how many were left out. Called ten times a second."""
+        """Allow more lines each second, and report how many were dropped; called ten times a second."""
         seconds = ticks_diff(ticks_ms(), self._refilled) // 1000
         if seconds > 0:
             self._refilled = ticks_add(self._refilled, 1000 * seconds)
@@ -253,41 +272,42 @@ class Environment:
         if name not in self._modules:
             is_machine = name == "machine"
             if is_machine:
-                found = Machine(self, self._board.machine)
+                module = Machine(self, self._board.machine)
             else:
-                found = self.ours("modules").module(self, name)
-            self._modules[name] = found
+                module = self.ours("modules").module(self, name)
+            self._modules[name] = module
         return self._modules[name]
 
     def ours(self, name):
-        """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
+        """Load a module for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
         if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
-            raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
-        found = __import__(name)
+            # Stop before the heap grows for it, which would cost the link.
+            raise Squeezed("no room to read in " + name)
+        module = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
-        return found
+        return module
 
     def input(self, real, number):
-        found = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
-        return found
+        pin = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
+        return pin
 
-    def wrapped(self, found, name):
-        return self.ours("unwrapping").wrapped(self, found, name)
+    def wrapped(self, value, name):
+        return self.ours("unwrapping").wrapped(self, value, name)
 
     def claim(self, pin):
         self._board.claim(pin, self.name)
 
     def i2c_bus(self):
-        """The bus at the board's I2C pins, which no program has for itself."""
+        """Return the bus at the board's I2C pins, which programs share."""
         try:
             return self._board.i2c_bus(self.name)
         except CallError as exc:
             raise OSError(exc.message)
 
     def holds(self):
-        """Something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
+        """Return True if a pin, a timer or a task that does not stand still continues after `main` has ended."""
         if self._loop:
             standing = self._loop.standing
         else:
@@ -301,7 +321,7 @@ class Environment:
         return [task for task in self._tasks if not task.done()]
 
     def quiet(self):
-        """Nothing calls into the program any more, and it can begin nothing new."""
+        """Stop all calls into the program, and let it begin nothing new."""
         self.is_open = False
         for timer in list(self._timers):
             timer.deinit()
@@ -309,7 +329,7 @@ class Environment:
             pin._real.irq(handler=None)
 
     def close(self):
-        """The board as it was before the program; its tasks have ended."""
+        """Restore the board as it was before the program; its tasks have ended."""
         self.quiet()
         for device in self._closing:
             try:

@@ -1,8 +1,10 @@
-"""The part of MicroPython's heap that a program holds, against its claim: more is too much when others need the rest.
+"""The part of MicroPython's heap that a program holds, against its claim: more is too much if others need the rest.
+
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
-rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
-nor what grew in other stretches: the result is too little rather than too much.
-Names are those that other files have: a new one costs memory (firmware/README.md)."""
+rubbish collected before and after, and what is freed meanwhile is subtracted. Earlier memory is not counted,
+nor growth in other stretches: the result is too little rather than too much.
+Names are those that other files have: a new name costs memory (firmware/README.md).
+"""
 
 import gc
 import sys
@@ -10,34 +12,48 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-_WINDOW = const(32)  # stretches that are measured one after the other
-_LEAK = const(256)  # a window that found so much is followed by another
-_LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing, then twice as long each time,
-_PAUSE_MS = const(10_000)  # up to this, as after a window that found nothing
-_MUCH = const(4)  # so many times its size in samples are not waited with
+# Stretches that are measured one after the other.
+_WINDOW = const(32)
+# A window that found so much is followed by another.
+_LEAK = const(256)
+# Collecting holds programs up. The pause after a look that found nothing; it doubles each time.
+_LOOK_MS = const(1_000)
+# The longest pause, and the pause after a window that found nothing.
+_PAUSE_MS = const(10_000)
+# With this multiple of its size in samples, a look does not wait.
+_MUCH = const(4)
 
 
 class Quota:
-    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
+    """The quota of one program. `heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
     def __init__(self, board, claim, heap, has_room):
         self._has_room = has_room
         self.claim = claim
         self.heap = self.holds = heap
-        wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
-        self._size = wide * (claim + max(2048, claim // 4))  # what is clearly too much
+        # The 64-bit unix port's objects are twice as wide as a chip's.
+        wide = 2 if sys.maxsize > 1 << 31 else 1
+        # What is clearly too much.
+        self._size = wide * (claim + max(2048, claim // 4))
         self._board = board
-        self.active = 1  # so many more stretches are measured; the first is always
-        self.found = 0  # in this window
-        self.grown = 0  # allocated since the last look, by samples
-        self._memory = None  # the bytes in use when the stretch began that is measured; None: a look
-        self._kept = self.last = None  # those after the last measured stretch; at the last look
-        self._due = None  # no look before
+        # The number of further stretches to measure; the first is always measured.
+        self.active = 1
+        # Bytes found in this window.
+        self.found = 0
+        # Allocated since the last look, by samples.
+        self.grown = 0
+        # The bytes in use when the stretch began that is measured; None: a look.
+        self._memory = None
+        # The bytes in use after the last measured stretch, and at the last look.
+        self._kept = self.last = None
+        # No look before this time.
+        self._due = None
         self._pause_ms = _LOOK_MS
-        self._take = self._apply  # made once: what a call makes would be measured too
+        # Bound once: an object made at each call would be measured too.
+        self._take = self._apply
 
     def begin(self):
-        """A stretch begins: the bytes in use."""
+        """Begin a stretch; return the bytes in use."""
         if not self.active:
             return gc.mem_alloc()
         used = self._board.mem_alloc()
@@ -46,7 +62,7 @@ class Quota:
         return used
 
     def end(self, at, counts):
-        """It ends, and stands for so many since the last sample: about the bytes that they allocated."""
+        """End a stretch that stands for `counts` since the last sample; return about the bytes that they allocated."""
         grown = max(0, gc.mem_alloc() - at)
         self.grown += grown * counts
         if self.active or grown > self._size:
@@ -63,7 +79,10 @@ class Quota:
         return grown * counts
 
     def memory_short(self):
-        """The fault, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
+        """Return the fault as a text, or None if the program keeps to its claim or the board has room.
+
+        A program with a fault is watched further.
+        """
         if self.holds <= self._size or self._has_room(self._board.reserve):
             return None
         self.active = _WINDOW
@@ -71,8 +90,10 @@ class Quota:
         return text % (self.holds, self.claim)
 
     def _apply(self, used):
-        """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?
-        True while stretches are measured, which must not begin with rubbish."""
+        """Take the bytes in use without the rubbish: after a stretch, or to see whether the heap has grown.
+
+        Return True while stretches are measured, which must not begin with rubbish.
+        """
         if self._memory is not None:
             self._count(used - self._memory, used)
         elif self.last is None or used - self.last <= self._size // 8:

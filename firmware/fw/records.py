@@ -5,16 +5,19 @@ import os
 import storage
 from errors import CallError
 
-MAX_REMOVED = 4  # removed programs whose undo is kept
-RESERVE = 8_192  # bytes given up when the flash is full, so that a program can still be removed
+# Removed programs whose undo is kept.
+MAX_REMOVED = 4
+# Bytes given up when the flash is full, so that a program can still be removed.
+RESERVE = 8_192
 
 
 def load_all(slots):
-    """At boot. One corrupt file never stops it."""
+    """Load all records at boot; a corrupt file does not stop it."""
     try:
         os.mkdir(slots.root)
     except OSError:
-        pass  # it is there; when it could not be made, the first write says so
+        # The folder exists; if it could not be made, the first write fails.
+        pass
     for folder in storage.names_in(slots.root):
         if folder[0] != "=":
             _load(slots, folder)
@@ -29,14 +32,15 @@ def set_autostart(slots, name, autostart):
 
 
 def install(slots, name):
-    """The upload becomes the program of that name: into the slot that is not in use, then the record."""
+    """Make the upload the program of that name: write it to the unused slot, then write the record."""
     record = _copy(slots, name)
     folder = storage.folder_of(slots, name)
     before = record["now"]
     slot = "b" if (before or record["before"]) == "a" else "a"
     record.update({"now": slot, "before": before, "undo": True, slot: storage.announced(slots)[1:]})
     if not before:
-        record["a" if slot == "b" else "b"] = None
+        other = "a" if slot == "b" else "b"
+        record[other] = None
     if storage.folder_name(name) not in storage.names_in(slots.root):
         storage.full_is_an_error(lambda: os.mkdir(folder))
     storage.full_is_an_error(lambda: os.rename(slots.part_path, folder + "/" + slot + ".mpy"))
@@ -61,21 +65,24 @@ def remove(slots, name):
 
 
 def undo_target(slots, name=None):
-    """The program of that name (None: the one that changed last) whose change can be reverted."""
-    found = None
+    """Return the program of that name (None: the program that changed last) whose change can be reverted."""
+    target = None
     for record in slots.records.values():
-        if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
-            found = record
-    if found is None:
-        raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
-    slot = found["before"]
-    if slot and not storage.is_whole(slots, found, slot):
+        if not record["undo"] or name not in (None, record["name"]):
+            continue
+        if target is None or record["gen"] > target["gen"]:
+            target = record
+    if target is None:
+        of_name = " of " + name if name else ""
+        raise CallError("app_not_found", "there is nothing to undo" + of_name)
+    slot = target["before"]
+    if slot and not storage.is_whole(slots, target, slot):
         raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
-    return found["name"]
+    return target["name"]
 
 
 def undo(slots, name):
-    """Take the last change back; whether there is a program of that name now."""
+    """Revert the last change; return whether there is a program of that name now."""
     record = _copy(slots, name)
     record.update({"now": record["before"], "before": "", "undo": False})
     if not record["now"]:
@@ -100,7 +107,10 @@ def _store(slots, name, record):
 
 
 def _forget(slots, name):
-    """The older record goes first: a cut leaves the newest, or a folder without one for the next boot to remove."""
+    """Remove the records, the older first.
+
+    A cut leaves the newest, or a folder without a record, which the next boot removes.
+    """
     record = slots.records.pop(name)
     folder = storage.folder_of(slots, name)
     storage.remove_file(folder + "/r%d" % (record["r"] ^ 1))
@@ -120,10 +130,11 @@ def _load(slots, folder):
             if file.endswith(".new"):
                 storage.remove_file(path + "/" + file)
         if "r0" not in files and "r1" not in files:
-            storage.remove_folder(path)  # a first install that was cut, or a removal
+            # A first install or a removal was cut.
+            storage.remove_folder(path)
             return
-        found = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
-        records = [record for record in found if record and record["name"] == name]
+        sealed = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
+        records = [record for record in sealed if record and record["name"] == name]
         if not records:
             slots.damaged[name] = "its record is damaged"
             return
@@ -137,7 +148,8 @@ def _load(slots, folder):
             record.update({"now": before, "before": "", "undo": False})
             slots.notes[name] = "the newest image is damaged: this is the one before"
         slots.records[name] = record
-    except Exception as exc:  # one bad folder never stops the boot
+    except Exception as exc:
+        # A bad folder must not stop the boot.
         slots.damaged[name] = "its files cannot be read: %r" % exc
 
 
@@ -150,9 +162,11 @@ def _keep_reserve(slots):
         pass
     try:
         for at in range(0, RESERVE, 512):
-            storage.write_file(path, bytes(512), "ab" if at else "wb")
+            mode = "ab" if at else "wb"
+            storage.write_file(path, bytes(512), mode)
     except OSError:
-        storage.remove_file(path)  # the flash is full; there will be a reserve when there is room
+        # The flash is full; there will be a reserve when there is room.
+        storage.remove_file(path)
 
 
 def _copy(slots, name):

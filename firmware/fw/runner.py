@@ -15,15 +15,21 @@ from slots import Slots
 
 _CANCEL_EVERY_MS = const(200)
 _MAX_CANCELS = const(5)
-_HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
+# After a run of this length, earlier crashes do not count.
+_HEALTHY_MS = const(60_000)
 COLLECT_MS = 10_000
-EVENTS = 120  # of programs at once, then 720 an hour: each is written to the flash, which bears it for years
-_MORE_EVENTS = const(2)  # each COLLECT_MS
+# Events of programs at once, then 720 an hour: each is written to the flash, which endures that for years.
+EVENTS = 120
+# Each COLLECT_MS.
+_MORE_EVENTS = const(2)
 _TICK_MS = const(100)
-_DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-ROOM_S = 10  # one that ended for the board's memory looks for room so often; twice as long each time in a row
+# From a program's MemoryError to its end, if the board is still short.
+_DOOMED_MS = const(500)
+# A program that ended for the board's memory waits this long for room; twice as long each time in a row.
+ROOM_S = 10
 _MOST_DOUBLED = const(5)
-_MARK_BYTES = const(5_120)  # what boot_programs.mark reads in
+# The memory that the code of boot_programs.mark takes.
+_MARK_BYTES = const(5_120)
 
 
 class Runner:
@@ -45,25 +51,33 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
-        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
-        self.beat = ticks_ms()  # when the loop last came round
-        self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
+        # The folder of the files of programs.
+        self.files_folder = root[: root.rfind("/") + 1] + "data"
+        # When the loop last ran.
+        self.beat = ticks_ms()
+        # Ends the loop's wait, after an interrupt.
+        self.wake = asyncio.ThreadSafeFlag()
         self._programs = {}
         self._changing = asyncio.Lock()
         self._ticking = None
-        self.paused = []  # the names of programs that were stopped for an update
-        self.standing = None  # why no program was started at boot
-        self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
+        # The names of programs that were stopped for an update.
+        self.paused = []
+        # Why no program was started at boot.
+        self.standing = None
+        # Seconds of this start that are to be noted (chip_facts.count_start).
+        self._marks = []
         self._collected = ticks_ms()
         self.events = EVENTS
-        self.doing = ""  # the call that began last; told if the heap grows
-        self.heap = 0  # bytes that the last program took when it was read in
+        # The call that began last; reported if the heap grows.
+        self.doing = ""
+        # Bytes that the last program took when it was loaded.
+        self.heap = 0
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
         loop.set_exception_handler(self._task_failed)
 
     def __getattr__(self, name):
-        """The calls from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
+        """Load a call from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
         if name == "write":
             return self.slots.write
         module = "changes"
@@ -74,7 +88,7 @@ class Runner:
         return bound(getattr(__import__(module), name), self)
 
     def states(self):
-        """[{name, state}] of every program, for telemetry."""
+        """Return [{name, state}] of every program, for telemetry."""
         states = {name: program.state for name, program in self._programs.items()}
         return [{"name": name, "state": states.get(name, "stopped")} for name in self.slots.names()]
 
@@ -82,7 +96,7 @@ class Runner:
         return self.board.timeline.read(cursor)
 
     def has_room(self, size):
-        """True if so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        """Return True if `size` bytes are free before the heap grows, which would take what Wi-Fi and TLS need."""
         if self.board.own_free() < size:
             self.make_room()
         return self.board.own_free() >= size
@@ -96,7 +110,7 @@ class Runner:
         gc.collect()
 
     def check_memory(self, name):
-        """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
+        """Raise MemoryError if the program holds more than its claim; on a short board, give one to the greediest."""
         self._apply(self._programs[name])
         short = self._short()
         if short is None or self.board.has_grown():
@@ -119,7 +133,7 @@ class Runner:
                 program.doomed_ms = ticks_ms()
 
     def failed(self, name, exc):
-        """A callback or task of the program raised; the program goes on."""
+        """Report that a callback or task of the program raised; the program continues."""
         program = self._programs[name]
         if isinstance(exc, Squeezed):
             program.error = str(exc)
@@ -129,15 +143,17 @@ class Runner:
         self._tell_crash(program, True)
 
     def crashed(self, name, exc):
-        """Something that is no Exception came out of a callback or task, a KeyboardInterrupt mostly: the program ends.
-        Nobody can tell the program's own from one of the cable. So the one of the cable ends the program that has the
-        chip just then, which is started again seconds later, and the next one meets the firmware."""
+        """End the program: a callback or task raised something that is not an Exception, mostly a KeyboardInterrupt.
+
+        The program's own interrupt looks like Ctrl-C on the cable. So Ctrl-C ends the program that has the
+        chip just then, which is started again seconds later, and the next Ctrl-C reaches the firmware.
+        """
         program = self._programs[name]
         program.error = reason(exc)
         asyncio.create_task(self._ended(program, "trapped"))
 
     def leave(self, name):
-        """sys.exit() in a callback or task: the whole program ends."""
+        """End the whole program after sys.exit() in a callback or task."""
         asyncio.create_task(self._ended(self._programs[name], "exited"))
 
     def _begin(self, program):
@@ -149,7 +165,7 @@ class Runner:
         program.main = asyncio.create_task(self._run(program))
 
     async def _run(self, program):
-        """The program's main task. What it leaves behind (pins, timers, tasks) lives on when it returns."""
+        """Run the program's main task; its pins, timers and tasks live on after it returns."""
         kind = "returned"
         program.env.begin()
         try:
@@ -164,15 +180,17 @@ class Runner:
         except BaseException as exc:
             kind = "trapped"
             program.error = reason(exc)
-        if program.env.is_open:  # else somebody ends it right now, and cleans up
-            if kind == "stopped":  # it cancelled itself
+        # If the environment is closed, another task ends the program right now, and cleans up.
+        if program.env.is_open:
+            # It cancelled itself.
+            if kind == "stopped":
                 kind = "exited"
             if kind != "returned" or not program.env.holds():
                 program.is_ending = True
                 asyncio.create_task(self._ended(program, kind))
 
     async def _ended(self, program, kind):
-        """The program ended by itself: clean up, tell, and start a crashed one again."""
+        """Clean up and report after a program ended by itself; start a crashed program again."""
         async with self._changing:
             if self._programs.get(program.name) is not program or program.main is None:
                 return
@@ -201,7 +219,7 @@ class Runner:
             self._never_again(program.name)
 
     def _squeeze(self, program):
-        """It ended for the board's memory, which is no crash of its own: it starts again when there is room."""
+        """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""
         if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
             program.squeezes = 0
         wait_s = ROOM_S * (1 << min(program.squeezes, _MOST_DOUBLED))
@@ -225,7 +243,8 @@ class Runner:
             except (CallError, MemoryError) as exc:
                 program.error = str(exc)
                 self._log("error", "%s cannot start again: %s" % (program.name, exc))
-                if getattr(exc, "code", "failed") == "failed":  # no memory mostly: it is tried again
+                # Mostly there is no memory: it is tried again.
+                if getattr(exc, "code", "failed") == "failed":
                     self._squeeze(program)
                 return
             if program.times is not None:
@@ -253,7 +272,8 @@ class Runner:
         if program.times is not None:
             program.times = None
             program.state = "stopped"
-            self.board.release(name)  # between two runs its pins are its own
+            # Between two runs its pins are its own.
+            self.board.release(name)
 
     async def _halt(self, program):
         """Cancel again and again, 1.2 s at most; one that outlives that does not start again: the board resets."""
@@ -304,7 +324,8 @@ class Runner:
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
-            if self.board.has_grown() and not self.paused:  # an update may take it for a while
+            # An update may take it for a while.
+            if self.board.has_grown() and not self.paused:
                 __import__("growth").give_back(self)
             if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
                 self.mark(self._marks.pop())
@@ -326,7 +347,7 @@ class Runner:
             await asyncio.sleep_ms(_TICK_MS)
 
     def _judge(self, program):
-        """It was told to give memory back half a second ago."""
+        """Judge a program that was asked half a second ago to give memory back."""
         program.doomed_ms = None
         if program.env is None:
             return
@@ -335,7 +356,8 @@ class Runner:
         why = program.env.quota.memory_short()
         if why is None:
             why = self._short()
-            if self.board.is_small:  # what the link and the calls take is no program's fault
+            # Memory of the link and the calls is not the program's fault.
+            if self.board.is_small:
                 kind = "squeezed"
             elif why is not None:
                 why = "it took too much memory: " + why
@@ -349,7 +371,7 @@ class Runner:
         return self.board.memory_short()
 
     def _task_failed(self, loop, context):
-        """A task of a program raised, and nobody awaits it."""
+        """Report a task of a program that raised and is not awaited."""
         task = context.get("future")
         for program in self._programs.values():
             if program.env is not None and task in program.env._tasks:

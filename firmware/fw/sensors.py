@@ -1,5 +1,7 @@
 """Sensors at the board's I2C pins: BME280 (BST-BME280-DS002, 4.2.3 and 8.1) and INA219 (TI SBOS448, 8.6).
-Read in when the first one is asked for. The values are those of wasm/headers/glue/*.c."""
+
+Loaded with the first reading. The values are the same as in wasm/headers/glue/*.c.
+"""
 
 from struct import unpack
 from time import sleep_ms
@@ -15,22 +17,23 @@ QUANTITIES = {
     "power": ("ina219", "power_mw"),
 }
 CHIP_ID = b"\x60"
-MEASURE_MS = 10  # DS002, 9.1: at most 9.3 ms with one sample of each
+# DS002, 9.1: at most 9.3 ms with one sample of each.
+MEASURE_MS = 10
 
 
 def quantity(i2c, name, address):
-    """One value; None when the sensor does not answer. ValueError for a quantity that no sensor here measures."""
+    """Return one value, or None if the sensor does not answer; ValueError if no sensor here measures the quantity."""
     if name not in QUANTITIES:
         raise ValueError("no quantity %s: %s" % (name, ", ".join(sorted(QUANTITIES))))
     sensor, key = QUANTITIES[name]
-    found = values(i2c, sensor, address)
-    if found is None:
+    readings = values(i2c, sensor, address)
+    if readings is None:
         return None
-    return found[key]
+    return readings[key]
 
 
 def values(i2c, sensor, address):
-    """Every value of a sensor by name and unit; None when it does not answer at this address."""
+    """Return every value of a sensor by name and unit, or None if it does not answer at this address."""
     try:
         if sensor == "bme280":
             return bme280(i2c, address)
@@ -43,7 +46,8 @@ def bme280(i2c, address):
     if i2c.readfrom_mem(address, 0xD0, 1) != CHIP_ID:
         return None
     i2c.writeto_mem(address, 0xF2, b"\x01")
-    i2c.writeto_mem(address, 0xF4, b"\x25")  # each once, then asleep
+    # Measure each once, then sleep.
+    i2c.writeto_mem(address, 0xF4, b"\x25")
     sleep_ms(MEASURE_MS)
     t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1 = unpack("<HhhHhhhhhhhhxB", i2c.readfrom_mem(address, 0x88, 26))
     h2, h3, e4, e5, e6, h6 = unpack("<hBbBbb", i2c.readfrom_mem(address, 0xE1, 7))
@@ -66,19 +70,19 @@ def _pressure(p, raw, fine):
     a = (1 + (p[2] * a * a / 524288 + p[1] * a) / 524288 / 32768) * p[0]
     if a == 0:
         return 0
-    found = (1048576 - raw - b / 4096) * 6250 / a
-    return (found + (p[8] * found * found / 2147483648 + found * p[7] / 32768 + p[6]) / 16) / 100
+    pascals = (1048576 - raw - b / 4096) * 6250 / a
+    return (pascals + (p[8] * pascals * pascals / 2147483648 + pascals * p[7] / 32768 + p[6]) / 16) / 100
 
 
 def _humidity(h, raw, fine):
     t = fine - 76800
-    found = (raw - (h[3] * 64 + h[4] / 16384 * t)) * (h[1] / 65536)
-    found *= 1 + h[5] / 67108864 * t * (1 + h[2] / 67108864 * t)
-    return min(100, max(0, found * (1 - h[0] * found / 524288)))
+    percent = (raw - (h[3] * 64 + h[4] / 16384 * t)) * (h[1] / 65536)
+    percent *= 1 + h[5] / 67108864 * t * (1 + h[2] / 67108864 * t)
+    return min(100, max(0, percent * (1 - h[0] * percent / 524288)))
 
 
 def ina219(i2c, address):
-    """As it is after power on: 32 V, 320 mV, 12 bits; the current through the usual shunt of 0.1 ohm."""
+    """Read it as it is after power on: 32 V, 320 mV, 12 bits; the current through the usual shunt of 0.1 ohm."""
     volts = (unpack(">H", i2c.readfrom_mem(address, 2, 2))[0] >> 3) * 0.004
     current_ma = unpack(">h", i2c.readfrom_mem(address, 1, 2))[0] * 0.01 / 0.1
     return {"voltage_v": volts, "current_ma": current_ma, "power_mw": volts * current_ma}

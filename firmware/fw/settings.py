@@ -10,11 +10,12 @@ from binding import bound, once
 
 
 class Settings:
-    """`told` is /settings.json; nothing in it is needed to start."""
+    """The settings. `told` is /settings.json; nothing in it is needed to start."""
 
     SETTINGS = "settings.json"
     CREDENTIAL = "credential.json"  # token
-    ADDRESS = "address.json"  # ip: where the host was last
+    # `ip`: the last address of the host.
+    ADDRESS = "address.json"
     AUTHORITY = "ca.der"
 
     def __init__(self, folder=""):
@@ -24,7 +25,7 @@ class Settings:
         self.address = self._read(self.ADDRESS).get("ip")
 
     def __getattr__(self, name):
-        """Settings that are seldom kept are kept by settings_file.py, which is read in for it."""
+        """Load the functions that change settings, which are needed seldom, from settings_file.py."""
         return bound(getattr(once("settings_file"), name), self)
 
     def get(self, name, default=None):
@@ -34,7 +35,7 @@ class Settings:
         return self.told.get("board", {}).get("name", "esp32")
 
     def authority(self):
-        """The host's authority in DER form, or None before it was fetched."""
+        """Return the host's authority in DER form, or None before it was fetched."""
         try:
             with open(self._folder + self.AUTHORITY, "rb") as file:
                 return file.read()
@@ -47,9 +48,9 @@ class Settings:
     def _read(self, name):
         try:
             with open(self._folder + name) as file:
-                found = json.load(file)
+                value = json.load(file)
         except (OSError, ValueError):
             return {}
-        if isinstance(found, dict):
-            return found
+        if isinstance(value, dict):
+            return value
         return {}

@@ -6,11 +6,12 @@ import os
 
 def change(settings, **news):
     """Keep these in /settings.json; None takes one out."""
-    told = dict(settings.told)
-    told.update(news)
-    told = {name: told[name] for name in told if told[name] is not None}
-    keep(settings, settings.SETTINGS, json.dumps(told))
-    settings.told = told  # once it is kept: else what is done and what a start finds would differ
+    values = dict(settings.told)
+    values.update(news)
+    values = {name: values[name] for name in values if values[name] is not None}
+    keep(settings, settings.SETTINGS, json.dumps(values))
+    # Only after it is written: otherwise the memory and the next start would differ.
+    settings.told = values
 
 
 def keep_token(settings, token):
@@ -29,14 +30,15 @@ def keep_authority(settings, der):
 
 
 def forget(settings):
-    """Everything but what the board is (description, revision) and the key of its access point: labels may have it."""
+    """Forget all but the board's description and revision, and its access point's key, which may be on a label."""
     settings.told = {name: settings.told[name] for name in ("board", "revision", "ap_key") if name in settings.told}
     keep(settings, settings.SETTINGS, json.dumps(settings.told))
     for name in (settings.CREDENTIAL, settings.ADDRESS, settings.AUTHORITY):
         try:
             os.remove(settings._folder + name)
         except OSError:
-            pass  # there was none
+            # There was no such file.
+            pass
     settings.token = settings.address = None
 
 

@@ -1,5 +1,7 @@
-"""The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
-Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
+"""The installed programs: their names and facts. Code for files is in storage.py, uploads.py and records.py.
+
+Those are loaded when needed, and the runner drops them soon after: their 8 KB are free most of the time.
+"""
 
 from binding import bound
 from errors import CallError
@@ -8,16 +10,21 @@ UPLOADED = "=part"
 
 
 class Slots:
-    """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
-    Every other method is a function of one of those three."""
+    """The installed programs and their records.
+
+    A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
+    Every other method is a function of one of those three modules.
+    """
 
     def __init__(self, root="/apps"):
         self.root = root
         self.upload_path = root + "/=upload"
         self.part_path = root + "/" + UPLOADED + ".mpy"
         self.records = {}
-        self.damaged = {}  # name -> what is wrong
-        self.notes = {}  # name -> what a person should know of a program that runs all the same
+        # Maps a name to what is wrong.
+        self.damaged = {}
+        # Maps a name to what a person should know about a program that runs nevertheless.
+        self.notes = {}
         self.gen = 0
         self.load_all()
 
@@ -34,7 +41,7 @@ class Slots:
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))
 
     def facts(self, name):
-        """[size, sha256, heap, autostart] of the image in use; then [every_ms, stop_after_ms], if it has such."""
+        """Return [size, sha256, heap, autostart] of the image in use, then [every_ms, stop_after_ms] if it has them."""
         record = self.known(name)
         return record[record["now"]]
 

@@ -1,6 +1,8 @@
-"""The unused one of two folders, which an update goes to (docs/protocols/ota.md). Read in when needed.
-The selector main.py starts no folder without the file `whole` while another one has it: it is taken away first and
-written last."""
+"""The unused folder of two, which an update goes to (docs/protocols/ota.md). Loaded when needed.
+
+The selector main.py starts no folder without the file `whole` while the other folder has it: it is removed first and
+written last.
+"""
 
 import os
 import sys
@@ -14,7 +16,7 @@ _SPARE_BYTES = const(32_768)
 
 
 def running():
-    """The slot that main.py started."""
+    """Return the slot that main.py started."""
     return int(any([path.endswith("/" + SLOTS[1]) for path in sys.path]))
 
 
@@ -23,16 +25,20 @@ def unused():
 
 
 def room(root):
-    """The largest payload that fits with its files, which take whole blocks; what the unused folder has counts too."""
-    told = os.statvfs(root or "/")
-    free = told[0] * told[3] if told[3] <= told[2] else 0  # littlefs counts blocks twice when it is nearly full
+    """Return the size of the largest payload that fits with its files, which take whole blocks.
+
+    The content of the unused folder counts as free.
+    """
+    facts = os.statvfs(root or "/")
+    # littlefs counts blocks twice when it is nearly full.
+    free = facts[0] * facts[3] if facts[3] <= facts[2] else 0
     folder = root + SLOTS[unused()]
-    there = sum([size for _, size in _files(folder)])
-    return max(0, min(free - _SPARE_BYTES, (free + there - _SPARE_BYTES) * 2 // 5))
+    used = sum([size for _, size in _files(folder)])
+    return max(0, min(free - _SPARE_BYTES, (free + used - _SPARE_BYTES) * 2 // 5))
 
 
 def gave_up(up, slot):
-    """It went back: that folder is never chosen again, also when the other one fails later."""
+    """Mark a slot that failed, so that it is never chosen again, also if the other slot fails later."""
     storage.remove_file(up.root + SLOTS[slot] + WHOLE)
     if up.board.number("slot") == slot:
         up.board.number("slot", 1 - slot)
@@ -48,13 +54,13 @@ def empty(folder):
 
 
 def _files(folder):
-    """(path, size) of what is in it and in its folders."""
-    found = []
+    """Return (path, size) of each file in the folder and in its folders."""
+    files = []
     for name in storage.names_in(folder):
         path = folder + "/" + name
         facts = os.stat(path)
         if facts[0] & 0x4000:
-            found.extend(_files(path))
+            files.extend(_files(path))
         else:
-            found.append((path, facts[6]))
-    return found
+            files.append((path, facts[6]))
+    return files

@@ -1,11 +1,13 @@
-"""asyncio's tasks of one program: they stand still when asyncio.run is over. Read in with a program's first task.
-Tasks of `every`, `on`, timers and interrupts are none of these: they go on."""
+"""asyncio's tasks of one program, which stand still when asyncio.run is over. Loaded with a program's first task.
+
+Tasks of `every`, `on`, timers and interrupts are not among these: they continue.
+"""
 
 import asyncio
 
 
 class Loop:
-    """Environment._loop."""
+    """The asyncio loop of one program: Environment._loop."""
 
     def __init__(self, env):
         self._env = env
@@ -15,12 +17,13 @@ class Loop:
         self._runs = 0
 
     async def run(self, coro):
-        """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""
+        """Run `coro` as asyncio.run: afterwards the other tasks stand still until the next run, as MicroPython's do."""
         if not self._runs:
             self.standing = []
             if self._again is not None:
                 self._again.set()
-            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
+            # Tasks that wait already run before `coro`.
+            await asyncio.sleep_ms(0)
         self._runs += 1
         try:
             return await coro
@@ -31,10 +34,10 @@ class Loop:
                 self.standing = [task for task in self._env.running_tasks() if task in self._tasks]
 
     def add(self, task):
-        self._tasks = [one for one in self._tasks if not one.done()] + [task]
+        self._tasks = [other for other in self._tasks if not other.done()] + [task]
 
     def stepped(self, coro):
-        """`coro`, not resumed while its task stands still. What is thrown into it comes to it at once."""
+        """Wrap `coro` so that it is not resumed while its task stands still; exceptions reach it at once."""
         thrown = None
         while True:
             try:

@@ -7,9 +7,11 @@ import sys
 def main(folder="/"):
     from heap import first_block
 
-    first = [first_block()]  # keeps the heap's new part until our modules are in it
+    # It keeps the heap's new part until our modules are in it.
+    first = [first_block()]
     sys.modules.pop("heap")
-    gc.threshold(4096)  # rubbish must not make the heap grow, nor look as if memory were short
+    # Rubbish must not make the heap grow, nor look as if memory were short.
+    gc.threshold(4096)
     import asyncio
 
     asyncio.run(run(folder, first))

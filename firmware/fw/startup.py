@@ -8,33 +8,38 @@ from binding import bound, once
 
 from firmware import connect, console, healthy, listen, measured, offer, resume
 
-VERSION = "0.1.0"  # where about.json beside this file says no other
-_UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
+# Used if about.json beside this file has no version.
+VERSION = "0.1.0"
+# States of ota_plan.py.
+_UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
 
 
 async def begin(folder, first):
-    """The board, and the tasks that run forever. `first` is emptied when our modules are in memory."""
+    """Set up the board and the tasks that run forever; `first` is emptied when our modules are in memory."""
     from board import Board
     from settings import Settings
     from wifi import Wifi
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    # Without a key no person could use the access point.
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0
     wifi = Wifi(board.wlan(), settings.get("wifi", []), None, offer_s)
     wifi.offer = bound(offer, board, settings, wifi)
     joining = asyncio.create_task(wifi.run())
-    await asyncio.sleep(0)  # the radio is at work while the rest is read in
+    # The radio works while the rest is loaded.
+    await asyncio.sleep(0)
     from runner import Runner
 
-    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
+    # Programs first: they run at once, and the code that loads them is dropped before the link needs its memory.
     runner = Runner(board, folder + "apps")
     early = []
-    runner.emit = lambda *said: early.append(said)
+    runner.emit = lambda *message: early.append(message)
     reason = board.reset_reason()
     await runner.boot()
     runner.make_room()
-    await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
+    # Loading code holds up programs and the feeding of the watchdog.
+    await asyncio.sleep(0)
     from calls import Calls
     from link import Link
 
@@ -48,26 +53,16 @@ async def begin(folder, first):
     _go_on_with_update(board, settings, link)
     if runner.paused:
         tasks.append(asyncio.create_task(resume(link)))
-    told = {"reason": reason}
-    if board.number("why"):
-        told["again"] = board.number("again")
-        board.number("why", 0)
-    if runner.standing:
-        told["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": told})
-    for said in early:
-        link.emit(*said)
+    _report_start(board, runner, link, reason)
+    for message in early:
+        link.emit(*message)
     early.clear()
     first.clear()
     runner.make_room()
     await runner.settle()
-    if settings.get("audio"):
-        try:
-            import audio
-
-            audio.begin(link, board, settings.get("audio"))
-        except ImportError:
-            print("no audio: this board has no PSRAM, so flash left it out")
+    audio_pins = settings.get("audio")
+    if audio_pins:
+        _begin_audio(link, board, audio_pins)
     if settings.get("wifi_trial", {}).get("state") == "trying":
         once("networks").begin_trial(settings, wifi, link)
     if settings.get("host"):
@@ -83,11 +78,33 @@ def _version():
         return VERSION
 
 
+def _report_start(board, runner, link, reason):
+    """Send the event of this start: why it happened, and why no program was started."""
+    data = {"reason": reason}
+    if board.number("why"):
+        data["again"] = board.number("again")
+        board.number("why", 0)
+    if runner.standing:
+        data["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": data})
+
+
+def _begin_audio(link, board, pins):
+    try:
+        import audio
+
+        audio.begin(link, board, pins)
+    except ImportError:
+        print("no audio: this board has no PSRAM, so flash left it out")
+
+
 def _go_on_with_update(board, settings, link):
-    """One that is not over, or that the host was not told the end of. A defect in it stops nothing else."""
+    """Continue an update that is not over, or whose end was not reported; a defect in it stops nothing else."""
     try:
         record = once("storage").read_sealed(settings.path("ota/state"))
-        if record and (record["state"] in _UNDER_WAY or not record["said"] or board.number("trial")):
+        if not record:
+            return
+        if record["state"] in _UNDER_WAY or not record["said"] or board.number("trial"):
             link.updates().begin()
     except Exception as exc:
         sys.print_exception(exc)

@@ -17,7 +17,7 @@ from errors import CallError
 
 
 def image(slots, name):
-    """(folder, module name) to import."""
+    """Return (folder, module name) to import."""
     return folder_of(slots, name), slots.known(name)["now"]
 
 
@@ -59,7 +59,7 @@ def write_file(path, data, mode):
 
 
 def write_sealed(path, value):
-    """The value and its checksum, whole or not at all."""
+    """Write the value and its checksum, whole or not at all."""
     text = json.dumps(value).encode()
     try:
         write_file(path + ".new", text + b"\n" + hexlify(hashlib.sha256(text).digest()), "wb")
@@ -70,7 +70,7 @@ def write_sealed(path, value):
 
 
 def read_sealed(path):
-    """None for a file that is not there or not whole."""
+    """Return the value of a sealed file, or None if the file is missing or not whole."""
     try:
         with open(path, "rb") as file:
             text, seal = file.read().split(b"\n")
@@ -96,7 +96,8 @@ def remove_file(path):
     try:
         os.remove(path)
     except OSError:
-        pass  # it is not there, or the next boot tries again
+        # The file does not exist, or the next boot tries again.
+        pass
 
 
 def remove_folder(path):
@@ -105,7 +106,8 @@ def remove_folder(path):
     try:
         os.rmdir(path)
     except OSError:
-        pass  # something is left: the next boot removes it
+        # Something is left: the next boot removes it.
+        pass
 
 
 def names_in(path):
@@ -123,6 +125,6 @@ def full_is_an_error(write):
 
 
 def folder_name(name):
-    """The name with everything but ASCII letters, digits, `-` and `_` as %xx: ".." is no folder."""
+    """Return the name with everything but ASCII letters, digits, `-` and `_` as %xx, so that ".." is not a folder."""
     plain = "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     return "".join([chr(b) if chr(b) in plain else "%%%02x" % b for b in name.encode()])

@@ -1,5 +1,7 @@
-"""Texts for people that are in a file beside this module: at build time they leave the modules that always stay.
-Where there is memory enough (PSRAM), every text is where it is written, and nothing of this is installed."""
+"""Texts for people in a file beside this module: at build time they leave the modules that always stay.
+
+With enough memory (PSRAM), every text stays where it is written, and nothing of this is installed.
+"""
 
 
 def text_at(at):

@@ -4,23 +4,28 @@ from array import array
 
 from micropython import const
 
-PAGE = 64  # entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent
-_COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above about this rate (measured)
+# Entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent.
+PAGE = 64
+# The interrupt of a stock image loses edges above about this rate (measured).
+_COUNTED_PER_S = const(200)
 
 
 class Timeline:
-    """`now_ms` is a function: milliseconds since the start, never going back."""
+    """The changes of pins. `now_ms` is a function: milliseconds since the start, never going back."""
 
     def __init__(self, now_ms, size=192):
         self._now_ms = now_ms
         self._size = size
         self._t = array("I", bytes(4 * size))
-        self._pin = bytearray(size)  # the highest bit is the level
-        self._end = 0  # entries ever written
-        self._pins = {}  # pin -> [evidence, last level, edges, second, edges in that second]
+        # The highest bit is the level.
+        self._pin = bytearray(size)
+        # The number of entries ever written.
+        self._end = 0
+        # Pin -> [evidence, last level, edges, second, edges in that second].
+        self._pins = {}
 
     def watch(self, pin, evidence, level=None):
-        """From now on this pin has entries. `evidence`: "written", "counted" or "pwm"."""
+        """Begin entries for this pin; `evidence` is "written", "counted" or "pwm"."""
         self._pins[pin] = [evidence, level, 0, 0, 0]
 
     def __contains__(self, pin):
@@ -30,7 +35,7 @@ class Timeline:
         self._pins.pop(pin, None)
 
     def write(self, pin, level):
-        """A program wrote `level`; only a change is an entry."""
+        """Note that a program wrote `level`; only a change is an entry."""
         state = self._pins[pin]
         if state[1] != level:
             state[1] = level
@@ -38,15 +43,17 @@ class Timeline:
             self._add(pin, level, self._now_ms())
 
     def count(self, pin, level):
-        """The interrupt of an input: one edge. Above 200 in a second some may have been lost."""
+        """Count one edge at the interrupt of an input; above 200 in a second some may be lost."""
         state = self._pins.get(pin)
         if state is None:
             return
         now = self._now_ms()
         if now // 1000 != state[3]:
-            state[3], state[4] = now // 1000, 0
+            state[3] = now // 1000
+            state[4] = 0
         state[4] += 1
-        if state[4] > _COUNTED_PER_S or level == state[1]:  # the same again: a pulse ended before the interrupt came
+        # The same again: a pulse ended before the interrupt came.
+        if state[4] > _COUNTED_PER_S or level == state[1]:
             state[0] = "at_least"
         state[1] = level
         state[2] += 1
@@ -59,7 +66,10 @@ class Timeline:
         self._pin[at] = pin | level << 7
 
     def read(self, cursor):
-        """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
+        """Return the value of edges.read.
+
+        Times are whole ms; a cursor past the end (of another boot) continues from the end.
+        """
         end = self._end
         now = self._now_ms()
         first = max(0, end - self._size)

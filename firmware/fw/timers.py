@@ -15,7 +15,7 @@ class TimerMaker:
         self._numbered = {}
 
     def __call__(self, number=-1, **kwargs):
-        """A number from 0 is one timer, however often it is asked for: a new start takes the earlier one's place."""
+        """Return a timer; a number from 0 always means the same timer, and a new start replaces the earlier one."""
         timer = self._numbered.get(number) or SoftTimer(self._env)
         if number >= 0:
             self._numbered[number] = timer
@@ -52,7 +52,8 @@ class SoftTimer:
         self._task = None
         if self in self._env._timers:
             self._env._timers.remove(self)
-        if task is not None and task is not asyncio.core.cur_task:  # in its own callback it ends by itself
+        # In its own callback, the timer ends by itself.
+        if task is not None and task is not asyncio.core.cur_task:
             task.cancel()
 
     async def _run(self, mode, period, callback):
@@ -61,7 +62,8 @@ class SoftTimer:
         while self._task is me:
             now = ticks_ms()
             due = ticks_add(due, period)
-            if ticks_diff(now, due) > period:  # it was held up: what was missed is left out
+            # It was held up: what was missed is left out.
+            if ticks_diff(now, due) > period:
                 due = now
             await asyncio.sleep_ms(max(0, ticks_diff(due, now)))
             if self._task is me and callback is not None:

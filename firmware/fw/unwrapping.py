@@ -22,11 +22,12 @@ class Unwrapping:
         env = self._env
         name = self._name
         is_bus = name in " UART I2C SPI "
-        if name == " UART " and not (args and type(args[0]) is int and args[0]):
+        has_number = args and type(args[0]) is int and args[0]
+        if name == " UART " and not has_number:
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
         if name == " freq " and (args or kwargs):
             raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")
-        had = is_bus and env.pins()
+        pins = is_bus and env.pins()
         args = list(args)
         for at in range(len(args)):
             if isinstance(args[at], OutputPin) or (name in PIN_FIRST and at < 1 + (name == " SoftI2C ")):
@@ -34,26 +35,27 @@ class Unwrapping:
         for key in kwargs:
             if " %s " % key in PIN_ARGUMENTS and kwargs[key] is not None:
                 kwargs[key] = self._claimed(kwargs[key])
-        made = self._real(*args, **kwargs)
+        device = self._real(*args, **kwargs)
         if is_bus:
-            self._claim_defaults(made, had)
-        if hasattr(made, "deinit"):
-            env._closing.append(made)
-        return made
+            self._claim_defaults(device, pins)
+        if hasattr(device, "deinit"):
+            env._closing.append(device)
+        return device
 
-    def _claim_defaults(self, made, had):
-        """The pins that were not given are the image's own, or those of an earlier program: the bus tells which."""
+    def _claim_defaults(self, device, pins):
+        """Claim default pins, which come from the image or an earlier program: the bus tells which they are."""
         env = self._env
         try:
-            for part in repr(made)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"
+            # "I2C(0, scl=18, sda=19, freq=400000)".
+            for part in repr(device)[:-1].split(", "):
                 key, _, value = part.partition("=")
                 if " %s " % key in PIN_ARGUMENTS and value.isdigit():
                     env.claim(int(value))
         except (ValueError, OSError):
-            if hasattr(made, "deinit"):
-                made.deinit()
+            if hasattr(device, "deinit"):
+                device.deinit()
             for pin in env.pins():
-                if pin not in had:
+                if pin not in pins:
                     del env._board.owners[pin]
             raise
 
@@ -66,14 +68,15 @@ class Unwrapping:
         elif type(pin) is int:
             env.claim(pin)
             pin = env._board.machine.Pin(pin)
-        else:  # a text may be a pin's name, which nobody claims
+        else:
+            # A text may be the name of a pin, which no program claims.
             raise ValueError("a pin is a number")
         if self._name == " PWM ":
             env._board.timeline.watch(number, "pwm")
         return pin
 
 
-def wrapped(env, found, name):
-    if callable(found):
-        return Unwrapping(env, found, name)
-    return found
+def wrapped(env, value, name):
+    if callable(value):
+        return Unwrapping(env, value, name)
+    return value

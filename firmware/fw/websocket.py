@@ -1,5 +1,7 @@
 """One WebSocket over verified TLS (RFC 6455, the client's end). Knows no message of the link.
-Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts."""
+
+Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts.
+"""
 
 import asyncio
 import os
@@ -8,14 +10,17 @@ import struct
 from binding import bound
 from micropython import const
 
-_BUFFER_BYTES = const(512)  # what is longer is read into its message directly
-MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
+# Longer payloads are read into their message directly.
+_BUFFER_BYTES = const(512)
+# The type byte and a CONTROL payload.
+MAX_MESSAGE_BYTES = 16385
 _CLOSE_WAIT_S = const(3)
-WRITE_S = 20  # in which the host takes a frame, or it is given up
+# The host must take a frame within this time, or the connection ends.
+WRITE_S = 20
 
 
 class Closed(Exception):
-    """The connection is over; `code` is what the host closed with, None when it broke."""
+    """The end of a connection; `code` is the close code of the host, None if the connection broke."""
 
     def __init__(self, code=None, reason=""):
         super().__init__("{} {}".format(code, reason))
@@ -24,7 +29,7 @@ class Closed(Exception):
 
 
 class Breach(Exception):
-    """The host broke the protocol: what `error` says, and what the connection is closed with."""
+    """A breach of the protocol by the host: the code of `error`, and the close code."""
 
     def __init__(self, code, error, message):
         super().__init__(message)
@@ -34,7 +39,7 @@ class Breach(Exception):
 
 
 class Leave(Exception):
-    """This end closes the connection; `wait_s` before the next one, None for the usual time."""
+    """The close of a connection by this end; `wait_s` before the next one, None for the usual time."""
 
     def __init__(self, code, reason, wait_s=None):
         super().__init__(reason)
@@ -49,25 +54,28 @@ class WebSocket:
         self._lock = asyncio.Lock()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
-        self.is_torn = False  # a frame is not out whole: nothing can follow
+        # A frame is not out whole: nothing can follow.
+        self.is_torn = False
 
     def __getattr__(self, name):
-        """`get` and `upgrade` are in http_head.py, read in when a connection begins."""
+        """Load `get` or `upgrade` from http_head.py, when a connection begins."""
         import http_head
 
         return bound(getattr(http_head, name), self)
 
     async def _fill(self):
-        self._at, self._end = 0, await self._into(self._buffer)
+        size = await self._into(self._buffer)
+        self._at = 0
+        self._end = size
 
     async def _into(self, view):
-        """The bytes of one read; None of a record that is not whole yet means to wait on."""
-        got = None
-        while got is None:
-            got = await self._stream.readinto(view)
-        if not got:
+        """Read once; return the number of bytes, or wait on if TLS has no whole record yet (None)."""
+        count = None
+        while count is None:
+            count = await self._stream.readinto(view)
+        if not count:
             raise Closed()
-        return got
+        return count
 
     async def read(self, n):
         data = bytearray(n)
@@ -87,20 +95,25 @@ class WebSocket:
         return data
 
     async def receive(self):
-        """The next message. Closed at the end; pings are answered meanwhile."""
+        """Return the next message and answer pings meanwhile; Closed at the end."""
         whole = None
         while True:
             first, second = await self.read(2)
             size = second & 127
             if size > 125:
-                size = int.from_bytes(await self.read(2 if size == 126 else 8), "big")
+                width = 2 if size == 126 else 8
+                size = int.from_bytes(await self.read(width), "big")
             opcode = first & 15
-            if first & 0x70 or second & 0x80 or (opcode & 8 and (size > 125 or not first & 0x80)):
+            # Control frames are short and whole.
+            is_wrong = opcode & 8 and (size > 125 or not first & 0x80)
+            if first & 0x70 or second & 0x80 or is_wrong:
                 raise Breach(4400, "malformed", "not a frame of a WebSocket")
             if opcode & 8:
                 data = await self.read(size)
                 if opcode in (8, 9):
-                    await self._send(8 if opcode == 8 else 10, data)
+                    # A close is answered by a close, a ping by a pong.
+                    answer = 8 if opcode == 8 else 10
+                    await self._send(answer, data)
                 if opcode == 8:
                     if len(data) > 1:
                         code = struct.unpack(">H", data)[0]
@@ -110,7 +123,8 @@ class WebSocket:
                 continue
             if opcode == 1:
                 raise Breach(1003, "not_binary", "a text message")
-            if opcode != (2 if whole is None else 0):
+            expected = 2 if whole is None else 0
+            if opcode != expected:
                 raise Breach(4400, "malformed", "frames out of order")
             if size + len(whole or b"") > MAX_MESSAGE_BYTES:
                 raise Breach(4413, "too_large", "a message over {} bytes".format(MAX_MESSAGE_BYTES))
@@ -127,12 +141,12 @@ class WebSocket:
 
     @property
     def is_busy(self):
-        """True if somebody waits for the network to take what was sent."""
+        """True while a sender waits for the network to take its data."""
         return self._lock.locked()
 
     async def _send(self, opcode, data):
         size = len(data)
-        frame = bytearray((0x80 | opcode, 0x80 | (size if size < 126 else 126)))
+        frame = bytearray((0x80 | opcode, 0x80 | min(size, 126)))
         if size > 125:
             frame.extend(struct.pack(">H", size))
         mask = os.urandom(4)
@@ -149,29 +163,36 @@ class WebSocket:
                 except asyncio.TimeoutError:
                     raise OSError("the host took nothing for {} s".format(WRITE_S))
             self.is_torn = False
-        await asyncio.sleep_ms(0)  # so that a tight loop of messages lets others run
+        # A tight loop of messages must let other tasks run.
+        await asyncio.sleep_ms(0)
 
     async def close(self, code, reason):
-        """Say so, and wait a little until the host has read it."""
+        """Send a close, and wait a little until the host has read it."""
         try:
             await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
-            pass  # it is over either way
+            # It is over either way.
+            pass
 
     async def _closing(self, code, reason):
         await self._send(8, struct.pack(">H", code) + reason.encode()[:100])
-        while True:  # what is left unread would make a reset of the end, and lose the code
+        # Unread data would turn the close into a reset, and lose the code.
+        while True:
             await self._fill()
 
     def abort(self):
         try:
             self._stream.s.close()
         except OSError:
-            pass  # it is closed
+            # It is closed already.
+            pass
 
 
 def masked(data, mask, out):
-    """`data` with the mask, after what is in `out`. Whole numbers: a loop over bytes is fifty times slower."""
+    """Append `data` with the mask to `out`, and return it.
+
+    It works with whole numbers: a loop over bytes is fifty times slower.
+    """
     for at in range(0, len(data), 256):
         part = data[at : at + 256]
         key = int.from_bytes((mask * 64)[: len(part)], "big")
@@ -180,6 +201,9 @@ def masked(data, mask, out):
 
 
 async def connect(address, port, context, name):
-    """TLS with `name` as the server's; the handshake is made with the first bytes, without holding up programs."""
+    """Connect by TLS; `name` is the server's.
+
+    The handshake is made with the first bytes, so that it does not hold up programs.
+    """
     reader, _ = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
     return WebSocket(reader)

@@ -10,26 +10,32 @@ MAX_WAIT_S = 45
 
 
 class Wifi:
-    """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first; another list
-    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point."""
+    """The board's Wi-Fi; `up` is set while there is a network.
+
+    `networks` are tried in turn, the network that worked last first; a changed list is tried at once.
+    `offer`, our own access point, is awaited if there was no network for `offer_s` (0 is never).
+    """
 
     def __init__(self, wlan, networks, offer=None, offer_s=0):
         self.wlan = wlan
         self.networks = list(networks)
         self.up = asyncio.Event()
-        self.failures = 0  # rounds without any network, since the last time there was one
+        # Rounds without any network, since the last time there was one.
+        self.failures = 0
         self.ssid = None
         self.offer = offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
     async def run(self):
-        if self.wlan is None:  # this board has another way
+        # This board has no Wi-Fi, but another network.
+        if self.wlan is None:
             self.up.set()
             return
         self.wlan.active(True)
         while True:
-            if self.wlan.isconnected():  # also after a soft reset, which leaves Wi-Fi as it is
+            # Also after a soft reset, which leaves Wi-Fi as it is.
+            if self.wlan.isconnected():
                 self.failures = 0
                 self.lost_ms = time.ticks_ms()
                 self.up.set()
@@ -48,38 +54,39 @@ class Wifi:
                 await asyncio.sleep_ms(250)
 
     def rssi(self):
-        """dBm, or None without a network."""
+        """Return the signal in dBm, or None without a network."""
         if self.wlan and self.wlan.isconnected():
             return self.wlan.status("rssi")
         return None
 
     def address(self):
-        """Our address, or None without a network."""
+        """Return our address, or None without a network."""
         if self.wlan and self.wlan.isconnected():
             return self.wlan.ifconfig()[0]
         return None
 
     async def round(self):
-        """Try each network once; whether one was joined."""
+        """Try each network once; return whether one was joined."""
         networks = self.networks
         for network in list(networks):
             try:
                 self.wlan.disconnect()
                 self.wlan.connect(network["ssid"], network.get("password"))
             except OSError:
-                continue  # the radio is busy: next round
+                # The radio is busy: next round.
+                continue
             for _ in range(JOIN_S * 10):
                 await asyncio.sleep_ms(100)
                 if networks is not self.networks:
                     return False
                 if self.wlan.isconnected():
-                    networks.sort(key=lambda known: known is not network)
+                    networks.sort(key=lambda other: other is not network)
                     self.ssid = network["ssid"]
                     return True
         return False
 
 
 def wait_s(failures, share):
-    """The wait after the n-th failure in a row; `share` is random, from 0 to 1."""
+    """Return the wait after the n-th failure in a row; `share` is random, from 0 to 1."""
     top_s = min(MAX_WAIT_S, MIN_WAIT_S << min(failures, 6))
     return MIN_WAIT_S + share * (top_s - MIN_WAIT_S)
