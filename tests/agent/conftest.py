@@ -21,7 +21,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.agent.model_requests import TurnLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.change_log import maker_now
+from microclaw.apps.change_log import current_origin
 from microclaw.apps.tools.programs import DeployParameters
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
@@ -102,7 +102,7 @@ class Workshop:
             self.holding.set()
             await self.hold.wait()
         self.done.append(f"set {asked.pin} {asked.level}")
-        self.turns.append(maker_now().turn)
+        self.turns.append(current_origin().turn)
         proof = Evidence("counted", f"pin {asked.pin} is at {asked.level}")
         return ToolOutput({"success": True, "device": asked.device or "virtual-1"}, (proof,))
 

@@ -11,7 +11,7 @@ from tests.agent.conftest import MakeAgent, PinParameters, Workshop
 
 from microclaw.agent.action_record import proof_note, without_empty_record
 from microclaw.agent.model_requests import TurnLimits
-from microclaw.apps.change_log import ChangeOrigin, change_origin, maker_now
+from microclaw.apps.change_log import ChangeOrigin, change_origin, current_origin
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Action, Answer, Edge, Evidence, Step, Usage
@@ -267,7 +267,7 @@ async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent:
         with change_origin(ChangeOrigin("whoever brought the message in")):  # the chat's worker is begun in here
             await agent.answer("4 and 5")
             await agent.answer("6")
-        assert maker_now().turn is None
+        assert current_origin().turn is None
         assert agent.workshop.turns == ["m1", "m1", "m2"]
 
 

@@ -86,7 +86,7 @@ class ClientTurns:
 
 @dataclass(slots=True)
 class ClientTurn:
-    """One turn. Its reader passes to `shown` the text that the client got, or stops `turn`."""
+    """One turn. Its reader passes to `note_shown` the text that the client got, or stops `turn`."""
 
     turns: ClientTurns
     turn: Turn

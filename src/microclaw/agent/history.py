@@ -361,5 +361,5 @@ def _is_shown(read_s: int, inbound: Inbound, at_s: int) -> bool:
 
 
 def tainted_from(inbound: Inbound, at_s: int) -> int | None:
-    """Return the time of this message if it is untrusted text; None if a person wrote it."""
+    """Return the time of this message if it is untrusted text (of a device, or forwarded), else None."""
     return at_s if inbound.origin in ("device", "forwarded") else None

@@ -34,8 +34,8 @@ class AcceptedMessage(Struct, frozen=True):
     """A message that is on the disk, or that was answered without a turn.
 
     `events` ends with the answer; it is empty for a duplicate. The reader of `events` delivers the answer and then
-    calls `Outbox.delivered`. Without a reader, or when it leaves, `Outbox.outgoing` gives the answer. Leaving never
-    ends the turn.
+    calls `Outbox.note_delivered`. Without a reader, or when it leaves, `Outbox.outgoing` gives the answer. Leaving
+    never ends the turn.
     """
 
     message_id: int

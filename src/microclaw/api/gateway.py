@@ -290,7 +290,7 @@ class Gateway:
             case ClientApproval(approval_id, approved):
                 questions = [pending for pending in self.approvals.pending() if client.is_asked(pending)]
                 if all(pending.approval_id != approval_id for pending in questions):
-                    raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
+                    raise UnknownName("no pending approval has this approval_id: it was decided or has expired")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
     async def _answer(self, client: GatewayClient, inbound: Inbound) -> None:

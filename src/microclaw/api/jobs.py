@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from microclaw.api.caller import Caller
 from microclaw.api.failures import unexpected
-from microclaw.apps.change_log import maker_now
+from microclaw.apps.change_log import current_origin
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_act import ApprovalOutcome, PendingApproval, approved_act
 from microclaw.auth.people import person_behind
@@ -161,7 +161,7 @@ def questions_in(
         if (pending.channel, pending.chat_id) != (channel, chat_id):
             return
         # Listeners are called in the asker's own task, so the current maker is the asker.
-        if request not in (None, maker_now().turn):
+        if request not in (None, current_origin().turn):
             return
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))

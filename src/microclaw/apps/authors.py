@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.change_log import ChangeLog, Claims, PutApp, chat_of, maker_now
+from microclaw.apps.change_log import ChangeLog, Claims, PutApp, chat_of, current_origin
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.natives import NATIVES, NativeGroup
 from microclaw.events import ProgramKind
@@ -63,7 +63,7 @@ def with_author(claims: Claims, request: ChangeRequest, image: ProgramImage) -> 
 def _has_own_source(request: ChangeRequest) -> bool:
     from microclaw.patterns.catalog import SHIPPED  # only where programs are installed
 
-    if request.source is None or maker_now().is_tainted:
+    if request.source is None or current_origin().is_tainted:
         return False
     return request.origin is None or request.origin.catalog == SHIPPED
 
@@ -87,7 +87,7 @@ async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) ->
 
     What another client of the API or of MCP installed counts in its own conversation alone.
     """
-    conversation = chat_of(maker_now().conversation or "")
+    conversation = chat_of(current_origin().conversation or "")
     sources: dict[str, bool] = {}
     words: dict[str, bool] = {}
     for change in await change_log.changes(device_id, _LOOK_BACK):

@@ -55,16 +55,16 @@ class ChangeOrigin(Struct, frozen=True):
 
 
 _NOBODY = ChangeOrigin()
-_MAKER: ContextVar[ChangeOrigin] = ContextVar("microclaw_maker", default=_NOBODY)
+_ORIGIN: ContextVar[ChangeOrigin] = ContextVar("microclaw_maker", default=_NOBODY)
 COMMAND_LINE: Final = "terminal"
 """The conversation of the commands of this machine's command line. Its chats have their own."""
 SCHEDULED: Final = "schedule:"
 """Stands before the conversation of a change that a schedule made."""
 
 
-def maker_now() -> ChangeOrigin:
-    """The maker of a change that is planned here now."""
-    return _MAKER.get()
+def current_origin() -> ChangeOrigin:
+    """Return the origin of a change that is planned here now."""
+    return _ORIGIN.get()
 
 
 def chat_of(conversation: str) -> str:
@@ -78,13 +78,13 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 
 @contextmanager
-def change_origin(maker: ChangeOrigin) -> Iterator[None]:
+def change_origin(origin: ChangeOrigin) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
-    before = _MAKER.set(maker)
+    before = _ORIGIN.set(origin)
     try:
         yield
     finally:
-        _MAKER.reset(before)
+        _ORIGIN.reset(before)
 
 
 ChangeKind: TypeAlias = Literal[
@@ -316,7 +316,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         seen: int | None = None,
     ) -> int:
         """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
-        made = _MAKER.get()
+        made = _ORIGIN.get()
         change = Change(0, self._now_ms(), device_id, kind, summary, undoes, forward, inverse)
         change = replace(change, turn=made.turn, by=made.person_id, conversation=made.conversation)
         with made.ahead() as first:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, maker_now
+from microclaw.apps.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, current_origin
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -134,7 +134,7 @@ class Deferrals:
             expect = None if request.expectations is None else request.expectations.text
             trial = prepared.trial
             order = Order(act, prepared.version, request.replace, request.force, expect)
-        made = maker_now()
+        made = current_origin()
         at_ms = self._change_log.now_ms()
         person_id = made.person_id or OWNER.person_id
         if place is not None:

@@ -30,7 +30,7 @@ from microclaw.apps.change_log import (
     StartApp,
     StopApp,
     change_origin,
-    maker_now,
+    current_origin,
     no_answer_tells,
 )
 from microclaw.apps.claims import ENDED, has_ended, pin_roles, unknown_pins_text
@@ -167,7 +167,7 @@ class Installer:
             if ended is None:
                 return there
             with change_origin(
-                replace(maker_now(), deferred=None)
+                replace(current_origin(), deferred=None)
             ):  # one undo reverts both, and starts it no second time
                 await self.take_off(device, ended)
             report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))

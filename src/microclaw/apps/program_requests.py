@@ -47,20 +47,20 @@ Language: TypeAlias = Annotated[
 ]
 Wasm: TypeAlias = Annotated[bytes | None, Meta(description="A module's bytes as base64; or `source`.")]
 Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
-Heap: TypeAlias = Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")]
-Timers: TypeAlias = Annotated[int, Meta(ge=1, le=255, description="At most so many.")]
+Heap: TypeAlias = Annotated[int, Meta(ge=256, le=16 << 20, description="The size of its heap in bytes.")]
+Timers: TypeAlias = Annotated[int, Meta(ge=1, le=255, description="The most timers that it may use.")]
 Watchdog: TypeAlias = Annotated[
-    int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
+    int, Meta(ge=1000, le=86_400_000, description="The longest time that one of its callbacks may take.")
 ]
 Expect: TypeAlias = Annotated[
-    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
+    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation on each line.")
 ]
-Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The entry of a catalogue that it is.")]
-OfDevice: TypeAlias = Annotated[str | None, Meta(description="Of this device alone.")]
+Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
+OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
 WhenBack: TypeAlias = Annotated[
-    bool, Meta(description="Where the device does not answer: done when it is back, and told then.")
+    bool, Meta(description="If the device does not answer: do it when the device is back, and report it then.")
 ]
-Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many.")]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most this many.")]
 
 
 async def having(

@@ -55,7 +55,7 @@ def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
 
 
 class AuditLog:
-    """The log of a host, made by `AuditLog.opened`; the host's parts get its `record`."""
+    """The log of a host, made by `AuditLog.open`; the host's parts get its `record`."""
 
     def __init__(
         self,

@@ -97,7 +97,7 @@ MAX_PEOPLE: Final = 256
 
 
 class People:
-    """The people of a store, made by `People.opened`.
+    """The people of a store, made by `People.open`.
 
     They are in memory, and read again after another host changed them.
     """

@@ -53,7 +53,7 @@ class TokenWatch:
     """True while an open connection may stay.
 
     Its token or session must exist and be valid, and its person must have the same role as before. It is made by
-    `Credentials.watching`. The watch of a connection that needed no credential never ends.
+    `Credentials.watch`. The watch of a connection that needed no credential never ends.
     """
 
     def __init__(self, token_id: str | None) -> None:

@@ -145,7 +145,7 @@ class GlobalOptions(Struct, frozen=True):
         return self.json
 
     def confirm(self, question: str, *, default: bool = False, hint: str = "") -> bool:
-        """Ask for a yes; --yes answers it. Raises NobodyToAsk without a terminal."""
+        """Ask for a yes; --yes answers it. Raises NoTerminal without a terminal."""
         if not self.yes:
             needs_terminal(f"{question}{hint}", GIVE_YES)
         return self.yes or click.confirm(clean_text(question, one_line=True), default=default, err=True)
@@ -213,7 +213,7 @@ def needs_terminal(question: str, remedy: str) -> None:
 def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:
     """Return the secret that `@FILE` or `-` (stdin) stands for, with its spaces; at a terminal it is asked for.
 
-    A new secret is asked for twice. If `given` is None a terminal is asked; without one NobodyToAsk is raised with the
+    A new secret is asked for twice. If `given` is None a terminal is asked; without one NoTerminal is raised with the
     `remedy`. Raises BadParameter for a secret in the command line itself, ConfigError if it is not one line of UTF-8.
     """
     if given is None:

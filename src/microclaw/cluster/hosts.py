@@ -40,7 +40,7 @@ def monotonic() -> float:
 
 
 class Hosts:
-    """The hosts of the cluster, made by `Hosts.joined`. A `microclaw.live_hosts.Fleet`.
+    """The hosts of the cluster, made by `Hosts.join`. A `microclaw.live_hosts.Fleet`.
 
     `lost`: this host's lease ended, and others may have taken its work. `term` grows each time that happens.
     `listeners` are called when a host comes or is gone, also this one.

@@ -144,7 +144,7 @@ class Assembly:
 
     def _bind(self, host: settings.HostSettings) -> None:
         if host.http_tls == "off" and not is_loopback(host.http_host):
-            text = f"host.http_host: {host.http_host} is not this machine, and without HTTPS it is for loopback alone"
+            text = f"host.http_host: {host.http_host} is not this machine, and without HTTPS only loopback is allowed"
             self._wrong(("host", "http_host"), text, "microclaw config set host.http_tls own")
         for name in ("http_cert", "http_key"):
             if host.http_tls == "files" and getattr(host, name) is None:

@@ -39,7 +39,7 @@ class HostSettings:
     http_names: tuple[forms.CalledName, ...] = setting(
         (), "more names and addresses of the host, for the own certificate"
     )
-    ingress: forms.Link = setting("off", "HOST:PORT without TLS for Home Assistant's Supervisor (172.30.32.2) alone")
+    ingress: forms.Link = setting("off", "HOST:PORT without TLS, only for Home Assistant's Supervisor (172.30.32.2)")
     link: forms.Link | None = setting(None, 'where devices connect: HOST:PORT or "off"')
 
 
@@ -47,7 +47,7 @@ class HostSettings:
 class ModelRow:
     """A model as the file names it: what it leaves out may come from the main model or from variables."""
 
-    provider: Provider | None = setting(None, "anthropic, google, or openai and what is compatible with it")
+    provider: Provider | None = setting(None, "anthropic, google, or openai and compatible servers")
     name: Line | None = setting(None, "the model's name")
     api_key: Line | None = setting(None, "the provider's key", secret=True)
     base_url: Url | None = setting(None, "another address of the API")
@@ -79,7 +79,7 @@ class AgentSettings:
     answer_tokens: int | None = setting(None, "tokens an answer may have; else the model's own limit", 256, 1_000_000)
     approvals: Literal["foreign", "always"] = setting("foreign", "which acts ask: those after foreign words, or every")
     approval_s: float = setting(300.0, "an approval's time-out", 1, DAY_S)
-    subagents: int = setting(4, "subagents at the same time; 0 is none", 0, 64)
+    subagents: int = setting(4, "subagents at the same time; 0: no subagents", 0, 64)
     timezone: forms.TimeZone | None = setting(None, "an IANA name; the machine's when left out")
 
 
@@ -106,7 +106,7 @@ class TelegramSettings:
 class GatewaySettings:
     """The chat gateway (docs/protocols/chat-gateway.md). Without `open` every client shows a token."""
 
-    host: Line = setting("127.0.0.1", "where it listens; off loopback only people's tokens open it")
+    host: Line = setting("127.0.0.1", "the address on which it listens; from other machines only with a person's token")
     port: int = setting(18_789, "its port; 0 takes any free one", 0, 65_535)
     clients: int = setting(4, "clients at the same time", 1, 10_000)
     enabled: bool = setting(default=True, about="false switches the chat gateway off")
@@ -138,8 +138,8 @@ class VoiceSettings:
     enabled: bool = setting(default=True, about="false switches voice off")
     asr: tuple[RecognizerName, ...] = setting(("whisper",), "speech to text, in order")
     tts: tuple[SynthesizerName, ...] = setting(("flite", "espeak"), "text to speech, in order")
-    person: Line = setting("owner", "the id of the person who may do what is said to a device")
-    silence_ms: int = setting(600, "the silence that ends what is said", 200, 3_000)
+    person: Line = setting("owner", "the id of the person as whom a device's speech is carried out")
+    silence_ms: int = setting(600, "the silence that ends a spoken request", 200, 3_000)
     flite_voice: Line = setting("slt", "flite's voice: slt, kal, awb, rms, ...")
     espeak_voice: Line = setting("en", "espeak-ng's voice or language")
     whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (voice fetch) or a folder")
@@ -147,13 +147,16 @@ class VoiceSettings:
     wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")
     wyoming_tts: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for text to speech")
     wyoming_voice: Line | None = setting(None, "a voice of that server; its first when left out")
-    openai_base_url: Url = setting("https://api.openai.com/v1", "OpenAI's speech, or what is compatible with it")
+    openai_base_url: Url = setting("https://api.openai.com/v1", "OpenAI's speech service, or a compatible one")
     openai_key: Line | None = setting(None, "its key", secret=True)
     openai_asr_model: Line = setting("whisper-1", "its model for speech to text")
     openai_tts_model: Line = setting("tts-1", "its model for text to speech")
     openai_voice: Line = setting("alloy", "its voice")
     wyoming_port: int | None = setting(None, "our Wyoming services' port; 0 takes any free one", 0, 65_535)
-    wyoming_host: Line = setting("127.0.0.1", "where they listen; without authentication: who reaches it is the person")
+    wyoming_host: Line = setting(
+        "127.0.0.1",
+        "the address on which they listen; without authentication: every client that reaches it acts as the person",
+    )
     xiaozhi: forms.Listen | None = setting(
         None, "HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN"
     )
@@ -210,7 +213,9 @@ class MqttSettings:
 
     url: forms.Broker | None = setting(None, "the broker: mqtt://HOST:PORT, or mqtts:// for TLS")
     user: Line | None = setting(None, "the name that the broker knows this host by")
-    password_file: WholePath | None = setting(None, "a file with the password alone, which nobody else can read")
+    password_file: WholePath | None = setting(
+        None, "a file that contains only the password and that no other user can read"
+    )
     ca_file: WholePath | None = setting(None, "the authority of the broker's certificate (PEM); else the system's")
     topic: forms.Topic = setting("microclaw", "what every topic begins with")
     commands: bool = setting(
@@ -259,7 +264,7 @@ class TaskSettings:
     queue: int = setting(32, "tasks that may wait", 1, 1_000)
     wall_s: float = setting(60.0, "seconds of one task", 1, 86_400)
     memory_mb: int = setting(512, "memory of one task", 16, 65_536)
-    disk_mb: int = setting(64, "files of one task, what it is given and what it writes", 1, 16_384)
+    disk_mb: int = setting(64, "files of one task: its input and the files that it writes", 1, 16_384)
     output_kb: int = setting(1_024, "what one task may print", 1, 65_536)
     processes: int = setting(64, "processes and threads of one task", 1, 1_024)
     keep_days: int = setting(7, "how long results are kept", 1, 365)

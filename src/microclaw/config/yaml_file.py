@@ -86,7 +86,7 @@ class YamlFile:
             wrong = "it is empty"
         except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
             wrong = f"{exc}".partition("\n")[0].replace("`", "")
-        self.at(node, f"{key}: {wrong}", f"{self.page} has what it may be")
+        self.at(node, f"{key}: {wrong}", f"{self.page} lists the allowed values")
         return None
 
     def at(self, node: yaml.Node, message: str, hint: str) -> None:

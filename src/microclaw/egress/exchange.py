@@ -68,8 +68,8 @@ class StreamPair:
 class Exchange:
     """One request of a task and its answer.
 
-    `count` is called with the number of bytes that are about to pass, and may raise RequestRefused; it is None until
-    the request is allowed.
+    `count` is called with the number of bytes that are about to pass, and may raise RequestHeadRefused. It is None
+    until the request is allowed.
     """
 
     client: StreamPair

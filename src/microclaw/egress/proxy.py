@@ -177,11 +177,14 @@ class _TaskProxy:
             await exchange.refuse(status, why)
 
     async def _carry_out(self, exchange: Exchange) -> None:
-        """Read a request, check it, pass it on. Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
+        """Read a request, check it, pass it on.
+
+        Raises RequestHeadRefused, MicroclawError, OSError, h11.ProtocolError.
+        """
         head = await self._head(exchange.client.reader)
+        # A connection without a request.
         if not head:
             return
-        # A connection without a request.
         exchange.request = read_head(head, exchange.connection)
         allowlist = await asyncio.to_thread(read_allowlist, self.proxy.home / FILE_NAME)
         entry, exchange.request = judge(allowlist, self.name, exchange.request)
@@ -199,7 +202,10 @@ class _TaskProxy:
             self.open_count -= 1
 
     def _take(self, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
-        """Count bytes before they pass, and `begins` requests. Raises RequestRefused if a limit would be exceeded."""
+        """Count bytes before they pass, and `begins` requests.
+
+        Raises RequestHeadRefused if a limit would be exceeded.
+        """
         minute = int(self.proxy.now_s() // MINUTE_S)
         day = int(time.time() // DAY_S)
         rows = []
@@ -282,7 +288,10 @@ class _TaskProxy:
 
 
 def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, ProxyRequest]:
-    """Return the entry that allows a request, and the request with the port to connect to. Raises RequestRefused."""
+    """Return the entry that allows a request, and the request with the port to connect to.
+
+    Raises RequestHeadRefused.
+    """
     entries = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
     if not entries:
         raise RequestHeadRefused(403, f"{request.host} is not on the allowlist for this task")

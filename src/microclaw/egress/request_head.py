@@ -67,7 +67,7 @@ class ProxyRequest(Struct, frozen=True):
 
 
 def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
-    """Parse a head. `connection` is the server's side, which reads the body afterwards. Raises RequestRefused."""
+    """Parse a head. `connection` is the server's side, which reads the body afterwards. Raises RequestHeadRefused."""
     if head.count(b"\r\n") > MAX_HEADERS + 2:
         raise RequestHeadRefused(431, f"the request has more than {MAX_HEADERS} headers")
     if not _HEAD.fullmatch(head):
@@ -88,7 +88,7 @@ def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
 
 
 def _check_host_header(event: h11.Request, place: ProxyRequest) -> None:
-    """Raise RequestRefused if there is a Host header with another host or port; HTTP/1.0 may have no such header."""
+    """Raise RequestHeadRefused if a Host header names another host or port; HTTP/1.0 may have no such header."""
     name = dict(event.headers).get(b"host")
     if name is None:
         return
@@ -109,7 +109,7 @@ def _headers_to_pass_on(event: h11.Request) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def named_place(method: str, target: str) -> ProxyRequest:
-    """Return the request for a target: HOST:PORT for CONNECT, otherwise a whole address. Raises RequestRefused.
+    """Return the request for a target: HOST:PORT for CONNECT, otherwise a whole address. Raises RequestHeadRefused.
 
     The host is in lower case and without a final dot. IP addresses are refused: an allowlist cannot have them.
     """

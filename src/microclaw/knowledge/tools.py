@@ -163,19 +163,19 @@ def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
     if _PIN.search(text) is None:
         return text
     boards = []
-    chat_device = None
+    chat_devices = []
     for device in devices.list():
         if re.search(rf"(?<![\w-]){re.escape(device.name)}(?![\w-])", text, re.IGNORECASE):
             return text
         if device.board.pins:
             boards.append(device)
-        if chat_device is None and context.device in (device.device_id, device.name):
-            chat_device = device
+        if context.device in (device.device_id, device.name):
+            chat_devices.append(device)
     # The chat's device was removed, so the pin may be of any board.
-    if context.device is not None and chat_device is None:
+    if context.device is not None and not chat_devices:
         return text
-    if chat_device is not None and chat_device in boards:
-        boards = [chat_device]
+    if chat_devices and chat_devices[0] in boards:
+        boards = chat_devices
     if len(boards) == 1:
         return f"{text.rstrip(' .')} (on {boards[0].name})"
     return text

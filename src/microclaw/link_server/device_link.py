@@ -243,10 +243,13 @@ class DeviceLink:
         self.parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
 
     def moved(self) -> None:
-        """Note that it may be connected to another host. Calls that wait here end, and may be made there."""
+        """Note that the device may be connected to another host.
+
+        Calls that wait here end; their callers may repeat them there.
+        """
         host = self.other_host
         if host is not None:
-            # It was paired again there.
+            # A device that is connected there has been paired again.
             self.is_revoked = False
             self.calls.moved(host)
             self.boots.moved()

@@ -26,8 +26,8 @@ LONGEST_PAUSE_S: Final = 3600.0
 class Breaker:
     """The breaker of a service: while `wait_s` is above 0 another service is asked, if there is one.
 
-    Call `succeeded` or `failed` after each request, unless it was cancelled. `is_wait_asked`: the service asked for
-    this wait.
+    Call `note_success` or `note_failure` after each request, unless it was cancelled. `is_wait_asked`: the service
+    asked for this wait.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

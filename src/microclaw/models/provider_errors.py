@@ -197,7 +197,7 @@ def _unreadable(name: str, why: str, provider: Provider) -> ModelError:
 
 
 def _failure_of(exc: Exception, words: str) -> _Failure | None:
-    """Return the failure by the words, the status or code; None for what is no error of a provider."""
+    """Return the failure by the words, the status or code; None if it is not an error of a provider."""
     kinds = (_FAILURES.get(kind.__name__) for kind in type(exc).__mro__)
     failure = next((kind for kind in kinds if kind is not None), None)
     if getattr(exc, "status_code", None) in (408, 504):

@@ -259,7 +259,7 @@ def silence_limit_s(choice: ModelChoice, *, is_last: bool = True) -> float:
 
 
 def turn_limit_s(setting_s: float | None, model: ModelSettings) -> float:
-    """Return how long a turn may take: the setting, else TURN_S, or twice the longest silence if that is longer."""
+    """Return how long a turn may take: the setting, else TURN_S, or twice the longest silence if it is over TURN_S."""
     if setting_s is not None:
         return setting_s
     choices = (model.main, *model.fallbacks, *model.tasks.values())

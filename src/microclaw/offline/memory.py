@@ -123,7 +123,7 @@ def _recall(context: Context) -> Decision:
     passages: Sequence[Mapping[str, Any]] = context.results[-1].fields.get("found", ())
     lines = []
     for passage in passages:
-        # A message that only asked about memory is not a fact.
+        # A message that asked about memory, or asked to remember something, is not a fact.
         if passage.get("kind") != "said" or parse_memory(str(passage.get("text"))) is None:
             lines.append(f"  {plain_line(passage.get('text'))} ({passage.get('source')})")
     if not lines:

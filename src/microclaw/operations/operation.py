@@ -1,7 +1,9 @@
 """The declaration of an operation; its route, command, tool and client call are derived from it. It runs nothing.
 
     @operation("schedule.rm", http="DELETE /v1/schedules/{schedule}", permission=Permission.ACT)
-    async def remove(schedules: Schedules, call: Call, schedule: Annotated[int, Meta(description="...")]) -> Removed:
+    async def remove(
+        schedules: Schedules, call: OperationCall, schedule: Annotated[int, Meta(description="...")]
+    ) -> Removed:
 
 The first parameter is the room's own service, the second is the caller; the others are the caller's arguments. Their
 types are msgspec's; their `Meta` is the help of the command and the schema of route and tool.

@@ -318,7 +318,7 @@ def _offer_text(offer: OfferRow, *, online: bool) -> str:
 
 
 def _step_text(offer: OfferRow, *, online: bool) -> str:
-    """Return the last step that the device reported, or that it has reported none."""
+    """Return the last step that the device reported, or a text that says for what the offer waits."""
     step = _STEPS.get(offer.state, offer.state.replace("_", " "))
     if offer.state == "waiting" and not online:
         step = "waits until the device is connected"

@@ -425,5 +425,6 @@ async def run_at(
     while True:
         if due_ms is not None and clock.now_ms() >= due_ms:
             await work()
-        due_ms = next_due(timing, clock.now_ms())  # earlier than before if the clock was set back
+        # Computed again after each wait: it is earlier than before if the clock was set back.
+        due_ms = next_due(timing, clock.now_ms())
         await clock.wait(never, due_ms)

@@ -51,7 +51,10 @@ class CodeTable(Table):
 
     @writes
     def add(self, sql: Sql, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = ()) -> bool:
-        """Store a code and forget those with the hashes `instead_of`; return False, and do nothing, if it exists."""
+        """Store a code and forget the codes with the hashes `instead_of`; return False and forget none if it exists.
+
+        Expired codes are deleted first.
+        """
         sql.execute(
             "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
             (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),

@@ -68,6 +68,7 @@ class PeopleTable(Table):
     @writes
     def replace(self, sql: Sql, before: Person, after: Person, now_ms: int) -> bool:
         """Change a person; return False, and do nothing, if the stored one differs from `before` or does not exist."""
+        # Two persons are equal by id, name and role, so the addresses are compared too.
         is_there = any(person == before and person.addresses == before.addresses for person in _list(sql))
         if is_there:
             _put(sql, after, now_ms)

@@ -229,10 +229,10 @@ async def show(
     call: OperationCall,
     number: Number,
     after: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="Only what it printed from this byte on."), Option(hidden=True)
+        int, Meta(ge=0, le=2**63 - 1, description="Only the output from this byte on."), Option(hidden=True)
     ] = 0,
     wait_s: Annotated[
-        float, Meta(ge=0, le=25, description="Wait for more at most so long."), Option(hidden=True)
+        float, Meta(ge=0, le=25, description="Wait for more output, at most this long."), Option(hidden=True)
     ] = 0.0,
 ) -> TaskWithOutput:
     """Show a task: who asked, how it ended, its files."""

@@ -55,7 +55,7 @@ PAGE_BYTES: Final = 64 * 1024
 TAIL_BYTES: Final = 64 * 1024
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
 _AS_ENDED: Final = ("ending", "exit_code", "reason", "output_bytes", "cpu_s", "memory_peak_bytes")
-CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
+CLEANED: Final = "the host stopped while it ran or waited; its files are lost"
 _log = logging.getLogger(__name__)
 
 

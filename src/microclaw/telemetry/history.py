@@ -101,7 +101,7 @@ class History(Struct, frozen=True, kw_only=True):
 class TelemetryHistory:
     """The telemetry of all devices.
 
-    `took` is quick and never waits; `flush` writes the values since then. `refused` counts the refused values.
+    `add_message` is quick and never waits; `flush` writes the values since then. `refused` counts the refused values.
     """
 
     def __init__(

@@ -101,9 +101,9 @@ class MqttCommands:
 
     def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on a command topic (below the host's own), without waiting."""
+        # An empty message removes a retained one.
         if not payload:
             return
-        # An empty message removes a retained one.
         device = device_of(topic)
         is_known = self._is_known(device)
         try:

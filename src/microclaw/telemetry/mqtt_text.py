@@ -46,7 +46,9 @@ def connection_finding(mqtt: Mapping[str, Any]) -> Finding:
         return problem("mqtt", mqtt["text"], "check in the broker's settings what this host may write and read")
     lost = _lost(mqtt["buffer"])
     if lost:
-        return warning("mqtt", f"the buffer was full once: {lost}", "find out why the broker was unreachable so long")
+        return warning(
+            "mqtt", f"the buffer was full once: {lost}", "find out why the broker was unreachable for that long"
+        )
     return Finding("mqtt", ok=True, text=mqtt_line(mqtt))
 
 

@@ -70,7 +70,7 @@ async def show(
     key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
     since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
     until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
-    points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
+    points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most this many points of a series.")] = 120,
 ) -> TelemetryReport:
     """Show the values of a device in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)

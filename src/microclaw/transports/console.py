@@ -82,7 +82,8 @@ class ConsoleTransport(Transport):
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         if self._problem is not None and now_s - self._called_s > self._keep_s:
-            # This caller did not see the port open, so an error is the better answer.
+            # This caller reads for the first time, or again after a pause: forget the old problem, so that opening the
+            # port again raises its error to this caller.
             self._problem = None
         self._called_s = now_s
         if self._listening is not None and self._port is None:

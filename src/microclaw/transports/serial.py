@@ -231,7 +231,7 @@ class SerialTransport(Transport):
     async def _next_reply(self, port: BytePort, *, may_restart: bool) -> Mapping[str, object]:
         """Return the next object with a status. Console lines and other noise are not replies.
 
-        Raises BoardRestarted if the board restarts, unless `may_restart`.
+        Raises RestartedBeforeReply if the board restarts, unless `may_restart`.
         """
         while True:
             while (line := self._next_line()) is not None:

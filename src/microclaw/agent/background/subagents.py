@@ -22,7 +22,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.apps.change_log import maker_now
+from microclaw.apps.change_log import current_origin
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles, may_see
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
@@ -102,8 +102,8 @@ class Subagents:
             task="subagent",
             at_s=int(now_s),
             tainted_s=tainted_s,
-            part_of=maker_now().turn,
-            conversation=maker_now().conversation,
+            part_of=current_origin().turn,
+            conversation=current_origin().conversation,
         )
         journal = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}")
         tools = self.tools.only(tool_names)

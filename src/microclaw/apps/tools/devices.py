@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, convert, defstruct, structs
 
-from microclaw.apps.change_log import chat_of, maker_now
+from microclaw.apps.change_log import chat_of, current_origin
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.services import AppServices
 from microclaw.apps.undo import UndoChoice, change_text
@@ -202,7 +202,7 @@ def inventory_tools(apps: AppServices, link: LinkServer | None) -> tuple[Tool[An
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
         """Only a device that was named limits the undo; else it is the newest of the conversation, wherever."""
         device_id = devices.get(asked.device).device_id if asked.device else None
-        conversation = maker_now().conversation
+        conversation = current_origin().conversation
         return UndoChoice(context.person_id, asked.change, device_id, conversation and chat_of(conversation))
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class WasmachineRequest(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """`status` may be a number that Status does not know; `receiver` carries nothing that a host needs."""
+    """`status` may be a number that CoapCode does not have; `receiver` carries nothing that a host needs."""
 
     status: int
     mid: int
