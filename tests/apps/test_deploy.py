@@ -226,6 +226,13 @@ async def test_no_line_where_the_trial_had_one_at_once_is_evidence_against(lab: 
     assert (done.verified, done.evidence.kind) == (False, "reported")
 
 
+async def test_a_line_that_the_trial_had_after_its_own_press_of_a_button_is_not_awaited_of_the_board(lab: Any) -> None:
+    pressed = make_trial(log=("pressed",), edges=(), pins=(), driven=())
+    lab.trials["bell"] = structs.replace(pressed, first_input_ms=pressed.lines[0].t_ms)
+    done = await lab.deploy("bell", pin=None)
+    assert (done.verified, done.evidence.kind) == (None, "accepted")
+
+
 @pytest.mark.parametrize(("sees", "answer"), [(True, "seen on the board"), (False, "met in the trial; accepted only")])
 async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, answer: str) -> None:
     lab.plays("blink", 2)

@@ -60,7 +60,7 @@ def host(database_url: str, leases: Leases, world_of: MakeWorld) -> OneHost:
         seat = Seat(name, leases)
         store = SharedDatabase.opened(database_url, name)
         async with world_of(Clock(START + ahead), Hands(hold=hold), store=store, fleet=seat) as world:
-            left = asyncio.create_task(LeftWork(seat, {"schedules": world.runner.take_up}).run())
+            left = asyncio.create_task(LeftWork(seat, {"schedules": world.runner.recover_runs}).run())
             yield world
             left.cancel()
             await asyncio.wait((left,))

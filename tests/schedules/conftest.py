@@ -24,7 +24,7 @@ from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import to_ms
 from microclaw.schedules.runner import Runner, RunOutcome, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import Deed, Missed, Once, RunRow, Schedule, SchedulePrompt, ScheduleTable, ToolAction
+from microclaw.store.schedules import Action, Missed, Once, RunRow, Schedule, SchedulePrompt, ScheduleTable, ToolAction
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
@@ -92,7 +92,7 @@ class Hands:
         if self.fault is not None:
             raise self.fault
         prompt = isinstance(schedule.deed, SchedulePrompt)
-        return RunOutcome("done", "it was done", woke=prompt and self.costs, told=prompt)
+        return RunOutcome("done", "it was done", used_model=prompt and self.costs, is_reported=prompt)
 
     def may_repeat(self, act: ToolAction) -> bool:
         return act.tool != "undo"
@@ -160,7 +160,7 @@ class World:
         self,
         when: str,
         what: str = "set",
-        deed: Deed | None = None,
+        deed: Action | None = None,
         person: str = "owner",
         *,
         zone: str | None = None,

@@ -11,17 +11,17 @@ from tests.schedules.conftest import Boards, Hands, MakeWorld
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.schedules.devices import lost_device, with_current_names, with_device_ids
-from microclaw.store.schedules import Deed, Once, Schedule, SchedulePrompt, ToolAction
+from microclaw.store.schedules import Action, Once, Schedule, SchedulePrompt, ToolAction
 
 SET_LAMP = ToolAction("gpio-set", '{"pin": 4, "device": "lamp"}')
 SET_DESK = ToolAction("gpio-set", '{"pin": 4, "device": "desk"}')
 
 
-def new(deed: Deed, what: str = "it", device: str | None = None) -> Schedule:
+def new(deed: Action, what: str = "it", device: str | None = None) -> Schedule:
     return Schedule("then", what, Once(5), deed, "owner", "test", "c1", device, "run", Permission.ACT, 1, 2)
 
 
-def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
+def kept(deed: Action, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
     """As it is stored."""
     return with_device_ids(new(deed, what, device), boards.registry)
 
@@ -41,7 +41,7 @@ def as_json(key: str, value: str) -> ToolAction:
         *((act, act) for act in map(SchedulePrompt, ("water the lamps", "look at lamp-2", "lamp2 is on", "my-lamp"))),
     ],
 )
-def test_a_renamed_device_is_called_by_its_present_name(deed: Deed, renamed: Deed) -> None:
+def test_a_renamed_device_is_called_by_its_present_name(deed: Action, renamed: Action) -> None:
     boards = Boards()
     schedule = kept(deed, boards, device="lamp")
     boards.rename("lamp", "desk")
@@ -67,7 +67,7 @@ def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> No
     [(SET_LAMP, "fan"), (ToolAction("gpio-set", '{"pin": 4}'), "lamp"), (SchedulePrompt("blink pin 2 on lamp"), None)],
 )
 def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_called(
-    deed: Deed, device: str | None
+    deed: Action, device: str | None
 ) -> None:
     boards = Boards()
     schedule = kept(deed, boards, device=device)

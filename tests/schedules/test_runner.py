@@ -211,7 +211,7 @@ async def test_what_a_paused_one_missed_is_not_made_up_for(world_of: MakeWorld) 
         once = await world.add("at 22:00")
         paused = await world.book.pause(made.schedule_id, "owner")
         assert (paused.state, paused.next_ms, paused.why[:3]) == ("paused", None, "by ")
-        await world.book.hold(once.schedule_id, "a test")
+        await world.book.pause_by_host(once.schedule_id, "a test")
         await world.clock.looked()
         await world.to("2026-11-22T12:01")
     async with world_of(world.clock, world.hands) as world:  # another start of the host

@@ -299,7 +299,7 @@ async def running_host(
                 "tasks of devices": device_tasks.recover_tasks,
                 "code": code.take_up,
                 "turns": conversations.recover,
-                "schedules": agent.schedules.runner.take_up,
+                "schedules": agent.schedules.runner.recover_runs,
             }
             cluster.start_work(tasks, left_work, after=recovered)
         tasks.start("warm up the model", model.warm_up)

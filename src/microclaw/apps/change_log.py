@@ -35,7 +35,7 @@ from microclaw.store.apps import AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.store.database import Database
 from microclaw.store.journal import Work
 
-Ahead: TypeAlias = Callable[[], AbstractContextManager[Sequence[Work]]]
+ExtraWrites: TypeAlias = Callable[[], AbstractContextManager[Sequence[Work]]]
 """What is to be written before the next change begins, in its transaction, which is committed inside."""
 
 
@@ -50,7 +50,7 @@ class ChangeOrigin(Struct, frozen=True):
     person_id: str | None = None
     conversation: str | None = None
     deferred: int | None = None
-    ahead: Ahead = lambda: nullcontext(())
+    ahead: ExtraWrites = lambda: nullcontext(())
     is_tainted: bool = False
 
 

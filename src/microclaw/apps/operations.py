@@ -143,7 +143,7 @@ async def install(
     force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
     expect: Expect = None,
     origin: Origin = None,
-    every_ms: Annotated[int | None, Meta(description="Begun again so often; null: it runs on.")] = None,
+    every_ms: Annotated[int | None, Meta(description="Start it again at this interval; null: it runs on.")] = None,
     stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
     when_back: WhenBack = False,
 ) -> Deployed:
@@ -267,7 +267,7 @@ async def set_times(
     name: AppName,
     every_ms: Annotated[
         int | UnsetType | None,
-        Meta(description="Begun again so often."),
+        Meta(description="Start it again at this interval; off removes it."),
         Option("--every", metavar="TIME|off", reads=time_or_off),
     ] = UNSET,
     stop_after_ms: Annotated[
@@ -276,7 +276,7 @@ async def set_times(
         Option("--stop-after", metavar="TIME|off", reads=time_or_off),
     ] = UNSET,
 ) -> Deployed:
-    """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
+    """Change when a program runs; a time that is left out stays, off removes it. The program is tried again."""
     if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
     request = change_request(device, name, approve=approve_with(call, Permission.ACT))

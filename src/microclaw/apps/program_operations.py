@@ -118,7 +118,7 @@ async def try_out(
     for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
     inputs: Annotated[list[InputLevel], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
     expect: Expect = None,
-    every_ms: Annotated[Whole | None, Meta(description="Begun again so often.")] = None,
+    every_ms: Annotated[Whole | None, Meta(description="Start it again at this interval.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""

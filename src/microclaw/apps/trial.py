@@ -34,7 +34,7 @@ from microclaw.apps.verdict import Ended, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
-from microclaw.devices.calls import LedChange, PwmChange
+from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
@@ -64,7 +64,7 @@ TRACED_MS: Final = 30_000.0
 TRACED_HOST_S: Final = 20.0
 """The traced build runs for so much board time at most, and for no more CPU time on the host."""
 _log = logging.getLogger(__name__)
-E = TypeVar("E", Edge, PwmChange, LedChange)
+E = TypeVar("E", Edge, PwmChange, LedChange, LogLine)
 
 
 class Trial(Record, frozen=True, kw_only=True):
@@ -108,7 +108,7 @@ class Trial(Record, frozen=True, kw_only=True):
         return tuple(pin for pin in self.pins if self.roles[pin] == "input")
 
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
-        """Those before the first input from outside."""
+        """Return the changes and lines before the first input from outside: a board gets no such input by itself."""
         until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
         return tuple(one for one in changes if one.t_ms < until_ms)
 

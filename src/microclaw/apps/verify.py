@@ -282,7 +282,8 @@ class Watch(Struct, frozen=True):
 
     async def _read_lines(self) -> Verification:
         """Return the evidence of a program without edges to wait for: its lines, else its state, else no evidence."""
-        first_ms = next((line.t_ms for line in self.trial.lines if line.app is not None), math.inf)
+        free_lines = self.trial.free(self.trial.lines)
+        first_ms = next((line.t_ms for line in free_lines if line.app is not None), math.inf)
         if not self.keeps_lines or self.before.log_cursor is None or first_ms > PATIENCE_MS:
             return await self._accepted()
         lines = await self._await_lines(first_ms)

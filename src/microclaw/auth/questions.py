@@ -146,7 +146,7 @@ WaitS: TypeAlias = Annotated[
 
 @operation("approval.list", http="GET /v1/approvals")
 async def list_approvals(questions: Questions, call: OperationCall) -> WaitingApprovals:
-    """List the pending approvals, and exactly what would happen; a member sees the own questions."""
+    """List the pending approvals, and exactly what would happen; members see only their own questions."""
     approvals = []
     for question in await questions.pending():
         if may_see(questions.people, question.pending.person_id, call.person_id):

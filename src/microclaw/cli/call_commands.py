@@ -105,7 +105,7 @@ async def board_at(target: str, call: Call[Any], board_id: str = "virtual") -> A
 @click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Show new lines as they come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
-@click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only lines since: 30s, 10m, 7d, a day.")
+@click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only lines since: 30s, 10m, 7d, 2026-11-20.")
 @click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
 def logs(
     options: GlobalOptions,

@@ -39,7 +39,7 @@ task_group = click.Group(no_args_is_help=True)
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
 @click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file it reads, as NAME; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
-@click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
+@click.option("--allow", metavar="NAME", help="Let it reach what egress.yaml allows for NAME. [default: nothing]")
 @click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
 def run(

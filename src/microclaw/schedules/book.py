@@ -93,7 +93,7 @@ class ScheduleBook:
             raise _unknown(schedule_id)
         return with_current_names(schedule, self.devices)
 
-    async def of(self, schedule_id: int, person_id: str) -> Schedule:
+    async def get_editable(self, schedule_id: int, person_id: str) -> Schedule:
         """Return the schedule. Raises PermissionRefused if the person may not change it."""
         schedule = await self.get(schedule_id)
         if not may_see(self.roles, schedule.person_id, person_id):
@@ -102,14 +102,14 @@ class ScheduleBook:
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         """Remove the schedule and return it. Raises UnknownName, PermissionRefused."""
-        schedule = await self.of(schedule_id, person_id)
+        schedule = await self.get_editable(schedule_id, person_id)
         was_removed = await self.table.remove(schedule_id)
         if not was_removed:  # another host of the cluster removed it meanwhile
             raise _unknown(schedule_id)
         self.changed()
         return schedule
 
-    async def hold(self, schedule_id: int, why: str) -> None:
+    async def pause_by_host(self, schedule_id: int, why: str) -> None:
         """Pause the schedule on the host's own decision, until `resume`."""
         await self.table.set_state(schedule_id, "paused", why[:MAX_WHY_CHARS], None)
         self.changed()
@@ -119,7 +119,7 @@ class ScheduleBook:
 
         Raises ScheduleRefused if the schedule is over.
         """
-        schedule = await self.of(schedule_id, person_id)
+        schedule = await self.get_editable(schedule_id, person_id)
         if schedule.state == "paused":
             return schedule
         if schedule.state == "over":
@@ -127,7 +127,7 @@ class ScheduleBook:
             raise ScheduleRefused(text, next_step=f"microclaw schedule rm {schedule_id}")
         person = self.roles.get(person_id)
         name = person_id if person is None else person.name
-        await self.hold(schedule_id, f"by {name}")
+        await self.pause_by_host(schedule_id, f"by {name}")
         return await self.get(schedule_id)
 
     async def resume(self, schedule_id: int, person_id: str) -> Schedule:
@@ -135,7 +135,7 @@ class ScheduleBook:
 
         Raises ScheduleRefused if there is no next time.
         """
-        schedule = await self.of(schedule_id, person_id)
+        schedule = await self.get_editable(schedule_id, person_id)
         if schedule.state == "active":
             return schedule
         due_ms = next_due(schedule.timing, self.now_ms())

@@ -209,7 +209,7 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
 async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) -> OneSchedule:
     """Show a schedule and how its latest runs ended."""
     book = scheduling.book
-    stored = await book.of(schedule, call.person_id)
+    stored = await book.get_editable(schedule, call.person_id)
     runs = [
         ScheduleRun(
             due=datetime.fromtimestamp(row.due_ms / 1000, UTC).isoformat(timespec="seconds"),
@@ -236,7 +236,7 @@ async def run(scheduling: Scheduling, call: OperationCall, schedule: Number) -> 
 
 
 async def _check_may_change(scheduling: Scheduling, call: OperationCall, schedule: int) -> None:
-    await scheduling.book.of(schedule, call.person_id)
+    await scheduling.book.get_editable(schedule, call.person_id)
 
 
 @operation(

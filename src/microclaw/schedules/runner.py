@@ -64,15 +64,15 @@ class WallClock:
 
 
 class RunOutcome(Struct, frozen=True):
-    """The end of a run. `woke`: it used a paid model. `told`: the user has received the result already.
+    """The end of a run. `used_model`: a paid one. `is_reported`: the user has received the result already.
 
     "unknown": it may be done, or is done later.
     """
 
     state: RunEnd
     text: str
-    woke: bool = False
-    told: bool = False
+    used_model: bool = False
+    is_reported: bool = False
 
 
 class Executor(Protocol):
@@ -120,7 +120,7 @@ class Runner:
         self.book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
-                await _log_failure(self.take_up(at_start=True))
+                await _log_failure(self.recover_runs(at_start=True))
                 while True:
                     self._news.clear()
                     next_ms = await self._check_and_report()
@@ -132,7 +132,7 @@ class Runner:
 
     async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
         """Run a schedule now, without changing its next time. Raises Overloaded if it is running."""
-        schedule = await self.book.of(schedule_id, person_id)
+        schedule = await self.book.get_editable(schedule_id, person_id)
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if await self.is_running(schedule_id):
@@ -140,7 +140,7 @@ class Runner:
         await self._claim_and_start(schedule, self.clock.now_ms(), schedule.next_ms, paused_too=True)
         return schedule
 
-    async def take_up(self, *, at_start: bool = False) -> None:
+    async def recover_runs(self, *, at_start: bool = False) -> None:
         """Continue or close runs that were interrupted: by the last stop of this host (`at_start`) or of a dead one."""
         if self._group is None:
             return
@@ -216,7 +216,7 @@ class Runner:
         refusal = self.book.refusal(schedule)
         if refusal is not None:  # no message: it would go to the person who lost the permission
             _log.warning("%s is paused: %s", _name(schedule), refusal)
-            await self.book.hold(schedule.schedule_id, refusal)
+            await self.book.pause_by_host(schedule.schedule_id, refusal)
             return
         next_ms = next_due(schedule.timing, now_ms)
         is_late = now_ms - due_ms > LATE_MS
@@ -304,7 +304,7 @@ class Runner:
         outcome = await self._execute(schedule, due_ms, note)
         is_failed = outcome.state == "failed"
         await _log_failure(self._keep_end(schedule, due_ms, outcome), f"the end of {_name(schedule)}")
-        if not outcome.told:
+        if not outcome.is_reported:
             text = f"failed: {outcome.text}" if is_failed else outcome.text
             if note:
                 text = f"{text}; {note}"
@@ -333,7 +333,9 @@ class Runner:
         """Write the end of a run. Retries until the store can be written: without an end the run counts as running."""
         backoff = Backoff()
         text = outcome.text[:_MAX_RESULT_CHARS]
-        end = partial(self.book.table.end_run, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.woke)
+        end = partial(
+            self.book.table.end_run, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.used_model
+        )
         while True:
             now_ms = self.clock.now_ms()
             try:
@@ -357,7 +359,7 @@ class Runner:
             await self._pause(schedule, f"it failed {failures} times in a row")
 
     async def _pause(self, schedule: Schedule, reason: str) -> None:
-        await self.book.hold(schedule.schedule_id, reason)
+        await self.book.pause_by_host(schedule.schedule_id, reason)
         resume = f"microclaw schedule resume {schedule.schedule_id}"
         await self._notify(schedule, f"{_name(schedule)} is paused: {reason}. Again: {resume}")
 

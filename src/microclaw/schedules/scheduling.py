@@ -26,7 +26,7 @@ from microclaw.schedules.devices import device_of, lost_device
 from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Missed, Once, Schedule, SchedulePrompt, Timing, ToolAction
+from microclaw.store.schedules import Action, Missed, Once, Schedule, SchedulePrompt, Timing, ToolAction
 
 F = TypeVar("F", bound="ScheduleFacts")
 
@@ -50,7 +50,7 @@ class SchedulePlan(Struct, frozen=True):
 class _PlannedAction(NamedTuple):
     """The action of a schedule, the same in words, and the device that it is for."""
 
-    deed: Deed
+    deed: Action
     what: str
     device: str | None
 

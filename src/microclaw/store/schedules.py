@@ -90,7 +90,7 @@ class SchedulePrompt(_Tagged, frozen=True, tag="prompt"):
     allowed: tuple[AllowedAction, ...] = ()
 
 
-Deed: TypeAlias = ToolAction | SchedulePrompt
+Action: TypeAlias = ToolAction | SchedulePrompt
 
 
 class Schedule(Struct, frozen=True):
@@ -106,7 +106,7 @@ class Schedule(Struct, frozen=True):
     said: str
     what: str
     timing: Timing
-    deed: Deed = field(name="act")
+    deed: Action = field(name="act")
     person_id: str = field(name="principal")
     channel: str
     chat_id: str

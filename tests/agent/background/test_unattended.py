@@ -28,7 +28,7 @@ from microclaw.link_server.tasks import TaskEnd
 from microclaw.models.protocol import ModelReply, UserText
 from microclaw.models.scripted import call
 from microclaw.schedules import runner
-from microclaw.store.schedules import Deed, Every, Once, Schedule, SchedulePrompt, ToolAction
+from microclaw.store.schedules import Action, Every, Once, Schedule, SchedulePrompt, ToolAction
 
 START_MS = 1_700_000_000_000
 HALF_HOUR_MS = 30 * 60_000
@@ -125,7 +125,7 @@ async def test_a_heartbeat_beats_at_its_interval_and_outlives_a_failure_and_a_cl
         assert clock.at_ms < START_MS - 4 * YEAR_MS
 
 
-def schedule(deed: Deed) -> Schedule:
+def schedule(deed: Action) -> Schedule:
     return Schedule(
         "in 20 minutes", "it", Once(DUE), deed, "owner", "test", "c9", None, "run", Permission.ACT, None, schedule_id=7
     )
@@ -143,11 +143,11 @@ async def test_a_schedules_words_are_one_turn_in_its_chat_however_often_it_is_be
     async with make_agent(replies) as agent:
         outcome = await hands(agent).run(schedule(SchedulePrompt("turn on the light")), DUE, started, "")
         assert (outcome.state, outcome.text.splitlines()[0]) == ("done", "Pin 4 is on.")
-        assert (outcome.woke, outcome.told) == (True, True)
+        assert (outcome.used_model, outcome.is_reported) == (True, True)
         assert agent.workshop.done == ["set 4 1"]
         (waiting,) = await agent.outbox.undelivered("test", "c9")
         assert waiting.answer.evidence
-        assert (await hands(agent).run(schedule(SchedulePrompt("turn on the light")), DUE, started, "")).told
+        assert (await hands(agent).run(schedule(SchedulePrompt("turn on the light")), DUE, started, "")).is_reported
         assert len(agent.script.requests) == 2
         assert await said(agent, "c9") == ["Pin 4 is on."]
 
@@ -162,7 +162,7 @@ async def test_a_schedules_call_starts_right_before_it_changes_something(make_ag
 
         outcome = await hands(agent).run(schedule(ToolAction("gpio-set", '{"pin": 4}')), DUE, note, "")
         assert begun.is_set()
-        assert (outcome.state, outcome.text, outcome.told) == ("done", "pin 4 is at 1", False)
+        assert (outcome.state, outcome.text, outcome.is_reported) == ("done", "pin 4 is at 1", False)
         assert agent.script.requests == []
 
 

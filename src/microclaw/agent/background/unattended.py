@@ -156,7 +156,7 @@ class ScheduledWork:
         with change_origin(origin):
             result = await self.tools.call(action.tool, action.arguments, context, approved=schedule.approved)
         state = _run_end(result.error_code, is_ok=result.ok)
-        return RunOutcome(state, _result_text(result), told=result.ok and action.tool in _SPEAKS)
+        return RunOutcome(state, _result_text(result), is_reported=result.ok and action.tool in _SPEAKS)
 
     def may_repeat(self, act: ToolAction) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
@@ -190,11 +190,11 @@ class ScheduledWork:
         accepted = await self.inbox.accept(inbound, when_full="wait")
         answer = await accepted.answer()
         if answer is None:
-            return RunOutcome("done", "its turn was begun before", woke=True, told=True)
+            return RunOutcome("done", "its turn was begun before", used_model=True, is_reported=True)
         await self.inbox.outbox.give_back(answer.outbound_id)
         used_tokens = answer.usage.input_tokens + answer.usage.output_tokens
         state = _run_end(answer.error_code, is_ok=answer.error_code is None)
-        return RunOutcome(state, answer.text, woke=used_tokens > 0, told=True)
+        return RunOutcome(state, answer.text, used_model=used_tokens > 0, is_reported=True)
 
 
 def _run_end(error_code: str | None, *, is_ok: bool) -> RunEnd:
