@@ -157,6 +157,9 @@ async def test_a_device_stays_connected_while_its_host_has_no_database(
 ) -> None:
     async with lamp.connected():
         await until(west.online)
+        # What the connection itself stores is written before this event is acknowledged.
+        await lamp.send(Event("tick", {"n": 0}))
+        await until(lambda: not lamp.outbox.rows)
         east.way.cut()
         await east.until("/v1/cluster", lambda facts: not facts["cluster"]["member"])
         assert await east.device().call(GpioSet(4, 1), timeout_s=60)
