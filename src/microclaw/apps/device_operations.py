@@ -79,7 +79,7 @@ async def list_devices(
 
 @operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
 async def show_device(service: DeviceService, _: OperationCall, device: DeviceName) -> OneDevice:
-    """One device, with its pins, its last values and what works on such boards."""
+    """Show one device: its state, its last values and what works on such boards (--json: also its pins)."""
     from microclaw.boards.feature_status import family_of, today_object
 
     found = service.registry.get(device)

@@ -239,7 +239,7 @@ def _checked(parameter: PatternParameter, value: Value) -> Value:
     high = parameter.max
     if (low is not None and value < low) or (high is not None and value > high):
         unit = parameter.unit
-        step = "a pin of the board: microclaw device show NAME"
+        step = "a pin of the board: microclaw device show NAME --json"
         if parameter.pin_use is None:
             step = f"between {_with_unit(low, unit)} and {_with_unit(high, unit)}"
         raise ConfigError(f"{title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}", next_step=step)
