@@ -81,14 +81,14 @@ endif
 fuzz: setup-dev  ## properties and decoders with new random examples, each fuzz target for FUZZ_S seconds
 	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz FUZZ_SEED=$(FUZZ_SEED)"
 	@MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) \
-	  $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+	  $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/programs/wasm/libc $(ARGS)
 
 fuzz-minute: setup-dev ## all fuzz targets together a minute, from the saved corpus, with a new seed; CI does it
 	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz-minute FUZZ_SEED=$(FUZZ_SEED)"
 	@MICROCLAW_FUZZ_ALL_S=60 MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) $(DEV)/python -m pytest -q -n 2 tests/fuzz $(ARGS)
 
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load, ten minutes of a cluster's hosts; ARGS are pytest's
-	MICROCLAW_KILLS=200 MICROCLAW_CHAOS_S=600 $(DEV)/python -m pytest -q tests/cluster/test_chaos.py tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
+	MICROCLAW_KILLS=200 MICROCLAW_CHAOS_S=600 $(DEV)/python -m pytest -q tests/host/cluster/test_chaos.py tests/devices/link/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
 
 wheel-check: setup-dev ## build sdist and wheel, install them by pip, pipx and uvx into empty environments, run them there
 	$(DEV)/python scripts/wheel_check.py

@@ -16,9 +16,9 @@ from openai import AsyncOpenAI
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.config.load import load_settings
 from microclaw.events import Answer
-from microclaw.operations.client import Client
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
 
 OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model

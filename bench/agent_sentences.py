@@ -22,12 +22,12 @@ from typing import Any
 from bench.processes import private_home, running
 from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
-from microclaw.boards.reader import load_board
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
-from microclaw.operations.client import Client
-from microclaw.patterns.library import fill
+from microclaw.hardware.boards.reader import load_board
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.interfaces.cli.child import BoardControl
+from microclaw.programs.patterns.library import fill
 from microclaw.wire.host_api import StreamResult
 
 BOARD = "virtual"

@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 
 from bench.report import Metric, median, timed
-from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.log import AuditLog
-from microclaw.audit.log_files import FOLDER, append_lines, verify_chains
+from microclaw.host.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.host.audit.log import AuditLog
+from microclaw.host.audit.log_files import FOLDER, append_lines, verify_chains
 
 LINES = 1000  # in a group: what comes within half a second under load
 GROUPS = 9

@@ -10,20 +10,20 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
-from microclaw.apps.claims import live_conflict
-from microclaw.boards import load_board
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
-from microclaw.devices.calls import AppInstall, AppList, AppUninstall
-from microclaw.devices.device import Device
+from microclaw.devices.registry.calls import AppInstall, AppList, AppUninstall
+from microclaw.devices.registry.device import Device
+from microclaw.devices.transports.wasmachine import WasmachineTransport
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
 from microclaw.events import Answer
-from microclaw.operations.client import Client
-from microclaw.store.apps import ImageRow
-from microclaw.store.database import Database
-from microclaw.store.devices import DeviceRow
-from microclaw.transports.wasmachine import WasmachineTransport
-from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.hardware.boards import load_board
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.host.store.apps import ImageRow
+from microclaw.host.store.database import Database
+from microclaw.host.store.devices import DeviceRow
+from microclaw.interfaces.cli.child import BoardControl
+from microclaw.programs.changes.change_log import AppVersion, ChangeLog, PutApp
+from microclaw.programs.changes.claims import live_conflict
 from microclaw.wire import board_control as control
 from microclaw.wire.wasmachine.frame import FrameDecoder, MessageType, encode_frame
 from microclaw.wire.wasmachine.request import install_request, uninstall_request

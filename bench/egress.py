@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
-from tests.egress.proxying import client_tls, server_tls
+from tests.host.egress.proxying import client_tls, server_tls
 
 from bench.report import Metric, median, percentile
-from microclaw.egress.destinations import Egress
-from microclaw.egress.proxy import EgressProxy
-from microclaw.egress.secret_values import SecretValues
+from microclaw.host.egress.destinations import Egress
+from microclaw.host.egress.proxy import EgressProxy
+from microclaw.host.egress.secret_values import SecretValues
 
 HOST = "secure.example.com"
 NAME = "api.example.com"

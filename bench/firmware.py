@@ -11,19 +11,19 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
+from tests.devices.link.conftest import running_plane
 from tests.firmware.conftest import Firmware, provisioned, put_as_flashed
 from tests.firmware.programs import called, image, install
 from tests.firmware.test_audio import FRAME_BYTES, Chip, speaking, tone
-from tests.link_server.conftest import running_plane
 
 from bench.deploy import first_edge_s
 from bench.processes import cpu_s, private_home, running
 from bench.report import Metric, median
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
+from microclaw.devices.link.limits import LinkLimits
 from microclaw.events import DeviceConnected
-from microclaw.link_server.limits import LinkLimits
-from microclaw.operations.client import Client
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.interfaces.cli.child import BoardControl
 
 RUNS = 7
 FRAMES = 500

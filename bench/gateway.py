@@ -17,26 +17,26 @@ import uvloop
 from websockets.sync.client import connect
 
 from bench.report import Metric, median, percentile
-from microclaw.agent.context import Prompt, TurnContext
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.history import ContextWindow
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.toolbox import Toolbox
-from microclaw.api.gateway import Gateway
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import Gate
-from microclaw.auth.people import People
-from microclaw.auth.tokens import PersonTokens
-from microclaw.config.settings import GatewaySettings
+from microclaw.agent.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
+from microclaw.agent.turn.context import Prompt, TurnContext
+from microclaw.agent.turn.conversation import Conversations
+from microclaw.agent.turn.history import ContextWindow
+from microclaw.agent.turn.inbox import Inbox
+from microclaw.agent.turn.outbox import Outbox
+from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.events import Inbound
-from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
-from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
-from microclaw.store.outbox import OutboxTable
-from microclaw.store.people import PersonTokenTable
-from microclaw.store.sessions import Sessions
+from microclaw.host.auth.approvals import Approvals
+from microclaw.host.auth.gate import Gate
+from microclaw.host.auth.people import People
+from microclaw.host.auth.tokens import PersonTokens
+from microclaw.host.config.settings import GatewaySettings
+from microclaw.host.store.database import Database
+from microclaw.host.store.inbox import InboxTable
+from microclaw.host.store.journal import Journal
+from microclaw.host.store.outbox import OutboxTable
+from microclaw.host.store.people import PersonTokenTable
+from microclaw.host.store.sessions import Sessions
+from microclaw.interfaces.api.gateway import Gateway
 
 CLIENTS = 4
 TURNS = 50

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.cli.targets import known_devices
-from microclaw.config.load import load_settings
-from microclaw.devices.registry import MAX_DEVICES
-from microclaw.operations.client import Client
-from microclaw.store.database import Database
-from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.devices.registry.registry import MAX_DEVICES
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.host.store.database import Database
+from microclaw.host.store.devices import DeviceRow, DeviceTable
+from microclaw.interfaces.cli.targets import known_devices
 
 RUNS = 7
 

@@ -26,28 +26,28 @@ import uvloop
 from aiohttp import web
 
 from bench.paced_stream import PacedStream, Pacer
-from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster, open_cluster
-from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import host_names
-from microclaw.auth.pairing import HostIdentity
-from microclaw.config.load import load_settings
-from microclaw.config.settings import ClusterSettings
+from microclaw.devices.link.connection import LinkConnection
+from microclaw.devices.link.device_link import LinkParts
+from microclaw.devices.link.device_ownership import DeviceOwnership
+from microclaw.devices.link.limits import LinkLimits
+from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.listener import Listener
+from microclaw.devices.link.meter import LinkMeter
+from microclaw.devices.link.other_hosts import OtherHosts
+from microclaw.devices.link.tasks import DeviceTasks
 from microclaw.events import DeviceConnected, LiveEvent
-from microclaw.link_client.state import SystemClock
-from microclaw.link_server.connection import LinkConnection
-from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.device_ownership import DeviceOwnership
-from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.listener import Listener
-from microclaw.link_server.meter import LinkMeter
-from microclaw.link_server.other_hosts import OtherHosts
-from microclaw.link_server.tasks import DeviceTasks
-from microclaw.store.database import Database
-from microclaw.store.identity import IdentityTable
-from microclaw.store.link_events import LinkEventTable, LinkTaskTable
-from microclaw.store.links import LinkTable
+from microclaw.host.auth.authority import Authority
+from microclaw.host.auth.certificates import host_names
+from microclaw.host.auth.pairing import HostIdentity
+from microclaw.host.config.load import load_settings
+from microclaw.host.config.settings import ClusterSettings
+from microclaw.host.store.database import Database
+from microclaw.host.store.identity import IdentityTable
+from microclaw.host.store.link_events import LinkEventTable, LinkTaskTable
+from microclaw.host.store.links import LinkTable
+from microclaw.interfaces.api.server import tcp_listener
+from microclaw.virtual.link_client.state import SystemClock
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.frame import FrameType
 from microclaw.wire.link.messages import TtsStart

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvloop
-from tests.link_server.attacks import GONE, Target, attacks, commit
+from tests.devices.link.attacks import GONE, Target, attacks, commit
 
 from bench.link_device import DeviceClient, connect_device, websocket_frame
 from bench.processes import running

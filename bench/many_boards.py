@@ -14,20 +14,20 @@ from pathlib import Path
 from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from microclaw.app import running_host
-from microclaw.boards import load_board
-from microclaw.builds.cache import BuildCache
-from microclaw.config.load import load_settings
-from microclaw.devices.registry import Registry
-from microclaw.operations.client import Client
-from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm.compile import compile_module
+from microclaw.devices.registry.registry import Registry
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.hardware.boards import load_board
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.wasm.compile import compile_module
 from microclaw.wire.host_api import StreamResult
 
 BOARDS = 50
 LISTED = 300
 RUNS = 9
 COMPILES = 8
-_PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"
+_PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "programs" / "patterns"
 BLINK = """#include "microclaw.h"
 static int led;
 static void tick(void) { gpio_toggle(led); }

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median
-from microclaw.operations.client import Client
+from microclaw.host.operations.client import Client
 
 RUNS = 7
 CALLS = 200

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.report import Metric, median, percentile
-from microclaw.knowledge.search import Search
-from microclaw.knowledge.texts import TextFiles
-from microclaw.store.database import Database
-from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionMessage, Sessions
+from microclaw.agent.knowledge.search import Search
+from microclaw.agent.knowledge.texts import TextFiles
+from microclaw.host.store.database import Database
+from microclaw.host.store.notes import NoteTable
+from microclaw.host.store.sessions import SessionMessage, Sessions
 
 NOTES = 100_000
 QUERIES = 300

@@ -24,13 +24,13 @@ import uvloop
 
 from bench.link_host import LIMITS, Answering, host_identity, known_device, link_parts
 from bench.paced_stream import Pacer
-from microclaw.api.server import tcp_listener
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.listener import Listener
-from microclaw.link_server.meter import LinkMeter
-from microclaw.ota.payloads import OfferedPayloads, Payloads
-from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, ReleaseRow, add_offer
+from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.listener import Listener
+from microclaw.devices.link.meter import LinkMeter
+from microclaw.devices.ota.payloads import OfferedPayloads, Payloads
+from microclaw.host.store.database import Database
+from microclaw.host.store.firmware import FirmwareTable, ReleaseRow, add_offer
+from microclaw.interfaces.api.server import tcp_listener
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""

@@ -22,8 +22,8 @@ from playwright.async_api import Browser, CDPSession, Page, async_playwright, ex
 
 from bench.processes import Running, cpu_s, private_home, running
 from bench.report import Metric, median, percentile
-from microclaw.operations.client import Client
-from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.host.operations.client import Client
 from microclaw.wire.host_api import StreamResult
 
 BOARDS = 60

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from bench.report import Metric
 from microclaw.app import running_host
-from microclaw.config.load import load_settings
-from microclaw.operations.client import Client
-from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
 
 GOAL_TOKENS: Final = 3000
 GOAL_OF_TWO: Final = 3200  # with two boards of a kind

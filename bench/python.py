@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from bench.report import Metric, median, timed
-from microclaw.apps.building import ProgramImage
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
-from microclaw.builds.cache import BuildCache
-from microclaw.patterns.library import fill
-from microclaw.py.compile import build, find_mpy_cross
-from microclaw.wasm.compile import compile_module
+from microclaw.hardware.boards import load_board
+from microclaw.programs.building import ProgramImage
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.patterns.library import fill
+from microclaw.programs.proof.trial import TrialOptions, try_image
+from microclaw.programs.py.compile import build, find_mpy_cross
+from microclaw.programs.wasm.compile import compile_module
 
 RUNS = 7
 TEN_MINUTES_MS = 600_000.0

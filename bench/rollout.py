@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import cast
 
 from bench.report import Metric, median
-from microclaw.ota.offers import End, Offers
-from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
-from microclaw.ota.rollouts import Rollouts
-from microclaw.store.database import Database
-from microclaw.store.rollouts import RolloutDevice, RolloutTable
+from microclaw.devices.ota.offers import End, Offers
+from microclaw.devices.ota.rollout import Rollout, RolloutPlan, read_stages
+from microclaw.devices.ota.rollouts import Rollouts
+from microclaw.host.store.database import Database
+from microclaw.host.store.rollouts import RolloutDevice, RolloutTable
 
 DEVICES = 5_000
 FEW = 500

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from bench.report import Metric, median
-from microclaw.sandbox.job import SandboxJob
-from microclaw.sandbox.run import run_sandboxed, sandbox_backend
+from microclaw.host.sandbox.job import SandboxJob
+from microclaw.host.sandbox.run import run_sandboxed, sandbox_backend
 
 RUNS = 20
 TOGETHER = 16

@@ -27,20 +27,20 @@ from tests.postgres import running_server
 from bench import scale_devices
 from bench.processes import Running, private_home, running
 from bench.report import Metric, median
-from microclaw.apps.device_calls import call_device
-from microclaw.cli.child import Child
-from microclaw.cli.targets import known_devices
 from microclaw.clock import now_ms
 from microclaw.durable import write_private
-from microclaw.operations.client import Client
-from microclaw.store.database import Database
-from microclaw.store.links import LinkTable
-from microclaw.store.postgres import SharedDatabase
+from microclaw.host.operations.client import Client
+from microclaw.host.store.database import Database
+from microclaw.host.store.links import LinkTable
+from microclaw.host.store.postgres import SharedDatabase
+from microclaw.interfaces.cli.child import Child
+from microclaw.interfaces.cli.targets import known_devices
+from microclaw.programs.changes.device_calls import call_device
 
 LOOK = """
 import asyncio, pathlib, sys, tempfile
 from microclaw.app.host import running_host
-from microclaw.config.load import load_settings
+from microclaw.host.config.load import load_settings
 from dataclasses import replace
 
 async def main():

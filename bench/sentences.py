@@ -7,10 +7,10 @@ import statistics
 import time
 from functools import partial
 
-from tests.offline.turns import WORLDS, Turn, Vector, converse, vectors
+from tests.agent.offline.turns import WORLDS, Turn, Vector, converse, vectors
 
 from bench.report import Metric, median, timed
-from microclaw.offline.sentences import english
+from microclaw.agent.offline.sentences import english
 
 RUNS = 5
 

@@ -30,10 +30,10 @@ from bench.agent_sentences import BOARD, DEVICE
 from bench.processes import private_home, running
 from bench.report import Metric, median
 from bench.witness import Witness
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
 from microclaw.events import Action, Answer, ApprovalAsked
-from microclaw.operations.client import Client
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.interfaces.cli.child import BoardControl
 
 URL: Final = "SMALL_MODEL_URL"
 FILE: Final = Path(__file__).parent / "data" / "small-model.tsv"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from microclaw.voice.engines.engine import RATE_HZ
-from microclaw.voice.resampling import Resampler
+from microclaw.interfaces.voice.engines.engine import RATE_HZ
+from microclaw.interfaces.voice.resampling import Resampler
 
 Noise: TypeAlias = Literal["clean", "20 dB", "10 dB"]
 NOISES: Final[Sequence[Noise]] = ("clean", "20 dB", "10 dB")

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.report import Metric, median
-from microclaw.devices.registry import Registry
-from microclaw.store.database import Database
-from microclaw.store.devices import DeviceTable
-from microclaw.store.downsampling import Downsampling
-from microclaw.store.telemetry import HOUR_MS, TelemetryTable
-from microclaw.telemetry.history import FLUSH_S, STEP_S, TelemetryHistory
-from microclaw.transports.open import open_transport
+from microclaw.devices.registry.registry import Registry
+from microclaw.devices.telemetry.history import FLUSH_S, STEP_S, TelemetryHistory
+from microclaw.devices.transports.open import open_transport
+from microclaw.host.store.database import Database
+from microclaw.host.store.devices import DeviceTable
+from microclaw.host.store.downsampling import Downsampling
+from microclaw.host.store.telemetry import HOUR_MS, TelemetryTable
 from microclaw.wire.link.messages import Telemetry
 
 ROWS = 2000

@@ -13,20 +13,20 @@ from pathlib import Path
 from bench.gateway import NoContext
 from bench.processes import Running
 from bench.report import Metric, median, percentile
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.toolbox import Toolbox
-from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.agent.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
+from microclaw.agent.models.scripted import call, say
+from microclaw.agent.turn.conversation import Conversations
+from microclaw.agent.turn.inbox import Inbox
+from microclaw.agent.turn.outbox import Outbox
+from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.events import Answer, Evidence, Inbound
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
-from microclaw.models.scripted import call, say
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
-from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import Sessions
+from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.host.store.database import Database
+from microclaw.host.store.inbox import InboxTable
+from microclaw.host.store.journal import Journal
+from microclaw.host.store.outbox import OutboxTable
+from microclaw.host.store.sessions import Sessions
 
 CHATS = 100
 MODEL_S = 1.0

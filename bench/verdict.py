@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report import Metric
-from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
-from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, DeviceError
-from microclaw.wasm.compile import compile_module
+from microclaw.hardware.boards import load_board
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.trial import TrialOptions, try_image
+from microclaw.programs.wasm.compile import compile_module
 
 PROGRAMS = Path(__file__).parent / "verdict_programs"
 AT_ONCE = 2

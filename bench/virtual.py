@@ -13,18 +13,18 @@ from pathlib import Path
 from bench.processes import running
 from bench.report import Metric, median
 from bench.wasm import POLLS
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
-from microclaw.devices.calls import AppInstall
-from microclaw.virtual_boards.trial_board import trial_board
-from microclaw.wasm.compile import compile_module
+from microclaw.devices.registry.calls import AppInstall
+from microclaw.devices.virtual_boards.trial_board import trial_board
+from microclaw.hardware.boards import load_board
+from microclaw.programs.proof.trial import TrialOptions, try_image
+from microclaw.programs.wasm.compile import compile_module
 
 RUNS = 7
 TEN_MINUTES_MS = 600_000.0
 WAKE_UPS = 500
 PERIOD_MS = 20.0
 STARTING = 10  # the first ones are late for other reasons: the board has just begun to run wasm
-_PATTERN = Path(__file__).parent.parent / "src" / "microclaw" / "patterns" / "blink.c"
+_PATTERN = Path(__file__).parent.parent / "src" / "microclaw" / "programs" / "patterns" / "blink.c"
 
 _SLEEPER = """#include "microclaw.h"
 #include <unistd.h>

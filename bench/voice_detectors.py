@@ -15,10 +15,10 @@ from typing import Final
 from bench.report import Metric
 from bench.spoken_audio import LEAD_S, NOISES, recorded, say
 from bench.voice_recognition import BABBLE, SENTENCES, VOICES
-from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
-from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-from microclaw.voice.listening import Endpointer
-from microclaw.voice.session_context import EndpointLimits
+from microclaw.interfaces.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
+from microclaw.interfaces.voice.engines.silero_vad import SileroVoiceDetector
+from microclaw.interfaces.voice.listening import Endpointer
+from microclaw.interfaces.voice.session_context import EndpointLimits
 
 SPEECH_DB: Final = 30.0
 EDGE_FRAMES: Final = 3

@@ -25,8 +25,8 @@ from msgspec.structs import replace
 from bench.link_device import control_frame, hello, next_message, websocket_frame
 from bench.processes import waited_s
 from bench.stream_devices import Device
-from microclaw.opus import OpusEncoder
-from microclaw.voice.engines.engine import FRAME_MS, RATE_HZ
+from microclaw.interfaces.voice.engines.engine import FRAME_MS, RATE_HZ
+from microclaw.interfaces.voice.opus import OpusEncoder
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import (

@@ -24,27 +24,27 @@ import uvloop
 
 from bench.gateway import NoContext
 from bench.link_host import LIMITS, host_identity, known_device, link_parts, now_ms
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.toolbox import Toolbox
-from microclaw.api.server import tcp_listener
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import Gate
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.listener import Listener
-from microclaw.link_server.meter import LinkMeter
-from microclaw.offline.model import OfflineModel
-from microclaw.offline.sentences import english
-from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
-from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import Sessions
-from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Speech, Synthesizer, Transcript
-from microclaw.voice.service import VoiceService
-from microclaw.voice.session_context import VoiceParts
-from microclaw.voice.trace import VoiceTraces
+from microclaw.agent.offline.model import OfflineModel
+from microclaw.agent.offline.sentences import english
+from microclaw.agent.turn.conversation import Conversations
+from microclaw.agent.turn.inbox import Inbox
+from microclaw.agent.turn.outbox import Outbox
+from microclaw.agent.turn.toolbox import Toolbox
+from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.listener import Listener
+from microclaw.devices.link.meter import LinkMeter
+from microclaw.host.auth.approvals import Approvals
+from microclaw.host.auth.gate import Gate
+from microclaw.host.store.database import Database
+from microclaw.host.store.inbox import InboxTable
+from microclaw.host.store.journal import Journal
+from microclaw.host.store.outbox import OutboxTable
+from microclaw.host.store.sessions import Sessions
+from microclaw.interfaces.api.server import tcp_listener
+from microclaw.interfaces.voice.engines.engine import RATE_HZ, Recognizer, Speech, Synthesizer, Transcript
+from microclaw.interfaces.voice.service import VoiceService
+from microclaw.interfaces.voice.session_context import VoiceParts
+from microclaw.interfaces.voice.trace import VoiceTraces
 
 QUESTION: Final = "hello"
 MS_A_CHAR: Final = 55

@@ -23,19 +23,19 @@ from msgspec import structs
 from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from bench.spoken_audio import NOISES, Noise, recorded, say
-from microclaw.boards import load_board
-from microclaw.boards.profile import BoardPin, PinUse
-from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
-from microclaw.offline.decision import Act
-from microclaw.offline.dialogue import understand
-from microclaw.voice.confirmation import must_ask_back
-from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
-from microclaw.voice.engines.engine_pool import PoolLimits
-from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-from microclaw.voice.engines.whisper import WhisperRecognizer
-from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.listening import Endpointer, Recognition
-from microclaw.voice.session_context import EndpointLimits
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
+from microclaw.agent.offline.decision import Act
+from microclaw.agent.offline.dialogue import understand
+from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.profile import BoardPin, PinUse
+from microclaw.interfaces.voice.confirmation import must_ask_back
+from microclaw.interfaces.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
+from microclaw.interfaces.voice.engines.engine_pool import PoolLimits
+from microclaw.interfaces.voice.engines.silero_vad import SileroVoiceDetector
+from microclaw.interfaces.voice.engines.whisper import WhisperRecognizer
+from microclaw.interfaces.voice.engines.whisper_models import model_folder
+from microclaw.interfaces.voice.listening import Endpointer, Recognition
+from microclaw.interfaces.voice.session_context import EndpointLimits
 
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
 Kind: TypeAlias = Literal["command", "outside"]

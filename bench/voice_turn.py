@@ -23,14 +23,14 @@ from typing import Final
 from bench.processes import private_home, running
 from bench.report import Metric, median, percentile
 from bench.spoken_audio import say
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
-from microclaw.operations.client import Client
-from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
-from microclaw.voice.engines.flite import Flite
-from microclaw.voice.engines.whisper import WhisperRecognizer
-from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.session_context import EndpointLimits
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
+from microclaw.interfaces.cli.child import BoardControl
+from microclaw.interfaces.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
+from microclaw.interfaces.voice.engines.flite import Flite
+from microclaw.interfaces.voice.engines.whisper import WhisperRecognizer
+from microclaw.interfaces.voice.engines.whisper_models import model_folder
+from microclaw.interfaces.voice.session_context import EndpointLimits
 from microclaw.wire import board_control as control
 from microclaw.wire.board_replies import SpeakerState
 

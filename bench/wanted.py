@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from microclaw.boards.profile import BoardProfile
+from microclaw.hardware.boards.profile import BoardProfile
 
 _PINS = ("pin", "input", "pin_off")
 _QUANTITY_USES = {"adc_read": "adc", "pwm_write": "pwm", "fade": "pwm"}

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.report import Metric, median, paired_ratio, timed
-from microclaw.boards import load_board
-from microclaw.boards.profile import BoardProfile
-from microclaw.builds.cache import BuildCache
-from microclaw.builds.process import Processes
-from microclaw.wasm.compile import board_defines, compile_module
-from microclaw.wasm.libraries import build_glue
-from microclaw.wasm.opcodes import calls_of, instructions
-from microclaw.wasm.toolchain import find_toolchain
-from microclaw.wasm.wasm_image import WasmImage
+from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.builds.process import Processes
+from microclaw.programs.wasm.compile import board_defines, compile_module
+from microclaw.programs.wasm.libraries import build_glue
+from microclaw.programs.wasm.opcodes import calls_of, instructions
+from microclaw.programs.wasm.toolchain import find_toolchain
+from microclaw.programs.wasm.wasm_image import WasmImage
 
 RUNS = 31
-_PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"
+_PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "programs" / "patterns"
 POLLS = """#include <Arduino.h>
 unsigned long last;
 int on;

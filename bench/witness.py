@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.wanted import Want
-from microclaw.cli.child import BoardControl
 from microclaw.events import Edge
+from microclaw.interfaces.cli.child import BoardControl
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 

@@ -1,16 +1,16 @@
-"""Writes docs/reference/boards.md from boards/evidence/today.toml. Run: make docs"""
+"""Writes docs/reference/boards.md from hardware/boards/evidence/today.toml. Run: make docs"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from microclaw.boards.feature_status import STATES, VIRTUALS, Family, families
+from microclaw.hardware.boards.feature_status import STATES, VIRTUALS, Family, families
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "boards.md"
 _HEAD: Final = """# What works, and how that is known
 
-<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->
+<!-- made from src/microclaw/hardware/boards/evidence/today.toml by `make docs`: change it there -->
 
 What the states mean: [boards.md](../boards.md). Below the table, the evidence by family of boards.
 """

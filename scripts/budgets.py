@@ -12,12 +12,14 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 BESIDE: Final = ("bench", "firmware", "scripts")  # Python of ours outside of src/microclaw
+WINGS: Final = ("interfaces", "agent", "programs", "devices", "host", "hardware")  # their folders are rooms
 C_SUFFIXES: Final = (".c", ".cpp", ".h")
 SLACK: Final = 150  # a budget is lowered when its room is below it by more than this and SLACK_PERCENT of it
 SLACK_PERCENT: Final = 2
@@ -41,21 +43,37 @@ _FREE: Final = (
 def figures(root: Path) -> dict[str, Figures]:
     """Count the work of each room; `all` is the Python of src/microclaw and of tests."""
     source = root / "src/microclaw"
-    tests = root / "tests"
-    names = {path.name for folder in (source, tests) for path in folder.iterdir() if any(path.rglob("*.py"))}
-    rooms = {"root": (_work(source.glob("*.py")), _work(tests.glob("*.py")))}
-    for name in sorted({*names, *BESIDE}):
-        home = root if name in BESIDE else source
-        rooms[name] = _work((home / name).rglob("*.py")), _work((tests / name).rglob("*.py"))
-    python = sum(work for name, (work, _) in rooms.items() if name not in BESIDE)
-    script = _lines(path for path in (source / "page").rglob("*.js") if "vendor" not in path.parts)
-    c_code = _lines(path for path in source.rglob("*") if path.suffix in C_SUFFIXES)
-    everything = (python, sum(work for _, work in rooms.values()))
-    return {"all": everything, "javascript": (script, 0), "c": (c_code, 0), **rooms}
+    source_work = _work_of_rooms(source)
+    test_work = _work_of_rooms(root / "tests")
+    python = sum(source_work.values())
+    for name in BESIDE:
+        source_work[name] = sum(_work(file) for file in (root / name).rglob("*.py"))
+    rooms = {name: (source_work[name], test_work[name]) for name in sorted({*source_work, *test_work})}
+    everything = (python, sum(test_work.values()))
+    scripts = (path for path in (source / "interfaces/page").rglob("*.js") if "vendor" not in path.parts)
+    c_code = (path for path in source.rglob("*") if path.suffix in C_SUFFIXES)
+    return {"all": everything, "javascript": (_lines(scripts), 0), "c": (_lines(c_code), 0), **rooms}
 
 
-def _work(files: Iterable[Path]) -> int:
-    return sum(work_of(file.read_text(encoding="utf-8")) for file in files)
+def _work_of_rooms(folder: Path) -> Counter[str]:
+    work = Counter[str]()
+    for file in folder.rglob("*.py"):
+        work[_room_of(file.relative_to(folder))] += _work(file)
+    return work
+
+
+def _room_of(file: Path) -> str:
+    """Return a file's room: "host/store", "wire", "host" for a file beside its rooms, "root" for one at the top."""
+    folders = file.parts[:-1]
+    if not folders:
+        return "root"
+    if folders[0] in WINGS:
+        return "/".join(folders[:2])
+    return folders[0]
+
+
+def _work(file: Path) -> int:
+    return work_of(file.read_text(encoding="utf-8"))
 
 
 def work_of(text: str) -> int:
@@ -75,7 +93,7 @@ def faults(found: dict[str, Figures], budgets: dict[str, Figures]) -> list[str]:
     said = [f"{name}: no such room, remove its row" for name in budgets if name not in found]
     for name, lines in found.items():
         if name not in budgets:
-            said.append(f"{name}: no budget, add {name} = {list(lines)} and lower others by as much")
+            said.append(f'{name}: no budget, add "{name}" = {list(lines)} and lower others by as much')
             continue
         for kind, present, most in zip(("source", "tests"), lines, budgets[name], strict=True):
             if present > most:
@@ -97,9 +115,10 @@ def lowered(text: str, found: dict[str, Figures], budgets: dict[str, Figures]) -
     """The file with its comments, and in each row the least of budget and figure."""
     rows = []
     for row in text.splitlines():
-        name = row.partition("=")[0].strip()
+        key = row.partition("=")[0].strip()
+        name = key.strip('"')
         if name in found and name in budgets:
-            row = f"{name} = {[min(pair) for pair in zip(found[name], budgets[name], strict=True)]}"
+            row = f"{key} = {[min(pair) for pair in zip(found[name], budgets[name], strict=True)]}"
         rows.append(row)
     return "\n".join(rows) + "\n"
 
@@ -112,7 +131,7 @@ def main(words: list[str], root: Path = ROOT) -> int:
     if words == ["--table"]:
         for name, lines in found.items():
             most = budgets.get(name, (0, 0))
-            print(f"{name:16}{lines[0]:8} of {most[0]:6}{lines[1]:10} of {most[1]:6}")
+            print(f"{name:24}{lines[0]:8} of {most[0]:6}{lines[1]:10} of {most[1]:6}")
     elif words == ["--lower"]:
         file.write_text(lowered(text, found, budgets), encoding="utf-8")
     elif lower := below(found, budgets):

@@ -19,6 +19,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 BESIDE: Final = ("bench", "firmware", "scripts")  # Python of ours outside of src/microclaw
+WINGS: Final = ("interfaces", "agent", "programs", "devices", "host", "hardware")  # their folders are rooms
 RATES: Final = ("ternaries", "tuple assignments", "walrus", "comprehensions")
 NUMBERS: Final = ("nested ternaries", "double comprehensions", "long conditions", "long functions")
 MAX_TERMS: Final = 3  # of `and` and `or` in the condition of an `if`
@@ -107,9 +108,12 @@ def _room_of(path: Path, root: Path) -> str:
     parts = path.relative_to(root).parts
     if parts[0] in BESIDE:
         return parts[0]
-    if len(parts) == 3:
+    folders = parts[2:-1]
+    if not folders:
         return "root"
-    return parts[2]
+    if folders[0] in WINGS:
+        return "/".join(folders[:2])
+    return folders[0]
 
 
 def long_files(root: Path) -> list[str]:
@@ -163,7 +167,8 @@ def write_ceilings(file: Path, ceilings: Ceilings) -> None:
     rows = []
     for room, limits in ceilings.items():
         pairs = [f'"{name}" = {limit}' for name, limit in limits.items()]
-        rows.append(f"{room} = {{ {', '.join(pairs)} }}")
+        row = ", ".join(pairs)
+        rows.append(f'"{room}" = {{ {row} }}')
     file.write_text("\n".join([*head, "", *rows]) + "\n", encoding="utf-8")
 
 

@@ -26,8 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
-from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
+from microclaw.interfaces.cli.child import Child
 
 FLASH_BYTES: Final = 4 << 20
 DOWNLOAD: Final = ("-global", "driver=esp32.gpio,property=strap_mode,value=0x0f")  # BOOT held at reset

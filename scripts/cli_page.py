@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import click
 
-from microclaw.cli.main import COMMANDS, EXAMPLES, SECTIONS, app, load_command
+from microclaw.interfaces.cli.main import COMMANDS, EXAMPLES, SECTIONS, app, load_command
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 _HEAD: Final = """# Command line
 
-<!-- made from the parser (src/microclaw/cli) by `make docs`: change it there -->
+<!-- made from the parser (src/microclaw/interfaces/cli) by `make docs`: change it there -->
 
 Every command with its arguments, options and examples, as `microclaw COMMAND --help` says them. How the command line
 is used (completion, narrow terminals, old locales): [command-line.md](../command-line.md); commands by what you want to

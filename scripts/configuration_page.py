@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from microclaw.config.schema import all_settings, dotted
-from microclaw.config.show import value_text
+from microclaw.host.config.schema import all_settings, dotted
+from microclaw.host.config.show import value_text
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 _HEAD: Final = """# Settings
 
-<!-- made from src/microclaw/config/settings.py by `make docs`: change it there -->
+<!-- made from src/microclaw/host/config/settings.py by `make docs`: change it there -->
 
 Secrets are marked *. An empty default means: not set. How a setting is set: [configuration.md](../configuration.md).
 """

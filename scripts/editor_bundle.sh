@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes src/microclaw/page/static/vendor/codemirror.js, the editor's bundle, and its licences from the packages as npm has them. For
+# Makes src/microclaw/interfaces/page/static/vendor/codemirror.js, the editor's bundle, and its licences from the packages as npm has them. For
 # developers who raise a version (needs node): raise it below, run this, put what it prints into vendored.toml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-vendor=$PWD/src/microclaw/page/static/vendor
+vendor=$PWD/src/microclaw/interfaces/page/static/vendor
 place=.page-check/codemirror
 packages=(@codemirror/autocomplete@6.20.4 @codemirror/commands@6.11.1 @codemirror/lang-cpp@6.0.3 @codemirror/lang-python@6.2.1
     @codemirror/language@6.13.1 @codemirror/lint@6.9.8 @codemirror/search@6.7.2 @codemirror/state@6.7.6 @codemirror/streamparser@6.0.0

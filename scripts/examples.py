@@ -1,4 +1,4 @@
-"""Writes examples/ from the shipped catalogue (src/microclaw/patterns). Run: make docs"""
+"""Writes examples/ from the shipped catalogue (src/microclaw/programs/patterns). Run: make docs"""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from microclaw.patterns.catalog import Entry, shipped
-from microclaw.patterns.operations import parameter_rows
+from microclaw.programs.patterns.catalog import Entry, shipped
+from microclaw.programs.patterns.operations import parameter_rows
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
 BY_HAND: Final = {"mqtt_c": ("a lamp and a button at an MQTT broker", "C")}
 """Examples that need more than a board, so that they are no entries of the catalogue: title and language."""
-_MADE: Final = "<!-- made from src/microclaw/patterns by `make docs`: change it there -->"
+_MADE: Final = "<!-- made from src/microclaw/programs/patterns by `make docs`: change it there -->"
 
 
 def files() -> dict[str, str]:

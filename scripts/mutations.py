@@ -22,8 +22,8 @@ LIMIT_S = 180
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`changes` are (file, what stands there, what stands there then). `tests` are words of those of tests/sandbox that
-    must notice, or a file of tests/egress."""
+    """`changes` are (file, what stands there, what stands there then). `tests` are words of those of tests/host/sandbox that
+    must notice, or a file of tests/host/egress."""
 
     name: str
     tests: str
@@ -33,8 +33,8 @@ class Mutation:
     def selected(self) -> tuple[str, ...]:
         """The arguments of pytest."""
         if self.tests.endswith(".py"):
-            return (f"tests/egress/{self.tests}",)
-        return ("tests/sandbox", "-k", f"{self.tests} or every_attempt")
+            return (f"tests/host/egress/{self.tests}",)
+        return ("tests/host/sandbox", "-k", f"{self.tests} or every_attempt")
 
     def is_noticed(self, copy: Path) -> bool:
         """True if a test fails with it, and no sandbox that cannot start is why; the copy is as it was afterwards."""
@@ -77,18 +77,18 @@ def without(name: str, tests: str, file: str, there: str, instead: str = "") -> 
     return Mutation(name, tests, ((file, there, instead),))
 
 
-ATTEMPTS = (ROOT / "tests" / "sandbox" / "attempts.py").read_text()
+ATTEMPTS = (ROOT / "tests" / "host" / "sandbox" / "attempts.py").read_text()
 CALLS = (
     "setns", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "mount",
     "chroot", "keyctl", "add_key", "request_key", "bpf", "io_uring_setup", "perf_event_open", "userfaultfd",
     "memfd_create", "shmget", "mq_open", "inotify_init1", "name_to_handle_at", "kcmp", "setpriority",
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
-BWRAP = "sandbox/bubblewrap.py"
-JOB = "sandbox/wrapped_job.py"
-SECCOMP = "sandbox/seccomp.py"
-FILES = "sandbox/job_files.py"
-RUN = "sandbox/run.py"
+BWRAP = "host/sandbox/bubblewrap.py"
+JOB = "host/sandbox/wrapped_job.py"
+SECCOMP = "host/sandbox/seccomp.py"
+FILES = "host/sandbox/job_files.py"
+RUN = "host/sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (JOB, "    if has_scope():", "    if False:")
 ALL = '("--unshare-all", "--unshare-user", '
@@ -105,7 +105,7 @@ NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", 
 NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
 UNWATCHED = (RUN, "            self._check_limits(usage)", "            pass")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
-NO_ROOT = ("sandbox/job.py", "return 60666 if os.geteuid() == 0 else None", "return None")
+NO_ROOT = ("host/sandbox/job.py", "return 60666 if os.geteuid() == 0 else None", "return None")
 SANDBOX = (
     *(system_call(name) for name in CALLS),
     without("call setxattr", "setxattr", SECCOMP, 'if name.endswith("xattr")', 'if name.endswith("getxattr")'),
@@ -222,7 +222,7 @@ SANDBOX = (
     without(
         "the proxy's socket is closed for the command",
         "fd_leak",
-        "sandbox/relay.py",
+        "host/sandbox/relay.py",
         "        os.close(int(proxy))",
         "        pass",
     ),
@@ -317,7 +317,7 @@ SANDBOX = (
 )
 
 EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("egress/request_head.py", "test_bypasses.py", (
+    ("host/egress/request_head.py", "test_bypasses.py", (
         ("headers twice", "if _TWICE.search(head):", "if False:"),
         ("length and encoding", r"(?:content-length|transfer-encoding)):", r"(?:content-length)):"),
         ("lines of a head", "if not _HEAD.fullmatch(head):", "if False:"),
@@ -331,7 +331,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("many headers", "if head.count(b\"\\r\\n\") > MAX_HEADERS + 2:", "if False:"),
         ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
     )),
-    ("egress/destinations.py", "test_destinations.py", (
+    ("host/egress/destinations.py", "test_destinations.py", (
         ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
         ("own networks", "is_own = is_in(address, own)", "is_own = False"),
         ("mapped addresses", "address.ipv4_mapped or ", ""),
@@ -340,15 +340,15 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("numbers as names", 'or _NUMBER.fullmatch(bare.rpartition(".")[2].lower())', ""),
         ("metadata addresses", "if not is_in(address, _METADATA)]", "if True]"),
     )),
-    ("egress/destinations.py", "test_allowlist.py", (
+    ("host/egress/destinations.py", "test_allowlist.py", (
         ("addresses as hosts", "if _literal(host) is not None:", "if False:"),
     )),
-    ("egress/allowlist.py", "test_proxy.py", (
+    ("host/egress/allowlist.py", "test_proxy.py", (
         ("the wildcard's dot", "host.endswith(self.host[1:])", "host.endswith(self.host[2:])"),
         ("tasks of an entry", "return is_named and self.counts_for(task)", "return is_named"),
         ("the file's change", "_last_read(path, version)", "_last_read(path, None)"),
     )),
-    ("egress/proxy.py", "test_proxy.py", (
+    ("host/egress/proxy.py", "test_proxy.py", (
         ("the verdict", "reasons.append(reason)", "return entry, secured"),
         ("ports", "if request.port not in entry.ports:", "if False:"),
         ("methods", "if not tunnel and entry.methods is not None", "if False and entry.methods is not None"),
@@ -358,19 +358,19 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("bytes of a task", "limit.bytes_per_task, ", "None, "),
         ("bytes of a day", "limit.bytes_per_day, ", "None, "),
     )),
-    ("egress/proxy.py", "test_proxy.py", (
+    ("host/egress/proxy.py", "test_proxy.py", (
         ("connections at once", "if self.open_count >= allowlist.limits.connections:", "if False:"),
         ("a head that never ends", "asyncio.timeout(self.proxy.times.head_s):", "asyncio.timeout(None):"),
         ("the log's line", "self.proxy.record(AuditEvent(kind, text", "id(AuditEvent(kind, text"),
         ("no path in the log", "[:16]} {request.host}", "[:16]} {request.host}{request.path}"),
     )),
-    ("egress/proxy.py", "test_secrets.py", (
+    ("host/egress/proxy.py", "test_secrets.py", (
         ("a secret that is missing", "await proxy.secrets.value(entry.secret)", "await proxy.secrets.value(entry.secret) or 'none'"),
     )),
-    ("egress/outgoing.py", "test_secrets.py", (
+    ("host/egress/outgoing.py", "test_secrets.py", (
         ("the server's certificate", "ssl=tls,", "ssl=tls and ssl._create_unverified_context(),"),
     )),
-    ("egress/exchange.py", "test_proxy.py", (
+    ("host/egress/exchange.py", "test_proxy.py", (
         (
             "stalls in reading",
             "async with asyncio.timeout(self.stall_s):\n            return",
@@ -382,14 +382,14 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             "async with asyncio.timeout(None):\n            await self.writer.drain",
         ),
     )),
-    ("egress/exchange.py", "test_secrets.py", (
+    ("host/egress/exchange.py", "test_secrets.py", (
         ("the task's own header", "_RANGES | {name.lower().encode()}", "_RANGES"),
         ("ranges", 'frozenset({b"range", b"if-range", b"accept-encoding"})', "frozenset({b'x'})"),
         ("echo in a body", "masked.feed(bytes(piece.data))", "bytes(piece.data)"),
         ("echo in a header", "(name, mask.masked_bytes(value))", "(name, value)"),
         ("compressed answers", "and not encodings <= _PLAIN", "and False"),
     )),
-    ("egress/http_door.py", "test_outgoing.py", (
+    ("host/egress/http_door.py", "test_outgoing.py", (
         ("one place of the settings", "if place != self.first:", "if False:"),
         ("downloads without TLS", 'if url.scheme != "https":', "if False:"),
         ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
@@ -397,27 +397,27 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
         ("targets behind a proxy", "addresses = await self._known_addresses(rule, place)", "pass"),
     )),
-    ("egress/http_door.py", "test_fetching.py", (
+    ("host/egress/http_door.py", "test_fetching.py", (
         ("rebinding behind a proxy", "if proxy is not None and rule is Purpose.WEB:\n", "if False:\n"),
     )),
-    ("masking.py", "test_secrets.py", (
+    ("host/egress/masking.py", "test_secrets.py", (
         ("echo over two chunks", "end = len(masked) - self._mask.begun(masked)", "end = len(masked)"),
     )),
-    ("masking.py", "test_masked_logs.py", (
+    ("host/egress/masking.py", "test_masked_logs.py", (
         ("people's tokens", "mc_[A-Za-z0-9_-]{43}", "mx_[A-Za-z0-9_-]{43}"),
         ("base64", "for offset in range(3):", "for offset in range(0):"),
     )),
-    ("cli/host_process.py", "test_masked_logs.py", (
+    ("interfaces/cli/host_process.py", "test_masked_logs.py", (
         ("the mask of the log", "self._mask.masked(super().format(record))", "super().format(record)"),
     )),
-    ("audit/log.py", "test_masked_logs.py", (
+    ("host/audit/log.py", "test_masked_logs.py", (
         ("the mask of the security log", "text=self._mask(event.text)", "text=event.text"),
     )),
-    ("flash/images.py", "test_one_door.py", (
+    ("devices/flash/images.py", "test_one_door.py", (
         ("the only door", "http_client(Purpose.DOWNLOAD, address, ", "__import__('httpx2').AsyncClient("),
     )),
 )  # fmt: skip
-"""For each file of src/microclaw and test of tests/egress: a guard's name, its code, and the code without it."""
+"""For each file of src/microclaw and test of tests/host/egress: a guard's name, its code, and the code without it."""
 
 MUTATIONS = (
     *SANDBOX,

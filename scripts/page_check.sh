@@ -18,5 +18,5 @@ if [[ ! -f $place/lib/tsc.js ]]; then
     echo "$sha256  .page-check/typescript-$version.tgz" | sha256sum --check --quiet
     tar -xzf ".page-check/typescript-$version.tgz" -C "$place" --strip-components=1
 fi
-node "$place/lib/tsc.js" -p src/microclaw/page/tsconfig.json
+node "$place/lib/tsc.js" -p src/microclaw/interfaces/page/tsconfig.json
 echo "types of the page's scripts: ok"

@@ -26,7 +26,7 @@ LOCKS: Final = {
     "requirements-voice.lock": "optional",
     "requirements-postgres.lock": "optional",
 }
-VENDORED: Final = "src/microclaw/page/static/vendor/vendored.toml"
+VENDORED: Final = "src/microclaw/interfaces/page/static/vendor/vendored.toml"
 NAMESPACE: Final = uuid.UUID("5f0f9f0e-2f0a-5b0c-9a43-6d6963726f63")
 _ROW: Final = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)(?:\s*;\s*(?P<marker>[^\\\n]+?))?\s*\\?\n"

@@ -174,7 +174,7 @@ def install_project(python, project, tools):
 
 def build_c_library(python):
     """Build what the first program would wait for otherwise; where it fails, the host says why when it needs it."""
-    command = [python, "-m", "microclaw.wasm.libraries"]
+    command = [python, "-m", "microclaw.programs.wasm.libraries"]
     done = subprocess.run(command, cwd=python.parent, capture_output=True, text=True, check=False)
     say("C library ready" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2])
 

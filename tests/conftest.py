@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, running_server
 from tests.stores import new_store
 
-from microclaw.store.database import Database
-from microclaw.store.postgres import SharedDatabase
+from microclaw.host.store.database import Database
+from microclaw.host.store.postgres import SharedDatabase
 
 # A shell that starts a job in the background has it ignore Ctrl-C, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,7 +1,7 @@
 """Processes of microclaw, forked from one that has loaded its modules: they start in a fraction of the CPU time.
 
 Such a process has its own id, session, environment, streams and exit code, as one that `python -m` starts. That start
-itself is what tests/packaging, tests/test_demo.py and tests/cli/test_main.py are for.
+itself is what tests/packaging, tests/test_demo.py and tests/interfaces/cli/test_main.py are for.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final
 
-from microclaw.cli import child
+from microclaw.interfaces.cli import child
 
-LOADED: Final = ("microclaw.cli", "microclaw.app", "microclaw.api", "microclaw.virtual")
+LOADED: Final = ("microclaw.interfaces.cli", "microclaw.app", "microclaw.interfaces.api", "microclaw.virtual")
 _STATUS: Final = struct.Struct("i")
 _PATH: Final = os.environ.get("PYTHONPATH")
 _lock = threading.Lock()

@@ -12,7 +12,7 @@ from typing import Any, Self
 from tests.forked import Child
 from tests.stories.conftest import environ_of
 
-from microclaw.operations.client import Client
+from microclaw.host.operations.client import Client
 
 PATIENCE_S = 60.0
 

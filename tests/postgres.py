@@ -18,7 +18,7 @@ from typing import Final
 
 import psycopg
 
-from microclaw.store.postgres import make_tables
+from microclaw.host.store.postgres import make_tables
 
 USER: Final = "microclaw"
 _PORTS: Final = cycle(sample(range(1_000), 1_000))  # the same port is not given twice soon

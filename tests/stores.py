@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microclaw.store.sqlite_file import create_store
+from microclaw.host.store.sqlite_file import create_store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from tests.host_process import HostProcess
 from tests.stories.conftest import until
 
 from microclaw.app import running_host
-from microclaw.cli.child import BoardControl
-from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
+from microclaw.host.config.load import load_settings
+from microclaw.interfaces.cli.child import BoardControl
 from microclaw.wire import board_control as control
 
 SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine

@@ -10,8 +10,8 @@ from typing import Final
 import microclaw
 
 OWN_JSON: Final = {  # what this host, or this command, wrote itself
-    "agent/history.py", "cli/child.py", "offline/dialogue_state.py", "store/rows.py", "virtual/__main__.py",
-    "virtual_boards/host_boards.py", "virtual_boards/process.py",
+    "agent/turn/history.py", "interfaces/cli/child.py", "agent/offline/dialogue_state.py", "host/store/rows.py",
+    "virtual/__main__.py", "devices/virtual_boards/host_boards.py", "devices/virtual_boards/process.py",
 }  # fmt: skip
 WRONG_JSON: Final = {"ValueError", "JSONDecodeError", "DecodeError", "MsgspecError", "ValidationError"}
 SOURCE: Final = Path(microclaw.__file__).parent

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from microclaw.config.load import load_settings
 from microclaw.errors import MicroclawError
-from microclaw.operations.client import Client
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import Client
 
 TIMEOUT_S = 8.0  # less than the HEALTHCHECK's own
 

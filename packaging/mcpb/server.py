@@ -2,6 +2,6 @@
 
 import sys
 
-from microclaw.cli.main import main
+from microclaw.interfaces.cli.main import main
 
 sys.exit(main(["mcp", *sys.argv[1:]]))

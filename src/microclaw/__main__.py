@@ -7,12 +7,12 @@ import sys
 def main() -> int:
     """Run the command and return its exit code. The import is in here because it is long enough to be interrupted."""
     try:
-        from microclaw.cli.main import main as run
+        from microclaw.interfaces.cli.main import main as run
 
         return run()
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")
-        # As microclaw.cli.options.INTERRUPTED, which may not be imported yet.
+        # As microclaw.interfaces.cli.options.INTERRUPTED, which may not be imported yet.
         return 130
 
 

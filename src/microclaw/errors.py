@@ -110,7 +110,7 @@ class MicroclawError(Exception):
 
     @property
     def next(self) -> str | None:
-        """`next_step` by its name in the API's answers, for programs that use microclaw.operations.client."""
+        """`next_step` by its name in the API's answers, for programs that use microclaw.host.operations.client."""
         return self.next_step
 
 

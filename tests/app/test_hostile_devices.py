@@ -18,16 +18,16 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from tests.link_server.scripted import CAPABILITIES, ScriptedDevice
+from tests.devices.link.scripted import CAPABILITIES, ScriptedDevice
 from tests.peers import listening
 
 from microclaw.app import running_host
-from microclaw.config.load import load_settings
-from microclaw.config.settings import AgentSettings, LinkSettings
-from microclaw.devices.calls import GpioGet, GpioSet
+from microclaw.devices.registry.calls import GpioGet, GpioSet
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
 from microclaw.events import ApprovalAsked
-from microclaw.operations.client import AsyncClient, Client
-from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.host.config.load import load_settings
+from microclaw.host.config.settings import AgentSettings, LinkSettings
+from microclaw.host.operations.client import AsyncClient, Client
 from microclaw.wire.host_api import StreamResult as ToolAnswer
 from microclaw.wire.jsonline import encode_line
 from microclaw.wire.link.messages import Call, ErrorInfo, Result

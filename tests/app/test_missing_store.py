@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from microclaw.app import running_host
-from microclaw.config.load import load_settings
-from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError, StoreMissing
+from microclaw.host.config.load import load_settings
+from microclaw.host.config.settings import LinkSettings, Settings
 
 
 async def run_once(settings: Settings, *, new_store: bool = False) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from microclaw.app import running_host
-from microclaw.config.load import load_settings
-from microclaw.operations.client import AsyncClient
+from microclaw.host.config.load import load_settings
+from microclaw.host.operations.client import AsyncClient
 
 
 async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> None:

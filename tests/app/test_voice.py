@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
-from tests.voice.xiaozhi.conftest import CLIENT, MAC
-from tests.voice.xiaozhi_client import foreign_device
+from tests.interfaces.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
+from tests.interfaces.voice.xiaozhi.conftest import CLIENT, MAC
+from tests.interfaces.voice.xiaozhi_client import foreign_device
 
-from microclaw.agent.inbox import Inbox
+from microclaw.agent.turn.inbox import Inbox
 from microclaw.app import running_host
-from microclaw.auth.approvals import Approvals
-from microclaw.config.load import load_settings
-from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
-from microclaw.operations.client import AsyncClient
-from microclaw.store.sqlite_file import open_store
-from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.session_context import EndpointLimits, VoiceParts
-from microclaw.voice.trace import VoiceTraces
+from microclaw.host.auth.approvals import Approvals
+from microclaw.host.config.load import load_settings
+from microclaw.host.config.settings import LinkSettings, Settings, VoiceSettings
+from microclaw.host.operations.client import AsyncClient
+from microclaw.host.store.sqlite_file import open_store
+from microclaw.interfaces.voice.engines.engine import Transcript
+from microclaw.interfaces.voice.session_context import EndpointLimits, VoiceParts
+from microclaw.interfaces.voice.trace import VoiceTraces
 
 
 def make_voice(inbox: Inbox, approvals: Approvals) -> VoiceParts:
@@ -62,7 +62,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
 async def test_voice_without_engines_or_of_somebody_who_may_not_speak_is_off_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: str | None, told: str
 ) -> None:
-    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", () if person else ("no_such_package",))
+    monkeypatch.setattr("microclaw.interfaces.voice.engine_choice.PACKAGES", () if person else ("no_such_package",))
     settings = settings_of(tmp_path)
     settings = replace(settings, voice=replace(settings.voice, person=person or settings.voice.person))
     store = open_store(settings.database)

@@ -8,7 +8,7 @@ import pytest
 from bench.agent_sentences import Outcome, as_text, report, run
 from bench.wanted import read_sentences, wants_of
 
-from microclaw.boards.reader import load_board
+from microclaw.hardware.boards.reader import load_board
 
 DATA = Path(__file__).parents[2] / "bench" / "data"
 DRIVEN = ("level", "duty", "pulse", "blink", "times", "fade", "button", "lights")

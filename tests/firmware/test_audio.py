@@ -13,7 +13,7 @@ import pytest
 from tests.firmware.conftest import Firmware, Plane, linked, provisioned
 from tests.peers import listening
 
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.lanes import THEIRS
 from microclaw.wire.link.messages import AudioFormat, CancelStream, Hello, TtsEnd, TtsStart

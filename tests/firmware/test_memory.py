@@ -9,10 +9,10 @@ import pytest
 from tests.firmware.conftest import SMALL, Firmware, Plane, linked, provisioned
 from tests.firmware.programs import called, image, install
 
-from microclaw.boards.reader import load_board
-from microclaw.builds.cache import BuildCache
 from microclaw.events import DeviceEvent
-from microclaw.py.compile import build
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.py.compile import build
 
 BLINK = """
 async def main(E):

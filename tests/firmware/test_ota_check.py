@@ -10,7 +10,7 @@ from typing import Any
 from tests.firmware.conftest import ROOT, micropython
 from tests.firmware.ota_offers import NOW, keys_manifest, manifest, packed, signer
 
-from microclaw.firmware_modules import ota_check, ota_plan
+from microclaw.hardware.firmware_modules import ota_check, ota_plan
 
 SCRIPT = """
 import gc, json, ota_check

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, provisioned
 from tests.peers import listening
 
-from microclaw.auth.certificates import CONSTANT_NAME, KeyPair, new_authority, server_certificate
-from microclaw.auth.provisioning import Provision
 from microclaw.events import DeviceConnected
+from microclaw.host.auth.certificates import CONSTANT_NAME, KeyPair, new_authority, server_certificate
+from microclaw.host.auth.provisioning import Provision
 
 NOW = datetime.now(UTC)
 TOKEN = "mc1_lamp_" + "A" * 43

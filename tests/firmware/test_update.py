@@ -19,7 +19,7 @@ from tests.link.plain_host import PlainHost, hosting
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from microclaw.ota.bundle import pack
+from microclaw.devices.ota.bundle import pack
 
 BOOT = "tests/firmware/simulated/boot_slots.py"
 WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]

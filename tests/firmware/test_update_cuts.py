@@ -15,7 +15,7 @@ from tests.firmware.conftest import MICROPYTHON, ROOT
 from tests.firmware.ota_offers import ANY_TIME, NAME, keys_manifest, offered, packed, signer
 from tests.firmware.programs import image
 
-from microclaw.ota.bundle import pack
+from microclaw.devices.ota.bundle import pack
 
 SCRIPT = "tests/firmware/simulated/update_cuts.py"
 EVERY = int(os.environ.get("MICROCLAW_CUTS_EVERY", "13"))

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import run_in
+from tests.devices.link.real_host import RealHost
+from tests.devices.link.real_host import real_host as real_host
 from tests.firmware.conftest import PATIENCE_S, Firmware
-from tests.link_server.real_host import RealHost
-from tests.link_server.real_host import real_host as real_host
+from tests.interfaces.cli.conftest import run_in
 
-from microclaw.auth.provisioning import Provision
+from microclaw.host.auth.provisioning import Provision
 
 PIN = 4
 

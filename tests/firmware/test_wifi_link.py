@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, micropython, provisioned
 
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.events import DeviceConnected
-from microclaw.link_server.device_link import DeviceLink
 
 HOME = {"ssid": "home", "password": "old secret"}
 NEW = {"ssid": "new", "password": "new secret"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import AllowFile, Allowlist
-from microclaw.egress.destinations import host_mistake
+from microclaw.host.config.yaml_file import FileMistakes
+from microclaw.host.egress.allowlist import AllowFile, Allowlist
+from microclaw.host.egress.destinations import host_mistake
 
 
 def fuzz_one(data: bytes) -> None:

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from microclaw.audit.event import AuditEvent, AuditKind, line_of, parse_line
-from microclaw.audit.log_files import START, ChainHead, ChainLink, find_end, follow, read_head, seal
+from microclaw.host.audit.event import AuditEvent, AuditKind, line_of, parse_line
+from microclaw.host.audit.log_files import START, ChainHead, ChainLink, find_end, follow, read_head, seal
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
 SOUND, END = seal([LINE, LINE], START)

@@ -9,10 +9,10 @@ import io
 import tarfile
 from typing import Final
 
-from microclaw.backup.age import PrivateKey, decrypt
-from microclaw.backup.archive import NAME
-from microclaw.backup.restore import read_archive
 from microclaw.errors import BackupError
+from microclaw.host.backup.age import PrivateKey, decrypt
+from microclaw.host.backup.archive import NAME
+from microclaw.host.backup.restore import read_archive
 
 KEY: Final = PrivateKey(bytes(range(32)))
 FIRST: Final = b"age-encryption.org/v1\n-> X25519 "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.devices.calls import AdcReading, PinLevel, PwmState
+from microclaw.devices.registry.calls import AdcReading, PinLevel, PwmState
 from microclaw.errors import CallRejected, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 

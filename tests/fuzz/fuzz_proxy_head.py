@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import h11
 
-from microclaw.egress.destinations import host_mistake
-from microclaw.egress.request_head import FRAMING, RequestHeadRefused, read_head
+from microclaw.host.egress.destinations import host_mistake
+from microclaw.host.egress.request_head import FRAMING, RequestHeadRefused, read_head
 
 
 def fuzz_one(data: bytes) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from microclaw.ota.bundle import PayloadError, pack, read_application, unpack
-from microclaw.ota.manifest import ManifestError, read_manifest, write_manifest
+from microclaw.devices.ota.bundle import PayloadError, pack, read_application, unpack
+from microclaw.devices.ota.manifest import ManifestError, read_manifest, write_manifest
 
 CHECKSUM = slice(148, 156)  # of a tar header
 BLOCK = 512

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from websockets.frames import Opcode
 
+from microclaw.devices.link.websocket import MessageReader
 from microclaw.errors import LinkViolation
-from microclaw.link_server.websocket import MessageReader
 
 LIMIT = 4096
 MASK = bytes(4)

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.egress.test_allowlist import RIGHT, WRONG
-from tests.egress.test_bypasses import SMUGGLED
+from tests.host.egress.test_allowlist import RIGHT, WRONG
+from tests.host.egress.test_bypasses import SMUGGLED
 
 ROOT = Path(__file__).parents[2]
 TARGETS = sorted(Path(__file__).parent.glob("fuzz_*.py"))

@@ -23,8 +23,8 @@ from tests.stories.test_telegram import Bot
 from tests.stories.test_telegram import bot as bot
 from tests.stories.test_telegram import host as host
 
-from microclaw.cli.main import main
-from microclaw.operations.connection import HostError
+from microclaw.host.operations.connection import HostError
+from microclaw.interfaces.cli.main import main
 
 FILES = Path(__file__).parent
 PROGRAMS = FILES / "programs"

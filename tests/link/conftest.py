@@ -1,4 +1,4 @@
-"""A real host to check, in this process and on uvloop, as a host runs: the device plane of tests/link_server."""
+"""A real host to check, in this process and on uvloop, as a host runs: the device plane of tests/devices/link."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
-from tests.link_server.conftest import Plane as Plane
-from tests.link_server.conftest import limits as limits
-from tests.link_server.conftest import plane as plane
+from tests.devices.link.conftest import Plane as Plane
+from tests.devices.link.conftest import limits as limits
+from tests.devices.link.conftest import plane as plane
 
 
 def pytest_asyncio_loop_factories(

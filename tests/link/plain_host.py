@@ -19,7 +19,7 @@ from tests.link.end import End, Numbers, closing
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from microclaw.auth.certificates import CONSTANT_NAME, new_authority, server_certificate
+from microclaw.host.auth.certificates import CONSTANT_NAME, new_authority, server_certificate
 
 
 class PlainHost:

@@ -1,6 +1,6 @@
 """Rules of docs/protocols/link.md that a host keeps, tried by a device that was written from the page alone.
 
-Which credentials open the link: tests/link_server/test_auth_matrix.py; limits and ends: test_link_closes.py.
+Which credentials open the link: tests/devices/link/test_auth_matrix.py; limits and ends: test_link_closes.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.devices.link.conftest import Plane
 from tests.link.end import BREACHES, OF_A_DEVICE, Numbers
 from tests.link.plain_device import PlainDevice, request_for, running
-from tests.link_server.conftest import Plane
 
 from microclaw.events import DeviceConnected
 
@@ -83,7 +83,7 @@ async def test_l_36_a_bad_request_ends_with_4400(new: PlainDevice) -> None:
 async def test_l_33_and_34_a_device_that_was_written_from_the_page_is_let_in_with_what_the_page_promises(
     plane: Plane, new: PlainDevice, token: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("microclaw.link_server.server.AT_ONCE_S", 60.0)
+    monkeypatch.setattr("microclaw.devices.link.server.AT_ONCE_S", 60.0)
     new.wants_token = token
     async with running(new), asyncio.timeout(30):
         await plane.published.until(DeviceConnected)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.link_server.conftest import device as device
-from tests.link_server.conftest import paired as paired
-from tests.link_server.conftest import scripted as scripted
+from tests.devices.link.conftest import device as device
+from tests.devices.link.conftest import paired as paired
+from tests.devices.link.conftest import scripted as scripted
 
-from microclaw.link_server.limits import LinkLimits
+from microclaw.devices.link.limits import LinkLimits
 from microclaw.wire.link.messages import Notify
 from microclaw.wire.link.session import LinkConfig
 

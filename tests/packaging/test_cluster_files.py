@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from microclaw.config.load import find_mistakes, load_settings
+from microclaw.host.config.load import find_mistakes, load_settings
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/container"

@@ -18,7 +18,7 @@ import pytest_asyncio
 import yaml
 
 from microclaw.app import running_host
-from microclaw.config.load import find_mistakes, load_settings
+from microclaw.host.config.load import find_mistakes, load_settings
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/container"

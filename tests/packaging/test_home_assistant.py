@@ -17,8 +17,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from microclaw.config.load import find_mistakes
-from microclaw.operations.client import Client
+from microclaw.host.config.load import find_mistakes
+from microclaw.host.operations.client import Client
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/home-assistant"

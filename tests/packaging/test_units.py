@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from microclaw.config.load import find_mistakes, load_settings
+from microclaw.host.config.load import find_mistakes, load_settings
 
 PLIST: Final = Path(__file__).parents[2] / "packaging/launchd/org.microclaw.host.plist"
 UNIT: Final = Path(__file__).parents[2] / "packaging/systemd/microclaw.service"

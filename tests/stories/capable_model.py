@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from tests.models.event_streams import Events, openai_stream
+from tests.agent.models.event_streams import Events, openai_stream
 
 MORE_TOOLS = "more-tools"
 GUESS = "GUESS"
@@ -176,7 +176,7 @@ class CapableModel:
 
 
 class SameAnswer(list[tuple[int, Any]]):
-    """The answers of tests.models.model_server.Server, where one function makes all."""
+    """The answers of tests.agent.models.model_server.Server, where one function makes all."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any]) -> None:
         super().__init__([(200, answer)])

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import pytest
 from tests.forked import Forked
 
-from microclaw.apps import operations as programs
-from microclaw.apps.device_calls import call_device
-from microclaw.operations.client import Client
+from microclaw.host.operations.client import Client
+from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes.device_calls import call_device
 
 TIMEOUT_S = 120.0
 

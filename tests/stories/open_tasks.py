@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.agent.real_host import Home, real_host
-from tests.egress.proxying import page, site
-from tests.models.model_server import server
+from tests.agent.models.model_server import server
+from tests.agent.turn.real_host import Home, real_host
+from tests.host.egress.proxying import page, site
 from tests.mosquitto import Broker, Listener
 from tests.stories.capable_model import GUESS, CapableModel, Policy, SameAnswer
 from tests.stories.conftest import running_board, until
 
-from microclaw.apps import operations as programs
-from microclaw.cli.child import BoardControl
-from microclaw.config.settings import LinkSettings
-from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import Answer
+from microclaw.host.config.settings import LinkSettings
+from microclaw.host.egress.destinations import Address, Egress, is_public
+from microclaw.interfaces.cli.child import BoardControl
+from microclaw.programs.changes import operations as programs
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import StreamResult
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.stories.conftest import blink, microclaw, running_board, running_host, until
 
-from microclaw.apps import device_operations as devices
-from microclaw.knowledge import operations as knowledge
-from microclaw.schedules import operations as schedules
+from microclaw.agent.knowledge import operations as knowledge
+from microclaw.agent.schedules import operations as schedules
+from microclaw.programs.changes import device_operations as devices
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from wyoming.event import Event
 from wyoming.handle import Handled
 from wyoming.info import Describe, Info
 
-from microclaw.apps import device_operations as devices
-from microclaw.knowledge import operations as memory
+from microclaw.agent.knowledge import operations as memory
+from microclaw.programs.changes import device_operations as devices
 
 NO_SPEECH = """import sys
 

@@ -16,8 +16,8 @@ import pytest
 from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_host, started, until
 from tests.stories.wire import Kind, Wire
 
-from microclaw.apps import device_calls
-from microclaw.apps import operations as programs
+from microclaw.programs.changes import device_calls
+from microclaw.programs.changes import operations as programs
 
 DESK = "desk"
 

@@ -10,11 +10,11 @@ from cryptography import x509
 from tests.stories.conftest import TIMEOUT_S, Host, until
 from tests.stories.link_board import Board, paired
 
-from microclaw.apps import device_operations as devices
-from microclaw.operations.connection import HostError
-from microclaw.schedules import operations as schedules
-from microclaw.telemetry import operations as telemetry
-from microclaw.telemetry.history import Series
+from microclaw.agent.schedules import operations as schedules
+from microclaw.devices.telemetry import operations as telemetry
+from microclaw.devices.telemetry.history import Series
+from microclaw.host.operations.connection import HostError
+from microclaw.programs.changes import device_operations as devices
 
 
 @pytest.fixture(scope="module")

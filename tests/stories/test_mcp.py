@@ -10,11 +10,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 from tests.stories.conftest import TIMEOUT_S, Door, Host, blinking, environ_of, level, running
-
-from mcp import Client, StdioServerParameters
 
 TOOLS = {
     *(

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.agent.real_host import Home, real_host
-from tests.models.event_streams import DONE, Events, anthropic_stream, openai_chunk, openai_stream
-from tests.models.model_server import Server, server
+from tests.agent.models.event_streams import DONE, Events, anthropic_stream, openai_chunk, openai_stream
+from tests.agent.models.model_server import Server, server
+from tests.agent.turn.real_host import Home, real_host
 
-from microclaw.apps import operations as programs
-from microclaw.apps.device_calls import call_device
 from microclaw.events import Answer, Delta
+from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes.device_calls import call_device
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import StreamResult
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.stories.conftest import TIMEOUT_S, Host, blink, joined_board, microclaw, started, until
 
-from microclaw.apps import operations as programs
+from microclaw.programs.changes import operations as programs
 
 BOARD = "virtual-1"
 SOURCES = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
-from tests.channels.telegram_server import TOKEN, USERNAME, Sent, TelegramServer
+from tests.interfaces.channels.telegram_server import TOKEN, USERNAME, Sent, TelegramServer
 from tests.stories.conftest import Host, level, microclaw, running, running_host, until
 
 ADA = 100

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.stories.conftest import Host, microclaw, until
 
-from microclaw.apps.device_calls import call_device
+from microclaw.programs.changes.device_calls import call_device
 
 ECHO = """const int TRIG = 5, ECHO = 18;
 void setup() { Serial.begin(9600); pinMode(TRIG, OUTPUT); pinMode(ECHO, INPUT); }

@@ -16,9 +16,9 @@ import pytest
 from tests.stories.conftest import TIMEOUT_S, Host, Ran, running_host, started, until
 from tests.stories.link_board import Board, paired
 
-from microclaw.operations.connection import HostError
-from microclaw.ota import operations as firmware
-from microclaw.store.firmware import ENDED
+from microclaw.devices.ota import operations as firmware
+from microclaw.host.operations.connection import HostError
+from microclaw.host.store.firmware import ENDED
 
 FIRMWARE = ("--board", "esp32s3", "--name", "microclaw-virtual")
 

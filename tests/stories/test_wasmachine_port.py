@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.stories.conftest import Host, blink, blinking, door, until
 
-from microclaw.apps.device_calls import read_edges
+from microclaw.programs.changes.device_calls import read_edges
 
 REQUEST = 2
 RESPONSE = 3

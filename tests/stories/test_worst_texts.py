@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.stories.conftest import TIMEOUT_S, Door, Host, door, until
 
-from microclaw.builds.confinement import CPU_LIMIT_S
+from microclaw.programs.builds.confinement import CPU_LIMIT_S
 
 SIZE = 256 << 10
 FUNCTIONS = 1_900
@@ -99,7 +99,7 @@ def reader_of(host: Host) -> Path | None:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"microclaw.py.reader" in words and not words[0].endswith(b"bwrap") and is_below(folder, host):
+            if b"microclaw.programs.py.reader" in words and not words[0].endswith(b"bwrap") and is_below(folder, host):
                 return folder
     return None
 

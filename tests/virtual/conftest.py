@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 from tests.forked import Forked
 
-from microclaw.boards import load_board
+from microclaw.hardware.boards import load_board
 from microclaw.virtual.__main__ import BoardProcess, parse_options
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock

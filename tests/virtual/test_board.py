@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from microclaw.boards import load_board
+from microclaw.hardware.boards import load_board
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.virtual_clock import VirtualClock
 

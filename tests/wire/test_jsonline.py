@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.conftest import read_page
 
-from microclaw.devices.calls import AdcReading, PinLevel, PwmState
+from microclaw.devices.registry.calls import AdcReading, PinLevel, PwmState
 from microclaw.errors import CallRejected, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object

@@ -6,64 +6,64 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from microclaw.agent.background.operations import start_tool
-from microclaw.agent.background.subagents import SUBAGENT_S, SubagentLimits, Subagents
-from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
-from microclaw.agent.code_tool import CodeTool
-from microclaw.agent.context import TurnContext
-from microclaw.agent.conversation import Conversations, erase_conversation
-from microclaw.agent.history import ContextWindow
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.model_requests import TurnLimits
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.tool_selection import more_tools
-from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.tools import clock_tool, say_tool
-from microclaw.agent.web import search_brave, web_tools
-from microclaw.agent.workspace import Workspace, workspace_tools
+from microclaw.agent.knowledge.consolidate import consolidate
+from microclaw.agent.knowledge.knowledge_base import open_knowledge
+from microclaw.agent.knowledge.memory import HEARTBEAT
+from microclaw.agent.knowledge.operations import KnowledgeService
+from microclaw.agent.knowledge.texts import CONFIG
+from microclaw.agent.knowledge.tools import memory_tools, skill_tool
+from microclaw.agent.models.protocol import Model
+from microclaw.agent.models.router import choose_model, turn_limit_s
+from microclaw.agent.models.usage import UsageLog
+from microclaw.agent.offline.model import OfflineModel
+from microclaw.agent.schedules.book import ScheduleBook
+from microclaw.agent.schedules.due import check_cron
+from microclaw.agent.schedules.runner import Runner, WallClock, run_at
+from microclaw.agent.schedules.scheduling import Scheduling
+from microclaw.agent.tasks.service import TaskService
+from microclaw.agent.turn.background.operations import start_tool
+from microclaw.agent.turn.background.subagents import SUBAGENT_S, SubagentLimits, Subagents
+from microclaw.agent.turn.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
+from microclaw.agent.turn.code_tool import CodeTool
+from microclaw.agent.turn.context import TurnContext
+from microclaw.agent.turn.conversation import Conversations, erase_conversation
+from microclaw.agent.turn.history import ContextWindow
+from microclaw.agent.turn.inbox import Inbox
+from microclaw.agent.turn.model_requests import TurnLimits
+from microclaw.agent.turn.outbox import Outbox
+from microclaw.agent.turn.tool_selection import more_tools
+from microclaw.agent.turn.toolbox import Toolbox
+from microclaw.agent.turn.tools import clock_tool, say_tool
+from microclaw.agent.turn.web import search_brave, web_tools
+from microclaw.agent.turn.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
-from microclaw.apps.operations import ProgramContext
-from microclaw.apps.services import AppServices
-from microclaw.apps.tools.correcting import correct_tool
-from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
-from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools
-from microclaw.apps.tools.many import many_tool
-from microclaw.apps.tools.programs import program_tools
-from microclaw.auth.gate import Gate
 from microclaw.clock import local_clock, now_ms
-from microclaw.config.settings import Settings
-from microclaw.devices.registry import Registry
-from microclaw.egress.destinations import Egress
-from microclaw.egress.fetching import Fetcher
-from microclaw.egress.proxies import is_behind_proxy
-from microclaw.egress.proxy import EgressProxy
-from microclaw.knowledge.consolidate import consolidate
-from microclaw.knowledge.knowledge_base import open_knowledge
-from microclaw.knowledge.memory import HEARTBEAT
-from microclaw.knowledge.operations import KnowledgeService
-from microclaw.knowledge.texts import CONFIG
-from microclaw.knowledge.tools import memory_tools, skill_tool
-from microclaw.link_server.server import LinkServer
-from microclaw.models.protocol import Model
-from microclaw.models.router import choose_model, turn_limit_s
-from microclaw.models.usage import UsageLog
-from microclaw.offline.model import OfflineModel
-from microclaw.operations.tool import Tool, context_of, declared_tools
-from microclaw.patterns.operations import folders_of
-from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import check_cron
-from microclaw.schedules.runner import Runner, WallClock, run_at
-from microclaw.schedules.scheduling import Scheduling
-from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
-from microclaw.store.outbox import OutboxTable
-from microclaw.store.schedules import Every, ScheduleTable
-from microclaw.store.tasks import TaskTable
-from microclaw.store.usage import UsageTable
+from microclaw.devices.link.server import LinkServer
+from microclaw.devices.registry.registry import Registry
+from microclaw.devices.telemetry.history import TelemetryHistory
+from microclaw.host.auth.gate import Gate
+from microclaw.host.config.settings import Settings
+from microclaw.host.egress.destinations import Egress
+from microclaw.host.egress.fetching import Fetcher
+from microclaw.host.egress.proxies import is_behind_proxy
+from microclaw.host.egress.proxy import EgressProxy
+from microclaw.host.operations.tool import Tool, context_of, declared_tools
+from microclaw.host.store.database import Database
+from microclaw.host.store.inbox import InboxTable
+from microclaw.host.store.journal import Journal
+from microclaw.host.store.outbox import OutboxTable
+from microclaw.host.store.schedules import Every, ScheduleTable
+from microclaw.host.store.tasks import TaskTable
+from microclaw.host.store.usage import UsageTable
+from microclaw.programs.changes.operations import ProgramContext
+from microclaw.programs.changes.services import AppServices
+from microclaw.programs.changes.tools.correcting import correct_tool
+from microclaw.programs.changes.tools.devices import direct_io_tools, inventory_tools, notify_tool
+from microclaw.programs.changes.tools.looking import edges_tool, pins_tool, trying_tools
+from microclaw.programs.changes.tools.many import many_tool
+from microclaw.programs.changes.tools.programs import program_tools
+from microclaw.programs.patterns.operations import folders_of
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.service import TaskService
-from microclaw.telemetry.history import TelemetryHistory
 
 SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model

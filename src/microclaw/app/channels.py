@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from microclaw.addresses import is_loopback
-from microclaw.agent.inbox import Inbox
-from microclaw.api.host import ChannelStates
-from microclaw.api.server import tcp_listener
+from microclaw.agent.turn.inbox import Inbox
 from microclaw.app.devices import Base
-from microclaw.auth.tokens import PREFIX, SECRET_BYTES
-from microclaw.channels.delivery import ReadFile
-from microclaw.config.settings import GatewaySettings, TelegramSettings
 from microclaw.durable import read_private, write_private
 from microclaw.errors import ConfigError, StoreError
+from microclaw.host.auth.tokens import PREFIX, SECRET_BYTES
+from microclaw.host.config.settings import GatewaySettings, TelegramSettings
+from microclaw.interfaces.api.host import ChannelStates
+from microclaw.interfaces.api.server import tcp_listener
+from microclaw.interfaces.channels.delivery import ReadFile
 from microclaw.supervision import SupervisedTasks
 
 if TYPE_CHECKING:
-    from microclaw.channels.telegram.channel import TelegramState
+    from microclaw.interfaces.channels.telegram.channel import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
 _TOKEN: Final = re.compile(r"mc_[A-Za-z0-9_-]{43}")
@@ -43,7 +43,7 @@ async def open_channels(
             states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
             _log.warning("%s", states.problems[0])
     if settings.telegram is not None:
-        from microclaw.channels.telegram.channel import TelegramState  # only who has a bot needs it
+        from microclaw.interfaces.channels.telegram.channel import TelegramState  # only who has a bot needs it
 
         states.telegram = TelegramState()
         poll = partial(_telegram, settings.telegram, inbox, base, states.telegram, read_file)
@@ -54,7 +54,7 @@ async def open_channels(
 async def _open_gateway(
     base: Base, wanted: GatewaySettings, inbox: Inbox, states: ChannelStates, stack: AsyncExitStack
 ) -> None:
-    from microclaw.api.gateway import Gateway  # its protocol: only who has a gateway needs it
+    from microclaw.interfaces.api.gateway import Gateway  # its protocol: only who has a gateway needs it
 
     path = base.settings.gateway_token
     is_here = is_loopback(wanted.host)
@@ -98,8 +98,8 @@ async def _telegram(
     settings: TelegramSettings, inbox: Inbox, base: Base, state: TelegramState, read_file: ReadFile
 ) -> None:
     """Until it is cancelled or the token is refused."""
-    from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
-    from microclaw.channels.telegram.channel import TelegramChannel
+    from microclaw.interfaces.channels.telegram.api import BotApi  # brings an HTTP client
+    from microclaw.interfaces.channels.telegram.channel import TelegramChannel
 
     try:
         async with BotApi.opened(settings, proxy=base.settings.proxy) as api:

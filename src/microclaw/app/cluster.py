@@ -17,35 +17,35 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from microclaw import __version__
-from microclaw.agent.inbox import Inbox
-from microclaw.api.event_routes import LiveFeed
-from microclaw.auth.admission import Admission
-from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
-from microclaw.auth.pairing import HostIdentity, PairingRequest
+from microclaw.agent.turn.inbox import Inbox
 from microclaw.clock import now_ms
-from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.leader_tasks import Duties
-from microclaw.cluster.live_events import LiveEvents
-from microclaw.cluster.operations import HostFacts
-from microclaw.cluster.payload_rows import SharedFiles
-from microclaw.cluster.questions import ClusterQuestions
-from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
-from microclaw.cluster.remote_ports import PortElsewhere
-from microclaw.cluster.requests import HostRequests
-from microclaw.cluster.status import ClusterView
-from microclaw.config.settings import Settings
-from microclaw.devices.port_machine import PortMachine
-from microclaw.devices.registry import Registry
+from microclaw.devices.link.device_ownership import DeviceOwnership
+from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.other_hosts import OtherHosts
+from microclaw.devices.registry.port_machine import PortMachine
+from microclaw.devices.registry.registry import Registry
 from microclaw.errors import StoreError, UnknownName
-from microclaw.link_server.device_ownership import DeviceOwnership
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.other_hosts import OtherHosts
-from microclaw.live_hosts import LeftWork
-from microclaw.store.database import Database
-from microclaw.store.links import LinkHolderTable
-from microclaw.store.postgres import SharedDatabase
-from microclaw.store.schema import VERSION
-from microclaw.store.sqlite_file import take_lock
+from microclaw.host.auth.admission import Admission
+from microclaw.host.auth.authority import BEGIN_ANEW_FILE, Authority
+from microclaw.host.auth.pairing import HostIdentity, PairingRequest
+from microclaw.host.cluster.hosts import Hosts
+from microclaw.host.cluster.leader_tasks import Duties
+from microclaw.host.cluster.live_events import LiveEvents
+from microclaw.host.cluster.live_hosts import LeftWork
+from microclaw.host.cluster.operations import HostFacts
+from microclaw.host.cluster.payload_rows import SharedFiles
+from microclaw.host.cluster.questions import ClusterQuestions
+from microclaw.host.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
+from microclaw.host.cluster.remote_ports import PortElsewhere
+from microclaw.host.cluster.requests import HostRequests
+from microclaw.host.cluster.status import ClusterView
+from microclaw.host.config.settings import Settings
+from microclaw.host.store.database import Database
+from microclaw.host.store.links import LinkHolderTable
+from microclaw.host.store.postgres import SharedDatabase
+from microclaw.host.store.schema import VERSION
+from microclaw.host.store.sqlite_file import take_lock
+from microclaw.interfaces.api.event_routes import LiveFeed
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import host_called
 

@@ -14,51 +14,51 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from microclaw import __version__
-from microclaw.agent.outbox import Outbox
-from microclaw.api.server import tcp_listener
-from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp, change_event
-from microclaw.apps.deferring import Tell
-from microclaw.apps.deployment import Place
-from microclaw.apps.services import local_zone
-from microclaw.apps.source_log import SourceLog
-from microclaw.audit.log import AuditLog
-from microclaw.auth.admission import Admission
-from microclaw.auth.approved_act import current_approval_id
-from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
-from microclaw.auth.certificates import lan_names
+from microclaw.agent.turn.outbox import Outbox
 from microclaw.clock import now_ms
-from microclaw.config.settings import Settings
-from microclaw.devices.port_machine import ONLY_MACHINE
-from microclaw.devices.registry import Registry
+from microclaw.devices.link.device_link import LinkParts
+from microclaw.devices.link.limits import LinkLimits
+from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.server import LinkServer
+from microclaw.devices.link.tasks import DeviceTasks
+from microclaw.devices.ota.offers import Offers
+from microclaw.devices.ota.payloads import OfferedPayloads, Payloads
+from microclaw.devices.ota.publisher import Publisher
+from microclaw.devices.ota.rollouts import Rollouts
+from microclaw.devices.registry.port_machine import ONLY_MACHINE
+from microclaw.devices.registry.registry import Registry
+from microclaw.devices.telemetry.history import TelemetryHistory
+from microclaw.devices.telemetry.reported import ReportedEvents
+from microclaw.devices.transports.discovery import SERVICE, announce, announcement_of, link_facts
+from microclaw.devices.transports.open import open_transport
 from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
-from microclaw.link_client.state import SystemClock, new_message_id
-from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.server import LinkServer
-from microclaw.link_server.tasks import DeviceTasks
-from microclaw.live_hosts import ALONE, Fleet
-from microclaw.ota.offers import Offers
-from microclaw.ota.payloads import OfferedPayloads, Payloads
-from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollouts import Rollouts
-from microclaw.store.apps import ChangeState
-from microclaw.store.crashes import CrashTable
-from microclaw.store.database import Database
-from microclaw.store.devices import DeviceTable
-from microclaw.store.downsampling import Downsampling
-from microclaw.store.firmware import FirmwareTable
-from microclaw.store.identity import IdentityTable
-from microclaw.store.link_events import LinkEventTable, LinkTaskTable
-from microclaw.store.links import LinkTable
-from microclaw.store.rollouts import RolloutTable
-from microclaw.store.telemetry import TelemetryTable
+from microclaw.host.audit.log import AuditLog
+from microclaw.host.auth.admission import Admission
+from microclaw.host.auth.approved_act import current_approval_id
+from microclaw.host.auth.authority import RENEWAL_CHECK_S, Authority
+from microclaw.host.auth.certificates import lan_names
+from microclaw.host.cluster.live_hosts import ALONE, Fleet
+from microclaw.host.config.settings import Settings
+from microclaw.host.store.apps import ChangeState
+from microclaw.host.store.crashes import CrashTable
+from microclaw.host.store.database import Database
+from microclaw.host.store.devices import DeviceTable
+from microclaw.host.store.downsampling import Downsampling
+from microclaw.host.store.firmware import FirmwareTable
+from microclaw.host.store.identity import IdentityTable
+from microclaw.host.store.link_events import LinkEventTable, LinkTaskTable
+from microclaw.host.store.links import LinkTable
+from microclaw.host.store.rollouts import RolloutTable
+from microclaw.host.store.telemetry import TelemetryTable
+from microclaw.interfaces.api.server import tcp_listener
+from microclaw.programs.changes.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp, change_event
+from microclaw.programs.changes.deferring import Tell
+from microclaw.programs.changes.deployment import Place
+from microclaw.programs.changes.services import local_zone
+from microclaw.programs.changes.source_log import SourceLog
 from microclaw.supervision import SupervisedTasks
-from microclaw.telemetry.history import TelemetryHistory
-from microclaw.telemetry.reported import ReportedEvents
-from microclaw.transports.discovery import SERVICE, announce, announcement_of, link_facts
-from microclaw.transports.open import open_transport
+from microclaw.virtual.link_client.state import SystemClock, new_message_id
 
 if TYPE_CHECKING:
     from microclaw.app.cluster import HostCluster

@@ -13,24 +13,12 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from microclaw.agent.background.unattended import AgentTasks
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.look_tool import look_tool
-from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
-from microclaw.api.chat_routes import ChatService
-from microclaw.api.event_routes import EventService, LiveFeed
-from microclaw.api.host import HostInfo
-from microclaw.api.host_routes import HealthService, read_metrics
-from microclaw.api.ingress import SUPERVISOR, AnyHost, ingress_app
-from microclaw.api.job_routes import JobService
-from microclaw.api.jobs import Jobs
-from microclaw.api.live_pins import LivePins
-from microclaw.api.openai import OpenAiService
-from microclaw.api.operation_routes import RouteParts
-from microclaw.api.pending_requests import WaitingRequests
-from microclaw.api.server import AppListener, serving, unix_listener
-from microclaw.api.status import StatusReader, costs_and_plans
-from microclaw.api.tool_routes import ToolService
+from microclaw.agent.models.operations import UsageService
+from microclaw.agent.tasks.device_code import DeviceCode
+from microclaw.agent.tasks.service import PRUNE_S
+from microclaw.agent.turn.background.unattended import AgentTasks
+from microclaw.agent.turn.conversation import Conversations
+from microclaw.agent.turn.look_tool import look_tool
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
 from microclaw.app.devices import (
@@ -45,44 +33,56 @@ from microclaw.app.devices import (
 )
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
-from microclaw.apps.change_log import ChangeLog
-from microclaw.apps.crash_operations import CrashService
-from microclaw.apps.device_operations import DeviceService
-from microclaw.apps.program_operations import BuildContext
-from microclaw.apps.queues import CompileQueue, trial_turns
-from microclaw.apps.reconciler import INTERVAL_S
-from microclaw.apps.services import AppServices
-from microclaw.audit.log import AuditLog
-from microclaw.auth.admission import open_admission
-from microclaw.auth.approvals import approval_event
-from microclaw.auth.authority import AUTHORITY_FILE
-from microclaw.auth.operations import PeopleService
-from microclaw.auth.questions import Questions
-from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.clock import now_ms
-from microclaw.config.settings import Settings
-from microclaw.config.show import secret_texts
-from microclaw.egress.allowlist import FILE_NAME, allowlist_problem
-from microclaw.egress.destinations import Egress
-from microclaw.egress.proxy import EgressProxy
-from microclaw.egress.secret_values import SecretValues
+from microclaw.devices.flash.operations import InstallParts
+from microclaw.devices.ota.operations import FirmwareService
+from microclaw.devices.telemetry.history import FLUSH_S, STEP_S
+from microclaw.devices.virtual_boards.host_boards import VirtualBoards
 from microclaw.errors import ConfigError, StoreMissing
-from microclaw.flash.operations import InstallParts
-from microclaw.loop_watch import LoopWatch
-from microclaw.masking import SecretMask
-from microclaw.mcp.server.service import McpService
-from microclaw.models.operations import UsageService
-from microclaw.ota.operations import FirmwareService
-from microclaw.store.crashes import CrashTable
-from microclaw.store.database import Database
-from microclaw.store.session_files import move_files
+from microclaw.host.audit.log import AuditLog
+from microclaw.host.auth.admission import open_admission
+from microclaw.host.auth.approvals import approval_event
+from microclaw.host.auth.authority import AUTHORITY_FILE
+from microclaw.host.auth.operations import PeopleService
+from microclaw.host.auth.questions import Questions
+from microclaw.host.backup.scheduled import CHECK_S, ScheduledBackups
+from microclaw.host.config.settings import Settings
+from microclaw.host.config.show import secret_texts
+from microclaw.host.egress.allowlist import FILE_NAME, allowlist_problem
+from microclaw.host.egress.destinations import Egress
+from microclaw.host.egress.masking import SecretMask
+from microclaw.host.egress.proxy import EgressProxy
+from microclaw.host.egress.secret_values import SecretValues
+from microclaw.host.store.crashes import CrashTable
+from microclaw.host.store.database import Database
+from microclaw.host.store.session_files import move_files
+from microclaw.interfaces.api.asgi_apps import api_app, control_socket_app, host_api
+from microclaw.interfaces.api.chat_routes import ChatService
+from microclaw.interfaces.api.event_routes import EventService, LiveFeed
+from microclaw.interfaces.api.host import HostInfo
+from microclaw.interfaces.api.host_routes import HealthService, read_metrics
+from microclaw.interfaces.api.ingress import SUPERVISOR, AnyHost, ingress_app
+from microclaw.interfaces.api.job_routes import JobService
+from microclaw.interfaces.api.jobs import Jobs
+from microclaw.interfaces.api.live_pins import LivePins
+from microclaw.interfaces.api.loop_watch import LoopWatch
+from microclaw.interfaces.api.openai import OpenAiService
+from microclaw.interfaces.api.operation_routes import RouteParts
+from microclaw.interfaces.api.pending_requests import WaitingRequests
+from microclaw.interfaces.api.server import AppListener, serving, unix_listener
+from microclaw.interfaces.api.status import StatusReader, costs_and_plans
+from microclaw.interfaces.api.tool_routes import ToolService
+from microclaw.interfaces.mcp.server.service import McpService
+from microclaw.programs.changes.change_log import ChangeLog
+from microclaw.programs.changes.crash_operations import CrashService
+from microclaw.programs.changes.device_operations import DeviceService
+from microclaw.programs.changes.program_operations import BuildContext
+from microclaw.programs.changes.queues import CompileQueue, trial_turns
+from microclaw.programs.changes.reconciler import INTERVAL_S
+from microclaw.programs.changes.services import AppServices
+from microclaw.programs.wasm.libraries import build_glue
+from microclaw.programs.wasm.toolchain import find_toolchain
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
-from microclaw.tasks.device_code import DeviceCode
-from microclaw.tasks.service import PRUNE_S
-from microclaw.telemetry.history import FLUSH_S, STEP_S
-from microclaw.virtual_boards.host_boards import VirtualBoards
-from microclaw.wasm.libraries import build_glue
-from microclaw.wasm.toolchain import find_toolchain
 
 if TYPE_CHECKING:
     from microclaw.app.cluster import HostCluster
@@ -159,7 +159,9 @@ async def running_host(
         await enter(code.serving())
         servers: Any = SimpleNamespace(tools=tuple, states=dict)
         if settings.mcp_servers:
-            module = await asyncio.to_thread(import_module, "microclaw.mcp.client.connection")  # with the library
+            module = await asyncio.to_thread(
+                import_module, "microclaw.interfaces.mcp.client.connection"
+            )  # with the library
             servers = await enter(module.mcp_servers(settings.mcp_servers, proxy=settings.proxy))
         voice = HostVoice(base, devices, link)
         services: dict[str, Any] = {}  # of the acts and the other routes, by noun

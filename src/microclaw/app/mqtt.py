@@ -13,33 +13,33 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct, field
 
-from microclaw.agent.action_record import action_of
-from microclaw.agent.toolbox import Toolbox
-from microclaw.api.event_routes import LiveFeed
+from microclaw.agent.models.protocol import ToolCall
+from microclaw.agent.turn.action_record import action_of
+from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.app.devices import Base, DeviceServices
-from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change_log import ChangeOrigin, DesiredApp, change_origin
-from microclaw.apps.direct_io import sees_pins
-from microclaw.apps.services import AppServices
-from microclaw.auth.gate import Gate
-from microclaw.auth.people import MQTT, WithAutomation
-from microclaw.boards.pins import labelled_pins
-from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet, I2cRead
-from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
+from microclaw.devices.link.device_link import DeviceLink
+from microclaw.devices.ota.offers import Offers
+from microclaw.devices.registry.calls import AppList, Call, DeviceInfo, GpioGet, I2cRead
+from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.registry import Registry
+from microclaw.devices.telemetry.mqtt_commands import Command, CommandOutcome, MqttCommands
+from microclaw.devices.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram
+from microclaw.devices.telemetry.mqtt_feed import MqttFeed
+from microclaw.devices.telemetry.mqtt_publisher import MqttPublisher
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
-from microclaw.link_server.device_link import DeviceLink
-from microclaw.models.protocol import ToolCall
-from microclaw.operations.tool import ToolContext
-from microclaw.ota.offers import Offers
-from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.hardware.boards.pins import labelled_pins
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.host.auth.gate import Gate
+from microclaw.host.auth.people import MQTT, WithAutomation
+from microclaw.host.operations.tool import ToolContext
+from microclaw.host.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.interfaces.api.event_routes import LiveFeed
+from microclaw.programs.changes.catalogue import AppListing
+from microclaw.programs.changes.change_log import ChangeOrigin, DesiredApp, change_origin
+from microclaw.programs.changes.direct_io import sees_pins
+from microclaw.programs.changes.services import AppServices
 from microclaw.supervision import SupervisedTasks
-from microclaw.telemetry.mqtt_commands import Command, CommandOutcome, MqttCommands
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram
-from microclaw.telemetry.mqtt_feed import MqttFeed
-from microclaw.telemetry.mqtt_publisher import MqttPublisher
 
 LED: Final = "led"
 ASK_S: Final = 3.0

@@ -9,15 +9,15 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from microclaw.addresses import bracketed, is_loopback
-from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
-from microclaw.api.server import PeoplePlane, tcp_listener
 from microclaw.app.devices import Base
-from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
-from microclaw.auth.certificates import CONSTANT_NAME, HostNames
-from microclaw.auth.people_tls import ReloadedCertificate, people_context
 from microclaw.clock import now_ms
-from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
+from microclaw.host.auth.authority import RENEWAL_CHECK_S, Authority
+from microclaw.host.auth.certificates import CONSTANT_NAME, HostNames
+from microclaw.host.auth.people_tls import ReloadedCertificate, people_context
+from microclaw.host.config.settings import Settings
+from microclaw.interfaces.api.request_check import LOOPBACK_NAMES, AllowedHosts
+from microclaw.interfaces.api.server import PeoplePlane, tcp_listener
 from microclaw.supervision import SupervisedTasks
 
 MAX_URLS = 4

@@ -10,24 +10,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from microclaw import __version__
-from microclaw.agent.inbox import Inbox
-from microclaw.api.server import tcp_listener
+from microclaw.agent.turn.inbox import Inbox
 from microclaw.app.devices import Base, DeviceServices
-from microclaw.apps.services import local_zone
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
-from microclaw.devices.transport import LINK_SCHEME
+from microclaw.devices.link.server import LinkServer
+from microclaw.devices.registry.transport import LINK_SCHEME
+from microclaw.devices.transports.address import HostPort
+from microclaw.devices.transports.discovery import WYOMING_SERVICE, announce, announcement_of
 from microclaw.errors import ConfigError
-from microclaw.link_server.server import LinkServer
-from microclaw.operations.tool import Tool
-from microclaw.transports.address import HostPort
-from microclaw.transports.discovery import WYOMING_SERVICE, announce, announcement_of
-from microclaw.voice.operations import VoiceState
+from microclaw.host.auth.approvals import Approvals
+from microclaw.host.auth.certificates import lan_names
+from microclaw.host.operations.tool import Tool
+from microclaw.interfaces.api.server import tcp_listener
+from microclaw.interfaces.voice.operations import VoiceState
+from microclaw.programs.changes.services import local_zone
 
 if TYPE_CHECKING:
-    from microclaw.link_server.device_link import DeviceLink
-    from microclaw.voice.session_context import VoiceParts
+    from microclaw.devices.link.device_link import DeviceLink
+    from microclaw.interfaces.voice.session_context import VoiceParts
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
@@ -48,7 +48,7 @@ class HostVoice:
         server = self.state.xiaozhi
         if server is None or not server.connected:
             return ()
-        from microclaw.voice.xiaozhi.tools import xiaozhi_tools
+        from microclaw.interfaces.voice.xiaozhi.tools import xiaozhi_tools
 
         return xiaozhi_tools(self._devices.registry, server.tools_of)
 
@@ -66,7 +66,7 @@ class HostVoice:
             with self._off_where_refused("voice"):
                 parts = self._chosen_parts(inbox)
         if parts is not None:
-            from microclaw.voice.service import VoiceService  # only who is spoken to needs it
+            from microclaw.interfaces.voice.service import VoiceService  # only who is spoken to needs it
 
             cluster = self._base.cluster
             if cluster is None:
@@ -102,15 +102,15 @@ class HostVoice:
 
     def _chosen_parts(self, inbox: Inbox) -> VoiceParts | None:
         """The parts of sessions; None where no engine is looked for. ConfigError for one that cannot be had."""
-        from microclaw.voice.engine_choice import off_problem
+        from microclaw.interfaces.voice.engine_choice import off_problem
 
         problem = off_problem(self._base.settings.voice)
         if problem is not None:
             self.state.problems["voice"] = problem
             return None
-        from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
-        from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-        from microclaw.voice.session_context import EndpointLimits, VoiceParts
+        from microclaw.interfaces.voice.engine_choice import chosen_recognizer, chosen_synthesizer
+        from microclaw.interfaces.voice.engines.silero_vad import SileroVoiceDetector
+        from microclaw.interfaces.voice.session_context import EndpointLimits, VoiceParts
 
         settings = self._base.settings.voice
         proxy = self._base.settings.proxy
@@ -142,8 +142,8 @@ class HostVoice:
         self, port: int, speech: VoiceParts | None, inbox: Inbox, stack: AsyncExitStack, group: asyncio.TaskGroup
     ) -> None:
         """With the agent alone where there is no speech."""
-        from microclaw.voice.session_context import AgentParts
-        from microclaw.voice.wyoming_server import WyomingServer
+        from microclaw.interfaces.voice.session_context import AgentParts
+        from microclaw.interfaces.voice.wyoming_server import WyomingServer
 
         host = self._base.settings.voice.wyoming_host
         person_id = self._base.settings.voice.person
@@ -166,7 +166,7 @@ class HostVoice:
         host, _, port = wanted.rpartition(":")
         hint = "another port: microclaw config set voice.xiaozhi 0.0.0.0:8004"
         listening = stack.enter_context(tcp_listener(host, int(port), next_step=hint))
-        from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
+        from microclaw.interfaces.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
 
         server = XiaozhiServer(
             voice=self.state.service,

@@ -1,1 +1,1 @@
-"""Devices: what may be asked of one, through which transports, and which ones there are."""
+"""Boards: their registry, the ways to them, firmware and readings."""

@@ -18,9 +18,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microclaw.boards.firmware import parse_firmware
-from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, MicroclawError
+from microclaw.hardware.boards.firmware import parse_firmware
+from microclaw.hardware.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.machine import VirtualMachine
@@ -141,8 +141,8 @@ class BoardProcess:
             self._temporary.cleanup()
 
     def _link_port(self, flash: Path) -> LinkPort:
-        from microclaw.link_client.identity import LinkAddress
         from microclaw.virtual.link.port import LinkPort
+        from microclaw.virtual.link_client.identity import LinkAddress
         from microclaw.virtual.updates.trust import read_trust  # these take 0.1 s and 20 MB that other boards save
 
         options = self._options

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused
+from microclaw.hardware.boards.profile import BoardProfile
 
 FULL_SCALE_V: Final = 3.3
 MAX_VALUE: Final = 4095  # of 12 bits

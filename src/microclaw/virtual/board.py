@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
-from microclaw.fair_ring import FairPage, FairRing
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.text import clean_text
 from microclaw.virtual.adc import AdcInputs
 from microclaw.virtual.clock import Clock
@@ -23,6 +22,7 @@ from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.wiring import PinState
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
+from microclaw.wire.fair_ring import FairPage, FairRing
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
-from microclaw.fair_ring import FairPage
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.app_manager import AppManager
@@ -22,6 +21,7 @@ from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
+from microclaw.wire.fair_ring import FairPage
 from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.frame import MessageType
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from microclaw.boards.profile import PwmUnit
 from microclaw.errors import PinRefused
+from microclaw.hardware.boards.profile import PwmUnit
 
 
 class _Channel(Struct):

@@ -1,6 +1,6 @@
 """WebAssembly's binary encodings: LEB128, names, counts, sections (core specification 1.0, chapter 5), within bounds.
 
-What a section holds is read in wasm/inspect.py (the host) and virtual/runtime/module.py (the virtual board).
+What a section holds is read in programs/wasm/inspect.py (the host) and virtual/runtime/module.py (the virtual board).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from tests.firmware.conftest import PATIENCE_S, ROOT, SMALL
 
-from microclaw.py.compile import find_mpy_cross
+from microclaw.programs.py.compile import find_mpy_cross
 
 PRELUDE: Final = "from world import *\n"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.firmware.runner.conftest import MicroPython
 
-from microclaw.boards.reader import load_board
-from microclaw.py.compile import build
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.py.compile import build
 from microclaw.virtual.sensors import MODELS, USUAL
 
 PROGRAM = """

@@ -8,9 +8,9 @@ import pytest
 from tests.firmware.conftest import ROOT
 from tests.firmware.runner.conftest import MicroPython
 
-from microclaw.boards.reader import load_board
-from microclaw.py.compile import build
-from microclaw.py.stock import stock_image
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.py.compile import build
+from microclaw.programs.py.stock import stock_image
 
 SECRET = "the Wi-Fi's password"
 

@@ -28,10 +28,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from microclaw.auth.certificates import device_certificate, new_authority, read_csr, server_certificate
-from microclaw.auth.credentials import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
-from microclaw.link_client.state import SystemClock
+from microclaw.host.auth.certificates import device_certificate, new_authority, read_csr, server_certificate
+from microclaw.host.auth.credentials import mint_token
+from microclaw.virtual.link_client.state import SystemClock
 from microclaw.wire.link import actions
 from microclaw.wire.link.messages import (
     AnyBody,

@@ -13,16 +13,16 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from microclaw.boards.reader import load_board
-from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash
-from microclaw.link_client.host_messages import HostMessages
-from microclaw.link_client.identity import LinkAddress
-from microclaw.link_client.state import LinkState
+from microclaw.hardware.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.link.calls import Method, whole
 from microclaw.virtual.link.handler import CallHandler
+from microclaw.virtual.link_client.client import LinkClient
+from microclaw.virtual.link_client.flash import Flash
+from microclaw.virtual.link_client.host_messages import HostMessages
+from microclaw.virtual.link_client.identity import LinkAddress
+from microclaw.virtual.link_client.state import LinkState
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import Value, ValueMap
 

@@ -11,7 +11,7 @@ from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard, run_bo
 from tests.virtual.link.conftest import CODE, ScriptedHost
 
 from microclaw.errors import ConfigError
-from microclaw.link_client.identity import LinkAddress
+from microclaw.virtual.link_client.identity import LinkAddress
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import PairRequest

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.virtual.link.conftest import ScriptedHost
 
-from microclaw.link_client.flash import MAX_MESSAGES, Flash, FlashOutbox
+from microclaw.virtual.link_client.flash import MAX_MESSAGES, Flash, FlashOutbox
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import AnyBody, Call, Event, Notify
 

@@ -11,8 +11,8 @@ from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard, StartP
 from tests.virtual.link.conftest import ScriptedHost, code_of, program, start_linked
 
 from microclaw.errors import CallRejected
-from microclaw.link_client.flash import Flash
 from microclaw.virtual.link.wifi import VirtualWifi
+from microclaw.virtual.link_client.flash import Flash
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Bye, Call, Event, Log, Notify, RunTask, Telemetry
 from microclaw.wire.link.values import ValueMap

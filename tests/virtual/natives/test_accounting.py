@@ -6,9 +6,9 @@ import asyncio
 
 from tests.virtual.natives.conftest import CBench
 
-from microclaw.boards import load_board
+from microclaw.hardware.boards import load_board
+from microclaw.programs.wasm.compile import compile_module
 from microclaw.virtual.runtime.app import App
-from microclaw.wasm.compile import compile_module
 
 FRAME_BYTES = 200
 DEEP = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.virtual.natives.conftest import CBench
 
-from microclaw.wasm.compile import compile_module
+from microclaw.programs.wasm.compile import compile_module
 
 GLUE = Path(__file__).with_name("nodes.h").read_text(encoding="utf-8")
 
@@ -83,7 +83,7 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: CBench) -> Non
     ("celsius", "percent", "hpa"), [(-12.34, 61.5, 987.65), (-40.0, 0.0, 300.0), (85.0, 100.0, 1100.0)]
 )
 async def test_bme280_measures_what_was_set(bench: CBench, celsius: float, percent: float, hpa: float) -> None:
-    """By microclaw.h, whose formulas are the datasheet's (tests/wasm/test_glue.py)."""
+    """By microclaw.h, whose formulas are the datasheet's (tests/programs/wasm/test_glue.py)."""
     bench.board.set_sensor("bme280", {"temperature_c": celsius, "humidity_pct": percent, "pressure_hpa": hpa})
     source = """#include "microclaw.h"
     void on_init(void) { bme280_t air; printf("%d ", bme280_read(i2c_open(8, 9), 0x76, &air));

@@ -10,8 +10,8 @@ import pytest
 import wasmtime
 from tests.virtual.natives.conftest import CBench, MakeBench
 
-from microclaw.boards import load_board
-from microclaw.boards.natives import NATIVES, NativeGroup
+from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.natives import NATIVES, NativeGroup
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.runtime.instance import HANDLERS

@@ -14,10 +14,10 @@ from tests.mosquitto import broker as broker  # a fixture
 from tests.mosquitto import wait_for
 from tests.virtual.conftest import Bench, benches
 
-from microclaw.builds.cache import BuildCache
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.wasm.compile import compile_module
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.runtime.app import App
-from microclaw.wasm.compile import compile_module
 
 
 class Pages(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.boards.reader import load_board
+from microclaw.hardware.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
 from microclaw.virtual.virtual_clock import VirtualClock

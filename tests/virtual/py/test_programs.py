@@ -10,7 +10,7 @@ import pytest
 from tests.firmware.programs import BLINK
 from tests.virtual.py.conftest import PyBench
 
-from microclaw.firmware_folder import firmware_folder
+from microclaw.hardware.firmware_folder import firmware_folder
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.py.vm import image_engine, load_image

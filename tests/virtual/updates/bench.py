@@ -14,12 +14,12 @@ from typing import Any, cast
 
 from tests.firmware.ota_offers import NOW, manifest, packed, signer
 
-from microclaw.boards.reader import load_board
-from microclaw.firmware_modules import ota_check
-from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash
-from microclaw.link_client.state import LinkState
+from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.firmware_modules import ota_check
 from microclaw.virtual.board import Board as VirtualBoard
+from microclaw.virtual.link_client.client import LinkClient
+from microclaw.virtual.link_client.flash import Flash
+from microclaw.virtual.link_client.state import LinkState
 from microclaw.virtual.updates.slots import SlotFirmware, Slots
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater

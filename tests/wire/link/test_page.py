@@ -10,9 +10,9 @@ from typing import Any
 import cbor2
 from tests.wire.conftest import read_page
 
-from microclaw.auth.certificates import read_csr
-from microclaw.auth.credentials import Reason, token_device
-from microclaw.auth.provisioning import Provision
+from microclaw.host.auth.certificates import read_csr
+from microclaw.host.auth.credentials import Reason, token_device
+from microclaw.host.auth.provisioning import Provision
 from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.frame import CloseCode, FrameType, read_frame
 from microclaw.wire.link.messages import MESSAGES, PairDone, is_durable

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, ProtocolError
-from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash, PowerGone
-from microclaw.link_client.host_messages import refusal
 from microclaw.virtual.link.calls import Method
+from microclaw.virtual.link_client.client import LinkClient
+from microclaw.virtual.link_client.flash import Flash, PowerGone
+from microclaw.virtual.link_client.host_messages import refusal
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache

@@ -8,17 +8,17 @@ from typing import Final, cast
 
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
-from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash, begin_reset
-from microclaw.link_client.host_messages import HostMessages
-from microclaw.link_client.identity import LinkAddress
-from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import UNNAMED
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
+from microclaw.virtual.link_client.client import LinkClient
+from microclaw.virtual.link_client.flash import Flash, begin_reset
+from microclaw.virtual.link_client.host_messages import HostMessages
+from microclaw.virtual.link_client.identity import LinkAddress
+from microclaw.virtual.link_client.state import LinkState
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import SlotFirmware, Slots

@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
-from microclaw.link_client.flash import Flash, PowerGone
 from microclaw.virtual.link.calls import Method, text, whole
+from microclaw.virtual.link_client.flash import Flash, PowerGone
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App

@@ -11,9 +11,9 @@ from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, cast
 
-from microclaw.firmware_modules import load
-from microclaw.link_client.flash import Flash
+from microclaw.hardware.firmware_modules import load
 from microclaw.virtual.link.calls import Method
+from microclaw.virtual.link_client.flash import Flash
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.values import Value, ValueMap
 

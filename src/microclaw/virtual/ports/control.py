@@ -10,7 +10,7 @@ import logging
 import socket
 
 from microclaw.errors import MicroclawError
-from microclaw.link_client.socket_close import hang_up
+from microclaw.virtual.link_client.socket_close import hang_up
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, ClientServer, read_some, whole_lines
 from microclaw.wire import board_control as wire

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.link_client.socket_close import reset_connection
 from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
+from microclaw.virtual.link_client.socket_close import reset_connection
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
 from microclaw.virtual.ports.sockets import READ_BYTES, ClientServer
 from microclaw.wire.board_replies import LogRow

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from microclaw.errors import ConfigError, ProtocolError
-from microclaw.link_client.socket_close import hang_up
+from microclaw.virtual.link_client.socket_close import hang_up
 from microclaw.wire.jsonline import LineDecoder
 
 SEND_TIMEOUT_S = 5.0

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from microclaw.errors import UnknownName
-from microclaw.link_client.socket_close import reset_connection
 from microclaw.virtual.board import Board
+from microclaw.virtual.link_client.socket_close import reset_connection
 from microclaw.virtual.ports.sockets import ClientServer, read_some
 from microclaw.wire.wasmachine.frame import HEADER, MessageType, encode_frame
 

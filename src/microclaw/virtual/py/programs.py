@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from microclaw.durable import replace_file
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
-from microclaw.firmware_folder import firmware_folder
+from microclaw.hardware.firmware_folder import firmware_folder
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.chip import DriverError, Json
 from microclaw.virtual.virtual_clock import VirtualClock

@@ -17,7 +17,7 @@ from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
-from microclaw.boards.natives import NATIVE_MODULE, NATIVES
+from microclaw.hardware.boards.natives import NATIVE_MODULE, NATIVES
 from microclaw.virtual.clock import Interrupted
 from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from microclaw.firmware_modules import ota_bad, ota_payload
-from microclaw.link_client.flash import Flash
+from microclaw.hardware.firmware_modules import ota_bad, ota_payload
+from microclaw.virtual.link_client.flash import Flash
 
 FACTORY: Final = "factory"
 FOLDERS: Final = ("fw_a", "fw_b")

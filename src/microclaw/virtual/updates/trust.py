@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from microclaw.errors import ConfigError
-from microclaw.firmware_modules import ota_check
+from microclaw.hardware.firmware_modules import ota_check
 
 CHANNEL: Final = "stable"
 _MAX_FILE_BYTES: Final = 16_384

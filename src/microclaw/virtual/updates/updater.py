@@ -13,9 +13,9 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.errors import StoreError
-from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
-from microclaw.link_client.client import LinkClient
+from microclaw.hardware.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.virtual.board import Board
+from microclaw.virtual.link_client.client import LinkClient
 from microclaw.virtual.updates.slots import ROOM_BYTES, SlotFirmware, Slots
 from microclaw.wire.link.actions import Deliver, TakeBlob
 from microclaw.wire.link.frame import CloseCode

@@ -1,0 +1,348 @@
+"""One step of the dialogue: the user's sentence, the open question and the tools' results become the next decision.
+
+An answer to the open question completes the sentence that the question was about. This module calls no tool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
+
+from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
+from microclaw.agent.language.times import SUN, When, format_when, open_question, spoken_duration
+from microclaw.agent.models.protocol import DeviceContext, ModelRequest, UserText
+from microclaw.agent.offline import boards
+from microclaw.agent.offline.actions import ACTIONS
+from microclaw.agent.offline.apps import APPS, IT
+from microclaw.agent.offline.decision import (
+    Act,
+    CannotDo,
+    Context,
+    Decider,
+    Decision,
+    Parse,
+    Say,
+    ToolFields,
+    capitalize,
+    number_sentences,
+    read_turn,
+)
+from microclaw.agent.offline.dialogue_state import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.agent.offline.memory import MEMORY
+from microclaw.agent.offline.programs import PROGRAMS, as_light
+from microclaw.agent.offline.reading import find_device, read
+from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
+from microclaw.errors import UndoElsewhere
+
+_ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
+_CORRECTIONS: Final = ("set_pin", "toggle_pin", "dim_pin")
+_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
+_REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)")
+
+
+class ParsedSentence(Struct, frozen=True):
+    """A sentence's parse (None if it is not to be acted on), and the decision that follows.
+
+    `confirms`: it is a yes, or a number, that answers a question. `refers`: it is about the last act. `state` is stored
+    with the decision if that is an answer.
+    """
+
+    parse: Parse | None
+    decision: Decision
+    confirms: bool = False
+    refers: bool = False
+    state: DialogueState = field(default_factory=DialogueState)
+
+
+def understand(request: ModelRequest) -> ParsedSentence:
+    """Return the next step of the turn that the messages end with."""
+    sentence, results, earlier = read_turn(request.messages)
+    last_message = earlier[-1] if earlier else None
+    state = state_after(last_message)
+    has_question = state.question is not None or bool(state.suggested)
+    if has_question and is_no(sentence):
+        return _decline(state)
+    choice = _choose_suggestion(sentence, state.suggested)
+    if isinstance(choice, Say):
+        return ParsedSentence(None, choice, state=state)
+    device_context = request.device_context or DeviceContext()
+    completed = _complete_question(sentence, state.question, device_context)
+    reading = completed or read(choice or sentence, device_context, state)
+    context = None
+    decision: Decision
+    if isinstance(reading, Say):
+        decision = reading
+    else:
+        context = _ask_about_undo(replace(reading, results=results))
+        decision = _decide(context)
+    next_state = DialogueState()
+    if isinstance(decision, Say):
+        next_state = _state_to_store(context, decision, results, state)
+    parse = None
+    if context is not None:
+        parse = context.parse
+    has_confirmed = completed is not None and completed.parse.confirmed
+    confirms = choice is not None or has_confirmed
+    return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
+
+
+def one_call(text: str, device_context: DeviceContext) -> Decision | None:
+    """Return the only tool call of a sentence, for a schedule that then needs no model, or None if it takes a turn.
+
+    Return Say, with a question or the reason, if the sentence cannot be done.
+    """
+    reminder = _REMIND.fullmatch(text.strip())
+    if reminder is not None:
+        return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
+    parsed = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
+    parse = parsed.parse
+    decision = parsed.decision
+    if isinstance(decision, Say):
+        return decision
+    if parse is None or parse.kind not in _ONE_CALL:
+        return None
+    if decision.tool == "deploy-wasm-app" or "pin_2" in parse.values:
+        return None
+    return decision
+
+
+def _decline(state: DialogueState) -> ParsedSentence:
+    """Answer a no to the open question, or to the suggested sentences."""
+    act = state.act
+    # An act that was done can still be corrected.
+    if act is not None and not act.done:
+        act = None
+    next_state = DialogueState(act=act, undoable=state.undoable)
+    return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
+
+
+def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:
+    """Return the suggested sentence that a number or a yes means, or None for any other words."""
+    text = without_commas(sentence)
+    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
+        return suggested[int(text) - 1]
+    if not suggested or not is_yes(sentence):
+        return None
+    if len(suggested) == 1:
+        return suggested[0]
+    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
+
+
+def _complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
+    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
+    if question.slot == "device":
+        device = boards.read_device(sentence, device_context)
+        if device is None:
+            return None
+        return Context(question.parse, question.said, device_context, device)
+    parse = _fill_slot(sentence, question)
+    if parse is None:
+        return None
+    return Context(parse, question.said, device_context, find_device(device_context, question.device))
+
+
+def _fill_slot(sentence: str, question: Question) -> Parse | None:
+    """Return the parse of the question with the value of the answer, or None if this is not an answer."""
+    parse = question.parse
+    text = without_commas(sentence)
+    if question.slot == "confirmed":
+        if is_yes(sentence) or text == without_commas(f"yes {question.reading}"):
+            return replace(parse, confirmed=True)
+        return None
+    if question.slot == "milli":
+        percent = _PERCENT.fullmatch(text)
+        if percent is None:
+            return None
+        return replace(parse, values=parse.values | {"milli": int(percent[1])})
+    if not _PINS.fullmatch(text):
+        return None
+    pins = [int(digits) for digits in re.findall(r"\d+", text)]
+    if question.slot == "pins":
+        return parse.on_pins(pins)
+    if len(pins) > 1:
+        return None
+    return replace(parse, values=parse.values | {question.slot: pins[0]})
+
+
+def _ask_about_undo(context: Context) -> Context:
+    """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
+    if not context.results:
+        return context
+    last = context.results[-1]
+    if last.ok or last.fields.get("error") != UndoElsewhere.code:
+        return context
+    question = f"{capitalize(str(last.fields['message']))}. Shall I undo that?"
+    undoes = tuple(last.fields["changes"])
+    return replace(context, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
+
+
+def _state_to_store(
+    context: Context | None, answer: Say, results: tuple[ToolFields, ...], before: DialogueState
+) -> DialogueState:
+    """Return the state to be stored with an answer. `context` is None if the sentence was not acted on."""
+    # A question about the last act, and a sentence about nothing, leave the last act as it is.
+    if answer.refers and context is None:
+        act = before.act
+    else:
+        act = act_after(context, answer, before.act)
+    undoable = undoable_after(context, results, before.undoable)
+    return DialogueState(_question(context, answer), act, undoable, answer.suggested)
+
+
+def _question(context: Context | None, answer: Say) -> Question | None:
+    """Return the question that the answer asks, to be stored with it."""
+    if context is None or answer.asks is None:
+        return None
+    device = context.named_device.name if context.named_device else None
+    reading = (answer.next_step or "").removeprefix("yes, ")
+    return Question(answer.asks, context.parse, context.sentence, device, reading)
+
+
+def _decide(context: Context) -> Decision:
+    """Return the next step: the decision of the sentence's kind, after a yes to the question that it asks first.
+
+    A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
+    """
+    failure = _failure(context)
+    if failure is not None:
+        return failure
+    question = context.parse.word("asks")
+    if question is not None and not context.parse.confirmed:
+        return Say(question, "confirm", "yes, undo it", "confirmed")
+    try:
+        parse = as_light(context.parse, context)
+        answer = english().answers.get(parse.word("reason") or parse.kind)
+        if answer is not None:
+            # The sentence is understood, but it is not a request for an act.
+            return answer
+        is_correction = bool(parse.undoes) and parse.kind != "undo"
+        if is_correction and parse.kind not in _CORRECTIONS:
+            return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
+        decision = _DECIDERS[parse.kind](replace(context, parse=parse))
+    except CannotDo as exc:
+        return exc.args[0]
+    if isinstance(decision, Act) or not is_correction:
+        return decision
+    return replace(decision, text=f"{_describe_undos(context)}{decision.text}")
+
+
+def _failure(context: Context) -> Say | None:
+    """Return the answer if the last tool failed, with the pins that were set before."""
+    if not context.results or context.results[-1].ok:
+        return None
+    last = context.results[-1]
+    # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
+    if "removed" in last.fields or context.parse.kind == "pin_facts":
+        return None
+    text = str(last.fields.get("message", "it failed"))
+    code = str(last.fields.get("error", "tool_failed"))
+    pins = [str(result.fields.get("pin")) for result in context.results[:-1] if result.tool == "gpio-set"]
+    if pins:
+        text = f"{text}. Set before that: pin {', '.join(pins)}"
+    return Say(text, code, last.fields.get("next"))
+
+
+def _describe_undos(context: Context) -> str:
+    """Return a sentence for each change that the correction reverted."""
+    text = ""
+    for result in context.results:
+        if result.tool == "undo":
+            message = str(result.fields.get("message", "done"))
+            text += f"{capitalize(message)}. "
+    return text
+
+
+def _schedule(context: Context) -> Decision:
+    """Add the schedule, if its sentence can be done."""
+    if context.results and context.results[-1].tool == "schedule-add":
+        return _answer_schedule(context.results[-1].fields)
+    when = context.parse.when or When()
+    what = context.parse.word("what") or ""
+    if when.delay_ms is not None and when.delay_ms <= 0:
+        step = f"leave the time out to do it now, or say: {what} in 10 seconds"
+        return Say("That time is not in the future, so I did nothing.", "ambiguous", step)
+    task = _with_capitals(what, context.sentence)
+    question = open_question(when)
+    if question is not None:
+        code = "not_possible" if when.clock in SUN else "ambiguous"
+        return Say(question[0], code, f"{task} {question[1]}")
+    reminder = REMINDER.match(what)
+    if reminder is None:
+        return _schedule_act(context, when, what, task)
+    if what == reminder[0]:
+        task = "remind me: it is time"
+    return _add_schedule(context, when, task)
+
+
+def _with_capitals(what: str, sentence: str) -> str:
+    """Return the task as the user typed its words: a reminder's names keep their capitals."""
+    typed = {word.lower(): word for word in sentence.split()}
+    return " ".join(typed.get(word, word) for word in what.split())
+
+
+def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:
+    """Add a schedule for an act that can be done now, too; otherwise return the reason why not."""
+    parse = english().parse(what)
+    if parse is None:
+        return Say("I do not understand what to do at that time.", "not_understood", "turn on pin 4 at 22:00")
+    pin = context.parse.values.get("pin")
+    if pin is not None:
+        parse = replace(parse, values=parse.values | {"pin": pin})
+    has_duration = what.startswith("fade ") or _has_duration(parse)
+    if when.delay_ms and has_duration and _AT_THE_END.search(normalize_quantities(context.sentence)):
+        time = spoken_duration(when.delay_ms)
+        text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
+        return Say(text, "ambiguous", f"to wait say: in {time} {task}")
+    decision = _decide(replace(context, parse=parse))
+    if isinstance(decision, Say):
+        if decision.code is not None:
+            return decision
+        return _add_schedule(context, when, task)
+    # "Stop it" means the program of now, not the one of the time when the schedule is due.
+    is_it = parse.kind == "remove_app" and parse.word("app") in IT
+    if is_it and not decision.words:
+        return decision
+    if decision.words and parse.kind != "remove_on_pin":
+        task = decision.words
+    return _add_schedule(context, when, task)
+
+
+def _has_duration(parse: Parse) -> bool:
+    """Return True if "in 5 seconds" in such a sentence can be the act's pace or duration."""
+    if parse.kind == "pulse":
+        return True
+    return parse.kind in english().paces and parse.kind != "read_sensor_every"
+
+
+def _add_schedule(context: Context, when: When, task: str) -> Act:
+    values = {name: value for name, value in asdict(when).items() if value}
+    time = format_when(when)
+    words = f"{task} {time}"
+    if when.delay_ms is not None:
+        # "Fade in 3 s" has two readings, so the delay stands before the task.
+        words = f"{time} {task}"
+    return Act("schedule-add", context.on_device(when=values, do=task), words)
+
+
+def _answer_schedule(fields: Mapping[str, Any]) -> Say:
+    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
+    if fields.get("warning"):
+        text += f" Careful: {fields['warning']}."
+    return Say(text)
+
+
+_DECIDERS: Final[Mapping[str, Decider]] = {
+    **ACTIONS,
+    **APPS,
+    **PROGRAMS,
+    **MEMORY,
+    "schedule": _schedule,
+}

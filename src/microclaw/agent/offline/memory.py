@@ -1,0 +1,246 @@
+"""Sentences about memory (remember, recall, forget), and the names that remembered facts give to pins.
+
+They are parsed first, before a device's name or a "not" inside the fact could be misread. "The fan is on pin 11" names
+a pin: later sentences are read with the pin in place of the name. This module calls no tool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice, NamedPin
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, plain_line
+
+_SHOWN: Final = 30
+
+_PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
+_REMEMBER: Final = re.compile(
+    rf"(?is){_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
+    r"(?>(?: for me)?(?: that)?:? )(?!(?:me )?to )(.+)",
+)
+_RECALL: Final = re.compile(
+    rf"(?is){_PLEASE}(?:(?:tell me |show me |show )?what(?:'s| is|s)?(?: all)? (?:(?:do |did |can )?you (?:still )?"
+    r"(?:remember|know)|(?:in )?(?:your|the|my) memory|(?:is )?remembered)|do you (?:still )?(?:remember|know)"
+    r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|recall)"
+    r"(?: (?:about|of|on|from|what|that|where)?(.*))?",
+)
+_FORGET: Final = re.compile(
+    rf"(?is){_PLEASE}forget(?: about)?(?: that)?(?: (?:(?:the|a|an|my|our|about|what i said about) )?([^,]+))?"
+)
+_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
+_ABLE: Final = re.compile(r"how\b|the (?:time|date|day|weather)\b")
+_ALL: Final = frozenset({"everything", "all", "anything", "all of it", "all of that", "me", "us"})
+_NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "about it"})
+_WORDS: Final = r"(?P<name>[a-z][a-z0-9'-]*(?: [a-z0-9'-]+){0,3}?)"
+# A name without an article is one word: "stop whatever is on pin 5" names nothing.
+_WORD: Final = r"(?P<word>[a-z][a-z0-9'-]*)"
+_PIN: Final = r"pin (?P<pin>\d{1,3})(?: (?:of|on) (?:the )?(?:device |board )?(?P<device>[\w-]+))?"
+_PIN_NAMES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:(?:the|my|our|a|an) {_WORDS}|{_WORD}) (?:is|are|sits|hangs) (?:now )?"
+        rf"(?:(?:connected|attached|wired|hooked up|plugged) )?(?:on|at|to|in|into) (?:the )?{_PIN}",
+        rf"{_PIN} is (?:the|my|our) {_WORDS}",
+        rf"call {_PIN} (?:the |my |our )?{_WORDS}",
+    )
+)
+_BOARD: Final = re.compile(r" \(on (?P<device>[\w-]+)\)$")
+"""The board that agent/knowledge/tools.py adds to a fact about a pin."""
+_NO_NAME: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "it that this these those there he she they what which where who how when whenever if nothing something "
+        "everything anything whatever whoever one pin pins free is are not and or but no i you we on off turn switch",
+    )
+)
+# With these words the name stays beside the pin, because a template needs to know that it is an input.
+_APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")
+_WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
+_HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
+
+
+def parse_memory(sentence: str) -> Parse | None:
+    """Parse a sentence about memory. Return None for any other one, as "remember to ..."."""
+    text = " ".join(sentence.split()).replace("’", "'").rstrip("?!").strip()
+    remember = _REMEMBER.fullmatch(text)
+    fact = ""
+    if remember is not None:
+        fact = remember[1].strip(" .:,")
+    if fact and fact.lower() in _NOTHING:
+        return Parse("remember", {"reason": "no_fact"})
+    if fact:
+        return Parse("remember", {"text": fact})
+    statement = _NO.sub("", sentence).strip().rstrip(".!")
+    if parse_pin_name(statement) is not None:
+        return Parse("remember", {"text": statement})
+    text = text.rstrip(". ")
+    recall = _RECALL.fullmatch(text)
+    if recall is not None:
+        return _parse_recall(recall[1])
+    forget = _FORGET.fullmatch(text)
+    if forget is not None:
+        return _parse_forget(forget[1])
+    return None
+
+
+def _parse_recall(topic: str | None) -> Parse | None:
+    """Parse "what do you remember about ...". Return None for "do you know how ...", which is not about memory."""
+    topic = (topic or "").strip().lower()
+    if _ABLE.match(topic):
+        return None
+    if topic in _ALL | {""}:
+        return Parse("recall")
+    return Parse("recall", {"about": topic})
+
+
+def _parse_forget(fact: str | None) -> Parse:
+    fact = (fact or "").strip()
+    if fact.lower() in _ALL:
+        return Parse("forget", {"reason": "forget_all"})
+    if fact.lower() in _NOTHING:
+        return Parse("forget", {"reason": "forget_nothing"})
+    return Parse("forget", {"text": fact})
+
+
+def _remember(context: Context) -> Decision:
+    if not context.results:
+        return Act("remember", {"text": context.parse.word("text")})
+    fields = context.results[-1].fields
+    line = plain_line(fields.get("line"))
+    if not fields.get("new", True):
+        return Say(f"I knew that already: {line}.")
+    return Say(f"Remembered: {line} ({fields.get('file')}).")
+
+
+def _recall(context: Context) -> Decision:
+    topic = context.parse.word("about")
+    arguments = {"text": topic} if topic else {}
+    if not context.results:
+        return Act("recall", arguments)
+    passages: Sequence[Mapping[str, Any]] = context.results[-1].fields.get("found", ())
+    lines = []
+    for passage in passages:
+        # A message that asked about memory, or asked to remember something, is not a fact.
+        if passage.get("kind") != "said" or parse_memory(str(passage.get("text"))) is None:
+            lines.append(f"  {plain_line(passage.get('text'))} ({passage.get('source')})")
+    if not lines:
+        text = f"I remember nothing about {topic}." if topic else "I remember nothing."
+        return Say(text, next_step="as in: remember that the relay is on pin 4")
+    title = f"What I know about {topic}:" if topic else "What I remember:"
+    return Say("\n".join([title, *lines[:_SHOWN]]))
+
+
+def _forget(context: Context) -> Decision:
+    fact = context.parse.word("text")
+    if not context.results:
+        return Act("forget", {"text": fact})
+    fields = context.results[-1].fields
+    removed = fields.get("removed") or ()
+    if not removed:
+        return Say(f"No remembered fact says {fact!r}.", "unknown_name", "see all of it: what do you remember")
+    lines = "; ".join(plain_line(row.get("line")) for row in removed)
+    message_count = fields.get("still_in_conversations")
+    if not message_count:
+        return Say(f"Forgotten: {lines}.")
+    text = f"Forgotten: {lines}. It is still said in {message_count} messages of your conversations."
+    return Say(text, next_step="remove a conversation: microclaw memory sessions --rm NAME")
+
+
+MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}
+
+
+def parse_pin_name(sentence: str) -> NamedPin | None:
+    """Return the name and pin that a sentence states, or None for a question and every other sentence."""
+    if sentence.rstrip().endswith("?"):
+        return None
+    board = _BOARD.search(sentence)
+    text = normalize_quantities(_BOARD.sub("", sentence).lstrip("- "))
+    match = _match_first(_PIN_NAMES, text)
+    if match is None:
+        return None
+    name = match.groupdict().get("name") or match["word"]
+    if not _NO_NAME.isdisjoint(name.split()):
+        return None
+    device = match["device"]
+    if board is not None:
+        device = board["device"].lower()
+    return NamedPin(name, int(match["pin"]), device)
+
+
+def _match_first(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    """Return the match of the first pattern that fits the whole text, or None."""
+    for pattern in patterns:
+        match = pattern.fullmatch(text)
+        if match is not None:
+            return match
+    return None
+
+
+def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
+    """Return the names in remembered lines, the newest last. `device`: the device that the lines are about."""
+    pins = list[NamedPin]()
+    for line in lines:
+        pin = parse_pin_name(line)
+        if pin is not None:
+            pins.append(NamedPin(pin.name, pin.pin, pin.device or device))
+    return tuple(pins)
+
+
+def names_to_pins(
+    text: str, device_context: DeviceContext, named_device: KnownDevice | None
+) -> tuple[str, KnownDevice | None]:
+    """Replace the names in a sentence by their pins. Return it with the device that they are on, if a name has one.
+
+    `named_device`: the device that the sentence names, or None.
+    """
+    device = named_device or device_context.meant
+    for pin in _pins_of(device_context, device):
+        if named_device is not None and pin.device not in (None, named_device.name.lower()):
+            # The sentence names a board, so a name of another board is not meant.
+            continue
+        pin_device = device
+        if pin.device is not None:
+            pin_device = _find_board(device_context, pin.device)
+        # "Stop the fan" means the program of that name, if the device has one.
+        if pin_device is None or any(app.name.lower() == pin.name for app in pin_device.apps):
+            continue
+        pattern = re.compile(rf"(?i)(?<![\w-])((?:the|my|our) )?{re.escape(pin.name)}(?![\w-]){_HAS_PIN}")
+        pinned = pattern.sub(lambda match, pin=pin: _write_pin(match, pin), text)  # type: ignore[misc]
+        if pinned != text:
+            text = pinned
+            device = pin_device
+            if pin.device:
+                named_device = pin_device
+    return text, named_device
+
+
+def _pins_of(device_context: DeviceContext, device: KnownDevice | None) -> list[NamedPin]:
+    """Return one pin for each name, long names first, so that "pump" is not found in "fish pump".
+
+    If a name has several pins, a pin of this device is chosen, else a pin of no device in particular, else one of
+    another device; among equals the newest.
+    """
+    device_name = device.name.lower() if device else ""
+    rank = {device_name: 2, None: 1}
+    pins = {pin.name: pin for pin in sorted(device_context.names, key=lambda pin: rank.get(pin.device, 0))}
+    return sorted(pins.values(), key=lambda pin: -len(pin.name))
+
+
+def _find_board(device_context: DeviceContext, name: str) -> KnownDevice | None:
+    for board in device_context.devices:
+        if board.name.lower() == name:
+            return board
+    return None
+
+
+def _write_pin(match: re.Match[str], pin: NamedPin) -> str:
+    """Return the words that take the place of the name in the sentence."""
+    before = match.string[: match.start()]
+    is_listed = before.rstrip().lower().endswith("and")
+    is_appended = _APPENDED.search(pin.name) or (_WITH.search(before) and not is_listed)
+    if is_appended:
+        return f"{match[0]} on pin {pin.pin}"
+    return f"pin {pin.pin}"

@@ -1,0 +1,442 @@
+"""Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
+
+A rule (a sensor's value that switches a pin) is a program too, and so are the colors of an addressable LED. A rate has
+its exact period (300 Hz is not 3 ms). A time that no program can keep to within _TOLERANCE is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from math import ceil, floor
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
+
+from microclaw.agent.language.times import spoken_duration
+from microclaw.agent.offline.boards import PinTarget, addressable_led, board_of, pin_target, sensor_of
+from microclaw.agent.offline.decision import (
+    PIN_SLOTS,
+    Act,
+    CannotDo,
+    Context,
+    Decision,
+    Parse,
+    Quantity,
+    Say,
+    ToolFields,
+    Values,
+    ask,
+    capitalize,
+)
+from microclaw.agent.offline.sentences import english
+from microclaw.errors import ConfigError
+from microclaw.events import ProgramKind
+from microclaw.programs.patterns.expected import Value
+from microclaw.programs.patterns.library import fill, pattern_kinds
+
+PatternValues: TypeAlias = dict[str, Value | Fraction]
+
+_TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
+"""Each pattern was tried for minutes and across the wrap of millis() by tests/programs/patterns."""
+_ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})
+"""Patterns whose programs end by themselves."""
+_PULSE_MS: Final = (200, 200, 200)
+_SWING_MILLI: Final = 500
+_EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
+_RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
+_LOWERS: Final = {"cooler": "temperature", "dehumidifier": "humidity"}
+_TOLERANCE: Final = Fraction(1, 100)
+"""The share of the requested time by which a program's time may differ from it."""
+_FASTEST_LOOP_MS: Final = 10
+"""A loop that changes a pin more often than this loses time with each change; PWM does not."""
+_LEAST_PWM_HZ: Final = 10
+_MOST_PWM_HZ: Final = 9_000
+"""A rate that both kinds of programs can have: boards/ and docs/wasmachine.md have the limits of each."""
+NS: Final = 1_000_000
+_BLINKS: Final = ("blink", "blink_times", "led_blink")
+_PACE: Final = re.compile(r"(?:period_)?ms(?:_ns)?|speed")
+_SPEEDS: Final = ("", "slow", "fast")
+
+Filled: TypeAlias = tuple[str, PatternValues, str]
+"""A pattern, its values, and words that ask for exactly it.
+
+A fraction is the exact value of the sentence: the program gets the nearest whole number, and the trial is compared with
+the fraction.
+"""
+
+
+def without_pace(values: Values) -> Values:
+    """Return the values of a parse without its pace."""
+    return {name: value for name, value in values.items() if not _PACE.fullmatch(name)}
+
+
+def pace_ms(parse: Parse) -> Fraction:
+    """Return the time in the sentence, also 0 (refused later); else the time of "slowly", "fast" or no such word.
+
+    Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
+    """
+    time_ms = _exact_ms(parse, "ms")
+    if time_ms is not None:
+        return time_ms
+    period_ms = _exact_ms(parse, "period_ms")
+    if period_ms is not None and parse.kind in _BLINKS:
+        return period_ms / 2
+    if period_ms is not None:
+        return period_ms
+    paces_ms = english().paces.get(parse.kind, _PULSE_MS)
+    speed = parse.word("speed") or ""
+    return Fraction(paces_ms[_SPEEDS.index(speed)])
+
+
+def _exact_ms(parse: Parse, slot: str) -> Fraction | None:
+    """Return the time in a slot, or None. The sentence has it in nanoseconds if it is not a whole millisecond."""
+    exact_ns = parse.number(f"{slot}_ns")
+    if exact_ns is not None:
+        return Fraction(exact_ns, NS)
+    whole_ms = parse.number(slot)
+    if whole_ms is not None:
+        return Fraction(whole_ms)
+    return None
+
+
+def _blink(context: Context) -> Filled:
+    target = pin_target(context)
+    half_ms, is_fast = _square_wave(context)
+    if is_fast:
+        words = f"blink {target.words} at {round(500 / half_ms)} Hz"
+        return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
+    values = _pin(target) | {"HALF_PERIOD_MS": half_ms}
+    return "blink", values, f"blink {target.words} every {spoken_duration(half_ms)}"
+
+
+def _blink_times(context: Context) -> Filled:
+    target = pin_target(context)
+    times = context.parse.number("times")
+    for_ms = context.parse.number("for_ms")
+    half_ms, _ = _square_wave(context, pwm=False)
+    each_ms = context.parse.number("ms") if _EACH.search(context.sentence) else None
+    if times is not None and times > 1 and each_ms:
+        raise _ask_about_end(target, times, each_ms)
+    if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
+        raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
+    if times is None:
+        times = 1
+        if half_ms:
+            times = max(1, round((for_ms or 0) / (2 * half_ms)))
+    rate = ""
+    if half_ms > 0:
+        rate = f" at {float(500 / half_ms):.5g} Hz"
+    values = _pin(target) | {"HALF_PERIOD_MS": half_ms, "TIMES": times}
+    return "blink_times", values, f"blink {target.words} {times} times{rate}"
+
+
+def _ask_about_end(target: PinTarget, times: int, each_ms: int) -> CannotDo:
+    """Ask what "3 times every second" means: three flashes each second without an end, or only three flashes."""
+    endless = f"blink {target.words} at {1000 * times / each_ms:.4g} Hz"
+    counted = f"blink {target.words} {times} times at {1000 / each_ms:.4g} Hz"
+    question = f"{times} times every {spoken_duration(each_ms)}: without an end, or only once?"
+    return ask(question, f"say: {endless} (or: {counted})")
+
+
+def _square_wave(context: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
+    """Return half the period of the sentence's pace, in ms, and True if only PWM can keep it.
+
+    `pwm`: the program may use PWM. A pace of 0 is left to the pattern of a loop, which refuses it. Raises CannotDo
+    with the nearest possible rate if no program can keep the pace.
+    """
+    half_ms = pace_ms(context.parse)
+    is_slow = round(half_ms) >= _FASTEST_LOOP_MS and _is_kept(half_ms)
+    if half_ms <= 0 or is_slow:
+        return half_ms, False
+    rate_hz = 500 / half_ms
+    if pwm and _is_pwm_rate(round(rate_hz)) and _is_kept(rate_hz):
+        return half_ms, True
+    nearest_hz = _nearest_rate(half_ms, pwm=pwm)
+    text = f"A program here cannot keep {float(rate_hz):.4g} Hz to within {float(_TOLERANCE):.0%}, so I did nothing."
+    raise ask(text, f"the nearest rate is {float(nearest_hz):.5g} Hz")
+
+
+def _nearest_rate(half_ms: Fraction, *, pwm: bool) -> Fraction:
+    """Return the nearest rate in Hz that a program can keep: one of a loop, or of PWM if that is allowed."""
+    rate_hz = 500 / half_ms
+    rates_hz = list[Fraction]()
+    for whole_ms in (floor(half_ms), ceil(half_ms)):
+        if whole_ms >= _FASTEST_LOOP_MS:
+            rates_hz.append(Fraction(500, whole_ms))
+    if pwm:
+        for whole_hz in (floor(rate_hz), ceil(rate_hz)):
+            if _is_pwm_rate(whole_hz):
+                rates_hz.append(Fraction(whole_hz))
+    if not rates_hz:
+        most_hz = _MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS
+        rates_hz.append(Fraction(most_hz))
+    return min(rates_hz, key=lambda possible_hz: abs(possible_hz - rate_hz))
+
+
+def _is_pwm_rate(rate_hz: int) -> bool:
+    return _LEAST_PWM_HZ <= rate_hz <= _MOST_PWM_HZ
+
+
+def _is_kept(exact: Fraction) -> bool:
+    """Return True if the nearest whole number is near enough, as a time and as a rate."""
+    whole = Fraction(round(exact))
+    return abs(whole - exact) <= _TOLERANCE * min(exact, whole)
+
+
+def _on_pin(context: Context) -> Filled:
+    """Fill a program for one pin: its light, its servo, or a pulse."""
+    target = pin_target(context)
+    kind = context.parse.kind
+    time_ms = pace_ms(context.parse)
+    servo = f"the servo on pin {target.pin}"
+    span = spoken_duration(time_ms)
+    match kind:
+        case "fade":
+            return kind, _pin(target) | {"PERIOD_MS": time_ms}, f"fade {target.words} every {span}"
+        case "pulse":
+            return kind, _pin(target) | {"FOR_MS": time_ms}, f"turn on {target.words} for {span}"
+        case "servo_sweep":
+            return kind, {"PIN": target.pin, "PERIOD_MS": time_ms}, f"sweep {servo} every {span}"
+    angle = context.parse.number("angle")
+    milli = context.parse.number("milli") or 0
+    if angle is None and milli % 1000:
+        raise ask("Which angle?", f"in whole degrees: move {servo} to 90 degrees")
+    if angle is None:
+        angle = milli // 1000
+    return kind, {"PIN": target.pin, "ANGLE": angle}, f"move {servo} to {angle} degrees"
+
+
+def _button(context: Context) -> Filled:
+    button = pin_target(context, "button_pin")
+    light = pin_target(context)
+    if button.pin == light.pin:
+        question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
+        raise ask(question, "name it, as in: pin 4", "pin")
+    values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
+    return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
+
+
+def _read_every(context: Context) -> Filled:
+    name, _, address = sensor_of(context)
+    every_ms = pace_ms(context.parse)
+    values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
+    return "read_sensor", values, f"read the {name} every {spoken_duration(every_ms)}"
+
+
+def _traffic_light(context: Context) -> Filled:
+    lights = [pin_target(context, slot).pin for slot in PIN_SLOTS if context.parse.number(slot) is not None]
+    if len(set(lights)) != 3 or len(lights) != 3:
+        question = "A traffic light has three lights, each on its own pin. Which pins are red, yellow and green on?"
+        raise ask(question, "name them in this order, as in: run a traffic light on pins 4, 5 and 6", "pins")
+    red, yellow, green = lights
+    values: PatternValues = {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green}
+    return "traffic_light", values, f"run a traffic light on pins {red}, {yellow} and {green}"
+
+
+def _rule(context: Context) -> Filled:
+    """Fill a rule: a sensor's value that switches a pin, or that is held at a setpoint."""
+    parse = context.parse
+    name, quantity, address = sensor_of(context)
+    milli = _milli_of(parse, name, quantity)
+    target = pin_target(context)
+    value = f"{milli / 1000:g} {quantity.shown_unit}"
+    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
+    if parse.kind == "thermostat":
+        driven = _driven_thing(parse, name, target)
+        swing_milli = int(parse.values.get("swing_milli", _SWING_MILLI))
+        values["SETPOINT_MILLI"] = milli
+        values["HYSTERESIS_MILLI"] = swing_milli
+        values["HEATS"] = int(driven in _RAISES)
+        setpoint = f"{value} +/- {swing_milli / 1000:g}"
+        return "thermostat", values, f"hold the {name} at {setpoint} with the {driven} on pin {target.pin}"
+    side = parse.word("side") or "above"
+    if parse.number("level") == 0:
+        other_side = "below" if side == "above" else "above"
+        text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
+        raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {other_side} {value}")
+    values["LIMIT_MILLI"] = milli
+    values["ABOVE"] = int(side == "above")
+    values["ON"] = target.active_level
+    span = ""
+    if parse.kind == "threshold_pulse":
+        for_ms = parse.number("ms") or 0
+        values["FOR_MS"] = for_ms
+        span = f" for {spoken_duration(for_ms)}"
+    return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
+
+
+def _milli_of(parse: Parse, name: str, quantity: Quantity) -> int:
+    """Return the number of the rule in thousandths of the shown unit. Raises CannotDo if the sensor has no such value.
+
+    A bare number and amps come in thousandths of the unit that is said; the sensor reports milliamps and milliwatts.
+    """
+    unit = parse.word("unit")
+    milli = parse.number("milli")
+    if milli is not None and unit in ("amps", "watts"):
+        milli *= 1000
+    is_right_unit = unit in (None, quantity.said_unit)
+    if milli is not None and is_right_unit and quantity.least <= milli / 1000 <= quantity.most:
+        return milli
+    span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
+    text = f"At which {name}? The {quantity.sensor.upper()} measures {span}."
+    raise ask(text, f"say it with its number, as in: when the {name} is above 28")
+
+
+def _driven_thing(parse: Parse, name: str, target: PinTarget) -> str:
+    """Return what is on the pin: a heater, a cooler, ... Raises CannotDo if it does not change this quantity."""
+    driven = parse.word("heats") or parse.word("usual") or ""
+    if (_RAISES | _LOWERS).get(driven) == name:
+        return driven
+    step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
+    raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
+
+
+def as_light(parse: Parse, context: Context) -> Parse:
+    """Return a parse about a color if "the LED" of the sentence is addressable; otherwise the parse as it is."""
+    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
+    if not is_light or addressable_led(context) is None:
+        return parse
+    kind = "led_color"
+    color = "white"
+    if parse.kind == "blink":
+        kind = "led_blink"
+    elif not parse.number("level"):
+        color = "off"
+    return replace(parse, kind=kind, values=parse.values | {"color": color})
+
+
+def _led(context: Context) -> Filled:
+    """Fill a program for addressable LEDs: a steady or blinking color, or a rainbow."""
+    target = _chain(context)
+    kind = context.parse.kind
+    color = context.parse.word("color") or "white"
+    if target.is_led:
+        light = target.words
+    else:
+        light = f"the LED on pin {target.pin}"
+    time_ms = pace_ms(context.parse)
+    values: PatternValues = {"PIN": target.pin}
+    if kind == "rainbow":
+        values["PERIOD_MS"] = time_ms
+        return kind, values, f"show a rainbow on {light} every {spoken_duration(time_ms)}"
+    red, green, blue = english().colors[color]
+    values |= {"RED": red, "GREEN": green, "BLUE": blue}
+    if kind == "led_blink":
+        values["HALF_PERIOD_MS"] = time_ms
+        return kind, values, f"blink {light} {color} every {spoken_duration(time_ms)}"
+    if color == "off":
+        return kind, values, f"turn off {target.words}"
+    return kind, values, f"make {light} {color}"
+
+
+def _chain(context: Context) -> PinTarget:
+    """Return the pin of the addressable LEDs: the pin of the board's own LED, or the pin that the sentence names."""
+    board = board_of(context)
+    if context.device is None or "py" not in context.device.kinds:
+        text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
+        raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
+    led_pin = addressable_led(context)
+    if led_pin is not None:
+        return PinTarget(led_pin, is_led=True)
+    if context.parse.number("pin") is None:
+        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
+        raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
+    return pin_target(context)
+
+
+def _pin(target: PinTarget) -> PatternValues:
+    return {"PIN": target.pin, "ON": target.active_level}
+
+
+_FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
+    "blink": _blink,
+    "button": _button,
+    "blink_times": _blink_times,
+    "traffic_light": _traffic_light,
+    "read_sensor_every": _read_every,
+    **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
+    **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
+    **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
+}
+
+
+def _decide(context: Context) -> Decision:
+    """Call the tool that installs the filled pattern, then answer. Raises CannotDo if a value is not allowed."""
+    pattern, exact_values, words = _FILLERS[context.parse.kind](context)
+    if context.results:
+        return _answer_deployment(context.results[-1], once=pattern in _ENDING)
+    # Raises CannotDo, with the question which device, if there are several.
+    board_of(context)
+    exact: dict[str, Fraction] = {}
+    values: dict[str, Value] = {}
+    for name, value in exact_values.items():
+        if isinstance(value, Fraction):
+            exact[name] = value
+            values[name] = round(value)
+        else:
+            values[name] = value
+    kind = _choose_kind(context, pattern)
+    try:
+        program = fill(pattern, values, kind=kind, asked=exact)
+    except ConfigError as exc:
+        raise ask(exc.message, exc.next_step) from exc
+    app_name = program.app_name
+    if pattern == "read_sensor":
+        app_name = str(values["QUANTITY"])
+    pin = values.get("PIN", values.get("LED_PIN"))
+    name = context.parse.replaces or _free_name(context, app_name, pin)
+    arguments = context.on_device(appName=name, sourceCode=program.source)
+    if program.expect:
+        arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
+    return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
+
+
+PROGRAMS: Final = dict.fromkeys(_FILLERS, _decide)
+
+
+def _choose_kind(context: Context, pattern: str) -> ProgramKind:
+    """Return the first kind of program of the device that the pattern has, or the device's first kind."""
+    kinds = context.device.kinds if context.device else ("wasm",)
+    possible_kinds = pattern_kinds(pattern)
+    for kind in kinds:
+        if kind in possible_kinds:
+            return kind
+    return kinds[0]
+
+
+def _free_name(context: Context, name: str, pin: Value | None) -> str:
+    """Return the name of the program, with its pin if the program of this name works on another pin."""
+    if context.device is None or pin is None:
+        return name
+    for app in context.device.apps:
+        if app.name == name and pin not in app.pins:
+            return f"{name}-{pin}"
+    return name
+
+
+def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
+    """Return the answer after the deployment, which claims no more than its evidence.
+
+    `once`: the program ends by itself.
+    """
+    name = result.fields.get("appName", "the program")
+    device = result.device
+    kind, proof = result.proof
+    if result.fields.get("verified", False) is False:
+        step = f"stop {name}"
+        if kind == "accepted":
+            step = f"ask again: is {name} running"
+        return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
+    end = ""
+    way = " by itself"
+    if once:
+        end = " It ends by itself, and runs again when the board restarts."
+        way = ""
+    if kind != "accepted":
+        return Say(f"{name} runs on {device}{way}. {capitalize(proof)}.{end}")
+    detail = "it lists it, and offers no read-back of what a program does"
+    if ":" in proof and "no read-back" not in proof:
+        detail = proof
+    return Say(f"{device} took {name}. {capitalize(detail)}.{end}")

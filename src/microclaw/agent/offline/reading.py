@@ -1,0 +1,153 @@
+"""Reads a sentence as it is meant in its chat: a fact, boards, the last act, else a template. It decides nothing.
+
+If no template fits, it asks about the nearest known sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.language.quantities import is_no, is_yes, without_commas
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice
+from microclaw.agent.offline import boards, follow_ups
+from microclaw.agent.offline.decision import CannotDo, Context, Say, capitalize, number_sentences
+from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
+from microclaw.agent.offline.memory import names_to_pins, parse_memory
+from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.events import NOTHING_WAITS
+
+ADD_A_MODEL: Final = (
+    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
+    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
+)
+_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
+# A sentence of these kinds that names a pin is never a fact to remember.
+_OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})
+# "Note the humidity every minute" and "forget the alarm" are not about memory.
+_NO_FACT: Final = ("read_sensor_every", "cancel_schedule")
+
+
+def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> Context | Say:
+    """Read a sentence as it is meant in its chat."""
+    if len(sentence) > MAX_SENTENCE_CHARS:
+        return _not_understood(sentence[:MAX_SENTENCE_CHARS], device_context, None)
+    # A fact is read first: a board's name, a pad or a "not" inside it is a part of the fact.
+    fact = _read_fact(sentence, device_context)
+    if fact is not None:
+        return fact
+    text = boards.write_names(sentence, device_context)
+    choice = boards.choose_board(text, device_context)
+    if isinstance(choice, Say):
+        return choice
+    device = None
+    if choice is not None:
+        text, device = choice
+    meant_device = device or device_context.meant
+    board = meant_device.board if meant_device else None
+    text = boards.pads_to_pins(text, board)
+    text, device = names_to_pins(text, device_context, device)
+    state = _without_removed_device(state, device_context)
+    if state.act is not None:
+        follow_up = _read_follow_up(text, device_context, device, state.act)
+        if follow_up is not None:
+            return follow_up
+    if is_yes(sentence):
+        return _answer_without_question("yes")
+    if is_no(sentence):
+        return _answer_without_question("no")
+    return _read_template(text, device_context, device, state)
+
+
+def find_device(device_context: DeviceContext, name: str | None) -> KnownDevice | None:
+    """Return the device with this name, or None."""
+    for device in device_context.devices:
+        if device.name == name:
+            return device
+    return None
+
+
+def _read_fact(sentence: str, device_context: DeviceContext) -> Context | None:
+    """Read a sentence about memory, or about a pin that it names with its number; None for any other sentence."""
+    parse = english().parse(sentence)
+    memory = parse_memory(sentence)
+    if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
+        return Context(parse, sentence, device_context)
+    if memory is None:
+        return None
+    if parse is not None and parse.kind in _NO_FACT:
+        return None
+    return Context(memory, sentence, device_context)
+
+
+def _without_removed_device(state: DialogueState, device_context: DeviceContext) -> DialogueState:
+    """Return the state without its last act if the device of that was removed: "it" then means nothing."""
+    act = state.act
+    if act is None or act.device is None or find_device(device_context, act.device) is not None:
+        return state
+    return replace(state, act=None)
+
+
+def _read_follow_up(
+    text: str, device_context: DeviceContext, device: KnownDevice | None, act: LastAct
+) -> Context | Say | None:
+    """Read a sentence about the last act. Return a question if it is not clear, and None for other sentences."""
+    is_elsewhere = device is not None and device.name != act.device
+    try:
+        parse = follow_ups.parse_about_last_act(text, act, elsewhere=is_elsewhere)
+        if parse is None:
+            with_target = follow_ups.with_target(text, act)
+            if with_target is None:
+                return None
+            parse, text = with_target
+    except CannotDo as exc:
+        return replace(exc.args[0], refers=True)
+    target_device = device or find_device(device_context, act.device) or device_context.meant
+    return Context(parse, text, device_context, target_device, refers=True)
+
+
+def _answer_without_question(word: str) -> Say:
+    return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
+
+
+def _read_template(
+    text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
+) -> Context | Say:
+    """Read a sentence that needs nothing before it. Return a question if no template fits."""
+    parse = english().parse(text)
+    if parse is None:
+        is_follow_up = state.act is None and english().reference(without_commas(text)) is not None
+        if is_follow_up:
+            return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
+        return boards.unknown_device(text, device_context) or _not_understood(text, device_context, device)
+    if parse.kind == "undo" and state.undoable and device is None:
+        newest = state.undoable[-1]
+        # None stands for a change in the change log, which the sentence reverts as it is.
+        if newest is not None:
+            parse = replace(newest, values=newest.values | {"undo": True})
+    return Context(parse, text, device_context, device)
+
+
+def _not_understood(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say:
+    """Ask for the nearest sentences. A sentence far from all known ones leaves the last act as it is."""
+    nearest = english().nearest(text)
+    examples = nearest.sentences
+    if device is not None:
+        examples = tuple(f"{sentence} on {device.name}" for sentence in examples)
+    if nearest.is_same:
+        question = f"{capitalize(nearest.sentences[0])}?"
+        meant_device = device or device_context.meant
+        if meant_device is not None:
+            question = f"{capitalize(nearest.sentences[0])} on {meant_device.name}?"
+        return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
+    if not examples:
+        question = "Ask: what can you do."
+    elif len(examples) == 1:
+        question = f"Did you mean: {examples[0]}?"
+    else:
+        question = f"Did you mean: {number_sentences(examples)}?"
+    refers = nearest.is_remote and re.search(r"\d", text) is None
+    answer = f"I did not understand that, so I did nothing. {question}"
+    return Say(answer, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

@@ -1,0 +1,313 @@
+"""The kind and the values of a sentence from a template that fits all of it; and the sentences nearest to any other.
+
+Templates (hassil, intents/en/*.toml) are sure. A sentence that fits none is compared with the known sentences (also in
+intents/en/near.toml); the result are the nearest ones with the numbers of the sentence. This module acts on nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, convert
+from msgspec.structs import replace
+
+from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.times import split_when
+from microclaw.agent.offline.decision import Parse, Quantity, Say, Values
+
+if TYPE_CHECKING:
+    from hassil import Intents
+
+MAX_SENTENCE_CHARS = 300
+
+_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused", "near", "unsafe")
+"""Files of templates. Help lists the examples in this order, too."""
+_WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
+"""Kinds of sentences in which any words at all may be a program's name."""
+# Such words are more likely the rest of a sentence than a program's name.
+_NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")
+# Undo does not bring back all that these remove or add.
+_NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall", "forget"})
+# A time in these sentences does not say when to do them.
+_NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
+_POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
+REMINDER = re.compile(r"^remind (?:me|us)\b")
+_NUMBER = re.compile(
+    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
+    r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
+)
+# Names with digits that are not numbers of the sentence.
+_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")
+_NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
+_UNITS = {"each": "every", "time": "times"}
+"""Units of numbers that are the same as another one."""
+# Likeness in percent from which a known sentence may be meant, may be suggested, and is about the same things.
+_SURE = 70
+_ALIKE = 55
+_REMOTE = 45
+_MAX_COMPARED = 20
+_MAX_ALIKE = 9
+_MAX_SUGGESTED = 3
+
+
+class Nearest(NamedTuple):
+    """Up to three known sentences that look most like a text, with its numbers.
+
+    `is_same`: the first one has the same words that matter and the same numbers. `is_remote`: no known one is near.
+    """
+
+    sentences: tuple[str, ...] = ()
+    is_same: bool = False
+    is_remote: bool = True
+
+
+class Sentences:
+    """The English sentences that work without a model, read once from the package's data (hassil is imported here)."""
+
+    def __init__(self) -> None:
+        from hassil import Intents
+
+        merged = _read_data(_TEMPLATES)
+        about_last_act = _read_data(("words", "references"))
+        intents = merged["intents"]
+        self.answers = {name: Say(**answer) for name, answer in merged["answers"].items()}
+        self.examples: dict[str, str] = {}
+        self.paces: dict[str, Sequence[int]] = {}
+        for kind, intent in intents.items():
+            if "answer" in intent:
+                self.answers.setdefault(kind, Say(**intent["answer"]))
+            if "example" in intent:
+                self.examples[kind] = intent["example"]
+            if "paces_ms" in intent:
+                self.paces[kind] = intent["paces_ms"]
+        self.answers["help"] = self._help(merged["after_an_act"])
+        self.quantities = convert(merged["quantities"], dict[str, Quantity])
+        self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
+        self._intents = Intents.from_dict(merged)
+        self._references = Intents.from_dict(about_last_act)
+        self._refused = {reason: _any_of(phrases) for reason, phrases in merged["dangers"].items()}
+        self._filler = _any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
+        # These words matter also inside of another one, as in "turned-off".
+        self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")
+        self._known_sentences = self._tag_known(merged["near"])
+        # A turn parses its sentence again after each tool.
+        self.parse = lru_cache(64)(self.parse_anew)
+
+    def _help(self, next_step: str) -> Say:
+        title = f"Without a model I know {len(self.examples)} kinds of sentence, in many wordings:"
+        return Say("\n  ".join([title, *self.examples.values()]), next_step=next_step)
+
+    def _tag_known(self, near: Mapping[str, Sequence[str]]) -> list[tuple[_TaggedText, _TaggedText]]:
+        """Return each known wording with the sentence that it means: of `near` and of the examples."""
+        sentences: dict[str, str] = {}
+        for sentence, variants in near.items():
+            sentences |= dict.fromkeys((sentence, *variants), sentence)
+        for kind, example in self.examples.items():
+            if kind not in _NEVER_SUGGESTED:
+                sentences[example] = example
+        return [(_tag_numbers(wording), _tag_numbers(sentence)) for wording, sentence in sentences.items()]
+
+    def parse_anew(self, text: str) -> Parse | None:
+        """Parse a sentence. Return None if a part that matters is not understood.
+
+        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
+        """
+        if len(text) > MAX_SENTENCE_CHARS:
+            return None
+        normal = normalize_quantities(text)
+        if not normal:
+            return None
+        parse = self._parse_timed(normal)
+        if parse is not None and parse.kind not in _WITH_ANY_NAME:
+            return parse
+        for reason, phrases in self._refused.items():
+            if phrases.search(text.lower()) or phrases.search(normal):
+                return Parse("unsafe", {"reason": reason})
+        if parse is None or _NO_NAME.search(str(parse.values.get("app"))):
+            return None
+        return parse
+
+    def _parse_timed(self, normal: str) -> Parse | None:
+        """Parse a sentence; a sentence that names a time becomes a schedule."""
+        timed = split_when(normal)
+        if timed is None:
+            whole = self._recognize(normal)
+            is_clear = whole is not None and whole.kind not in _WITH_ANY_NAME
+            if not is_clear:
+                timed = split_when(normal, bare_hour=True)
+            if timed is None:
+                return whole
+        what = _POLITE.sub("", timed[0])
+        when = timed[1]
+        schedule = Parse("schedule", {"what": what}, when=when)
+        if REMINDER.match(what):
+            return schedule
+        parse = self._recognize(what)
+        if parse is None or _may_be_of_a_part(parse, what, normal):
+            return None
+        if parse.kind in _NEVER_LATER:
+            if when.hour is not None:
+                return None
+            return replace(parse, when=when)
+        if parse.kind in _WITH_ANY_NAME and _NOT.search(what):
+            return None
+        return schedule
+
+    def reference(self, normal: str) -> Parse | None:
+        """Parse a sentence in its normal form about the last act. Return None if no template fits (references.toml)."""
+        return self._recognize(normal, self._references)
+
+    def _recognize(self, normal: str, intents: Intents | None = None) -> Parse | None:
+        """Parse a sentence by a template, first without its polite words, then as it stands ("hello")."""
+        from hassil import recognize_best
+
+        templates = intents or self._intents
+        plain = re.sub(r"\s+", " ", self._filler.sub(" ", normal)).strip()
+        match = recognize_best(plain, templates) if plain else None
+        if match is None and plain != normal:
+            match = recognize_best(normal, templates)
+        if match is None:
+            return None
+        values: Values = {}
+        for slot in match.entities_list:
+            if slot.name.startswith("_"):
+                continue
+            # hassil's numbers are floats, and its words have spaces around them.
+            if isinstance(slot.value, str):
+                values[slot.name] = slot.value.strip()
+            else:
+                values[slot.name] = int(slot.value)
+        return Parse(match.intent.name, values)
+
+    def nearest(self, text: str) -> Nearest:
+        """Return the known sentences that look most like this text; none for a text with a "not"."""
+        # It takes 3.5 MB, which a host saves that understands all its sentences.
+        from rapidfuzz import fuzz, process
+
+        tagged = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+        shapes = [wording.shape for wording, _ in self._known_sentences]
+        scorer = fuzz.token_sort_ratio
+        matches = process.extract(tagged.shape, shapes, scorer=scorer, score_cutoff=_REMOTE, limit=_MAX_COMPARED)
+        if _NOT.search(text.lower()):
+            return Nearest(is_remote=not matches)
+        alike = [(score, *self._known_sentences[index]) for _, score, index in matches if score >= _ALIKE]
+        # Digits that are not a number by themselves, as in "4x4".
+        has_stray_digits = re.search(r"\d", _NAMES.sub("", tagged.shape)) is not None
+        is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
+        for score, wording, meaning in alike:
+            is_sure = score >= _SURE and is_clear and self._is_same(wording, tagged)
+            sentence = _readable(meaning.with_numbers(tagged))
+            if is_sure and self.parse(sentence) is not None:
+                return Nearest((sentence,), is_same=True, is_remote=False)
+        # Sentences that need no number which the text does not have come first.
+        meanings = [meaning for *_, meaning in alike[:_MAX_ALIKE]]
+        meanings.sort(key=lambda meaning: not set(meaning.units) <= set(tagged.units))
+        sentences = dict.fromkeys(_readable(meaning.with_numbers(tagged)) for meaning in meanings)
+        return Nearest(tuple(sentences)[:_MAX_SUGGESTED], is_remote=not matches)
+
+    def _is_same(self, wording: _TaggedText, tagged: _TaggedText) -> bool:
+        """Return True if the texts have the same words that matter, and numbers of the same units."""
+        return wording.units == tagged.units and self._telling_words(wording) == self._telling_words(tagged)
+
+    def _telling_words(self, text: _TaggedText) -> frozenset[str]:
+        return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
+
+
+def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:
+    """Return True if the time of the sentence may belong to a part of it only, or is in a name.
+
+    As in "turn on pin 4 and pin 5 off in 3 s", and "stop the 7 o'clock alarm".
+    """
+    if "level_2" in parse.values and normal.split()[0] == what.split()[0]:
+        return True
+    return parse.kind == "remove_app" and what not in normal
+
+
+class _TaggedText(Struct, frozen=True):
+    """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
+
+    A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER if there is none.
+    """
+
+    shape: str
+    numbers: tuple[tuple[str, str], ...]
+
+    @property
+    def units(self) -> list[str]:
+        return sorted(unit for unit, _ in self.numbers)
+
+    def with_numbers(self, other: _TaggedText) -> str:
+        """Return the sentence with the numbers of another, and with its own if the other has none of the unit."""
+        unused = list(other.numbers)
+        own_numbers = iter(self.numbers)
+
+        def next_number(_: re.Match[str]) -> str:
+            unit, digits = next(own_numbers)
+            for number in unused:
+                if number[0] == unit:
+                    unused.remove(number)
+                    return number[1]
+            return digits
+
+        return re.sub("[A-Z]+", next_number, self.shape)
+
+
+def _tag_numbers(text: str) -> _TaggedText:
+    """Return the normal form of a typed sentence, with its numbers."""
+    numbers: list[tuple[str, str]] = []
+
+    def tag(match: re.Match[str]) -> str:
+        unit = _unit_of(match)
+        numbers.append((unit, match[0]))
+        return unit
+
+    shape = _NUMBER.sub(tag, normalize_quantities(text))
+    return _TaggedText(shape, tuple(numbers))
+
+
+def _unit_of(match: re.Match[str]) -> str:
+    """Return the unit of a number in capitals. "Twice" and "once" count times."""
+    word = match["before"] or match["after"]
+    if word is None:
+        word = "number" if match[0][-1].isdigit() else "times"
+    unit = word.split()[-1]
+    return _UNITS.get(unit, unit).upper()
+
+
+def _readable(normal: str) -> str:
+    """Write thousandths, periods and lists of pins of a normal form as people write them."""
+    text = re.sub(r"(-?\d+) milli\b", lambda match: f"{int(match[1]) / 1000:g}", normal)
+    text = text.replace(" also pin ", " and ")
+    text = re.sub(r"period ([1-9]\d*) ([mn])s", _readable_rate, text)
+    return text.replace(" percent", "%")
+
+
+def _readable_rate(match: re.Match[str]) -> str:
+    units_per_second = 1000 if match[2] == "m" else 1e9
+    return f"{units_per_second / int(match[1]):g} Hz"
+
+
+@cache
+def english() -> Sentences:
+    return Sentences()
+
+
+def _read_data(names: Iterable[str]) -> dict[str, Any]:
+    """Read and merge the files of templates."""
+    from hassil import merge_dict
+
+    folder = resources.files(__package__) / "intents" / "en"
+    merged = dict[str, Any]()
+    for name in names:
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        merge_dict(merged, tomllib.loads(text))
+    return merged
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")

@@ -1,0 +1,100 @@
+"""Computes when a schedule is due. Runs nothing and reads no clock.
+
+A local time that does not exist because summer time begins is due at the end of that gap. A local time that occurs
+twice because summer time ends is due the first time.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
+from typing import Final, assert_never
+from zoneinfo import ZoneInfo
+
+from microclaw.clock import find_zone
+from microclaw.errors import ScheduleRefused
+from microclaw.host.store.schedules import Cron, Every, Once, Timing
+
+MIN_EVERY_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
+_MAX_EQUAL_CRON_TIMES: Final = 400  # times of an expression that the start of summer time moves to the same moment
+_CRON_EXAMPLE: Final = 'five fields, as in "30 7 * * 1-5"'
+
+
+def next_due(timing: Timing, after_ms: int) -> int | None:
+    """Return the first due time after `after_ms` (Unix ms), or None if there is none."""
+    match timing:
+        case Once(at_ms):
+            return at_ms if at_ms > after_ms else None
+        case Every(every_ms, from_ms):
+            intervals = (after_ms - from_ms) // every_ms
+            return from_ms + (intervals + 1) * every_ms
+        case Cron():
+            return _next_cron(timing, after_ms)
+    assert_never(timing)
+
+
+def is_due_more_often(timing: Timing, limit: int, first_ms: int | None) -> bool:
+    """Return True if there are more than `limit` due times in the hour that begins with the first one, `first_ms`."""
+    if first_ms is None:
+        return False
+    due_ms = first_ms
+    for _ in range(limit):
+        following_ms = next_due(timing, due_ms)
+        if following_ms is None:
+            return False
+        due_ms = following_ms
+    return due_ms < first_ms + HOUR_MS
+
+
+def check_cron(expression: str, zone: str) -> Cron:
+    """Parse five cron fields.
+
+    Raises ScheduleRefused if a field is invalid or no date matches.
+    """
+    cron = Cron(" ".join(expression.split()), zone)
+    field_count = len(cron.expression.split(" "))
+    if field_count != 5 or next_due(cron, 0) is None:
+        raise ScheduleRefused(f"{expression!r} is not a time of cron", next_step=_CRON_EXAMPLE)
+    return cron
+
+
+def get_zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone with this name. Raises ScheduleRefused if it does not exist."""
+    zone = find_zone(name)
+    if zone is None:
+        raise ScheduleRefused(f"there is no time zone {name[:80]!r}", next_step="name one as in Europe/Berlin")
+    return zone
+
+
+def at_wall_clock(naive: datetime, zone: tzinfo) -> datetime:
+    """Attach the zone to a local time.
+
+    Returns the end of the gap for a local time that does not exist, and the first of two equal local times.
+    """
+    moment = naive.replace(tzinfo=zone, fold=0)
+    while moment.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != naive:
+        naive += timedelta(minutes=1)
+        moment = naive.replace(tzinfo=zone, fold=0)
+    return moment
+
+
+def to_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _next_cron(cron: Cron, after_ms: int) -> int | None:
+    from cronsim import CronSim, CronSimError
+
+    after = datetime.fromtimestamp(after_ms // 1000, get_zone(cron.zone))
+    try:
+        # In the repeated hour at the end of summer time, cronsim begins with the first pass, which may be over.
+        for moment in islice(CronSim(cron.expression, after), _MAX_EQUAL_CRON_TIMES):
+            due_ms = to_ms(moment)
+            if due_ms > after_ms:
+                return due_ms
+    except CronSimError as exc:
+        reason = str(exc).removeprefix("Bad ")
+        text = f"{cron.expression!r} is not a time of cron: {reason}"
+        raise ScheduleRefused(text, next_step=_CRON_EXAMPLE) from exc
+    return None

@@ -1,0 +1,247 @@
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and setting its inputs.
+
+The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from msgspec.structs import replace
+
+from microclaw.devices.registry.calls import (
+    AppState,
+    AppStates,
+    Call,
+    ConsoleLines,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatusRead,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    LogLine,
+    LogsRead,
+    PinLevel,
+    PwmChange,
+    PwmLog,
+    PwmRead,
+)
+from microclaw.devices.registry.transport import Transport
+from microclaw.devices.transports.address import close_stream
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
+from microclaw.events import Edge, EvidenceKind
+from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
+
+R = TypeVar("R")
+T = TypeVar("T")
+P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage)
+
+SCHEME: Final = "virtual:"
+# Three times the board's own ring of edges.
+MAX_PAGES: Final = 132
+PY_PIECE_BYTES: Final = 4_096
+_ANSWER_S: Final = 5.0
+_GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
+
+
+class VirtualBoardTransport(Transport):
+    """One connection to a virtual board's control socket; requests queue up."""
+
+    capabilities: Final = frozenset(
+        {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
+    )
+    evidence: Final[EvidenceKind] = "counted"
+
+    def __init__(self, address: str | Path) -> None:
+        self.path = Path(str(address).removeprefix(SCHEME))
+        self.endpoint = f"{SCHEME}{self.path}"
+        self._queue = asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._last_id = 0
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            text = f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s"
+            raise DeviceTimeout(text, next_step=_GONE) from exc
+
+    async def request(self, request: wire.Request[T], timeout_s: float = _ANSWER_S) -> T:
+        """Send one op of the control protocol, and return its answer. Raises CallRejected with the board's reason."""
+        async with self._queue:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await self._exchange(request)
+            except TimeoutError as exc:
+                text = f"{self.endpoint} did not answer {request.op} within {timeout_s:g} s"
+                raise DeviceTimeout(text, next_step=_GONE) from exc
+            except (OSError, EOFError) as exc:
+                reason = exc if isinstance(exc, OSError) else "it closed the control socket"
+                raise DeviceUnreachable(f"{self.endpoint} went away: {reason}", next_step=_GONE) from exc
+            except ProtocolError as exc:
+                text = f"{self.endpoint} answered {request.op} with something unreadable: {exc.message}"
+                raise ProtocolError(text, next_step="is it a microclaw virtual board of this version?") from exc
+
+    async def pages(self, ask: Callable[[int], wire.Request[P]], since: int = 0) -> P:
+        """Return every row from `since` on, all pages as one page."""
+        rows: list[Any] = []
+        dropped_count = 0
+        for _ in range(MAX_PAGES):
+            page = await self.request(ask(since))
+            rows += page.rows
+            dropped_count += page.dropped
+            is_stuck = page.next <= since
+            since = page.next
+            if is_stuck or not page.more:
+                break
+        return replace(page, rows=tuple(rows), dropped=dropped_count)
+
+    async def edges(self, since: int = 0) -> EdgeLog:
+        page = await self.pages(wire.Edges, since)
+        return EdgeLog(tuple(Edge(*row) for row in page.rows), page.next, page.dropped, page.now_ms)
+
+    async def log(self, since: int = 0) -> ConsoleLines:
+        page = await self.pages(wire.ReadLog, since)
+        return ConsoleLines(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
+
+    async def install_py(
+        self,
+        name: str,
+        image: bytes,
+        heap_bytes: int,
+        timeout_s: float = 30.0,
+        times: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """Install and start a `py` program. Raises CallRejected with the runner's words if the board refuses it.
+
+        `times` are `every_ms` and `stop_after_ms`.
+        """
+        every_ms, stop_after_ms = times
+        digest = hashlib.sha256(image).hexdigest()
+        program = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
+        program |= {"every_ms": every_ms or 0, "stop_after_ms": stop_after_ms or 0}
+        await self.request(wire.Py("begin", program), timeout_s)
+        for offset in range(0, len(image), PY_PIECE_BYTES):
+            piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()
+            await self.request(wire.Py("write", {"offset": offset, "data": piece}), timeout_s)
+        await self.request(wire.Py("commit"), timeout_s)
+
+    async def close(self) -> None:
+        streams = self._streams
+        self._streams = None
+        if streams is not None:
+            await close_stream(streams[1])
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case EdgesRead(cursor=cursor):
+                log = await self.edges(cursor)
+                # The board also keeps the edges of its earlier starts; its clock begins at 0 with each.
+                return replace(log, edges=tuple(edge for edge in log.edges if edge.t_ms <= log.now_ms))
+            case PwmRead(cursor=cursor):
+                page = await self.pages(wire.Pwm, cursor)
+                return PwmLog(tuple(PwmChange(*row) for row in page.rows), page.next)
+            case LogsRead(cursor=cursor):
+                return await self.log(cursor)
+            case AppStates():
+                apps = await self.request(wire.Apps())
+                return tuple(map(_app_state, apps.apps))
+            case GpioGet(pin=pin):
+                pins = await self.request(wire.Pins())
+                levels = {row.pin: row.level for row in pins.pins}
+                if pin not in levels:
+                    raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
+                return PinLevel(pin, levels[pin])
+            case DeviceInfo():
+                return _facts(await self.request(wire.Info()))
+            case DeviceStatusRead():
+                return await self._status()
+            case _:
+                raise self.not_offered(call)
+
+    async def _status(self) -> DeviceFacts:
+        info = await self.request(wire.Info())
+        pins = (await self.request(wire.Pins())).pins
+        apps = (await self.request(wire.Apps())).apps
+        used_pins = {f"gpio{row.pin}": _pin_text(row) for row in pins if row.role != "idle"}
+        app_states = {f"app {row.name}": row.state for row in apps}
+        uptime_s = round(info.now_ms / 1000, 3)
+        return DeviceFacts({"powered": info.powered, "uptime_s": uptime_s, **app_states, **used_pins})
+
+    async def _exchange(self, request: wire.Request[T]) -> T:
+        if self._streams is None or self._streams[1].is_closing():
+            try:
+                self._streams = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
+            except OSError as exc:
+                reason = exc.strerror or str(exc) or "no answer"
+                raise DeviceUnreachable(f"no virtual board at {self.path}: {reason}", next_step=_GONE) from exc
+        reader, writer = self._streams
+        self._last_id += 1
+        try:
+            writer.write(wire.encode_request(self._last_id, request))
+            await writer.drain()
+            while True:
+                line = await reader.readuntil(b"\n")
+                reply = wire.read_reply(line, self._last_id, request)
+                if reply is not None:
+                    return reply
+        except CallRejected:
+            raise
+        except BaseException as exc:
+            # The answer of a cancelled request would be taken for the answer of the next one.
+            await self.close()
+            if isinstance(exc, asyncio.LimitOverrunError):
+                raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
+            raise
+
+
+def _app_state(row: replies.AppRow) -> AppState:
+    state = row.state
+    if state == "running" and row.kind_of_end == "returned":
+        state = "returned"
+    return AppState(
+        row.name,
+        state,
+        row.error,
+        row.heap_bytes,
+        row.peak_heap_bytes,
+        row.peak_stack_bytes,
+        row.pins,
+    )
+
+
+def _facts(info: replies.BoardInfo) -> DeviceFacts:
+    values: dict[str, str | int | float | bool | None] = {
+        "device": info.name,
+        "board": info.board,
+        "chip": info.chip,
+        "firmware": "ESP-WASMachine",
+        "virtual": True,
+        "clock": info.clock,
+        "boot": info.boot,
+        "powered": info.powered,
+        "uptime_ms": int(info.now_ms),
+        "wasmachine_port": info.wasmachine,
+        "serial_port": info.serial,
+        "pty": info.pty,
+        "pid": info.pid,
+    }
+    return DeviceFacts({key: value for key, value in values.items() if value is not None})
+
+
+def _pin_text(row: replies.PinRow) -> str:
+    if row.role == "pwm":
+        level = f"pwm duty {row.duty} at {row.frequency_hz} Hz"
+    else:
+        level = f"{row.role} {row.level}"
+    if row.app:
+        return f"{level} ({row.app})"
+    return level

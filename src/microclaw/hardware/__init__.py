@@ -1,0 +1,1 @@
+"""Facts about boards and chips, each with its source."""

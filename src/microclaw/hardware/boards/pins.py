@@ -1,0 +1,81 @@
+"""Refuses pins that may not be used, by the board's profile. Facts live in boards/, the refusal here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from microclaw.errors import PinRefused
+from microclaw.hardware.boards.profile import BoardProfile, PinUse
+
+_NEIGHBOURS = 4
+_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
+
+_NEEDS: dict[PinUse, str] = {
+    "input": "be read",
+    "output": "be switched",
+    "pwm": "carry PWM",
+    "adc": "measure a voltage",
+    "i2c": "carry I2C",
+    "touch": "feel a touch",
+}
+_DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
+
+
+def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
+    """Raise PinRefused, with the reason and the nearest free pins, when this board must not use the pin so."""
+    reason = refusal(board, pin, use)
+    if reason is None:
+        return
+    near = nearest_free_pins(board, pin, use)
+    if near:
+        hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}"
+    else:
+        hint = None
+    raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
+
+
+def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+    """Why this board must not use the pin so; None when it may."""
+    known = board.pins.get(pin)
+    if known is None:
+        return f"the {board.chip} has no GPIO {pin}"
+    if known.reserved is not None:
+        return f"GPIO {pin} belongs to {known.reserved} ({board.title})"
+    if use in known.uses:
+        return None
+    if use in known.lacks:
+        return known.lacks[use]
+    if use in _DRIVEN and known.uses and not known.uses & _DRIVEN:
+        drives = "drive anything" if use == "i2c" else "drive an LED"
+        return f"GPIO {pin} is input-only on {board.title}: it cannot {drives}"
+    if not known.uses:
+        return f"GPIO {pin} is of no use on {board.title}: {known.caution or 'it offers nothing'}"
+    return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
+
+
+def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool) -> list[tuple[str, str]]:
+    """Return what to know of a pin that the board allows, each with what to do about it."""
+    facts = board.pins[pin]
+    reasons: list[tuple[str, str]] = []
+    if is_driven and facts.caution is not None:
+        reasons.append((f"pin {pin}: {facts.caution}", "use another pin if you can"))
+    if is_pulled and "pull" in facts.lacks:
+        reasons.append((f"pin {pin}: {facts.lacks['pull']}", "wire a resistor of 10 kOhm, or use another pin"))
+    return reasons
+
+
+def labelled_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, int]:
+    """The GPIO of each name that a device's labels give to a pin (`pin-5=lamp`) which a program may switch."""
+    found: dict[str, int] = {}
+    for match in filter(None, map(_PIN_LABEL.fullmatch, labels)):
+        pin = board.pins.get(int(match[1]))
+        if pin is not None and pin.reserved is None and "output" in pin.uses:
+            found.setdefault(match[2], pin.number)
+    return found
+
+
+def nearest_free_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
+    """Up to four free pins that offer the use, nearest number first."""
+    return tuple(sorted(board.free_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])

@@ -1,0 +1,1 @@
+"""The host itself: store, people, configuration, acts, sandbox, backup, cluster."""

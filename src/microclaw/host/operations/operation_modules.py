@@ -1,0 +1,38 @@
+"""The nouns with declared operations, and the module of each, which need not be imported to know them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODULES: Final = {
+    "fleet": "microclaw.programs.changes.fleet_operations",
+    "catalog": "microclaw.programs.patterns.operations",
+    "device": "microclaw.programs.changes.device_calls",
+    "app": "microclaw.programs.changes.operations",
+    "program": "microclaw.programs.changes.program_operations",
+    "approval": "microclaw.host.auth.questions",
+    "person": "microclaw.host.auth.operations",
+    "usage": "microclaw.agent.models.operations",
+    "schedule": "microclaw.agent.schedules.operations",
+    "memory": "microclaw.agent.knowledge.operations",
+    "session": "microclaw.agent.knowledge.operations",
+    "skill": "microclaw.agent.knowledge.operations",
+    "host": "microclaw.interfaces.api.operations",
+    "cluster": "microclaw.host.cluster.operations",
+    "telemetry": "microclaw.devices.telemetry.operations",
+    "crash": "microclaw.programs.changes.crash_operations",
+    "task": "microclaw.agent.tasks.operations",
+    "voice": "microclaw.interfaces.voice.operations",
+    "firmware": "microclaw.devices.ota.operations",
+    "install": "microclaw.devices.flash.operations",
+    "subagent": "microclaw.agent.turn.background.operations",
+}
+BELOW: Final = {
+    "catalog": "app",
+    "crash": "device",
+    "session": "memory",
+    "skill": "memory",
+    "subagent": "task",
+    "telemetry": "device",
+}
+"""Nouns whose commands are subcommands of another noun."""

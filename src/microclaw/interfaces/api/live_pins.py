@@ -1,0 +1,215 @@
+"""The edges of watched boards, read while a client watches them. It stores none; the board keeps its own counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypedDict
+
+from msgspec import Struct, field
+
+from microclaw.devices.registry.calls import EdgesRead
+from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.registry import Registry
+from microclaw.errors import MicroclawError, NotSupported
+from microclaw.events import Edge
+from microclaw.text import clean_text
+
+# Boards of one stream.
+MAX_BOARDS: Final = 64
+# Edges of one event; a slow reader gets the number of the edges that it missed before them.
+MAX_EDGES: Final = 2_000
+# Between two readings of a virtual board, which is a process of this machine.
+LOCAL_S: Final = 0.05
+# Between two readings of a board on the network, which has to run its program, too.
+REMOTE_S: Final = 0.25
+# Of all boards together, so with many boards each is read less often.
+READINGS_A_SECOND: Final = 100
+_CALL_S: Final = 5.0
+# Until a board that did not answer is read again.
+_AWAY_S: Final = 2.0
+# News come at least this often, because they contain the board's time.
+_NEWS_S: Final = 1.0
+_LOCAL: Final = "virtual:"
+# A cursor past the end; the board answers with its real end.
+_NEWEST: Final = 2**52
+# Edges from before the watch began.
+_AT_FIRST: Final = 400
+
+
+class EdgeNews(TypedDict):
+    """Edges that a board counted, oldest first: its time, the pin, the level. `now_ms` is its time when it answered.
+
+    `begins`: the first news of this board, or of another boot; its earlier edges do not count. `dropped`: how many
+    edges are missing before these. `problem`: why there are none.
+    """
+
+    device: str
+    at_ms: int
+    edges: list[tuple[float, int, int]]
+    now_ms: float
+    dropped: int
+    begins: bool
+    problem: str | None
+
+
+class WatchedBoard(Struct, eq=False):
+    """The last edges of a board.
+
+    `counted` includes the edges before. `news_number` is the number of its news, `boot` the number of its boots.
+    """
+
+    name: str
+    edges: deque[Edge] = field(default_factory=lambda: deque(maxlen=MAX_EDGES))
+    counted: int = 0
+    boot: int = 0
+    news_number: int = 0
+    at_ms: int = 0
+    now_ms: float = 0.0
+    problem: str | None = None
+    wakes: list[Callable[[], None]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget the edges of the boot before."""
+        self.edges.clear()
+        self.boot += 1
+
+    def count(self, edges: Sequence[Edge], dropped: int) -> None:
+        """Add edges, `dropped` of them lost before."""
+        if dropped:
+            self.edges.clear()
+        self.edges += edges
+        self.counted += len(edges) + dropped
+
+    def tell(self, at_ms: int, problem: str | None = None) -> None:
+        """Wake the readers."""
+        self.news_number += 1
+        self.at_ms = at_ms
+        self.problem = problem
+        for wake in self.wakes:
+            wake()
+
+
+class EdgeReader:
+    """The place of one stream in each of its boards."""
+
+    def __init__(self, boards: Sequence[WatchedBoard]) -> None:
+        self._seen = dict.fromkeys(boards, (0, 0, 0))
+
+    def take(self) -> Iterator[EdgeNews]:
+        """Yield the news of each board."""
+        for board, (news_number, boot, counted) in self._seen.items():
+            if news_number == board.news_number:
+                continue
+            self._seen[board] = (board.news_number, board.boot, board.counted)
+            if board.problem is None:
+                yield _board_news(board, begins=boot != board.boot, new_count=board.counted - counted)
+            else:
+                yield EdgeNews(
+                    device=board.name,
+                    at_ms=board.at_ms,
+                    edges=[],
+                    now_ms=0.0,
+                    dropped=0,
+                    begins=False,
+                    problem=board.problem,
+                )
+
+
+def _board_news(board: WatchedBoard, *, begins: bool, new_count: int) -> EdgeNews:
+    limit = _AT_FIRST if begins else new_count
+    first = max(0, len(board.edges) - limit)
+    edges = list(board.edges)[first:]
+    return EdgeNews(
+        device=board.name,
+        at_ms=board.at_ms,
+        edges=[(round(edge.t_ms, 3), edge.pin, edge.level) for edge in edges],
+        now_ms=round(board.now_ms, 3),
+        dropped=0 if begins else new_count - len(edges),
+        begins=begins,
+        problem=None,
+    )
+
+
+class LivePins:
+    """Reads the watched boards, each once for all its readers, in tasks of `group`."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        devices: Registry,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._group = group
+        self._devices = devices
+        self._now_ms = now_ms
+        self._watched: dict[str, tuple[WatchedBoard, asyncio.Task[None]]] = {}
+
+    def check(self, names: Sequence[str]) -> list[str]:
+        """Return the ids of these devices; raises UnknownName, and NotSupported if a firmware counts no edges."""
+        devices = [self._devices.get(name) for name in names]
+        for device in devices:
+            if not device.supports(EdgesRead.method):
+                raise NotSupported(f"{device.name} does not report its pins", next_step="leave it out of edges=")
+        return [device.device_id for device in devices]
+
+    @contextmanager
+    def watch(self, device_ids: Sequence[str], wake: Callable[[], None]) -> Iterator[EdgeReader]:
+        """Read these boards' edges for the yielded reader; `wake` is called after each reading with news."""
+        boards: dict[str, WatchedBoard] = {}
+        # A device may be there twice: by its name and by its id.
+        for device_id in dict.fromkeys(device_ids):
+            if device_id not in self._watched:
+                board = WatchedBoard(device_id)
+                task = self._group.create_task(self._follow(device_id, board), name=f"live pins:{device_id}")
+                self._watched[device_id] = board, task
+            boards[device_id] = self._watched[device_id][0]
+            boards[device_id].wakes.append(wake)
+        try:
+            yield EdgeReader(list(boards.values()))
+        finally:
+            for device_id, board in boards.items():
+                board.wakes.remove(wake)
+                if not board.wakes:
+                    self._watched.pop(device_id)[1].cancel()
+
+    async def _follow(self, device_id: str, board: WatchedBoard) -> None:
+        cursor = -1
+        news_s = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
+            pause_s = _AWAY_S
+            try:
+                device = self._devices.get(device_id)
+                board.name = device.name
+                begins = cursor < 0
+                if begins:
+                    end = await device.call(EdgesRead(cursor=_NEWEST), _CALL_S, wait=False)
+                    cursor = max(0, end.cursor - _AT_FIRST)
+                log = await device.call(EdgesRead(cursor=cursor), _CALL_S, wait=False)
+                pause_s = self._pause_s(device)
+            except MicroclawError as exc:
+                cursor = -1
+                board.tell(self._now_ms(), clean_text(exc.message, one_line=True, limit=200))
+            else:
+                # An earlier time of the board means that it has started again.
+                if begins or log.now_ms < board.now_ms:
+                    board.begin()
+                board.count(log.edges, log.dropped)
+                cursor = log.cursor
+                board.now_ms = log.now_ms
+                has_news = begins or bool(log.edges) or bool(log.dropped)
+                if has_news or began_s - news_s >= _NEWS_S:
+                    news_s = began_s
+                    board.tell(self._now_ms())
+            spent_s = loop.time() - began_s
+            await asyncio.sleep(max(pause_s - spent_s, pause_s / 4))
+
+    def _pause_s(self, device: Device) -> float:
+        is_local = any(endpoint.startswith(_LOCAL) for endpoint in device.endpoints)
+        interval_s = LOCAL_S if is_local else REMOTE_S
+        return max(interval_s, len(self._watched) / READINGS_A_SECOND)

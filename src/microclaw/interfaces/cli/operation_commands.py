@@ -1,0 +1,470 @@
+"""The commands of the declared acts (operations/): their arguments, options and help, the host's call, the output."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+import click
+import msgspec
+from click.core import ParameterSource
+from click.exceptions import Exit
+from msgspec import UNSET, structs
+
+from microclaw.devices.registry.selection import names_text
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.events import ApprovalSettled, Step
+from microclaw.host.operations.client import Client, request_number
+from microclaw.host.operations.connection import HostError
+from microclaw.host.operations.operation import Operation, OperationCall, Parameter, Permission, approve_all, load
+from microclaw.host.operations.operation_modules import BELOW
+from microclaw.host.operations.result import Listing
+from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
+from microclaw.interfaces.cli.targets import board_address, choice_fields, chosen_device, chosen_names, confirm_many
+from microclaw.interfaces.terminal.page import Terminal
+from microclaw.wire.host_api import StreamEvent, StreamFailure
+
+MAX_REASON_CHARS: Final = 60
+_Act: TypeAlias = Operation[..., Any]
+_STOPPED_LISTENING: Final = StreamFailure(
+    "interrupted",
+    "interrupted: the host finishes a change that has begun, and makes no other",
+    "see it: microclaw app changes; revert it: microclaw app undo",
+    exit_code=INTERRUPTED,
+)
+
+
+def group(word: str, by_hand: click.Group | None = None) -> click.Group:
+    """Return `microclaw WORD` with the commands of all acts of its nouns.
+
+    Commands that are in `by_hand` already take precedence over acts with the same verb.
+    """
+    commands = by_hand or click.Group(no_args_is_help=True)
+    nouns = [noun for noun, parent in BELOW.items() if parent == word]
+    acts_by_verb: dict[str, list[_Act]] = {}
+    for noun in (word, *nouns):
+        for act in load(noun):
+            verb = act.command or act.verb
+            if act.is_command and verb not in commands.commands:
+                acts_by_verb.setdefault(verb, []).append(act)
+    for verb, acts in acts_by_verb.items():
+        commands.add_command(_build_command(verb, acts))
+    return commands
+
+
+class _ShownParameter(NamedTuple):
+    """A parameter of a command, and the acts that take it."""
+
+    parameter: Parameter
+    acts: list[_Act]
+
+
+_Shown: TypeAlias = dict[str, _ShownParameter]
+"""The parameters of a command by their names in click."""
+
+
+def _build_command(verb: str, acts: Sequence[_Act]) -> click.Command:
+    """Build the command of the acts with the same verb.
+
+    It runs the first act, unless the required parameter of another one is typed.
+    """
+    first = acts[0]
+    shown = _collect_parameters(acts)
+
+    def run(**values: Any) -> None:
+        ctx = click.get_current_context()
+        typed = [name for name in shown if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        act = _select_act(shown, typed, first)
+        arguments = _act_arguments(act, shown, typed, values)
+        if act.here is None:
+            perform(ctx.obj, act, arguments)
+        else:
+            _perform_here(ctx.obj, act, arguments)
+
+    params = []
+    for name, row in shown.items():
+        is_needed = _is_needed(row.parameter) and first in row.acts
+        params.append(_build_parameter(name, row.parameter, is_needed=is_needed))
+    params.sort(key=lambda param: not param.required)
+    summaries = [act.summary for act in acts[1:]]
+    return click.Command(verb, callback=run, params=params, help="\n\n".join([first.help, *summaries]))
+
+
+def _collect_parameters(acts: Sequence[_Act]) -> _Shown:
+    """Collect the parameters of all acts. Acts share an optional one of the same name, but not a required one."""
+    shown: _Shown = {}
+    for act in acts:
+        for parameter in act.parameters:
+            if parameter.option.hidden or _is_device_option(parameter):
+                continue
+            name = parameter.name
+            if _is_needed(parameter):
+                name = f"{act.verb}_{name}".replace("-", "_")
+            row = shown.setdefault(name, _ShownParameter(parameter, []))
+            row.acts.append(act)
+    return shown
+
+
+def _select_act(shown: _Shown, typed: Sequence[str], first: _Act) -> _Act:
+    """Return the act whose required parameter was typed, else the first. Raises BadParameter for one of another act."""
+    rows = [shown[name] for name in typed]
+    act = first
+    for row in rows:
+        if _is_needed(row.parameter):
+            act = row.acts[0]
+            break
+    for row in rows:
+        if act not in row.acts:
+            raise click.BadParameter(f"{row.parameter.name} belongs to another use of this command")
+    return act
+
+
+def _act_arguments(act: _Act, shown: _Shown, typed: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an act: the typed values and the defaults. One whose default is UNSET is left out."""
+    arguments = {}
+    for name, row in shown.items():
+        parameter = row.parameter
+        is_typed = name in typed
+        if act not in row.acts or (parameter.default is UNSET and not is_typed):
+            continue
+        if is_typed or parameter.default is msgspec.NODEFAULT:
+            arguments[parameter.name] = _convert_value(parameter, values[name])
+        else:
+            arguments[parameter.name] = parameter.default
+    return arguments
+
+
+def _convert_value(parameter: Parameter, value: Any) -> Any:
+    """Convert a value of click to a value for the host: a list, or one text of all words."""
+    if parameter.option.rest and get_origin(_kind_of(parameter)) is not list:
+        return " ".join(value).strip()
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def _perform_here(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> None:
+    """Run an act in this process, without a host. The user of this machine has the rights of the owner."""
+    _check_values(act, values)
+    if act.permission is not Permission.READ:
+        options.only_here(f"microclaw {act.noun} {act.verb}")
+
+    async def run() -> Any:
+        service = act.here and act.here(options.settings())
+        call = OperationCall("owner", options.terminal().step, approve=approve_all, direct=True)
+        return await act.run(service, call, **values)
+
+    show(options, act, asyncio.run(run()))
+
+
+def perform(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> None:
+    """Run an act as a command does: on the devices of -d, -l or --all; show its steps, its question and its result."""
+    address = board_address(options)
+    if address is not None:
+        _perform_at(options, act, address, values)
+        return
+    host = options.host()
+    if act.many is not None and options.chooses_many:
+        act = act.of_many
+    takes_device = any(_is_device_option(parameter) for parameter in act.parameters)
+    has_choice = options.chooses_many or (bool(options.devices) and not takes_device)
+    row_names = None
+    if getattr(act.result, "row_device", "") and has_choice:
+        row_names = _choose_rows(options, host)
+    elif takes_device:
+        values = values | {"device": _choose_device(options, host, act, values)}
+    takes_choice = {"devices", "labels"} <= {parameter.name for parameter in act.parameters}
+    if takes_choice:
+        values = values | choice_fields(options)
+    _check_values(act, values)
+    question = act.question(values)
+    if question is not None:
+        options.agree(question)
+    if takes_choice and act.permission is not Permission.READ:
+        confirm_many(options, host, _describe_act(act, values))
+    result = run_act(options, host, act, values)
+    if act.on_many:
+        _show_many(options, act, result)
+        return
+    if row_names is not None:
+        pages = _fetch_pages(options, host, act, values, result)
+        result = pages.of_devices(row_names)
+    show(options, act, result)
+
+
+def _fetch_pages(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any], first: Any) -> Any:
+    """Return a list with the rows of all pages after the first one."""
+    result = first
+    while after := getattr(result, "next", None):
+        result = result.joined(run_act(options, host, act, {**values, "after": after}))
+    return result
+
+
+def _choose_rows(options: GlobalOptions, host: Client) -> list[str] | None:
+    """Return the names of the devices whose rows are shown, or None for all rows."""
+    if choice_fields(options)["all"]:
+        return None
+    return chosen_names(options, host)
+
+
+def _choose_device(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> str | None:
+    """Return the device of -d; without -d the only possible device, if the act's path needs one, else None."""
+    if options.device or "device" not in act.in_path:
+        return options.device
+    program = values["name"] if "name" in act.in_path else None
+    return chosen_device(options, host, program)
+
+
+def _describe_act(act: _Act, values: Mapping[str, Any]) -> str:
+    """Return the act in words that a number of devices can follow, as "Install blink on"."""
+    text = act.asked({**values, "device": ""}).strip()
+    text = text[:1].upper() + text[1:]
+    if act.on_many:
+        return text
+    return f"{text} on"
+
+
+def _check_values(act: _Act, values: dict[str, Any]) -> None:
+    """Raise BadParameter if the act does not accept the values."""
+    fault = act.check(values)
+    if fault is not None:
+        raise click.BadParameter(fault)
+
+
+def _perform_at(options: GlobalOptions, act: _Act, address: str, values: dict[str, Any]) -> None:
+    """Run an act on the board at an address, without a host. Raises ConfigError if the act needs one."""
+    if not act.at_address:
+        text = f"{act.noun} {act.verb} needs a host; {address} is a board"
+        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
+    from microclaw.interfaces.cli.direct_programs import DIRECT
+
+    DIRECT[act.name](options, address, values)
+
+
+def _show_many(options: GlobalOptions, act: _Act, result: Any) -> None:
+    """Print a line for each device, or one document. Exit code 5 if some devices failed, 1 if all did.
+
+    A program that was not verified counts as failed.
+    """
+    if not act.steps and not options.json:
+        for row in result.results:
+            text = row.made.told if row.error is UNSET else row.error["message"]
+            options.line(f"{row.device}: {text}")
+    device_count = len(result.results)
+    failed_count = sum(_has_failed(row) for row in result.results)
+    (kind,) = get_args(act.result)
+    schema = kind.documents or f"{kind.document or act.noun}s"
+    if not options.wrote_json(schema, msgspec.to_builtins(result)):
+        summary = f"{device_count - failed_count} of {device_count} devices"
+        deferred_count = sum(bool(getattr(row.made, "deferred", None)) for row in result.results)
+        if deferred_count:
+            summary += f", {deferred_count} of them deferred until they are back"
+        if result.left_out:
+            summary += f"; left out: {names_text(result.left_out)}"
+        options.say(summary)
+    if failed_count == device_count:
+        raise Exit(FAILED)
+    if failed_count:
+        raise Exit(SOME_FAILED)
+
+
+def _has_failed(row: Any) -> bool:
+    return row.error is not UNSET or getattr(row.made, "verified", None) is False
+
+
+def _build_parameter(name: str, parameter: Parameter, *, is_needed: bool) -> click.Parameter:
+    """Build click's argument or option. Required parameters are arguments; the act itself checks bounds."""
+    option = parameter.option
+    is_argument = option.argument or (_is_needed(parameter) and not option.flag)
+    if option.rest or is_argument:
+        return _build_argument(name, parameter, is_needed=is_needed)
+    words = option.flag or f"--{parameter.name.replace('_', '-')}"
+    click_type = _click_type(parameter)
+    if click_type is bool:
+        form: dict[str, Any] = {"is_flag": True}
+    else:
+        form = {"multiple": _is_list(parameter), "metavar": option.metavar}
+    return click.Option(
+        [*words.split("/"), name],
+        type=click_type,
+        default=_shown_default(parameter),
+        help=parameter.meta.description,
+        **form,
+    )
+
+
+def _build_argument(name: str, parameter: Parameter, *, is_needed: bool) -> click.Argument:
+    option = parameter.option
+    # No words at all are an empty list, so click must not require one.
+    if option.rest and _is_list(parameter):
+        is_needed = False
+    metavar = option.metavar or parameter.name.upper()
+    if not is_needed and not metavar.startswith("["):
+        metavar = f"[{metavar}]"
+    form: dict[str, Any] = {}
+    # Click would take None as the value of a required argument.
+    if not is_needed:
+        form["default"] = _shown_default(parameter)
+    return click.Argument(
+        [name],
+        is_needed,
+        parameter.meta.description,
+        metavar=metavar,
+        type=_click_type(parameter),
+        nargs=-1 if option.rest else 1,
+        **form,
+    )
+
+
+def _shown_default(parameter: Parameter) -> Any:
+    """Return the default that help shows, or None."""
+    option = parameter.option
+    has_many = _is_list(parameter) or option.rest
+    is_computed = option.reads is not None or parameter.default is UNSET
+    if has_many or is_computed or _is_needed(parameter):
+        return None
+    return parameter.default
+
+
+def _click_type(parameter: Parameter) -> Any:
+    """Return the type by which click converts a word: a function, a choice or a Python type."""
+    kind = _kind_of(parameter)
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if parameter.option.reads is not None:
+        return parameter.option.reads
+    if get_origin(kind) is list:
+        return _without_metadata(get_args(kind)[0])
+    return str if parameter.option.rest else kind
+
+
+def _is_list(parameter: Parameter) -> bool:
+    return get_origin(_kind_of(parameter)) is list
+
+
+def _is_needed(parameter: Parameter) -> bool:
+    return parameter.default is msgspec.NODEFAULT or (parameter.option.rest and parameter.default is None)
+
+
+def _is_device_option(parameter: Parameter) -> bool:
+    """Return True for a device that -d names: -d is a global option of every command."""
+    return parameter.name == "device" and not parameter.option.argument
+
+
+def _kind_of(parameter: Parameter) -> Any:
+    """Return the type of a value that is not None, without the constraints on it."""
+    kind = parameter.option.told or parameter.kind
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(member for member in get_args(kind) if member is not NoneType)
+    return _without_metadata(kind)
+
+
+def _without_metadata(kind: Any) -> Any:
+    if hasattr(kind, "__metadata__"):
+        return get_args(kind)[0]
+    return kind
+
+
+def show(options: GlobalOptions, act: _Act, result: Any) -> None:
+    """Print a result: the document with --json, else its table, its sentence or its lines."""
+    if not options.wrote_json(result.document or act.noun, msgspec.to_builtins(result)):
+        _print_result(options, act, result)
+    warning = getattr(result, "warning", None)
+    if warning:
+        options.say(f"careful: {warning}")
+    if result.exit_code:
+        raise Exit(result.exit_code)
+
+
+def _print_result(options: GlobalOptions, act: _Act, result: Any) -> None:
+    if isinstance(result, Listing):
+        options.table(result.table(), head=tuple(result.columns), empty=result.empty)
+        if result.note:
+            options.say(f"\n{result.note}")
+        return
+    sentence = act.sentence(result)
+    if sentence is not None:
+        options.say(sentence)
+        return
+    for line in result.lines():
+        if isinstance(line, str):
+            options.line(line)
+        else:
+            options.terminal().row(*line)
+
+
+def run_act(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> Any:
+    """Return the result of an act, and show its steps. Raises HostError if it failed.
+
+    While steps are shown, the first Ctrl-C cancels the act if it has changed nothing yet; the next one stops listening.
+    """
+    if not act.steps:
+        return host.call(act, **values)
+    terminal = options.terminal()
+    number = request_number()
+
+    def stop() -> None:
+        try:
+            state = host.cancel(number)
+        # The host cannot cancel, or it has ended.
+        except MicroclawError as exc:
+            raise KeyboardInterrupt from exc
+        if state == "unknown":
+            raise KeyboardInterrupt
+        if state == "begun":
+            terminal.row("", "the change has begun: the host finishes it. Ctrl-C again only stops listening")
+            terminal.row("next", "see it: microclaw app changes; revert it: microclaw app undo")
+
+    try:
+        with on_interrupt(stop, once=True):
+            return host.watching(show_stages(options, terminal), number=number).call(act, **values)
+    except KeyboardInterrupt as exc:
+        raise HostError(_STOPPED_LISTENING) from exc
+
+
+def show_stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
+    """Return a function that shows the stages of work as they come, none with -q and --json.
+
+    A failed stage is shown at the next event: if that is the error that ends the command and it repeats the stage's
+    text, only the stage's reason is shown.
+    """
+    failed: Step | None = None
+
+    def show_event(event: StreamEvent) -> None:
+        nonlocal failed
+        if failed is not None:
+            terminal.step(_without_repetition(failed, event))
+        failed = None
+        if isinstance(event, Step) and not (options.quiet or options.json):
+            if event.state == "failed":
+                failed = event
+            else:
+                terminal.step(event)
+        elif isinstance(event, ApprovalSettled):
+            terminal.event(event)
+
+    return show_event
+
+
+def _without_repetition(step: Step, event: StreamEvent) -> Step:
+    """Return a failed step, cut to its first line if the following failure repeats all of its text."""
+    if not isinstance(event, StreamFailure):
+        return step
+    diagnostics = [str(diagnostic["text"]) for diagnostic in event.diagnostics]
+    is_repeated = _stripped_lines([step.text, *step.detail]) <= _stripped_lines([event.message, *diagnostics])
+    if not is_repeated or not (event.next_step or "").startswith(step.next_step or ""):
+        return step
+    # A reader who sees only stdout still needs the reason.
+    reason = step.text.strip().partition("\n")[0]
+    if len(reason) > MAX_REASON_CHARS:
+        reason = f"{reason[: MAX_REASON_CHARS - 1]}…"
+    return structs.replace(step, text=reason, detail=(), next_step=None)
+
+
+def _stripped_lines(texts: Sequence[str]) -> set[str]:
+    lines: set[str] = set()
+    for text in texts:
+        lines.update(line.strip() for line in text.splitlines())
+    return lines

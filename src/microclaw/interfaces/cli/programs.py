@@ -1,0 +1,362 @@
+"""`microclaw run` and `microclaw app`: programs of files and catalogues. Other commands of app are declared acts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import click
+from click.core import ParameterSource
+from click.exceptions import Exit
+
+from microclaw.devices.registry.calls import AppInstall
+from microclaw.durable import write_given
+from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName
+from microclaw.events import ProgramKind
+from microclaw.hardware.boards import load_board
+from microclaw.interfaces.cli.operation_commands import perform
+from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
+from microclaw.interfaces.cli.program_files import (
+    files_beside,
+    firmware_option,
+    load_described_board,
+    name_of_file,
+    optimization_level,
+    program_values,
+)
+from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
+from microclaw.programs.building import check_app_name, program_language
+from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes.results import AppOrigin
+from microclaw.programs.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
+from microclaw.programs.patterns.entry_form import parse_version
+from microclaw.programs.patterns.expected import Value
+from microclaw.programs.patterns.operations import folders_of
+from microclaw.programs.run_times import times_body
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
+
+when_back_option = click.option("--when-back", is_flag=True, help="If the device is away: done when it is back.")
+heap_option = click.option(
+    "--heap", "heap_bytes", default=DEFAULT_HEAP_BYTES, type=click.IntRange(256, 16 << 20), help="The heap in bytes."
+)
+replace_option = click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
+force_option = click.option("--force", is_flag=True, help="Install it although its trial failed.")
+optimization_option = click.option(
+    "-O", "--optimization", default="O3", type=optimization_level, metavar="LEVEL", help="O0, O1, O2, O3, Os or Oz."
+)
+expect_option = click.option("--expect", type=Path, metavar="FILE", help="What it must do (docs/proof.md).")
+board_option = click.option("--board", default="virtual", help="Without a host: the board's profile.")
+
+_LOOK_S: Final = 0.3
+_SETTLED_S: Final = 0.2
+"""Editors write in several steps: a file counts as saved if it does not change for this time."""
+_State: TypeAlias = tuple[tuple[int, int], ...]
+"""Modification times (ns) and sizes (bytes) of files."""
+_MEANINGLESS: Final = {
+    "--try": ("replace", "force", "when_back"),
+    "-d HOST:PORT": ("duration", "inputs", "every", "stop_after", "when_back"),
+    "a host": ("duration", "inputs", "board", "firmware"),
+}
+"""Parameters of `run` that have no effect, by the way to run a program."""
+
+
+@command()
+@click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
+@click.option("--name", help="The app's name; made from the file's name otherwise.")
+@heap_option
+@optimization_option
+@expect_option
+@click.option("--every", metavar="TIME", help="Start it again at this interval: 30s, 10m, 1h.")
+@click.option("--stop-after", metavar="TIME", help="Stop each run after this time.")
+@replace_option
+@force_option
+@when_back_option
+@click.option("--watch", "watches", is_flag=True, help="Run it at each save of its file, until Ctrl-C.")
+@click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
+@click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
+@click.option(
+    "--set", "inputs", multiple=True, metavar="PIN=LEVEL[@TIME]", help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable."
+)
+@board_option
+@firmware_option
+def run(
+    options: GlobalOptions,
+    *,
+    file: Path,
+    name: str | None,
+    expect: Path | None,
+    watches: bool,
+    tries: bool,
+    duration: str,
+    inputs: Texts,
+    **terms: Any,
+) -> None:
+    """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
+    address = board_address(options)
+    _refuse_meaningless(tries=tries, address=address)
+    if name is None:
+        name = name_of_file(file)
+    check_app_name(name)
+    times = times_body(terms.pop("every"), terms.pop("stop_after"))
+    board = load_described_board(terms.pop("board"), terms.pop("firmware"))
+
+    def run_once() -> None:
+        values = {"name": name, **terms, **times, **program_values(file, expect)}
+        if not tries and address is None:
+            perform(options, programs.install, values)
+            return
+        # Imported here, because it brings the compiler, which runs in the host otherwise.
+        from microclaw.interfaces.cli import direct_programs as direct
+
+        if tries or address is None:
+            direct.try_program(options, values, board, duration, inputs)
+        else:
+            direct.run_directly(options, address, values, board)
+
+    if watches:
+        run_at_each_save(options, file, expect, run_once)
+    else:
+        run_once()
+
+
+def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
+    """Raise BadParameter for an option that was typed and has no effect in this way to run a program."""
+    way = "a host"
+    if tries:
+        way = "--try"
+    elif address:
+        way = "-d HOST:PORT"
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        is_typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if is_typed and param.name in _MEANINGLESS[way]:
+            raise click.BadParameter(f"{param.opts[0]} has no effect with {way}")
+
+
+def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
+    """Call `run` at each save of the files, until Ctrl-C; the program stays on the board.
+
+    The error of a wrong program is shown, and its next save is tried. Other errors are raised: no host, no terminal to
+    ask at, an interruption.
+    """
+    files = [file]
+    if expect:
+        files.append(expect)
+    state = None
+    while True:
+        state = _wait_for_save(files, state)
+        try:
+            # The command has printed the reason of its exit code.
+            with suppress(Exit):
+                run()
+        except MicroclawError as exc:
+            if isinstance(exc, NoHost | NoTerminal) or exc.exit_code == INTERRUPTED:
+                raise
+            options.terminal().error(exc)
+        if not options.quiet and not options.json:
+            options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
+
+
+def _wait_for_save(files: Sequence[Path], before: _State | None) -> _State:
+    """Wait until the files differ from `before` and do not change any more. Return at once if it is None."""
+    while True:
+        state = _read_state(files)
+        if state and state != before:
+            time.sleep(_SETTLED_S)
+            if _read_state(files) == state:
+                return state
+        elif before is None:
+            # A file does not exist: the run reports it.
+            return state
+        time.sleep(_LOOK_S)
+
+
+def _read_state(files: Sequence[Path]) -> _State:
+    """Return the state of the files and of the first one's included files, or () while a file does not exist."""
+    paths = list(files)
+    # An editor may be replacing a file; a run reports an error that stays.
+    with suppress(OSError, MicroclawError):
+        text = paths[0].read_text(encoding="utf-8", errors="replace")
+        paths += [paths[0].parent / name for name in sorted(files_beside(paths[0], text))]
+    with suppress(FileNotFoundError):
+        states = [path.stat() for path in paths]
+        return tuple((state.st_mtime_ns, state.st_size) for state in states)
+    return ()
+
+
+app_group = click.Group(no_args_is_help=True)
+_sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter: pin=4.")
+
+
+@command(app_group)
+@click.argument("file", type=Path, help="C, C++ or Python source, or a sketch (.ino).")
+@click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
+@board_option
+@optimization_option
+@firmware_option
+def build(
+    options: GlobalOptions, *, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
+) -> None:
+    """Compile and check a program; needs no host."""
+    from microclaw.interfaces.cli.direct_programs import build_program
+
+    values = {"name": name_of_file(file), "optimization": optimization, **program_values(file)}
+    image = build_program(options, values, load_described_board(board, firmware))
+    suffix = ".wasm" if image.kind == "wasm" else ".mpy"
+    target = output or file.with_suffix(suffix)
+    write_given(target, [image.code], replace=True, next_step="give another path with -o")
+    document = {
+        "file": str(target),
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
+        "compiler": image.compiler,
+        "cached": image.cached,
+        "kind": image.kind,
+        "pins": image.pins,
+        "compile_ms": round(image.compile_ms, 1),
+        "warnings": [diagnostic.to_json() for diagnostic in image.warnings],
+    }
+    if not options.wrote_json("build", document) and not options.quiet:
+        options.terminal().row("file", str(target))
+
+
+@command(app_group)
+@click.argument("name", help="Of a catalogue's entry (app search); a file: microclaw run FILE.")
+@_sets_option
+@click.option("--from", "only", metavar="DIR", help=f"Only this catalogue: a folder, or {SHIPPED}.")
+@click.option("--name", "app", help="The program's name on the board.")
+@click.option("--in", "language", type=click.Choice(["c", "py"]), help="c or py, where the board takes both.")
+@heap_option
+@replace_option
+@force_option
+@when_back_option
+@board_option
+def install(
+    options: GlobalOptions,
+    *,
+    name: str,
+    sets: Texts,
+    only: str | None,
+    app: str | None,
+    language: Literal["c", "py"] | None,
+    board: str,
+    **terms: Any,
+) -> None:
+    """Build, check, try, install and verify a ready program, as `run` does with a file."""
+    address = board_address(options)
+    _check_when_back(address, terms["when_back"])
+    if Path(name).suffix:
+        raise ConfigError(f"{name} is a file; this installs ready programs", next_step=f"microclaw run {name}")
+    entry = Catalog(folders_of(options.settings()), only=only).find(name)
+    params = entry.values(sets or ())
+    kinds = set(entry.kinds) if language is None else {KIND_OF[language]}
+    if address is None:
+        kinds.intersection_update(*_device_kinds(options))
+    else:
+        # Without a host only wasm programs can be installed.
+        kinds &= {"wasm"}
+    values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
+    options.say(entry.diagram(params))
+    if address is None:
+        perform(options, programs.install, values)
+        return
+    from microclaw.interfaces.cli.direct_programs import run_directly
+
+    run_directly(options, address, values, load_board(board))
+
+
+def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
+    """Return the kinds of programs that each chosen device takes; devices that take none are left out."""
+    host = options.host()
+    if options.chooses_many:
+        names = {*chosen_names(options, host)}
+    else:
+        names = {chosen_device(options, host)}
+    kinds = []
+    for device in known_devices(host):
+        is_chosen = device.name in names or device.device_id in names
+        if is_chosen and AppInstall.method in device.capabilities:
+            kinds.append({*device.kinds})
+    return kinds
+
+
+@command(app_group)
+@click.argument("name")
+@when_back_option
+def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
+    """Take a program off a device; with -d HOST:PORT, without a host."""
+    _check_when_back(board_address(options), when_back)
+    perform(options, programs.uninstall, {"name": name, "when_back": when_back})
+
+
+def _check_when_back(address: str | None, when_back: bool) -> None:
+    """Raise BadParameter for --when-back at an address: only a host can do something later."""
+    if address is not None and when_back:
+        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
+
+
+@command(app_group)
+@click.argument("name")
+@click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
+@optimization_option
+@expect_option
+@when_back_option
+@_sets_option
+def upgrade(
+    options: GlobalOptions, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
+) -> None:
+    """Replace a program by a new version; the old one comes back if the new one is not verified."""
+    if file is None and expect:
+        raise click.BadParameter("--expect needs a FILE")
+    if file is not None and sets:
+        raise click.BadParameter("--set is for a catalogue's program, not for a FILE")
+    if file is None:
+        program = _newer_values(options, name, sets)
+    else:
+        program = program_values(file, expect)
+    perform(options, programs.upgrade, {"name": name, **terms, **program})
+
+
+def _newer_values(options: GlobalOptions, name: str, sets: Sequence[str]) -> dict[str, Any]:
+    """Return the newest version of an installed program, from its catalogue, with its parameters.
+
+    Raises UnknownName if it is not from a catalogue that exists, ConfigError if it is the newest already.
+    """
+    host = options.host()
+    catalog = Catalog(folders_of(options.settings()))
+    device = chosen_device(options, host, name)
+    app = next((app for app in host.call(programs.list_apps, device=device).apps if app.name == name), None)
+    origin = None if app is None else app.origin
+    entry = None if origin is None else catalog.newest(origin.entry, origin.catalog)
+    if app is None or origin is None or entry is None:
+        text = f"no program {name[:63]!r} came from a catalogue that is there"
+        raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
+    if entry.version <= parse_version(origin.version):
+        raise ConfigError(f"{name} has the newest version: {origin.version}", next_step=f"microclaw app show {name}")
+    params = {**origin.params, **entry.values(sets)}
+    return _entry_values(options, entry, params, {app.kind or "wasm"})
+
+
+def _entry_values(
+    options: GlobalOptions, entry: Entry, params: Mapping[str, Value], kinds: Collection[ProgramKind]
+) -> dict[str, Any]:
+    """Return an entry's program as the fields of acts on programs: the first of its kinds that is in `kinds`.
+
+    Raises ConfigError if the entry has none of these kinds.
+    """
+    kind = next((kind for kind in entry.kinds if kind in kinds), None)
+    if kind is None:
+        text = f"{entry.name} ({entry.languages}) has no program that all of these boards take"
+        raise ConfigError(f"{text}; {entry.missing}".rstrip("; "), next_step="choose others with -d, or --in c or py")
+    # What the compiler of a host on another machine can do is unknown: this form needs the least.
+    may_block = None if options.address() is None else False
+    program = entry.fill(params, kind, blocking=may_block)
+    return {
+        "source": program.source,
+        "language": program_language(program.file),
+        "expect": program.expect or None,
+        "origin": AppOrigin(entry=entry.name, version=entry.version_text, catalog=entry.folder, params=dict(params)),
+    }

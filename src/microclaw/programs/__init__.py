@@ -1,0 +1,1 @@
+"""Programs of boards: built, proved, changed."""

@@ -1,0 +1,170 @@
+"""A program's source, or its stored bytes, to a checked image of a kind that the device takes. It tries nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import PurePath
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import DecodeError, ValidationError
+from msgspec.json import decode, encode
+from msgspec.structs import replace
+
+from microclaw.errors import DeployRejected, StoreError
+from microclaw.events import ProgramKind
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.py.py_image import PyImage
+from microclaw.programs.wasm.source_language import Language, language_of_file
+from microclaw.programs.wasm.wasm_image import WasmImage
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
+
+ProgramLanguage: TypeAlias = Literal[Language, "python"]
+ProgramImage: TypeAlias = WasmImage | PyImage
+MAX_NAME_LENGTH: Final = 63
+_APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+PY_CLAIM_BYTES: Final = 4096
+"""Eight such programs fit onto a board without PSRAM (firmware/fw/board.py)."""
+_IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)", re.MULTILINE)
+_C_FUNCTION: Final = re.compile(r"^[^\"'#\n]*\)\s*\{", re.MULTILINE)
+"""Outside of texts and comments Python has no such line, and C does nothing without one."""
+_TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", "py": "Python"}
+
+
+Compile: TypeAlias = Callable[..., Coroutine[Any, Any, ProgramImage]]
+"""`cached_compiler` gives one: (source, board, name, optimization, language, kinds)."""
+ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], WasmImage]
+"""Wasm bytes, board, name and source to an image."""
+
+
+def cached_compiler(cache: BuildCache) -> Compile:
+    """wasm.compile_module and py.build with a cache: source to an image of one of the kinds.
+
+    The language is guessed where it is None. Raises BuildError; DeployRejected when a device with these kinds takes no
+    program in that language.
+    """
+
+    async def compile_source(
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+    ) -> ProgramImage:
+        guessed = language
+        if guessed is None and await is_python(source):
+            guessed = "python"
+        check_kind("py" if guessed == "python" else "wasm", kinds)
+        if guessed == "python":
+            from microclaw.programs.py.compile import build  # 2 MB that a host without Python boards does not need
+
+            return await build(source, name, board=board, cache=cache)
+        from microclaw.programs.wasm.compile import (
+            compile_module,  # the command line reads this module for its checks alone
+        )
+
+        return await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
+
+    return compile_source
+
+
+def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
+    """Raise DeployRejected when a device that takes these kinds does not take this one."""
+    if kind in kinds:
+        return
+    takes = " or ".join(_TAKES[one] for one in kinds) or "no programs"
+    raise DeployRejected(
+        f"this program is {'Python' if kind == 'py' else 'C or WebAssembly'}; the device's firmware takes {takes}",
+        next_step="write it in that language, or choose a device whose firmware takes it: "
+        + ("microclaw flash, or a virtual one: microclaw virtual --join" if kind == "py" else "microclaw device list"),
+    )
+
+
+def check_app_name(name: str) -> None:
+    """Raise DeployRejected for a name that the firmware or a shell does not take."""
+    if len(name) > MAX_NAME_LENGTH or not _APP_NAME.fullmatch(name):
+        raise DeployRejected(
+            f"{name[:MAX_NAME_LENGTH]!r} is not a name for an app",
+            next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
+        )
+
+
+async def is_python(source: str) -> bool:
+    """Return True if a source without a file's name is Python: it reads as such, or imports as only Python does."""
+    if _IMPORTS.search(source) is not None:
+        return True
+    if _C_FUNCTION.search(source) is not None:
+        return False
+    from microclaw.programs.py import compile as py  # as above
+
+    return await py.is_python(source)
+
+
+def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, int]:
+    """Heap and timers to install with. DeployRejected when more was asked for than the firmware gives.
+
+    The defaults, which nobody asked for, shrink to that.
+    """
+    limits = board.firmware
+    fitting = list[int]()
+    for what, asked, default, limit in (
+        ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes),
+        ("timers", timers, DEFAULT_TIMERS, limits.max_timers),
+    ):
+        if limit is not None and asked > limit and asked != default:
+            raise DeployRejected(
+                f"it asks for {asked} {what}; the firmware of {board.title} gives {limit}, as it was described",
+                next_step=f"ask for {limit}, or describe it again: microclaw device add NAME --firmware ...",
+            )
+        fitting.append(asked if limit is None else min(asked, limit))
+    return fitting[0], fitting[1]
+
+
+def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
+    """The memory that a program claims: of a Python program by its size, when nobody said how much.
+
+    Measured over the programs of tests/vectors/natural_py: 1.6 KB on average, of which the code is twice its .mpy.
+    """
+    if image.kind != "py" or heap_bytes != DEFAULT_HEAP_BYTES:
+        return heap_bytes
+    return max(PY_CLAIM_BYTES, -(-(2 * image.size_bytes + 2048) // 1024) * 1024)
+
+
+def program_language(file: str) -> ProgramLanguage | None:
+    """By the suffix of a file's name; None where it has none that says it."""
+    if PurePath(file).suffix.lower() == ".py":
+        return "python"
+    return language_of_file(file)
+
+
+def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> WasmImage:
+    """wasm.read_module: the checks alone, for bytes that need no compiler."""
+    from microclaw.programs.wasm.compile import read_module
+
+    return read_module(wasm, board, name=name, source=source)
+
+
+def in_source_lines(image: ProgramImage, text: str) -> str:
+    """A board's words about an error of this program, in the lines of its source."""
+    if isinstance(image, PyImage):
+        return image.source_traceback(text)
+    return image.marks.in_words(text)
+
+
+def stored_facts(image: ProgramImage) -> str:
+    """The facts stored beside an image's bytes and source, as JSON: of a Python program all but those two."""
+    if isinstance(image, PyImage):
+        return encode(replace(image, mpy=b"", source="", rewritten="")).decode()
+    return encode({"name": image.name, "compiler": image.compiler}).decode()
+
+
+def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:
+    """A Python program as `stored_facts` described it. Raises StoreError for anything else."""
+    try:
+        return replace(decode(facts, type=PyImage), mpy=code, source=source or "")
+    except (DecodeError, ValidationError) as exc:
+        raise StoreError(
+            f"a stored Python program cannot be read: {exc}", next_step="deploy it again from its source"
+        ) from exc

@@ -1,0 +1,192 @@
+"""The acts that call a device: check it, a method, what its programs printed, what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct, convert
+
+from microclaw.devices.link.operations import DeviceName
+from microclaw.devices.registry.call_text import call_from, call_words, result_value
+from microclaw.devices.registry.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.devices.registry.examine import Examination
+from microclaw.host.audit.event import AuditKind
+from microclaw.host.operations.operation import Access, Effect, OperationCall, Permission, operation
+from microclaw.host.operations.result import Result
+from microclaw.programs.changes.device_operations import DeviceService
+from microclaw.wire.host_api import EvidenceObject
+
+READING: Final = frozenset(
+    {"adc.read", "apps.list", "apps.states", "console.read", "device.info", "device.status", "edges.read", "gpio.get"}
+    | {"i2c.read", "i2c.scan", "logs.read", "pwm.read"}
+)
+RISKY: Final = frozenset({"device.restart"})  # a board forgets what it cannot bring back
+
+Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
+
+
+@operation("device.check", http="POST /v1/devices/{device}/check")
+async def check(service: DeviceService, _: OperationCall, device: DeviceName) -> Examination:
+    """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
+    return await service.apps.reconciler.examine(service.registry.get(device), service.link)
+
+
+class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):
+    """`result` is as docs/protocols/link-methods.md has it of the method; the others with what changes something."""
+
+    document: ClassVar = "exec"
+
+    method: str
+    result: Any
+    evidence: EvidenceObject | None = None
+    change_id: int | None = None
+    warning: str | None = None
+
+    def lines(self) -> Iterable[str]:
+        for key, value in _rows(self.result):
+            yield f"{key:<16} {value}" if key else value
+        if self.evidence is not None:
+            yield f"({self.evidence.kind}: {self.evidence.text})"
+
+    @property
+    def told(self) -> str:
+        return ", ".join(" ".join(line.split()) for line in self.lines())
+
+
+def _rows(value: Any) -> Iterator[tuple[str, str]]:
+    """A list one entry a line, an object one member a line."""
+    members = value.items() if isinstance(value, dict) else [("", one) for one in value or ["none"]]
+    for key, member in members if isinstance(value, dict | list) else [("", "done" if value is None else value)]:
+        if isinstance(member, dict) and key:
+            yield from ((inner, str(content)) for inner, content in member.items())
+        elif isinstance(member, list) and any(isinstance(one, dict) for one in member):
+            yield from ((key, _words(one)) for one in member)
+        else:
+            yield key, _words(member)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(map(str, value.values()))
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return str(value)
+
+
+async def _needed(
+    service: DeviceService, _: OperationCall, *, device: str, method: str, force: bool, **values: Any
+) -> Permission:
+    asked = call_from(method, values["arguments"])
+    if force and await service.apps.direct_io.conflict(device, asked) is not None:
+        return Permission.RISKY
+    return call_permission(method)
+
+
+@operation(
+    "device.call",
+    http="POST /v1/devices/{device}/call",
+    many="POST /v1/call",
+    offers="{method}",
+    effect=Effect.ONCE,
+    before=_needed,
+    previews=True,
+    is_command=False,
+    words="{method} on {device}",
+    shows="arguments",
+    at_address=True,
+)
+async def call_device(
+    service: DeviceService,
+    call: OperationCall,
+    device: DeviceName,
+    method: Annotated[str, Meta(max_length=64, description="gpio.set, gpio.get, adc.read, apps.list, ...")],
+    arguments: dict[str, Any] = {},  # noqa: B006  msgspec copies it
+    wait: bool = True,
+    force: bool = False,
+    timeout_s: Annotated[float | None, Meta(gt=0, le=50)] = None,
+) -> CallAnswer:
+    """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has."""
+    found = service.registry.get(device)
+    asked = call_from(method, arguments)
+    gate = service.gate
+    permission = call_permission(method)
+    insisted: tuple[str, ...] = ()
+    action = call_words(asked, found.name)
+    gate.check(call.person_id, permission, action)
+    conflict = await service.apps.direct_io.conflict(device, asked)  # first: nobody is asked for what is refused
+    if conflict is not None:
+        if not force or conflict.is_final:
+            conflict.raise_refused(f"or insist: microclaw exec --force {found.name} {method} ...")
+        permission = Permission.RISKY
+        insisted = (conflict.text,)
+    detail = [f"{key}: {value!r:.200}" for key, value in arguments.items()]
+    await call.approve(action, (*insisted, *detail), None, permission)
+    if conflict is not None:
+        gate.note(AuditKind.FORCED, f"{method}: {conflict.text}", call.person_id, about=found.name)
+    if not wait:
+        found.check_present(asked)
+    if isinstance(asked, GpioSet | PwmSet):  # a change, with a line of its own, that can be undone
+        done = await service.apps.direct_io.act(device, asked, insist=insisted)
+        evidence = convert(done.evidence, EvidenceObject, from_attributes=True)
+        value = result_value(done.state)
+        number = done.change_id
+        return CallAnswer(method=method, result=value, evidence=evidence, change_id=number, warning=done.warning)
+    if permission is not Permission.READ:
+        gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)
+    answer = await found.call(asked, timeout_s)
+    if not isinstance(asked, DeviceRestart):
+        return CallAnswer(method=method, result=result_value(answer))
+    text = f"it came back in another boot {answer.seconds:g} s after it was asked"
+    return CallAnswer(method=method, result=result_value(answer), evidence=EvidenceObject("reported", text, ()))
+
+
+def call_permission(method: str) -> Permission:
+    """A method that is not named above acts."""
+    if method in READING:
+        return Permission.READ
+    return Permission.RISKY if method in RISKY else Permission.ACT
+
+
+class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Lines of programs; with `console` those of its serial console, with `open_ms` and `problem` of the port."""
+
+    lines: list[dict[str, Any]]
+    cursor: int
+    dropped: int
+    console: bool = False
+    evidence: Literal["reported"] | None = None
+    open_ms: int | None = None
+    problem: str | None = None
+
+
+@operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, is_command=False, at_address=True)
+async def read_logs(
+    service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0, console: bool = False
+) -> Logs:
+    """Read what the device's programs printed, since a cursor.
+
+    With `console`, or where nothing else tells: what its serial console printed. Never both, mixed.
+    """
+    found = service.registry.get(device)
+    if console or (found.supports(ConsoleRead.method) and not found.supports(LogsRead.method)):
+        page = await found.call(ConsoleRead(cursor=cursor))
+        return Logs(console=True, evidence="reported", **result_value(page))
+    return Logs(**result_value(await service.apps.source_log.read(found, cursor)))
+
+
+class EdgeHistory(Struct, frozen=True, kw_only=True):
+    """Level changes that the board counted, each [t_ms, pin, level]; `now_ms` is the board's time."""
+
+    edges: list[list[float]]
+    cursor: int
+    dropped: int
+    now_ms: float
+
+
+@operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, is_command=False)
+async def read_edges(service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0) -> EdgeHistory:
+    """Level changes the board counted, since a cursor."""
+    page = await service.registry.get(device).call(EdgesRead(cursor=cursor))
+    edges = [[e.t_ms, e.pin, e.level] for e in page.edges]
+    return EdgeHistory(edges=edges, cursor=page.cursor, dropped=page.dropped, now_ms=page.now_ms)

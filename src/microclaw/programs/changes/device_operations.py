@@ -1,0 +1,259 @@
+"""The acts of devices that a host knows: entries, calls, what they printed and counted. Pairing is in link_server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+from msgspec import Meta
+
+from microclaw.devices.link.device_facts import (
+    AddedDevice,
+    DeviceDetails,
+    DeviceList,
+    LastValue,
+    ListedDevice,
+    OneDevice,
+    device_facts,
+    pending_pairings,
+    pin_facts,
+)
+from microclaw.devices.link.operations import Board, DeviceName, LinkService
+from microclaw.errors import ConfigError
+from microclaw.hardware.boards.reader import board_ids
+from microclaw.host.operations.operation import Access, Effect, OperationCall, Option, Permission, operation
+from microclaw.host.operations.result import Result
+
+if TYPE_CHECKING:
+    from microclaw.devices.registry.device import Device
+    from microclaw.programs.changes.services import AppServices
+
+MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
+
+
+class DeviceService(LinkService, frozen=True, kw_only=True):
+    """The parts that the acts work with. `last` gives the last value of each series of a device."""
+
+    apps: AppServices
+    last: Callable[[str], list[LastValue]]
+
+    async def revoked(self) -> frozenset[str]:
+        if self.link is None:
+            return frozenset()
+        return await self.link.revoked()
+
+    def facts(self, device: Device) -> DeviceDetails:
+        return device_facts(device, self.link, DeviceDetails)
+
+
+Transports: TypeAlias = Annotated[
+    list[str],
+    Meta(max_length=8, description="Ways into it, such as wasmachine://192.168.1.20:80; console:auto is this host's."),
+]
+FirmwareWords: TypeAlias = Annotated[list[str], Meta(max_length=64, description="As docs/firmware.md has them.")]
+Labels: TypeAlias = Annotated[
+    list[str], Meta(max_length=16, description="None: take all away."), Option(rest=True, metavar="[LABEL]...")
+]
+
+
+@operation("device.list", http="GET /v1/devices", access=Access.LOOK)
+async def list_devices(
+    service: DeviceService,
+    _: OperationCall,
+    after: Annotated[str, Meta(max_length=64, description="Those after this name."), Option(hidden=True)] = "",
+    limit: Annotated[int, Meta(ge=1, le=MAX_LISTED, description="At most."), Option(hidden=True)] = MAX_LISTED,
+) -> DeviceList:
+    """List the devices by name, and those that wait to be paired."""
+    revoked = await service.revoked()
+    rest = [device for device in service.registry.list() if device.name > after]
+    return DeviceList(
+        devices=[
+            device_facts(one, service.link, ListedDevice, revoked=one.device_id in revoked) for one in rest[:limit]
+        ],
+        next=rest[limit - 1].name if len(rest) > limit else None,
+        pairings=await pending_pairings(service.link),
+        handshake_end=None if service.link is None else service.link.recent_handshake_end(),
+    )
+
+
+@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
+async def show_device(service: DeviceService, _: OperationCall, device: DeviceName) -> OneDevice:
+    """Show one device: its state, its last values and what works on such boards (--json: also its pins)."""
+    from microclaw.hardware.boards.feature_status import family_of, today_object
+
+    found = service.registry.get(device)
+    board = found.board
+    device_id = found.device_id
+    facts = service.facts(found)
+    if facts.link is None:
+        told = None
+    else:
+        told = facts.link.firmware or ""
+    if facts.voice_only:
+        family = None
+    else:
+        family = family_of(board.board_id, board.chip, found.kinds, told)
+    checks = service.apps.reconciler.status()
+    return device_facts(
+        found,
+        service.link,
+        OneDevice,
+        revoked=device_id in await service.revoked(),
+        today=None if family is None else today_object(family, found.capabilities),
+        pins=pin_facts(board, found.labels),
+        layout=board.layout,
+        led=board.led,
+        problem=next((check.problem for check in checks if check.device_id == device_id), None),
+        telemetry=service.last(device_id),
+    )
+
+
+@operation(
+    "device.add",
+    http="POST /v1/devices",
+    permission=Permission.ACT,
+    access=Access.OWN,  # a transport is an address or a file that this host then opens
+    status=201,
+    place="/v1/devices/{name}",
+    previews=True,
+    is_command=False,
+)
+async def add_device(
+    service: DeviceService,
+    call: OperationCall,
+    name: str,
+    board: Board = None,
+    transports: Transports = [],  # noqa: B006  msgspec copies it
+    labels: Labels = [],  # noqa: B006
+    firmware: FirmwareWords | None = None,
+) -> AddedDevice:
+    """Add a device by its addresses.
+
+    Without a board: more addresses, or what its firmware has, to the device of that name.
+    """
+    from microclaw.devices.transports.serial_survey import only_board_port
+    from microclaw.hardware.boards.firmware import parse_firmware
+
+    registry = service.registry
+    by = service.by(call)
+    if firmware is None:
+        described = None
+    else:
+        described = parse_firmware(firmware)
+    if "console:auto" in transports:
+        port = await asyncio.to_thread(only_board_port)
+    else:
+        port = ""
+    endpoints = [f"console:{port}" if one == "console:auto" else one for one in transports]
+    await call.approve(f"add the device {name}", (*endpoints, *(firmware or ())))
+    if board is None and not labels and any(one.name == name for one in registry.list()):
+        found = registry.get(name)
+        if endpoints:
+            await registry.set_transports(name, (*found.endpoints, *endpoints), by=by)
+        if described is not None:
+            await registry.describe_firmware(name, described, by=by)
+    elif not endpoints:
+        raise ConfigError(f"{name} has no address yet", next_step="give it one: --wasmachine, --serial or --virtual")
+    else:
+        is_virtual = any(one.startswith("virtual:") for one in endpoints)
+        if board is None and not is_virtual:
+            raise ConfigError(f"which board is {name}?", next_step=f"--board with one of {', '.join(board_ids())}")
+        found = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
+    if endpoints:
+        checked = await service.apps.reconciler.examine(found, service.link)
+    else:
+        checked = None
+    return device_facts(registry.get(name), service.link, AddedDevice, check=checked)
+
+
+@operation(
+    "device.rename",
+    http="PATCH /v1/devices/{device}",
+    permission=Permission.ACT,
+    asks=True,
+    said="it is {name} now",
+    words="rename {device} to {name}",
+)
+async def rename(
+    service: DeviceService,
+    call: OperationCall,
+    device: DeviceName,
+    name: Annotated[str, Meta(description="Its new name."), Option(metavar="NEW_NAME")],
+) -> DeviceDetails:
+    """Give a device another name."""
+    return service.facts(await service.registry.rename(device, name, by=service.by(call)))
+
+
+class RemovedDevice(Result, frozen=True, kw_only=True):
+    removed: str
+
+
+@operation(
+    "device.remove",
+    http="DELETE /v1/devices/{device}",
+    permission=Permission.RISKY,
+    access=Access.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="{removed} is forgotten",
+    words="forget the device {device}",
+)
+async def remove(service: DeviceService, call: OperationCall, device: DeviceName) -> RemovedDevice:
+    """Forget a device and cut it off; what runs on it goes on."""
+    found = service.registry.get(device)
+    by = service.by(call)
+    await service.registry.remove(found.device_id, by=by)
+    if service.link is not None:
+        await service.link.forget(found, by=by)
+    return RemovedDevice(removed=found.name)
+
+
+@operation(
+    "device.merge",
+    http="POST /v1/devices/{device}/merge",
+    permission=Permission.RISKY,
+    access=Access.ACT,
+    previews=True,
+    said="one device now, {name}: {transports_text}",
+)
+async def merge(
+    service: DeviceService,
+    call: OperationCall,
+    device: DeviceName,
+    other: Annotated[str, Meta(max_length=64, description="The entry that ends.")],
+) -> DeviceDetails:
+    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
+    kept, gone = service.registry.check_merge(device, other)  # first: nobody is asked for what is refused
+    await call.approve(f"make {gone.name} one with {kept.name}", ())
+    return service.facts(await service.registry.merge(kept.device_id, gone.device_id, by=service.by(call)))
+
+
+class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
+    taken_away: list[str]
+
+    @property
+    def news(self) -> str:
+        keep = "; keep them by naming them too" if self.labels else ""
+        if self.taken_away:
+            away = f" (taken away: {', '.join(self.taken_away)}{keep})"
+        else:
+            away = ""
+        return f"{self.labels_text or 'no labels'}{away}"
+
+
+@operation(
+    "device.label",
+    http="PUT /v1/devices/{device}/labels",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    previews=True,
+    said="{name}: {news}",
+)
+async def label(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
+    """Replace a device's labels; what was taken away is told."""
+    found = service.registry.get(device)
+    before = found.labels
+    await call.approve(f"label {found.name}", labels)
+    await service.registry.label(device, labels, by=service.by(call))
+    gone = [one for one in before if one not in found.labels]
+    return device_facts(found, service.link, LabelledDevice, taken_away=gone)

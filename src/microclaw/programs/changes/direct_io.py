@@ -1,0 +1,203 @@
+"""Sets a pin at once, without a program: logged with its inverse, then read back. Reads go to the device itself.
+
+A pin that a program has is refused, unless the person insisted on just that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from typing import Any, Final, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from microclaw.devices.registry.call_text import call_words
+from microclaw.devices.registry.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
+from microclaw.devices.registry.device import Device, check_call
+from microclaw.devices.registry.device_text import collect_device_texts
+from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
+from microclaw.events import Evidence
+from microclaw.hardware.boards.pins import cautions
+from microclaw.programs.changes.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
+from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict
+from microclaw.programs.changes.installer import Installer, check_room
+
+CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
+
+
+async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
+    """The earliest time that the board can have started, in Unix time; None when it does not report its uptime."""
+    if not device.supports(DeviceInfo.method):
+        return None
+    asked_ms = now_ms()
+    try:
+        with collect_device_texts():  # a number is taken: no text of the answer goes on
+            values = (await device.call(DeviceInfo())).values
+    except (NotSupported, CallRejected):
+        return None
+    up_ms = values.get("uptime_ms")
+    if isinstance(up_ms, bool) or not isinstance(up_ms, int | float):
+        return None
+    return asked_ms - (up_ms + 1) - up_ms * CLOCKS_APART  # + 1: it reports whole milliseconds
+
+
+_LOOK_BACK = 200
+_BUSY_S: Final = 5.0  # another host changes the device, and this one waits
+_AGAIN_S: Final = 0.05
+
+
+class PinChange(Struct, frozen=True):
+    """A pin that was set, the evidence for it, and the number of the change."""
+
+    device_name: str
+    state: PinLevel | PwmState
+    evidence: Evidence
+    change_id: int
+    warning: str | None = None
+
+
+class DirectIo:
+    """A device has one change at a time, live or not."""
+
+    def __init__(self, installer: Installer) -> None:
+        self._installer = installer
+        self._devices = installer.devices
+        self._change_log = installer.change_log
+
+    async def conflict(self, device: str, call: Call[Any], *, asks: bool = True) -> PinConflict | None:
+        """Return the conflict of this call with a program; None when nothing is in its way.
+
+        With `asks` the device is asked for its programs, else what this host knows of them counts.
+        Raises what would refuse it anyway: PinRefused (by the board profile), CallRejected, NotSupported. A read fights
+        only where reading makes an input of the pin: then it ends what a program drives there.
+        """
+        target = self._devices.get(device)
+        check_call(target.board, call)
+        program = target.transport_for(call.method).pin_program
+        wanted = await self._change_log.desired(target.device_id)
+        if program is not None:
+            check_room(
+                target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
+            )
+            if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
+                return rival
+        match call:
+            case GpioSet(pin=pin) | PwmSet(pin=pin):
+                opens = program is not None and isinstance(call, GpioSet)
+                return await live_conflict(target, pin, wanted, opens=opens, asks=asks)
+            case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
+                found = await live_conflict(target, pin, wanted, asks=asks)
+                if found is not None and found.role == "drives":
+                    return replace(found, can_stop=False)
+                return None
+            case _:
+                return None
+
+    async def act(
+        self, device: str, call: GpioSet | PwmSet, *, undoes: int | None = None, insist: Collection[str] = ()
+    ) -> PinChange:
+        """Drive a pin. `insist`: the texts of the conflicts that the person wants it in spite of.
+
+        Raises PinRefused (by the board profile), PinClaimed, NotSupported, DeviceError. Undo gives a pin without PWM
+        its level back.
+        """
+        target = self._devices.get(device)
+        give_up = time.monotonic() + _BUSY_S
+        async with self._installer.holding(target):
+            while True:
+                try:
+                    return await self._act(target, call, undoes, insist)
+                except DeviceBusy:  # another host changes it: what was there before is looked at again then
+                    if time.monotonic() > give_up:
+                        raise
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _act(
+        self, target: Device, call: GpioSet | PwmSet, undoes: int | None, insist: Collection[str]
+    ) -> PinChange:
+        rival = await self.conflict(target.device_id, call)
+        if rival is not None and (rival.is_final or rival.text not in insist):
+            rival.raise_refused()
+        last, seen = await self._last(target, call.pin)
+        forward: DeviceAction
+        kind: ChangeKind
+        inverse: DeviceAction | None = last
+        if isinstance(call, GpioSet):
+            kind = "gpio.set"
+            forward = SetLevel(call.pin, call.level)
+            if not isinstance(last, SetPwm) or not last.duty:
+                before = last.level if isinstance(last, SetLevel) else None
+                if sees_pins(target):
+                    before = (await target.call(GpioGet(call.pin))).level
+                if before is None:
+                    inverse = None
+                else:
+                    inverse = SetLevel(call.pin, before)
+        else:
+            kind = "pwm.set"
+            forward = SetPwm(call.pin, call.duty, call.frequency_hz)
+            if not isinstance(last, SetPwm) and not (isinstance(last, SetLevel) and last.level):
+                inverse = SetPwm(call.pin, 0, call.frequency_hz)
+        summary = call_words(call, target.name)
+        change_id = await self._change_log.plan(
+            target.device_id, kind, summary, forward, inverse, undoes=undoes, seen=seen
+        )
+        async with self._change_log.closing(change_id):
+            state = await target.call(cast("Call[PinLevel | PwmState]", call))
+        if isinstance(call, GpioSet):
+            evidence = await _read_back(target, call.pin, call.level, rival)
+        else:
+            assert isinstance(state, PwmState)
+            text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
+            evidence = Evidence("reported", text)
+        return PinChange(target.name, state, evidence, change_id, _warning(target, call.pin, rival))
+
+    async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
+        """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
+        number of the device's last change. A level that can be read needs no such care."""
+        history = await self._change_log.changes(device.device_id, _LOOK_BACK)
+        seen = history[0].change_id if history else 0
+        for change in history:
+            if change.state != "done":
+                continue
+            match change.forward:
+                case SetLevel(pin=own) | SetPwm(pin=own) as action if own == pin:
+                    if isinstance(action, SetLevel) and sees_pins(device):
+                        return action, seen
+                    boot_ms = await booted_ms(device, self._change_log.now_ms)
+                    return action if boot_ms is None or boot_ms <= change.at_ms else None, seen
+                case PutApp(version=version) | StartApp(version=version) | StopApp(version=version):
+                    if pin in version.pins:
+                        break
+        return None, seen
+
+
+def _warning(device: Device, pin: int, rival: PinConflict | None) -> str | None:
+    """Return what to know of a pin that was driven: its caution, and what the program that has it does."""
+    reasons = [message for message, _ in cautions(device.board, pin, is_driven=True, is_pulled=False)]
+    if rival is not None and rival.warning is not None:
+        reasons.append(rival.warning)
+    return "; ".join(reasons) or None
+
+
+def sees_pins(device: Device) -> bool:
+    """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
+    return device.evidence_of(GpioGet.method) == "counted"
+
+
+async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
+    if not sees_pins(device):
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
+    found = (await device.call(GpioGet(pin))).level
+    if found == level:
+        return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
+    if rival is not None and rival.role == "drives":  # it may have moved the pin in between
+        return Evidence(
+            "reported", f"{device.name} answers: pin {pin} set to {level}; {rival.app} has it at {found} again"
+        )
+    raise DeviceLied(
+        f"{device.name} took the order, but read back pin {pin} is at {found}, not {level}",
+        next_step="something else drives it, a wire or a program: look at it, then undo or try again",
+    )

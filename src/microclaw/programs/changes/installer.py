@@ -1,0 +1,307 @@
+"""Installs one image on one device or takes it off: lock, device's list, change log, install, restore on failure.
+
+It compiles and tries nothing, and does not watch what the program does afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from microclaw.devices.registry.calls import AppInstall, AppList, AppUninstall, GpioGet
+from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.registry import Registry
+from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
+from microclaw.events import Report, Step
+from microclaw.programs.building import read_image
+from microclaw.programs.changes.change_log import (
+    AppVersion,
+    Change,
+    ChangeKind,
+    ChangeLog,
+    DesiredApp,
+    DeviceAction,
+    PutApp,
+    RemoveApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+    change_origin,
+    current_origin,
+    no_answer_tells,
+)
+from microclaw.programs.changes.claims import ENDED, has_ended, pin_roles, unknown_pins_text
+from microclaw.programs.changes.deployment import ChangeRequest
+from microclaw.programs.changes.program_state import Act, ProgramState, app_states, name_taken, not_found, standing
+from microclaw.programs.changes.verify import Baseline, take_baseline
+from microclaw.programs.run_times import RunTimes
+from microclaw.text import count_text
+
+_BEGUN: Final[Mapping[Act, ChangeKind]] = {"start": "app.start", "restart": "app.restart"}
+
+
+async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
+    """Close every open change of a device, oldest first; one sentence each. Call it `holding` the device.
+
+    Raises DeviceError. After an interrupted upgrade the device's list cannot tell the old image from the new one, so
+    it is taken off: the reconciler puts the old one back, which is still the wanted one.
+    """
+    lines: list[str] = []
+    for change in await change_log.unfinished(device.device_id):
+        happened, text = await _outcome(device, change)
+        await change_log.end(change.change_id, "done" if happened else "failed")
+        lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
+    return tuple(lines)
+
+
+async def _outcome(device: Device, change: Change) -> tuple[bool, str]:
+    """Find out if the change happened, and how that is known."""
+    forward = change.forward
+    match forward:
+        case SetPwm(pin=pin):
+            return False, f"whether PWM on pin {pin} was set is unknown"
+        case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
+            return False, f"whether pin {pin} was set is unknown"
+        case SetLevel(pin=pin, level=level):
+            is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
+            return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
+    name = forward.name
+    is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
+    if is_listed and isinstance(forward, PutApp) and isinstance(change.inverse, PutApp):
+        await device.call(AppUninstall(name))
+        return False, "which of the two was there is not known, so it was taken off; deploy the new one once more"
+    happened = is_listed is isinstance(forward, PutApp | StartApp)
+    return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
+
+
+class Installation(Struct, frozen=True):
+    """An image that the device accepted. Its change is still open: the caller completes or withdraws it.
+
+    `before` is the version of this host that it replaced; None when there was none.
+    """
+
+    change_id: int
+    replaced: bool
+    before: AppVersion | None
+    baseline: Baseline
+    took_ms: float
+
+
+class Installer:
+    """One per host: it has the lock of each device, so that a device has one change at a time."""
+
+    def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
+        self.devices = devices
+        self.change_log = change_log
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def holding(self, device: Device) -> asyncio.Lock:
+        """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
+        return self._locks[device.device_id]
+
+    async def put(
+        self, device: Device, request: ChangeRequest, code: bytes, version: AppVersion, report: Report
+    ) -> Installation:
+        """Install it. Call it `holding` the device, with the image stored in the change log.
+
+        An app of this host with the same name is upgraded: uninstalled, then installed; the old image is installed
+        again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
+        before anything is sent, DeployRejected, DeviceError.
+        """
+        name = request.name
+        act = request.act
+        there = await self._make_room(device, name, pin_roles(version), report)
+        await self.check_place(there, take_over=request.replace)
+        before = there.running
+        warning = unknown_pins_text(device, there.foreign)
+        if warning:
+            report(Step("deploy", f"warning: {warning}"))
+        kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
+        change_id = await self.change_log.plan(
+            device.device_id,
+            kind,
+            f"{kind.removeprefix('app.')} {name} on {device.name}",
+            StartApp(name, version) if act == "start" else PutApp(name, version),
+            None if act == "restart" else _as_it_stands(there),
+            undoes=request.undoes,
+        )
+        removed = False
+        try:
+            if there.is_listed:
+                await device.call(AppUninstall(name))
+                removed = True
+            baseline = await take_baseline(device)
+            started = time.perf_counter()
+            await device.call(_install_call(name, code, version))
+        except MicroclawError as exc:
+            is_unknown = no_answer_tells(exc)
+            await self.change_log.end(change_id, "unknown" if is_unknown else "failed")
+            if before is not None and removed and not is_unknown:
+                await self._restore(device, name, before, report)
+            raise
+        return Installation(change_id, there.is_listed, before, baseline, (time.perf_counter() - started) * 1000)
+
+    async def check_place(self, there: ProgramState, *, take_over: bool) -> None:
+        """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
+        device = there.device
+        name = there.name
+        if there.is_listed:
+            if there.running is None and not take_over:
+                raise name_taken(device, name)
+        elif await _ended_in_the_way(there) is None:
+            check_room(device, name, there.names, there.wanted)
+
+    async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> ProgramState:
+        """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
+        while True:
+            there = await standing(self.change_log, device, name)
+            ended = await _ended_in_the_way(there, pins)
+            if ended is None:
+                return there
+            with change_origin(
+                replace(current_origin(), deferred=None)
+            ):  # one undo reverts both, and starts it no second time
+                await self.take_off(device, ended)
+            report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))
+
+    async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
+        """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
+
+        Returns the change's number, the version that is kept, and whether undo can bring the app back. Call it
+        `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
+        for a stop of a program without a version here.
+        """
+        name = request.name
+        stops = request.act == "stop"
+        there = await standing(self.change_log, device, name)
+        running = there.running
+        stopped = there.stopped
+        if stops:
+            kept = request.version or there.running
+        else:
+            kept = None
+        if stops and kept is None:
+            raise there.refused("stop")
+        if not there.is_listed and running is None and stopped is None and kept is None:
+            raise not_found(device, name, there.names)
+        if kept is None:
+            forward: DeviceAction = RemoveApp(name)
+        else:
+            forward = StopApp(name, kept)
+        inverse: DeviceAction | None = None
+        if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
+            inverse = StopApp(name, there.desired.version)
+        elif kept is not None and running is not None:
+            inverse = StartApp(name, running)
+        elif kept is not None or running is not None or (stopped is not None and not there.is_listed):
+            inverse = _as_it_stands(there)
+        change_id = await self.change_log.plan(
+            device.device_id,
+            "app.stop" if stops else "app.remove",
+            f"{'stop' if stops else 'remove'} {name} {'on' if stops else 'from'} {device.name}",
+            forward,
+            inverse,
+            undoes=request.undoes,
+        )
+        async with self.change_log.closing(change_id):
+            if there.is_listed:
+                with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
+                    await device.call(AppUninstall(name))
+        return change_id, kept, inverse is not None
+
+    async def put_back(self, device: Device, app: DesiredApp) -> None:
+        """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
+        text = f"put {app.name} back on {device.name}"
+        forward = PutApp(app.name, app.version)
+        change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
+        async with self.change_log.closing(change_id):
+            await self._install_kept(device, app.name, app.version)
+
+    async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
+        """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
+        await device.call(AppUninstall(name))
+        await self.change_log.end(installation.change_id, "failed")
+        return installation.before is not None and await self._restore(device, name, installation.before, report)
+
+    async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
+        """Install the former version again. An error is only reported: the reconciler tries it again later."""
+        if version.claims.forced:
+            text = f"the former {name} is not redeployed on {device.name}: its trial had failed, it was forced"
+            report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
+            return False
+        try:
+            await self._install_kept(device, name, version)
+        except MicroclawError as exc:
+            text = f"the former {name} could not be redeployed on {device.name}: {exc.message}"
+            report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
+            return False
+        report(Step("deploy", f"the former {name} is back on {device.name}"))
+        return True
+
+    async def _install_kept(self, device: Device, name: str, version: AppVersion) -> None:
+        """Install a kept image. Raises BuildError when the firmware, as described now, lacks something."""
+        code = (await self.change_log.image(version.sha256)).code
+        if version.kind == "wasm" and device.board.firmware.described:
+            await asyncio.to_thread(read_image, code, device.board, name, None)
+        await device.call(_install_call(name, code, version))
+
+
+def _as_it_stands(there: ProgramState) -> DeviceAction:
+    """The action that brings back what this host has there now."""
+    if there.running is not None:
+        return PutApp(there.name, there.running)
+    if there.stopped is None:
+        return RemoveApp(there.name)
+    return StopApp(there.name, there.stopped)
+
+
+async def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> ChangeRequest | None:
+    """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
+
+    One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
+    that is done is removed; one that crashed or was stopped is kept here, stopped.
+    """
+    device = there.device
+    names = set(there.names)
+    is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
+    if not (is_full or pins):
+        return None
+    states = await app_states(device)
+    ended = {app.name: app.state for app in states if app.state in ENDED and app.name in names}
+    for app in there.wanted:
+        if app.name == there.name or app.name not in ended:
+            continue
+        is_done = ended[app.name] in ("returned", "exited") and app.version.times is None
+        has_pin = not set(pins).isdisjoint(pin_roles(app.version))
+        if has_pin or (is_full and is_done):
+            act: Act = "uninstall" if is_done else "stop"
+            return ChangeRequest(device.device_id, app.name, act)
+    return None
+
+
+def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
+    times = version.times or RunTimes()
+    terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
+    return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
+
+
+def check_room(
+    device: Device, name: str, listed: Iterable[str], wanted: Sequence[DesiredApp], *, need: str = ""
+) -> None:
+    """Raise TooManyApps when the board, with what the host wants there, has no place for `name`; `need` says why."""
+    limit = device.board.firmware.max_apps
+    # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
+    names = {*listed, *(app.name for app in wanted)}
+    if len(names - {name}) >= limit:
+        raise TooManyApps(
+            f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(sorted(names))}{need}",
+            next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
+        )

@@ -1,0 +1,352 @@
+"""The acts on programs: what is there, install, upgrade, stop, start, remove, and take changes back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
+from microclaw.host.audit.event import AuditKind
+from microclaw.host.operations.operation import Access, OperationCall, Option, Permission, operation
+from microclaw.host.operations.result import filled
+from microclaw.programs.changes.program_requests import (
+    AppName,
+    DeviceName,
+    Expect,
+    Heap,
+    Language,
+    Limit,
+    OfDevice,
+    Optimization,
+    Origin,
+    Source,
+    Timers,
+    Wasm,
+    Watchdog,
+    WhenBack,
+    approve_with,
+    change_request,
+    having,
+    offer_when_back,
+    perform,
+    program_request,
+    removal_permission,
+)
+from microclaw.programs.changes.results import (
+    AppDraft,
+    AppFacts,
+    AppWithSource,
+    ChangeFacts,
+    Changes,
+    DeferralCancelled,
+    DeferredFacts,
+    Deployed,
+    InstalledApps,
+    Removed,
+    Switched,
+    Undone,
+)
+from microclaw.programs.run_times import time_or_off
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
+
+if TYPE_CHECKING:
+    from microclaw.host.auth.gate import Gate
+    from microclaw.programs.changes.services import AppServices
+
+
+_on_boards = partial(operation, permission=Permission.ACT, steps=True, offers="apps.install")
+
+
+class ProgramContext(Struct, frozen=True):
+    """The parts that the acts work with."""
+
+    apps: AppServices
+    gate: Gate
+
+
+@operation("app.list", http="GET /v1/apps", access=Access.LOOK, at_address=True)
+async def list_apps(programs: ProgramContext, _call: OperationCall, device: OfDevice = None) -> InstalledApps:
+    """List the programs of each device."""
+    found = await programs.apps.catalogue.list_apps(device)
+    return InstalledApps(apps=[filled(AppFacts, listing) for listing in found])
+
+
+@operation("app.show", http="GET /v1/devices/{device}/apps/{name}")
+async def show(programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName) -> AppWithSource:
+    """Show one program, with its source and proof where they are known."""
+    return await programs.apps.catalogue.show(device, name)
+
+
+@operation("app.draft", http="GET /v1/drafts/{name}")
+async def draft(programs: ProgramContext, _call: OperationCall, name: AppName, device: OfDevice = None) -> AppDraft:
+    """Show the last program of a name that an assistant wrote and that was not deployed."""
+    registry = programs.apps.registry
+    device_id = None if device is None else registry.get(device).device_id
+    row = await programs.apps.change_log.draft(name, device_id)
+    return filled(AppDraft, row, device=registry.get(row.device_id).name)
+
+
+async def removal_needs(
+    programs: ProgramContext, _call: OperationCall, device: str, name: str, when_back: bool = False, **_: Any
+) -> Permission:
+    """Of what is there now; RISKY too, with `when_back`, where nobody knows what that is."""
+    try:
+        return removal_permission(name, await programs.apps.catalogue.list_apps(device))
+    except (DeviceUnreachable, DeviceTimeout) as exc:
+        if when_back:
+            return Permission.RISKY
+        offer_when_back(exc)
+        raise
+
+
+async def _install_needs(
+    programs: ProgramContext,
+    call: OperationCall,
+    device: str,
+    name: str,
+    replace: bool = False,
+    force: bool = False,
+    **more: Any,
+) -> Permission:
+    if force:
+        return Permission.RISKY
+    if replace:
+        return await removal_needs(programs, call, device, name, **more)
+    return Permission.ACT
+
+
+@_on_boards(
+    "app.install",
+    http="POST /v1/devices/{device}/apps",
+    many="POST /v1/apps",
+    cancellable=True,
+    previews=True,
+    before=_install_needs,
+    words="deploy {name} to {device}",
+    at_address=True,
+)
+async def install(
+    programs: ProgramContext,
+    call: OperationCall,
+    device: DeviceName,
+    name: AppName,
+    source: Source = None,
+    wasm: Wasm = None,
+    language: Language = None,
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+    timers: Timers = DEFAULT_TIMERS,
+    watchdog_ms: Watchdog = DEFAULT_WATCHDOG_MS,
+    optimization: Optimization = "O3",
+    replace: Annotated[bool, Meta(description="Also one of that name that this host did not install.")] = False,
+    force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
+    expect: Expect = None,
+    origin: Origin = None,
+    every_ms: Annotated[int | None, Meta(description="Start it again at this interval; null: it runs on.")] = None,
+    stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
+    when_back: WhenBack = False,
+) -> Deployed:
+    """Build, check, try, install and verify a program."""
+    target = programs.apps.registry.get(device)
+    needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)
+    if force:
+        programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
+        text = f"deploy {name}, also if its trial fails"
+        programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
+    request = program_request(
+        target.device_id, name, source, wasm, expect, every_ms, stop_after_ms, origin, language=language,
+        optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
+        force=force, approve=approve_with(call, needs),
+    )  # fmt: skip
+    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
+
+
+@_on_boards(
+    "app.upgrade",
+    http="POST /v1/devices/{device}/apps/{name}/upgrade",
+    many="POST /v1/apps/{name}/upgrade",
+    among=partial(having, stopped=False),
+    cancellable=True,
+    previews=True,
+    words="upgrade {name} on {device}",
+)
+async def upgrade(
+    programs: ProgramContext,
+    call: OperationCall,
+    device: DeviceName,
+    name: AppName,
+    source: Source = None,
+    wasm: Wasm = None,
+    language: Language = None,
+    optimization: Optimization = "O3",
+    expect: Expect = None,
+    origin: Origin = None,
+    when_back: WhenBack = False,
+) -> Deployed:
+    """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
+    one is not verified."""
+    device_id = programs.apps.registry.get(device).device_id
+    request = program_request(
+        device_id, name, source, wasm, expect, origin=origin, act="upgrade", language=language,
+        optimization=optimization, approve=approve_with(call, Permission.ACT),
+    )  # fmt: skip
+    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
+
+
+@operation(
+    "app.uninstall",
+    http="DELETE /v1/devices/{device}/apps/{name}",
+    many="POST /v1/apps/{name}/remove",
+    offers="apps.remove",
+    among=having,
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    before=removal_needs,
+    words="remove {name} from {device}",
+    said="{name} is off {device} ({evidence.text})",
+    at_address=True,
+)
+async def uninstall(
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Removed:
+    """Take a program off a device."""
+    request = change_request(device, name, "uninstall")
+    return await perform(programs.apps, call, request, Removed, when_back=when_back)
+
+
+def _switch(verb: str, done: str, *, stopped: bool) -> operation:
+    return _on_boards(
+        f"app.{verb}",
+        http=f"POST /v1/devices/{{device}}/apps/{{name}}/{verb}",
+        many=f"POST /v1/apps/{{name}}/{verb}",
+        among=partial(having, stopped=stopped),
+        asks=True,
+        words=f"{verb} {{name}} on {{device}}",
+        said=f"{{name}} is {done} on {{device}} ({{evidence.text}})",
+    )
+
+
+@_switch("stop", "stopped", stopped=False)
+async def stop(
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Switched:
+    """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
+    request = change_request(device, name, "stop")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+
+
+@_switch("start", "started", stopped=True)
+async def start(
+    programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Switched:
+    """Start a program that was stopped, or that has ended, from its kept image."""
+    request = change_request(device, name, "start")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+
+
+@_switch("restart", "restarted", stopped=False)
+async def restart(programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName) -> Switched:
+    """Take a program off and put the same image there again."""
+    return Switched.of(await programs.apps.changes.apply(change_request(device, name, "restart"), call.report))
+
+
+@_on_boards(
+    "app.set",
+    http="POST /v1/devices/{device}/apps/{name}/times",
+    many="POST /v1/apps/{name}/times",
+    among=partial(having, stopped=False),
+    previews=True,
+    words="set when {name} runs on {device}",
+)
+async def set_times(
+    programs: ProgramContext,
+    call: OperationCall,
+    device: DeviceName,
+    name: AppName,
+    every_ms: Annotated[
+        int | UnsetType | None,
+        Meta(description="Start it again at this interval; off removes it."),
+        Option("--every", metavar="TIME|off", reads=time_or_off),
+    ] = UNSET,
+    stop_after_ms: Annotated[
+        int | UnsetType | None,
+        Meta(description="Of each run."),
+        Option("--stop-after", metavar="TIME|off", reads=time_or_off),
+    ] = UNSET,
+) -> Deployed:
+    """Change when a program runs; a time that is left out stays, off removes it. The program is tried again."""
+    if every_ms is UNSET and stop_after_ms is UNSET:
+        raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
+    request = change_request(device, name, approve=approve_with(call, Permission.ACT))
+    return Deployed.of(await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms))
+
+
+@operation(
+    "app.cancel",
+    http="POST /v1/devices/{device}/apps/{name}/cancel",
+    permission=Permission.ACT,
+    asks=True,
+    words="cancel what is deferred for {name} on {device}",
+    said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there",
+)
+async def cancel(
+    programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName
+) -> DeferralCancelled:
+    """Cancel an action queued for a program until its device is back (--when-back)."""
+    target = programs.apps.registry.get(device)
+    act = await programs.apps.deferrals.cancel(target.device_id, name)
+    return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
+
+
+@operation("app.changes", http="GET /v1/changes", tool="list-changes")
+async def changes(
+    programs: ProgramContext, _call: OperationCall, device: OfDevice = None, limit: Limit = 50
+) -> Changes:
+    """The changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
+    from microclaw.programs.changes.undo import undoable
+
+    registry = programs.apps.registry
+    device_id = None if device is None else registry.get(device).device_id
+    names = {one.device_id: one.name for one in registry.list()}
+    found = await programs.apps.change_log.changes(device_id, limit)
+    can_undo = undoable(found)
+    rows = [
+        filled(
+            ChangeFacts,
+            change,
+            device=names.get(change.device_id, change.device_id),
+            undoable=change.change_id in can_undo,
+        )
+        for change in found
+    ]
+    return Changes(changes=rows)
+
+
+@operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")
+async def undo(
+    programs: ProgramContext,
+    call: OperationCall,
+    change_id: Annotated[
+        Annotated[int, Meta(ge=1, lt=2**53)] | None,
+        Option(argument=True, metavar="CHANGE"),
+        Meta(description="A change's number; else all of the newest request."),
+    ] = None,
+    device: OfDevice = None,
+) -> Undone:
+    """Revert all that your last request changed, or one change."""
+    from microclaw.programs.changes.undo import UndoChoice, change_text
+
+    device_id = None if device is None else programs.apps.registry.get(device).device_id
+    choice = UndoChoice(call.person_id, change_id, device_id)
+    if call.asks:
+        if change_id is None:
+            text = "undo what was done last"
+        else:
+            text = f"undo change {change_id}"
+        shown = await programs.apps.undo.chosen(choice)
+        await call.approve(text, [f"reverts: {change_text(change)}" for change in shown])
+        if await programs.apps.undo.chosen(choice) != shown:
+            raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+    return await programs.apps.undo.undo(choice, call.report)

@@ -1,0 +1,201 @@
+"""The acts on a program that is being written: it is checked and tried. They change no device."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from microclaw.errors import BuildError, ConfigError, MicroclawError
+from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
+from microclaw.host.operations.operation import OperationCall, operation
+from microclaw.host.operations.result import Result, SourceFinding, findings
+from microclaw.programs.changes.program_requests import Expect, Heap, Language, Optimization
+from microclaw.text import MAX_PROGRAM_CHARS
+from microclaw.wire.host_api import evidence_object
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from microclaw.hardware.boards.profile import BoardProfile
+    from microclaw.programs.building import ProgramImage
+    from microclaw.programs.changes.queues import CompileQueue, Turns
+    from microclaw.programs.changes.services import AppServices
+    from microclaw.programs.proof.trial import Trial
+
+MAX_LOG_LINES = 200
+VIRTUAL = "virtual"
+
+
+class BuildContext(Struct, frozen=True):
+    """The parts that the acts work with."""
+
+    apps: AppServices
+    compiling: CompileQueue
+    trials: Turns
+
+
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program.")]
+Name = Annotated[str, Meta(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="The program's name.")]
+Device = Annotated[str | None, Meta(max_length=80, description="For the board of this device.")]
+Board = Annotated[str | None, Meta(max_length=80, description="A board of no device: virtual, without either.")]
+Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
+
+
+class CheckedProgram(Result, frozen=True, kw_only=True):
+    """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where.
+
+    `pins` are those that the source names, `text` what the checks found, in one line.
+    """
+
+    ok: bool
+    board: str
+    findings: list[SourceFinding]
+    message: str | UnsetType = UNSET
+    next: str | UnsetType | None = UNSET
+    kind: ProgramKind | UnsetType = UNSET
+    compiler: str | UnsetType = UNSET
+    size_bytes: int | UnsetType = UNSET
+    pins: list[int] | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+@operation("program.check", http="POST /v1/programs/check")
+async def check(
+    workshop: BuildContext,
+    call: OperationCall,
+    source: Text,
+    name: Name = "program",
+    language: Language = None,
+    device: Device = None,
+    board: Board = None,
+    optimization: Optimization = "O3",
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+) -> CheckedProgram:
+    """Check a program, before anything is done."""
+    from microclaw.programs.building import fit_claim
+    from microclaw.programs.changes.stage_text import check_text
+
+    profile, build = _building(workshop, call, device, board)
+    try:
+        image = await build(source, name=name, optimization=optimization, language=language)
+    except BuildError as exc:
+        found = findings(exc.diagnostics)
+        return CheckedProgram(ok=False, board=profile.board_id, findings=found, message=exc.message, next=exc.next_step)
+    return CheckedProgram(
+        ok=True,
+        board=profile.board_id,
+        findings=findings(image.warnings),
+        kind=image.kind,
+        compiler=image.compiler,
+        size_bytes=image.size_bytes,
+        pins=list(image.pins),
+        text=check_text(image, fit_claim(image, heap_bytes)),
+    )
+
+
+class InputLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A level that comes in from outside."""
+
+    pin: Annotated[int, Meta(ge=0, le=255)]
+    level: Annotated[int, Meta(ge=0, le=1)]
+    at_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+
+
+@operation("program.try", http="POST /v1/programs/try", steps=True, cancellable=True)
+async def try_out(
+    workshop: BuildContext,
+    call: OperationCall,
+    source: Text,
+    name: Name = "program",
+    language: Language = None,
+    device: Device = None,
+    board: Board = None,
+    optimization: Optimization = "O3",
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+    for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
+    inputs: Annotated[list[InputLevel], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
+    expect: Expect = None,
+    every_ms: Annotated[Whole | None, Meta(description="Start it again at this interval.")] = None,
+    stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
+) -> dict[str, Any]:
+    """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
+    from microclaw.programs.building import fit_claim, fit_limits
+    from microclaw.programs.changes.stage_text import built, check_text, fail
+    from microclaw.programs.proof.expectation_text import parse_expectations
+    from microclaw.programs.proof.expectations import PinStimulus
+    from microclaw.programs.proof.trial import TrialOptions
+    from microclaw.programs.run_times import check_times, run_times
+
+    profile, build = _building(workshop, call, device, board)
+    with workshop.trials.place(call.person_id):
+        program = build(source, name=name, optimization=optimization, language=language)
+        image = await built(program, optimization, call.report)
+        stage: Stage = "check"
+        try:
+            heap, timers = fit_limits(profile, fit_claim(image, heap_bytes), DEFAULT_TIMERS)
+            options = TrialOptions(
+                for_ms,
+                tuple(PinStimulus(one.pin, one.level, one.at_ms) for one in inputs),
+                heap_bytes=heap,
+                timers=timers,
+                expectations=None if expect is None else parse_expectations(expect),
+                times=run_times(every_ms, stop_after_ms),
+            )
+            check_times(options.times, image.kind)
+            call.report(Step("check", check_text(image, heap)))
+            stage = "try"
+            call.report(Step("try", "on a throw-away virtual board", "running"))
+            async with workshop.trials.turn(call.person_id):
+                trial = await workshop.apps.try_image(image, profile, options)
+        except MicroclawError as exc:
+            fail(call.report, stage, exc)
+    call.report(trial_step(trial))
+    return _shown(trial, image)
+
+
+def _building(
+    workshop: BuildContext, call: OperationCall, device: str | None, board: str | None
+) -> tuple[BoardProfile, Callable[..., Awaitable[ProgramImage]]]:
+    """The board that is meant, and what compiles for it in the caller's turn."""
+    from microclaw.hardware.boards import load_board
+
+    if device is None:
+        profile = load_board(board or VIRTUAL)
+        kinds = PROGRAM_KINDS
+    elif board is not None:
+        raise ConfigError("the request has a device and a board", next_step="give one of the two")
+    else:
+        found = workshop.apps.registry.get(device)
+        profile = found.board
+        kinds = found.kinds
+    return profile, partial(workshop.compiling.compile, board=profile, kinds=kinds, person_id=call.person_id)
+
+
+def trial_step(trial: Trial) -> Step:
+    """A trial's result as a stage."""
+    from microclaw.programs.changes.stage_text import trial_detail
+
+    if trial.ok:
+        return Step("try", trial.summary(), detail=trial_detail(trial), took_ms=trial.took_ms)
+    why = trial.error or trial.summary()
+    return Step("try", why, "failed", trial_detail(trial), took_ms=trial.took_ms, next_step=trial.next_step)
+
+
+def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:
+    """As `try --json` has it, in a bounded size: `edge_count` says how many edges there were."""
+    from microclaw.programs.changes.deployment import MAX_PROOF_EDGES
+
+    document = trial.to_json()
+    most = {"edges": MAX_PROOF_EDGES, "pwm": MAX_PROOF_EDGES, "leds": MAX_LOG_LINES, "log": MAX_LOG_LINES}
+    return {
+        **document,
+        **{key: document[key][:count] for key, count in most.items()},
+        "edge_count": len(trial.edges),
+        "driven": list(trial.driven),
+        "size_bytes": image.size_bytes,
+        "findings": [one.to_json() for one in image.warnings],
+        "evidence": evidence_object(Evidence("counted", f"on a throw-away virtual board: {trial.summary()}")),
+    }

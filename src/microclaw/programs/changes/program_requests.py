@@ -1,0 +1,164 @@
+"""The common part of acts on programs: parameters, request, approval, and what waits for a device that is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from microclaw.devices.registry.calls import AppList
+from microclaw.errors import (
+    AppNotFound,
+    ConfigError,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    MicroclawError,
+    OutcomeUnknown,
+)
+from microclaw.host.operations.operation import Approve, OperationCall, Permission
+from microclaw.programs.changes.results import AppAct, AppCondition, AppOrigin
+from microclaw.programs.run_times import run_times
+from microclaw.text import MAX_PROGRAM_CHARS
+
+if TYPE_CHECKING:
+    from microclaw.devices.registry.device import Device
+    from microclaw.programs.changes.catalogue import AppListing
+    from microclaw.programs.changes.deployment import ChangeRequest
+    from microclaw.programs.changes.program_state import Act
+    from microclaw.programs.changes.services import AppServices
+
+M = TypeVar("M", bound=AppAct)
+_OFFER: Final = "have it done when it is back: the same with --when-back"
+_TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
+_TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
+
+MAX_EXPECT_CHARS: Final = 16 * 1024
+
+DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]
+AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126, description="The program's name.")]
+Source: TypeAlias = Annotated[
+    str | None, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program; or `wasm`.")
+]
+Language: TypeAlias = Annotated[
+    Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")
+]
+Wasm: TypeAlias = Annotated[bytes | None, Meta(description="A module's bytes as base64; or `source`.")]
+Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
+Heap: TypeAlias = Annotated[int, Meta(ge=256, le=16 << 20, description="The size of its heap in bytes.")]
+Timers: TypeAlias = Annotated[int, Meta(ge=1, le=255, description="The most timers that it may use.")]
+Watchdog: TypeAlias = Annotated[
+    int, Meta(ge=1000, le=86_400_000, description="The longest time that one of its callbacks may take.")
+]
+Expect: TypeAlias = Annotated[
+    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation on each line.")
+]
+Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
+OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
+WhenBack: TypeAlias = Annotated[
+    bool, Meta(description="If the device does not answer: do it when the device is back, and report it then.")
+]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most this many.")]
+
+
+async def having(
+    programs: Any, devices: Sequence[Device], name: str, *, stopped: bool | None = None, **_: Any
+) -> Sequence[Device]:
+    """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
+
+    `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+    """
+    listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
+    if stopped is not None:
+        listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
+    there = {found.device for found in listed}
+    meant = [device for device in devices if device.name in there]
+    if not meant:
+        what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+        raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
+    return meant
+
+
+def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
+    """There is no copy of a program that this host did not install, so to remove it is risky."""
+    return Permission.RISKY if any(app.name == name and app.foreign for app in listed) else Permission.ACT
+
+
+def change_request(device: str, name: str, act: Act = "install", **terms: Any) -> ChangeRequest:
+    """The request, whose class is loaded with the first."""
+    from microclaw.programs.changes.deployment import ChangeRequest
+
+    return ChangeRequest(device, name, act, **terms)
+
+
+def program_request(
+    device: str,
+    name: str,
+    source: str | None,
+    wasm: bytes | None,
+    expect: str | None,
+    every_ms: int | None = None,
+    stop_after_ms: int | None = None,
+    origin: AppOrigin | None = None,
+    **terms: Any,
+) -> ChangeRequest:
+    """Raises ConfigError."""
+    from microclaw.programs.changes.change_log import Origin
+    from microclaw.programs.proof.expectation_text import parse_expectations
+
+    if (source is None) == (wasm is None):
+        raise ConfigError(f"{name[:40]!r}: give source or wasm, exactly one of the two")
+    entry = None
+    if origin is not None:
+        entry = Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
+    return change_request(
+        device,
+        name,
+        source=source,
+        wasm=wasm,
+        expectations=None if expect is None else parse_expectations(expect),
+        times=run_times(every_ms, stop_after_ms),
+        origin=entry,
+        **terms,
+    )
+
+
+def approve_with(call: OperationCall, needs: Permission) -> Approve | None:
+    if not call.asks:
+        return None
+    return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
+
+
+def offer_when_back(error: MicroclawError) -> None:
+    """Name the way out in the error of a device that did not answer, if nothing was begun on it."""
+    is_away = isinstance(error, DeviceUnreachable | DeviceTimeout)
+    if is_away and not isinstance(error, InstallInterrupted | OutcomeUnknown):
+        error.next_step = "; or ".join(filter(None, (error.next_step, _OFFER)))
+
+
+async def perform(
+    apps: AppServices, call: OperationCall, request: ChangeRequest, made: type[M], *, when_back: bool
+) -> M:
+    """Do it; where `when_back` is wanted and the device does not answer, defer it."""
+    from microclaw.programs.changes.deployment import Place
+
+    device = apps.registry.get(request.device)
+    # a program with a token reads the status and the events instead
+    if call.channel != "api":
+        place = Place(call.person_id, call.channel, call.chat_id)
+    else:
+        place = None
+    request = replace(request, device=device.device_id, begin=call.on_begin)
+    if when_back:
+        try:
+            await device.call(AppList(), wait=False)
+        except (DeviceUnreachable, DeviceTimeout) as exc:
+            why = exc.message
+            return made.later(device.name, why, *await apps.deferrals.keep(request, place, why, call.report))
+    try:
+        return made.of(await apps.changes.apply(request, call.report))
+    except MicroclawError as exc:
+        offer_when_back(exc)
+        raise

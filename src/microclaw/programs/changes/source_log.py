@@ -1,0 +1,92 @@
+"""The lines that a device's programs printed, with the lines of their source files that they name. Keeps no lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from microclaw.devices.registry.calls import ConsoleLines, LogLine, LogsRead
+from microclaw.devices.registry.device import Device
+from microclaw.errors import StoreError, UnknownName
+from microclaw.programs.building import stored_program
+from microclaw.programs.changes.change_log import Change, ChangeLog, PutApp
+from microclaw.programs.wasm.source_files import LINE_SAID, without_marks
+from microclaw.wire.wasm_binary import HEADER
+
+_FRAME: Final = re.compile(r'\s*File "[^"]+", line \d+(?:, in .+)?')
+_LOOK_BACK: Final = 500
+_WATCHED_MS: Final = 60_000
+"""A version that was installed and reverted by its own failure was there for no longer (verify.py)."""
+
+
+class SourceLog:
+    """`SourceLog(change_log)`: what this host installed and when says in which source a printed line number counts."""
+
+    def __init__(self, change_log: ChangeLog) -> None:
+        self._change_log = change_log
+
+    async def read(self, device: Device, cursor: int) -> ConsoleLines:
+        """The page as the device gives it; of a traceback's frames those of the program, in lines of its source files.
+
+        A line stays as it is where it is not known which version printed it.
+        """
+        page: ConsoleLines = await device.call(LogsRead(cursor=cursor))
+        history: Sequence[Change] | None = None
+        words: dict[str | None, Callable[[str], str | None] | None] = {None: None}
+        told: list[LogLine] = []
+        for line in page.lines:
+            text: str | None = line.text
+            if line.app is not None and (_FRAME.fullmatch(line.text) or LINE_SAID.fullmatch(line.text)):
+                if history is None:
+                    history = await self._change_log.changes(device.device_id, _LOOK_BACK)
+                sha256 = _version_at(history, line.app, line.at_ms)
+                if sha256 is not None and sha256 not in words:
+                    words[sha256] = await self.words(sha256)
+                in_source = words[sha256]
+                if in_source is not None:
+                    text = in_source(line.text)
+                else:
+                    text = line.text
+            if text or not line.text:
+                told.append(replace(line, text=text or ""))
+        return replace(page, lines=tuple(told))
+
+    async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
+        """The hash of the version that this host installed and that was there then, and the text in its source's lines.
+
+        None, and the text as it is, where that is not known.
+        """
+        sha256 = _version_at(await self._change_log.changes(device_id, _LOOK_BACK), app, at_ms)
+        if sha256 is None:
+            words = None
+        else:
+            words = await self.words(sha256)
+        return sha256, text if words is None else words(text) or text
+
+    async def words(self, sha256: str) -> Callable[[str], str | None] | None:
+        """A board's words about an error of this version, in its source's lines; None where that is not known."""
+        try:
+            stored = await self._change_log.image(sha256)
+            if stored.code.startswith(HEADER):
+                return without_marks(stored.source or "")[1].in_words
+            return stored_program(stored.code, stored.source, stored.meta).source_traceback
+        except (UnknownName, StoreError):  # its line numbers are told as the board has them
+            return None
+
+
+def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str | None:
+    """The hash of the version of a program that was there at a moment; None where that is not known."""
+    only = set[str]()
+    for change in history:
+        match change.forward:
+            case PutApp(name=there, version=version) if there == name:
+                is_gone = at_ms is not None and change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS
+                if at_ms is not None and change.at_ms <= at_ms and not is_gone:
+                    return version.sha256
+                only.add(version.sha256)
+    if at_ms is None and len(only) == 1:
+        return only.pop()
+    return None

@@ -1,0 +1,335 @@
+"""The forms of a line of expectations: their words, their values and what these make. It reads no line.
+
+A line is a head and its parts (LINES). Each is a pattern whose capital words are values (VALUES), and the values of
+both make a check, a stimulus or a time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from microclaw.programs.proof.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Within
+from microclaw.programs.proof.colors import COLOR_NAMES, Color
+from microclaw.programs.proof.expectations import (
+    FADE_POINTS,
+    MAX_ADC_V,
+    AdcStimulus,
+    EdgeMoments,
+    LedColor,
+    LevelState,
+    Lines,
+    PinStimulus,
+    PwmDuty,
+    PwmMoments,
+    SensorStimulus,
+    ServoPulse,
+)
+from microclaw.programs.proof.line_pattern import parse_line_pattern
+from microclaw.programs.proof.reaction import Reaction
+from microclaw.programs.proof.record import WHOLE, TrialWindow
+from microclaw.wire.board_control import MAX_PIN
+
+SHARE: Final = 0.05
+"""The tolerance of a time when the text gives none; a duty's is as many percentage points."""
+AT_SLACK_MS: Final = 20.0
+MIN_DUTY_POINTS: Final = 0.5
+MAX_DUTY_POINTS: Final = 2.5
+"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
+SERVO_RANGES_US: Final = ((500.0, 2500.0), (544.0, 2400.0))
+"""The pulses of 0 and 180 degrees: microclaw's servo (firmware/fw/microclaw.py), Arduino's Servo."""
+SERVO_SLACK_US: Final = 2000 * 5 / 180  # 5 degrees
+SENSOR_UNITS: Final = {
+    "temperature": "temperature_c",
+    "humidity": "humidity_pct",
+    "pressure": "pressure_hpa",
+    "voltage": "voltage_v",
+    "current": "current_ma",
+    "power": "power_mw",
+}
+_UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
+_DAY_MS: Final = 86_400_000.0
+_LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
+
+
+def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        ms = 0.0
+        larger_unit_ms = math.inf
+        for value, unit in _ONE_UNIT.findall(text):
+            unit_ms = _UNITS_MS[unit]
+            if unit_ms >= larger_unit_ms:
+                raise ValueError(f"{text} is no time: give the larger unit first, or a comma between two times")
+            ms += float(value) * unit_ms
+            larger_unit_ms = unit_ms
+        if ms > most_ms or ms < 0 or (ms == 0 and not zero):
+            least = "0 s or more" if zero else "more than 0 s"
+            raise ValueError(f"{text} is no time here: {least}, at most {most_ms / 1000:g} s")
+        return ms
+
+    return read
+
+
+def _moments(text: str) -> tuple[float, ...]:
+    """Read one or several times."""
+    return tuple(map(_moment, text.split(",")))
+
+
+def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str | None], Any]:
+    def read(value: str | None) -> Any:
+        if value is None:
+            return None
+        if not least <= float(value) <= most or (whole and float(value) % 1):
+            raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
+        if whole:
+            return int(float(value))
+        return float(value)
+
+    return read
+
+
+def _share(value: str | None) -> float:
+    return SHARE if value is None else _percent(value) / 100
+
+
+def _color(name: str | None, red: str, green: str, blue: str, slack: str | None) -> Color:
+    part = _number("part of a color", 0, 255, whole=True)
+    if name:
+        return Color(name)
+    return Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
+
+
+def _least(time: str | None) -> float:
+    if time:
+        return _length(time)
+    return 0.0
+
+
+def _window(begin: str | None, end: str | None) -> TrialWindow:
+    if begin:
+        from_ms = _moment(begin)
+    else:
+        from_ms = 0.0
+    if end:
+        until_ms = _length(end)
+    else:
+        until_ms = None
+    if until_ms is not None and until_ms <= from_ms:
+        raise ValueError("it ends before it begins")
+    return TrialWindow(from_ms, until_ms)
+
+
+def _limit(time: str | None) -> TrialWindow:
+    if time:
+        return TrialWindow(0.0, _length(time))
+    return WHOLE
+
+
+_length = _ms()
+_moment = _ms(zero=True)
+_percent = _number("share", 0, 100)
+_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # its profile says later whether it has that one
+_N: Final = r"(-?\d+(?:\.\d+)?)"
+_UNIT: Final = rf"\s*+(?:{'|'.join(_UNITS_MS)})\b"
+_ONE_UNIT: Final = re.compile(rf"{_N}\s*+([a-z]+)")
+DURATION: Final = rf"-?\d+(?:\.\d+)?{_UNIT}(?:\s*+\d+(?:\.\d+)?{_UNIT})?"
+_TIME: Final = rf"({DURATION})"
+_TOLERANCE: Final = rf"(?:\s*+(?:\+-|±)\s*+{_N}\s*+%)?"
+VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
+    "PIN": (_N, _pin),
+    "TIME": (_TIME, _length),
+    "MOMENT": (_TIME, _moment),
+    "TIMES": (rf"({DURATION}(?:\s*+,\s*+{DURATION})*)", _moments),
+    "BOUNCE": (_TIME, _ms(1000.0)),
+    "UPTIME": (_TIME, _ms(365 * _DAY_MS)),
+    "TOL": (_TOLERANCE, _share),
+    "POINTS": (_TOLERANCE, _percent),
+    "PERCENT": (rf"{_N}\s*+%", _percent),
+    "DUTY": (rf"{_N}(?:\s*+%)?", _number("duty", 0, 100)),
+    "COUNT": (_N, _number("count", 0, 1_000_000, whole=True)),
+    "GROUP": (_N, _number("count", 1, 1000, whole=True)),
+    "LINES": (_N, _number("count", 0, 100_000, whole=True)),
+    "LEVEL": (_N, _number("level", 0, 1, whole=True)),
+    "NUMBER": (_N, float),
+    "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
+    "QUANTITY": (rf"({'|'.join(SENSOR_UNITS)})\b", SENSOR_UNITS.__getitem__),
+    "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
+    "ANGLE": (_N, _number("angle of a servo", 0, 180)),
+    "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
+    "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
+    "WORD": (r"([A-Za-z_]\w*)", str),
+    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: LevelState(_pin(pin), _LEVELS[edge])),
+    "WHILE": (
+        rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
+        lambda pin, level: None if pin is None else LevelState(_pin(pin), _LEVELS[level]),
+    ),
+    "LEAST": (rf"(?:for\b\s*+{_TIME})?", _least),
+    "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
+    "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
+    "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", _window),
+    "LIMIT": (rf"(?:within\b\s*+{_TIME})?", _limit),
+    "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
+}
+
+
+def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
+    """Read a duty; without a tolerance in the text it is 5 % of the duty, but a step of 8 bits or two in any case."""
+    usual = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
+    return PwmDuty(pin, percent, usual if points is None else points)
+
+
+def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
+    return EdgeAt(EdgeMoments(pin, level), at_ms, max(AT_SLACK_MS, tolerance * at_ms))
+
+
+def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None = None) -> Ramp:
+    return Ramp(PwmDuty(pin, end, FADE_POINTS), start, ms, tolerance)
+
+
+def _angle(pin: int, angle: float, at_ms: float) -> At:
+    pulses = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
+    return At(ServoPulse(pin, pulses, SERVO_SLACK_US), at_ms)
+
+
+def _reaction(when: LevelState, only: LevelState | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
+    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == when.pin:
+        raise ValueError("a pin cannot answer itself")
+    return Reaction(subject, when, only, within_ms, *more)
+
+
+class Kind(Struct, frozen=True):
+    """The lines with one first word: `make(*values of the head, *values of the part)` for each part.
+
+    `examples`: lines with one part each; an error shows the one that is most like the wrong line.
+    `many`: parts are separated by commas. `windowed`: a window may end the line, which is of all its parts.
+    """
+
+    examples: tuple[str, ...]
+    head: str
+    parts: Mapping[str, Callable[..., Any]]
+    many: bool = True
+    windowed: bool = False
+
+
+LINES: Final[dict[str, Kind]] = {
+    "pin": Kind(
+        (
+            "pin 2: period 1 s",
+            "pin 2: duty 50 %",
+            "pin 5: 3 pulses",
+            "pin 4: 2 pulses within 1 s",
+            "pin 5: high for 200 ms",
+            "pin 3: rises at 0 s, 200 ms, 1 s",
+            "pin 4: high at 4 s",
+            "pin 5: low from 2 s until 10 s",
+            "pin 7: never high while pin 8 high",
+            "pin 7: never high",
+        ),
+        "pin PIN :",
+        {
+            "EDGE at TIMES TOL": _edge_at,
+            "STATE for TIME TOL": lambda pin, level, ms, tol: Phase(LevelState(pin, level), ms, tol),
+            "STATE at TIMES": lambda pin, level, ms: At(LevelState(pin, level), ms),
+            r"(?:always\b)? STATE WHILE": lambda pin, level, condition: Hold(LevelState(pin, level), condition),
+            "never STATE WHILE LEAST": lambda pin, level, condition, ms: Hold(
+                LevelState(pin, 1 - level), condition, ms
+            ),
+            "period TIME TOL": lambda pin, ms, tol: Period(EdgeMoments(pin, 1), ms, tol),
+            "duty PERCENT TOL": lambda pin, percent, tol: Duty(LevelState(pin, 1), percent, 100 * tol),
+            "COUNT edges?": lambda pin, count: Count(EdgeMoments(pin), count),
+            "COUNT pulses?": lambda pin, count: Count(EdgeMoments(pin, 1), count),
+            "GROUP pulses? within TIME TOL": lambda pin, count, ms, tol: Period(EdgeMoments(pin, 1), ms, tol, count),
+        },
+        windowed=True,
+    ),
+    "pwm": Kind(
+        ("pwm 9: 50 % at 2 s", "pwm 5: 0 -> 100 % within 2 s", "pwm 5: period 4 s", "pwm 5: 1000 Hz"),
+        "pwm PIN :",
+        {
+            "period TIME TOL": lambda pin, ms, tol: Period(PwmMoments(pin), ms, tol),
+            "NUMBER Hz TOL": lambda pin, hz, tol: Frequency(PwmMoments(pin), hz, tol),
+            "DUTY at TIMES POINTS": lambda pin, duty, ms, points: At(_duty(pin, duty, points), ms),
+            "DUTY (?:->|→) PERCENT within TIME": _ramp,
+            "DUTY (?:->|→) PERCENT in TIME TOL": _ramp,
+        },
+        windowed=True,
+    ),
+    "led": Kind(
+        ("led 48: red within 100 ms", "led 48[0]: 255,180,0 at 1 s", "led 48: blue for 500 ms"),
+        "led PIN INDEX :",
+        {
+            "COLOR at TIMES": lambda pin, index, color, ms: At(LedColor(pin, index, color), ms),
+            "COLOR within TIME": lambda pin, index, color, ms: Within(LedColor(pin, index, color), ms),
+            "COLOR for TIME TOL": lambda pin, index, color, ms, tol: Phase(LedColor(pin, index, color), ms, tol),
+        },
+        windowed=True,
+    ),
+    "servo": Kind(
+        ("servo 4: 90 deg at 1 s", "servo 4: 1500 us at 1 s"),
+        "servo PIN :",
+        {
+            "off at TIMES": lambda pin, ms: At(ServoPulse(pin, (0.0,), 1.0), ms),
+            "ANGLE deg(?:rees)? at TIMES": _angle,
+            "PULSE us TOL at TIMES": lambda pin, us, tol, ms: At(ServoPulse(pin, (us,), us * tol), ms),
+        },
+    ),
+    "log": Kind(
+        ('log ~ "ready.*"', 'log every 5 s ~ "temp .*"', 'log 3 times ~ "count .*"', 'log never ~ "error.*"'),
+        "log",
+        {
+            "every TIME TOL PATTERN": lambda ms, tol, lines: Period(lines, ms, tol),
+            "PATTERN LIMIT": lambda lines, window: Count(lines, None, window=window),
+            "never PATTERN LIMIT": lambda lines, window: Count(lines, 0, window=window),
+            "LINES times? PATTERN LIMIT": lambda count, lines, window: Count(lines, count, window=window),
+        },
+        many=False,
+        windowed=True,
+    ),
+    "when": Kind(
+        (
+            "when pin 4 falls: pin 2 rises within 50 ms",
+            "when pin 4 falls: pin 2 rises within 50 ms for 2 s",
+            "when pin 4 falls: pin 2 toggles within 50 ms",
+            "when pin 6 rises while pin 4 low: pin 7 stays for 300 ms",
+            'when pin 4 falls: log ~ "pressed" within 100 ms',
+            "when pin 4 falls: pwm 5 -> 40 % within 100 ms",
+            "when pin 4 falls: led 48 -> green within 100 ms",
+        ),
+        "when TRIGGER WHILE :",
+        {
+            "log PATTERN within TIME": _reaction,
+            "pwm PIN (?:->|→) PERCENT POINTS within TIME": lambda when, only, pin, duty, points, ms: _reaction(
+                when, only, _duty(pin, duty, points), ms
+            ),
+            "led PIN INDEX (?:->|→) COLOR within TIME": lambda when, only, pin, index, color, ms: _reaction(
+                when, only, LedColor(pin, index, color), ms
+            ),
+            "pin PIN stays for TIME": lambda when, only, pin, ms: _reaction(when, only, EdgeMoments(pin), ms, 0),
+            "pin PIN toggles within TIME": lambda when, only, pin, ms: _reaction(when, only, EdgeMoments(pin), ms),
+            "pin PIN EDGE within TIME": lambda when, only, pin, to, ms: _reaction(when, only, LevelState(pin, to), ms),
+            "pin PIN EDGE within TIME for TIME TOL": lambda when, only, pin, to, ms, for_ms, tol: _reaction(
+                when, only, LevelState(pin, to), ms, 1, for_ms, tol
+            ),
+        },
+        many=False,
+    ),
+    "set": Kind(("set pin 4 = 0 at 2 s, 6 s",), "set pin PIN = LEVEL at", {"TIMES": PinStimulus}),
+    "bounce": Kind(
+        ("bounce pin 6 at 4 s for 20 ms",),
+        "bounce pin PIN at MOMENT for",
+        {"BOUNCE": lambda pin, at_ms, bounce_ms: PinStimulus(pin, None, at_ms, bounce_ms)},
+        many=False,
+    ),
+    "i2c": Kind(
+        ("i2c.bme280.temperature = 31 at 4 s",), r"i2c \. WORD \. QUANTITY = NUMBER at", {"TIMES": SensorStimulus}
+    ),
+    "adc": Kind(("adc 1 = 1.65 V at 2 s",), "adc PIN = VOLTS at", {"TIMES": AdcStimulus}),
+    "for": Kind(("for 30 s",), "for", {"TIME": float}, many=False),
+    "uptime": Kind(("uptime 49 d",), "uptime", {"UPTIME": float}, many=False),
+    "soak": Kind(("soak 5 min",), "soak", {"MOMENT": float}, many=False),
+}
+"""The kinds of lines by their first word."""

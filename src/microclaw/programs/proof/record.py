@@ -1,0 +1,142 @@
+"""The virtual board's record of one program's run, and what a program's pins, PWM, LEDs and lines were over time.
+
+Judges nothing. Times are in ms since the program's installation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
+from microclaw.events import Edge
+
+_LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
+"""What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
+
+
+class TrialWindow(Struct, frozen=True):
+    """The part of the trial that a check is about; `until_ms` None: to its end."""
+
+    from_ms: float = 0.0
+    until_ms: float | None = None
+
+
+WHOLE: Final = TrialWindow()
+
+
+class Record(Struct, frozen=True, kw_only=True, dict=True):
+    """The board's record of a run.
+
+    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
+    list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `refused` is the
+    firmware's text when it did not take the program. `longest_call_ms`: what one call of a callback took at most,
+    `longest_main_ms`: what main did between two waits. `roles`: input, output or pwm of each pin that the program
+    opened, `opened`: when it opened it first (None: not recorded, at the start). `levels` are the pins' levels at the
+    end. `given` are edges from outside on pins that the program does not drive, `bursts` for each of them the first and
+    the last moment of each change to a level: a bounce is one change. `heap_samples`: (time, most heap in use until
+    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end.
+    `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it did in a part of a
+    second that took the board minutes. `unfinished`: how far the run came in the time that this machine has for it.
+    `never_ends`: the next run was due, and this one still went on. `was_stimulated`: a stimulus
+    after the start reached it.
+    """
+
+    state: str | None = "running"
+    trap: str | None = None
+    lines: tuple[LogLine, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    pwm: tuple[PwmChange, ...] = ()
+    leds: tuple[LedChange, ...] = ()
+    roles: Mapping[int, str] = {}
+    opened: Mapping[int, float] | None = None
+    levels: Mapping[int, int] = {}
+    given: tuple[Edge, ...] = ()
+    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = {}
+    peak_heap_bytes: int = 0
+    peak_stack_bytes: int = 0
+    heap_samples: tuple[tuple[float, int], ...] = ()
+    board_ms: float = 0.0
+    longest_call_ms: float = 0.0
+    longest_main_ms: float = 0.0
+    stuck: bool = False
+    storm: str | None = None
+    unfinished: str | None = None
+    never_ends: bool = False
+    was_stimulated: bool = False
+    rebooted: bool = False
+    refused: str | None = None
+    overflowed: bool = False
+    probes: tuple[str, ...] = ()
+    is_python: bool = False
+
+    @property
+    def moved(self) -> bool:
+        return bool(self.edges or self.pwm or self.leds or self.printed[0])
+
+    def opened_ms(self, pin: int) -> float | None:
+        """The time when the program opened the pin first; None: never. Nothing is known of its level before."""
+        if self.opened is None:
+            return 0.0
+        return self.opened.get(pin)
+
+    def until(self, window: TrialWindow) -> float:
+        if window.until_ms is None:
+            return self.board_ms
+        return min(window.until_ms, self.board_ms)
+
+    @cached_property
+    def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:
+        """The program's lines as (time, text), and its gaps as (from, until, number of lines that are missing)."""
+        kept: list[tuple[float, str]] = []
+        gaps: list[tuple[float, float, int]] = []
+        last_ms = 0.0
+        for one in self.lines:
+            if one.app is None:
+                continue
+            count, text = lines_left_out(one.text)
+            if count:
+                gaps += [(last_ms, one.t_ms, count)]
+            if text is not None:
+                kept += [(one.t_ms, text)]
+            last_ms = one.t_ms
+        return kept, gaps
+
+    def left_out(self, window: TrialWindow) -> int:
+        """The number of lines that may be missing in a window."""
+        until = self.until(window)
+        return sum(count for start, end, count in self.printed[1] if start <= until and end >= window.from_ms)
+
+    @cached_property
+    def all_edges(self) -> list[Edge]:
+        """The edges in order, with those from outside on pins that the program does not drive."""
+        driven = {edge.pin for edge in self.edges}
+        given = (edge for edge in self.given if edge.pin not in driven)
+        return sorted((*self.edges, *given), key=lambda edge: edge.t_ms)
+
+    @cached_property
+    def _tracks(self) -> dict[int, list[tuple[float, int]]]:
+        found: dict[int, list[tuple[float, int]]] = {}
+        for edge in self.all_edges:
+            found.setdefault(edge.pin, [(0.0, 1 - edge.level)]).append((edge.t_ms, edge.level))
+        return found
+
+    def track(self, pin: int) -> list[tuple[float, int]]:
+        """A pin's level at the start, then each change, as (time, level)."""
+        return self._tracks.get(pin) or [(0.0, self.levels.get(pin, 0))]
+
+    def duties(self, pin: int) -> list[tuple[float, float]]:
+        """(time, duty in percent) of one pin, in order."""
+        return [(change.t_ms, change.duty / 2.55) for change in self.pwm if change.pin == pin]
+
+
+def lines_left_out(text: str) -> tuple[int, str | None]:
+    """The number of lines missing where a board printed this, and the line that stands behind that; (0, text): none."""
+    found = _LEFT_OUT.fullmatch(text)
+    if found is None:
+        return (0, text)
+    return (int(found[1]), found[2])

@@ -1,0 +1,96 @@
+"""A trap in plain words, with what to do next: the runtime's own words help nobody who wrote the program."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.programs.wasm.source_files import without_marks
+from microclaw.tables import read_table
+from microclaw.wire.board_replies import NATIVE_FAILED, STACK_FULL
+
+EXCEPTION: Final = "Exception: "
+"""How the runtime begins what it says of a trap."""
+_EXCEPTION: Final = re.compile(
+    rf"(?:{EXCEPTION})?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
+)
+_STACK: Final = "make large local arrays static, and end the recursion, or loop instead"
+_FAULTS: Final = read_table(__package__, "faults")
+# What headers/libc/checked_writes.c prints, as verdict.py has it. The compiler makes one writer of another.
+_OVERRUN: Final = re.compile(
+    r"at line (?P<line>\d+), in .+: (?P<function>\w+) writes (?P<bytes>\d+) bytes, (?P<room>\d+) fit"
+)
+_WRITER: Final = re.compile(r"\b(?P<function>\w*(?:cpy|cat|sn?printf|memset|memmove))\s*\(\s*(?P<array>[^,()]+?)\s*,")
+_OF_ABSENT: Final = r"OSError: (\[Errno )?(19|116)\b|OneWireError\b|(AttributeError|ImportError): .*\b{name}\b"
+"""ENODEV and ETIMEDOUT of ESP-IDF, as virtual/py/chip.py raises them; the name is one that a module has not."""
+_ANY_PYTHON: Final = "catch the exception, or correct that line"
+_PLACE: Final = re.compile(r'^ *File "[^"]*", line (\d+), in (.+)$', re.MULTILINE)
+TRACEBACK: Final = "Traceback (most recent call last):"
+_ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
+_OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
+_UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
+
+
+def trap_words(text: str) -> tuple[str, str]:
+    """The meaning of a trap with this text of the virtual board or of WAMR, and what to do about it."""
+    if text.startswith(TRACEBACK):
+        return _exception_words(text)
+    found = _EXCEPTION.fullmatch(text)
+    assert found is not None
+    what = found["text"]
+    where = found["where"]
+    if where and where.startswith(STACK_FULL):
+        return f"its stack is full: {where.removeprefix(STACK_FULL)}", _STACK
+    if where:
+        at = f" at {where}"
+    else:
+        at = ""
+    if what.startswith(NATIVE_FAILED):
+        return f"it was ended{at}: {what}", _OURS
+    missing = _UNLINKED.search(what)
+    if missing:
+        step = "use only what microclaw.h and the firmware's headers declare"
+        return f"it trapped{at}: the firmware has no function {missing[1]}", step
+    for pattern, plain, step in _FAULTS["traps"]:
+        if re.search(pattern, what):
+            return f"it trapped{at}: {plain}", step
+    return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
+
+
+def is_of_absent_part(text: str, part: str) -> bool:
+    """Return True if a part that does not answer raises this exception, or a module that lacks this name."""
+    what = text.strip().rpartition("\n")[2]
+    name = re.escape(part.rpartition(".")[2])
+    return re.match(_OF_ABSENT.format(name=name), what) is not None
+
+
+def with_array_name(error: str, source: str) -> str:
+    """Return the error with the array's name and the function as the source's line writes them.
+
+    The error is unchanged if it is about something else, or if its line has not exactly one call of such a function:
+    among two it is not known which of them wrote too much.
+    """
+    overrun = _OVERRUN.search(error)
+    if overrun is None:
+        return error
+    line = without_marks(source)[0].split("\n")[int(overrun["line"]) - 1]
+    calls = list(_WRITER.finditer(line))
+    if len(calls) != 1:
+        return error
+    call = calls[0]
+    place = error[: overrun.start("function")]
+    return f"{place}{call['function']} writes {overrun['bytes']} bytes, {call['array']} has {overrun['room']}"
+
+
+def _exception_words(text: str) -> tuple[str, str]:
+    """The exception that ended a Python program, and its line in the source: the last of the traceback."""
+    what = text.strip().rpartition("\n")[2]
+    places = _PLACE.findall(text)
+    if places:
+        at = f" at line {places[-1][0]}"
+    else:
+        at = ""
+    if places and places[-1][1] != "<module>":
+        at += f", in {places[-1][1]}"
+    step = next((step for pattern, step in _FAULTS["python"] if re.match(pattern, what)), _ANY_PYTHON)
+    return f"it ended{at}: {what}", step

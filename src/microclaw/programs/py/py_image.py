@@ -1,0 +1,125 @@
+"""A checked MicroPython program, ready to be sent, and what its reader is asked. Reads and checks nothing itself."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.events import ProgramKind
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.text import code_lines, encodable, odd_character
+
+MAX_SOURCE_BYTES: Final = 65536
+LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
+_FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
+_NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
+PinRole: TypeAlias = Literal["drives", "reads", "uses"]
+
+
+class PinClaim(Struct, frozen=True):
+    """A pin that the source names, and what the program does with it."""
+
+    pin: int
+    role: PinRole
+
+
+class Rewritten(Struct, frozen=True, kw_only=True):
+    """A program that passed every check for one board, as the text that is compiled.
+
+    `claims` are the pins that the source names as constants; a pin computed at run time shows up only in the trial.
+    `arch` is the processor of its native or viper functions; None: it runs on every chip.
+    `analog`: pins that it reads with an ADC alone.
+    `clocks`: the functions of `time` that it reads and that start again at 0: ticks_ms before ticks_us, ticks_cpu.
+    """
+
+    rewritten: str
+    lines: LineMap
+    imports: tuple[str, ...]
+    claims: tuple[PinClaim, ...]
+    arch: str | None
+    warnings: tuple[Diagnostic, ...] = ()
+    clocks: tuple[str, ...] = ()
+    analog: tuple[int, ...] = ()
+
+
+class ProgramQuestion(Struct, frozen=True):
+    """The host's question to its reader (reader.py); without a board only whether the text is Python."""
+
+    source: str
+    name: str = "program"
+    board: BoardProfile | None = None
+
+
+class ProgramAnswer(Struct, frozen=True):
+    """The checked program, or what was found in it at `stage`."""
+
+    is_python: bool = True
+    rewritten: Rewritten | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    stage: str = ""
+
+
+class PyImage(Rewritten, frozen=True, kw_only=True):
+    """A program as .mpy that passed every check for one board. `compile_ms`: the compiler's time, 0 when `cached`."""
+
+    kind: ClassVar[ProgramKind] = "py"
+    nodes: ClassVar[tuple[str, ...]] = ()  # a bus belongs to who has its pins: the firmware numbers none
+
+    name: str
+    mpy: bytes
+    sha256: str
+    source: str
+    compiler: str
+    cached: bool
+    compile_ms: float
+
+    @property
+    def code(self) -> bytes:
+        """The bytes that are installed."""
+        return self.mpy
+
+    @property
+    def pins(self) -> tuple[int, ...]:
+        return tuple(claim.pin for claim in self.claims)
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        return tuple(claim.pin for claim in self.claims if claim.role == "drives")
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.mpy)
+
+    def source_traceback(self, text: str) -> str:
+        """A board's traceback in the words of the source: its lines, its names, and no frames of the firmware."""
+        told = []
+        for line in code_lines(text):
+            frame = _FRAME.match(line)
+            if frame is None:
+                told.append(line)
+            elif frame[2] == f"{self.name}.py":
+                number = int(frame[4])
+                if 0 < number <= len(self.lines) and self.lines[number - 1]:
+                    mapped = self.lines[number - 1]
+                else:
+                    mapped = number
+                told.append(f"{frame[1]}{frame[2]}{frame[3]}{mapped}{_NAMES.get(frame[5], frame[5])}")
+        return "\n".join(told)
+
+
+def program_text(source: str, file: str) -> str:
+    """Return a source with one kind of line ends, as it is read. Raises BuildError for what no program may have."""
+    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    size_bytes = len(text.encode(errors="replace"))
+    problem = odd_character(text, file)
+    if size_bytes > MAX_SOURCE_BYTES:
+        message = f"the source has {size_bytes} bytes; {MAX_SOURCE_BYTES} is the limit"
+        problem = Diagnostic("error", message, file, hint="make the program smaller")
+    elif encodable(text) != text:
+        problem = Diagnostic("error", "the text holds a character that no program may have", file)
+    if problem is not None:
+        raise BuildError((problem,), stage="source")
+    return text

@@ -1,0 +1,113 @@
+"""Reads, checks and rewrites one Python program, in a process of its own that the host asks (compile.py)."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from msgspec import msgpack
+
+from microclaw.errors import BuildError
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.py.advice import warn
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.formats import Simplifier
+from microclaw.programs.py.imports import check_imports
+from microclaw.programs.py.pins import check_pins
+from microclaw.programs.py.plans import LibraryCalls
+from microclaw.programs.py.private import check_private
+from microclaw.programs.py.py_image import LineMap, ProgramAnswer, ProgramQuestion, Rewritten
+from microclaw.programs.py.refused_waits import check_waits
+from microclaw.programs.py.rewrite import Rewriter
+from microclaw.programs.py.scopes import Scopes
+from microclaw.programs.py.source import SIMPLER, Findings, PythonSource, at, read_python
+from microclaw.programs.py.syntax import check_syntax
+from microclaw.programs.py.waits import Waits
+
+ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3": "rv32imc", "ESP32-C6": "rv32imc"}
+_WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
+
+
+def main() -> None:
+    """Answer the question that lies in this process' folder (programs/builds/reading.py)."""
+    question = msgpack.decode(Path("question").read_bytes(), type=ProgramQuestion)
+    Path("answer").write_bytes(msgpack.encode(_answer(question)))
+
+
+def _answer(question: ProgramQuestion) -> ProgramAnswer:
+    if question.board is None:
+        return ProgramAnswer(is_python=_is_python(question.source))
+    try:
+        source = read_python(question.source, question.name)
+        return ProgramAnswer(rewritten=_rewrite(source, question.board))
+    except BuildError as exc:
+        return ProgramAnswer(diagnostics=exc.diagnostics, stage=exc.stage)
+
+
+def _is_python(source: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of a program that is not ours
+            ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
+    """Check a program and turn it into one coroutine. Raises BuildError."""
+    findings = Findings(read)
+    try:
+        tree: ast.Module = Simplifier(read.tree).visit(read.tree)
+        graph = PyCallGraph(Scopes(tree))
+        check_syntax(graph, findings)
+        imports = check_imports(graph, board, findings)
+        claims, analog = check_pins(graph, board, findings)
+        check_private(graph, findings)
+        findings.raise_errors("check")
+        library = LibraryCalls(graph, findings)
+        library.check_loops()
+        waits = Waits(graph, library, findings)
+        check_waits(waits, library, findings)
+        warn(waits, findings)
+        findings.raise_errors("check")
+        named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
+        is_native = any(f.is_compiled for f in graph.functions.values())
+        if is_native:
+            arch = ARCHITECTURES.get(board.chip.upper(), "xtensawin")
+        else:
+            arch = None
+        rewritten = Rewriter(waits).program(tree)
+        text = ast.unparse(rewritten) + "\n"
+        return Rewritten(
+            rewritten=text,
+            lines=_line_map(rewritten, text),
+            imports=imports,
+            claims=claims,
+            arch=arch,
+            warnings=tuple(findings.warnings),
+            clocks=tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in named),
+            analog=analog,
+        )
+    except RecursionError as exc:
+        raise BuildError((at(read, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
+
+
+def _line_map(tree: ast.Module, text: str) -> LineMap:
+    """Return the source's line of each line of the text that was printed from a tree: its nodes have the source's."""
+    lines = [0] * (text.count("\n") + 2)
+    waiting: deque[tuple[ast.AST, ast.AST]] = deque([(tree, ast.parse(text))])
+    while waiting:
+        ours, printed = waiting.popleft()
+        line = getattr(printed, "lineno", None)
+        if line is not None and not lines[line]:
+            lines[line] = getattr(ours, "lineno", 0)
+        pairs = list(zip(ast.iter_child_nodes(ours), ast.iter_child_nodes(printed), strict=False))
+        waiting.extend((a, b) for a, b in pairs if type(a) is type(b))
+    last = 0
+    for number, line in enumerate(lines):
+        last = lines[number] = line or last
+    return tuple(lines[1:])

@@ -1,0 +1,60 @@
+"""The stock MicroPython image: modules, their names, and what programs may not use. Data only."""
+
+from __future__ import annotations
+
+import functools
+
+from msgspec import Struct, convert
+
+from microclaw.hardware.boards.profile import PinUse
+from microclaw.programs.py.py_image import PinRole
+from microclaw.tables import read_table
+
+
+class NameRefusal(Struct, frozen=True):
+    """Why a program may not use a module or name, and what to do instead."""
+
+    why: str
+    instead: str
+
+
+class PinArgument(Struct, frozen=True, array_like=True):
+    """An argument that is a pin: its place in the call (-1: only by name), its names, and what it is used for."""
+
+    place: int
+    names: tuple[str, ...]
+    use: PinUse
+    role: PinRole
+
+
+class StockImage(Struct, frozen=True):
+    modules: dict[str, frozenset[str]]  # their names
+    builtins: frozenset[str]
+    with_u: frozenset[str]  # modules that older programs call with a `u` before the name
+    computing: frozenset[str]  # builtins that only compute
+    computing_methods: frozenset[str]
+    members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
+    objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
+    lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
+    refused: dict[str, NameRefusal]  # "socket", "machine.reset", "builtins.input"
+    other_names: dict[str, str]  # of CPython and Arduino, and what to use instead
+    keeping: frozenset[str]  # methods that keep what they are given
+    looking: frozenset[str]  # builtins that only look at it
+    firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
+    default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
+    pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
+
+
+@functools.cache
+def stock_image() -> StockImage:
+    data = read_table(__package__, "stock_image")
+    flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking", "firmware_private")
+    words = {name: frozenset(data[name].split()) for name in flat}
+    tables = {
+        kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
+        for kind in ("modules", "members", "objects", "lacking")
+    }
+    refused = {name: NameRefusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
+    pins = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
+    rest = {name: data[name] for name in ("other_names", "default_pins")}
+    return StockImage(**words, **tables, **rest, refused=refused, pin_arguments=pins)  # type: ignore[arg-type]

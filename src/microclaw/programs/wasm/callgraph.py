@@ -1,0 +1,108 @@
+"""The call graph of a linked module, by name or through a pointer. Changes nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from microclaw.programs.wasm.inspect import Module, parse_module
+from microclaw.programs.wasm.opcodes import Calls, calls_of
+from microclaw.programs.wasm.wasm_image import Signature
+from microclaw.wire.wasm_binary import Reader, read_sections
+
+T = TypeVar("T")
+_CUSTOM: Final = 0
+_FUNCTION_NAMES: Final = 1
+
+
+class WasmCallGraph(Struct, frozen=True, dict=True):
+    """Functions are indices over imports and own functions, as in the module."""
+
+    module: Module
+    names: Mapping[int, str]
+    calls: Mapping[int, Calls]
+
+    def index(self, name: str) -> int | None:
+        """A function by its name in the linked program."""
+        return next((index for index, own in self.names.items() if own == name), None)
+
+    def import_index(self, space: str, name: str) -> int | None:
+        imports = enumerate(self.module.imports)
+        return next((index for index, one in imports if (one.module, one.name) == (space, name)), None)
+
+    def possible(self, function: int) -> Iterable[int]:
+        """The functions that a function may call, by name or through a pointer."""
+        calls = self.calls.get(function)
+        if calls is None:
+            return ()
+        functions = list(calls.direct)
+        for signature in {self.module.types[kind] for kind in calls.indirect}:
+            functions += self.pointed_at.get(signature, ())
+        return functions
+
+    @cached_property
+    def pointed_at(self) -> dict[Signature, list[int]]:
+        """The functions whose address the program takes, by their types."""
+        functions: dict[Signature, list[int]] = {}
+        for index in self.module.table_functions:
+            signature = self.module.signature_of(index)
+            if signature is not None:
+                functions.setdefault(signature, []).append(index)
+        return functions
+
+    def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
+        """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
+        came_from = {start: start}
+        queue = deque([start])
+        while queue:
+            here = queue.popleft()
+            if here in goals:
+                chain = [here]
+                while chain[-1] != start:
+                    chain.append(came_from[chain[-1]])
+                return tuple(reversed(chain))
+            for there in sorted(step(here)):
+                if there not in came_from:
+                    came_from[there] = here
+                    queue.append(there)
+        return None
+
+
+def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
+    """`start`, and everything that is called from there, however deep."""
+    found = set(start)
+    waiting = list(found)
+    while waiting:
+        new = set(calls.get(waiting.pop(), ())) - found
+        found |= new
+        waiting.extend(new)
+    return found
+
+
+def read_callgraph(wasm: bytes) -> WasmCallGraph:
+    """The calls of a module; raises ModuleError."""
+    return graph_of(parse_module(wasm), _function_names(wasm))
+
+
+def graph_of(module: Module, names: Mapping[int, str]) -> WasmCallGraph:
+    """The calls of a module, or of an object file."""
+    return WasmCallGraph(module, names, dict(enumerate(map(calls_of, module.bodies), len(module.imports))))
+
+
+def _function_names(wasm: bytes) -> dict[int, str]:
+    """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
+    names: dict[int, str] = {}
+    for number, content, _ in read_sections(wasm):
+        body = Reader(content)
+        if number != _CUSTOM or body.name() != "name":
+            continue
+        while not body.at_end:
+            kind = body.byte()
+            part = body.sub_reader(body.u32())
+            if kind == _FUNCTION_NAMES:
+                names.update((part.u32(), part.name()) for _ in range(part.count()))
+    return names

@@ -1,0 +1,346 @@
+"""Checks a module before it may be sent to a board: its imports, exports, pins and memory. Reads no files.
+
+The firmware answers "created" even to a module that can never run (docs/protocols/wasmachine.md), so every such fault
+is found here, with the line of the source if it can be known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
+from typing import Final
+
+from microclaw.errors import Diagnostic, PinRefused
+from microclaw.hardware.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
+from microclaw.hardware.boards.pins import cautions, check_pin
+from microclaw.hardware.boards.profile import BoardProfile, PinUse
+from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, advice_on, at, with_advice
+from microclaw.programs.wasm.inspect import Module
+from microclaw.programs.wasm.refusals import Advice, refused_name
+from microclaw.programs.wasm.source_text import SourceText
+from microclaw.programs.wasm.symbols import source_name
+from microclaw.programs.wasm.tables import words_of
+from microclaw.programs.wasm.wasm_image import Import, MemoryUse, Signature
+from microclaw.tables import read_table
+from microclaw.wire.wasm_binary import PAGE_BYTES
+
+_C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
+_NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
+_FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
+_ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
+_STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
+_OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in words_of(f"opened_by.{kind}"))
+_CALLED_BY: Final = dict.fromkeys(("open", "read", "write", "close", "ioctl"), (*_OPENED, "fopen", "open"))
+_COMPILER_RUNTIME: Final[Mapping[str, str]] = read_table(__package__, "names")["compiler_runtime"]
+
+
+def check_imports(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
+    """An error for each import that this board's firmware cannot link."""
+    for kind, space, name in module.other_imports:
+        yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
+    computed: set[str] = set()
+    lacking: dict[tuple[tuple[int, int] | None, NativeGroup], list[str]] = {}
+    for wanted in module.imports:
+        if wanted.name.startswith("_Z"):
+            name = source_name(wanted.name)
+            hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
+            yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
+            continue
+        problem = _import_problem(wanted, board)
+        if problem is None:
+            continue
+        (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
+        callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
+        place = _first_place(source, wanted.name, *callers)
+        if wanted.module == NATIVE_MODULE:
+            native = NATIVES.get(wanted.name)
+        else:
+            native = None
+        if native is not None:
+            beginnings = words_of(f"beginnings.{native.group.value}")
+        else:
+            beginnings = ()
+        if native is not None and not _offers(board, native) and (beginnings or advice is None):
+            place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
+            lacking.setdefault((place, native.group), []).append(wanted.name)
+        elif computing not in computed:
+            computed.add(computing or "")
+            if computing is not None:
+                place = next(source.places("long", "double"), None)
+            yield with_advice(at(source, place, message), advice)
+    for (place, group), names in lacking.items():
+        message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
+        hint = f"leave it out, or use a board whose firmware was built with it{_correction(board, group)}"
+        yield at(source, place, message, hint)
+
+
+NO_ENTRY: Final = "the program has neither main nor on_init: nothing would ever run"
+
+
+def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
+    """An error when the firmware would find nothing to start, or functions of another type than it calls."""
+    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    for name, count in Counter(export.name for export in module.exports).items():
+        if count > 1:
+            hint = TIMER_HINT if name == "on_timer_callback" else None
+            yield at(source, source.find_name(name), f"{name} is defined twice", hint)
+    if "on_init" not in functions:
+        place = source.find_name("main")
+        message = NO_ENTRY
+        if place is not None:
+            message = "the firmware never calls main by itself, and this is none that can be called for it"
+        hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
+        if source.find_definition("setup") and source.find_definition("loop"):
+            hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
+        yield at(source, place, message, hint)
+    for name, params in APP_EXPORTS.items():
+        if name not in functions:
+            continue
+        signature = module.signature_of(functions[name])
+        if signature != Signature(params, ()):
+            place = source.find_name(name)
+            parts = ", ".join(_C_TYPES[p] for p in params) or "void"
+            if signature is not None:
+                found = _prototype(name, signature)
+            else:
+                found = "nothing"
+            yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}")
+    if "memory" not in {export.name for export in module.exports if export.kind == "memory"}:
+        yield at(source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build")
+
+
+def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
+    """An error for each device file in the program's data that this board's firmware, or any, does not have.
+
+    So for each path in a folder of another system.
+    """
+    for kind in _in_data(_NODE, module, board.firmware.device_nodes):
+        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *words_of(f"opened_by.{kind}"))
+        has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
+        message = f"the firmware of {board.title} was built without /dev/{kind}"
+        yield at(source, place, message, f"it has {has}{_correction(board)}")
+    for name in _in_data(_FILE, module, {"gpio"} if source.has_llmos_pins or not source.text else ()):
+        message = f"no firmware has the device file /dev/{name}"
+        nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
+        if name in board.firmware.device_nodes:
+            hint = f"open /dev/{name}/N, with its number"
+        else:
+            hint = f"it has {nodes}"
+        yield at(source, source.find_string(f"/dev/{name}"), message, hint)
+    opens = any(wanted.name == "open" for wanted in module.imports)
+    for path in _in_data(_STORED, module) if opens and not board.firmware.has_files else ():
+        message = f"the firmware of {board.title} has no file system, and this is {path}"
+        hint = f"keep the value in a variable, or print it{_correction(board)}"
+        yield at(source, source.find_string(path), message, hint)
+    for path in _in_data(_ELSEWHERE, module) if opens else ():
+        hint = "files are under /storage, pins are /dev/gpio/N"
+        yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
+
+
+def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = ()) -> list[str]:
+    """The texts that the pattern finds in the module's data, without those known, sorted."""
+    found = {match[1].decode() for segment in module.data for match in pattern.finditer(segment.data)}
+    return sorted(found.difference(known))
+
+
+def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
+    """The place of the first of these names that the source has."""
+    return next((place for name in names if (place := source.find_name(name)) is not None), None)
+
+
+def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
+    """The step to take where a description is wrong, or nobody described a firmware that lacks a group."""
+    if not board.firmware.described:
+        if group is None:
+            return ""
+        return f" (where yours was, say so: --firmware natives=+{group.value})"
+    words = " ".join(board.firmware.described)
+    return f"; it is described as {words}: if that is wrong, give --firmware again"
+
+
+_LONG_DOUBLE: Final = re.compile(r"%(?:%|([-+ #0'*.$\d]*L[aAeEfFgGdioxXu]))")
+_FORMATS: Final = re.compile(r"\w*(?:printf|scanf)\w*")
+_PLAIN_TEXT: Final = frozenset(("puts", "fputs", "print", "println", "write", "String"))
+
+
+def check_formats(source: SourceText) -> Iterator[Diagnostic]:
+    """An error for each format of a long double: nothing on the board prints or reads one."""
+    if not any(token.kind == "name" and _FORMATS.fullmatch(token.text) for token in source.tokens):
+        return
+    for number, token in enumerate(source.tokens):
+        if token.kind != "string":
+            continue
+        before = [each.text for each in source.tokens[max(0, number - 2) : number]]
+        if len(before) == 2 and before[0] in _PLAIN_TEXT and before[1] == "(":
+            continue
+        for found in _LONG_DOUBLE.finditer(token.text):
+            if found[1]:
+                spec = f"%{found[1]}"
+                hint = f"use double with {spec.replace('L', '')}, and 1.5 instead of 1.5L"
+                message = f"{spec} is for a long double, which the firmware can neither print nor read"
+                yield at(source, token.place, message, hint)
+                break
+
+
+_HARDWARE_PWMS: Final = 3
+_PWM_CALLS: Final = frozenset(
+    ("analogWrite", "attach", "tone", "pwm_open", "ledcAttach", "ledcAttachPin", "ledcAttachChannel")
+)
+
+
+def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str]) -> tuple[Diagnostic, ...]:
+    """A note on a program whose analogWrite may name more pins than the hardware serves; nothing for others."""
+    calls = [
+        token
+        for token, behind in pairwise(source.tokens)
+        if token.kind == "name" and token.text in _PWM_CALLS and behind.text == "("
+    ]
+    known = {(mark.line, mark.column): mark.pin for mark in marks if mark.what == "pwm"}
+    others = [token for token in calls if token.text != "analogWrite"]
+    computed = {token.place for token in calls if token.text in ("analogWrite", "pwm_open")} - known.keys()
+    if "analogWrite" not in missing or not (computed or len({*known.values()}) + len(others) > _HARDWARE_PWMS):
+        return ()
+    message = (
+        "analogWrite: 3 pins, less one for each tone, Servo and ledc, get the hardware's PWM at 1 kHz; others are "
+        "switched by a timer, at about 60 Hz at half power and 10 Hz at a twentieth"
+    )
+    hint = (
+        "enough for LEDs while main sleeps or returns; write to the pin of a motor first, so that it gets the hardware"
+    )
+    return (at(source, source.find_name("analogWrite"), message, hint, severity="warning"),)
+
+
+def check_size(
+    module: Module,
+    size_bytes: int,
+    board: BoardProfile,
+    source: SourceText,
+    largest: tuple[str, int] | None,
+) -> Iterator[Diagnostic]:
+    """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
+    firmware = board.firmware
+    heap_bytes = firmware.app_heap_bytes
+    if size_bytes > firmware.max_module_bytes:
+        message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
+        yield at(source, None, message, "make tables smaller, or compile with -Os")
+    # What WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages.
+    initial = (module.memory_pages or 0) * PAGE_BYTES
+    heap_base = module.global_value("__heap_base")
+    end = (initial if heap_base is None else heap_base) + heap_bytes
+    needed = max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
+    if needed > firmware.max_memory_bytes:
+        memory = memory_use(module)
+        parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
+        taken = ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
+        most = f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
+        message = f"the program needs {needed // 1024} KB of memory ({taken}); {most}"
+        if largest is None:
+            yield at(source, None, message, "use less memory: its tables, or its stack")
+            return
+        name, taken_bytes = largest
+        hint = f"make {name} smaller: it is the largest variable, {kilobytes(taken_bytes)}"
+        yield at(source, source.find_name(name), message, hint)
+
+
+def kilobytes(size_bytes: int) -> str:
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
+
+
+def memory_use(module: Module) -> MemoryUse:
+    """Initial memory, static data and stack, as far as the module tells."""
+    initial = (module.memory_pages or 0) * PAGE_BYTES
+    pointers = [g.value for g in module.globals if g.mutable and g.type == "i32" and g.value is not None]
+    if pointers:
+        stack_top = pointers[0]
+    else:
+        stack_top = 0
+    data_end = module.global_value("__data_end") or max(
+        ((s.offset or 0) + len(s.data) for s in module.data), default=stack_top
+    )
+    if stack_top > data_end:
+        return MemoryUse(initial, data_end, stack_top - data_end)
+    return MemoryUse(initial, data_end - stack_top, stack_top)
+
+
+def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | None] | None:
+    """The problem of an import with an advice; None if the firmware has the function."""
+    if wanted.module != NATIVE_MODULE:
+        advice = Advice("compile C with microclaw's own headers, without a WASI libc")
+        return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", advice
+    native = NATIVES.get(wanted.name)
+    if native is None:
+        if wanted.name in _COMPILER_RUNTIME:
+            message = f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})"
+            return message, Advice("use double or long long")
+        return f"the firmware has no function {wanted.name}", advice_on(wanted.name)
+    if not _offers(board, native):
+        message = f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})"
+        return message, refused_name(wanted.name)  # the others come together (check_imports)
+    if wanted.signature != Signature(native.params, native.results):
+        used = _prototype(wanted.name, wanted.signature)
+        return f"{wanted.name} is used as {used}", Advice(f"the firmware has {native.prototype}")
+    return None
+
+
+def _offers(board: BoardProfile, native: Native) -> bool:
+    """True if the firmware was built with the native."""
+    return board.firmware.has_native(native.name, native.group.value)
+
+
+def _prototype(name: str, signature: Signature) -> str:
+    params = ", ".join(_C_TYPES[p] for p in signature.params) or "void"
+    if signature.results:
+        result = _C_TYPES[signature.results[0]]
+    else:
+        result = "void"
+    return f"{result} {name}({params})"
+
+
+_DRIVING: Final = frozenset({"output", "pwm"})
+_PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
+
+
+def check_pins(
+    marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText
+) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
+    """Return the pins named, sorted, and the findings: an error for each use that the board refuses, else a warning."""
+    errors: list[Diagnostic] = []
+    # A pin is opened and written to in several places: the first one tells what to know of it.
+    warnings: dict[str, Diagnostic] = {}
+    pins: set[int] = set()
+    for mark in marks:
+        place = (mark.line, mark.column)
+        if mark.pin < 0:
+            errors.append(at(source, place, f"no GPIO of the {board.chip} has this number"))
+            continue
+        pins.add(mark.pin)
+        uses: dict[str, PinUse] = {"gpio": "output" if mark.output else "input", "pwm": "pwm"}
+        use = uses.get(mark.what, "i2c")
+        refused = _refused(board, mark.pin, use, source, place)
+        errors.extend(refused)
+        if refused:
+            continue
+        for message, hint in cautions(board, mark.pin, is_driven=use in _DRIVING, is_pulled=mark.pull):
+            warnings.setdefault(message, at(source, place, message, hint, severity="warning"))
+    pins_of_paths: set[int] = set()
+    for segment in data:
+        pins_of_paths.update(int(match[1]) for match in _PATH.finditer(segment))
+    for pin in sorted(pins_of_paths):
+        if len(errors) < MAX_DIAGNOSTICS:
+            errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))
+    pins |= pins_of_paths
+    return tuple(sorted(pins)), (*errors, *warnings.values())
+
+
+def _refused(
+    board: BoardProfile, pin: int, use: PinUse, source: SourceText, place: tuple[int, int] | None
+) -> tuple[Diagnostic, ...]:
+    try:
+        check_pin(board, pin, use)
+    except PinRefused as refused:
+        return (at(source, place, refused.message, refused.next_step),)
+    return ()

@@ -1,0 +1,335 @@
+"""C source to a checked image for one board: reads it, chooses macros, compiles, links, checks. Sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct, msgpack
+from msgspec.structs import replace
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.hardware.boards.natives import NATIVES
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.builds.cache import BuildCache, default_cache
+from microclaw.programs.builds.outputs import read_output
+from microclaw.programs.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, run_in_worker
+from microclaw.programs.wasm.asyncify import Linker, binaryen_identity, main_never_called
+from microclaw.programs.wasm.checks import (
+    NO_ENTRY,
+    check_exports,
+    check_formats,
+    check_imports,
+    check_nodes,
+    check_pins,
+    check_size,
+    memory_use,
+    soft_pwm_note,
+)
+from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
+from microclaw.programs.wasm.follow_up_errors import folded
+from microclaw.programs.wasm.inspect import Module, parse_module
+from microclaw.programs.wasm.libraries import build_glue, headers_hash
+from microclaw.programs.wasm.llmos import llmos_notes
+from microclaw.programs.wasm.loop_guards import Guards, plan_guards
+from microclaw.programs.wasm.loops import read_loops
+from microclaw.programs.wasm.main_entry import with_main_called
+from microclaw.programs.wasm.opcodes import calls_of
+from microclaw.programs.wasm.program_macros import text_defines
+from microclaw.programs.wasm.source_files import findings_located, without_marks
+from microclaw.programs.wasm.source_language import Language
+from microclaw.programs.wasm.source_text import SourceText, read_source
+from microclaw.programs.wasm.symbols import MAINS, keeps_prints, read_symbols
+from microclaw.programs.wasm.toolchain import (
+    HEADERS,
+    LIBCXX_CLANG,
+    LOG_NATIVES,
+    OPTIMIZATIONS,
+    STACK_BYTES,
+    Toolchain,
+    find_toolchain,
+)
+from microclaw.programs.wasm.units import UnitCompiler
+from microclaw.programs.wasm.wasm_image import WasmImage
+from microclaw.wire.wasm_binary import ModuleError
+
+MIN_STACK_BYTES: Final = 1024
+MAX_STACK_BYTES: Final = 32768
+MAX_FUNCTIONS: Final = 2000
+_CACHE_VERSION: Final = 21
+_MAX_DEPENDENCIES_BYTES: Final = 1 << 20
+_NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
+
+
+class _Build(Struct, frozen=True):
+    """The result of compiler and linker, before any board's checks: the cache stores this."""
+
+    wasm: bytes
+    warnings: tuple[Diagnostic, ...]
+    marks: tuple[PinMark, ...]
+    largest: tuple[str, int] | None = None  # where the program takes more than one page of memory
+    compiled_bytes: int | None = None  # before a blocking program was made event-driven
+    took_ms: float = 0.0
+    cached: bool = False
+
+
+async def compile_module(
+    source: str,
+    board: BoardProfile,
+    *,
+    name: str = "main",
+    language: Language | None = None,
+    optimization: str = "O3",
+    stack_bytes: int = STACK_BYTES,
+    cache: BuildCache | None = None,
+) -> WasmImage:
+    """Compile a C or C++ program or a sketch for a board and check everything that can be checked before sending.
+
+    Without a `language` the source says which it is, and a warning which was taken when that is not C.
+    Equal input gives equal bytes; the memory is checked with the heap that the firmware gives by default.
+    Raises BuildError with its diagnostics, ConfigError without a compiler.
+    """
+    _check_options(name, optimization, stack_bytes)
+    _, marks = await asyncio.to_thread(without_marks, source)
+    with findings_located(marks):
+        text = await asyncio.to_thread(read_source, source, name, language)
+        toolchain = find_toolchain()
+        _check_standard_headers(text, toolchain)
+        build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
+        image = await asyncio.to_thread(_checked_image, build, board, text, name, toolchain.name)
+    return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
+
+
+async def compile_traced(image: WasmImage, *, board: BoardProfile, cache: BuildCache | None = None) -> bytes:
+    """A build of an image's source that only a trial may run: it names the line of a trap.
+
+    Raises BuildError, also where the source is not known.
+    """
+    if image.source is None or image.optimization is None:
+        raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
+    text = await asyncio.to_thread(read_source, image.source, image.name, image.language)
+    toolchain = find_toolchain()
+    cache = cache or default_cache()
+    stack_bytes = image.memory.stack_bytes
+    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True)).wasm
+
+
+async def _cached_build(
+    text: SourceText,
+    board: BoardProfile,
+    toolchain: Toolchain,
+    level: str,
+    stack_bytes: int,
+    cache: BuildCache,
+    traced: bool = False,
+) -> _Build:
+    defines = (*board_defines(board), *await asyncio.to_thread(text_defines, text, board))
+    command = toolchain.compile_command(text.file, level, defines, stack_bytes, text.standard_headers, traced=traced)
+    link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
+    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    if text.missing:
+        blob = None
+    else:
+        blob = cache.get(key)
+    if blob is not None:
+        return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
+    libraries = await build_glue(toolchain, cache.directory)
+    build = await run_in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
+    cache.put(key, msgpack.encode(build))
+    return build
+
+
+def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> WasmImage:
+    """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
+    if source is not None:
+        text = read_source(source, name)
+    else:
+        text = SourceText(f"{name}.wasm", "", (), ())
+    _check_function_count(_parse(wasm, text.file), text)
+    build = _Build(with_main_called(wasm, text.file), (), ())
+    return _checked_image(build, board, text, name, "none")
+
+
+def board_defines(board: BoardProfile) -> tuple[str, ...]:
+    """The macros that tell a program about its board."""
+    defines = []
+    if board.led is not None and board.led.kind == "simple":
+        defines += [f"BOARD_LED_PIN={board.led.pin}", f"BOARD_LED_ON={board.led.active_level}"]
+    if board.i2c is not None:
+        defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
+    if not board.firmware.has_native("usleep", NATIVES["usleep"].group.value):
+        defines.append(_NO_USLEEP)
+    return tuple(defines)
+
+
+def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
+    """Raise BuildError where the compiler cannot read C++'s standard headers."""
+    if toolchain.libcxx is None and text.standard_headers:
+        name = text.standard_headers[0]
+        line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
+        why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
+        hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
+        found = at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why)
+        raise BuildError((found,), stage="source")
+
+
+def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
+    check_name(name)
+    problem = None
+    if optimization not in OPTIMIZATIONS:
+        problem = f"unknown optimization {optimization!r}: there are {', '.join(OPTIMIZATIONS)}"
+    elif not MIN_STACK_BYTES <= stack_bytes <= MAX_STACK_BYTES or stack_bytes % 16:
+        problem = f"a stack of {stack_bytes} bytes: {MIN_STACK_BYTES} to {MAX_STACK_BYTES}, a multiple of 16"
+    if problem is not None:
+        raise BuildError((Diagnostic("error", problem, "options"),), stage="options")
+
+
+def _build(
+    text: SourceText,
+    board: BoardProfile,  # only to word errors: what is built is the same for boards of equal pins
+    toolchain: Toolchain,
+    command: list[str],
+    libraries: Mapping[str, Path],
+    stack_bytes: int,
+    processes: Processes,
+    traced: bool = False,
+) -> _Build:
+    if f"-D{_NO_USLEEP}" not in command:
+        libraries = {folder: library for folder, library in libraries.items() if folder != "no_usleep"}
+    with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
+        directory = Path(work)
+        units = UnitCompiler(text, command, toolchain, directory, processes)
+        compiled = units.compile()
+        report = read_compiler_output(compiled.output, text)
+        if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
+            message = "the compiler has too many findings to read them all"
+            found = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
+            raise BuildError((found, *report.errors), stage="compile")
+        missing = (*text.missing, *(text.unsure[number] for number in report.reached))
+        if missing:
+            findings = folded(missing, report.errors, text)
+            raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
+        if report.errors or compiled.returncode != 0:
+            raise build_failure(compiled, report.diagnostics, text.file, "compile")
+        for dependencies in units.dependencies:
+            _check_files_read(dependencies, text, toolchain)
+        units.join()
+        symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
+        _check_function_count(symbols.module, text)
+        loops = read_loops(symbols)
+        findings = (*units.char_sign_findings(), *loops.findings(text))
+        if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
+            hint = "app_main is ESP-IDF's: call it int main(void)"
+            raise BuildError((at(text, text.find_name("app_main"), NO_ENTRY, hint),), stage="check")
+        if not traced and any(found.severity == "error" for found in findings):
+            raise BuildError((*report.diagnostics, *findings), stage="check")
+        soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
+        wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
+        is_logged = _logged(board) and keeps_prints(symbols)
+        # Code put in behind the linker would move the lines of a build for trials.
+        if traced:
+            guards = Guards()
+        else:
+            guards = plan_guards(loops, text)
+        parts = (toolchain, libraries, stack_bytes, text, directory, processes, symbols, guards)
+        linked = Linker(*parts, wanted, traced, is_logged).link()
+    large = (parse_module(linked.wasm).memory_pages or 0) > 1
+    return _Build(
+        linked.wasm,
+        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_notes(text, board), *soft_pwm),
+        report.marks,
+        symbols.largest_variable if large else None,
+        linked.compiled_bytes,
+        compiled.took_ms + linked.took_ms,
+    )
+
+
+def _check_function_count(module: Module, text: SourceText) -> None:
+    """Raise BuildError for a program with more functions than we look through: who calls whom is not linear."""
+    function_count = len(module.bodies)
+    if function_count > MAX_FUNCTIONS:
+        message = f"the program has {function_count:,} functions; {MAX_FUNCTIONS:,} is the limit"
+        found = Diagnostic("error", message, text.file, hint="write fewer and longer functions")
+        raise BuildError((found,), stage="check")
+
+
+def _logged(board: BoardProfile) -> bool:
+    """True if the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
+    return all(board.firmware.has_native(name, NATIVES[name].group.value) for name in LOG_NATIVES)
+
+
+@functools.cache
+def _work_place() -> str | None:
+    """A directory in memory where there is one: creating and deleting on disk costs a tenth of a compile."""
+    memory = "/dev/shm"  # noqa: S108 - a private directory is made in it
+    return memory if os.path.isdir(memory) and os.access(memory, os.W_OK | os.X_OK) else None  # noqa: PTH112
+
+
+def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain) -> None:
+    """The last wall: refuse the program if the compiler read any file but it, our headers and C++'s standard ones."""
+    made = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
+    listed = made.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
+    libcxx = (toolchain.libcxx,) if toolchain.libcxx is not None and text.standard_headers else ()
+    ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *libcxx))
+    for escaped in re.findall(r"(?:\\ |\S)+", listed):
+        path = escaped.replace("\\ ", " ")
+        if path != text.file and (not path.startswith(ours) or ".." in path):
+            message = f"the program makes the compiler read {Path(path).name}, which is not one of microclaw's headers"
+            raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
+
+
+def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> WasmImage:
+    module = _parse(build.wasm, text.file)
+    pins, pin_findings = check_pins(build.marks, (s.data for s in module.data), board, text)
+    found = chain(
+        check_imports(module, board, text),
+        check_exports(module, text),
+        check_nodes(module, board, text),
+        check_formats(text),
+        check_size(module, len(build.wasm), board, text, build.largest),
+        (finding for finding in pin_findings if finding.severity == "error"),
+    )
+    # What is wrong, and what was meant instead, is looked up for as many as are shown.
+    errors = tuple(islice(found, MAX_DIAGNOSTICS))
+    if errors:
+        raise BuildError(errors, stage="check")
+    return WasmImage(
+        name=name,
+        wasm=build.wasm,
+        sha256=hashlib.sha256(build.wasm).hexdigest(),
+        imports=tuple(module.imports),
+        exports=tuple(export.name for export in module.exports),
+        memory=memory_use(module),
+        pins=pins,
+        driven=tuple(sorted({mark.pin for mark in build.marks if mark.output or mark.what == "pwm"})),
+        compiler=compiler,
+        cached=build.cached,
+        compile_ms=build.took_ms,
+        warnings=(*build.warnings, *pin_findings),
+        language=text.language,
+        language_guessed=text.is_guessed,
+        source=text.source or None,
+        compiled_bytes=build.compiled_bytes,
+    )
+
+
+def _parse(wasm: bytes, file: str) -> Module:
+    try:
+        module = parse_module(wasm)
+        for body in module.bodies:
+            calls_of(body)
+    except ModuleError as exc:
+        hint = "compile for WebAssembly 1.0: clang -mcpu=mvp, or let microclaw compile the source"
+        message = f"it is no module of WebAssembly 1.0, which the firmware's runtime takes: {exc}"
+        raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check") from exc
+    return module

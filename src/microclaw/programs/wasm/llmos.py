@@ -1,0 +1,66 @@
+"""Programs as LLMos's documents write them: the macros that make them run by a layer, and what their author is told.
+
+Their pins are one file /dev/gpio, their MQTT is wasm_mqtt_init(broker, name), and their example of a sensor calls a
+read_temperature that it leaves to the reader. The layers are headers/glue/llmos*.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from microclaw.errors import Diagnostic
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.wasm.diagnostics import at
+from microclaw.programs.wasm.source_text import SourceText
+
+_FILE_CALLS: Final = ("open", "close", "ioctl")
+
+
+def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
+    """Other names for the calls that a layer takes over, as NAME=value."""
+    if text.has_llmos_pins:
+        defines = [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS]
+    else:
+        defines = []
+    if _has_mqtt(text):
+        defines.append("wasm_mqtt_init=microclaw_llmos_mqtt_init")
+    sensor = _thermometer(text, board)
+    if sensor is not None and board.i2c is not None:
+        call = f"microclaw_llmos_temperature({board.i2c.sda},{board.i2c.scl},{sensor})"
+        defines.append(f"read_temperature()={call}")
+    return tuple(defines)
+
+
+def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
+    """A warning for each layer."""
+    if text.has_llmos_pins:
+        message = "/dev/gpio with ioctl 0x1001 and 0x1002 is LLMos's way to pins: it runs by a layer on /dev/gpio/N"
+        hint = "gpio_open(pin, GPIO_OUT) of microclaw.h needs no layer"
+        yield at(text, text.find_string("/dev/gpio"), message, hint, severity="warning")
+    if _has_mqtt(text):
+        message = "wasm_mqtt_init(broker, name) is LLMos's way to MQTT: it runs by a layer on esp_mqtt_client_init"
+        hint = "esp_mqtt_client_init of mqtt_client.h needs no layer, and tells events"
+        yield at(text, text.find_name("wasm_mqtt_init"), message, hint, severity="warning")
+    sensor = _thermometer(text, board)
+    if sensor is not None:
+        message = f"read_temperature is not in the program: it reads the board's BME280 at {sensor:#x}"
+        hint = "write it yourself where another sensor is meant"
+        yield at(text, text.find_name("read_temperature"), message, hint, severity="warning")
+
+
+def _has_mqtt(text: SourceText) -> bool:
+    """True if wasm_mqtt_init begins with a text; the firmware's own begins with the place for a handle."""
+    starts = (number for number, token in enumerate(text.tokens) if token.text == "wasm_mqtt_init")
+    begins = ([token.text for token in text.tokens[start + 1 : start + 4]] for start in starts)
+    return any(words == ["(", "const", "char"] or (words[1:2] and words[1][:1] == '"') for words in begins)
+
+
+def _thermometer(text: SourceText, board: BoardProfile) -> int | None:
+    """The address of the board's thermometer, where such a program calls read_temperature and does not have it."""
+    places = [number for number, token in enumerate(text.tokens) if token.text == "read_temperature"]
+    before = [text.tokens[place - 1] for place in places if place]
+    is_own = any(token.kind == "name" and token.text != "return" for token in before)
+    if not _has_mqtt(text) or not places or is_own or board.i2c is None:
+        return None
+    return board.i2c.sensors.get("bme280")

@@ -1,0 +1,208 @@
+"""A program's source as text and tokens; refuses what no compiler may see. Compiles nothing.
+
+The text comes from a language model, and the compiler must not read the host's files. So only our own headers may be
+included, there is no #embed, and no lexical trick by which clang would see other tokens than this file. The second wall
+is the compiler's flags (options.toml), with which it knows no assembly; the third the list of files that it really read
+(compile.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import cached_property
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.programs.wasm.sketch import prepare_sketch
+from microclaw.programs.wasm.source_files import without_marks
+from microclaw.programs.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
+from microclaw.programs.wasm.source_scanner import OUR_NAMES, Scanner
+from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions
+from microclaw.text import odd_character
+
+MAX_SOURCE_BYTES: Final = 256 << 10
+
+_SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
+_SPLICED: Final = re.compile(rf"^(?:.*{_SPLICE.pattern})+.*", re.M)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
+_LOOP: Final = re.compile(r"\bvoid\s+loop\s*\(")  # it may be a sketch, whatever its file is called
+NOT_HERE: Final = f"{OUR_NAMES}header_"
+"""What the compiler says, with a number, of an #include that it reached and that is not here."""
+
+
+class SourceText(Struct, frozen=True, dict=True):
+    """A checked source: `text` goes to the compiler, under the name `file`. Empty: a module came without it."""
+
+    file: str
+    text: str
+    lines: tuple[str, ...]  # without the marks of a program of several files (source_files.py)
+    tokens: tuple[SourceToken, ...]
+    functions: Mapping[str, Set[str]] = {}  # what each calls
+    bodies: Mapping[str, int] = {}  # of those of the outermost level, by place among the tokens
+    missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
+    unsure: tuple[Diagnostic, ...] = ()  # headers that are not here, between #if and #endif: the compiler tells
+    language: Language = "c"
+    is_guessed: bool = False  # the language, from the text
+    has_llmos_pins: bool = False  # it opens pins as LLMos's examples do
+    standard_headers: tuple[str, ...] = ()  # of C++'s library, sorted
+    source: str = ""  # as it is stored: the lines with their marks
+    units: tuple[int, ...] = ()  # the lines, from 0, at which other sources begin that are compiled alone
+
+    def unit_texts(self) -> tuple[str, ...]:
+        """The texts to compile: `text`, or each source's own lines, and empty ones for the others'."""
+        lines = self.text.split("\n")
+        more = len(lines) - 1 - len(self.lines)  # what a sketch got for its prototypes, all before the second source
+        begins = (0, *self.units)
+        ends = (*(unit + more for unit in self.units), len(lines))
+        return tuple(
+            "\n" * begin + "\n".join(lines[begin + more * (begin > 0) : end]) + "\n" * (len(lines) - end > 0)
+            for begin, end in zip(begins, ends, strict=True)
+        )
+
+    def line(self, number: int) -> str | None:
+        """The text of a line, counted from 1; None when there is no such line."""
+        if 1 <= number <= len(self.lines):
+            return self.lines[number - 1]
+        return None
+
+    def find_name(self, name: str) -> tuple[int, int] | None:
+        """Return the first call of an identifier (a name before it makes it a declaration), else its first place."""
+        return self._name_places.get(name)
+
+    @cached_property
+    def _name_places(self) -> dict[str, tuple[int, int]]:
+        """The places that `find_name` returns: a program may have thousands of names to be asked for."""
+        words = ["", *(token.text for token in self.tokens), ""]
+        places: dict[str, tuple[int, int]] = {}
+        called: set[str] = set()
+        for token, before, after in zip(self.tokens, words, words[2:], strict=False):
+            if token.kind != "name" or token.text in called:
+                continue
+            if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
+                called.add(token.text)
+                places[token.text] = token.place
+            places.setdefault(token.text, token.place)
+        return places
+
+    def find_definition(self, name: str) -> tuple[int, int] | None:
+        """The beginning of a function's body."""
+        return self.tokens[self.bodies[name]].place if name in self.bodies else None
+
+    def loop_lines(self, function: str | None) -> list[int]:
+        """The lines of the loops of a function, or of the whole program, in the order of the source."""
+        if function is None:
+            begin = 0
+        else:
+            begin = self.bodies.get(function, len(self.tokens))
+        depth = 0
+        lines = list[int]()
+        closes = list[int]()
+        for number in range(begin, len(self.tokens)):
+            token = self.tokens[number]
+            depth += (token.text == "{") - (token.text == "}")
+            if function is not None and depth == 0:
+                break
+            after_block = number > 0 and self.tokens[number - 1].text in ("}", ";")
+            if token.text == "while" and after_block and closes and closes[-1] == depth:
+                closes.pop()  # of a do
+            elif token.text in ("for", "while", "do"):
+                lines.append(token.line)
+                if token.text == "do":
+                    closes += [depth]
+        return lines
+
+    def places(self, *words: str) -> Iterator[tuple[int, int]]:
+        """Yield the places where these tokens follow each other."""
+        texts = [token.text for token in self.tokens]
+        for number, token in enumerate(self.tokens):
+            if token.text == words[0] and texts[number : number + len(words)] == [*words]:
+                yield token.place
+
+    def find_string(self, fragment: str) -> tuple[int, int] | None:
+        """The place of a string literal that contains a fragment."""
+        found = (token for token in self.tokens if token.kind == "string" and fragment in token.text)
+        return next((token.place for token in found), None)
+
+
+def read_source(source: str, name: str, language: Language | None = None) -> SourceText:
+    """Check a program's text and split it into tokens; BuildError names the line of what is refused.
+
+    Headers of another firmware are left out of the text and listed in `missing`: the compiler then finds what else such
+    a program uses that does not exist here. Without a language the text says which it is. `text` of a sketch is what
+    the compiler is to read (sketch.py), `lines` are the person's.
+    """
+    file = f"{name}{SUFFIX[language or 'c']}"
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    if not source.endswith("\n"):
+        source += "\n"
+    text, marks = without_marks(source)
+    _check_text(text, file)
+    lines = tuple(text.split("\n")[:-1])
+    joined = _join_lines(text)
+    scanner = Scanner(file, lines, joined, None if _LOOP.search(text) else language)
+    tokens = scanner.scan()
+    code = scanner.code
+    functions = function_bodies(code)
+    language, guessed = language_of_code(language, code, functions, scanner.headers)
+    if scanner.has_raw_string and language == "c":
+        language = "c++"
+    file = f"{name}{SUFFIX[language]}"
+    missing, unsure = (
+        tuple(replace(found, file=file) for found in listed) for listed in (scanner.missing, scanner.unsure)
+    )
+    text = joined if language == "sketch" else text
+    if missing or unsure:
+        text = _without_includes(text.split("\n")[:-1], missing, unsure)
+    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
+    if language == "sketch":
+        if units:
+            tabs = units[0]
+        else:
+            tabs = len(lines)
+        directives = (directive for directive in scanner.directives if directive and directive[0].line <= tabs)
+        text = prepare_sketch(text, [token for token in code if token.line <= tabs], [*directives])
+    has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
+    standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
+    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, units)
+    return SourceText(file, text, lines, tokens, functions, outer_functions(tokens), *facts)
+
+
+def _check_text(text: str, file: str) -> None:
+    found = odd_character(text, file)
+    lone = _SURROGATE.search(text)
+    if lone is not None:
+        message = f"the source is not valid UTF-8 at character {lone.start()}"
+        found = Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")
+    elif (size := len(text.encode())) > MAX_SOURCE_BYTES:
+        message = f"the source has {size} bytes, more than the limit of {MAX_SOURCE_BYTES}"
+        found = Diagnostic("error", message, file, hint="leave large tables out, or compute them")
+    elif not text.strip():
+        found = Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)")
+    if found is not None:
+        raise BuildError((found,), stage="source")
+
+
+def _join_lines(text: str) -> str:
+    """Join lines that end in a backslash; the newlines go behind the joined line, so that line numbers stay."""
+    return _SPLICED.sub(lambda lines: _SPLICE.sub("", lines[0]) + "\n" * lines[0].count("\n"), text)
+
+
+def _without_includes(lines: Sequence[str], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
+    """The text without the #include directives of these headers. The rest of a line stays: it may begin a comment.
+
+    Those that may be left out by an #if become an #error with their number in `unsure`, which tells that they were not.
+    """
+    left = list(lines)
+    numbers = ((f"#error {NOT_HERE}{number} ", found) for number, found in enumerate(unsure))
+    for instead, found in (*(("", found) for found in missing), *numbers):
+        place = (found.line or 1) - 1
+        directive = _PLAIN_INCLUDE.match(lines[place])
+        if directive is None:
+            raise BuildError((*missing, *unsure), stage="source")
+        left[place] = instead + lines[place][directive.end() :]
+    return "\n".join((*left, ""))

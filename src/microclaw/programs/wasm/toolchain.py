@@ -1,0 +1,307 @@
+"""Finds the compiler (the `ziglang` wheel, a wasi-sdk, the system's clang, an image), knows its commands; runs none.
+
+`zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
+options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.errors import ConfigError
+from microclaw.host.sandbox.container import engine_environment
+from microclaw.programs.builds.confinement import IN_IMAGE, container_command
+from microclaw.programs.wasm.tables import words_of
+
+HEADERS: Final = Path(__file__).parent / "headers"
+NAME_HEADER: Final = HEADERS / "name.h"
+LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
+COMPILERS: Final = ("zig", "wasi-sdk", "clang", "docker", "podman")
+"""In the order in which they are looked for."""
+_WASI_SDK: Final = "/opt/wasi-sdk"  # where its own documentation puts it
+_GET: Final = {
+    "zig": "pip install ziglang",
+    "clang": "apt-get install clang lld",
+    "docker": "install Docker, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
+    "podman": "install Podman, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
+    "wasi-sdk": f"unpack a release of it to {_WASI_SDK}, or set WASI_SDK_PATH to where it is",
+}
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}")
+_DIGEST: Final = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
+
+STACK_BYTES: Final = 4096  # a program's, unless it asks for more
+# What the application manager may call, and what WAMR places its app heap by.
+CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
+NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: asyncify.py
+# What a program must be able to import so that what it prints is kept (headers/glue/printed.c).
+LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
+EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
+Entry: TypeAlias = Literal["none", "plain", "blocking"]
+_COMPILE: Final = (
+    *words_of("compile", "options"),
+    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "options"))),
+)
+_NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py knows them
+ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
+"""clang prints this at its -ferror-limit, and then still reads the rest of the program."""
+_LINK: Final = (*words_of("link", "options"), *(f"--export-if-defined={name}" for name in EXPORTED))
+
+
+class Toolchain(Struct, frozen=True):
+    """A compiler: its `name` and version, and how the commands of `compiler` and `linker` begin."""
+
+    name: str
+    compiler: tuple[str, ...]
+    linker: tuple[str, ...]
+    c_options: tuple[str, ...] = ()
+    libcxx: Path | None = None  # the folder of C++'s standard headers, where this compiler can read them
+
+    def compile_command(
+        self,
+        file: str,
+        optimization: str,
+        defines: Sequence[str],
+        stack_bytes: int = STACK_BYTES,
+        standard_headers: Sequence[str] = (),
+        *,
+        traced: bool = False,
+    ) -> list[str]:
+        """Compile `file` in the current directory to program.o and list what was read in program.d.
+
+        Its suffix says the language: .c is C, all others are C++; a sketch, .ino, reads Arduino.h by itself.
+        `standard_headers` are of C++'s library and are read before the program, which only then loses the names that
+        no program may use; without them the library's folder is not searched. `traced`: for a trial that needs the
+        lines of a trap.
+        """
+        name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
+        if standard_headers:
+            walls = self._standard(standard_headers)
+        else:
+            walls = words_of("forbidden", "options")
+        wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
+        if file.endswith(".ino"):
+            wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
+        wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
+        begin = self._begin(is_c=file.endswith(".c"))
+        if traced:
+            # With C++'s headers their types would make the module too large for the trial's board.
+            wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
+        made = ("-MD", "-MF", "program.d", "-o", "program.o", file)
+        return [*begin, *walls, *_COMPILE, *words_of("program", "options"), *wanted, *made]
+
+    def shown_flags(self, file: str, optimization: str) -> list[str]:
+        """The compiler's options for such a file, without those that name places on this machine."""
+        command = self.compile_command(file, optimization, ())[len(self.compiler) : -1]
+        paired = ("-isystem", "-include", "-o", "-MF")
+        kept = [one for before, one in zip(["", *command], command, strict=False) if before not in paired]
+        return [one for one in kept if one not in (*paired, "-c", "-MD") and "MICROCLAW_NAME" not in one]
+
+    def _standard(self, headers: Sequence[str]) -> tuple[str, ...]:
+        """Read C++'s standard headers first, then forbid the same names as options.toml does."""
+        assert self.libcxx is not None
+        own = HEADERS / "libcxx"
+        files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
+        return ("-isystem", str(self.libcxx), *(part for file in files for part in ("-include", str(file))))
+
+    def glue_command(self, files: Sequence[Path]) -> list[str]:
+        """Compile files of ours, all C or all C++, to objects in the current directory."""
+        libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
+        own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
+        begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
+        # Programs with either sign of `char` call these files: no function of theirs takes or returns one.
+        return [*begin, *_COMPILE, "-funsigned-char", *own, "-Wall", "-Werror", *map(str, files)]
+
+    def _begin(self, *, is_c: bool) -> list[str]:
+        if is_c:
+            return [*self.compiler, *self.c_options, *words_of("c", "options")]
+        return [*self.compiler, *words_of("cplusplus", "options")]
+
+    def link_command(
+        self,
+        libraries: Mapping[str, Path],
+        stack_bytes: int,
+        entry: Entry = "none",
+        *,
+        names: bool = False,
+        constructors: bool = False,
+        output: str = "program.wasm",
+        traced: bool = False,
+        is_logged: bool = False,
+    ) -> list[str]:
+        """Link program.o to `output`, with only those parts of our libraries that it needs.
+
+        When `is_logged`, what it prints is also kept for a host that asks for it.
+
+        The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
+        functions keep theirs, for asyncify.py to read. With `constructors` those of global objects run before main:
+        once, where the linker by itself would have them run at each call from outside.
+        """
+        wanted = ["-z", f"stack-size={stack_bytes}"]
+        if traced:
+            wanted += ["--undefined=microclaw_here", "--undefined=microclaw_stack"]
+        elif not names:
+            wanted.append("--strip-all")
+        if constructors:
+            wanted.append("--wrap=__main_void")
+        if is_logged and not traced:
+            wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
+        if entry != "none":
+            wanted.append("--undefined=on_init")
+        searched = [
+            str(libraries[folder]) for folder in words_of(f"searched.{entry}", "options") if folder in libraries
+        ]
+        return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
+
+
+class CompilerFound(Struct, frozen=True):
+    """One of the compilers there are: its version, or why it cannot be used here and how to get it."""
+
+    compiler: str
+    version: str | None
+    problem: str | None = None
+    next_step: str | None = None
+
+
+_chosen: ContextVar[str] = ContextVar("compiler", default="")
+
+
+@contextmanager
+def compiler_chosen(compiler: str | None) -> Iterator[None]:
+    """Within, `find_toolchain` finds this compiler; None and "": as without."""
+    token = _chosen.set(compiler or _chosen.get())
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def find_toolchain() -> Toolchain:
+    """The chosen compiler, else the one of MICROCLAW_COMPILER, else the first of COMPILERS that is here.
+
+    Raises ConfigError where there is none, or not that one.
+    """
+    wanted = _chosen.get() or os.environ.get("MICROCLAW_COMPILER", "")
+    if wanted:
+        return _found(wanted)
+    for compiler in COMPILERS:
+        with suppress(ConfigError):
+            return _found(compiler)
+    raise ConfigError("no C compiler found", next_step=f"install it: {_GET['zig']}")
+
+
+def list_compilers() -> tuple[CompilerFound, ...]:
+    """Every compiler that microclaw can use, whether it is here or not."""
+    found = []
+    for compiler in COMPILERS:
+        try:
+            found.append(CompilerFound(compiler, _found(compiler).name.partition(" ")[2]))
+        except ConfigError as exc:
+            found.append(CompilerFound(compiler, None, exc.message, exc.next_step))
+    return tuple(found)
+
+
+def _found(compiler: str) -> Toolchain:
+    environ = os.environ
+    return _find(compiler, environ.get("PATH"), environ.get("WASI_SDK_PATH"), environ.get("MICROCLAW_DOCKER_IMAGE"))
+
+
+@functools.cache
+def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: str | None) -> Toolchain:
+    """Looked for once for each name and place."""
+    del path_variable
+    if wanted not in COMPILERS:
+        raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
+    if wanted == "zig":
+        return _find_zig()
+    if wanted in ("docker", "podman"):
+        return _in_image(wanted, shutil.which(wanted), image)
+    if wanted == "wasi-sdk":
+        folder = str(Path(wasi_sdk or _WASI_SDK) / "bin")
+    else:
+        folder = None
+    return _clang(wanted, shutil.which("clang", path=folder), shutil.which("wasm-ld", path=folder))
+
+
+def _find_zig() -> Toolchain:
+    """The compiler inside the `ziglang` wheel."""
+    for place in _wheel_places():
+        path = Path(place) / ("zig.exe" if os.name == "nt" else "zig")
+        if path.is_file() and os.access(path, os.X_OK):
+            zig = str(path)
+            version = importlib.metadata.version("ziglang")
+            return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,), _find_libcxx())
+    raise ConfigError("there is no zig compiler", next_step=f"install it: {_GET['zig']}")
+
+
+def _wheel_places() -> Sequence[str]:
+    """The folder of the `ziglang` wheel, if it is installed."""
+    spec = importlib.util.find_spec("ziglang")
+    return (spec.submodule_search_locations if spec is not None else None) or ()
+
+
+def _find_libcxx() -> Path | None:
+    """The folder of libc++'s headers in the wheel."""
+    folders = (Path(place) / "lib" / "libcxx" / "include" for place in _wheel_places())
+    return next((folder for folder in folders if (folder / "__config").is_file()), None)
+
+
+def _in_image(engine: str, path: str | None, image: str | None) -> Toolchain:
+    """The clang and wasm-ld of a wasi-sdk image that this engine has already; none is fetched."""
+    if path is None or not image:
+        if path is None:
+            missing = f"there is no {engine}"
+        else:
+            missing = "no image is named"
+        raise ConfigError(f"{engine}: {missing}", next_step=_GET[engine])
+    if not _IMAGE.fullmatch(image):
+        raise ConfigError(f"{image[:100]!r} is no name of an image", next_step=_GET[engine])
+    asked = [path, "image", "inspect", "--format", "{{.Id}}", image]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise ConfigError(f"{engine} does not answer: {exc}", next_step="start it, or choose another compiler") from exc
+    if found.returncode != 0:
+        why = " ".join(found.stderr.split())[:200]
+        raise ConfigError(f"{engine} has no image {image}: {why}", next_step=f"{engine} pull {image}")
+    identity = found.stdout.strip()
+    begin = (path, IN_IMAGE, identity if _DIGEST.fullmatch(identity) else image)
+    with tempfile.TemporaryDirectory() as folder:
+        asking, _ = container_command((*begin, f"{_WASI_SDK}/bin/clang", "--version"), Path(folder))
+        environment = engine_environment()
+        done = subprocess.run(asking, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    version = re.search(r"version (\d\S*)", done.stdout)
+    if done.returncode != 0 or version is None:
+        why = " ".join((done.stderr or done.stdout).split())[:200]
+        raise ConfigError(f"{engine}: no clang answers in {image}: {why}", next_step=_GET[engine])
+    name = f"{engine} {version[1]} {identity.removeprefix('sha256:')[:12]}"
+    return Toolchain(name, (*begin, f"{_WASI_SDK}/bin/clang"), (*begin, f"{_WASI_SDK}/bin/wasm-ld"))
+
+
+def _clang(compiler: str, clang: str | None, linker: str | None) -> Toolchain:
+    """A clang with the wasm-ld beside it: the system's, or that of a wasi-sdk."""
+    if clang is None or linker is None:
+        missing = "clang" if clang is None else "wasm-ld"
+        step = f"{_GET[compiler]}; or choose another compiler, or none: the zig wheel's is taken then"
+        raise ConfigError(f"{compiler}: there is no {missing}", next_step=step)
+    output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    version = re.search(r"version ((\d+)\S*)", output)
+    if version is not None and int(version[2]) >= LIBCXX_CLANG:
+        libcxx = _find_libcxx()
+    else:
+        libcxx = None
+    return Toolchain(f"{compiler} {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)

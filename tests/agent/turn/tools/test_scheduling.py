@@ -1,0 +1,158 @@
+"""Schedules as tools: what is risky is asked for when they are made, and nothing wrong is kept.
+
+Their runs are in tests/agent/turn/background/test_unattended.py and tests/agent/schedules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.agent.schedules.conftest import Board, Boards, People
+from tests.stores import new_store
+
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice
+from microclaw.agent.schedules.book import ScheduleBook
+from microclaw.agent.schedules.runner import Runner
+from microclaw.agent.schedules.scheduling import Scheduling
+from microclaw.agent.turn.toolbox import Toolbox
+from microclaw.devices.registry.registry import Registry
+from microclaw.hardware.boards.reader import load_board
+from microclaw.host.auth.approvals import Approvals
+from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
+from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.operations.tool import (
+    Parameters,
+    Tool,
+    ToolContext,
+    ToolOutput,
+    ToolResult,
+    context_of,
+    declared_tools,
+)
+from microclaw.host.store.database import Database
+from microclaw.host.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
+
+NOW_MS = 1_795_170_000_000  # 2026-11-20 11:20 in Berlin
+
+
+class PinParameters(Parameters):
+    pin: int
+    level: int = 1
+    device: str | None = None
+
+
+class NoParameters(Parameters):
+    pass
+
+
+async def ran(_: Any, __: ToolContext) -> ToolOutput:
+    raise AssertionError("nothing is due yet")
+
+
+@dataclass
+class Desk:
+    """Schedules over the real store; `asked` is what waited for a yes, decided by `yes`."""
+
+    book: ScheduleBook
+    boards: Boards
+    tools: Toolbox
+    yes: bool = True
+    asked: list[PendingApproval] = field(default_factory=list)
+
+    async def call(self, name: str, arguments: Any) -> tuple[ToolResult, dict[str, Any]]:
+        context = ToolContext("owner", lambda _: None, None, "test", "c1")
+        result = await self.tools.call(name, json.dumps(arguments), context)
+        return result, json.loads(result.content)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    approvals = Approvals(timeout_s=60)
+    people = People()
+    boards = Boards()
+    boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
+    kept: dict[str, Any] = {"permission": Permission.ACT, "effect": Effect.IDEMPOTENT, "run": ran}
+    set_pin = Tool("gpio-set", "Set.", PinParameters, **kept)
+    erase = Tool("erase", "Erase.", NoParameters, **{**kept, "permission": Permission.RISKY})
+    base = Toolbox((set_pin, erase), Gate(approvals=approvals))
+    device = KnownDevice("virtual-1", load_board("virtual"))
+
+    async def scene(name: str | None) -> DeviceContext:
+        if name is not None:
+            boards.get(name)
+        return DeviceContext((device,), device)
+
+    async with Database.open(new_store(tmp_path / "store.db")) as database:
+        devices = cast("Registry", boards)
+        book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, devices=devices, zone="Europe/Berlin")
+        scheduling = Scheduling(
+            book=book,
+            runner=cast("Runner", SimpleNamespace(wakes_an_hour=2)),
+            prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
+            try_planned=lambda name, arguments, call: base.try_planned(name, arguments, context_of(call)),
+            takes_device=base.takes_device,
+            reads_others=base.reads_others,
+            name_of=lambda person: person,
+            scene=scene,
+            offline=True,
+        )
+        desk = Desk(book, boards, base.with_more(declared_tools({"schedule": scheduling})))
+
+        def decide(news: PendingApproval | ApprovalOutcome) -> None:
+            if isinstance(news, PendingApproval):
+                desk.asked.append(news)
+                decision = partial(approvals.decide, news.approval_id, approved=desk.yes, by="owner")
+                asyncio.get_running_loop().call_soon(decision)
+
+        approvals.listen(decide)
+        yield desk
+
+
+async def test_a_sentence_that_needs_no_model_becomes_one_call_and_another_one_words_for_the_agent(desk: Desk) -> None:
+    result, told = await desk.call("schedule-add", {"when": "every weekday at 7", "do": "turn on pin 4"})
+    assert (result.ok, told["next"]) == (True, "Monday, 2026-11-23 07:00 CET")
+    kept = await desk.book.get(told["schedule"])
+    assert kept.deed == ToolAction("gpio-set", '{"pin": 4, "level": 1}')
+    assert (kept.person_id, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2", "device": "lamp"})
+    assert isinstance((await desk.book.get(told["schedule"])).deed, SchedulePrompt)
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2"})
+    assert (await desk.book.get(told["schedule"])).device == "virtual-1", "also when a second board joins"
+    assert desk.asked == []
+    desk.boards.known.remove(desk.boards.get("lamp"))
+    _, listed = await desk.call("schedule-list", {})
+    assert [one["problem"] is None for one in listed["schedules"]] == [True, False, True], "its device is gone"
+
+
+async def test_what_is_risky_is_asked_for_when_it_is_made(desk: Desk) -> None:
+    for desk.yes in (False, True):
+        result, _ = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "tool": "erase", "arguments": {}})
+        assert result.ok is desk.yes
+        assert len(await desk.book.all()) == desk.yes
+    assert [one.risky and "erase" in one.detail for one in desk.asked] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"when": "today at 8:00", "do": "turn on pin 4"}, "schedule_refused"),
+        ({"do": "rm -rf /"}, "schedule_refused"),  # it would be answered, and nothing done
+        ({"do": "turn on pin 4", "timezone": "Mars/Olympus"}, "schedule_refused"),
+        ({"tool": "gpio-set", "arguments": {"pin": "no"}}, "tool_retry"),
+        ({"tool": "schedule-add", "arguments": {}}, "tool_retry"),
+        ({"do": "turn on pin 4", "device": "moon"}, "unknown_name"),
+    ],
+)
+async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[str, Any], code: str) -> None:
+    result, _ = await desk.call("schedule-add", {"when": "in 20 minutes", **asked})
+    assert result.error_code == code
+    assert result.next_step
+    assert await desk.book.all() == ()

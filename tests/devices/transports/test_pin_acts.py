@@ -1,0 +1,81 @@
+"""Acts at the pins of a stock board: our program comes, acts, is read back, and stays only while it holds a pin."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.devices.transports.conftest import of_board
+
+from microclaw.devices.registry.calls import (
+    AppEntry,
+    AppInstall,
+    AppList,
+    AppUninstall,
+    GpioGet,
+    GpioSet,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+)
+from microclaw.devices.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM, pin_source
+from microclaw.devices.transports.virtual_board import VirtualBoardTransport
+from microclaw.devices.transports.wasmachine import WasmachineTransport
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.programs.wasm.compile import compile_module
+from microclaw.wire.board_control import Apps, Pins, SetInput, SetSensor
+
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+async def control(board: VirtualBoardProcess) -> AsyncIterator[VirtualBoardTransport]:
+    control = VirtualBoardTransport(board.ready.control)
+    yield control
+    await control.close()
+
+
+async def _level(control: VirtualBoardTransport, pin: int) -> tuple[str, int]:
+    row = next(row for row in (await control.request(Pins())).pins if row.pin == pin)
+    return row.role, row.level
+
+
+async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
+    transport: WasmachineTransport, control: VirtualBoardTransport
+) -> None:
+    assert await transport.call(GpioSet(4, 1), LIMIT_S) == PinLevel(4, 1)
+    assert await transport.call(AppList(), LIMIT_S) == (AppEntry(PIN_PROGRAM, HEAP_BYTES),)
+    assert await _level(control, 4) == ("output", 1)
+    assert await transport.call(GpioGet(4), LIMIT_S) == PinLevel(4, 1)
+    assert await _level(control, 4) == ("output", 1)
+    assert transport.held_pins == {4: "level"}
+    await transport.call(AppUninstall(PIN_PROGRAM), LIMIT_S)
+    assert await transport.call(AppList(), LIMIT_S) == ()
+    assert transport.held_pins == {}
+    # What holds nothing leaves no program behind.
+    await control.request(SetInput(5, 1))
+    assert await transport.call(GpioGet(5), LIMIT_S) == PinLevel(5, 1)
+    assert (await transport.call(I2cScan(), LIMIT_S)).addresses == (0x40, 0x76)
+    await control.request(SetSensor("bme280", {"temperature_c": 30.5}))
+    assert (await transport.call(I2cRead("bme280"), LIMIT_S)).values["temperature_c"] == pytest.approx(30.5, abs=0.1)
+    assert (await control.request(Apps())).apps == ()
+
+
+async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
+    board: VirtualBoardProcess, control: VirtualBoardTransport, tmp_path: Path
+) -> None:
+    dead = of_board(board, tmp_path)
+    image = await compile_module(pin_source(dead.board), dead.board, name=PIN_PROGRAM, optimization="Os")
+    await dead.call(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES), LIMIT_S)
+    await dead.close()
+    second = of_board(board, tmp_path)
+    assert await second.call(AppList(), LIMIT_S) == ()
+    assert (await control.request(Apps())).apps == ()
+    await second.call(GpioSet(4, 1), LIMIT_S)
+    await second.close()
+    third = of_board(board, tmp_path)
+    assert [app.name for app in await third.call(AppList(), LIMIT_S)] == [PIN_PROGRAM]
+    assert third.held_pins == {4: "level"}
+    assert await _level(control, 4) == ("output", 1)
+    await third.close()

@@ -1,0 +1,73 @@
+"""Starting and stopping the virtual board's process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.wire.board_control import Info
+
+
+async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
+    control = tmp_path / "c.sock"
+    async with VirtualBoardProcess(name="bench-2", control=control, firmware=("attributes=old",)) as process:
+        ready = process.ready
+        assert (ready.name, ready.board, ready.control) == ("bench-2", "virtual", control)
+        assert ready.transports == (
+            f"wasmachine://127.0.0.1:{ready.wasmachine}",
+            f"serial:tcp://127.0.0.1:{ready.serial}",
+            f"virtual:{control}",
+        )
+        info = await process.control.request(Info())
+        assert (info.pid, info.generation) == (ready.pid, "old")
+    assert not process.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(ready.pid, 0)
+
+
+async def test_a_board_is_not_told_the_models_keys_and_its_end_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("ANTHROPIC_API_KEY", "GITHUB_TOKEN", "my_secret", "DB_PASSWORD")
+    for name in secrets:
+        monkeypatch.setenv(name, "sk-hidden")
+    monkeypatch.setenv("MICROCLAW_NOTE", "shown")
+    async with VirtualBoardProcess(serial="none") as board:
+        environ = environ_of(board.ready.pid)
+        ending = asyncio.create_task(board.ended())
+        await board.kill()
+        assert await asyncio.wait_for(ending, 10) == "SIGKILL"
+        with pytest.raises(DeviceUnreachable):
+            await board.control.request(Info())
+    assert (b"shown" in environ, b"sk-hidden" in environ) == (True, False)
+
+
+async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = VirtualBoardProcess(wasmachine_port=port)
+        with pytest.raises(ConfigError) as caught:
+            await process.start()
+    assert caught.value.next_step
+    assert not process.running
+
+
+async def test_a_wait_for_the_end_that_is_cancelled_leaves_the_board_to_be_stopped() -> None:
+    async with VirtualBoardProcess(serial="none") as process:
+        ending = asyncio.create_task(process.ended())
+        await process.control.request(Info())
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert process.running
+    assert not process.running
+
+
+def environ_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()

@@ -1,0 +1,138 @@
+"""`microclaw backup` without a host, and what `doctor` finds about backups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.host.backup.conftest import make_home
+from tests.interfaces.cli.conftest import Run, run_here
+from tests.interfaces.cli.screen import Screen
+
+from microclaw.host.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.host.audit.log_files import FOLDER, append_lines, read_events
+from microclaw.host.backup.age import PrivateKey
+from microclaw.host.config.settings import BackupSettings, Settings
+from microclaw.host.store.sqlite_file import take_lock
+from microclaw.interfaces.cli.doctor import LATE_DAYS, key_findings, late_findings
+
+PROMPTS = ("backup", "confirmation")
+PASSWORD = "correct horse battery"
+NOW_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
+KEY = PrivateKey()
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> Path:
+    await make_home(tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def command(home: Path) -> Run:
+    """Run `microclaw WORDS` with that home."""
+    return lambda *words: run_here(home, *words)
+
+
+@pytest.fixture
+def recipient(command: Run, tmp_path: Path) -> str:
+    """Of the key in tmp_path."""
+    made = command("-q", "backup", "make", "--new-key", tmp_path / "key")
+    assert (made.code, (tmp_path / "key").stat().st_mode & 0o777) == (0, 0o600)
+    return made.out.strip()
+
+
+def test_nothing_is_overwritten_without_a_word(command: Run, recipient: str, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.age"
+    file.write_bytes(b"before")
+    refused = command("backup", "make", file, "--recipient", recipient)
+    assert (refused.code, "--force" in refused.err, file.read_bytes()) == (1, True, b"before")
+    assert command("backup", "make", "--new-key", tmp_path / "key").code == 1
+    assert command("backup", "make", "--new-key", home / "key").code == 1  # in the home that it protects
+    assert not (home / "key").exists()
+    assert command("backup", "make", file, "--recipient", recipient, "--force").code == 0
+    assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [found.event.kind for found in read_events(home)] == [AuditKind.BACKUP_MADE]
+
+
+def test_wrong_words_are_told_and_a_store_that_another_process_holds(
+    command: Run, recipient: str, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.age"
+    short = tmp_path / "short"
+    short.write_text("short\n")
+    for words in (
+        ("make",),
+        ("make", file, "--new-key", file),
+        ("make", file, "--recipient", recipient, "--password-file", "-"),
+        ("make", file),  # no terminal to ask at
+        ("make", file, "--host", "https://host.example"),
+        ("make", file, "--recipient", recipient[:-1]),
+        ("make", file, "--password-file", short),
+        ("make", file, "--password-file", tmp_path / "none"),
+        ("make", tmp_path, "--recipient", recipient),
+        ("make", tmp_path / "no" / "b.age", "--recipient", recipient),
+        ("restore", file, "--list", "--password-file", short),
+        ("restore", tmp_path, "--list", "--identity", tmp_path / "key"),
+        ("restore", file, "--identity", tmp_path / "key", "--password-file", "-"),
+    ):
+        told = command("backup", *words)
+        assert told.code in (1, 2), words
+        assert "next: " in told.err, words
+        assert "short" not in told.err.replace(str(short), ""), words
+    lock = take_lock(home / "microclaw.db")  # as while another `microclaw backup` reads it
+    try:
+        assert command("backup", "make", file, "--recipient", recipient).code == 3
+    finally:
+        lock.close()
+    assert not file.exists()
+
+
+def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
+    with Screen(home, "backup", "make", str(tmp_path / "b.age")) as screen:
+        for prompt, typed in (("backup", PASSWORD), ("confirmation", "another"), *((p, PASSWORD) for p in PROMPTS)):
+            screen.wait_for(f"{prompt}: ")
+            screen.type(f"{typed}\n")
+        screen.wait_for("encrypted")
+        assert screen.process.wait(60) == 0
+        assert PASSWORD not in screen.shown
+
+
+def settings_of(home: Path, *, password_file: Path | None = None) -> Settings:
+    backup = BackupSettings(folder=str(home.parent), password_file=str(password_file))
+    return Settings(home, home / "cache", home / "control.sock", backup=backup)
+
+
+@pytest.mark.parametrize("place", ["backup.key", "notes/deep/in it"])
+def test_keys_and_the_password_file_in_the_home_are_named_wherever_they_are(tmp_path: Path, place: str) -> None:
+    home = tmp_path / "home"
+    path = tmp_path / "home" / place
+    path.parent.mkdir(parents=True)
+    (tmp_path / "key").write_text(KEY.to_text())
+    (home / "words.md").write_text("a key looks like AGE-SECRET-KEY-1...")
+    (home / "link").symlink_to(tmp_path / "key")
+    assert not list(key_findings(settings_of(home, password_file=tmp_path / "password")))
+    path.write_text(KEY.to_text())
+    (key, password) = key_findings(settings_of(home, password_file=home / "password"))
+    assert (key.ok, password.ok, str(path) in key.text) == (False, True, True)
+    assert KEY.to_text().splitlines()[1] not in key.text
+
+
+def test_backups_that_were_never_made_or_long_ago_are_told_when_the_home_is_old_enough(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "identity").mkdir(parents=True, mode=0o700)
+
+    def told(day: int) -> list[bool]:
+        return [one.ok for one in late_findings(settings_of(home), NOW_MS + day * DAY_MS)]
+
+    assert told(LATE_DAYS + 2) == []  # nothing says how old it is
+    authority = home / "identity" / "authority.pem"
+    authority.touch(mode=0o600)
+    os.utime(authority, (NOW_MS / 1000, NOW_MS / 1000))
+    assert (told(LATE_DAYS - 1), told(LATE_DAYS + 2)) == ([], [True])
+    line = line_of(AuditEvent(AuditKind.BACKUP_MADE, "by the command line"), NOW_MS + 80 * DAY_MS)
+    append_lines(home / FOLDER, "acts", [line])
+    assert (told(81), told(80 + LATE_DAYS + 2)) == ([], [True])

@@ -1,0 +1,107 @@
+"""The editor in a real browser: a wrong program is marked, a right one tried, installed and reverted."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+from tests.interfaces.page.conftest import PageHost, go
+from tests.stories.conftest import until
+
+from microclaw.wire.host_api import StreamResult
+
+WRONG = """#include "microclaw.h"
+void on_init(void) {
+    int led = gpio_open(26, GPIO_OUT);
+    gpio_set(led, 1);
+}
+"""
+RIGHT = """#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(12, GPIO_OUT); every(100, tick); }
+"""
+
+
+def write(page: Page, source: str) -> None:
+    """Put a program in the place of what is there."""
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(source)
+
+
+def open_editor(page: Page, board: str = "virtual-1") -> None:
+    go(page, "Editor")
+    expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
+    page.get_by_role("combobox", name="Board").select_option(board)
+
+
+def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> None:
+    open_editor(page)
+    write(page, "// mine\n" + RIGHT)
+    page.get_by_role("textbox", name="Name", exact=True).fill("drafted")
+    page.get_by_role("textbox", name="Expected").fill("pin 12: 3 edges")
+    page.reload()
+    expect(page.locator(".cm-content")).to_contain_text("// mine")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("drafted")
+    expect(page.get_by_role("textbox", name="Expected")).to_have_value("pin 12: 3 edges")
+    go(page, "Home")
+    go(page, "Editor")
+    expect(page.locator(".cm-content")).to_contain_text("// mine")
+    page.get_by_role("button", name="Discard the draft").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator(".cm-content")).not_to_contain_text("// mine")
+    expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
+
+
+def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
+    body = {"name": "kept", "source": RIGHT.replace("12", "13"), "expect": "pin 13: period 200 ms"}
+    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], StreamResult)
+    go(page, "Home")
+    page.get_by_role("link", name="kept", exact=True).click()
+    expect(page.locator("main")).to_contain_text("gpio_open(13, GPIO_OUT)")
+    expect(page.locator("main")).to_contain_text("pin 13: period 200 ms")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    expect(page.locator(".cm-content")).to_contain_text("gpio_open(13, GPIO_OUT)")
+    expect(page.get_by_role("combobox", name="Board")).to_have_value("virtual-2")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("kept")
+    write(page, RIGHT.replace("12", "14"))
+    page.get_by_role("textbox", name="Expected").fill("pin 14: period 200 ms")
+    expect(page.locator(".checked")).to_have_attribute("data-ok", "true")
+    page.get_by_role("button", name="Install on virtual-2").click()
+    installed = page.get_by_role("region", name="installation")
+    expect(installed.locator(".evidence")).to_be_visible()
+    pin = installed.locator("li[data-pin='14']")
+    expect(pin).not_to_have_attribute("data-edges", "0")
+    expect(pin).not_to_have_attribute("data-edges", str(pin.get_attribute("data-edges")))
+    assert "gpio_open(14," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"])
+    installed.get_by_role("button", name="Undo the installation").click()
+    until(lambda: "gpio_open(13," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"]))
+    list(host.client.stream("/v1/apps/kept/remove", {"devices": ["virtual-2"]}))
+
+
+def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page) -> None:
+    open_editor(page)
+    content = page.locator(".cm-content")
+    content.click()
+    expect(content).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(content).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("int a;")  # one step to take back, however slow the machine
+    expect(content).to_have_text("int a;")
+    page.keyboard.press("Control+z")
+    expect(content).to_contain_text("gpio_open(2, GPIO_OUT)")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(content).not_to_be_focused()
+    content.click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(content).to_be_focused()
+    assert "Escape" in str(content.get_attribute("aria-label"))
+    page.route("**/v1/programs/check", lambda _route: None)  # no answer comes
+    with page.expect_request("**/v1/programs/check"):
+        write(page, RIGHT)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/programs/check")):
+        write(page, WRONG)
+    page.unroute_all(behavior="ignoreErrors")

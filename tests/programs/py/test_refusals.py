@@ -1,0 +1,155 @@
+"""The faults of a program for a board: names, methods, classes and pins that are not there; and what is right."""
+
+from __future__ import annotations
+
+import pytest
+from tests.programs.py.conftest import Build
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.hardware.boards.reader import load_board
+
+PIN = "from machine import Pin\n"
+MAKES = "from machine import ADC, PWM, Pin\nled = Pin(2, Pin.OUT)\nadc = ADC(Pin(32))\npwm = PWM(Pin(4), freq=50)\n"
+EQUAL = "class E:\n    def __eq__(self, other):\n        self.kind = other\n        return True\n"
+NAMES = [
+    f"{PIN}led = Pin(4, Pin.OUT)\nLed.on()\n",
+    "import time\ntime.Sleep(1)\n",
+    "from machine import pin\n",
+    f"{PIN}Pin(4, Pin.OUTPUT)\n",
+    "import mqtt\n",  # it is in microclaw
+]
+# Methods that pins, PWM and ADC objects lack, where the class is sure.
+METHODS = [
+    f"{MAKES}led.togle()\n",
+    "from machine import Pin\nclass Lamp:\n    def __init__(self):\n        self.pin = Pin(2, Pin.OUT)\n"
+    "    def flip(self):\n        self.pin.togle()\nLamp().flip()\n",
+]
+# The class of an object that may be the firmware's, had as a value.
+CLASSES = [
+    "type(p).value = print",
+    "T = type(p)\nT.value = print",
+    "t = type(p)\nprint(t is int)\nfor x in (t,): x(1)",
+    "t = type(p)\nglobals()['t'](1)",
+    "type(open('a.txt'))('/settings.json')",
+    "x = p.__class__\nx(1)",
+    "list(map(type, [p]))",
+    "class A(type(p)): pass",
+    "[k for k in (type(p),)]",
+    "type(*(p,))",
+    "isinstance(p, (int, type(p)))\ng = (int, type(p))",
+    EQUAL + "E() == type(p)",
+    "class D(dict):\n    pass\nd = D()\nd[type(p)] = 1",
+]
+# Buses that cannot have these pins, and what is past the pins.
+PINS = [
+    *[f"from machine import UART\n{line}\n" for line in ("UART(0, 9600)", "UART(1)", "UART(2).init(tx=6)")],
+    "from machine import UART\ndef f(n): return UART(n)\nf(int('1'))\n",
+    *[f"{PIN}print({name})\n" for name in ("Pin.board", "Pin.cpu", "Pin.board.GPIO6")],
+    *[f"import machine\nprint(machine.{call})\n" for call in ("RTC()", "freq(20000000)")],
+    *[
+        f"import micropython\n@micropython.{kind}\n{word} f():\n    nop()\nf()\n"
+        for kind, word in (("asm_xtensa", "def"), ("asm_thumb", "async def"))
+    ],
+]
+
+
+async def refused(build_py: Build, source: str, board: str = "esp32-devkitc-v4") -> list[Diagnostic]:
+    with pytest.raises(BuildError) as caught:
+        await build_py(source, board=load_board(board))
+    return [d for d in caught.value.diagnostics if d.severity == "error"]
+
+
+@pytest.mark.parametrize("source", [*NAMES, *[f"{PIN}p = Pin(13, Pin.OUT)\n{line}\n" for line in CLASSES], *PINS])
+async def test_what_is_not_there_is_refused(build_py: Build, source: str) -> None:
+    assert await refused(build_py, source)
+
+
+@pytest.mark.parametrize("source", METHODS)
+async def test_a_method_that_the_object_lacks_is_one_error(build_py: Build, source: str) -> None:
+    assert len(await refused(build_py, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "body"),
+    [("n = 0\n", "n = max(n, 3)"), ("def work():\n  n = 0\n", "pass"), ("every(500, print)\nn = 0\n", "n += 1")],
+)
+async def test_a_loop_that_never_waits_ends_nor_looks_at_anything_is_refused(
+    build_py: Build, before: str, body: str
+) -> None:
+    source = f"from microclaw import every\n{before}{'  ' * ('def' in before)}while True: {body}\n"
+    (found,) = await refused(build_py, source)
+    assert found.line == source.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("board", "hint"),
+    [
+        ("virtual", "is on pin 2: Pin(2, Pin.OUT)"),
+        ("esp32-s3-devkitc-1-v1.1", "is addressable, on pin 38: NeoPixel(Pin(38), 1)"),
+        ("esp32-devkitc-v4", "has no LED that a program can switch: its only LED shows"),
+    ],
+)
+async def test_a_pin_by_name_is_refused_with_the_boards_led(build_py: Build, board: str, hint: str) -> None:
+    (found, *_) = await refused(build_py, f'{PIN}NAME = "LED"\nPin(NAME, Pin.OUT)\n', board)
+    assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("before", "body"),
+    [
+        ("", "(a: int) -> int:\n    return ptr32(a)[0]"),
+        ("def ptr32(a): return [a]\n", "(a: int) -> int:\n    return ptr32(a)[0]"),
+        ("ptr8 = 1\n", "(a: ptr8) -> int:\n    return a[0]"),
+        ("", "(a: int) -> ptr16:\n    return a"),
+    ],
+)
+async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: Build) -> None:
+    found = await refused(build_py, f"import micropython\n{before}@micropython.viper\ndef f{body}\nprint(f(1))\n")
+    assert "ptr" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{MAKES}led.toggle()\nled.value(led.OUT)\nadc.read_uv()\npwm.duty_u16(5)\n",
+        f"{MAKES}def flip(led):\n    led.togle()\n",  # a parameter can be anything
+        "from machine import Pin\nclass Mock:\n    def togle(self): pass\nled = Mock()\nled = Pin(2)\nled.togle()\n",
+        f"{MAKES}try:\n    led.togle()\nexcept AttributeError:\n    led.on()\n",
+        f"{MAKES}if hasattr(adc, 'readu16'):\n    adc.readu16()\n",
+        "ptr = 0\nptr += 1\nprint(ptr)\n",
+    ],
+)
+async def test_an_object_that_may_be_another_is_left_alone(build_py: Build, source: str) -> None:
+    await build_py(source)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = [1]\nprint(type(x) == list, type(x[0]) is int, type(x) in (list, tuple))",
+        "def f(x):\n    t = type(x)\n    if t is int or t in (str,):\n        return t.__name__\n    print(t)\nf(3)",
+        "try:\n    1 // 0\nexcept ZeroDivisionError as e:\n    raise type(e)('again')",
+        "x = 2\nprint('%s' % type(x), '%s %d' % (type(x), 1), '{}'.format(type(x)), f'{type(x)} {type(x).__name__}')",
+        EQUAL + "x = E()\nprint(type(x) == int, type(x) is E, type(3) in (int, str))",
+    ],
+)
+async def test_looking_at_a_class_is_free(line: str, build_py: Build) -> None:
+    assert "marked_" not in (await build_py(f"{line}\n")).rewritten
+
+
+async def test_class_of_the_programs_own_object_is_a_value_behind_a_mark(build_py: Build) -> None:
+    source = """class A:
+    made = 0
+    def __init__(self, n=0):
+        self.n = n
+    def next(self):
+        self.__class__.made += 1
+        print(type(self).__name__)
+        return type(self)(self.n + 1)
+print(A().next().n, A().__dict__)
+"""
+    text = (await build_py(source)).rewritten
+    assert "type(marked_(self))(self.n + 1)" in text
+    assert "marked_(self).__class__.made += 1" in text
+    assert "marked_(A()).__dict__" in text
+    assert "print(type(self).__name__)" in text
