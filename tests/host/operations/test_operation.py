@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from microclaw.agent.knowledge import operations as knowledge
 from microclaw.agent.schedules import operations as schedules
 from microclaw.errors import ConfigError
 from microclaw.host.auth import operations as people
-from microclaw.host.operations.operation import Operation, load
+from microclaw.host.operations.operation import Operation, load, operation
 from microclaw.host.operations.operation_modules import MODULES
 from microclaw.host.operations.result import Result
 
@@ -23,11 +24,15 @@ def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[...
     assert act.noun in MODULES
     assert act.http or act.tool or act.here
     assert act.help.endswith(".")
-    assert all(one.meta.description for one in act.parameters if not one.option.hidden and act.is_command)
+    assert all(one.meta.description for one in act.parameters if not one.option.hidden and act.command.is_derived)
     assert act.in_path <= {one.name for one in act.parameters}
-    form = Result if act.is_command else msgspec.Struct
+    form = Result if act.command.is_derived else msgspec.Struct
     assert act.result == dict[str, Any] or issubclass(act.result, form)
     assert msgspec.json.schema(act.result)
+
+
+def test_a_declaration_has_few_fields() -> None:
+    assert len(fields(operation)) <= 14
 
 
 def test_values_go_into_path_query_and_body() -> None:

@@ -21,6 +21,7 @@ from microclaw.agent.knowledge.memory import (
 )
 from microclaw.agent.knowledge.texts import CONFIG, MAX_TEXT_BYTES
 from microclaw.errors import Diagnostic, UnknownName
+from microclaw.host.operations.forms import NO_COMMAND, CommandForm
 from microclaw.host.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result, SourceFinding, filled, findings
 from microclaw.host.store.notes import NoteHit
@@ -114,7 +115,7 @@ async def show_memory(service: KnowledgeService, call: OperationCall, name: Text
     http="PUT /v1/memory",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    is_command=False,
+    command=NO_COMMAND,
     words="edit {name}",
 )
 async def edit_memory(
@@ -212,13 +213,13 @@ class RemovedSession(Result, frozen=True, kw_only=True):
 SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the list names it, or only its chat.")]
 
 
-@operation("session.list", http="GET /v1/sessions", access=Access.OWN, command="sessions")
+@operation("session.list", http="GET /v1/sessions", access=Access.OWN, command=CommandForm("sessions"))
 async def list_sessions(service: KnowledgeService, _: OperationCall) -> SessionList:
     """List saved conversations, the latest first."""
     return SessionList(sessions=list(await service.knowledge.sessions.list()))
 
 
-@operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN, command="sessions")
+@operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN, command=CommandForm("sessions"))
 async def show_session(
     service: KnowledgeService,
     _: OperationCall,
@@ -235,12 +236,14 @@ async def show_session(
 @operation(
     "session.rm",
     http="DELETE /v1/sessions/{name}",
-    command="sessions",
+    command=CommandForm(
+        "sessions",
+        said="removed {removed}, its words everywhere; kept: {left}",
+        confirm="Remove the conversation {name} for good?",
+    ),
     permission=Permission.ACT,
     access=Access.OWN,
     effect=Effect.IDEMPOTENT,
-    said="removed {removed}, its words everywhere; kept: {left}",
-    confirm="Remove the conversation {name} for good?",
 )
 async def remove_session(
     service: KnowledgeService, _: OperationCall, name: Annotated[SessionName, Option("--rm", metavar="NAME")]
@@ -318,7 +321,7 @@ class SkillCheck(Result, frozen=True, kw_only=True):
 SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill's name.")]
 
 
-@operation("skill.list", http="GET /v1/skills", command="skills")
+@operation("skill.list", http="GET /v1/skills", command=CommandForm("skills"))
 async def list_skills(service: KnowledgeService, call: OperationCall) -> SkillList:
     """List the skills that can be used, and the folders that cannot."""
     skills = service.knowledge.skills
@@ -331,7 +334,7 @@ async def list_skills(service: KnowledgeService, call: OperationCall) -> SkillLi
     return SkillList(folder=_place(skills.folder, call), skills=usable, broken=broken)
 
 
-@operation("skill.show", http="GET /v1/skills/{name}", command="skills")
+@operation("skill.show", http="GET /v1/skills/{name}", command=CommandForm("skills"))
 async def show_skill(service: KnowledgeService, call: OperationCall, name: SkillName) -> OneSkill:
     """Show a skill's text, and the files beside it."""
     skills = service.knowledge.skills
@@ -340,7 +343,7 @@ async def show_skill(service: KnowledgeService, call: OperationCall, name: Skill
     return filled(OneSkill, skill, folder=_place(skill.folder, call), text=skill.body, files=list(files))
 
 
-@operation("skill.check", http="GET /v1/skill-check", command="check-skills")
+@operation("skill.check", http="GET /v1/skill-check", command=CommandForm("check-skills"))
 async def check_skills(
     service: KnowledgeService,
     _: OperationCall,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
+from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Listing, filled
 from microclaw.host.store.people import person_behind
@@ -89,7 +90,7 @@ class UsageListing(Listing, frozen=True, kw_only=True):
         return "\n".join(line for line, counts in lines.items() if counts)
 
 
-@operation("usage", http="GET /v1/usage", access=Access.LOOK, words="see what models cost", is_command=False)
+@operation("usage", http="GET /v1/usage", access=Access.LOOK, words="see what models cost", command=NO_COMMAND)
 async def usage(
     service: UsageService,
     call: OperationCall,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from microclaw.agent.language.times import When
+from microclaw.host.operations.forms import Asks, CommandForm, HttpAnswer
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result
 from microclaw.host.store.schedules import Missed, RunState, ScheduleState
@@ -166,12 +167,11 @@ async def _needed_permission(scheduling: Scheduling, call: OperationCall, **valu
     "schedule.add",
     http="POST /v1/schedules",
     permission=Permission.ACT,
-    status=201,
-    place="/v1/schedules/{schedule}",
+    answer=HttpAnswer(201, place="/v1/schedules/{schedule}"),
     tool="schedule-add",
-    said="schedule {schedule} is kept, next {next}: {what}",
+    command=CommandForm(said="schedule {schedule} is kept, next {next}: {what}"),
     before=_needed_permission,
-    previews=True,
+    asks=Asks.ITSELF,
 )
 async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     scheduling: Scheduling,
@@ -205,7 +205,7 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
     return scheduling.facts(schedule, NewSchedule, warning=plan.warning)
 
 
-@operation("schedule.show", http="GET /v1/schedules/{schedule}", command="list")
+@operation("schedule.show", http="GET /v1/schedules/{schedule}", command=CommandForm("list"))
 async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) -> OneSchedule:
     """Show a schedule and how its latest runs ended."""
     book = scheduling.book
@@ -226,8 +226,8 @@ async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) ->
     "schedule.run",
     http="POST /v1/schedules/{schedule}/run",
     permission=Permission.ACT,
-    status=202,
-    said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
+    answer=HttpAnswer(202),
+    command=CommandForm(said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}"),
 )
 async def run(scheduling: Scheduling, call: OperationCall, schedule: Number) -> ScheduleFacts:
     """Run a schedule now; its own times stay."""
@@ -245,7 +245,7 @@ async def _check_may_change(scheduling: Scheduling, call: OperationCall, schedul
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="schedule-pause",
-    said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
+    command=CommandForm(said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}"),
     before=_check_may_change,
     words="pause schedule {schedule}",
 )
@@ -261,7 +261,7 @@ async def pause(scheduling: Scheduling, call: OperationCall, schedule: Number) -
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="schedule-resume",
-    said="schedule {schedule} is due again, next {next}",
+    command=CommandForm(said="schedule {schedule} is due again, next {next}"),
     before=_check_may_change,
     words="resume schedule {schedule}",
 )
@@ -277,7 +277,7 @@ async def resume(scheduling: Scheduling, call: OperationCall, schedule: Number) 
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="schedule-remove",
-    said="removed: {when}: {what}{goes_on}",
+    command=CommandForm(said="removed: {when}: {what}{goes_on}"),
     before=_check_may_change,
     words="remove schedule {schedule}",
 )

@@ -9,6 +9,7 @@ from msgspec import Meta, structs
 
 from microclaw.errors import PermissionRefused
 from microclaw.host.auth.people import is_owner
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.host.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
@@ -167,11 +168,10 @@ async def list_tasks(
     "task.run",
     http="POST /v1/tasks",
     permission=Permission.ACT,
-    status=201,
-    place="/v1/tasks/{number}",
-    is_command=False,
+    answer=HttpAnswer(201, place="/v1/tasks/{number}"),
+    command=NO_COMMAND,
     words="run {language} code in the sandbox",
-    previews=True,
+    asks=Asks.ITSELF,
 )
 async def run(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     tasks: TaskService,
@@ -223,7 +223,7 @@ async def _check_unchanged(tasks: TaskService, order: TaskOrder, detail: tuple[s
         raise PermissionRefused(text, next_step="ask for it again")
 
 
-@operation("task.show", http="GET /v1/tasks/{number}", command="list")
+@operation("task.show", http="GET /v1/tasks/{number}", command=CommandForm("list"))
 async def show(
     tasks: TaskService,
     call: OperationCall,
@@ -245,8 +245,7 @@ async def show(
     http="DELETE /v1/tasks/{number}",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    said="{summary}",
-    command="list",
+    command=CommandForm("list", said="{summary}"),
 )
 async def cancel(
     tasks: TaskService, call: OperationCall, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]

@@ -32,6 +32,7 @@ from microclaw.errors import UnknownName
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.firmware_folder import firmware_folder
 from microclaw.host.config.edit import LAN, write_changes
+from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, Permission, operation
 from microclaw.host.operations.result import Result
 
@@ -162,7 +163,7 @@ class InstallParts:
         return {"host": settings.host, "port": settings.port, "ca_sha256": settings.ca_sha256}
 
 
-@operation("install.choices", http="GET /v1/firmware/install", access=Access.OWN, is_command=False)
+@operation("install.choices", http="GET /v1/firmware/install", access=Access.OWN, command=NO_COMMAND)
 async def choices(parts: InstallParts, _: OperationCall) -> InstallChoices:
     """List the chips and boards that a browser can set up."""
     chips = await asyncio.to_thread(_describe_chips, parts.settings.cache)
@@ -181,7 +182,7 @@ async def choices(parts: InstallParts, _: OperationCall) -> InstallChoices:
     http="POST /v1/firmware/install/link",
     permission=Permission.ACT,
     access=Access.OWN,
-    is_command=False,
+    command=NO_COMMAND,
 )
 async def open_to_network(parts: InstallParts, _: OperationCall) -> InstallLink:
     """Open the link to the network, from the host's next start on."""
@@ -189,7 +190,7 @@ async def open_to_network(parts: InstallParts, _: OperationCall) -> InstallLink:
     return InstallLink(link=LAN)
 
 
-@operation("install.manifest", http="GET /v1/firmware/manifest", access=Access.OWN, is_command=False)
+@operation("install.manifest", http="GET /v1/firmware/manifest", access=Access.OWN, command=NO_COMMAND)
 async def manifest(
     parts: InstallParts,
     _: OperationCall,

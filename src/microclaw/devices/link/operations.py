@@ -17,6 +17,7 @@ from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Step
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.auth.provisioning import Provision
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer, Steps
 from microclaw.host.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Result
 from microclaw.text import clean_text
@@ -66,9 +67,8 @@ Address: TypeAlias = Annotated[
     http="POST /v1/devices/pair",
     permission=Permission.ACT,
     access=Access.SOCKET,
-    status=201,
-    place="/v1/devices/{name}",
-    said="{name} is paired ({title}). Try: microclaw device show {name}",
+    answer=HttpAnswer(201, place="/v1/devices/{name}"),
+    command=CommandForm(said="{name} is paired ({title}). Try: microclaw device show {name}"),
     words="pair a device",
 )
 async def pair(
@@ -118,7 +118,7 @@ class Provisioned(Result, frozen=True, kw_only=True):
     http="POST /v1/devices/provision",
     permission=Permission.ACT,
     access=Access.SOCKET,
-    is_command=False,
+    command=NO_COMMAND,
 )
 async def provision(
     service: LinkService,
@@ -148,8 +148,10 @@ class RevokedDevice(Result, frozen=True, kw_only=True):
     permission=Permission.ACT,
     access=Access.OWN,
     effect=Effect.IDEMPOTENT,
-    said="{device}: {revoked} credentials revoked",
-    confirm="{device} will be cut off until it is paired again. Go on?",
+    command=CommandForm(
+        said="{device}: {revoked} credentials revoked",
+        confirm="{device} will be cut off until it is paired again. Go on?",
+    ),
 )
 async def revoke(service: LinkService, call: OperationCall, device: DeviceName) -> RevokedDevice:
     """Revoke all credentials of a device, at once; it can be paired again."""
@@ -174,8 +176,8 @@ class NotedDevice(Result, frozen=True, kw_only=True):
     "device.notify",
     http="POST /v1/devices/{device}/notify",
     permission=Permission.ACT,
-    previews=True,
-    said="{device} {news}",
+    asks=Asks.ITSELF,
+    command=CommandForm(said="{device} {news}"),
     words="tell {device}",
 )
 async def notify(
@@ -248,7 +250,7 @@ class WifiNetworks(Result, frozen=True, kw_only=True):
             yield f"the last change failed: {self.trial.ssid}: {self.trial.why or 'no reason given'}"
 
 
-@operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
+@operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, command=NO_COMMAND)
 async def list_wifi(service: LinkService, _: OperationCall, device: DeviceName) -> WifiNetworks:
     """List the networks that the board knows, and the outcome of the trial of a new one."""
     board = service.registry.get(device)
@@ -273,9 +275,9 @@ async def list_wifi(service: LinkService, _: OperationCall, device: DeviceName) 
     http="POST /v1/devices/{device}/wifi",
     permission=Permission.RISKY,
     access=Access.OWN,
-    previews=True,
-    steps=True,
-    is_command=False,
+    asks=Asks.ITSELF,
+    steps=Steps.SHOWN,
+    command=NO_COMMAND,
 )
 async def set_wifi(
     service: LinkService,

@@ -29,6 +29,7 @@ from microclaw.devices.ota.results import (
 from microclaw.devices.ota.rollout import BAD, DEFAULT_STAGES, DEVICE_STATES, MAX_DEVICES, RolloutPlan
 from microclaw.devices.registry.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer
 from microclaw.host.operations.operation import NAME, Access, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import filled
 from microclaw.host.store.firmware import ReleaseRow
@@ -52,7 +53,7 @@ All: TypeAlias = Annotated[bool, Option(hidden=True)]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
 _BASE64: Final = {"pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}
 _owner = partial(operation, access=Access.OWN)
-_risky = partial(operation, permission=Permission.RISKY, previews=True)
+_risky = partial(operation, permission=Permission.RISKY, asks=Asks.ITSELF)
 
 
 class FirmwareService(Struct, frozen=True):
@@ -83,8 +84,8 @@ async def list_keys(service: FirmwareService, _: OperationCall) -> UpdateKeys:
 @_risky(
     "firmware.trust",
     http="POST /v1/firmware/keys",
-    status=201,
-    said="updates signed by {key_id} are passed on",
+    answer=HttpAnswer(201),
+    command=CommandForm(said="updates signed by {key_id} are passed on"),
 )
 async def trust(
     service: FirmwareService,
@@ -109,9 +110,11 @@ async def trust(
 @_risky(
     "firmware.distrust",
     http="DELETE /v1/firmware/keys/{key_id}",
-    said="updates signed by {key_id} are taken no more, its releases are withdrawn",
-    confirm="take no more updates signed by {key_id}, and withdraw its releases?",
-    command="keys",
+    command=CommandForm(
+        "keys",
+        said="updates signed by {key_id} are taken no more, its releases are withdrawn",
+        confirm="take no more updates signed by {key_id}, and withdraw its releases?",
+    ),
 )
 async def distrust(
     service: FirmwareService,
@@ -151,7 +154,7 @@ async def list_releases(
     return Releases(releases=matches)
 
 
-@_risky("firmware.publish", http="POST /v1/firmware/releases", is_command=False)
+@_risky("firmware.publish", http="POST /v1/firmware/releases", command=NO_COMMAND)
 async def publish(
     service: FirmwareService,
     call: OperationCall,
@@ -167,7 +170,7 @@ async def publish(
     return Publication(release=await service.publisher.publish(manifest, signature, by=service.by(call)))
 
 
-@_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
+@_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, command=NO_COMMAND)
 async def receive(
     service: FirmwareService,
     _: OperationCall,
@@ -182,8 +185,7 @@ async def receive(
 @_risky(
     "firmware.withdraw",
     http="POST /v1/firmware/releases/{release}/withdraw",
-    confirm="withdraw {release}?",
-    command="list",
+    command=CommandForm("list", confirm="withdraw {release}?"),
 )
 async def withdraw(
     service: FirmwareService,
@@ -199,7 +201,7 @@ async def withdraw(
     return WithdrawnReleases(releases=_unsigned(withdrawn))
 
 
-@_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
+@_risky("firmware.update", http="POST /v1/firmware/offers", command=NO_COMMAND)
 async def update(
     service: FirmwareService,
     call: OperationCall,
@@ -234,9 +236,9 @@ async def status(
     "firmware.cancel",
     http="POST /v1/firmware/offers/{device}/cancel",
     permission=Permission.ACT,
-    asks=True,
+    asks=Asks.BEFORE,
     words="cancel the update of {device}",
-    said="{device} was asked to give up {offer.version}",
+    command=CommandForm(said="{device} was asked to give up {offer.version}"),
 )
 async def cancel(
     service: FirmwareService,
@@ -253,13 +255,13 @@ async def cancel(
     return OfferOutcome(device=target.name, offer=row, online=online)
 
 
-@_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
+@_owner("firmware.rollouts", http="GET /v1/rollouts", command=NO_COMMAND)
 async def list_rollouts(service: FirmwareService, _: OperationCall) -> RolloutList:
     """List rollouts, the newest first."""
     return _rollout_list(service, await service.rollouts.all())
 
 
-@_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
+@_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", command=NO_COMMAND)
 async def show_rollout(service: FirmwareService, _: OperationCall, number: Number) -> RolloutFacts:
     """Show a rollout, with its boards."""
     rollout = await service.rollouts.get(number)
@@ -272,8 +274,7 @@ async def show_rollout(service: FirmwareService, _: OperationCall, number: Numbe
 @_risky(
     "firmware.rollout",
     http="POST /v1/rollouts",
-    status=201,
-    place="/v1/rollouts/{rollout}",
+    answer=HttpAnswer(201, place="/v1/rollouts/{rollout}"),
     words="roll {version} out",
 )
 async def roll_out(  # noqa: PLR0913, RUF100 - one parameter for each option of the command
@@ -310,8 +311,10 @@ async def roll_out(  # noqa: PLR0913, RUF100 - one parameter for each option of 
     "firmware.rollout-change",
     http="POST /v1/rollouts/{number}/{act}",
     permission=Permission.ACT,
-    confirm=lambda values: "take its boards back to what they ran?" if values["act"] == "undo" else None,
-    is_command=False,
+    command=CommandForm(
+        is_derived=False,
+        confirm=lambda values: "take its boards back to what they ran?" if values["act"] == "undo" else None,
+    ),
 )
 async def change_rollout(
     service: FirmwareService,

@@ -10,6 +10,7 @@ from microclaw.clock import now_ms
 from microclaw.devices.link.device_facts import LastValue
 from microclaw.devices.telemetry.history import MAX_POINTS, REASONS, Series, TelemetryHistory
 from microclaw.errors import ConfigError
+from microclaw.host.operations.forms import CommandForm
 from microclaw.host.operations.operation import NAME, Access, OperationCall, Option, operation
 from microclaw.host.operations.result import Result
 from microclaw.host.store.telemetry import Source
@@ -61,7 +62,9 @@ class TelemetryReport(Result, frozen=True, kw_only=True):
             yield refused.text
 
 
-@operation("telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, command="telemetry")
+@operation(
+    "telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, command=CommandForm("telemetry")
+)
 async def show(
     history: TelemetryHistory,
     _call: OperationCall,

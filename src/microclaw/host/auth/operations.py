@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from microclaw.clock import now_ms
 from microclaw.errors import UnknownName
 from microclaw.host.auth.codes import SIGN_IN
+from microclaw.host.operations.forms import NO_COMMAND, CommandForm, HttpAnswer
 from microclaw.host.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.host.store.people import Role, Scope
@@ -175,8 +176,8 @@ async def list_people(service: PeopleService, call: OperationCall) -> PeopleFact
 @_socket(
     "person.pair",
     "POST /v1/people/pair",
-    status=201,
-    said="{name} may write now, as {role}",
+    answer=HttpAnswer(201),
+    command=CommandForm(said="{name} may write now, as {role}"),
     # The words must not contain the code.
     words="let people in",
 )
@@ -197,15 +198,20 @@ async def pair(
 @_socket(
     "person.add",
     "POST /v1/people",
-    status=201,
-    said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}",
+    answer=HttpAnswer(201),
+    command=CommandForm(said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}"),
 )
 async def add(service: PeopleService, call: OperationCall, name: NewName, role: RoleOf = "member") -> PersonFacts:
     """Add a person without a channel: they sign in by a link or a password."""
     return _facts(await service.admission.people.add(name, role))
 
 
-@_socket("person.role", "PATCH /v1/people/{name}", effect=Effect.IDEMPOTENT, said="{name} is {is_a} from now on")
+@_socket(
+    "person.role",
+    "PATCH /v1/people/{name}",
+    effect=Effect.IDEMPOTENT,
+    command=CommandForm(said="{name} is {is_a} from now on"),
+)
 async def change_role(service: PeopleService, call: OperationCall, name: Name, role: RoleOf) -> PersonFacts:
     """Change a person's role; it counts at once, for open sessions and tokens too."""
     return _facts(await service.admission.people.change_role(name, role))
@@ -214,8 +220,9 @@ async def change_role(service: PeopleService, call: OperationCall, name: Name, r
 @_socket(
     "person.rm",
     "DELETE /v1/people/{name}",
-    said="{removed} is no longer known here",
-    confirm="{name} and every token of theirs will be shut out. Go on?",
+    command=CommandForm(
+        said="{removed} is no longer known here", confirm="{name} and every token of theirs will be shut out. Go on?"
+    ),
 )
 async def remove(service: PeopleService, call: OperationCall, name: Name) -> RemovedAccess:
     """Forget a person, with their addresses, tokens, password and sessions."""
@@ -226,7 +233,7 @@ async def remove(service: PeopleService, call: OperationCall, name: Name) -> Rem
 @_socket(
     "person.password",
     "PUT /v1/people/{name}/password",
-    said="the password of {name} is changed; older sessions are ended",
+    command=CommandForm(said="the password of {name} is changed; older sessions are ended"),
     # The words must not contain the password.
     words="set passwords",
 )
@@ -249,7 +256,7 @@ async def list_tokens(service: PeopleService, call: OperationCall) -> Tokens:
     return Tokens(tokens=tokens)
 
 
-@_socket("person.add-token", "POST /v1/tokens", status=201, command="tokens")
+@_socket("person.add-token", "POST /v1/tokens", answer=HttpAnswer(201), command=CommandForm("tokens"))
 async def add_token(
     service: PeopleService,
     call: OperationCall,
@@ -268,7 +275,9 @@ async def add_token(
     return filled(NewToken, token, person=token.person.name, role=token.person.role, secret=secret)
 
 
-@_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} is not valid any more", command="tokens")
+@_socket(
+    "person.rm-token", "DELETE /v1/tokens/{name}", command=CommandForm("tokens", said="{removed} is not valid any more")
+)
 async def remove_token(
     service: PeopleService, call: OperationCall, name: Annotated[Name, Option("--rm", metavar="NAME")]
 ) -> RemovedAccess:
@@ -299,7 +308,7 @@ async def list_sign_ins(service: PeopleService, call: OperationCall) -> SignInLi
     http="DELETE /v1/signins/{session}",
     access=Access.LOOK,
     effect=Effect.IDEMPOTENT,
-    command="signins",
+    command=CommandForm("signins"),
 )
 async def end_sign_in(
     service: PeopleService,
@@ -319,7 +328,7 @@ async def end_sign_in(
     return EndedSignIns(ended=ids)
 
 
-@_socket("person.link", "POST /v1/signin/links", status=201, is_command=False)
+@_socket("person.link", "POST /v1/signin/links", answer=HttpAnswer(201), command=NO_COMMAND)
 async def link(service: PeopleService, call: OperationCall, person: Of = "owner") -> SignInLink:
     """Make a code that signs a browser in once."""
     owner = service.admission.people.find_by_name(person)

@@ -12,6 +12,7 @@ from microclaw.errors import UnknownName
 from microclaw.events import AskedProgram
 from microclaw.host.auth.approved_act import ActEnd
 from microclaw.host.auth.people import may_see, name_of
+from microclaw.host.operations.forms import CommandForm
 from microclaw.host.operations.operation import NAME, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Result, filled
 from microclaw.text import door_words
@@ -154,7 +155,7 @@ async def list_approvals(questions: Questions, call: OperationCall) -> WaitingAp
     return WaitingApprovals(approvals=approvals)
 
 
-@operation("approval.show", http="GET /v1/approvals/{approval_id}", command="list")
+@operation("approval.show", http="GET /v1/approvals/{approval_id}", command=CommandForm("list"))
 async def show_approval(
     questions: Questions, call: OperationCall, approval_id: Number, wait_s: WaitS = 0.0
 ) -> Approval:
@@ -173,7 +174,7 @@ async def show_approval(
     "approval.decide",
     http="POST /v1/approvals/{approval_id}",
     permission=Permission.ACT,
-    said="{outcome}: {action}{ended}",
+    command=CommandForm(said="{outcome}: {action}{ended}"),
 )
 async def decide(
     questions: Questions,

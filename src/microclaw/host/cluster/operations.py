@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
 
+from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Listing
 from microclaw.text import format_duration, host_called
@@ -124,7 +125,7 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-@operation("cluster.status", http="GET /v1/cluster", access=Access.ACT, is_command=False)
+@operation("cluster.status", http="GET /v1/cluster", access=Access.ACT, command=NO_COMMAND)
 async def status(view: ClusterView | None, _call: OperationCall) -> ClusterAnswer:
     """Show hosts and duties of the cluster."""
     if view is None:

@@ -41,6 +41,7 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError, PermissionRefused
 from microclaw.events import AskedProgram, Report
+from microclaw.host.operations.forms import PLAIN_ANSWER, PLAIN_COMMAND, Asks, CommandForm, HttpAnswer, ManyForm, Steps
 from microclaw.host.operations.operation_modules import MODULES
 from microclaw.host.operations.result import OnMany
 
@@ -189,20 +190,9 @@ class operation:
 
     `name` is "noun.verb", `http` the method and path of its route, `tool` the name of its tool.
 
-    `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
-    evidence. `words` is the text of an approval, and `confirm` the question that the command asks first, with the
-    parameters in braces, or a function of them; `shows` is the parameter whose items a question about many devices
-    lists. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
-    permission that these values need. An operation that `previews` awaits `call.approve` itself, when it can show what
-    would happen.
-    `place` is the path of the new object, with the result's fields in braces.
-    `asks`: if the settings say so, a person must approve an ACT; a RISKY operation always needs an approval.
-    `steps`: its route answers with its steps as JSON lines; a `cancellable` operation calls `call.on_begin`.
-    `many` is the route that does it on many devices; `offers` is the method that a device needs for it. If the caller
-    names no devices, `among` chooses them. `media`: its answer has this type and is not JSON. `reads` is the form of a
-    body that `run` reads itself. `at_address`: its command also takes a board's HOST:PORT, without a host.
-    `command` is its verb on the command line, if it differs; if operations share a verb, the first is used unless a
-    required parameter of another is given.
+    `words` is the text of an approval. `before` is awaited before a model's call is asked about: it raises what `run`
+    would refuse, or returns the permission that these values need. `here` makes the service of an operation that needs
+    no host.
     `effect` and `access` follow from `permission` if they are None; without `effect` it is READ or ONCE.
     """
 
@@ -212,27 +202,15 @@ class operation:
     permission: Permission = Permission.READ
     effect: Effect | None = None
     access: Access | None = None
-    status: int = 200
-    place: str | None = None
-    tool: str | None = None
-    is_command: bool = True
-    command: str = ""
-    said: str | None = None
+    asks: Asks = Asks.IF_RISKY
     words: str | None = None
-    confirm: str | Callable[[Mapping[str, Any]], str | None] | None = None
-    shows: str | None = None
     before: Callable[..., Awaitable[Permission | None]] | None = None
-    previews: bool = False
+    steps: Steps = Steps.NONE
+    answer: HttpAnswer = PLAIN_ANSWER
+    command: CommandForm = PLAIN_COMMAND
+    tool: str | None = None
+    many: ManyForm | None = None
     here: Callable[[Any], Any] | None = None
-    asks: bool = False
-    steps: bool = False
-    cancellable: bool = False
-    many: str | None = None
-    offers: str = ""
-    among: Callable[..., Awaitable[Sequence[Any]]] | None = None
-    media: str = ""
-    reads: type | None = None
-    at_address: bool = False
 
     def __call__(self, run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]) -> Operation[P, R]:
         declared = Operation(**vars(self), run=run)
@@ -242,10 +220,23 @@ class operation:
 
 @dataclass(frozen=True, eq=False)
 class Operation(operation, Generic[P, R]):
-    """A declared operation. `on_many`: its form for many devices in one request."""
+    """A declared operation. `on_many`: its form for many devices in one request.
+
+    `reads` is the form of a body that `run` reads itself.
+    """
 
     run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]
+    reads: type | None = None
     on_many: bool = False
+
+    @property
+    def previews(self) -> bool:
+        return self.asks is Asks.ITSELF
+
+    @property
+    def is_asked_before(self) -> bool:
+        """True if a person may have to approve it before it runs."""
+        return self.asks is Asks.BEFORE or (self.asks is Asks.IF_RISKY and self.permission is Permission.RISKY)
 
     @property
     def does(self) -> Effect:
@@ -306,7 +297,19 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def of_many(self) -> Operation[..., Any]:
-        return replace(self, name=f"{self.name}.many", http=self.many, many=None, on_many=True)
+        """Its form for many devices; only for an operation that has one."""
+        assert self.many is not None
+        return replace(self, name=f"{self.name}.many", http=self.many.http, on_many=True)
+
+    @cached_property
+    def routes(self) -> tuple[Operation[..., Any], ...]:
+        """The forms of it that have a route: its own, and the one for many devices."""
+        routes: list[Operation[..., Any]] = []
+        if self.http is not None:
+            routes.append(self)
+        if self.many is not None:
+            routes.append(self.of_many)
+        return tuple(routes)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -386,13 +389,14 @@ class Operation(operation, Generic[P, R]):
         own_sentence: str | None = getattr(result, "instead", None)
         if own_sentence:
             return own_sentence
-        if self.said is None:
+        said = self.command.said
+        if said is None:
             return None
-        return self.said.format_map(cast("Any", result))
+        return said.format_map(cast("Any", result))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
         """Return the question that the command asks first, or None."""
-        ask = self.confirm
+        ask = self.command.confirm
         if isinstance(ask, str):
             return ask.format_map(values)
         return ask and ask(values)

@@ -31,9 +31,8 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Yield each route, "GET /v1/devices", with the access that it needs."""
     for act in (*load(), *load_by_hand()):
-        for route in (act.http, act.many):
-            if route is not None:
-                yield act.least, route
+        for route in act.routes:
+            yield act.least, f"{route.method} {route.path}"
 
 
 def access_from_network(method: str, path: str) -> Access | None:

@@ -18,6 +18,7 @@ from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import AcceptedMessage, Outbox
 from microclaw.devices.registry.registry import Registry
 from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
 from microclaw.host.store.sessions import Sessions, session_name
 from microclaw.interfaces.api.credential_end import ENDED_KEY
@@ -73,7 +74,7 @@ class DeliveredMessages(Struct, frozen=True, kw_only=True):
     delivered: list[int]
 
 
-@custom_route("chat.say", http="POST /v1/chat", access=Access.ASK, media=MEDIA_TYPE)
+@custom_route("chat.say", http="POST /v1/chat", access=Access.ASK, answer=HttpAnswer(media=MEDIA_TYPE))
 async def say(
     chats: ChatService,
     asked: RouteRequest,

@@ -47,7 +47,12 @@ class RouteRequest(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class custom_route(operation):
-    """Declares such a route. `run` gets an `RouteRequest` in place of the Call, and may return the Response itself."""
+    """Declares such a route. `run` gets an `RouteRequest` in place of the Call, and may return the Response itself.
+
+    `reads` is the form of a body that `run` reads itself.
+    """
+
+    reads: type | None = None
 
     def __call__(self, run: Callable[Concatenate[Any, Any, P], Awaitable[R]]) -> Operation[P, R]:
         route = Operation(**vars(self), run=run)

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.host.auth.people import Roles, is_owner, person_behind
+from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import stream
@@ -207,7 +208,7 @@ class EventService(Struct, frozen=True):
     keepalive_s: float
 
 
-@custom_route("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
+@custom_route("event.stream", http="GET /v1/events", access=Access.LOOK, answer=HttpAnswer(media=MEDIA_TYPE))
 async def events(
     service: EventService,
     asked: RouteRequest,

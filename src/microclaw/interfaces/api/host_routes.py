@@ -23,6 +23,7 @@ from microclaw.agent.tasks.service import TaskService
 from microclaw.devices.flash.operations import InstallParts
 from microclaw.errors import UnknownName
 from microclaw.host.backup.scheduled import ScheduledBackups
+from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access, load
 from microclaw.host.store.database import Database
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route, load_by_hand
@@ -58,7 +59,7 @@ async def healthz(service: HealthService, _: RouteRequest) -> Health:
     return Health(ok=True, version=__version__, failing=failing)
 
 
-@custom_route("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
+@custom_route("metrics.read", http="GET /metrics", access=Access.OPEN, answer=HttpAnswer(media="text/plain"))
 async def metrics(page: Callable[[], bytes], _: RouteRequest) -> Response:
     """Read counters, gauges and histograms as Prometheus text."""
     return Response(page(), media_type=_PROMETHEUS_TEXT)
@@ -83,13 +84,18 @@ def _document() -> bytes:
     return msgspec.json.encode(openapi_of((*load(), *load_by_hand())))
 
 
-@custom_route("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
+@custom_route(
+    "install.part",
+    http="GET /v1/firmware/parts/{name}",
+    access=Access.OWN,
+    answer=HttpAnswer(media="application/octet-stream"),
+)
 async def board_part(parts: InstallParts, _: RouteRequest, name: str) -> Response:
     """Read the bytes of a part that a manifest names."""
     return Response(parts.kept(name.removesuffix(".bin")), media_type="application/octet-stream")
 
 
-@custom_route("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
+@custom_route("backup.read", http="POST /v1/backup", access=Access.SOCKET, answer=HttpAnswer(media=ARCHIVE))
 async def backup(backups: ScheduledBackups, _: RouteRequest) -> Response:
     """Read the home as a tar archive, for the owner on this machine."""
     stack = ExitStack()
@@ -121,12 +127,14 @@ async def _view_of_one(_: Any, asked: RouteRequest, rest: str) -> Response:  # n
 
 for _path in VIEWS:
     _name = _path.strip("/") or "front"
-    _declare = custom_route(f"page.{_name}", http=f"GET {_path}", access=Access.OPEN, media="text/html")
+    _declare = custom_route(
+        f"page.{_name}", http=f"GET {_path}", access=Access.OPEN, answer=HttpAnswer(media="text/html")
+    )
     # A path with a parameter needs a function with that parameter.
     _declare(_view_of_one if "{" in _path else _view)
 
 
-@custom_route("page.file", http=f"GET {FILES}", access=Access.OPEN, media="*/*")
+@custom_route("page.file", http=f"GET {FILES}", access=Access.OPEN, answer=HttpAnswer(media="*/*"))
 async def page_file(_: Any, asked: RouteRequest, name: str) -> Response:
     """Read a script, style or picture of the page."""
     file = page_files().get(name)
@@ -139,7 +147,10 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
 
 
 @custom_route(
-    "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
+    "task.file",
+    http="GET /v1/tasks/{number}/files/{name:path}",
+    access=Access.ASK,
+    answer=HttpAnswer(media="application/octet-stream"),
 )
 async def file(tasks: TaskService, asked: RouteRequest, number: Number, name: str) -> Response:
     """Read a file that the task has written."""

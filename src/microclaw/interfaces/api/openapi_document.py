@@ -36,7 +36,7 @@ def openapi_of(acts: Collection[Act]) -> Document:
     for act in acts:
         # MCP is a protocol of its own, with its own errors.
         if act.noun != "mcp":
-            routes.extend(route for route in (act, act.of_many) if route.http is not None)
+            routes.extend(act.routes)
     types = [Error, OpenAIError, WaitingAnswer]
     for route in routes:
         types.extend(_types(route))
@@ -93,7 +93,7 @@ def _failures() -> Document:
 def _types(act: Act) -> Iterator[Any]:
     if act.has_body:
         yield act.reads or act.body
-    if not act.steps and not act.media:
+    if not act.steps and not act.answer.media:
         yield act.result
 
 
@@ -116,7 +116,8 @@ def _complete(value: object) -> None:
 
 def _route(act: Act, path: str, schema_of: Mapping[Any, Document]) -> Document:
     content = _content(act, schema_of)
-    answers = {str(act.status): {"description": HTTPStatus(act.status).phrase, "content": content}}
+    status = act.answer.status
+    answers = {str(status): {"description": HTTPStatus(status).phrase, "content": content}}
     in_texts = act.texts.__struct_fields__
     route: Document = {
         "tags": [act.noun],
@@ -152,13 +153,13 @@ def _add_file_answers(answers: Document) -> None:
 
 def _may_wait(act: Act, path: str) -> bool:
     """Return True if a change may be answered with 202, because it waits for an approval."""
-    if act.steps or act.media:
+    if act.steps or act.answer.media:
         return False
     return act.least is not Access.SOCKET and not is_openai(path)
 
 
 def _content(act: Act, schema_of: Mapping[Any, Document]) -> Document:
-    kind = NDJSON if act.steps else act.media
+    kind = NDJSON if act.steps else act.answer.media
     if not kind:
         return {"application/json": {"schema": schema_of[act.result]}}
     default = _TEXT if kind.startswith("text/") else _FILE

@@ -29,6 +29,7 @@ from microclaw.events import AskedProgram, Step
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import (
     Access,
     Approve,
@@ -68,9 +69,8 @@ def operation_routes(parts: RouteParts) -> list[Route]:
     """Return a route for each operation that has one, and one for many devices if it takes these."""
     routes = []
     for declared in load():
-        for act in (declared, declared.of_many):
-            if act.http is not None:
-                routes.append(Route(act.path, partial(_answer, parts, act), methods=[act.method], name=act.name))
+        for act in declared.routes:
+            routes.append(Route(act.path, partial(_answer, parts, act), methods=[act.method], name=act.name))
     return routes
 
 
@@ -93,7 +93,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
     result = await run(service, RouteRequest(request, by), **await _values(act, request))
     if isinstance(result, Response):
         return result
-    return Response(msgspec.json.encode(result), act.status, media_type=_JSON)
+    return Response(msgspec.json.encode(result), act.answer.status, media_type=_JSON)
 
 
 async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
@@ -105,7 +105,7 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
         async def job(feed: Feed) -> StreamResult:
             return StreamResult(msgspec.to_builtins(await _run(parts, order, feed)))
 
-        return parts.jobs.stream(by, order.action, job, cancellable=act.cancellable)
+        return parts.jobs.stream(by, order.action, job, cancellable=act.steps is Steps.CANCELLABLE)
     response = _respond(parts, order)
     if act.does is Effect.READ and act.method != "GET":
         return await cancel_if_client_leaves(request, response)
@@ -140,11 +140,12 @@ async def _read_order_for_many(
 ) -> _Order:
     names = values.pop("devices")
     selection = Selection(tuple(names), tuple(values.pop("labels")), values.pop("all"))
-    selected = select(parts.devices, selection, act.offers.format_map(values))
+    assert act.many is not None
+    selected = select(parts.devices, selection, act.many.offers.format_map(values))
     devices: Sequence[Device] = selected.devices
     left_out = list(selected.left_out)
-    if act.among is not None and not names:
-        devices = await act.among(parts.services[act.noun], devices, **values)
+    if act.many.among is not None and not names:
+        devices = await act.many.among(parts.services[act.noun], devices, **values)
         left_out += [device.name for device in selected.devices if device not in devices]
     action = act.asked(values | {"device": _devices_text(devices)})
     return _Order(act, by, values, action, devices, left_out)
@@ -154,9 +155,9 @@ async def _respond(parts: RouteParts, order: _Order) -> Response:
     act = order.act
     result = await _run(parts, order, None)
     headers = {}
-    if act.place is not None:
-        headers["Location"] = act.place.format_map(result)
-    return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+    if act.answer.place is not None:
+        headers["Location"] = act.answer.place.format_map(result)
+    return Response(msgspec.json.encode(result), act.answer.status, headers, media_type=_JSON)
 
 
 async def _run(parts: RouteParts, order: _Order, feed: Feed | None) -> Any:
@@ -164,8 +165,7 @@ async def _run(parts: RouteParts, order: _Order, feed: Feed | None) -> Any:
     act = order.act
     with ExitStack() as stack:
         call = _call(parts, order, feed, stack)
-        is_asked_before = (act.asks or act.permission is Permission.RISKY) and not act.previews
-        if not act.on_many and not is_asked_before:
+        if not act.on_many and not act.is_asked_before:
             return await act.run(parts.services[act.noun], call, **order.values)
         needs = await _needs(parts, order, call)
         detail = [*(device.name for device in order.devices), *_shown(act, order.values)]
@@ -298,9 +298,9 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
 
 def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Return the values that the question about many devices shows: the arguments of a call."""
-    if act.shows is None:
+    if act.many is None or act.many.shows is None:
         return []
-    arguments = values[act.shows]
+    arguments = values[act.many.shows]
     lines = [f"{name}: {value!r:.200}" for name, value in arguments.items()]
     if arguments and values.get("force"):
         lines.append("force: also if a program has the pin")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import Struct
 
 from microclaw.devices.link.device_facts import PairingSummary
+from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Result
 from microclaw.text import moment_text
@@ -157,7 +158,7 @@ class HostStatus(Result, frozen=True, kw_only=True):
             yield "device", "none: microclaw device add NAME --wasmachine HOST:PORT"
 
 
-@operation("host.status", http="GET /v1/status", access=Access.LOOK, is_command=False)
+@operation("host.status", http="GET /v1/status", access=Access.LOOK, command=NO_COMMAND)
 async def read_status(reader: StatusReader, call: OperationCall) -> HostStatus:
     """Read the model, devices and programs."""
     return await reader.read(call.person_id)

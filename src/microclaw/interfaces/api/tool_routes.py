@@ -22,6 +22,7 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Action
 from microclaw.host.auth.admission import Admission
+from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access, Effect, Permission
 from microclaw.host.operations.result import filled
 from microclaw.host.operations.tool import MAX_ARGUMENT_BYTES, Begin, Tool, ToolContext, ToolResult, schema_of
@@ -172,7 +173,7 @@ async def list_tools(service: ToolService, _: RouteRequest) -> Tools:
     return Tools(tools=facts)
 
 
-@custom_route("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
+@custom_route("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, answer=HttpAnswer(media=MEDIA_TYPE))
 async def call(
     service: ToolService,
     asked: RouteRequest,
@@ -204,19 +205,21 @@ class _Passed(Response):
         await self._app(scope, replaying(self._body, receive), send)
 
 
-@custom_route("mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, media="text/event-stream")
+@custom_route(
+    "mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, answer=HttpAnswer(media="text/event-stream")
+)
 async def ask_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """Send one message of the Model Context Protocol's Streamable HTTP."""
     return _Passed(app, await asked.request.body())
 
 
-@custom_route("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
+@custom_route("mcp.listen", http="GET /mcp", access=Access.ASK, answer=HttpAnswer(media="text/event-stream"))
 async def listen_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """Stream the messages of an MCP session that are not answers."""
     return _Passed(app, await asked.request.body())
 
 
-@custom_route("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
+@custom_route("mcp.end", http="DELETE /mcp", access=Access.ASK, answer=HttpAnswer(media="text/plain"))
 async def end_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
     """End an MCP session."""
     return _Passed(app, await asked.request.body())

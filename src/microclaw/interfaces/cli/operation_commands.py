@@ -46,8 +46,8 @@ def group(word: str, by_hand: click.Group | None = None) -> click.Group:
     acts_by_verb: dict[str, list[_Act]] = {}
     for noun in (word, *nouns):
         for act in load(noun):
-            verb = act.command or act.verb
-            if act.is_command and verb not in commands.commands:
+            verb = act.command.verb or act.verb
+            if act.command.is_derived and verb not in commands.commands:
                 acts_by_verb.setdefault(verb, []).append(act)
     for verb, acts in acts_by_verb.items():
         commands.add_command(_build_command(verb, acts))
@@ -235,7 +235,7 @@ def _check_values(act: _Act, values: dict[str, Any]) -> None:
 
 def _perform_at(options: GlobalOptions, act: _Act, address: str, values: dict[str, Any]) -> None:
     """Run an act on the board at an address, without a host. Raises ConfigError if the act needs one."""
-    if not act.at_address:
+    if not act.command.at_address:
         text = f"{act.noun} {act.verb} needs a host; {address} is a board"
         raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     from microclaw.interfaces.cli.direct_programs import DIRECT

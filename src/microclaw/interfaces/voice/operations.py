@@ -16,6 +16,7 @@ from microclaw.errors import ConfigError, VoiceError
 from microclaw.events import Step
 from microclaw.findings import Finding, problem, warning
 from microclaw.host.config.forms import WhisperName
+from microclaw.host.operations.forms import CommandForm
 from microclaw.host.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Result
 from microclaw.interfaces.voice.engines.engine import RATE_HZ, Engine, Recognizer, Synthesizer
@@ -179,7 +180,7 @@ class FetchedModel(Result, frozen=True, kw_only=True):
     "voice.fetch",
     permission=Permission.ACT,
     here=lambda settings: settings,
-    said="{model} is in {folder}, and is voice.whisper_model; the host reads it when it starts",
+    command=CommandForm(said="{model} is in {folder}, and is voice.whisper_model; the host reads it when it starts"),
 )
 async def fetch(
     settings: Settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from microclaw.host.operations.forms import CommandForm
 from microclaw.host.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.host.store.crashes import CrashGroup, CrashReport, CrashTable
@@ -98,7 +99,7 @@ Device = Annotated[str | None, Meta(max_length=64, description="Only of this dev
 CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE, description="Its number: device crashes.")]
 
 
-@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, command="crashes")
+@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, command=CommandForm("crashes"))
 async def list_crashes(
     service: CrashService,
     _call: OperationCall,
@@ -116,7 +117,7 @@ async def list_crashes(
     return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
 
 
-@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, command="crashes")
+@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, command=CommandForm("crashes"))
 async def show_crash(service: CrashService, _call: OperationCall, crash_id: CrashId) -> OneCrash:
     """One kind of crash, with its newest reports."""
     group, reports = await service.crashes.reports(crash_id)
@@ -131,9 +132,11 @@ async def show_crash(service: CrashService, _call: OperationCall, crash_id: Cras
     http="POST /v1/crashes/clear",
     permission=Permission.ACT,
     access=Access.OWN,
-    command="forget-crashes",
-    confirm=lambda values: f"Forget {_which(values.get('crashes'), values.get('device'))}?",
-    said="{cleared} reports forgotten",
+    command=CommandForm(
+        "forget-crashes",
+        said="{cleared} reports forgotten",
+        confirm=lambda values: f"Forget {_which(values.get('crashes'), values.get('device'))}?",
+    ),
 )
 async def clear_crashes(
     service: CrashService,

@@ -12,6 +12,7 @@ from microclaw.devices.registry.call_text import call_from, call_words, result_v
 from microclaw.devices.registry.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.registry.examine import Examination
 from microclaw.host.audit.event import AuditKind
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, ManyForm
 from microclaw.host.operations.operation import Access, Effect, OperationCall, Permission, operation
 from microclaw.host.operations.result import Result
 from microclaw.programs.changes.device_operations import DeviceService
@@ -86,15 +87,12 @@ async def _needed(
 @operation(
     "device.call",
     http="POST /v1/devices/{device}/call",
-    many="POST /v1/call",
-    offers="{method}",
+    many=ManyForm("POST /v1/call", offers="{method}", shows="arguments"),
     effect=Effect.ONCE,
     before=_needed,
-    previews=True,
-    is_command=False,
+    asks=Asks.ITSELF,
+    command=CommandForm(is_derived=False, at_address=True),
     words="{method} on {device}",
-    shows="arguments",
-    at_address=True,
 )
 async def call_device(
     service: DeviceService,
@@ -160,7 +158,12 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str | None = None
 
 
-@operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, is_command=False, at_address=True)
+@operation(
+    "device.logs",
+    http="GET /v1/devices/{device}/logs",
+    access=Access.LOOK,
+    command=CommandForm(is_derived=False, at_address=True),
+)
 async def read_logs(
     service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0, console: bool = False
 ) -> Logs:
@@ -184,7 +187,7 @@ class EdgeHistory(Struct, frozen=True, kw_only=True):
     now_ms: float
 
 
-@operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, is_command=False)
+@operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, command=NO_COMMAND)
 async def read_edges(service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0) -> EdgeHistory:
     """Level changes the board counted, since a cursor."""
     page = await service.registry.get(device).call(EdgesRead(cursor=cursor))

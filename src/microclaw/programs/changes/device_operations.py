@@ -22,6 +22,7 @@ from microclaw.devices.link.device_facts import (
 from microclaw.devices.link.operations import Board, DeviceName, LinkService
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import board_ids
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer
 from microclaw.host.operations.operation import Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Result
 
@@ -114,10 +115,9 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
     http="POST /v1/devices",
     permission=Permission.ACT,
     access=Access.OWN,  # a transport is an address or a file that this host then opens
-    status=201,
-    place="/v1/devices/{name}",
-    previews=True,
-    is_command=False,
+    answer=HttpAnswer(201, place="/v1/devices/{name}"),
+    asks=Asks.ITSELF,
+    command=NO_COMMAND,
 )
 async def add_device(
     service: DeviceService,
@@ -171,8 +171,8 @@ async def add_device(
     "device.rename",
     http="PATCH /v1/devices/{device}",
     permission=Permission.ACT,
-    asks=True,
-    said="it is {name} now",
+    asks=Asks.BEFORE,
+    command=CommandForm(said="it is {name} now"),
     words="rename {device} to {name}",
 )
 async def rename(
@@ -195,7 +195,7 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
     permission=Permission.RISKY,
     access=Access.ACT,
     effect=Effect.IDEMPOTENT,
-    said="{removed} is forgotten",
+    command=CommandForm(said="{removed} is forgotten"),
     words="forget the device {device}",
 )
 async def remove(service: DeviceService, call: OperationCall, device: DeviceName) -> RemovedDevice:
@@ -213,8 +213,8 @@ async def remove(service: DeviceService, call: OperationCall, device: DeviceName
     http="POST /v1/devices/{device}/merge",
     permission=Permission.RISKY,
     access=Access.ACT,
-    previews=True,
-    said="one device now, {name}: {transports_text}",
+    asks=Asks.ITSELF,
+    command=CommandForm(said="one device now, {name}: {transports_text}"),
 )
 async def merge(
     service: DeviceService,
@@ -246,8 +246,8 @@ class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
     http="PUT /v1/devices/{device}/labels",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    previews=True,
-    said="{name}: {news}",
+    asks=Asks.ITSELF,
+    command=CommandForm(said="{name}: {news}"),
 )
 async def label(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
     """Replace a device's labels; what was taken away is told."""

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.selection import names_text
 from microclaw.errors import BuildError, ConfigError, DeployRejected, PermissionRefused, UnknownName
+from microclaw.host.operations.forms import NO_COMMAND, Asks, Steps
 from microclaw.host.operations.operation import Effect, OperationCall, Permission, operation
 from microclaw.host.operations.result import Listing, Result
 from microclaw.programs.building import fit_claim, stored_program
@@ -137,7 +138,7 @@ Devices: TypeAlias = Annotated[
 
 
 @operation(
-    "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True, cancellable=True
+    "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", command=NO_COMMAND, steps=Steps.CANCELLABLE
 )
 async def diff(
     apps: AppServices, _: OperationCall, programs: Programs, devices: Devices, prune: bool = False
@@ -156,10 +157,9 @@ async def diff(
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     words="apply a fleet",
-    is_command=False,
-    previews=True,
-    steps=True,
-    cancellable=True,
+    command=NO_COMMAND,
+    asks=Asks.ITSELF,
+    steps=Steps.CANCELLABLE,
 )
 async def apply(
     apps: AppServices,
@@ -182,7 +182,7 @@ async def apply(
 
 
 @operation(
-    "fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True, cancellable=True
+    "fleet.export", http="POST /v1/fleet/export", words="export a fleet", command=NO_COMMAND, steps=Steps.CANCELLABLE
 )
 async def export(
     apps: AppServices,

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.host.audit.event import AuditKind
+from microclaw.host.operations.forms import Asks, CommandForm, ManyForm, Steps
 from microclaw.host.operations.operation import Access, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import filled
 from microclaw.programs.changes.program_requests import (
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from microclaw.programs.changes.services import AppServices
 
 
-_on_boards = partial(operation, permission=Permission.ACT, steps=True, offers="apps.install")
+_on_boards = partial(operation, permission=Permission.ACT, steps=Steps.SHOWN)
 
 
 class ProgramContext(Struct, frozen=True):
@@ -66,7 +67,7 @@ class ProgramContext(Struct, frozen=True):
     gate: Gate
 
 
-@operation("app.list", http="GET /v1/apps", access=Access.LOOK, at_address=True)
+@operation("app.list", http="GET /v1/apps", access=Access.LOOK, command=CommandForm(at_address=True))
 async def list_apps(programs: ProgramContext, _call: OperationCall, device: OfDevice = None) -> InstalledApps:
     """List the programs of each device."""
     found = await programs.apps.catalogue.list_apps(device)
@@ -120,12 +121,12 @@ async def _install_needs(
 @_on_boards(
     "app.install",
     http="POST /v1/devices/{device}/apps",
-    many="POST /v1/apps",
-    cancellable=True,
-    previews=True,
+    many=ManyForm("POST /v1/apps", "apps.install"),
+    steps=Steps.CANCELLABLE,
+    asks=Asks.ITSELF,
     before=_install_needs,
     words="deploy {name} to {device}",
-    at_address=True,
+    command=CommandForm(at_address=True),
 )
 async def install(
     programs: ProgramContext,
@@ -165,10 +166,9 @@ async def install(
 @_on_boards(
     "app.upgrade",
     http="POST /v1/devices/{device}/apps/{name}/upgrade",
-    many="POST /v1/apps/{name}/upgrade",
-    among=partial(having, stopped=False),
-    cancellable=True,
-    previews=True,
+    many=ManyForm("POST /v1/apps/{name}/upgrade", "apps.install", among=partial(having, stopped=False)),
+    steps=Steps.CANCELLABLE,
+    asks=Asks.ITSELF,
     words="upgrade {name} on {device}",
 )
 async def upgrade(
@@ -197,16 +197,13 @@ async def upgrade(
 @operation(
     "app.uninstall",
     http="DELETE /v1/devices/{device}/apps/{name}",
-    many="POST /v1/apps/{name}/remove",
-    offers="apps.remove",
-    among=having,
+    many=ManyForm("POST /v1/apps/{name}/remove", offers="apps.remove", among=having),
     permission=Permission.ACT,
-    asks=True,
-    steps=True,
+    asks=Asks.BEFORE,
+    steps=Steps.SHOWN,
     before=removal_needs,
     words="remove {name} from {device}",
-    said="{name} is off {device} ({evidence.text})",
-    at_address=True,
+    command=CommandForm(said="{name} is off {device} ({evidence.text})", at_address=True),
 )
 async def uninstall(
     programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
@@ -220,11 +217,10 @@ def _switch(verb: str, done: str, *, stopped: bool) -> operation:
     return _on_boards(
         f"app.{verb}",
         http=f"POST /v1/devices/{{device}}/apps/{{name}}/{verb}",
-        many=f"POST /v1/apps/{{name}}/{verb}",
-        among=partial(having, stopped=stopped),
-        asks=True,
+        many=ManyForm(f"POST /v1/apps/{{name}}/{verb}", "apps.install", among=partial(having, stopped=stopped)),
+        asks=Asks.BEFORE,
         words=f"{verb} {{name}} on {{device}}",
-        said=f"{{name}} is {done} on {{device}} ({{evidence.text}})",
+        command=CommandForm(said=f"{{name}} is {done} on {{device}} ({{evidence.text}})"),
     )
 
 
@@ -255,9 +251,8 @@ async def restart(programs: ProgramContext, call: OperationCall, device: DeviceN
 @_on_boards(
     "app.set",
     http="POST /v1/devices/{device}/apps/{name}/times",
-    many="POST /v1/apps/{name}/times",
-    among=partial(having, stopped=False),
-    previews=True,
+    many=ManyForm("POST /v1/apps/{name}/times", "apps.install", among=partial(having, stopped=False)),
+    asks=Asks.ITSELF,
     words="set when {name} runs on {device}",
 )
 async def set_times(
@@ -287,9 +282,9 @@ async def set_times(
     "app.cancel",
     http="POST /v1/devices/{device}/apps/{name}/cancel",
     permission=Permission.ACT,
-    asks=True,
+    asks=Asks.BEFORE,
     words="cancel what is deferred for {name} on {device}",
-    said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there",
+    command=CommandForm(said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there"),
 )
 async def cancel(
     programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName
@@ -324,7 +319,9 @@ async def changes(
     return Changes(changes=rows)
 
 
-@operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")
+@operation(
+    "app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=Steps.SHOWN, asks=Asks.ITSELF, words="undo"
+)
 async def undo(
     programs: ProgramContext,
     call: OperationCall,

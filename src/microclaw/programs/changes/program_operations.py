@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
+from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import OperationCall, operation
 from microclaw.host.operations.result import Result, SourceFinding, findings
 from microclaw.programs.changes.program_requests import Expect, Heap, Language, Optimization
@@ -104,7 +105,7 @@ class InputLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
 
 
-@operation("program.try", http="POST /v1/programs/try", steps=True, cancellable=True)
+@operation("program.try", http="POST /v1/programs/try", steps=Steps.CANCELLABLE)
 async def try_out(
     workshop: BuildContext,
     call: OperationCall,

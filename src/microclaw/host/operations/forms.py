@@ -1,0 +1,74 @@
+"""The parts of a declared operation that only some have: its answer, command, question, steps, form for many."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+
+class Asks(StrEnum):
+    """When an operation asks a person, if the settings and the permission want that."""
+
+    # Before it runs, and only if it is RISKY.
+    IF_RISKY = "if_risky"
+    # Before it runs, also for an ACT.
+    BEFORE = "before"
+    # It awaits `call.approve` itself, when it can show what would happen.
+    ITSELF = "itself"
+
+
+class Steps(IntEnum):
+    """What a route answers: its result alone, or first its steps as JSON lines."""
+
+    NONE = 0
+    SHOWN = 1
+    # It can be cancelled until it calls `call.on_begin`.
+    CANCELLABLE = 2
+
+
+class HttpAnswer(Struct, frozen=True):
+    """The answer of a route. `place` is the path of the new object, with the result's fields in braces.
+
+    With `media` the answer has this type and is not JSON.
+    """
+
+    status: int = 200
+    place: str | None = None
+    media: str = ""
+
+
+class CommandForm(Struct, frozen=True):
+    """An operation on the command line.
+
+    `verb` is its verb there, if it differs; if operations share a verb, the first is used unless a required parameter
+    of another is given. `said` is the result in a sentence, with the result's fields in braces: the command prints it,
+    a tool gives it as evidence. `confirm` is the question that the command asks first, with the parameters in braces,
+    or a function of them. `at_address`: it also takes a board's HOST:PORT, without a host. A command that is not
+    derived may be written by hand.
+    """
+
+    verb: str = ""
+    said: str | None = None
+    confirm: str | Callable[[Mapping[str, Any]], str | None] | None = None
+    at_address: bool = False
+    is_derived: bool = True
+
+
+class ManyForm(Struct, frozen=True):
+    """An operation on many devices: its route, and the method that a device needs for it.
+
+    If the caller names no devices, `among` chooses them. `shows` is the parameter whose items the question lists.
+    """
+
+    http: str
+    offers: str
+    among: Callable[..., Awaitable[Sequence[Any]]] | None = None
+    shows: str | None = None
+
+
+PLAIN_ANSWER: Final = HttpAnswer()
+PLAIN_COMMAND: Final = CommandForm()
+NO_COMMAND: Final = CommandForm(is_derived=False)
