@@ -15,12 +15,12 @@ from pathlib import Path
 from shutil import which
 
 from bench.report import Metric, median
-from microclaw.devices.telemetry.mqtt_device import DeviceView
-from microclaw.devices.telemetry.mqtt_feed import MqttFeed
-from microclaw.devices.telemetry.mqtt_publisher import MqttPublisher
 from microclaw.host.config.settings import MqttSettings
 from microclaw.host.store.database import Database
 from microclaw.host.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.interfaces.mqtt.device_view import DeviceView
+from microclaw.interfaces.mqtt.feed import MqttFeed
+from microclaw.interfaces.mqtt.publisher import MqttPublisher
 
 MESSAGES = 20_000
 RUNS = 3

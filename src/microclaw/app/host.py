@@ -181,9 +181,22 @@ async def running_host(
         await voice.open(inbox, group, stack, make_voice)
         mqtt: Callable[[], Mapping[str, Any]] = _without_broker
         if settings.mqtt.url is not None:
-            from microclaw.app.mqtt import open_mqtt  # only who has a broker needs it
+            from microclaw.interfaces.mqtt.setup import MqttServices, open_mqtt  # only who has a broker needs it
 
-            mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
+            mqtt_services = MqttServices(
+                settings=settings,
+                database=database,
+                admission=admission,
+                record=audit.record,
+                registry=registry,
+                links=devices.links,
+                apps=apps,
+                offers=rollouts.offers,
+                tools=agent.tools,
+                listen=live.listen,
+                duty=base.duty,
+            )
+            mqtt = await open_mqtt(mqtt_services, tasks, stack)
         jobs = Jobs(group, settings.limits)
         waiting = WaitingRequests()
         questions = Questions(admission.approvals, admission.people)

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from microclaw.devices.ota.offers import link_of
-from microclaw.devices.telemetry.mqtt_feed import HOST_EVENTS, MqttFeed
 from microclaw.events import Alarm, AppEnded, DeviceEvent, DeviceLeft, DeviceLog, Published
 from microclaw.host.store.mqtt import BufferedMessage, MqttBuffer
+from microclaw.interfaces.mqtt.feed import HOST_EVENTS, MqttFeed
 from microclaw.wire.link.messages import Bye, Event, Log, Telemetry
 from microclaw.wire.link.values import ValueMap
 

@@ -35,7 +35,7 @@ EXCEPTIONS = {
     "virtual/link_client/": "a device's end of the link: the host that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",
     "interfaces/mcp/client/connection.py": "MCP's library over a transport of transports.py, whose HTTP is the door's",
-    "devices/telemetry/mqtt_connection.py": "paho-mqtt, whose streams egress makes",
+    "interfaces/mqtt/connection.py": "paho-mqtt, whose streams egress makes",
     "devices/transports/serial_ports.py": "a device's address, of a person or found in the LAN",
     "devices/transports/wasmachine_connection.py": "likewise",
     "devices/transports/subnet_probe.py": "looks for devices in this machine's own network",

@@ -25,7 +25,6 @@ from microclaw.clock import now_ms
 from microclaw.devices.link.device_facts import pending_pairings
 from microclaw.devices.ota.rollouts import Rollouts
 from microclaw.devices.telemetry.history import TelemetryHistory
-from microclaw.devices.telemetry.mqtt_text import mqtt_line
 from microclaw.devices.telemetry.operations import refused_values
 from microclaw.host.audit.log import AuditLog, alarm_text
 from microclaw.host.auth.admission import Admission
@@ -48,6 +47,7 @@ from microclaw.interfaces.api.operations import (
     ModelOutage,
     StatusRow,
 )
+from microclaw.interfaces.mqtt.text import mqtt_line
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import count_text, moment_text
 

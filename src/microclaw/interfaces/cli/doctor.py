@@ -21,7 +21,6 @@ from msgspec import to_builtins
 from microclaw.addresses import is_loopback
 from microclaw.agent.models.server_window import window_findings
 from microclaw.clock import now_ms
-from microclaw.devices.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.findings import Finding, problem, warning
 from microclaw.host.audit.event import AuditKind
@@ -40,6 +39,7 @@ from microclaw.host.store.sqlite_file import NEEDED_BYTES, RESTORE, ROOM, open_w
 from microclaw.interfaces.api.operations import HostStatus, read_status
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions, command
 from microclaw.interfaces.cli.sign_in_commands import BROKEN_STEP, chain_text
+from microclaw.interfaces.mqtt.text import connection_finding, setting_warnings
 from microclaw.interfaces.voice.operations import trace as voice_facts
 from microclaw.programs.builds.confinement import confinement_findings
 from microclaw.programs.wasm.asyncify import INSTALL_BINARYEN, find_binaryen

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from microclaw.devices.telemetry.mqtt_topics import device_topic, topic_part
+from microclaw.interfaces.mqtt.topics import device_topic, topic_part
 from microclaw.text import clean_text
 
 ONLINE: Final = b"online"
@@ -91,8 +91,10 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
             latest = {"latest_version": firmware.latest}
         documents["firmware"] = {"title": firmware.title, "installed_version": firmware.installed, **latest}
     root = device_topic(view.name)
-    availability = {f"{root}/availability": ONLINE if view.is_online else OFFLINE}
-    return availability | {f"{root}/{topic}": json_bytes(document) for topic, document in documents.items()}
+    messages = {f"{root}/availability": ONLINE if view.is_online else OFFLINE}
+    for topic, document in documents.items():
+        messages[f"{root}/{topic}"] = json_bytes(document)
+    return messages
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:

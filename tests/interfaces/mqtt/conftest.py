@@ -15,14 +15,14 @@ from tests.mosquitto import broker as broker  # a fixture
 from tests.stores import new_store
 
 from microclaw.backoff import Backoff
-from microclaw.devices.telemetry.mqtt_commands import MqttCommands
-from microclaw.devices.telemetry.mqtt_device import DeviceView
-from microclaw.devices.telemetry.mqtt_feed import MqttFeed
-from microclaw.devices.telemetry.mqtt_publisher import WATCH_S, MqttPublisher
 from microclaw.errors import StoreError
 from microclaw.host.config.settings import MqttSettings
 from microclaw.host.store.database import Database
 from microclaw.host.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.interfaces.mqtt.commands import MqttCommands
+from microclaw.interfaces.mqtt.device_view import DeviceView
+from microclaw.interfaces.mqtt.feed import MqttFeed
+from microclaw.interfaces.mqtt.publisher import WATCH_S, MqttPublisher
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from msgspec.structs import asdict
 
-from microclaw.devices.telemetry.mqtt_device import json_bytes
-from microclaw.devices.telemetry.mqtt_topics import device_topic
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.host.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.host.store.sql import Sql
+from microclaw.interfaces.mqtt.device_view import json_bytes
+from microclaw.interfaces.mqtt.topics import device_topic
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import Event, Telemetry
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from microclaw.app.mqtt import named_pins
 from microclaw.hardware.boards import load_board
+from microclaw.interfaces.mqtt.host_devices import named_pins
 
 
 def test_pins_with_a_name_are_the_led_and_those_that_a_label_names() -> None:

@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw import __version__
-from microclaw.devices.telemetry.mqtt_device import DeviceView, json_bytes, shown
-from microclaw.devices.telemetry.mqtt_topics import Topics, topic_part
+from microclaw.interfaces.mqtt.device_view import DeviceView, json_bytes, shown
+from microclaw.interfaces.mqtt.topics import Topics, topic_part
 
 
 def _sensor(

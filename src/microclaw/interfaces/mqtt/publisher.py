@@ -16,15 +16,15 @@ from typing import Any, Final, Protocol
 
 from microclaw import __version__
 from microclaw.backoff import Backoff
-from microclaw.devices.telemetry.mqtt_commands import MqttCommands
-from microclaw.devices.telemetry.mqtt_connection import BrokerConnection, BrokerStatus
-from microclaw.devices.telemetry.mqtt_device import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
-from microclaw.devices.telemetry.mqtt_discovery import Discovery, with_sensors
-from microclaw.devices.telemetry.mqtt_feed import MqttFeed
-from microclaw.devices.telemetry.mqtt_topics import Topics, device_of
 from microclaw.errors import BrokerError, MicroclawError
 from microclaw.host.config.settings import MqttSettings
 from microclaw.host.store.mqtt import MqttPublishedTable, PublishedDevice
+from microclaw.interfaces.mqtt.commands import MqttCommands
+from microclaw.interfaces.mqtt.connection import BrokerConnection, BrokerStatus
+from microclaw.interfaces.mqtt.device_view import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
+from microclaw.interfaces.mqtt.discovery import Discovery, with_sensors
+from microclaw.interfaces.mqtt.feed import MqttFeed
+from microclaw.interfaces.mqtt.topics import Topics, device_of
 
 BATCH: Final = 500
 WATCH_S: Final = 30.0

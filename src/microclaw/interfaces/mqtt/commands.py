@@ -22,9 +22,9 @@ from msgspec import Struct
 
 from microclaw.clock import now_ms
 from microclaw.devices.link.limits import RateLimit
-from microclaw.devices.telemetry.mqtt_feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
-from microclaw.devices.telemetry.mqtt_topics import device_of
 from microclaw.events import ActOutcome, Evidence
+from microclaw.interfaces.mqtt.feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
+from microclaw.interfaces.mqtt.topics import device_of
 
 # The longest name of a program that the firmware accepts.
 MAX_NAME_CHARS: Final = 126

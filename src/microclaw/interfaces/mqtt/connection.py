@@ -25,14 +25,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from microclaw.addresses import bracketed
-from microclaw.devices.telemetry.mqtt_device import OFFLINE
-from microclaw.devices.telemetry.mqtt_topics import Topics
 from microclaw.durable import read_given_text
 from microclaw.errors import BrokerError, ConfigError
 from microclaw.host.config.settings import MqttSettings
 from microclaw.host.egress.destinations import Purpose
 from microclaw.host.egress.exchange import StreamPair
 from microclaw.host.egress.outgoing import connect
+from microclaw.interfaces.mqtt.device_view import OFFLINE
+from microclaw.interfaces.mqtt.topics import Topics
 from microclaw.text import clean_text
 
 QOS: Final = 1

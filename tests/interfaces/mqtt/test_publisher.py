@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from tests.devices.telemetry.mqtt.conftest import Boards, publishing, until
+from tests.interfaces.mqtt.conftest import Boards, publishing, until
 from tests.mosquitto import PASSWORD, Broker, Listener
 from tests.peers import listening
 
-from microclaw.devices.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram, device_messages
 from microclaw.host.config.settings import MqttSettings
+from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram, device_messages
 from microclaw.wire.link.messages import Telemetry
 
 Listen = Callable[..., Listener]

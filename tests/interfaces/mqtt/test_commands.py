@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.devices.telemetry.mqtt.conftest import publishing, until
+from tests.interfaces.mqtt.conftest import publishing, until
 from tests.mosquitto import Broker, Listener
 
-from microclaw.devices.telemetry.mqtt_commands import (
+from microclaw.host.config.settings import MqttSettings
+from microclaw.interfaces.mqtt.commands import (
     MAX_NAME_CHARS,
     WAITING_A_DEVICE,
     Command,
@@ -21,9 +22,8 @@ from microclaw.devices.telemetry.mqtt_commands import (
     MqttCommands,
     read_command,
 )
-from microclaw.devices.telemetry.mqtt_feed import MqttFeed
-from microclaw.devices.telemetry.mqtt_topics import topic_part
-from microclaw.host.config.settings import MqttSettings
+from microclaw.interfaces.mqtt.feed import MqttFeed
+from microclaw.interfaces.mqtt.topics import topic_part
 
 COMMANDS = {
     ("desk/pin/2/set", b"ON"): Command("desk", "pin", "2", "on"),

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import pytest
 from msgspec import structs
-from tests.devices.telemetry.mqtt.conftest import Boards, publishing, until
+from tests.interfaces.mqtt.conftest import Boards, publishing, until
 from tests.mosquitto import Broker, Listener
 
-from microclaw.devices.telemetry.mqtt_device import DeviceView, FirmwareVersions, MqttPin, MqttProgram
-from microclaw.devices.telemetry.mqtt_discovery import SENSORS, Discovery
-from microclaw.devices.telemetry.mqtt_topics import Topics
 from microclaw.host.config.settings import MqttSettings
+from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram
+from microclaw.interfaces.mqtt.discovery import SENSORS, Discovery
+from microclaw.interfaces.mqtt.topics import Topics
 
 
 def words(text: str) -> frozenset[str]:
