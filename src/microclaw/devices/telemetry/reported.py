@@ -28,8 +28,8 @@ from microclaw.host.store.database import Database
 from microclaw.host.store.link_events import EventRow, LinkEventTable
 from microclaw.host.store.sql import Sql
 from microclaw.host.store.telemetry import Point, insert_points
-from microclaw.programs.wasm.source_files import LINE_SAID
 from microclaw.text import clean_text, code_lines, one_line, program_name
+from microclaw.wire.check_lines import LINE_SAID
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event
 from microclaw.wire.link.values import ValueMap

@@ -39,9 +39,9 @@ from microclaw.programs.proof.trial_run import BoardRun
 from microclaw.programs.proof.verdict import Ended, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
-from microclaw.programs.wasm.source_files import LINE_SAID
 from microclaw.programs.wasm.wasm_image import WasmImage
 from microclaw.text import count_text, format_duration
+from microclaw.wire.check_lines import LINE_SAID
 
 SCHEMA: Final = "microclaw.try/1"
 _BOARD_CLOCKS = """#include <Arduino.h>

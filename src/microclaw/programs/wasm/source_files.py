@@ -42,8 +42,6 @@ _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
 UNIT_NUMBER: Final = re.compile(r"__unit\d+\b")
 """Behind the name of a static function that several sources have (units.py): nothing to be told."""
 _MARK: Final = re.compile(r'^[ \t]*#[ \t]*line[ \t]+(\d{1,6})[ \t]+"([\w+-][\w./+-]{0,99})"[ \t]*$', re.M)
-LINE_SAID: Final = re.compile(r"(?:microclaw: )?line \d+(?: column \d+)?: .*|[\w.-]+\.(?:c|cpp|ino):\d+: .*")
-"""What the checks in a program and its assert print (headers/libc/sanitizer.c, headers/glue/watch.c)."""
 _MARKED: Final = re.compile(r"[^\w./+-]")  # what a mark does not hold
 _LINE: Final = re.compile(r"\bline (\d+)(,? column \d+)?\b|(?<![\w./-])[\w.-]+\.(?:c|cpp|ino):(\d+)\b")
 
