@@ -24,6 +24,8 @@ from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.link.other_hosts import OtherHosts
 from microclaw.devices.registry.port_machine import PortMachine
 from microclaw.devices.registry.registry import Registry
+from microclaw.devices.registry.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
+from microclaw.devices.registry.remote_ports import PortElsewhere
 from microclaw.errors import StoreError, UnknownName
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.authority import BEGIN_ANEW_FILE, Authority
@@ -35,8 +37,6 @@ from microclaw.host.cluster.live_hosts import LeftWork
 from microclaw.host.cluster.operations import HostFacts
 from microclaw.host.cluster.payload_rows import SharedFiles
 from microclaw.host.cluster.questions import ClusterQuestions
-from microclaw.host.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
-from microclaw.host.cluster.remote_ports import PortElsewhere
 from microclaw.host.cluster.requests import HostRequests
 from microclaw.host.cluster.status import ClusterView
 from microclaw.host.config.settings import Settings

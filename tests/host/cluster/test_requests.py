@@ -22,7 +22,9 @@ from tests.devices.link.conftest import Published
 from tests.host.cluster.hosts import host_in
 from tests.host.store.two_hosts import until
 
+from microclaw.devices.registry import remote_calls
 from microclaw.devices.registry.calls import AppInstall, Call, EdgeLog, EdgesRead, GpioGet, GpioSet, WifiSet
+from microclaw.devices.registry.remote_calls import DeviceCalls, RemoteCalls
 from microclaw.errors import (
     DeviceTimeout,
     InstallInterrupted,
@@ -35,11 +37,9 @@ from microclaw.errors import (
 from microclaw.events import LIVE_EVENTS, Alarm, Edge, LiveEvent
 from microclaw.hardware.boards import load_board
 from microclaw.host.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
-from microclaw.host.cluster import remote_calls
 from microclaw.host.cluster.hosts import Hosts
 from microclaw.host.cluster.live_events import MAX_WAITING, LiveEvents
 from microclaw.host.cluster.payload_rows import PIECE, SharedFiles
-from microclaw.host.cluster.remote_calls import DeviceCalls, RemoteCalls
 from microclaw.host.cluster.requests import MAX_MESSAGE, HostGone, HostRequests
 from microclaw.host.config.settings import Limits
 from microclaw.host.store.postgres import SharedDatabase

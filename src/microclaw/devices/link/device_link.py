@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class RemoteDevices(Protocol):
-    """Calls to devices that are connected to other hosts of the cluster (cluster.remote_calls)."""
+    """Calls to devices that are connected to other hosts of the cluster (devices.remote_calls)."""
 
     async def call(self, host: str, link_id: str, call: DeviceCall[R], timeout_s: float) -> R:
         """Call as Transport.call does. Raises DeviceMoved if the device left, and the call may be made elsewhere."""

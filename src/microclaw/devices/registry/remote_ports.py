@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
 from microclaw.devices.registry.calls import Call
+from microclaw.devices.registry.remote_calls import RemoteCalls
 from microclaw.devices.registry.transport import Transport
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.host.cluster.remote_calls import RemoteCalls
 
 R = TypeVar("R")
 HostOfName: TypeAlias = Callable[[str], str | None]
