@@ -1,7 +1,14 @@
 """The `microclaw` command, also as `python -m microclaw`. It hides the traceback of a Ctrl-C during the imports."""
 
+from __future__ import annotations
+
 import os
 import sys
+
+# As of typing, which is not imported here: a Ctrl-C during an import outside of `main` would show a traceback.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from microclaw.interfaces.cli.main import RunningHost
 
 
 def main() -> int:
@@ -9,11 +16,18 @@ def main() -> int:
     try:
         from microclaw.interfaces.cli.main import main as run
 
-        return run()
+        return run(load_host=_load_host)
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")
         # As microclaw.interfaces.cli.options.INTERRUPTED, which may not be imported yet.
         return 130
+
+
+def _load_host() -> RunningHost:
+    """Import the host, which takes longer than most commands, and return the function that runs it."""
+    from microclaw.app import running_host
+
+    return running_host
 
 
 if __name__ == "__main__":

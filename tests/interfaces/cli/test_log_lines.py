@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.app import running_host
 from microclaw.errors import ConfigError
 from microclaw.host.config.load import load_settings
 from microclaw.interfaces.cli.host_process import (
@@ -102,4 +103,4 @@ def test_a_log_that_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable
     settings = load_settings({}, home=tmp_path, http_port=None)
     make(settings.log)
     with pytest.raises(ConfigError):
-        run_host(settings, virtual_boards=0, ready=lambda *_: None, verbose=False)
+        run_host(settings, running_host, virtual_boards=0, ready=lambda *_: None, verbose=False)

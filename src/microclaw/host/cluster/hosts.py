@@ -130,7 +130,11 @@ class Hosts:
     def ended(self) -> list[HostRow]:
         """Return the hosts that ended within a day and are not back, newest first."""
         names = {row.facts.name for row in self.current()}
-        rows = [row for row in self._rows.values() if row.ended is not None and row.facts.name not in names]
+        rows = []
+        for row in self._rows.values():
+            is_back = row.facts.name in names
+            if row.ended is not None and not is_back:
+                rows.append(row)
         return sorted(rows, key=lambda row: row.seen_s)
 
     def others(self) -> list[str]:

@@ -46,7 +46,7 @@ class ClusterQuestions(Questions):
         """Return all questions that wait. A host that does not answer in time is left out."""
         questions = await super().pending()
         elsewhere, _ = await self._ask_others(_ALL)
-        return questions + [question for question in elsewhere if question.left_s > 0]
+        return questions + _waiting(elsewhere)
 
     async def find(self, approval_id: str) -> ApprovalQuestion | None:
         here = await super().find(approval_id)
@@ -65,7 +65,7 @@ class ClusterQuestions(Questions):
         if any(pending.approval_id == approval_id for pending in self._approvals.pending()):
             return await super().decide(approval_id, approved=approved, by=by, always=always, nobody=nobody)
         elsewhere, silent_hosts = await self._ask_others(approval_id)
-        waiting = _first_with_id([question for question in elsewhere if question.left_s > 0], approval_id)
+        waiting = _first_with_id(_waiting(elsewhere), approval_id)
         if waiting is None:
             if silent_hosts:
                 raise Overloaded(
@@ -120,5 +120,13 @@ class ClusterQuestions(Questions):
             yield end
 
 
+def _waiting(questions: list[ApprovalQuestion]) -> list[ApprovalQuestion]:
+    """Return the questions that wait for a decision; the others were approved."""
+    return [question for question in questions if question.left_s > 0]
+
+
 def _first_with_id(questions: list[ApprovalQuestion], approval_id: str) -> ApprovalQuestion | None:
-    return next((question for question in questions if question.pending.approval_id == approval_id), None)
+    for question in questions:
+        if question.pending.approval_id == approval_id:
+            return question
+    return None

@@ -62,6 +62,8 @@ def up(
     # The objects that exist when the host is ready stay: to collect garbage before finds nothing and takes time.
     gc.disable()
     settings = _apply_options(options.settings(), port, link, open_gateway=open_gateway, database=database)
+    assert options.load_host is not None, "the entry point hands it in"
+    running_host = options.load_host()
     from microclaw.interfaces.cli.host_process import run_host
 
     def ready(facts: dict[str, Any], sign_in: str | None) -> None:
@@ -71,7 +73,7 @@ def up(
             _show_ready(options.terminal(), facts, sign_in)
 
     try:
-        run_host(settings, ready=ready, verbose=options.verbose, **how)
+        run_host(settings, running_host, ready=ready, verbose=options.verbose, **how)
     finally:
         gc.enable()
 

@@ -1,4 +1,4 @@
-"""Runs the host in this process: its signals, its log, its virtual boards. app/ builds the host."""
+"""Runs the host in this process: its signals, its log, its virtual boards. The entry point hands in the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from microclaw.addresses import address_range
-from microclaw.app import running_host
 from microclaw.devices.virtual_boards.host_boards import BOARD
 from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.hardware.boards import load_board
@@ -28,6 +27,7 @@ from microclaw.host.config.show import secret_texts
 from microclaw.host.egress.masking import SecretMask
 from microclaw.interfaces.api.host import HostInfo
 from microclaw.interfaces.api.status import OFFLINE
+from microclaw.interfaces.cli.main import RunningHost
 from microclaw.text import clean_text, escape_hidden
 
 LOG_BYTES = 2 << 20
@@ -61,6 +61,7 @@ _QUERY = re.compile(r"((?:\b(?:https?|wss?)://|(?<![\w.])/)[^\s?\"']*)\?[^\s\"']
 
 def run_host(
     settings: Settings,
+    running_host: RunningHost,
     *,
     virtual_boards: int,
     ready: Callable[[dict[str, Any], str | None], None],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import click
 from click.exceptions import Exit
@@ -16,6 +16,15 @@ from click.exceptions import Exit
 from microclaw import __version__
 from microclaw.host.operations.operation_modules import MODULES
 
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from microclaw.interfaces.api.host import HostInfo
+
+RunningHost: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
+"""Runs a host with the given settings as long as the context lasts (app/host.py)."""
+HostLoader: TypeAlias = "Callable[[], RunningHost]"
+"""Imports the host. Only the entry point has it: no command imports the app."""
 # A command of declared acts only needs no module here.
 DECLARED: Final = ""
 # The commands by section of `microclaw --help`: the module and attribute of each, and its help.
@@ -69,6 +78,13 @@ _EXAMPLES: Final = (
 # These commands are about the machine they run on, so they are refused if --host names another host.
 _ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
 _COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
+
+
+class CommandLine(NamedTuple):
+    """The words of a command line, and the import of the host for `up`."""
+
+    words: tuple[str, ...] = ()
+    load_host: HostLoader | None = None
 
 
 class LazyGroup(click.Group):
@@ -144,22 +160,22 @@ def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
     except RuntimeError as exc:
         text = f"HOME is not set, and user id {os.getuid()} has no name here"
         raise ConfigError(text, next_step="HOME=/FOLDER microclaw ..., a folder of this user id") from exc
-    words = ctx.obj or ()
-    ctx.obj = GlobalOptions(host_url=host, **given)
+    line: CommandLine = ctx.obj or CommandLine()
+    ctx.obj = GlobalOptions(host_url=host, load_host=line.load_host, **given)
     if host == "local":
         # Child processes inherit the environment, and must use this machine's host, too.
         os.environ.pop("MICROCLAW_HOST", None)
-    asks_help = "--help" in words or "-h" in words
+    asks_help = "--help" in line.words or "-h" in line.words
     if ctx.invoked_subcommand in _ONLY_HERE and not asks_help:
         ctx.obj.only_here(f"microclaw {ctx.invoked_subcommand}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command line and return its exit code; the entry point passes it to sys.exit."""
+def main(arguments: list[str] | None = None, load_host: HostLoader | None = None) -> int:
+    """Run one command line and return its exit code. `up` needs `load_host`, which the entry point has."""
     _mend_streams()
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words)
+        return _run(CommandLine(tuple(words), load_host))
     except (Exception, SystemExit, KeyboardInterrupt) as exc:
         # Imported here, because only a command line that fails needs it.
         from microclaw.interfaces.cli.reporting import exit_code_for
@@ -167,12 +183,12 @@ def main(arguments: list[str] | None = None) -> int:
         return exit_code_for(exc, words)
 
 
-def _run(words: list[str]) -> int:
+def _run(line: CommandLine) -> int:
     if _COMPLETE_VARIABLE in os.environ:
         # The shell asks for completions: this prints them and ends the process.
-        app.main(words, "microclaw", _COMPLETE_VARIABLE)
+        app.main(line.words, "microclaw", _COMPLETE_VARIABLE)
     try:
-        with app.make_context("microclaw", list(words), obj=tuple(words)) as ctx:
+        with app.make_context("microclaw", list(line.words), obj=line) as ctx:
             code = app.invoke(ctx)
     except Exit as exc:
         code = exc.exit_code

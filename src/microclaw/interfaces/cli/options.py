@@ -30,6 +30,7 @@ from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
     from microclaw.host.config.settings import Settings
+    from microclaw.interfaces.cli.main import HostLoader
 
 Texts: TypeAlias = tuple[str, ...]
 # errors.py has the other exit codes: 3 no host, 4 device unreachable.
@@ -47,7 +48,7 @@ class NoTerminal(MicroclawError, code="usage", exit_code=2):
 
 
 class GlobalOptions(Struct, frozen=True):
-    """The global options. Commands get them by `click.pass_obj`."""
+    """The global options. Commands get them by `click.pass_obj`. `load_host` imports the host for `up`."""
 
     json: bool = False
     devices: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class GlobalOptions(Struct, frozen=True):
     host_url: str | None = None
     labels: tuple[str, ...] = ()
     every: bool = False
+    load_host: HostLoader | None = None
 
     @property
     def device(self) -> str | None:
