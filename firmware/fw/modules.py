@@ -1,4 +1,4 @@
-"""Modules of a program except `machine`: pins claimed, files in their own folder, nothing of the firmware.
+"""Modules of a program except `machine`: pins claimed, files in their own folder, no names that stop the firmware.
 
 Loaded when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
 when it builds, this holds for names that are made at run time too.

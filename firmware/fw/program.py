@@ -1,7 +1,7 @@
 """The environment of a rewritten program: waits, limits, and the modules that touch the board. Starts nothing.
 
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
+`dht` and `onewire` claim pins for it and count what it writes; modules.py has the others.
 """
 
 import asyncio

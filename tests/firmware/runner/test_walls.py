@@ -8,8 +8,6 @@ import pytest
 from tests.firmware.conftest import ROOT
 from tests.firmware.runner.conftest import MicroPython
 
-from microclaw.hardware.boards.reader import load_board
-from microclaw.programs.py.compile import build
 from microclaw.programs.py.stock import stock_image
 
 SECRET = "the Wi-Fi's password"
@@ -145,39 +143,6 @@ async def main(E):
     assert "the flash" in said[1]
     assert said[2:] == ["made", "made"]
     assert (pins, on) == ([2, 4, 5, 12, 15, 16], 2)
-
-
-TRY = "from machine import Pin\nimport machine, sys\nclass N(Exception): pass\n{}\ntry:\n    print('reached', f())\nexcept Exception as e:\n    print('no', e.__class__.__name__)\nsys.exit()\n"
-
-
-TRICKS = [
-    ("class S(str):\n    def startswith(self, x):\n        return False\ndef f(): return getattr(Pin(4), S('_' + 'env'))", "TypeError"),
-    ("class A:\n    _env = 1\n    def f(self):\n        return self._env\ndef f(): return A.f(Pin(4))", "AttributeError"),
-    ("class A:\n    _x = 1\n    def f(self, n):\n        return getattr(self, '_' + n)\ndef f(): return A.f(Pin(4), 'env')", "AttributeError"),
-    ("class A:\n    def f(self):\n        return self.__dict__\ndef f(): return A.f(Pin(4))", "AttributeError"),
-    ("class A:\n    def f(self):\n        return type(self)('/settings.json')\ndef f(): return A.f(open('a.txt', 'w'))", "AttributeError"),
-    ("class A:\n    def f(self):\n        self.__class__.value = print\ndef f(): return A.f(Pin(4))", "AttributeError"),
-    ("class A:\n    def __new__(cls): return Pin(4)\na = A()\ndef f(): return a._env\nclass B:\n    _env = 1", "AttributeError"),
-    ("def type(x): return 0\ndef str(x): return 0\ndef f(): return getattr(Pin(4), '_' + 'env')", "AttributeError"),
-    ("class B:\n    _timeline = 1\n    def f(self, x):\n        self._timeline = x\ndef f():\n    p = Pin(4, Pin.OUT)\n    B.f(p, 3)\n    p.value(1)\n    raise N()", "N"),
-    ("def f():\n    p = Pin(4, Pin.OUT)\n    setattr(p, '_' + 'timeline', 3)\n    p.value(1)\n    raise N()", "N"),
-]  # fmt: skip
-
-
-async def test_tricks_around_the_hosts_checks_end_on_the_board(micropython: MicroPython) -> None:
-    """Programs of the host's making, on a board whose /settings.json has a secret."""
-    (micropython.folder / "settings.json").write_text(SECRET)
-    for number, (lines, _) in enumerate(TRICKS):
-        image = await build(TRY.format(lines), f"p{number}", board=load_board("virtual"))
-        (micropython.folder / f"p{number}.mpy").write_bytes(image.mpy)
-    found = micropython.with_room().act(f"""
-        for number in range({len(TRICKS)}):
-            await install(runner, "p", "p%d" % number, heap=20_480)
-            await until(lambda: len(lines()) > number)
-            await runner.remove("p")
-        return lines()
-    """)
-    assert found == [f"no {exception}" for _, exception in TRICKS]
 
 
 def test_host_and_firmware_agree_on_what_is_refused() -> None:

@@ -18,7 +18,6 @@ from microclaw.programs.py.formats import Simplifier
 from microclaw.programs.py.imports import check_imports
 from microclaw.programs.py.pins import check_pins
 from microclaw.programs.py.plans import LibraryCalls
-from microclaw.programs.py.private import check_private
 from microclaw.programs.py.py_image import LineMap, ProgramAnswer, ProgramQuestion, Rewritten
 from microclaw.programs.py.refused_waits import check_waits
 from microclaw.programs.py.rewrite import Rewriter
@@ -66,7 +65,6 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
-        check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
         library.check_loops()

@@ -11,7 +11,6 @@ from typing import Any, Final
 from microclaw.programs.py.callgraph import Callable, Loop
 from microclaw.programs.py.formats import as_format_call
 from microclaw.programs.py.plans import RENAMED, CallPlan
-from microclaw.programs.py.private import OwnNames, unused
 from microclaw.programs.py.scopes import Comprehension, Function, canonical
 from microclaw.programs.py.waits import Waits
 
@@ -28,15 +27,14 @@ class Rewriter(ast.NodeTransformer):
         self._module_scope = self._graph.scopes.module
         used = {n.id for n in self._graph.scopes.of if isinstance(n, ast.Name)} | set(self._module_scope.bindings)
         used |= {a.arg for f in self._graph.functions for a in ast.walk(f) if isinstance(a, ast.arg)} | {"main"}
-        self.environment, self._main = unused("E", used), unused("main_", used)
-        self._names = OwnNames(self._graph, used | {self.environment, self._main})
+        self.environment = _unused("E", used)
+        self._main = _unused("main_", used)
         self._owner: Callable | None = None
         self._hoisted: list[ast.stmt] = []
         self._count = 0
 
     def program(self, tree: ast.Module) -> ast.Module:
         body = self._block(tree.body)
-        self._names.add_functions(body)
         of_module = self._module_scope.bindings.items()
         origins = {name: {(b.origin or "").partition(".")[0] for b in bindings} for name, bindings in of_module}
         bound = [name for name, found in origins.items() if not found <= DROPPED_MODULES]
@@ -71,7 +69,10 @@ class Rewriter(ast.NodeTransformer):
             new = self.visit(statement)
             done += self._hoisted
             self._hoisted = outer
-            done += new if isinstance(new, list) else [] if new is None else [new]
+            if isinstance(new, list):
+                done += new
+            elif new is not None:
+                done.append(new)
         return done
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -128,7 +129,9 @@ class Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if guard is not None:
             call = self._call(guard)
-            node.body.insert(0, ast.copy_location(ast.Expr(ast.Await(call) if guard == "y" else call), node))
+            if guard == "y":
+                call = ast.Await(call)
+            node.body.insert(0, ast.copy_location(ast.Expr(call), node))
         return node
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
@@ -191,12 +194,7 @@ class Rewriter(ast.NodeTransformer):
             origin = None
         if origin in RENAMED:
             return self._env(RENAMED[origin])
-        is_marked = self._names.needs_mark(node)
-        self.generic_visit(node)
-        node.attr = self._names.of(node.attr)
-        if is_marked:
-            node.value = self._names.with_mark(node, node.value)
-        return node
+        return self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return self.visit(as_format_call(node))  # type: ignore[no-any-return]
@@ -210,23 +208,19 @@ class Rewriter(ast.NodeTransformer):
         called = self._planned(node, plan)
         if not plan.waits or isinstance(self._graph.scopes.parents.get(node), ast.Lambda):  # that passes it on
             return called
-        return ast.Await(self._call("aw", called) if plan.kind == "maybe" else called)
+        if plan.kind == "maybe":
+            called = self._call("aw", called)
+        return ast.Await(called)
 
     def _native_call(self, node: ast.Call) -> ast.AST:
         """A call as it stands; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
-        asks = self._names.asks(node)
-        is_marked = self._names.needs_mark(node)
         if origin not in RENAMED:
             self.generic_visit(node)
         else:
             module, _, name = origin.rpartition(".")
             node.func = ast.Attribute(self._module(module), name, ast.Load())
             node.args, node.keywords = [self.visit(a) for a in node.args], [self.visit(k) for k in node.keywords]
-        if asks:
-            node.args[1] = self._names.asked(node, node.args[1])
-        elif is_marked:
-            node.args[0] = self._names.with_mark(node, node.args[0])
         return node
 
     def _planned(self, node: ast.Call, plan: CallPlan) -> ast.expr:
@@ -297,16 +291,18 @@ class Rewriter(ast.NodeTransformer):
             else:
                 test = ast.UnaryOp(ast.Not(), value)
             return [ast.If(test, [ast.Return(ast.Constant(is_any))], [])], None, ast.Constant(not is_any)
-        is_set = isinstance(node, ast.SetComp)
-        add = ast.Call(ast.Attribute(result, "add" if is_set else "append", ast.Load()), [value], [])
-        empty = ast.Call(ast.Name("set", ast.Load()), [], []) if is_set else ast.List([], ast.Load())
+        adding = "append"
+        empty: ast.expr = ast.List([], ast.Load())
+        if isinstance(node, ast.SetComp):
+            adding = "add"
+            empty = ast.Call(ast.Name("set", ast.Load()), [], [])
+        add = ast.Call(ast.Attribute(result, adding, ast.Load()), [value], [])
         return [ast.Expr(add)], empty, result
 
     # Parts
 
     def _renamed(self, node: ast.AST, name: str) -> str:
         """The program's own `main` has another name: the runner finds the whole program under this one."""
-        name = self._names.in_class(node, name)
         if name == "main" and node in self._graph.scopes.of:
             found = self._graph.scopes.of[node].find(name)
         else:
@@ -328,3 +324,13 @@ class Rewriter(ast.NodeTransformer):
 
 def _parameters(name: str) -> ast.arguments:
     return ast.arguments([], [ast.arg(name)], None, [], [], None, [])
+
+
+def _unused(name: str, used: set[str]) -> str:
+    """Return this name, with the lowest number behind it that makes it unused if the program uses it."""
+    unused = name
+    number = 0
+    while unused in used:
+        unused = f"{name}{number}"
+        number += 1
+    return unused

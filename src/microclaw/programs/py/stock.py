@@ -40,7 +40,6 @@ class StockImage(Struct, frozen=True):
     other_names: dict[str, str]  # of CPython and Arduino, and what to use instead
     keeping: frozenset[str]  # methods that keep what they are given
     looking: frozenset[str]  # builtins that only look at it
-    firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
     default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
     pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
@@ -48,7 +47,7 @@ class StockImage(Struct, frozen=True):
 @functools.cache
 def stock_image() -> StockImage:
     data = read_table(__package__, "stock_image")
-    flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking", "firmware_private")
+    flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking")
     words = {name: frozenset(data[name].split()) for name in flat}
     tables = {
         kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
