@@ -39,6 +39,22 @@ async def test_a_call_to_a_device_that_is_away_fails_and_one_with_an_effect_is_n
     assert calls == ["apps.remove"]
 
 
+async def test_a_call_waits_for_a_device_that_is_away_and_has_its_answer_when_it_reconnects(
+    plane: Any, paired: Any
+) -> None:
+    lamp = plane.registry.get("lamp")
+    paired.answer = lambda _: Result(ok=True, value={"pin": 4, "level": 1})
+    # The host learns what it offers.
+    async with paired.online():
+        pass
+    await plane.published.until(DeviceLeft)
+    assert lamp.is_away
+    waiting = asyncio.create_task(lamp.call(GpioGet(pin=4)))
+    async with paired.connected():
+        assert await waiting == PinLevel(4, 1)
+        assert not lamp.is_away
+
+
 async def test_a_restart_is_done_when_another_boot_is_here_and_unknown_when_nobody_saw_one(
     plane: Any, paired: Any
 ) -> None:
