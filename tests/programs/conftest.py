@@ -63,6 +63,7 @@ from microclaw.programs.changes.undo import Undo, UndoChoice
 from microclaw.programs.changes.unresponsive_boards import explain_silence
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try, try_image
+from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.programs.wasm.wasm_image import MemoryUse, WasmImage
 
 ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})
@@ -380,7 +381,7 @@ async def opened_bench(
         VirtualBoardProcess(name="board-1", serial=0, control=folder / "control.sock", firmware=firmware) as board,
         Registry(
             store=DeviceTable(database),
-            open_transport=partial(open_with, lock_folder=folder / "locks"),
+            open_transport=partial(open_with, lock_folder=folder / "locks", build_pin_program=build_pin_program),
             mint_id=lambda: "d-1",
             now_ms=lambda: 0,
         ) as registry,

@@ -57,6 +57,7 @@ from microclaw.programs.changes.deferring import Tell
 from microclaw.programs.changes.deployment import Place
 from microclaw.programs.changes.services import local_zone
 from microclaw.programs.changes.source_log import SourceLog
+from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.supervision import SupervisedTasks
 from microclaw.virtual.link_client.state import SystemClock, new_message_id
 
@@ -167,6 +168,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> DeviceServices:
             lock_folder=base.settings.cache / "locks",
             links=lambda link_id: links.link(link_id),
             zone=local_zone(base.settings),
+            build_pin_program=build_pin_program,
         ),
         record=base.audit.record,
         machine=machine,

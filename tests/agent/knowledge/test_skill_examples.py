@@ -17,13 +17,13 @@ from microclaw.agent.knowledge.skills import shipped_skills
 from microclaw.errors import BuildError
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.firmware import parse_firmware, with_micropython
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.building import Compile, cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
-from microclaw.programs.py.stock import stock_image
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -19,11 +19,11 @@ from microclaw.devices.registry.calls import (
     I2cScan,
     PinLevel,
 )
-from microclaw.devices.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM, pin_source
+from microclaw.devices.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.devices.transports.wasmachine import WasmachineTransport
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
-from microclaw.programs.wasm.compile import compile_module
+from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.wire.board_control import Apps, Pins, SetInput, SetSensor
 
 LIMIT_S = 60.0
@@ -66,8 +66,8 @@ async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     board: VirtualBoardProcess, control: VirtualBoardTransport, tmp_path: Path
 ) -> None:
     dead = of_board(board, tmp_path)
-    image = await compile_module(pin_source(dead.board), dead.board, name=PIN_PROGRAM, optimization="Os")
-    await dead.call(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES), LIMIT_S)
+    program = await build_pin_program(dead.board)
+    await dead.call(AppInstall(PIN_PROGRAM, program, HEAP_BYTES), LIMIT_S)
     await dead.close()
     second = of_board(board, tmp_path)
     assert await second.call(AppList(), LIMIT_S) == ()

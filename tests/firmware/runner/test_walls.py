@@ -8,7 +8,7 @@ import pytest
 from tests.firmware.conftest import ROOT
 from tests.firmware.runner.conftest import MicroPython
 
-from microclaw.programs.py.stock import stock_image
+from microclaw.hardware.boards.micropython.stock import stock_image
 
 SECRET = "the Wi-Fi's password"
 

@@ -153,10 +153,10 @@ QUICK = Timeouts(answer_s=4.0, first_query_s=1.5)  # the firmware waits a second
 async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
     """With a transport that does not wait long."""
 
-    def open_quick(endpoint: str, board: BoardProfile, lock_folder: Path) -> Transport:
+    def open_quick(endpoint: str, board: BoardProfile, **options: Any) -> Transport:
         if endpoint.startswith("wasmachine:"):
-            return WasmachineTransport(endpoint, board, lock_folder=lock_folder, timeouts=QUICK)
-        return open_transport(endpoint, board, lock_folder=lock_folder)
+            return WasmachineTransport(endpoint, board, timeouts=QUICK, **options)
+        return open_transport(endpoint, board, **options)
 
     async with opened_bench(tmp_path, build_cache, open_with=open_quick) as opened:
         yield opened

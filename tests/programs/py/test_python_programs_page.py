@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from tests.programs.py.conftest import Build
 
-from microclaw.programs.py.stock import stock_image
+from microclaw.hardware.boards.micropython.stock import stock_image
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = (ROOT / "docs/python-programs.md").read_text(encoding="utf-8")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.trial import TrialOptions, try_image
 from microclaw.programs.py.compile import build
-from microclaw.programs.py.stock import stock_image
 
 # What stands for a name that a program writes only so: a decorator, a call that the build rewrites, a viper type.
 WRITTEN_AS = {

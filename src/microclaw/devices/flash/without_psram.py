@@ -19,7 +19,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Final
 
-from microclaw.programs.py.stock import stock_image
+from microclaw.hardware.boards.micropython.stock import stock_image
 
 FOR_PROGRAMS: Final = frozenset(
     {

@@ -12,6 +12,7 @@ from microclaw.devices.registry.calls import Call
 from microclaw.devices.registry.transport import LINK_SCHEME, Transport
 from microclaw.devices.transports import console, serial, serial_ports, virtual_board, wasmachine
 from microclaw.devices.transports.address import HostPort, parse_host_port
+from microclaw.devices.transports.pin_calls import BuildPinProgram
 from microclaw.errors import ConfigError, NotSupported, ProtocolError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.host.config.places import cache_folder
@@ -35,11 +36,12 @@ def open_transport(
     lock_folder: Path | None = None,
     links: Callable[[str], DeviceLink] | None = None,
     zone: tzinfo | None = None,
+    build_pin_program: BuildPinProgram | None = None,
 ) -> Transport:
     """Make the transport of an address; HOST:PORT without a scheme is WASMachine.
 
     Raises ConfigError with the known forms for any other address. Programs get the local time of `zone`, or of the
-    machine if it is None.
+    machine if it is None. Without `build_pin_program` stock firmware has no calls for pins.
     """
     locks = lock_folder or cache_folder(os.environ) / "locks"
     if endpoint.startswith(LINK_SCHEME):
@@ -52,7 +54,9 @@ def open_transport(
         link = links(endpoint.removeprefix(LINK_SCHEME))
         return LinkTransport(link, link.parts.remote)
     if endpoint.startswith(wasmachine.SCHEME):
-        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
+        return wasmachine.WasmachineTransport(
+            endpoint, board, lock_folder=locks, zone=zone, build_pin_program=build_pin_program
+        )
     if endpoint.startswith(serial_ports.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(console.SCHEME):
@@ -62,7 +66,9 @@ def open_transport(
     if endpoint.startswith(virtual_board.SCHEME):
         return virtual_board.VirtualBoardTransport(endpoint)
     try:
-        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
+        return wasmachine.WasmachineTransport(
+            endpoint, board, lock_folder=locks, zone=zone, build_pin_program=build_pin_program
+        )
     except ConfigError as exc:
         raise ConfigError(f"{endpoint!r} is not a device address", next_step=f"write {_FORMS}") from exc
 

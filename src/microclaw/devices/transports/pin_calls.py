@@ -1,7 +1,8 @@
 """Calls for a stock board's pins: microclaw's program is installed for each call, and stays while it holds a pin.
 
-Stock firmware has no requests for pins: pin_program.c has them. It is uninstalled as soon as it holds nothing. If an
-earlier host left it on the board, the board's list has it: it is asked for its pins, and uninstalled if it holds none.
+Stock firmware has no requests for pins: programs/wasm/pin_program.c has them. It is uninstalled as soon as it holds nothing. If
+an earlier host left it on the board, the board's list has it: it is asked for its pins, and uninstalled if it holds
+none.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -37,6 +37,7 @@ TIMERS: Final = 4
 HELD_URL: Final = "pins/held"
 # The limit of pwm_open, from LEDC's 13 bits.
 MAX_PWM_HZ: Final = 9000
+BuildPinProgram: TypeAlias = Callable[[BoardProfile], Awaitable[bytes]]
 
 _ADDRESSES: Final[Mapping[str, tuple[int, ...]]] = {"bme280": (0x76, 0x77), "ina219": (0x40,)}
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -120,15 +121,6 @@ def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
     raise ProtocolError(f"{PIN_PROGRAM} answered {call.method} with {len(answer.numbers)} numbers")
 
 
-def pin_source(board: BoardProfile) -> str:
-    """Return the program in C, with the parts that this firmware has."""
-    methods = pin_methods(board)
-    source = Path(__file__).with_name("pin_program.c").read_text(encoding="utf-8")
-    has_pwm = int("pwm.set" in methods)
-    has_i2c = int("i2c.scan" in methods)
-    return f"#define HAS_PWM {has_pwm}\n#define HAS_I2C {has_i2c}\n{source}"
-
-
 _DRIVES: Final = (GpioSet, PwmSet)
 
 
@@ -140,14 +132,25 @@ class PinCalls:
         install: Callable[[AppInstall], Awaitable[None]],
         uninstall: Callable[[str], Awaitable[None]],
         ask: Callable[[str, str], Awaitable[bytes | None]],
+        build: BuildPinProgram | None,
     ) -> None:
-        """Create it. `ask` returns the body of a program's answer to a url, or None if there is no answer."""
+        """Create it. `ask` returns the body of a program's answer to a url, or None if there is no answer.
+
+        Without `build`, which builds the program, there are no calls for pins.
+        """
         self._install_app = install
         self._uninstall_app = uninstall
         self._ask_app = ask
+        self._build = build
         self.held: Mapping[int, HeldAs] = {}
         # True if `held` is the program's present state.
         self._is_known = False
+
+    def methods(self, board: BoardProfile) -> frozenset[str]:
+        """Return the methods of the calls that `act` does."""
+        if self._build is None:
+            return frozenset()
+        return pin_methods(board)
 
     async def tidy(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Uninstall a pin program that an earlier host left and that holds nothing. Returns the remaining names."""
@@ -192,13 +195,11 @@ class PinCalls:
                 f"taken, by {', '.join(sorted(names))}",
                 next_step="take one of them off for it: microclaw app uninstall NAME",
             )
-        # Only a board with such a program needs the compiler.
-        from microclaw.programs.wasm.compile import compile_module
-
-        image = await compile_module(pin_source(board), board, name=PIN_PROGRAM, optimization="Os")
+        assert self._build is not None
+        program = await self._build(board)
         self.held = {}
         self._is_known = False
-        await self._install_app(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES, TIMERS))
+        await self._install_app(AppInstall(PIN_PROGRAM, program, HEAP_BYTES, TIMERS))
         self._is_known = True
 
     async def _ask(self, url: str) -> PinAnswer:

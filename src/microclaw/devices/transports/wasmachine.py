@@ -33,7 +33,7 @@ from microclaw.devices.registry.calls import (
 from microclaw.devices.registry.transport import HeldAs, Transport
 from microclaw.devices.transports.address import AddressLock, parse_host_port
 from microclaw.devices.transports.installs import InstallMark, InterruptedInstall, check_sendable, raise_install_error
-from microclaw.devices.transports.pin_calls import HELD_URL, PIN_PROGRAM, PinCalls, pin_methods
+from microclaw.devices.transports.pin_calls import HELD_URL, PIN_PROGRAM, BuildPinProgram, PinCalls
 from microclaw.devices.transports.program_logs import ProgramLogs
 from microclaw.devices.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.errors import (
@@ -99,18 +99,19 @@ class WasmachineTransport(Transport):
         timeouts: Timeouts | None = None,
         first_mid: int | None = None,
         zone: tzinfo | None = None,
+        build_pin_program: BuildPinProgram | None = None,
     ) -> None:
         host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
-        self.describe(board)
         self._zone = zone or find_zone(machine_zone()) or UTC
         lock = AddressLock(lock_folder, self.endpoint)
         self._connection = WasmachineConnection(host_port, lock, self.timeouts)
         self._mark = InstallMark(lock)
         self._queue = asyncio.Lock()
         self._logs = ProgramLogs()
-        self._pins = PinCalls(self._install, self._uninstall, self._ask_pins)
+        self._pins = PinCalls(self._install, self._uninstall, self._ask_pins, build_pin_program)
+        self.describe(board)
         # Answers to an earlier process's requests can still come. A random start makes equal mids improbable.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: InterruptedInstall | None = None
@@ -127,7 +128,7 @@ class WasmachineTransport(Transport):
 
     def describe(self, board: BoardProfile) -> None:
         self.board = board
-        self._capabilities = _APPS | pin_methods(board)
+        self._capabilities = _APPS | self._pins.methods(board)
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
@@ -168,7 +169,7 @@ class WasmachineTransport(Transport):
                 return await self._request(call)
             case LogsRead(cursor=cursor):
                 return await self._log_page(cursor)
-            case _ if call.method in pin_methods(self.board):
+            case _ if call.method in self._pins.methods(self.board):
                 names = tuple(app.name for app in await self._list())
                 return await self._pins.act(call, self.board, names)
             case _:

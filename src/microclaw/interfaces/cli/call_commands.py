@@ -89,9 +89,11 @@ async def board_at(target: str, call: Call[Any], board_id: str = "virtual") -> A
     from microclaw.devices.registry.device import Device
     from microclaw.devices.transports.open import open_transport
     from microclaw.host.store.devices import DeviceRow
+    from microclaw.programs.wasm.pin_program import build_pin_program
 
     board = load_board(board_id)
-    device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(target, board)])
+    transport = open_transport(target, board, build_pin_program=build_pin_program)
+    device = Device(DeviceRow("d-direct", target, board_id), board, [transport])
     try:
         # The transport's own error, because the device's would advise to add a transport by the device's name.
         if not device.supports(call.method):

@@ -52,6 +52,7 @@ from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.proof.trial_plan import parse_duration_ms, parse_input
 from microclaw.programs.run_times import check_times, run_times
 from microclaw.programs.wasm.compile import read_module
+from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.text import count_text
 from microclaw.wire.host_api import StreamResult, failure_of
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
@@ -103,7 +104,7 @@ async def _open_registry(
             await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
                 store=table,
-                open_transport=partial(open_transport, lock_folder=locks),
+                open_transport=partial(open_transport, lock_folder=locks, build_pin_program=build_pin_program),
                 load_board=lambda *_: board,
                 mint_id=lambda: "d-direct",
                 now_ms=now_ms,

@@ -19,11 +19,11 @@ from msgspec.structs import replace
 from microclaw.devices.registry.calls import AppStates, GpioSet
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeviceError, PinClaimed
+from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
 from microclaw.programs.changes.program_state import app_states
 from microclaw.programs.proof.trial import Trial
-from microclaw.programs.py.py_image import PinRole
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
 _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}

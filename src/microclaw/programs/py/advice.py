@@ -6,9 +6,9 @@ import ast
 import re
 from typing import Final
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import run_by
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.stock import stock_image
 from microclaw.programs.py.waits import Waits
 
 _SECRET: Final = re.compile(r"passw|passwd|secret|api_?key|token|psk|wifi_?(key|pw)", re.IGNORECASE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.scopes import canonical
-from microclaw.programs.py.stock import stock_image
 
 _CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}  # MicroPython has no !a; its repr is ASCII but for printable characters
 

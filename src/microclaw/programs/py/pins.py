@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.errors import PinRefused
+from microclaw.hardware.boards.micropython.stock import PinArgument, PinRole, stock_image
 from microclaw.hardware.boards.pins import cautions, check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
-from microclaw.programs.py.py_image import PinClaim, PinRole
+from microclaw.programs.py.py_image import PinClaim
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.stock import PinArgument, stock_image
 
 _PINS: Final = frozenset({"machine.Pin", "microclaw.pin"})
 _NUMBER_ITSELF: Final = _PINS | {"micropython.const", "builtins.const"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.events import ProgramKind
+from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.text import code_lines, encodable, odd_character
 
@@ -16,7 +17,6 @@ MAX_SOURCE_BYTES: Final = 65536
 LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
-PinRole: TypeAlias = Literal["drives", "reads", "uses"]
 
 
 class PinClaim(Struct, frozen=True):

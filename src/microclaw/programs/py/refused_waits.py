@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class
 from microclaw.programs.py.plans import LibraryCalls
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.stock import stock_image
 from microclaw.programs.py.waits import Waits
 
 _CALLS_FIRST: Final = frozenset({"builtins.map", "builtins.filter"})

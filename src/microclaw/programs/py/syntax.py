@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import PyCallGraph, run_by
 from microclaw.programs.py.scopes import Function
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.stock import stock_image
 
 _NEW: Final = {
     "Match": ("match", "use if and elif"),

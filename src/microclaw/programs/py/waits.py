@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class, Loop, PyCallGraph, run_by
 from microclaw.programs.py.plans import TAKES_COROUTINES, CallPlan, LibraryCalls
 from microclaw.programs.py.scopes import Comprehension
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.stock import stock_image
 
 SHORT_LOOP: Final = 64  # rounds that need no guard
 _YIELDS: Final = ast.Yield | ast.YieldFrom

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, convert
 
 from microclaw.hardware.boards.profile import PinUse
-from microclaw.programs.py.py_image import PinRole
 from microclaw.tables import read_table
+
+PinRole: TypeAlias = Literal["drives", "reads", "uses"]
 
 
 class NameRefusal(Struct, frozen=True):

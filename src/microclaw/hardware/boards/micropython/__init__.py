@@ -1,0 +1,1 @@
+"""What the stock firmware of MicroPython has. Data only."""
