@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 import pytest
 from tests.agent.turn.conftest import Agent, MakeAgent, Workshop
 from tests.interfaces.voice.engines.conftest import Make, Say, make, say
 from tests.interfaces.voice.engines.test_whisper import pcm_of, with_noise
+from tests.interfaces.voice.engines.wyoming_hostile import REFUSED, drip
 from tests.interfaces.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
-from wyoming.event import Event
+from wyoming.event import Event, read_event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping
 from wyoming.tts import Synthesize
@@ -257,3 +259,31 @@ async def test_clients_without_a_conversation_share_no_chat_though_their_address
             assert answer is not None
             assert "It is undone." in answer.data["text"]
         assert shop.done == ["undo"]
+
+
+async def test_a_hostile_client_is_refused_at_its_first_false_length_and_others_are_served(
+    make_agent: MakeAgent,
+) -> None:
+    async with services(make_agent) as wyoming, asyncio.timeout(60):
+        for data in REFUSED.values():
+            reader, writer = await asyncio.open_connection("127.0.0.1", wyoming.port)
+            with closing(writer):
+                writer.write(data)
+                # The client sends no more, so only the claim itself can be the reason.
+                answer = await reader.read()
+            error = read_event(io.BytesIO(answer))
+            assert error is not None
+            assert (error.type, error.data["code"]) == ("error", "protocol_error")
+        [pong] = await wyoming.ask(Ping("still there").event())
+        assert pong.data == {"text": "still there"}
+
+
+async def test_a_client_that_drips_is_closed_though_it_is_never_silent(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wyoming_server, "IDLE_S", 0.2)
+    async with services(make_agent) as wyoming, asyncio.timeout(60):
+        for begin in (b'{"type": "', b'{"type": "t", "data_length": 999}\n', b'{"type": "t", "payload_length": 999}\n'):
+            reader, writer = await asyncio.open_connection("127.0.0.1", wyoming.port)
+            with closing(writer):
+                assert await drip(reader, writer, begin + b"x" * 900) == b""

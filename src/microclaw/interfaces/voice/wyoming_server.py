@@ -13,22 +13,35 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from msgspec.structs import replace
+from wyoming.asr import Transcript as WyomingTranscript
+from wyoming.audio import AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event
+from wyoming.handle import Handled, NotHandled
+from wyoming.info import AsrModel, AsrProgram, Attribution, HandleModel, HandleProgram, Info, TtsProgram, TtsVoice
+from wyoming.ping import Pong
 
 from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.interfaces.voice.confirmation import RecentTranscripts
 from microclaw.interfaces.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, Transcript
-from microclaw.interfaces.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
+from microclaw.interfaces.voice.engines.wyoming_stream import (
+    CHANNELS,
+    READ_BYTES,
+    SAMPLE_BYTES,
+    WyomingStream,
+    rate_of,
+    text_of,
+)
 from microclaw.interfaces.voice.resampling import Resampler
 from microclaw.interfaces.voice.session_context import AgentParts, VoiceParts
 from microclaw.interfaces.voice.spoken_text import sentences_of
 from microclaw.interfaces.voice.wyoming_turns import WyomingTurns, chat_of
 from microclaw.text import clean_text
-from microclaw.wire.wyoming import WyomingEvent
 
 MAX_CLIENTS: Final = 16
 """Further clients are closed at once."""
@@ -134,18 +147,18 @@ class _Client:
     async def _refuse(self, text: str, code: str) -> None:
         """Send an error, and read what the client still sends: unread data would cause a reset that loses the error."""
         with contextlib.suppress(OSError, TimeoutError):
-            await self._send("error", {"text": text, "code": code})
+            await self._send(Error(text, code))
             self._stream.writer.write_eof()
             async with asyncio.timeout(CLOSE_S):
                 while await self._stream.reader.read(READ_BYTES):
                     pass
 
-    async def _handle_event(self, event: WyomingEvent) -> None:
+    async def _handle_event(self, event: Event) -> None:
         match event.type:
             case "describe":
-                await self._send("info", info_of(self._server.parts))
+                await self._send(info_of(self._server.parts))
             case "ping":
-                await self._send("pong", {"text": event.text_of("text")[:200]})
+                await self._send(Pong(text_of(event, "text")[:200]))
             case "audio-start":
                 self._voice_parts()
                 self._utterance = bytearray()
@@ -155,17 +168,17 @@ class _Client:
             case "audio-stop":
                 await self._transcribe()
             case "synthesize":
-                await self._speak(event.text_of("text"))
+                await self._speak(text_of(event, "text"))
             case "transcript":
                 await self._handle_sentence(event)
             case _:
                 # The protocol requires that unknown events are ignored.
                 pass
 
-    def _add_audio(self, event: WyomingEvent) -> None:
+    def _add_audio(self, event: Event) -> None:
         if self._utterance is None:
             raise ProtocolError("audio-chunk without audio-start")
-        self._utterance += self._resampler.feed(event.payload, rate_of(event))
+        self._utterance += self._resampler.feed(event.payload or b"", rate_of(event))
         if len(self._utterance) > MAX_UTTERANCE_BYTES:
             raise ProtocolError("an utterance of more than a minute")
 
@@ -181,7 +194,7 @@ class _Client:
         except TimeoutError as exc:
             raise VoiceError(f"no transcript within {FINISH_S:g} s") from exc
         self._server.transcripts.put(self._key_of(transcript.text), transcript)
-        await self._send("transcript", {"text": transcript.text})
+        await self._send(WyomingTranscript(transcript.text))
 
     def _key_of(self, text: str) -> str:
         """Return the client's address and the words of a text: a client may change signs and capitals."""
@@ -199,48 +212,60 @@ class _Client:
                     if not rate_hz:
                         rate_hz = piece.rate_hz
                         resampler = Resampler(piece.rate_hz)
-                        await self._send("audio-start", audio_format(rate_hz))
+                        await self._send(AudioStart(rate_hz, SAMPLE_BYTES, CHANNELS))
                     await self._stream.send_audio(rate_hz, resampler.feed(piece.pcm, piece.rate_hz))
         if not rate_hz:
             rate_hz = RATE_HZ
-            await self._send("audio-start", audio_format(rate_hz))
+            await self._send(AudioStart(rate_hz, SAMPLE_BYTES, CHANNELS))
         await self._stream.send_audio(rate_hz, resampler.rest())
-        await self._send("audio-stop")
+        await self._send(AudioStop())
 
-    async def _handle_sentence(self, event: WyomingEvent) -> None:
+    async def _handle_sentence(self, event: Event) -> None:
         """Give a sentence to the agent and send its answer. Raises ProtocolError if it is too long."""
-        text = event.text_of("text").strip()
+        text = text_of(event, "text").strip()
         if len(text) > MAX_SENTENCE_CHARS:
             raise ProtocolError(f"a sentence of {len(text):,} characters: at most {MAX_SENTENCE_CHARS:,} are accepted")
         context = event.data.get("context")
-        conversation_id = context.get("conversation_id") if isinstance(context, dict) else None
-        conversation = conversation_id if isinstance(conversation_id, str) else ""
+        conversation = _conversation_id(context)
         # Words that this host did not hear itself have no known doubt.
         transcript = self._server.transcripts.take(self._key_of(text)) or Transcript(text)
         chat_id = chat_of(self._address, conversation, self._id)
         reply = await self._server.turns.handle(replace(transcript, text=text), chat_id)
-        data: dict[str, object] = {"text": reply.text}
-        if context is not None:
-            data["context"] = context
-        kind = "handled" if reply.is_handled else "not-handled"
-        await self._send(kind, data)
+        if reply.is_handled:
+            await self._send(Handled(reply.text, context))
+        else:
+            await self._send(NotHandled(reply.text, context))
 
 
-def info_of(parts: AgentParts) -> dict[str, object]:
+def _conversation_id(context: object) -> str:
+    """Return the client's id of the conversation; "" if it has none."""
+    if not isinstance(context, dict):
+        return ""
+    conversation_id = context.get("conversation_id")
+    if isinstance(conversation_id, str):
+        return conversation_id
+    return ""
+
+
+def info_of(parts: AgentParts) -> Info:
     """Return the answer to `describe`."""
-
-    def artifact(name: str, description: str, **fields: object) -> dict[str, object]:
-        about = {"attribution": {"name": "microclaw", "url": ""}, "installed": True, "version": __version__}
-        return {"name": name, "description": description, **about, **fields}
-
-    agent = artifact("agent", "the agent of this host", languages=["en"])
-    handle = [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)]
+    about: _About = {"attribution": Attribution("microclaw", ""), "installed": True, "version": __version__}
+    agent = HandleModel("agent", description="the agent of this host", languages=["en"], **about)
+    handle = HandleProgram(
+        "microclaw", description="asks and acts on your devices", models=[agent], supports_home_control=True, **about
+    )
     if not isinstance(parts, VoiceParts):
-        return {"handle": handle}
-    recognizer = artifact(parts.recognizer.name, "speech to text", languages=["en"])
-    voice = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
-    return {
-        "asr": [artifact("microclaw", "speech to text of this host", models=[recognizer])],
-        "tts": [artifact("microclaw", "text to speech of this host", voices=[voice])],
-        "handle": handle,
-    }
+        return Info(handle=[handle])
+    recognizer = AsrModel(parts.recognizer.name, description="speech to text", languages=["en"], **about)
+    voice = TtsVoice(parts.synthesizer.name, description="text to speech", languages=["en"], **about)
+    asr = AsrProgram("microclaw", description="speech to text of this host", models=[recognizer], **about)
+    tts = TtsProgram("microclaw", description="text to speech of this host", voices=[voice], **about)
+    return Info(asr=[asr], tts=[tts], handle=[handle])
+
+
+class _About(TypedDict):
+    """The facts that are the same for each service of this host."""
+
+    attribution: Attribution
+    installed: bool
+    version: str

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from tests.interfaces.voice.engines.conftest import spoken
+from tests.interfaces.voice.engines.wyoming_hostile import REFUSED, drip
 from tests.peers import listening
 from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
+from wyoming.ping import Pong
 
 from microclaw.errors import VoiceError
+from microclaw.interfaces.voice.engines import wyoming as wyoming_engine
 from microclaw.interfaces.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
 
 PCM = bytes(range(256)) * 10
@@ -100,3 +103,35 @@ async def test_a_server_that_fails_or_sends_no_audio_is_told() -> None:
         async with Server(*events).serving() as port:
             with pytest.raises(VoiceError):
                 await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
+
+
+async def test_a_hostile_server_is_left_at_its_first_false_length() -> None:
+    for data in REFUSED.values():
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes = data) -> None:
+            writer.write(data)
+            # It waits, so only the claim itself can end the call.
+            await reader.read()
+
+        async with listening(answer) as port, asyncio.timeout(20):
+            with pytest.raises(VoiceError, match="sent something else"):
+                await WyomingRecognizer("127.0.0.1", port).hear(PCM)
+
+
+async def test_a_server_that_drips_or_talks_of_other_things_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def drop_by_drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await drip(reader, writer, b'{"type": "' + b"x" * 4_000)
+
+    async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await async_write_event(Pong("hello").event(), writer)
+            # It shares the loop with the client.
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(wyoming_engine, "ANSWER_S", 0.2)
+    monkeypatch.setattr(wyoming_engine, "CONNECT_S", 0.2)
+    for answer in (drop_by_drop, chat):
+        async with listening(answer) as port, asyncio.timeout(20):
+            for call in (WyomingRecognizer("127.0.0.1", port).hear(b""), WyomingSynthesizer("127.0.0.1", port).check()):
+                with pytest.raises(VoiceError, match="did not answer in time"):
+                    await call

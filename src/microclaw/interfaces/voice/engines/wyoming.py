@@ -11,6 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from wyoming.asr import Transcribe, TranscriptChunk, TranscriptStop
+from wyoming.asr import Transcript as WyomingTranscript
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event
+from wyoming.info import Describe, Info
+from wyoming.tts import Synthesize, SynthesizeVoice
+
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.host.egress.destinations import Purpose
 from microclaw.host.egress.outgoing import connect
@@ -25,9 +33,8 @@ from microclaw.interfaces.voice.engines.engine import (
     Transcript,
     speakable,
 )
-from microclaw.interfaces.voice.engines.wyoming_stream import WyomingStream, audio_format, rate_of
+from microclaw.interfaces.voice.engines.wyoming_stream import CHANNELS, SAMPLE_BYTES, WyomingStream, rate_of, text_of
 from microclaw.text import clean_text
-from microclaw.wire.wyoming import WyomingEvent
 
 CONNECT_S: Final = 3.0
 ANSWER_S: Final = 15.0
@@ -50,11 +57,11 @@ class _WyomingEngine(Engine):
     async def check(self) -> None:
         step = f"start a Wyoming server there, or: microclaw config set voice.wyoming_{self.service} HOST:PORT"
         try:
-            async with self._connected() as stream:
-                await stream.send("describe")
-                event = await self._next_answer(stream, CONNECT_S)
-                while event.type != "info":
-                    event = await self._next_answer(stream, CONNECT_S)
+            async with self._connected() as stream, asyncio.timeout(CONNECT_S):
+                await stream.send(Describe())
+                event = await self._next_answer(stream)
+                while not Info.is_type(event.type):
+                    event = await self._next_answer(stream)
         except VoiceError as exc:
             raise VoiceError(exc.message, next_step=step) from exc
         if not event.data.get(self.service):
@@ -81,13 +88,13 @@ class _WyomingEngine(Engine):
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
-    async def _next_answer(self, stream: WyomingStream, timeout_s: float = ANSWER_S) -> WyomingEvent:
+    async def _next_answer(self, stream: WyomingStream) -> Event:
         """Return the server's next event. Raises VoiceError if there is none, or if it is an error."""
-        event = await stream.next_event(timeout_s)
+        event = await stream.next_event(ANSWER_S)
         if event is None:
             raise VoiceError(f"{self._server} closed the connection")
-        if event.type == "error":
-            reason = clean_text(event.text_of("text"), one_line=True, limit=200)
+        if Error.is_type(event.type):
+            reason = clean_text(text_of(event, "text"), one_line=True, limit=200)
             raise VoiceError(f"{self._server} failed: {reason}", foreign=True)
         return event
 
@@ -99,18 +106,25 @@ class WyomingRecognizer(_WyomingEngine, Recognizer):
 
     async def hear(self, pcm: bytes) -> Transcript:
         async with self._connected() as stream, asyncio.timeout(ANSWER_S):
-            await stream.send("transcribe", {"language": "en"})
-            await stream.send("audio-start", {**audio_format(RATE_HZ), "timestamp": 0})
+            await stream.send(Transcribe(language="en"))
+            await stream.send(AudioStart(RATE_HZ, SAMPLE_BYTES, CHANNELS, timestamp=0))
             await stream.send_audio(RATE_HZ, pcm)
-            await stream.send("audio-stop")
-            text = ""
-            while (event := await self._next_answer(stream)).type not in ("transcript", "transcript-stop"):
-                # Some servers send only these pieces, and no whole transcript.
-                if event.type == "transcript-chunk":
-                    text = (text + event.text_of("text"))[:MAX_TEXT_CHARS]
-            if event.type == "transcript":
-                text = event.text_of("text")
+            await stream.send(AudioStop())
+            text = await self._transcript(stream)
         return Transcript(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS))
+
+    async def _transcript(self, stream: WyomingStream) -> str:
+        """Return the server's transcript. Some servers send only its pieces."""
+        pieces = ""
+        event = await self._next_answer(stream)
+        while not TranscriptStop.is_type(event.type):
+            if WyomingTranscript.is_type(event.type):
+                return text_of(event, "text")
+            if TranscriptChunk.is_type(event.type):
+                pieces += text_of(event, "text")
+                pieces = pieces[:MAX_TEXT_CHARS]
+            event = await self._next_answer(stream)
+        return pieces
 
 
 class WyomingSynthesizer(_WyomingEngine, Synthesizer):
@@ -126,20 +140,24 @@ class WyomingSynthesizer(_WyomingEngine, Synthesizer):
         text = speakable(text)
         if not text:
             return
-        request: dict[str, object] = {"text": text}
+        voice = None
         if self._voice is not None:
-            request["voice"] = {"name": self._voice}
+            voice = SynthesizeVoice(self._voice)
         async with self._connected() as stream:
-            await stream.send("synthesize", request)
+            await stream.send(Synthesize(text, voice))
             left_bytes = MAX_AUDIO_BYTES
             rates = set[int]()
-            while (event := await self._next_answer(stream)).type != "audio-stop":
-                if event.type in ("audio-start", "audio-chunk"):
+            event = await self._next_answer(stream)
+            while not AudioStop.is_type(event.type):
+                is_chunk = AudioChunk.is_type(event.type)
+                if is_chunk or AudioStart.is_type(event.type):
                     rates.add(rate_of(event))
-                left_bytes -= len(event.payload)
-                if left_bytes < 0 or len(event.payload) % 2 or len(rates) > 1:
+                payload = event.payload or b""
+                left_bytes -= len(payload)
+                if left_bytes < 0 or len(payload) % SAMPLE_BYTES or len(rates) > 1:
                     raise VoiceError(f"{self._server} sent too much audio, half a sample, or two rates")
-                if event.type == "audio-chunk" and event.payload:
-                    yield Speech(event.payload, min(rates))
+                if is_chunk and payload:
+                    yield Speech(payload, min(rates))
+                event = await self._next_answer(stream)
             if left_bytes == MAX_AUDIO_BYTES:
                 raise VoiceError(f"{self._server} sent no audio for a sentence")
