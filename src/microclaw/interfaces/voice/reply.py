@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from microclaw.agent.turn.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
-from microclaw.interfaces.voice.session_context import NO_ANSWER
+from microclaw.interfaces.voice.device import Activity, VoiceDevice
+from microclaw.interfaces.voice.session_context import NO_ANSWER, VoiceParts, crash_text
 from microclaw.interfaces.voice.speaking import AnswerSpeaker
 from microclaw.interfaces.voice.spoken_text import SentenceCutter, sentences_of, spoken_question
 from microclaw.interfaces.voice.trace import VoiceTrace
 
-if TYPE_CHECKING:
-    from microclaw.interfaces.voice.session import VoiceSession
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,35 @@ class OpenQuestion:
         return self.spoken is not None and self.spoken.has_played(self.number)
 
 
+class ReplyContext:
+    """The state of one device that its session and all its replies share."""
+
+    def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
+        self.device = device
+        self.parts = parts
+        self.speech_lock = asyncio.Lock()
+        self.question: OpenQuestion | None = None
+        """The last question that was spoken."""
+        self.is_quiet = asyncio.Event()
+        """Set while no stream is open. An open stream's microphone would hear a text that is spoken now."""
+        self.is_quiet.set()
+
+    def show(self, activity: Activity) -> None:
+        """Show a turn's activity, unless a stream is open: the end of an earlier turn is not the end of the stream."""
+        if self.is_quiet.is_set():
+            self.device.show(activity)
+
+    def log_failure(self, exc: Exception) -> None:
+        _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
+
+
 class Reply:
     """The answer to one utterance. A hushed reply continues silently."""
 
-    def __init__(self, session: VoiceSession, trace: VoiceTrace, *, is_hushed: bool = False) -> None:
+    def __init__(self, context: ReplyContext, trace: VoiceTrace, *, is_hushed: bool = False) -> None:
         self.trace = trace
-        self._session = session
-        self._parts = session.parts
+        self._context = context
+        self._parts = context.parts
         # The message of its turn.
         self._message_id: int | None = None
         self._is_hushed = is_hushed
@@ -58,17 +80,17 @@ class Reply:
         self._forget_question()
         self.silence()
         if self._message_id is not None:
-            device_id = self._session.device.device_id
+            device_id = self._context.device.device_id
             self._parts.inbox.cancel(VOICE_CHANNEL, device_id, message_id=self._message_id)
 
     def _forget_question(self) -> None:
         """Close the session's question if it is this reply's."""
-        if self._session.question is not None and self._session.question.turn is self:
-            self._session.question = None
+        if self._context.question is not None and self._context.question.turn is self:
+            self._context.question = None
 
     def silence(self) -> None:
         """Stop speaking. Only the text after the answer to its own question, if that was heard, is still spoken."""
-        question = self._session.question
+        question = self._context.question
         self._is_hushed = question is None or question.turn is not self or not question.is_heard
         for spoken, speaking in zip(self._spoken, self._speaking, strict=True):
             spoken.silence()
@@ -86,11 +108,11 @@ class Reply:
 
     async def turn(self, text: str) -> None:
         """Run a turn of the agent, and speak its answer while it arrives."""
-        session = self._session
+        context = self._context
         person_id = self._parts.person_id
         if not self._is_hushed:
-            session.show("thinking")
-        device = session.device
+            context.show("thinking")
+        device = context.device
         inbound = Inbound(VOICE_CHANNEL, device.device_id, text, person_id=person_id, device=device.name)
         outcome = "answered"
         try:
@@ -104,7 +126,7 @@ class Reply:
             self.speak(exc.message)
             outcome = "failed"
         except Exception as exc:
-            session.log_failure(exc)
+            context.log_failure(exc)
             self.speak(NO_ANSWER)
             outcome = "failed"
         await self._end(outcome)
@@ -134,7 +156,7 @@ class Reply:
             case ApprovalSettled():
                 self._forget_question()
                 # If a stream was opened meanwhile, its microphone would hear the rest.
-                self._is_hushed = self._is_hushed or self._session.open_stream is not None
+                self._is_hushed = self._is_hushed or not self._context.is_quiet.is_set()
             case Answer(text):
                 self.trace.mark("first token")
                 # An answer that does not continue the streamed text replaces it, and is spoken whole.
@@ -151,7 +173,7 @@ class Reply:
         """Speak a question, and open it in the session if it can be heard."""
         number = self.speak(before + question.text)
         if number is not None:
-            self._session.question = replace(question, spoken=self._spoken[-1], number=number)
+            self._context.question = replace(question, spoken=self._spoken[-1], number=number)
 
     def _say_all(self, sentences: list[str]) -> int | None:
         """Speak sentences; return the number of the first one, or None if the reply is or becomes hushed."""
@@ -168,17 +190,17 @@ class Reply:
         return first
 
     def _begin_speaking(self) -> None:
-        spoken = AnswerSpeaker(self._session.device, self._parts.synthesizer, self.trace, self._parts.now_s)
+        spoken = AnswerSpeaker(self._context.device, self._parts.synthesizer, self.trace, self._parts.now_s)
         self._spoken.append(spoken)
         self._speaking.append(asyncio.create_task(self._run(spoken), name="voice: speak"))
 
     async def _run(self, spoken: AnswerSpeaker) -> None:
-        async with self._session.speech_lock:
+        async with self._context.speech_lock:
             try:
-                self._session.show("speaking")
+                self._context.show("speaking")
                 await spoken.run()
             finally:
-                self._session.show("idle")
+                self._context.show("idle")
 
     def _finish_speaking(self) -> None:
         if self._spoken:
@@ -195,7 +217,7 @@ class Reply:
         await self.wait_until_spoken()
         # An answer may have nothing to speak, for example only a table.
         if not self._spoken and not self._is_hushed:
-            self._session.show("idle")
+            self._context.show("idle")
         if outcome == "answered" and any(spoken.failure is not None for spoken in self._spoken):
             outcome = "failed"
         if self._is_hushed:

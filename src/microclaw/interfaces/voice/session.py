@@ -18,10 +18,10 @@ from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.host.auth.approved_act import PendingApproval
 from microclaw.interfaces.voice.confirmation import did_you_say, must_ask_back
-from microclaw.interfaces.voice.device import Activity, VoiceDevice
+from microclaw.interfaces.voice.device import VoiceDevice
 from microclaw.interfaces.voice.engines.engine import Transcript, failure_text
 from microclaw.interfaces.voice.listening import MAX_STREAMS, NOTHING_SAID, SpeechListener, Utterance
-from microclaw.interfaces.voice.reply import OpenQuestion, Reply
+from microclaw.interfaces.voice.reply import OpenQuestion, Reply, ReplyContext
 from microclaw.interfaces.voice.session_context import (
     CONTINUES_IN_CHAT,
     NO_ANSWER,
@@ -30,7 +30,6 @@ from microclaw.interfaces.voice.session_context import (
     NOT_HEARD,
     SAY_AGAIN,
     VoiceParts,
-    crash_text,
 )
 from microclaw.interfaces.voice.spoken_text import spoken_question
 from microclaw.interfaces.voice.trace import VoiceTrace
@@ -47,15 +46,10 @@ class VoiceSession:
         self.device = device
         self.parts = parts
         self.has_left = False
-        self.speech_lock = asyncio.Lock()
-        self.question: OpenQuestion | None = None
-        """The last question that was spoken."""
+        self._context = ReplyContext(device, parts)
         self._listener = SpeechListener(device, parts)
         # All streams that may still wait for their transcript.
         self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)
-        # Set while no stream is open.
-        self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
         self._replies: list[Reply] = []
         # Texts of the host itself.
         self._notes: list[Reply] = []
@@ -64,7 +58,7 @@ class VoiceSession:
     @property
     def open_stream(self) -> int | None:
         """The open stream, or None. Its microphone would hear a text that is spoken now."""
-        if self._is_quiet.is_set():
+        if self._context.is_quiet.is_set():
             return None
         return self._opened[-1].stream
 
@@ -74,7 +68,7 @@ class VoiceSession:
         trace.mark("wake")
         self._opened.append(trace)
         self.interrupted()
-        self._is_quiet.clear()
+        self._context.is_quiet.clear()
         self.device.show("listening")
         self._listener.opened(trace)
 
@@ -84,7 +78,7 @@ class VoiceSession:
 
     def closed(self, end: Literal["closed", "cut"] = "closed") -> None:
         """End the open stream. "cut": its words are discarded, unless the end of the utterance was heard."""
-        self._is_quiet.set()
+        self._context.is_quiet.set()
         self._listener.closed(end)
 
     def cancelled(self, stream: int) -> None:
@@ -106,7 +100,7 @@ class VoiceSession:
         """End the session, because the device has left."""
         self.has_left = True
         self.interrupted()
-        self._is_quiet.set()
+        self._context.is_quiet.set()
         self._listener.left()
 
     async def run(self) -> None:
@@ -118,22 +112,14 @@ class VoiceSession:
     async def say(self, text: str) -> None:
         """Speak a text of the host itself, after the current speech and the open stream."""
         while self.open_stream is not None:
-            await self._is_quiet.wait()
-        reply = Reply(self, VoiceTrace(self.device.name, "host", 0, self.parts.now_s))
+            await self._context.is_quiet.wait()
+        reply = Reply(self._context, VoiceTrace(self.device.name, "host", 0, self.parts.now_s))
         self._notes.append(reply)
         try:
             reply.speak(text)
             await reply.wait_until_spoken()
         finally:
             self._notes.remove(reply)
-
-    def show(self, activity: Activity) -> None:
-        """Show a turn's activity, unless a stream is open: the end of an earlier turn is not the end of the stream."""
-        if self.open_stream is None:
-            self.device.show(activity)
-
-    def log_failure(self, exc: Exception) -> None:
-        _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
 
     # Utterances
 
@@ -145,20 +131,20 @@ class VoiceSession:
         self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
         if trace is self._opened[-1] and self.open_stream is not None:
             self.device.stop_listening(trace.stream)
-            self._is_quiet.set()
+            self._context.is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
             self._start_text(trace, NO_RECOGNIZER, "failed")
             return
         if utterance.transcript is None:
-            self.show("idle")
+            self._context.show("idle")
             trace.end("nothing", self.parts.traces)
             return
         try:
             self._reply_to(trace, utterance.transcript, utterance)
         except Exception as exc:
             # The session continues.
-            self.log_failure(exc)
+            self._context.log_failure(exc)
             self._start_text(trace, NO_ANSWER, "failed")
 
     def _reply_to(self, trace: VoiceTrace, transcript: Transcript, utterance: Utterance) -> None:
@@ -177,8 +163,8 @@ class VoiceSession:
 
     def _take_question(self) -> OpenQuestion | None:
         """Return the last question and close it. A yes cannot be for an unheard question: then None."""
-        question = self.question
-        self.question = None
+        question = self._context.question
+        self._context.question = None
         if question is not None and question.is_heard:
             return question
         return None
@@ -259,9 +245,9 @@ class VoiceSession:
         if len(self._replies) >= MAX_REPLIES:
             _log.warning("voice of %s: %d turns run, one more is refused", self.device.name, MAX_REPLIES)
             trace.end("failed", self.parts.traces)
-            self.show("idle")
+            self._context.show("idle")
             return
-        reply = Reply(self, trace, is_hushed=trace is not self._opened[-1])
+        reply = Reply(self._context, trace, is_hushed=trace is not self._opened[-1])
         self._replies.append(reply)
         name = f"voice: answer {self.device.name}"
         task = self._tasks.create_task(self._guarded(work(reply), trace), name=name)
@@ -272,6 +258,6 @@ class VoiceSession:
         try:
             await work
         except Exception as exc:
-            self.log_failure(exc)
+            self._context.log_failure(exc)
             trace.end("failed", self.parts.traces)
-            self.show("idle")
+            self._context.show("idle")

@@ -117,7 +117,7 @@ class _Client:
         self._server = server
         self._stream = WyomingStream(reader, writer)
         self._send = self._stream.send
-        self._address = str((writer.get_extra_info("peername") or ("?",))[0])
+        self._address = _address_of(writer)
         # The id of its chat, if the client names no conversation.
         self._id = secrets.token_hex(8)
         self._utterance: bytearray | None = None
@@ -235,6 +235,14 @@ class _Client:
             await self._send(Handled(reply.text, context))
         else:
             await self._send(NotHandled(reply.text, context))
+
+
+def _address_of(writer: asyncio.StreamWriter) -> str:
+    """Return the client's address; "?" if it has left already."""
+    peer_name = writer.get_extra_info("peername")
+    if not peer_name:
+        return "?"
+    return str(peer_name[0])
 
 
 def _conversation_id(context: object) -> str:
