@@ -1,8 +1,8 @@
 """Calls for a stock board's pins: microclaw's program is installed for each call, and stays while it holds a pin.
 
-Stock firmware has no requests for pins: programs/wasm/pin_program.c has them. It is uninstalled as soon as it holds nothing. If
-an earlier host left it on the board, the board's list has it: it is asked for its pins, and uninstalled if it holds
-none.
+Stock firmware has no requests for pins: programs/wasm/pin_program.c has them. It is uninstalled as soon as it holds
+nothing. If an earlier host left it on the board, the board's list has it: it is asked for its pins, and uninstalled if
+it holds none.
 """
 
 from __future__ import annotations

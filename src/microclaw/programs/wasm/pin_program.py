@@ -1,4 +1,4 @@
-"""Builds microclaw's program for the pins of a stock board. devices/transports/pin_calls.py asks it, and says what it has."""
+"""Builds microclaw's program for the pins of a stock board. devices/transports/pin_calls.py sends it requests."""
 
 from __future__ import annotations
 
