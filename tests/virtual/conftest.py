@@ -21,6 +21,7 @@ from microclaw.hardware.boards import load_board
 from microclaw.virtual.__main__ import BoardProcess, parse_options
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.py.programs import HANG_S, Programs
 from microclaw.virtual.runtime.app import App
@@ -73,7 +74,8 @@ class Bench:
         self.folder = folder
         self.board = Board(replace(profile, firmware=firmware), clock or VirtualClock(), storage_dir=folder / "storage")
         self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
-        self.machine = VirtualMachine(self.board, self.programs, has_network=has_network)
+        self.runners = ProgramRunners(self.board, self.programs, has_network=has_network)
+        self.machine = VirtualMachine(self.runners)
         self.machine.start()
 
     @property
@@ -83,11 +85,11 @@ class Bench:
 
     @property
     def apps(self) -> list[App]:
-        return self.machine.manager.apps
+        return self.runners.wasm.apps
 
     def start(self, wasm: bytes, name: str = "main", *, heap_bytes: int = 8192, timers: int = 20) -> App:
         """Install it; on the virtual clock it is idle then, at the same time."""
-        app = self.machine.manager.install(name, wasm, heap_bytes, timers)
+        app = self.runners.wasm.install(name, wasm, heap_bytes, timers)
         assert app is not None
         if self.board.clock.is_virtual:
             self.clock.settle()

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from microclaw.hardware.boards.firmware import parse_firmware
 from microclaw.hardware.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
@@ -46,7 +48,7 @@ SWITCH_S = 0.0005
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a board until SIGTERM or SIGINT; 1 when it cannot start."""
+    """Run a board until SIGTERM or SIGINT; return 1 if it cannot start."""
     options = parse_options(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
@@ -62,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(json.dumps(process.ready()), flush=True)
         # The first load need not wait for the wasm engine (0.1 s).
-        engine = "microclaw.virtual.runtime.instance"
+        engine = "microclaw.virtual.firmware.app_loader"
         threading.Thread(target=importlib.import_module, args=(engine,), name="warm-up", daemon=True).start()
         signal.sigwait(END_SIGNALS)
     finally:
@@ -75,6 +77,7 @@ class BoardProcess:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
         profile = parse_firmware(options.firmware).applied(load_board(options.board))
@@ -82,9 +85,9 @@ class BoardProcess:
         serial = None
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         folder = Path()
-        if options.control is None or options.flash is None:  # a trial has both: it ends by kill -9 and leaves none
+        # A trial has both: it ends by kill -9 and leaves no folder.
+        if options.control is None or options.flash is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
             folder = Path(self._temporary.name)
         self.control_path = (options.control or folder / "control.sock").absolute()
@@ -96,30 +99,27 @@ class BoardProcess:
         control = listen_unix(self.control_path)
         flash = options.flash or folder
 
-        clock = VirtualClock() if options.clock == "virtual" else Clock()
+        if options.clock == "virtual":
+            clock: Clock = VirtualClock()
+        else:
+            clock = Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
-        self.machine = VirtualMachine(board, programs, has_network=options.network)
-        machine = self.machine
-        addresses = self.machine.addresses
-        port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)
-        machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
-        machine.ports.append(port)
-        console = SerialConsole(board, machine.free_heap_bytes)
-        if serial is not None:
-            machine.ports.append(SerialTcp(serial, console, board))
-            addresses["serial"] = port_of(serial)
-        if options.serial == "pty":
-            pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)
-            machine.ports.append(pty)
-            addresses["pty"] = str(pty.path)
-        for each in machine.ports:
-            each.start()
-        machine.start(None if options.link is None else self._link_port(flash))
+        self._runners = ProgramRunners(board, programs, has_network=options.network)
+        self.machine = VirtualMachine(self._runners)
+        self._add_wasmachine(wasmachine)
+        self._add_serial(serial)
+        for port in self.machine.ports:
+            port.start()
+        if options.link is None:
+            self.machine.start()
+        else:
+            self.machine.start(self._link_port(flash))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
     def ready(self) -> dict[str, object]:
+        """Return the line that the starting process reads: where each port is."""
         return {
             "ready": True,
             "name": self._options.name,
@@ -130,20 +130,42 @@ class BoardProcess:
         }
 
     def close(self) -> None:
+        """End the board, and the lock of its flash."""
         self.control.close()
         self.machine.close()
         if self._flash_lock is not None:
             os.close(self._flash_lock)
 
     def remove_files(self) -> None:
+        """Remove the control socket and the temporary folder."""
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
             self._temporary.cleanup()
 
+    def _add_wasmachine(self, listener: socket.socket) -> None:
+        runners = self._runners
+        # Each boot has a manager of its own.
+        port = WasmachinePort(listener, runners.board, lambda data: runners.wasm.receive(data), self.machine.faults)
+        runners.send = port.send
+        self.machine.ports.append(port)
+        self.machine.addresses["wasmachine"] = port_of(listener)
+
+    def _add_serial(self, listener: socket.socket | None) -> None:
+        board = self._runners.board
+        console = SerialConsole(board, self._runners.free_heap_bytes)
+        if listener is not None:
+            self.machine.ports.append(SerialTcp(listener, console, board))
+            self.machine.addresses["serial"] = port_of(listener)
+        if self._options.serial == "pty":
+            pty = SerialPty(self.control_path.parent / f"{self._options.name}.tty", console, board)
+            self.machine.ports.append(pty)
+            self.machine.addresses["pty"] = str(pty.path)
+
     def _link_port(self, flash: Path) -> LinkPort:
+        # These take 0.1 s and 20 MB that other boards save.
         from microclaw.virtual.link.port import LinkPort
         from microclaw.virtual.link_client.identity import LinkAddress
-        from microclaw.virtual.updates.trust import read_trust  # these take 0.1 s and 20 MB that other boards save
+        from microclaw.virtual.updates.trust import read_trust
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
@@ -151,13 +173,13 @@ class BoardProcess:
             trust = None
         else:
             trust = read_trust(options.update_keys, options.update_channel)
-        return LinkPort(self.machine, flash / "link", address, trust)
+        return LinkPort(self._runners, flash / "link", address, trust)
 
 
 def _hold_flash(folder: Path) -> int:
-    """Make the folder and lock it until the descriptor is closed: unlike a pid in a file, a lock ends with its process.
+    """Make the folder and lock it until the descriptor is closed.
 
-    Raises ConfigError when another board has it.
+    Unlike a pid in a file, a lock ends with its process. Raises ConfigError when another board has it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -177,8 +199,10 @@ def _hold_signals() -> None:
     A handler would do only while the kernel picks the main thread for them: it runs there, and that thread waits.
     """
     for number in END_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # one that the parent ignores would never come
-    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)  # before any thread starts: they inherit it
+        # A signal that the parent ignores would never come.
+        signal.signal(number, signal.SIG_DFL)
+    # Threads inherit it, so this is done before any starts.
+    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
 
 
 def _end(process: BoardProcess) -> None:
@@ -195,6 +219,7 @@ def _end(process: BoardProcess) -> None:
 
 
 def parse_options(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line; sys.argv if None."""
     parser = argparse.ArgumentParser(
         prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.", allow_abbrev=False
     )
@@ -224,7 +249,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _name(text: str) -> str:
-    if not text or len(text) > 63 or not all(c.isalnum() or c in "-_." for c in text) or text[0] == ".":
+    is_plain = all(char.isalnum() or char in "-_." for char in text)
+    if not 0 < len(text) <= 63 or text[0] == "." or not is_plain:
         raise argparse.ArgumentTypeError("letters, digits, '-', '_' and '.', at most 63")
     return text
 
@@ -242,7 +268,7 @@ def _port(text: str) -> int:
 
 
 def _secret(place: str) -> str:
-    """The secret in a file or on stdin: on the command line every account of the machine could read it."""
+    """Read the secret in a file or on stdin: on the command line every account of the machine could read it."""
     try:
         if place == "-":
             content = sys.stdin.buffer.read(MAX_SECRET_FILE_BYTES)

@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from fcntl import F_GETFL, fcntl
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
-
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.app import App  # which has a table of open files
+from typing import Final, TypeVar
 
 BLOCK_BYTES: Final = 4096
 """littlefs: each file takes a block at least, as counted here."""
@@ -67,9 +64,6 @@ class OpenFile:
 
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.ENOSYS)
-
-    def ioctl(self, _app: App, _command: int, _va: int, /) -> None:
-        raise PosixError(Errno.EINVAL)
 
     def close(self) -> None:
         """The app closed it."""

@@ -38,18 +38,18 @@ def run(bench: CBench, source: str) -> App:
 
 def test_peaks_are_those_of_the_program(bench: CBench) -> None:
     app = run(bench, BLOCKING)
-    assert app.heap.peak_bytes == 0
+    assert app.env.heap.peak_bytes == 0
     bench.clock.advance(15)
-    shallow = app.peak_stack_bytes
+    shallow = app.env.stack.peak_bytes
     assert FRAME_BYTES <= shallow <= FRAME_BYTES + 400
-    assert app.heap.peak_bytes == 3000 + 8
+    assert app.env.heap.peak_bytes == 3000 + 8
     bench.clock.advance(10)
     assert [line.endswith(" 1") for line in bench.lines()] == [True, True]
-    assert FRAME_BYTES * 5 <= app.peak_stack_bytes - shallow <= (FRAME_BYTES + 64) * 5
-    assert app.heap.peak_bytes == 3000 + 8
+    assert FRAME_BYTES * 5 <= app.env.stack.peak_bytes - shallow <= (FRAME_BYTES + 64) * 5
+    assert app.env.heap.peak_bytes == 3000 + 8
 
 
 def test_stack_that_ends_is_reported_as_full(bench: CBench) -> None:
     app = run(bench, DEEP + "void on_init(void) { work(40); }")
-    assert (app.state, app.error) == ("trapped", "Exception: out of bounds memory access")
-    assert 4096 - FRAME_BYTES <= app.peak_stack_bytes <= 4096
+    assert (app.status.state, app.status.error) == ("trapped", "Exception: out of bounds memory access")
+    assert 4096 - FRAME_BYTES <= app.env.stack.peak_bytes <= 4096

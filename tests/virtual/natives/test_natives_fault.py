@@ -14,9 +14,9 @@ def test_a_fault_in_a_native_is_a_trap_with_its_name(bench: CBench, caplog: pyte
 
     bench.board.print = faulty  # type: ignore[method-assign, assignment]
     app = bench.run(PUTS)
-    assert (app.state, app.kind_of_end) == ("trapped", "trapped")
-    assert app.error == "Exception: the board's own function puts failed: KeyError: 'no such column'"
-    assert bench.lines() == [f"Got exception running WASM code: {app.error}"]
+    assert (app.status.state, app.status.kind_of_end) == ("trapped", "trapped")
+    assert app.status.error == "Exception: the board's own function puts failed: KeyError: 'no such column'"
+    assert bench.lines() == [f"Got exception running WASM code: {app.status.error}"]
     assert any(record.exc_info for record in caplog.records)
     del bench.board.print
     bench.run(PUTS, name="next")

@@ -13,8 +13,8 @@ from tests.virtual.natives.conftest import CBench, MakeBench
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.boards.natives import NATIVES, NativeGroup
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.natives.binding import bind
-from microclaw.virtual.runtime.instance import HANDLERS
+from microclaw.virtual.firmware.app_loader import HANDLERS
+from microclaw.virtual.runtime.binding import bind
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
@@ -36,10 +36,11 @@ def test_every_native_that_the_board_offers_has_an_implementation() -> None:
 @pytest.mark.parametrize("name", sorted(HANDLERS))
 def test_native_survives_any_arguments(bench: CBench, name: str) -> None:
     noise = random.Random(name)
-    app = bench.machine.manager.load("app", bytes(wasmtime.wat2wasm(MODULE)))
+    app = bench.runners.wasm.load("app", bytes(wasmtime.wat2wasm(MODULE)))
+    assert app.instance is not None
     native = NATIVES[name]
-    call = bind(app, native.signature, HANDLERS[name])
-    opened = bind(app, NATIVES["open"].signature, HANDLERS["open"])
+    call = bind(app.env, native.signature, HANDLERS[name], app.instance.set_errno)
+    opened = bind(app.env, NATIVES["open"].signature, HANDLERS["open"], app.instance.set_errno)
     for path, flags in ((1024, 0x14000000), (1040, 0x14001000)):
         opened(path, flags, 0)
     for _ in range(ROUNDS):

@@ -38,13 +38,13 @@ def test_strings_numbers_and_characters_follow_libc(bench: CBench) -> None:
 )
 def test_pointer_outside_of_memory_traps(bench: CBench, call: str) -> None:
     app = bench.run(f"{STRINGS} void on_init(void) {{ char b[4]; {call}; }}")
-    assert app.error == "Exception: out of bounds memory access"
+    assert app.status.error == "Exception: out of bounds memory access"
 
 
 def test_heap_takes_the_size_of_the_install(bench: CBench) -> None:
     app = bench.run('void on_init(void) { printf("%d", malloc(40000) != 0); }', heap_bytes=65536)
     assert bench.lines() == ["1"]
-    assert 40000 <= app.heap.peak_bytes <= 40016
+    assert 40000 <= app.env.heap.peak_bytes <= 40016
 
 
 # what it shows, the program, its lines
@@ -99,7 +99,7 @@ PROGRAMS = [
 @pytest.mark.parametrize(("source", "lines"), [row[1:] for row in PROGRAMS], ids=[row[0] for row in PROGRAMS])
 def test_program_prints(bench: CBench, source: str, lines: list[str]) -> None:
     app = bench.run(source)
-    assert (bench.lines(), app.error) == (lines, None)
+    assert (bench.lines(), app.status.error) == (lines, None)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_ends_are_reported_in_the_firmware_s_words(bench: CBench, body: str, tex
         __attribute__((noinline)) int f(int n) {{ return z + f(n + 1) * f(z + n); }}
         void on_init(void) {{ {body}; }}"""
     )
-    assert (app.error, app.kind_of_end, str(app.state)) == (text, kind, kind)
+    assert (app.status.error, app.status.kind_of_end, str(app.status.state)) == (text, kind, kind)
     assert f"Got exception running WASM code: {text}" in bench.lines()

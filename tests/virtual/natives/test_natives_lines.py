@@ -29,7 +29,7 @@ def test_nodes_with_nothing_wired_to_them(make_bench: MakeBench, nodes: tuple[st
     bench = make_bench(nodes=frozenset(nodes))
     app = bench.run(GLUE + LINES)
     assert bench.lines() == lines
-    assert app.pins == ({10, 11, 12, 13} if nodes else set())
+    assert app.env.pins == ({10, 11, 12, 13} if nodes else set())
     assert app.stop()
     bench.run(GLUE + LINES, name="next")
     assert bench.lines("next") == lines, "the bus of a program that ended can be configured again"

@@ -35,7 +35,7 @@ def test_snprintf_cuts_and_answers_the_full_length(bench: CBench) -> None:
 )
 def test_strings_and_arguments_outside_of_memory_trap(bench: CBench, body: str) -> None:
     app = bench.run(f"int vprintf(const char *, char *); void on_init(void) {{ {body}; }}")
-    assert app.error == "Exception: out of bounds memory access"
+    assert app.status.error == "Exception: out of bounds memory access"
     assert bench.lines() == ["Got exception running WASM code: Exception: out of bounds memory access"]
 
 
@@ -46,4 +46,4 @@ def test_widths_cannot_make_endless_text(bench: CBench) -> None:
         for (int i = 0; i < 100; i++) none[i] = "";
         printf("%d\\n", vsnprintf(f, 0, f, none)); }"""
     )
-    assert (bench.lines(), app.error) == ([str(MAX_TEXT_BYTES)], None)
+    assert (bench.lines(), app.status.error) == ([str(MAX_TEXT_BYTES)], None)

@@ -18,12 +18,12 @@ def test_request_is_copied_into_the_heap_and_freed_after_and_lost_when_too_large
     bench.clock.settle()
     lost = "warning: allocate 20001 bytes memory failed"
     assert bench.lines() == ["2001 1 1", "2001 1 1", lost, "2001 1 1"]
-    assert app.heap.used_bytes == 0
+    assert app.env.heap.used_bytes == 0
 
 
 def test_broken_payloads_are_not_sent(bench: CBench) -> None:
     sent: list[tuple[MessageType, bytes]] = []
-    bench.machine.send = lambda frame_type, payload: sent.append((frame_type, payload))
+    bench.runners.send = lambda frame_type, payload: sent.append((frame_type, payload))
     app = bench.run(
         """void wasm_register_resource(const char *); void wasm_sub_event(const char *);
         int wasm_response_send(const void *, int); void wasm_post_request(const void *, int);
@@ -31,7 +31,7 @@ def test_broken_payloads_are_not_sent(bench: CBench) -> None:
         wasm_register_resource("/a"); wasm_sub_event("alarm/x"); printf(" %d\\n", wasm_response_send(b, 3)); }"""
     )
     assert (bench.lines(), sent) == (["0 0"], [])
-    assert (app.resources, app.subscriptions) == ({"/a"}, {"alarm/x"})
+    assert (app.env.messages.resources, app.env.messages.subscriptions) == ({"/a"}, {"alarm/x"})
 
 
 def test_queue_takes_fifty_messages(bench: CBench) -> None:

@@ -52,7 +52,7 @@ def test_blink_toggles_every_half_second_of_board_time(bench: Bench) -> None:
     assert seen[:3] == [(500, 1), (1000, 0), (1500, 1)]
     assert app.stop()
     assert bench.log() == ["WASM app 'blink' started", "up", "down"]
-    assert (app.state, app.kind_of_end, app.error) == ("returned", "returned", None)
+    assert (app.status.state, app.status.kind_of_end, app.status.error) == ("returned", "returned", None)
     bench.advance(10_000)
     assert len(bench.edges(2)) == 1200
 
@@ -89,18 +89,22 @@ def test_unresolved_import_loads_and_traps_when_called(bench: Bench) -> None:
         "WASM app 'main' started",
         f"Got exception running WASM code: {text}",
     ]
-    assert (app.state, app.error, app.kind_of_end) == ("trapped", text, "trapped")
+    assert (app.status.state, app.status.error, app.status.kind_of_end) == ("trapped", text, "trapped")
     assert bench.apps == [app]
 
 
 def test_trap_in_on_init_still_runs_on_destroy_and_one_in_a_callback_ends_no_app(bench: Bench) -> None:
     app = bench.start(wat(BLINK.replace('(func (export "on_init")', '(func (export "on_init") (unreachable)')))
     assert bench.log()[1:] == ["Got exception running WASM code: Exception: unreachable", "down"]
-    assert app.state == "trapped"
+    assert app.status.state == "trapped"
     traps = "(if (i32.eqz (global.get $level)) (then (unreachable))) (i32.store8"
     app = bench.start(wat(BLINK.replace("(i32.store8", traps)), "other")
     bench.advance(2_000)
-    assert (app.state, app.kind_of_end, app.error) == ("running", "trapped", "Exception: unreachable")
+    assert (app.status.state, app.status.kind_of_end, app.status.error) == (
+        "running",
+        "trapped",
+        "Exception: unreachable",
+    )
     assert bench.log().count("Got exception running WASM code: Exception: unreachable") == 3
     assert app.is_alive
 
@@ -131,7 +135,7 @@ def test_what_the_firmware_cannot_run_is_refused_in_its_words(bench: Bench, wasm
 @pytest.mark.parametrize("clock", [VirtualClock, Clock])
 def test_kill_ends_an_app_whatever_it_does(make_bench: MakeBench, clock: Callable[[], Clock], text: str) -> None:
     bench = make_bench(clock())
-    app = bench.machine.manager.load("app", wat(text))
+    app = bench.runners.wasm.load("app", wat(text))
     app.start()
     assert app.kill(TIMEOUT_S)
     assert "down" not in bench.log()
@@ -139,7 +143,7 @@ def test_kill_ends_an_app_whatever_it_does(make_bench: MakeBench, clock: Callabl
 
 def test_spinning_app_is_reported_stuck_and_killing_it_frees_the_clock(make_bench: MakeBench) -> None:
     clock = VirtualClock(stuck_cpu_s=0.1)
-    app = make_bench(clock).machine.manager.load("spinner", wat(SPIN))
+    app = make_bench(clock).runners.wasm.load("spinner", wat(SPIN))
     app.start()
     assert clock.advance(1000).stuck == "spinner"
     assert app.kill(TIMEOUT_S)
@@ -175,7 +179,7 @@ def test_apps_do_not_disturb_each_other_s_exceptions(make_bench: MakeBench) -> N
     assert done.wait(TIMEOUT_S)
     for n, app in enumerate(apps):
         assert app.stop(TIMEOUT_S)
-        assert app.error == f"Exception: env.exit({n})"
+        assert app.status.error == f"Exception: env.exit({n})"
     for record in bench.board.log().records:
         if record.app and "env.exit" in record.text:
             assert record.text.endswith(f"({record.app[3:]})")

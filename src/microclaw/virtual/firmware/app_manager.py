@@ -31,9 +31,7 @@ from microclaw.virtual.firmware.receiver import (
 )
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.memory import Heap
-from microclaw.virtual.runtime.module import prepare
-from microclaw.wire.wasm_binary import HEADER
+from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import MessageType
@@ -51,13 +49,17 @@ from microclaw.wire.wasmachine.request import (
     WasmachineRequest,
 )
 
-QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
-HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
+QUEUE_DEPTH = 50
+"""DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; a request that comes while it is full is lost without an answer."""
+HOST_ID = QUERY_RECEIVER
+"""ID_HOST: how apps see the sender of a host's request."""
 MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
 DEATH_S = 1.0
 _MAX_EVENT_URL = 255
-MAX_URL_CHARS = 16_383  # however they are encoded, the length fits into the head
+MAX_URL_CHARS = 16_383
+"""However they are encoded, the length fits into the head."""
+_WASM_TYPES = ("", "wasm")
 _REFUSALS = {TooManyApps: answers.TOO_MANY_APPS, AppExists: answers.ALREADY_INSTALLED}
 
 _log = logging.getLogger(__name__)
@@ -73,9 +75,8 @@ class AppManager:
     def __init__(self, board: Board, send: Callable[[MessageType, bytes], None], *, has_network: bool = False) -> None:
         firmware = board.profile.firmware
         self.board = board
-        self.ledc = Ledc(board)
-        self.has_network = has_network
-        self.generation = Generation(firmware.attribute_generation)
+        self._generation = Generation(firmware.attribute_generation)
+        self._boot = FirmwareBoot(board, Ledc(board), self._generation, has_network)
         self.on_trouble: Callable[[App], None] = lambda _: None
         self.on_uninstalled: Callable[[str], None] = lambda _: None
         self._max_apps = firmware.max_apps
@@ -87,10 +88,11 @@ class AppManager:
         self._last_id = 0
         self._host_events: set[str] = set()
         self._closed = False
-        self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
+        # Held while an app is loaded: by the queue's thread or by `install`.
+        self._changing = threading.RLock()
 
     def receive(self, data: bytes) -> None:
-        """Bytes from the link; never raises for what they are."""
+        """Handle bytes from the link, whatever they are."""
         self._receiver.receive(data)
         while (arrival := self._receiver.next_arrival()) is not None:
             match arrival:
@@ -118,12 +120,13 @@ class AppManager:
                 return
 
     def close(self) -> None:
-        """Power is gone: nothing more is sent or handled, and every app is killed."""
+        """Send and handle nothing more, and kill every app: the power is gone."""
         with self._lock:
             self._closed = True
             apps = list(self._apps.values())
             self._apps.clear()
-        with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
+        # If the queue is full, serve() sees _closed after its present request.
+        with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
         for app in apps:
             app.interrupt()
@@ -135,37 +138,16 @@ class AppManager:
     def load(
         self, name: str, wasm: bytes, *, heap_bytes: int = DEFAULT_HEAP_BYTES, timers: int = DEFAULT_TIMERS
     ) -> App:
-        """An app, neither listed nor started yet. InvalidModule's message is the firmware's text.
+        """Make an app, neither listed nor started yet. InvalidModule's message is the firmware's text."""
+        from microclaw.virtual.firmware.app_loader import check_head, load_module  # the engine takes 0.1 s to import
 
-        Unresolved imports are no error here: the console shows a warning and calling one traps.
-        """
-        from microclaw.virtual.runtime.instance import (  # the engine takes 0.1 s to import
-            Instance,
-            InstantiateFailed,
-            LoadFailed,
-        )
-
-        if wasm[:4] != HEADER[:4]:
-            raise InvalidModule("Install WASM app failed: invalid file format.")
-        if wasm[4:8] != HEADER[4:]:
-            raise InvalidModule("Install WASM app failed: invalid WASM version.")
-        app = App(self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), timers=timers)
-        try:
-            prepared = prepare(wasm, app.heap_bytes)
-            if prepared.heap_start is not None:
-                app.heap = Heap(prepared.heap_start, app.heap_bytes)
-            app.instance = Instance(prepared, app)
-        except (ProtocolError, LoadFailed) as exc:
-            self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
-            raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
-        except InstantiateFailed as exc:
-            app.timers.close()  # its start function may have set some
-            self.board.print_line(f"error: WASM module instantiate failed: {exc}".splitlines()[0])
-            raise InvalidModule("Install WASM app failed: instantiate wasm runtime failed.") from exc
+        check_head(wasm)
+        app = App(self._boot, self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), max_timers=timers)
+        load_module(app, wasm)
         return app
 
     def install(self, name: str, wasm: bytes, heap_bytes: int, timers: int = DEFAULT_TIMERS) -> App | None:
-        """Load and start an app; None if the power went. AppExists, TooManyApps, InvalidModule say why not."""
+        """Load and start an app; return None if the power went. AppExists, TooManyApps, InvalidModule say why not."""
         with self._changing:
             if len(self._apps) >= self._max_apps:
                 raise TooManyApps(f"the board runs {self._max_apps} apps already", next_step="stop one")
@@ -181,7 +163,7 @@ class AppManager:
                 return app
 
     def remove(self, name: str) -> bool:
-        """End an app and take it out of the list, also one that spins; False when there is none."""
+        """End an app and take it out of the list, also one that spins; return False if there is none."""
         app = self._find(name)
         if app is None:
             return False
@@ -200,7 +182,7 @@ class AppManager:
     # What apps call.
 
     def app_responds(self, payload: bytes) -> bool:
-        """wasm_response_send: a packed response, for the host unless it names an app; False for what is none."""
+        """Pass a packed response on, to the host unless it names an app; return False if it is none."""
         try:
             receiver = Response.decode(payload).receiver
         except ProtocolError:
@@ -214,7 +196,7 @@ class AppManager:
         return True
 
     def app_requests(self, sender: App, payload: bytes) -> None:
-        """wasm_post_request: an event for those who subscribed, or a request for another app."""
+        """Pass a packed event on to those who subscribed, or a request to another app."""
         request = unpack_request(payload)
         if request is None:
             return
@@ -222,14 +204,18 @@ class AppManager:
             self._dispatch(request, sender.app_id)
             return
         if request.url == ENDED_EVENT:
-            sender.kind_of_end = sender.kind_of_end or "returned"
+            sender.status.main_returned()
             self.on_trouble(sender)
         packed = _pack(request, request.url, sender.app_id)
         if request.url in self._host_events:
             self._transmit(MessageType.REQUEST, packed)
         for app in self.apps:
-            if request.url in app.subscriptions:
+            if request.url in app.env.messages.subscriptions:
                 app.deliver("on_request", packed)
+
+    def app_has_trouble(self, app: App) -> None:
+        """Tell that an app trapped or exited."""
+        self.on_trouble(app)
 
     # Requests.
 
@@ -240,7 +226,8 @@ class AppManager:
             self._enqueue(request)
         else:
             for app in self.apps:
-                if any(url_tail(request.url, resource) is not None for resource in tuple(app.resources)):
+                resources = tuple(app.env.messages.resources)
+                if any(url_tail(request.url, resource) is not None for resource in resources):
                     app.deliver("on_request", _pack(request, request.url, sender_id))
                     return
 
@@ -274,20 +261,25 @@ class AppManager:
         if kind not in ("", "wasm", "jeff", "wasmlib"):
             self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
         elif request.action == RequestAction.PUT:
-            if len(self._apps) >= self._max_apps:
-                self._refuse(request.mid, answers.TOO_MANY_APPS)
-            elif not isinstance(request, InstallRequest):
-                text = "invalid wasm package type." if request.body else "invalid payload."
-                self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
-            elif kind in ("", "wasm"):
-                self._install(request, tail)
+            self._put_applet(request, tail, is_wasm=kind in _WASM_TYPES)
         elif request.action == RequestAction.DELETE:
-            if kind in ("", "wasm"):
+            if kind in _WASM_TYPES:
                 self._uninstall(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
         elif request.action == RequestAction.GET:
             self._query(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
         else:
             self._refuse(request.mid, answers.INVALID_APPLET_ACTION)
+
+    def _put_applet(self, request: WasmachineRequest, tail: str, *, is_wasm: bool) -> None:
+        if len(self._apps) >= self._max_apps:
+            self._refuse(request.mid, answers.TOO_MANY_APPS)
+        elif isinstance(request, InstallRequest):
+            if is_wasm:
+                self._install(request, tail)
+        elif request.body:
+            self._refuse(request.mid, "Install WASM app failed: invalid wasm package type.")
+        else:
+            self._refuse(request.mid, "Install Applet failed: invalid payload.")
 
     def _install(self, request: InstallRequest, tail: str) -> None:
         name = url_value(tail, "name", MAX_NAME_BYTES)
@@ -315,7 +307,8 @@ class AppManager:
             return
         ended = app.stop()
         while not ended and not self._closed:
-            ended = app.join(JOIN_S)  # forever: upstream's watchdog is only announced
+            # Upstream's watchdog is only announced, so this may last forever.
+            ended = app.join(JOIN_S)
         if self._closed:
             return
         with self._lock:
@@ -328,13 +321,16 @@ class AppManager:
         return next((app for app in self.apps if app.name == name), None)
 
     def _query(self, mid: int, name: str) -> None:
-        listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]
         if not name:
-            self._answer(answers.encode_applets(listed, mid, self.generation))
-        elif (info := next((i for i in listed if i.name == name), None)) is not None:
-            self._answer(answers.encode_applet(info, mid, self.generation))
-        else:
+            applets = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]
+            self._answer(answers.encode_applets(applets, mid, self._generation))
+            return
+        app = self._find(name)
+        if app is None:
             self._refuse(mid, answers.QUERY_NOT_FOUND)
+            return
+        applet = answers.AppletInfo(app.name, app.heap_bytes)
+        self._answer(answers.encode_applet(applet, mid, self._generation))
 
     def _handle_event(self, request: WasmachineRequest, url: str) -> None:
         if request.action == RequestAction.PUT and len(self._host_events) < MAX_HOST_EVENTS:
@@ -347,7 +343,7 @@ class AppManager:
         self._answer(Response(CoapCode.CONTENT, request.mid))
 
     def _refuse(self, mid: int, text: str) -> None:
-        self._answer(answers.encode_error(text, mid, self.generation))
+        self._answer(answers.encode_error(text, mid, self._generation))
 
     def _answer(self, response: Response) -> None:
         self._transmit(MessageType.RESPONSE, response.encode())

@@ -9,6 +9,7 @@ from typing import Final, cast
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.virtual.board import UNNAMED
+from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
 from microclaw.virtual.link.handler import CallHandler
@@ -19,7 +20,6 @@ from microclaw.virtual.link_client.flash import Flash, begin_reset
 from microclaw.virtual.link_client.host_messages import HostMessages
 from microclaw.virtual.link_client.identity import LinkAddress
 from microclaw.virtual.link_client.state import LinkState
-from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import SlotFirmware, Slots
 from microclaw.virtual.updates.trust import Trust
@@ -38,23 +38,24 @@ _SHOWN: Final = ("device_id", "code", "host", "error", "rtt_ms", "refused_events
 class LinkPort:
     """The link's port. `folder` survives a power cut; ConfigError when damaged. A boot is `load`, then `power_on`."""
 
-    def __init__(self, machine: VirtualMachine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
-        self._machine = machine
-        self._board = machine.board
+    def __init__(self, runners: ProgramRunners, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
+        self._runners = runners
+        self._board = runners.board
         self._folder = folder
         self._address = address
         self._boot: _Boot | None = None
         self._is_restarting = False
         Flash(folder).close()
         self._slots = self._open_slots()
-        if trust is not None and self._slots.flash.get("trust") is None:  # as `flash` does to a new board
+        # As `microclaw flash` does to a new board.
+        if trust is not None and self._slots.flash.get("trust") is None:
             self._slots.flash.commit({"trust": trust})
         self._slots.flash.close()
 
     def load(self) -> Path | None:
-        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in.
+        """Choose the firmware, as a bootloader does, and start it again if it crashes in its start.
 
-        Firmware that crashes in its start is started again.
+        Returns the folder of an update's modules, or None if those built in are used.
         """
         self._slots = self._open_slots()
         self._has_crashed = False
@@ -65,11 +66,13 @@ class LinkPort:
             self._board.print_line("Rebooting...")
         self._firmware = firmware
         folder = self._slots.place(self._slots.choice.slot)
-        return folder if any(folder.glob("runner.*py")) else None
+        if any(folder.glob("runner.*py")):
+            return folder
+        return None
 
     def power_on(self, *, with_apps: bool = True) -> None:
-        is_after_panic = self._board.is_after_panic or self._has_crashed
-        if is_after_panic:
+        """Begin a boot; `load` was called."""
+        if self._board.is_after_panic or self._has_crashed:
             reason = "panic"
         elif self._is_restarting:
             reason = "software"
@@ -80,6 +83,7 @@ class LinkPort:
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
+        """End the boot at once; the host is not told."""
         boot = self._boot
         self._boot = None
         if boot is not None:
@@ -87,17 +91,20 @@ class LinkPort:
 
     def _open_slots(self) -> Slots:
         profile = self._board.profile
-        board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
-        return Slots(self._folder.parent / "updates", SlotFirmware(FIRMWARE, __version__, 0), board)
+        build = profile.chip.lower().replace("-", "")
+        if not profile.psram_mb:
+            build += "-small"
+        return Slots(self._folder.parent / "updates", SlotFirmware(FIRMWARE, __version__, 0), build)
 
     def close(self) -> None:
-        """The process ends in order: the host is told."""
+        """End in order: the host is told."""
         boot = self._boot
         if boot is not None:
             boot.client.goodbye("switched off", GOODBYE_S)
         self.power_cut()
 
     def restart(self) -> None:
+        """Boot again; the host is told that it was asked for."""
         self._is_restarting = True
         self._board.reset()
 
@@ -107,6 +114,7 @@ class LinkPort:
         self._board.reset()
 
     def on_log(self, record: LogRow) -> None:
+        """Send a line of the console to the host."""
         boot = self._boot
         if boot is not None:
             boot.client.log("info", record.app or "board", record.text)
@@ -114,6 +122,7 @@ class LinkPort:
     # The bench
 
     def status(self) -> BoardLinkStatus:
+        """Return the state of the link for the control socket."""
         boot = self._boot
         if boot is None:
             return BoardLinkStatus("off", self._address.url)
@@ -130,7 +139,7 @@ class LinkPort:
 
     @property
     def audio(self) -> BoardAudio:
-        """The microphone and speaker of this boot; DeviceUnreachable without power."""
+        """The microphone and speaker of this boot. Raises DeviceUnreachable without power."""
         return self._running().audio
 
     def send(self, message: AnyMessage) -> None:
@@ -150,20 +159,23 @@ class _Boot:
 
     def __init__(self, port: LinkPort, flash: Flash, slots: Slots, firmware: SlotFirmware, reset_reason: str) -> None:
         self._port = port
-        self._board = board = port._board
+        board = port._board
+        runners = port._runners
+        self._board = board
+        self._runners = runners
         self._reset_reason = reset_reason
         self.flash = flash
         self.state = LinkState()
-        self.apps = LinkApps(flash, port._machine)
+        self.apps = LinkApps(flash, runners)
         self._wifi = VirtualWifi(flash)
-        own = BoardMethods(board, port._machine.free_heap_bytes, f"{firmware.name} {firmware.version}")
-        methods = {**own.methods(), **self.apps.methods(), **self._wifi.methods()}
+        board_methods = BoardMethods(board, runners.free_heap_bytes, f"{firmware.name} {firmware.version}")
+        methods = {**board_methods.methods(), **self.apps.methods(), **self._wifi.methods()}
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(firmware.name, firmware.version),
             board=board.profile.board_id,
             capabilities=tuple(methods),
-            tx_epoch=bytes(8),  # the session says which
+            tx_epoch=bytes(8),  # set by the session
             rx_seq=0,
             reset_reason=reset_reason,
             kinds=KINDS,
@@ -190,10 +202,10 @@ class _Boot:
         )
 
     def start(self, *, with_apps: bool) -> None:
-        machine = self._port._machine
-        machine.manager.on_trouble = self.app_ended
-        machine.manager.on_uninstalled = self.apps.forget
-        machine.programs.on_event = lambda name, data: self._send_later(Event(name, cast("ValueMap", dict(data))))
+        """Begin to connect, after the kept programs are started."""
+        self._runners.wasm.on_trouble = self.app_ended
+        self._runners.wasm.on_uninstalled = self.apps.forget
+        self._runners.py.on_event = lambda name, data: self._send_later(Event(name, cast("ValueMap", dict(data))))
         if with_apps:
             self.apps.start_kept()
         self._calls.start()
@@ -202,6 +214,7 @@ class _Boot:
         self.client.start(self._messages.handle)
 
     def end(self) -> None:
+        """End at once: the power is cut."""
         self.audio.end_boot()
         self.updates.end()
         self.flash.close()
@@ -217,29 +230,33 @@ class _Boot:
             self.state.refused_events += 1
 
     def app_ended(self, app: App) -> None:
-        """In the app's thread. Report it once a run: a callback that traps at every tick must not fill the outbox."""
-        if app.is_reported:
+        """Report an app's end, in its thread, once a run.
+
+        A callback that traps at every tick must not fill the outbox.
+        """
+        status = app.status
+        if status.is_reported:
             return
-        app.is_reported = True
-        data: ValueMap = {"app": app.name}
-        if app.kind_of_end == "trapped":
-            data |= {"reason": (app.error or "")[:MAX_REASON_CHARS], "alive": app.is_alive}
+        status.is_reported = True
+        if status.kind_of_end == "trapped":
+            reason = (status.error or "")[:MAX_REASON_CHARS]
+            self._send_later(Event("app.crash", {"app": app.name, "reason": reason, "alive": app.is_alive}))
         else:
-            data |= {"kind": app.kind_of_end or "returned"}
-        self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
+            self._send_later(Event("app.exit", {"app": app.name, "kind": status.kind_of_end or "returned"}))
 
     def _answered(self, method: str) -> None:
-        """After the answer is on its way: what ends the connection."""
+        """Carry out the rest of a call that ends the connection; its answer is on its way."""
         if method == "device.restart":
             self.client.leave(CloseCode.DONE, "restarting", self._port.restart)
         elif method == "wifi.set" and self._wifi.is_trying:
             self.client.leave(CloseCode.DONE, "another Wi-Fi", self._wifi.try_new)
 
     def _measure(self) -> Telemetry:
+        reports = [AppReport(app.name, app.status.shown_state) for app in self._runners.wasm.apps]
         return Telemetry(
-            free_heap=self._port._machine.free_heap_bytes(),
+            free_heap=self._runners.free_heap_bytes(),
             uptime_s=int(self._board.clock.now_ms()) // 1000,
-            apps=tuple(AppReport(app.name, app.told_state) for app in self._port._machine.manager.apps),
+            apps=tuple(reports),
             dropped=self.state.dropped or None,
             refused_events=self.state.refused_events or None,
         )

@@ -16,9 +16,9 @@ from typing import Any, Final, cast
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
+from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.link.calls import Method, text, whole
 from microclaw.virtual.link_client.flash import Flash, PowerGone
-from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
@@ -37,9 +37,9 @@ _BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 class LinkApps:
     """The programs of one boot. Used by the thread of the calls."""
 
-    def __init__(self, flash: Flash, machine: VirtualMachine) -> None:
+    def __init__(self, flash: Flash, runners: ProgramRunners) -> None:
         self._flash = flash
-        self._machine = machine
+        self._runners = runners
         self._modules = flash.folder / "modules"
         self._modules.mkdir(mode=0o700, exist_ok=True)
         self._upload = flash.folder / UPLOAD_FILE
@@ -47,6 +47,7 @@ class LinkApps:
         self._forget_modules()
 
     def methods(self) -> Mapping[str, Method]:
+        """Return the methods that a host can call, by name."""
         return {
             "apps.begin": self._begin,
             "apps.write": self._write,
@@ -59,17 +60,17 @@ class LinkApps:
         }
 
     def start_kept(self) -> None:
-        """At boot: every program with `autostart`; one that cannot start leaves a line and stays installed."""
+        """Start, at boot, every program with `autostart`; one that cannot start leaves a line and stays installed."""
         with self._changing:
             for name, entry in self._installed().items():
                 if entry["autostart"]:
                     try:
                         self._run(name, entry)
                     except MicroclawError as exc:
-                        self._machine.board.print_line(f"cannot start kept app {name}: {exc.message}")
+                        self._runners.board.print_line(f"cannot start kept app {name}: {exc.message}")
 
     def forget(self, name: str) -> None:
-        """It was uninstalled over another port."""
+        """Forget a program that was uninstalled over another port."""
         with self._changing, contextlib.suppress(PowerGone):
             if name in self._installed():
                 self._flash.commit({_key(name): None})
@@ -77,23 +78,22 @@ class LinkApps:
     # Uploads
 
     def _begin(self, params: ValueMap) -> Value:
-        """The offset to go on from: 0, or the bytes that are here already of the same program."""
+        """Return the offset to go on from: 0, or the bytes that are here already of the same program."""
         kind = text(params, "kind")
         if kind not in (KIND, PY):
             raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
         name = _name_of(params)
         sha256 = _sha256_of(params)
-        if self._has_py(name) if kind == KIND else name in self._installed():
+        if kind == KIND:
+            is_taken = self._has_py(name)
+        else:
+            is_taken = name in self._installed()
+        if is_taken:
             raise AppExists("a program of another kind has that name", next_step="remove it, or choose another name")
         if kind == PY:
-            asked: ValueMap = {**{key: params[key] for key in _BEGIN if key in params}, "sha256": sha256}
-            times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
-            offset = self._call_py("begin", asked)
-            self._upload.unlink(missing_ok=True)
-            self._flash.commit({"upload": {"kind": PY}})
-            return {"offset": offset, **times}
+            return self._begin_py(params, sha256)
         size = whole(params, "size", 8, 2**31)
-        limit = self._machine.board.profile.firmware.max_module_bytes
+        limit = self._runners.board.profile.firmware.max_module_bytes
         if size > limit:
             raise CallRefused("too_large", f"a program of {size} bytes, the board takes {limit}")
         heap = whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES)
@@ -101,20 +101,27 @@ class LinkApps:
         if type(autostart) is not bool:
             raise CallRefused("bad_params", "autostart must be true or false")
         upload = {"name": name, "size": size, "sha256": sha256, "heap": heap, "autostart": autostart}
-        known = self._flash.get("upload")
-        if known is None or any(known.get(key) != upload[key] for key in ("name", "size", "sha256")):
+        present = self._flash.get("upload")
+        if present is None or any(present.get(key) != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": upload})
         return {"offset": self._uploaded_bytes()}
 
+    def _begin_py(self, params: ValueMap, sha256: str) -> Value:
+        upload: ValueMap = {key: params[key] for key in _BEGIN if key in params}
+        upload["sha256"] = sha256
+        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        offset = self._call_py("begin", upload)
+        self._upload.unlink(missing_ok=True)
+        self._flash.commit({"upload": {"kind": PY}})
+        return {"offset": offset, **times}
+
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
         if upload.get("kind") == PY:
-            asked: ValueMap = {
-                "offset": whole(params, "offset", 0, 2**31),
-                "data": b64encode(_data_of(params)).decode(),
-            }
-            return {"offset": self._call_py("write", asked)}
+            py_offset = whole(params, "offset", 0, 2**31)
+            data = b64encode(_data_of(params)).decode()
+            return {"offset": self._call_py("write", {"offset": py_offset, "data": data})}
         offset = whole(params, "offset", 0, upload["size"])
         piece = _data_of(params)
         at = self._uploaded_bytes()
@@ -122,7 +129,8 @@ class LinkApps:
             raise CallRefused("bad_params", f"{len(piece)} bytes at {offset} go past the announced {upload['size']}")
         if offset > at:
             raise CallRefused("wrong_offset", f"offset {offset}, the board has {at} bytes")
-        if offset + len(piece) > at:  # what came before is there: a repeated call
+        # A repeated call brings bytes that are here already.
+        if offset + len(piece) > at:
             with self._upload.open("ab") as file:
                 file.write(piece[at - offset :])
         return {"offset": self._uploaded_bytes()}
@@ -139,23 +147,23 @@ class LinkApps:
             wasm = b""
         if len(wasm) != upload["size"]:
             raise CallRefused("wrong_offset", f"the board has {len(wasm)} of {upload['size']} bytes")
-        found = hashlib.sha256(wasm).hexdigest()
-        if found != upload["sha256"]:
+        sha256 = hashlib.sha256(wasm).hexdigest()
+        if sha256 != upload["sha256"]:
             self._upload.unlink()
             self._flash.commit({"upload": None})
-            raise CallRefused("hash_mismatch", f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
-        replace_file(self._modules / f"{found}.wasm", wasm, only_writer=True)
+            raise CallRefused("hash_mismatch", f"the program's SHA-256 is {sha256}, announced was {upload['sha256']}")
+        replace_file(self._modules / f"{sha256}.wasm", wasm, only_writer=True)
         name = upload["name"]
         with self._changing:
-            replaced = name in self._installed()
+            is_replaced = name in self._installed()
             self._change(name, {key: upload[key] for key in ("size", "sha256", "heap", "autostart")})
         self._upload.unlink(missing_ok=True)
-        return {"name": name, "sha256": found, "replaced": replaced}
+        return {"name": name, "sha256": sha256, "replaced": is_replaced}
 
     # What is installed
 
     def _list(self) -> Value:
-        running = {app.name: app for app in self._machine.manager.apps}
+        running = {app.name: app for app in self._runners.wasm.apps}
         rows: list[Value] = []
         for name, entry in self._installed().items():
             row: ValueMap = {"name": name, "kind": KIND, "state": "stopped", **entry}
@@ -163,10 +171,10 @@ class LinkApps:
                 row |= _facts(running.pop(name))
             rows.append(row)
         rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
-        return {"apps": rows + cast("list[Value]", self._machine.programs.rows())}
+        return {"apps": rows + cast("list[Value]", self._runners.py.rows())}
 
     def _named(self, verb: str, act: Callable[[str], None]) -> Method:
-        """The method of a program by its name: the runner's for one of kind "py"."""
+        """Make the method of a program by its name: the runner's for one of kind "py"."""
 
         def perform(params: ValueMap) -> None:
             name = _name_of(params)
@@ -185,14 +193,14 @@ class LinkApps:
 
     def _stop(self, name: str) -> None:
         self._known(name)
-        self._machine.manager.remove(name)
+        self._runners.wasm.remove(name)
 
     def _remove(self, name: str) -> None:
         self._known(name)
         self._change(name, None)
 
     def _undo(self, name: str) -> None:
-        """Of kind "py" also what was removed comes back."""
+        """Bring the former program back; of kind "py" also a removed one."""
         if name in self._installed():
             raise AppNotFound(f"there is nothing to undo of {name}")
         self._call_py("undo", {"name": name})
@@ -200,10 +208,10 @@ class LinkApps:
     # Programs of kind "py", which the firmware's runner keeps
 
     def _has_py(self, name: str) -> bool:
-        return any(row["name"] == name for row in self._machine.programs.rows())
+        return any(row["name"] == name for row in self._runners.py.rows())
 
     def _call_py(self, method: str, params: ValueMap) -> Value:
-        return cast("Value", self._machine.programs.call(method, params))
+        return cast("Value", self._runners.py.call(method, params))
 
     # Changes
 
@@ -216,7 +224,7 @@ class LinkApps:
         if entry is not None and before is None and len(self._installed()) >= MAX_INSTALLED:
             raise TooManyApps(f"{MAX_INSTALLED} programs are installed", next_step="remove one")
         if is_running:
-            self._machine.manager.remove(name)
+            self._runners.wasm.remove(name)
         if entry is not None:
             try:
                 self._run(name, entry)
@@ -224,11 +232,14 @@ class LinkApps:
                 if before is not None and is_running:
                     self._run(name, before)
                 raise
-        self._flash.commit({_key(name): entry, "upload": None} if entry is not None else {_key(name): None})
+        changes: dict[str, Any] = {_key(name): entry}
+        if entry is not None:
+            changes["upload"] = None
+        self._flash.commit(changes)
         self._forget_modules()
 
     def _is_running(self, name: str) -> bool:
-        return any(app.name == name for app in self._machine.manager.apps)
+        return any(app.name == name for app in self._runners.wasm.apps)
 
     def _installed(self) -> dict[str, dict[str, Any]]:
         return {key.removeprefix("app/"): entry for key, entry in self._flash.under("app/").items()}
@@ -244,7 +255,7 @@ class LinkApps:
             wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
         except OSError as exc:
             raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
-        self._machine.manager.install(name, wasm, entry["heap"])
+        self._runners.wasm.install(name, wasm, entry["heap"])
 
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
@@ -253,7 +264,9 @@ class LinkApps:
         return upload
 
     def _uploaded_bytes(self) -> int:
-        return self._upload.stat().st_size if self._upload.exists() else 0
+        if self._upload.exists():
+            return self._upload.stat().st_size
+        return 0
 
     def _forget_modules(self) -> None:
         """Remove modules that nothing refers to: left by a replaced program, or by a cut between file and commit."""
@@ -265,14 +278,14 @@ class LinkApps:
 
 def _facts(app: App) -> ValueMap:
     facts: ValueMap = {
-        "state": app.told_state,
+        "state": app.status.shown_state,
         "heap": app.heap_bytes,
-        "peak_heap": app.heap.peak_bytes,
-        "peak_stack": app.peak_stack_bytes,
-        "pins": [*sorted(app.pins)],
+        "peak_heap": app.env.heap.peak_bytes,
+        "peak_stack": app.env.stack.peak_bytes,
+        "pins": [*sorted(app.env.pins)],
     }
-    if app.error is not None:
-        facts["error"] = app.error
+    if app.status.error is not None:
+        facts["error"] = app.status.error
     return facts
 
 
@@ -295,7 +308,7 @@ def _data_of(params: ValueMap) -> bytes:
 
 
 def _sha256_of(params: ValueMap) -> str:
-    """32 bytes, or 64 hexadecimal digits."""
+    """Return the hash as 64 hexadecimal digits, given so or as 32 bytes."""
     value = params.get("sha256")
     if isinstance(value, bytes) and len(value) == 32:
         return value.hex()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.binding import Handler
+from microclaw.virtual.runtime.exec_env import ExecEnv
 from microclaw.virtual.runtime.memory import LinearMemory
 
 _NUMBER_LIMIT: Final = 63
@@ -44,112 +44,156 @@ class _VaList:
 
 
 def format_text(memory: LinearMemory, format_address: int, va_address: int) -> bytes:
-    """The formatted text."""
+    """Return the text of a format and the arguments that a va_list has."""
     text = memory.string(format_address)
     arguments = _VaList(memory, va_address)
     out = bytearray()
     at = 0
-    for found in _CONVERSION.finditer(text):
+    for conversion in _CONVERSION.finditer(text):
         if len(out) > MAX_TEXT_BYTES:
             break
-        out += text[at : found.start()]
-        if not found[2]:
+        out += text[at : conversion.start()]
+        if not conversion[2]:
             return bytes(out)
-        out += _convert(memory, arguments, found[1], found[2][0])
-        at = found.end()
+        out += _convert(memory, arguments, conversion[1], conversion[2][0])
+        at = conversion.end()
     return bytes(out + text[at:])[:MAX_TEXT_BYTES]
 
 
+class _Conversion(NamedTuple):
+    """One conversion of a format. `width` and `precision` are digits as text, `precision` with its dot or empty."""
+
+    flags: bytes
+    width: bytes
+    precision: bytes
+    letter: str
+
+    def show(self, value: bytes | int | float) -> bytes:
+        """Format a value by Python's own formats, which are C's but for some corners."""
+        return (b"%" + self.flags + self.width + self.precision + self.letter.encode()) % value
+
+    def without(self, flags: bytes) -> _Conversion:
+        """Return it without some flags."""
+        return self._replace(flags=self.flags.translate(None, flags))
+
+    @property
+    def precision_number(self) -> int:
+        """The precision as a number; a dot alone is 0."""
+        return int(self.precision[1:4] or b"0")
+
+
 def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int) -> bytes:
-    """By Python's own formats, which are C's but for some corners. A spec in no sensible order counts as none."""
-    found = _SPEC.fullmatch(spec)
-    flags, width, dot = (part or b"" for part in found.groups()) if found else (b"", b"", b"")
-    shape = width[:4] + dot[:4]
-    char = chr(letter)
-    if char == "s":
-        text = memory.string(arguments.u32(), int(dot[1:4] or b"0") if dot else None)
-        return _shown(flags.replace(b"0", b""), shape, b"s", text)
+    """Format the next argument. A spec in no sensible order counts as none."""
+    parts = _SPEC.fullmatch(spec)
+    if parts is None:
+        form = _Conversion(b"", b"", b"", chr(letter))
+    else:
+        precision = parts[3] or b""
+        form = _Conversion(parts[1], parts[2][:4], precision[:4], chr(letter))
+    if form.letter == "s":
+        return _show_string(form, memory, arguments)
     if letter in _FLOATS:
         number = arguments.f64()
         if not math.isfinite(number):
-            flags = flags.replace(b"0", b"")
-        return _shown(flags, shape, char.encode(), number)[:_NUMBER_LIMIT]
+            form = form.without(b"0")
+        return form.show(number)[:_NUMBER_LIMIT]
+    if form.letter == "%":
+        return b"%"
     if letter not in _INTEGERS:
-        if char == "%":
-            return b"%"
         return b"%" + bytes([letter])
-    is_wide = b"j" in spec or spec.count(b"l") >= 2
-    if is_wide:
-        bits = 64
-    elif b"hh" in spec:
-        bits = 8
-    elif b"h" in spec:
-        bits = 16
+    return _show_integer(form, arguments, spec)
+
+
+def _show_string(form: _Conversion, memory: LinearMemory, arguments: _VaList) -> bytes:
+    limit = None
+    if form.precision:
+        limit = form.precision_number
+    text = memory.string(arguments.u32(), limit)
+    return form.without(b"0").show(text)
+
+
+def _show_integer(form: _Conversion, arguments: _VaList, spec: bytes) -> bytes:
+    bits = _bits_of(spec)
+    if bits == 64:
+        value = arguments.i64()
     else:
-        bits = 32
-    value = (arguments.i64() if is_wide else arguments.u32()) & (1 << bits) - 1
-    if char == "c":
-        return _shown(flags.replace(b"0", b""), width[:4], b"c", value & 0xFF)[:_NUMBER_LIMIT]
-    if char in "di":
+        value = arguments.u32()
+    value &= (1 << bits) - 1
+    if form.letter == "c":
+        return form.without(b"0")._replace(precision=b"").show(value & 0xFF)[:_NUMBER_LIMIT]
+    if form.letter in "di":
         value -= value >> (bits - 1) << bits
     else:
-        flags = flags.translate(None, b"+ ")
-    if dot:
-        flags = flags.replace(b"0", b"")
-    if char == "p":
-        flags = flags + b"#"
-        char = "x"
+        form = form.without(b"+ ")
+    if form.precision:
+        form = form.without(b"0")
+    if form.letter == "p":
+        form = form._replace(flags=form.flags + b"#", letter="x")
     elif not value:
-        if dot and not int(dot[1:4] or b"0"):
-            if char == "o" and b"#" in flags:
-                sign = b"0"
-            elif b"+" in flags:
-                sign = b"+"
-            elif b" " in flags:
-                sign = b" "
-            else:
-                sign = b""
-            return _shown(flags.translate(None, b"+ #"), width[:4], b"s", sign)
-        flags = flags.replace(b"#", b"")  # 0 has no 0x
-    if char == "o" and b"#" in flags:
-        flags = flags.replace(b"#", b"")
-        shape = width[:4] + b".%d" % max(len(b"%o" % value) + 1, int(dot[1:4] or b"0"))
-    return _shown(flags, shape, b"d" if char in "iu" else char.encode(), value)[:_NUMBER_LIMIT]
+        if form.precision and not form.precision_number:
+            return _show_nothing(form)
+        # 0 has no 0x.
+        form = form.without(b"#")
+    if form.letter == "o" and b"#" in form.flags:
+        digit_count = max(len(b"%o" % value) + 1, form.precision_number)
+        form = form.without(b"#")._replace(precision=b".%d" % digit_count)
+    if form.letter in "iu":
+        form = form._replace(letter="d")
+    return form.show(value)[:_NUMBER_LIMIT]
 
 
-def _shown(flags: bytes, shape: bytes, letter: bytes, value: bytes | int | float) -> bytes:
-    return (b"%" + flags + shape + letter) % value
+def _bits_of(spec: bytes) -> int:
+    if b"j" in spec or spec.count(b"l") >= 2:
+        return 64
+    if b"hh" in spec:
+        return 8
+    if b"h" in spec:
+        return 16
+    return 32
 
 
-def _printf(app: App, form: int, va: int) -> int:
-    text = format_text(app.memory, form, va)
-    app.print(text)
+def _show_nothing(form: _Conversion) -> bytes:
+    """Format 0 with the precision 0: no digit, at most its sign."""
+    if form.letter == "o" and b"#" in form.flags:
+        sign = b"0"
+    elif b"+" in form.flags:
+        sign = b"+"
+    elif b" " in form.flags:
+        sign = b" "
+    else:
+        sign = b""
+    return form.without(b"+ #")._replace(precision=b"", letter="s").show(sign)
+
+
+def _printf(env: ExecEnv, form: int, va: int) -> int:
+    text = format_text(env.memory, form, va)
+    env.print(text)
     return len(text)
 
 
-def _snprintf(app: App, out: int, size: int, form: int, va: int) -> int:
-    text = format_text(app.memory, form, va)
+def _snprintf(env: ExecEnv, out: int, size: int, form: int, va: int) -> int:
+    text = format_text(env.memory, form, va)
     if size:
-        app.memory.write(out, text[: size - 1] + b"\0")
+        env.memory.write(out, text[: size - 1] + b"\0")
     return len(text)
 
 
-def _puts(app: App, text: int) -> int:
-    line = app.memory.string(text)
-    app.print(line + b"\n")
+def _puts(env: ExecEnv, text: int) -> int:
+    line = env.memory.string(text)
+    env.print(line + b"\n")
     return len(line) + 1
 
 
-def _putchar(app: App, char: int) -> int:
-    app.print(bytes([char & 0xFF]))
+def _putchar(env: ExecEnv, char: int) -> int:
+    env.print(bytes([char & 0xFF]))
     return 1
 
 
 HANDLERS: dict[str, Handler] = {
     "printf": _printf,
     "vprintf": _printf,
-    "sprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
-    "vsprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
+    "sprintf": lambda env, out, form, va: _snprintf(env, out, MAX_TEXT_BYTES + 1, form, va),
+    "vsprintf": lambda env, out, form, va: _snprintf(env, out, MAX_TEXT_BYTES + 1, form, va),
     "snprintf": _snprintf,
     "vsnprintf": _snprintf,
     "puts": _puts,

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from microclaw.virtual.network.app_network import AppNetwork
+from microclaw.virtual.network.access import NetworkAccess
 
 FAIL: Final = -1
 INVALID_ARG: Final = 0x102
@@ -61,7 +61,7 @@ class HttpClient:
     `method` is a place in METHODS, `auth` 0 none, 1 basic, 2 digest.
     """
 
-    def __init__(self, network: AppNetwork, on_event: Callable[[HttpEvent, bytes, bytes], None]) -> None:
+    def __init__(self, access: NetworkAccess, on_event: Callable[[HttpEvent, bytes, bytes], None]) -> None:
         self.url = self.username = self.password = self.cert_pem = self.user_agent = ""
         self.auth = self.method = self.timeout_ms = self.max_redirects = self.buffer_bytes = 0
         self.follows = self.checks_name = True
@@ -70,7 +70,7 @@ class HttpClient:
         self.post_data = b""
         self.status = 0
         self.content_length = 0
-        self._network = network
+        self._access = access
         self._on_event = on_event
         self._connection: http.client.HTTPConnection | None = None
         self._response: http.client.HTTPResponse | None = None
@@ -216,14 +216,14 @@ class HttpClient:
         self._response = self._socket = None
         self.status = self.content_length = 0
         scheme, host, port = _parts(self.url, INVALID_ARG)
-        if not self._network.is_allowed:
-            self._network.refuse("http", f"{host}:{port}")
+        if not self._access.is_allowed:
+            self._access.refuse("http", f"{host}:{port}")
             raise HttpFailed(CONNECT)
         if self.auth not in (0, _BASIC):
-            self._network.say("http", "only basic authentication is imitated here")
+            self._access.say("http", "only basic authentication is imitated here")
             raise HttpFailed(NOT_SUPPORTED)
         if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
-            self._network.say("http", "https needs cert_pem, use_global_ca_store or crt_bundle_attach")
+            self._access.say("http", "https needs cert_pem, use_global_ca_store or crt_bundle_attach")
             raise HttpFailed(CONNECT)
         timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
         try:
@@ -236,7 +236,7 @@ class HttpClient:
             made.connect()
             self._socket = made.sock
         except _FAULTS as exc:
-            self._network.say("http", f"no connection to {host}:{port}: {exc or type(exc).__name__}")
+            self._access.say("http", f"no connection to {host}:{port}: {exc or type(exc).__name__}")
             raise HttpFailed(CONNECT) from exc
         self._emit(HttpEvent.CONNECTED)
         return made
@@ -261,7 +261,7 @@ class HttpClient:
         try:
             yield
         except _FAULTS as exc:
-            self._network.say("http", f"the exchange broke off: {exc or type(exc).__name__}")
+            self._access.say("http", f"the exchange broke off: {exc or type(exc).__name__}")
             self._emit(HttpEvent.ERROR)
             raise HttpFailed(code) from exc
 

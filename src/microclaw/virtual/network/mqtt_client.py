@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
 from microclaw.virtual.clock import ClockTimer
-from microclaw.virtual.network.app_network import AppNetwork
+from microclaw.virtual.network.access import NetworkAccess
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
     FAILED_TO_CONNECT,
@@ -50,11 +50,11 @@ _RETURN_CODES: Final = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}  # of MQTT 5, as
 class MqttClient:
     """`settings` may change until `start`, and take effect with it."""
 
-    def __init__(self, network: AppNetwork, handle: int, settings: AppMqttSettings) -> None:
+    def __init__(self, access: NetworkAccess, handle: int, settings: AppMqttSettings) -> None:
         self.settings = settings
         self.is_started = False
         self.is_connected = False
-        self._network = network
+        self._access = access
         self.handle = handle
         self._buffer = MessageBuffer()
         self._backoff = Backoff(min_s=MIN_WAIT_S, max_s=MAX_WAIT_S)
@@ -86,7 +86,7 @@ class MqttClient:
             return FAIL
         self._broker = broker
         self.is_started = True
-        if not self._network.is_allowed:
+        if not self._access.is_allowed:
             self._fail_offline()
             return OK
         try:
@@ -138,7 +138,7 @@ class MqttClient:
             return OK
         client = self._client
         if client is None:  # not started, or no network: it waits in the outbox for a connection that never comes
-            if self._network.is_allowed and (broker := self.settings.broker) is not None:
+            if self._access.is_allowed and (broker := self.settings.broker) is not None:
                 client = self._client = self._new_client(broker)
             else:
                 return self._keep_offline(topic, data)
@@ -277,7 +277,7 @@ class MqttClient:
         got = MqttMessage(
             topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid
         )
-        for event in self._buffer.events(got, self._network.app.manager.generation):
+        for event in self._buffer.events(got, self._access.generation):
             self._post(event)
 
     def _on_published(self, mid: int) -> None:
@@ -297,19 +297,19 @@ class MqttClient:
         assert self._broker is not None
         host = clean_text(self._broker.host, one_line=True, limit=80)
         self._say(f"no connection to {host}:{self._broker.port}: {why}; attempt {self._backoff.failures}{again}")
-        self._post(encode_failure(failure, self._network.app.manager.generation))
+        self._post(encode_failure(failure, self._access.generation))
 
     # Without a network.
 
     def _fail_offline(self) -> None:
         assert self._broker is not None
-        self._network.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
+        self._access.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
         self._emit(EventId.BEFORE_CONNECT)
-        self._post(encode_failure(MqttFailure(CANNOT_RESOLVE), self._network.app.manager.generation))
+        self._post(encode_failure(MqttFailure(CANNOT_RESOLVE), self._access.generation))
         self._emit(EventId.DISCONNECTED)
         if not self.settings.disable_auto_reconnect:
-            due_ms = self._network.app.clock.now_ms() + self._backoff.next_wait_s() * 1000
-            self._alarm = self._network.app.clock.call_at(due_ms, self._fail_offline)
+            due_ms = self._access.clock.now_ms() + self._backoff.next_wait_s() * 1000
+            self._alarm = self._access.clock.call_at(due_ms, self._fail_offline)
 
     def _keep_offline(self, topic: str, data: bytes) -> int:
         with self._sent_lock:
@@ -324,10 +324,10 @@ class MqttClient:
             alarm.cancel()
 
     def _emit(self, event: EventId, **numbers: int) -> None:
-        self._post(encode_event(event, self._network.app.manager.generation, **numbers))
+        self._post(encode_event(event, self._access.generation, **numbers))
 
     def _post(self, event: bytes) -> None:
-        if self._is_abandoned or self._network.app.deliver("on_mqtt_dispatch_event", event, self.handle):
+        if self._is_abandoned or self._access.deliver("on_mqtt_dispatch_event", event, self.handle):
             return
         self._lost += 1
         if self._lost & (self._lost - 1) == 0:
@@ -335,7 +335,7 @@ class MqttClient:
 
     def _say(self, text: str) -> None:
         if not self._is_abandoned:
-            self._network.say("mqtt", text)
+            self._access.say("mqtt", text)
 
 
 def _reap(client: Client) -> None:

@@ -6,37 +6,32 @@ gpio_pulldown_en and GPIOC_PULLDOWN_EN gpio_pullup_en, so on such a firmware a b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import take_data_seq
+from microclaw.virtual.filesystem import Errno, PosixError
+from microclaw.virtual.nodes.node import DeviceFile, DeviceUser, take_data_seq
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.app import App
 
-
-class GpioFile(OpenFile):
+class GpioFile(DeviceFile):
     """An open pin. Closing disables it; an app that ends without closing leaves it as it is, as on the device.
 
     The driver of 2023 then refuses to open the pin ever again, the one before does not: here it can be opened again.
     """
 
-    def __init__(self, board: Board, pin: int, flags: int, app: str) -> None:
+    def __init__(self, board: Board, user: DeviceUser, pin: int, flags: int) -> None:
         self.pin = pin
-        self.was_changed = False  # by the last write
         self._board = board
-        self._app = app
+        self._user = user
         self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
         self._drives = bool(flags & OpenFlag.O_WRONLY)
         # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
-        if self._drives and not board.claim(pin, app):
+        if self._drives and not board.claim(pin, user.name):
             raise PosixError(Errno.EBUSY)
-        known = board.profile.pins[pin]
-        if known.reserved:
-            board.print_line(f"W gpio: GPIO {pin} belongs to {known.reserved}", app)
+        reserved = board.profile.pins[pin].reserved
+        if reserved:
+            board.print_line(f"W gpio: GPIO {pin} belongs to {reserved}", user.name)
         self._configure(GpioFlag(0))
+        user.pins.add(pin)
 
     def write(self, data: bytes) -> int:
         if not self._drives:
@@ -44,8 +39,10 @@ class GpioFile(OpenFile):
         if not data:
             raise PosixError(Errno.EINVAL)
         if data[:1] == b"0":
-            self._board.print_line(f"warning: the character '0' written to /dev/gpio/{self.pin} is high", self._app)
-        self.was_changed = self._board.write_pin(self.pin, data[0])
+            text = f"warning: the character '0' written to /dev/gpio/{self.pin} is high"
+            self._board.print_line(text, self._user.name)
+        if self._board.write_pin(self.pin, data[0]):
+            self._user.time.note_act()
         return 1
 
     def read(self, size: int) -> bytes:
@@ -55,8 +52,8 @@ class GpioFile(OpenFile):
             raise PosixError(Errno.EINVAL)
         return bytes([self._board.read_pin(self.pin)])
 
-    def ioctl(self, app: App, command: int, va: int) -> None:
-        values = take_data_seq(app.memory, va)
+    def ioctl(self, command: int, va: int) -> None:
+        values = take_data_seq(self._user.memory, va)
         if command != IoctlCommand.GPIOCSCFG:
             raise PosixError(Errno.EINVAL)
         self._configure(GpioFlag(values[1, 4] & 7))
@@ -70,11 +67,15 @@ class GpioFile(OpenFile):
             self._board.release(self.pin)
 
     def _configure(self, flags: GpioFlag) -> None:
+        if flags & GpioFlag.PULLUP:
+            pull = 1
+        else:
+            pull = 0
         self._board.configure_pin(
             self.pin,
             reads=self._reads,
             drives=self._drives,
-            pull=1 if flags & GpioFlag.PULLUP else 0,
+            pull=pull,
             open_drain=bool(flags & GpioFlag.OPENDRAIN),
-            app=self._app,
+            app=self._user.name,
         )

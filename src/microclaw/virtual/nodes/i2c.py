@@ -2,80 +2,83 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import DataSeq, give, take, take_data_seq
+from microclaw.virtual.filesystem import Errno, PosixError
+from microclaw.virtual.nodes.node import DataSeq, DeviceFile, DeviceUser, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
 
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.app import App
-
 MAX_TRANSFER_BYTES: Final = 1024
+MAX_CLOCK_HZ: Final = 1_000_000
 
 
-class I2cFile(OpenFile):
+class I2cFile(DeviceFile):
     """The open bus. No sensor answers before I2CIOCSCFG with master mode and the board's own pins."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, user: DeviceUser) -> None:
         self._board = board
+        self._user = user
         self._wired: bool | None = None  # None: not configured
 
-    def ioctl(self, app: App, command: int, va: int) -> None:
-        values = take_data_seq(app.memory, va)
+    def ioctl(self, command: int, va: int) -> None:
+        values = take_data_seq(self._user.memory, va)
         if self._wired is None and command != IoctlCommand.I2CIOCSCFG:
             raise PosixError(Errno.EINVAL)
         match command:
             case IoctlCommand.I2CIOCSCFG:
-                self._configure(app, values)
+                self._configure(values)
             case IoctlCommand.I2CIOCRDWR:
-                self._message(app, values)
+                self._message(values)
             case IoctlCommand.I2CIOCEXCHANGE:
-                self._exchange(app, values)
+                self._exchange(values)
             case _:
                 raise PosixError(Errno.EINVAL)
 
-    def _configure(self, app: App, values: DataSeq) -> None:
+    def _configure(self, values: DataSeq) -> None:
         sda = values[1, 2]
         scl = values[2, 2]
         flags = values[3, 4]
         if not flags & I2cConfigFlag.MASTER:
-            _ = values[5, 4], values[6, 2]  # EINVAL where they are missing
-            raise PosixError(Errno.ENOTSUP)  # nothing on this board would talk to a slave
+            # EINVAL if they are missing. Nothing on this board would talk to a slave.
+            _ = values[5, 4], values[6, 2]
+            raise PosixError(Errno.ENOTSUP)
         clock_hz = values[4, 4]
-        if not self._board.has_pin(sda) or not self._board.has_pin(scl) or sda == scl or not 0 < clock_hz <= 1_000_000:
+        has_pins = self._board.has_pin(sda) and self._board.has_pin(scl)
+        if not has_pins or sda == scl or not 0 < clock_hz <= MAX_CLOCK_HZ:
             raise PosixError(Errno.EINVAL)
         bus = self._board.profile.i2c
         self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
-        app.pins.update((sda, scl))
+        self._user.pins.update((sda, scl))
 
-    def _message(self, app: App, values: DataSeq) -> None:
+    def _message(self, values: DataSeq) -> None:
+        memory = self._user.memory
         flags = values[1, 2]
         address = values[2, 2]
         size = values[4, 4]
         buffer = values[3, 4]
         if flags & I2cMessageFlag.WRITE:
-            self._send(address, take(app.memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
+            self._send(address, take(memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
         else:
-            give(app.memory, buffer, self._receive(address, size))
+            give(memory, buffer, self._receive(address, size))
 
-    def _exchange(self, app: App, values: DataSeq) -> None:
+    def _exchange(self, values: DataSeq) -> None:
+        memory = self._user.memory
         flags = values[1, 2]
         address = values[2, 2]
         delay_ms = values[3, 4]
         tx, tx_size, rx, rx_size = (values[kind, 4] for kind in (4, 5, 6, 7))
-        data = take(app.memory, tx, tx_size, MAX_TRANSFER_BYTES)
+        data = take(memory, tx, tx_size, MAX_TRANSFER_BYTES)
         if flags & I2cExchangeFlag.READ_FIRST:
-            give(app.memory, rx, self._receive(address, rx_size))
+            give(memory, rx, self._receive(address, rx_size))
         else:
             self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         if flags & I2cExchangeFlag.DELAY and delay_ms:
-            app.sleep(delay_ms)
+            self._user.time.sleep(delay_ms)
         if flags & I2cExchangeFlag.READ_FIRST:
             self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         else:
-            give(app.memory, rx, self._receive(address, rx_size))
+            give(memory, rx, self._receive(address, rx_size))
 
     def _send(self, address: int, data: bytes, check_ack: int) -> None:
         # Without check_ack the driver clocks the bytes out whether someone listens or not.

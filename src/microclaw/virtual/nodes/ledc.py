@@ -7,17 +7,14 @@ once; channels are numbered across all nodes, so two nodes with one channel each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import take_data_seq
+from microclaw.virtual.filesystem import Errno, PosixError
+from microclaw.virtual.nodes.node import DataSeq, DeviceFile, DeviceUser, take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
-
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.app import App
 
 NODES: Final = 4
 CHANNELS: Final = 4
@@ -31,6 +28,14 @@ class _Channel(Struct):
     node: int
     duty: int
     pins: dict[int, str] = field(default_factory=dict)
+
+
+class LedcSignal(NamedTuple):
+    """The part of a configuration that one channel has: its pin, duty and phase in degrees."""
+
+    pin: int
+    percent: int
+    phase: int
 
 
 class _Node(Struct):
@@ -49,12 +54,12 @@ class Ledc:
         self._nodes = [_Node() for _ in range(NODES)]
         self._channels: dict[int, _Channel] = {}
 
-    def configure(
-        self, number: int, frequency_hz: int, count: int, pin: int, percent: int, phase: int, app: str
-    ) -> None:
+    def configure(self, number: int, frequency_hz: int, count: int, signal: LedcSignal, app: str) -> None:
+        """Set a node up, once: it drives the pin from `count` channels. Raises PosixError."""
         node = self._nodes[number]
-        if node.configured or percent > _DUTY_MAX_PERCENT or phase >= _PHASE_MAX:
+        if node.configured or signal.percent > _DUTY_MAX_PERCENT or signal.phase >= _PHASE_MAX:
             raise PosixError(Errno.EINVAL)
+        pin = signal.pin
         if not 0 < frequency_hz <= self._highest_hz or count > CHANNELS or not self._board.can_drive(pin):
             raise PosixError(Errno.EIO)
         node.frequency_hz = frequency_hz
@@ -64,7 +69,7 @@ class Ledc:
                 other.pins.pop(pin, None)
             channel = self._channels.setdefault(index, _Channel(number, 0))
             channel.node = number
-            channel.duty = percent * DUTY_BITS // _DUTY_MAX_PERCENT
+            channel.duty = signal.percent * DUTY_BITS // _DUTY_MAX_PERCENT
             channel.pins[pin] = app
             node.channels.add(index)
         node.configured = True
@@ -73,6 +78,7 @@ class Ledc:
         self._show(node.channels)
 
     def set_frequency(self, number: int, frequency_hz: int) -> None:
+        """Change a node's frequency. Raises PosixError."""
         node = self._configured(number)
         if not 0 < frequency_hz <= self._highest_hz:
             raise PosixError(Errno.EIO)
@@ -80,18 +86,20 @@ class Ledc:
         self._show(set(self._channels))
 
     def set_duty(self, number: int, index: int, duty: int) -> None:
+        """Change a channel's duty, DUTY_FULL at most. Raises PosixError."""
         self._configured(number)
         if index >= self._board.profile.pwm.channels:
             raise PosixError(Errno.EIO)
         self._channels.setdefault(index, _Channel(number, 0)).duty = min(duty, DUTY_FULL)
         self._show({index})
 
-    def pause(self, number: int, paused: bool) -> None:
+    def pause(self, number: int, *, paused: bool) -> None:
+        """Halt a node's timer, or let it go on. Raises PosixError."""
         self._configured(number).paused = paused
         self._show(set(self._channels))
 
     def close(self, number: int) -> None:
-        """ledc_stop for each of its channels: they idle low until someone sets a duty again; pins stay wired."""
+        """Stop each of its channels: they idle low until someone sets a duty again; pins stay wired (ledc_stop)."""
         node = self._nodes[number]
         for index in node.channels:
             self._channels[index].duty = 0
@@ -99,7 +107,7 @@ class Ledc:
         self._nodes[number] = _Node(node.frequency_hz)
 
     def abandon(self, number: int) -> None:
-        """Its app is gone: the signal goes on, and the node can be configured again."""
+        """Let the node be configured again: its app is gone. The signal goes on."""
         self._nodes[number].configured = False
 
     def _configured(self, number: int) -> _Node:
@@ -122,33 +130,26 @@ class Ledc:
                     self._board.set_pwm(pin, round(share * 255), node.frequency_hz, app, pulse_us=pulse_us)
 
 
-class LedcFile(OpenFile):
+class LedcFile(DeviceFile):
     """An open /dev/ledc/N."""
 
-    def __init__(self, ledc: Ledc, node: int) -> None:
+    def __init__(self, ledc: Ledc, user: DeviceUser, node: int) -> None:
         self._ledc = ledc
+        self._user = user
         self._node = node
 
-    def ioctl(self, app: App, command: int, va: int) -> None:
+    def ioctl(self, command: int, va: int) -> None:
+        memory = self._user.memory
         match command:
             case IoctlCommand.LEDCIOCSCFG:
-                values = take_data_seq(app.memory, va)
-                frequency_hz = values[1, 4]
-                count = values[2, 1]
-                # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
-                if count:
-                    channel = [values[0x103, 1], values[0x203, 4], values[0x303, 4]]
-                else:
-                    channel = [0, 0, 0]
-                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], app.name)
-                app.pins.add(channel[0])
+                self._configure(take_data_seq(memory, va))
             case IoctlCommand.LEDCIOCSSETFREQ:
-                self._ledc.set_frequency(self._node, app.memory.u32(va))
+                self._ledc.set_frequency(self._node, memory.u32(va))
             case IoctlCommand.LEDCIOCSSETDUTY:
-                values = take_data_seq(app.memory, va)
+                values = take_data_seq(memory, va)
                 self._ledc.set_duty(self._node, values[1, 1], values[2, 4])
             case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
-                self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)
+                self._ledc.pause(self._node, paused=command == IoctlCommand.LEDCIOCSPAUSE)
             case _:
                 # LEDCIOCSSETPHASE too: the firmware tests for SETDUTY twice.
                 raise PosixError(Errno.EINVAL)
@@ -158,3 +159,17 @@ class LedcFile(OpenFile):
 
     def abandon(self) -> None:
         self._ledc.abandon(self._node)
+
+    def _configure(self, values: DataSeq) -> None:
+        frequency_hz = values[1, 4]
+        count = values[2, 1]
+        # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
+        if count:
+            pin = values[0x103, 1]
+            percent = values[0x203, 4]
+            phase = values[0x303, 4]
+            signal = LedcSignal(pin, percent, phase)
+        else:
+            signal = LedcSignal(0, 0, 0)
+        self._ledc.configure(self._node, frequency_hz, count, signal, self._user.name)
+        self._user.pins.add(signal.pin)

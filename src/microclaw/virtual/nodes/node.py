@@ -6,20 +6,41 @@ pointers: a bad one crashes the board.
 
 from __future__ import annotations
 
-from struct import Struct
+import struct
+from abc import ABC, abstractmethod
 from typing import Final
 
-from microclaw.virtual.filesystem import Errno, PosixError
+from msgspec import Struct, field
+
+from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
 from microclaw.virtual.runtime.memory import BoardCrash, LinearMemory, OutOfBounds
+from microclaw.virtual.runtime.program_time import ProgramTime
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, DATA_SEQ_VERSION, MAX_DATA_SEQ_FRAMES
 
 NATIVE_BASE: Final = 0x3C00_0000
 """Where linear memory would lie in the chip's address space (PSRAM)."""
-_U32 = Struct("<I")
+_U32 = struct.Struct("<I")
+
+
+class DeviceUser(Struct, frozen=True):
+    """A program as the device drivers see it. `pins` are the GPIOs that it opened or drives."""
+
+    name: str
+    memory: LinearMemory
+    time: ProgramTime
+    pins: set[int] = field(default_factory=set)
+
+
+class DeviceFile(OpenFile, ABC):
+    """An open device that a program configures."""
+
+    @abstractmethod
+    def ioctl(self, command: int, va: int) -> None:
+        """Carry out a command; its argument is stored at `va`. Raises PosixError."""
 
 
 class DataSeq(dict[tuple[int, int], int]):
-    """The values of one call by type and size, exactly; of two the first. PosixError EINVAL when there is none."""
+    """The values of one call by type and size, exactly; of two the first. PosixError EINVAL if there is none."""
 
     def __missing__(self, key: tuple[int, int]) -> int:
         raise PosixError(Errno.EINVAL)
@@ -47,7 +68,7 @@ def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
 
 
 def take(memory: LinearMemory, address: int, size: int, most: int, too_long: Errno = Errno.EINVAL) -> bytes:
-    """Bytes that a transfer sends; PosixError for a pointer that leads out of the memory, or too many."""
+    """Read the bytes that a transfer sends; PosixError for a pointer that leads out of the memory, or too many."""
     if size > most:
         raise PosixError(too_long)
     try:
@@ -57,7 +78,7 @@ def take(memory: LinearMemory, address: int, size: int, most: int, too_long: Err
 
 
 def give(memory: LinearMemory, address: int, data: bytes) -> None:
-    """Bytes that a transfer received; likewise."""
+    """Write the bytes that a transfer received; PosixError for a pointer that leads out of the memory."""
     try:
         memory.write(address, data)
     except OutOfBounds:

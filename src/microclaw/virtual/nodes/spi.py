@@ -6,44 +6,44 @@ without a driver has no ioctl, and reads of it never wait (ESP-IDF, uart_vfs.c).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import give, take, take_data_seq
+from microclaw.virtual.nodes.node import DeviceFile, DeviceUser, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
-
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.app import App
 
 MAX_TRANSFER_BYTES: Final = 512
 MAX_CLOCK_HZ: Final = 80_000_000
 _MASTER: Final = 1
 
 
-class SpiFile(OpenFile):
+class SpiFile(DeviceFile):
     """An open bus; its configuration ends with close, or with the app. Host 0 opens, and cannot be configured."""
 
-    def __init__(self, board: Board, host: int) -> None:
+    def __init__(self, board: Board, user: DeviceUser, host: int) -> None:
         self._board = board
+        self._user = user
         self._host = host
         self._configured = False
 
-    def ioctl(self, app: App, command: int, va: int) -> None:
-        values = take_data_seq(app.memory, va)
+    def ioctl(self, command: int, va: int) -> None:
+        memory = self._user.memory
+        values = take_data_seq(memory, va)
         match command:
             case IoctlCommand.SPIIOCSCFG:
                 pins = [values[kind, 1] for kind in (1, 2, 3, 4)]
                 flags = values[5, 4]
                 if not flags & _MASTER:
-                    raise PosixError(Errno.ENOTSUP)  # nothing on this bench would clock a slave: it would wait forever
-                self._configure(app, pins, values[6, 4])
+                    # Nothing on this bench would clock a slave: it would wait forever.
+                    raise PosixError(Errno.ENOTSUP)
+                self._configure(pins, values[6, 4])
             case IoctlCommand.SPIIOCEXCHANGE if self._configured:
                 tx = values[1, 4]
                 rx = values[2, 4]
                 size = values[3, 4]
-                take(app.memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
-                give(app.memory, rx, bytes(size))
+                take(memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
+                give(memory, rx, bytes(size))
             case _:
                 raise PosixError(Errno.EINVAL)
 
@@ -53,18 +53,20 @@ class SpiFile(OpenFile):
 
     close = abandon
 
-    def _configure(self, app: App, pins: list[int], clock_hz: int) -> None:
+    def _configure(self, pins: list[int], clock_hz: int) -> None:
         if self._configured:
             raise PosixError(Errno.EINVAL)
         if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins)):
             raise PosixError(Errno.EIO)
-        if not 0 < clock_hz <= MAX_CLOCK_HZ or not self._board.claim(f"spi{self._host}", app.name):
+        if not 0 < clock_hz <= MAX_CLOCK_HZ or not self._board.claim(f"spi{self._host}", self._user.name):
             raise PosixError(Errno.EIO)
         self._configured = True
-        app.pins.update(pins)
+        self._user.pins.update(pins)
 
 
 class UartFile(OpenFile):
+    """An open port without a driver: what is written is lost."""
+
     def write(self, data: bytes) -> int:
         return len(data)
 

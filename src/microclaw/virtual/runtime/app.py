@@ -1,4 +1,4 @@
-"""One app on the virtual board: its state inside the firmware, its thread, its queue of events, its end.
+"""One app on the virtual board: its thread, its state inside the firmware, its end.
 
 What happens when follows WAMR's wasm_app_routine: on_init, then callbacks one at a time, then on_destroy. An exception
 in on_init ends the app, which stays in the list; one in a callback only reaches the console, and the app goes on.
@@ -7,97 +7,143 @@ in on_init ends the app, which stays in the list; one in a callback only reaches
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-from microclaw.virtual.clock import Interrupted, Task
-from microclaw.virtual.network.app_network import AppNetwork
-from microclaw.virtual.runtime.descriptors import FileTable
-from microclaw.virtual.runtime.memory import BoardCrash, Heap, LinearMemory, ProgramExit, WasmTrap
-from microclaw.virtual.runtime.timers import Timers
+from microclaw.virtual.clock import Clock, Interrupted, Task
+from microclaw.virtual.runtime.event_queue import AppEvent, Delivery, EventQueue, TimerFired
+from microclaw.virtual.runtime.exec_env import AppMessages, ExecEnv
+from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
+from microclaw.virtual.runtime.memory import BoardCrash, ProgramExit, WasmTrap
 from microclaw.wire.board_replies import AppRow
 
 if TYPE_CHECKING:
-    from microclaw.virtual.firmware.app_manager import AppManager
     from microclaw.virtual.runtime.instance import Instance  # the wasm engine takes 0.1 s to import
 
 
-QUEUE_LENGTH: Final = 50
-"""WAMR's DEFAULT_QUEUE_LENGTH; what comes while it is full is lost."""
-_RAND_MULTIPLIER: Final = 6364136223846793005
-"""newlib's rand() on the ESP32."""
-LITTLE_MS: Final = 0.1
-CALL_MS: Final = 0.01
-"""An estimate for a call from WAMR's interpreter into the firmware and what it does there, on an ESP32-S3."""
-FREE_CALLS: Final = 5_000
+class AppOwner(Protocol):
+    """The application manager as its apps know it. All three are called in the app's thread."""
+
+    def app_responds(self, payload: bytes) -> bool:
+        """Send a packed response; return False if it is none."""
+        ...
+
+    def app_requests(self, sender: App, payload: bytes) -> None:
+        """Send a packed request or event."""
+        ...
+
+    def app_has_trouble(self, app: App) -> None:
+        """Note that the app trapped or exited."""
+        ...
+
+
+class AppStatus:
+    """How far an app is and how it ended.
+
+    `state`: docs/protocols/virtual.md, apps. `error` is the text of the last exception ("Exception: unreachable").
+    `kind_of_end` is returned, exited or trapped, also if only a callback trapped and the app goes on.
+    `is_reported`: the link's host knows that it trapped or ended.
+    """
+
+    def __init__(self) -> None:
+        self.state = "loaded"
+        self.error: str | None = None
+        self.kind_of_end: str | None = None
+        self.is_reported = False
+
+    @property
+    def shown_state(self) -> str:
+        """`state`, but returned for an app that the firmware lists as running although its main is over."""
+        if self.state == "running" and self.kind_of_end == "returned":
+            return "returned"
+        return self.state
+
+    def main_returned(self) -> None:
+        """Note that main is over, unless the app ended in another way before."""
+        self.kind_of_end = self.kind_of_end or "returned"
+
+    def returned(self) -> None:
+        """Note that the app ended by itself, or was stopped."""
+        self.state = "returned"
+        self.main_returned()
+
+    def failed(self, error: str, kind_of_end: str = "trapped") -> None:
+        """Note an exception; the app may go on."""
+        self.error = error
+        self.kind_of_end = kind_of_end
+
+    def ended_in_init(self) -> None:
+        """Note that an exception in on_init ended the app."""
+        self.state = self.kind_of_end or "trapped"
+
+
+class CallTimes:
+    """The board time that one call of an app's entry functions took at most, of main's calls and of callbacks'.
+
+    The firmware cannot remove the app during a call.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._longest_ms = {True: 0.0, False: 0.0}
+        self._present: tuple[bool, float] | None = None
+
+    def begin(self, *, in_main: bool) -> None:
+        """Note that a call begins."""
+        self._present = (in_main, self._clock.now_ms())
+
+    def end(self, *, in_main: bool) -> None:
+        """Note that the present call is over."""
+        self._longest_ms[in_main] = self.longest_ms(in_main=in_main)
+        self._present = None
+
+    def longest_ms(self, *, in_main: bool) -> float:
+        """Return the longest time, with the call that is under way."""
+        present_ms = 0.0
+        present = self._present
+        if present is not None and present[0] == in_main:
+            present_ms = self._clock.now_ms() - present[1]
+        return max(self._longest_ms[in_main], present_ms)
 
 
 class App:
     """A loaded app. Made by `AppManager.load`; `start` runs on_init in a thread of its own.
 
-    `state`: docs/protocols/virtual.md, apps. `app_id` is its number in the manager's list, 0 before it is there;
-    `error` is the text of the last exception ("Exception: unreachable"); `kind_of_end` is returned, exited or trapped,
-    also when only a callback trapped and the app goes on. Natives get the app; only its own thread calls them.
+    `app_id` is its number in the manager's list, 0 before it is there. `instance` is its module, from before `start` to
+    its end.
     """
 
-    def __init__(self, manager: AppManager, name: str, *, heap_bytes: int, timers: int) -> None:
-        self.manager = manager
-        self.board = board = manager.board
-        self.clock = board.clock
+    def __init__(self, boot: FirmwareBoot, owner: AppOwner, name: str, *, heap_bytes: int, max_timers: int) -> None:
         self.name = name
         self.heap_bytes = heap_bytes
-        self.state = "loaded"
         self.app_id = 0
-        self.is_reported = False  # that it trapped or ended, to the link's host
-        self.error: str | None = None
-        self.kind_of_end: str | None = None
-        self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
-        # What its natives use.
-        self.task = Task(name)
-        self.memory = LinearMemory()
-        self.heap = Heap(0, 0)  # no memory: malloc fails
-        self.timers = Timers(self.clock, timers, lambda number: self._post(lambda: self._on_timer(number)), name)
-        self.files = FileTable(board, manager.ledc, name)
-        self.network = AppNetwork(self)
-        self.pins: set[int] = set()  # GPIOs that it opened or drives
-        self.resources: set[str] = set()  # urls that it registered
-        self.subscriptions: set[str] = set()
-        self.set_errno: Callable[[int], None] = lambda _number: None
-        self.call_table: Callable[..., int] = lambda _index, *_arguments: 0
-        """Call a function of the module's table, from within a native; its arguments and result are i32."""
-        self.rand_state = 1
-        self._is_started = False  # False while the module is being instantiated, outside of its thread: no time passes
-        self._free_calls: float = FREE_CALLS
-        self._freed_ms = 0.0
-        # Its thread.
-        self._queue: deque[Callable[[], None] | None] = deque()  # events to handle; None ends the app
-        self._boot = board.boot
+        self.status = AppStatus()
+        self.instance: Instance | None = None
+        self._owner = owner
+        self._board = boot.board
+        self._clock = boot.board.clock
+        self._boot_number = boot.board.boot
+        self._task = Task(name)
+        self._events = EventQueue(self._clock, self._task)
+        messages = AppMessages(owner.app_responds, lambda payload: owner.app_requests(self, payload))
+        self.env = ExecEnv(boot, name, self._task, self._events, messages, max_timers=max_timers)
+        self._call_times = CallTimes(self._clock)
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
-        self.instance: Instance | None = None  # its module, from before `start` to its end
-        self._longest_ms = {True: 0.0, False: 0.0}  # of main's calls, of callbacks'
-        self._called: tuple[bool, float] | None = None  # whether the present call is main's, and when it began
 
     def row(self) -> AppRow:
-        """Its row on the control socket."""
+        """Return its row on the control socket."""
         return AppRow(
             self.name,
-            self.state,
-            self.error,
+            self.status.state,
+            self.status.error,
             self.heap_bytes,
-            self.heap.peak_bytes,
-            self.peak_stack_bytes,
-            tuple(sorted(self.pins)),
-            self.kind_of_end,
-            round(self._longest_call_ms(in_main=False), 3),
-            longest_main_ms=round(self._longest_call_ms(in_main=True), 3),
+            self.env.heap.peak_bytes,
+            self.env.stack.peak_bytes,
+            tuple(sorted(self.env.pins)),
+            self.status.kind_of_end,
+            round(self._call_times.longest_ms(in_main=False), 3),
+            longest_main_ms=round(self._call_times.longest_ms(in_main=True), 3),
         )
-
-    @property
-    def told_state(self) -> str:
-        """`state`, but returned for one that the firmware lists as running although its main is over."""
-        return "returned" if self.state == "running" and self.kind_of_end == "returned" else self.state
 
     @property
     def is_alive(self) -> bool:
@@ -114,23 +160,21 @@ class App:
     def start(self) -> None:
         """Run on_init, and what follows, in the app's own thread."""
         if self.instance is not None and self.instance.has("on_init"):
-            self.state = "running"
+            self.status.state = "running"
         self._thread = threading.Thread(target=self._run, name=f"app-{self.name}", daemon=True)
-        self.clock.add(self.task)
+        self._events.open()
+        self._clock.add(self._task)
         self._thread.start()
 
-    def deliver(self, export: str, data: bytes, *before: int) -> bool:
-        """Queue a call of on_request and the like with the data; False when the queue is full or the app is dead."""
-        return self._post(lambda: self._deliver(export, data, *before))
+    def deliver(self, export: str, data: bytes) -> bool:
+        """Queue a call of on_request or on_response with the data; return False if the queue is full or closed."""
+        return self._events.post(Delivery(export, data))
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
+        """Queue the end: on_destroy, then the thread ends. Return False if it is still busy after `timeout_s`."""
         if self._thread is None or not self._thread.is_alive():
             return True
-        if not self.task.is_ending:
-            self.task.is_ending = True
-            self._queue.append(None)
-            self.clock.wake(self.task)
+        self._events.post_end()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -141,78 +185,23 @@ class App:
 
     def interrupt(self) -> None:
         """Begin to kill it; does not wait."""
-        self.clock.interrupt(self.task)
-        self.network.interrupt()
+        self._clock.interrupt(self._task)
+        self.env.network.interrupt()
         instance = self.instance
         if instance is not None:
             instance.interrupt()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until nothing of it runs any more; True at once from its own thread.
+        """Wait until nothing of it runs any more; return True at once in its own thread.
 
         Its thread may still be there: an app that crashed the board waits for its turn to say so.
         """
         return self._thread is None or self.is_current or self._over.wait(timeout_s)
 
-    # What its natives call.
-
-    def now_ms(self) -> float:
-        """The time as a program reads it."""
-        if self._is_started:
-            return self.clock.read_ms(self.task)
-        return self.clock.now_ms()
-
-    def sleep(self, ms: float) -> None:
-        if self._is_started:
-            self.clock.sleep(self.task, ms)
-
-    def compute(self, ms: float) -> None:
-        """It computed for so long between two calls. A little takes no time, so that a blink keeps round times."""
-        if self._is_started and ms >= LITTLE_MS:
-            self.clock.compute(ms)
-
-    def called(self) -> None:
-        """It calls the firmware: FREE_CALLS at once take no time, so that edges keep round times, more take some."""
-        if not self._is_started:
-            return
-        now_ms = self.clock.now_ms()
-        self._free_calls = min(FREE_CALLS, self._free_calls + (now_ms - self._freed_ms) / CALL_MS) - 1
-        self._freed_ms = now_ms
-        if self._free_calls < 0:
-            self.clock.work(self.task, CALL_MS)
-
-    def print(self, data: bytes) -> None:
-        self.board.print(data, self.name)
-
-    def allocate(self, size: int) -> int:
-        """malloc; a failure leaves WAMR's warning on the console."""
-        address = self.heap.allocate(size)
-        if not address:
-            self.board.print_line(f"warning: allocate {size} bytes memory failed", self.name)
-        return address
-
-    def allocate_copy(self, data: bytes) -> int:
-        address = self.allocate(len(data))
-        if address:
-            self.memory.write(address, data)
-        return address
-
-    def next_random(self) -> int:
-        """newlib's rand(): 31 bits."""
-        self.rand_state = (self.rand_state * _RAND_MULTIPLIER + 1) & 0xFFFFFFFFFFFFFFFF
-        return (self.rand_state >> 32) & 0x7FFFFFFF
-
     # Its thread.
 
-    def _post(self, event: Callable[[], None]) -> bool:
-        if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:
-            return False
-        self._queue.append(event)
-        self.clock.wake(self.task)
-        return True
-
     def _run(self) -> None:
-        self.clock.begin(self.task)
+        self._clock.begin(self._task)
         crash: BoardCrash | None = None
         try:
             self._live()
@@ -224,63 +213,64 @@ class App:
             self._bury()
             self._over.set()
             if crash is not None:
-                self.board.crash(str(crash), self._boot)
-            self.clock.end(self.task)
+                self._board.crash(str(crash), self._boot_number)
+            self._clock.end(self._task)
 
     def _live(self) -> None:
         instance = self.instance
         assert instance is not None
-        if self.task.interrupted:
+        if self._task.interrupted:
             return
-        self.board.print_line(f"WASM app '{self.name}' started")
+        self._board.print_line(f"WASM app '{self.name}' started")
         if not instance.has("on_init"):
-            self.board.print_line("Cannot find function on_init().", self.name)
-            self.error = "Cannot find function on_init()."
-            self.kind_of_end = "trapped"
+            self._board.print_line("Cannot find function on_init().", self.name)
+            self.status.failed("Cannot find function on_init().")
             return
-        self._is_started = True
+        self.env.time.begin()
         survived = self._call("on_init", in_main=True)
         if survived:
             self._serve()
         else:
-            self.state = self.kind_of_end or "trapped"
+            self.status.ended_in_init()
         if instance.has("on_destroy"):
             self._call("on_destroy")
         if survived:
-            self.state = "returned"
-            self.kind_of_end = self.kind_of_end or "returned"
+            self.status.returned()
 
     def _serve(self) -> None:
         """Handle events until the app is stopped."""
-        while not self.task.interrupted:
-            if not self._queue:
-                self.clock.idle(self.task)
-                continue
-            event = self._queue.popleft()
-            if event is None:
-                return
-            event()
-        raise Interrupted(self.name)
+        while (event := self._events.take()) is not None:
+            self._handle(event)
 
-    def _on_timer(self, number: int) -> None:
+    def _handle(self, event: AppEvent) -> None:
+        match event:
+            case TimerFired(number=number):
+                self._call_timer(number)
+            case Delivery():
+                self._call_with_data(event)
+            case _:
+                assert_never(event)
+
+    def _call_timer(self, number: int) -> None:
         assert self.instance is not None
+        timers = self.env.timers
         try:
             if self.instance.has("on_timer_callback", "i32"):
-                self._call("on_timer_callback", number, in_main=self.timers.is_one_shot(number))
+                self._call("on_timer_callback", number, in_main=timers.is_one_shot(number))
         finally:
-            self.timers.callback_returned(number)
+            timers.callback_returned(number)
 
-    def _deliver(self, export: str, data: bytes, *before: int) -> None:
+    def _call_with_data(self, event: Delivery) -> None:
         """Call it with a copy of the data; without room in the heap the firmware loses it as well."""
         assert self.instance is not None
-        if not self.instance.has(export, *["i32"] * (len(before) + 2)):
+        if not self.instance.has(event.export, *["i32"] * (len(event.leading) + 2)):
             return
-        buffer = self.allocate_copy(data)
+        buffer = self.env.allocate_copy(event.data)
         if buffer:
             try:
-                self._call(export, *before, buffer, len(data))
+                self._call(event.export, *event.leading, buffer, len(event.data))
             finally:
-                self.heap.free(buffer)
+                self.env.heap.free(buffer)
 
     def _call(self, export: str, *arguments: int, in_main: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False.
@@ -288,37 +278,35 @@ class App:
         Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
         """
         assert self.instance is not None
-        self._called = in_main, self.clock.now_ms()
+        self._call_times.begin(in_main=in_main)
         try:
             self.instance.call(export, *arguments)
             return True
         except WasmTrap as trap:
-            self.error = f"Exception: {trap}" + (f" ({trap.where})" if trap.where else "")
-            self.kind_of_end = "exited" if isinstance(trap, ProgramExit) else "trapped"
-            self.board.print_line(f"Got exception running WASM code: {self.error}", self.name)
-            self.manager.on_trouble(self)
+            self._note_trap(trap)
             return False
         finally:
-            self._longest_ms[in_main] = self._longest_call_ms(in_main)
-            self._called = None
-            self.instance.measure_stack()
+            self._call_times.end(in_main=in_main)
+            self.env.stack.measure()
 
-    def _longest_call_ms(self, in_main: bool) -> float:
-        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
-        kind, began_ms = self._called or (None, 0.0)
-        if kind == in_main:
-            present_ms = self.clock.now_ms() - began_ms
+    def _note_trap(self, trap: WasmTrap) -> None:
+        error = f"Exception: {trap}"
+        if trap.where:
+            error += f" ({trap.where})"
+        if isinstance(trap, ProgramExit):
+            self.status.failed(error, "exited")
         else:
-            present_ms = 0.0
-        return max(self._longest_ms[in_main], present_ms)
+            self.status.failed(error)
+        self._board.print_line(f"Got exception running WASM code: {error}", self.name)
+        self._owner.app_has_trouble(self)
 
     def _bury(self) -> None:
-        self.timers.close()
-        self.network.abandon()
-        self.files.abandon()
-        self._queue.clear()
+        self.env.timers.close()
+        self.env.network.abandon()
+        self.env.files.abandon()
+        self._events.close()
         instance = self.instance
         self.instance = None
         if instance is not None:
             instance.close()
-        self.board.end_line(self.name)
+        self._board.end_line(self.name)

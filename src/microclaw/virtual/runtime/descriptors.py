@@ -10,6 +10,7 @@ from microclaw.virtual.filesystem import Errno, File, FileSystem, OpenFile, Posi
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
+from microclaw.virtual.nodes.node import DeviceFile, DeviceUser
 from microclaw.virtual.nodes.spi import SpiFile, UartFile
 from microclaw.wire.wasmachine.ioctl import OpenFlag
 
@@ -32,71 +33,94 @@ class _Console(OpenFile):
 class FileTable:
     """The open descriptors of one app."""
 
-    def __init__(self, board: Board, ledc: Ledc, app: str) -> None:
+    def __init__(self, board: Board, ledc: Ledc, user: DeviceUser) -> None:
         self._board = board
         self._ledc = ledc
-        self._app = app
-        folder = board.storage_dir if board.profile.firmware.has_files else None
-        self._storage = FileSystem(folder, STORAGE_BYTES, name_bytes=NAME_BYTES) if folder is not None else None
+        self._user = user
+        self._storage: FileSystem | None = None
+        if board.storage_dir is not None and board.profile.firmware.has_files:
+            self._storage = FileSystem(board.storage_dir, STORAGE_BYTES, name_bytes=NAME_BYTES)
         self._open: dict[int, OpenFile] = {1: _Console(), 2: _Console()}
 
     def open(self, path: str, flags: int) -> int:
-        """The lowest free descriptor; PosixError says why not."""
+        """Open a device or a file; return the lowest free descriptor. PosixError says why not."""
         fd = next((n for n in range(FIRST_FD, FIRST_FD + MAX_FILES) if n not in self._open), None)
         if fd is None:
             raise PosixError(Errno.EMFILE)
-        self._open[fd] = self._opened(path, flags)
+        self._open[fd] = self._open_path(path, flags)
         return fd
 
     def get(self, fd: int) -> OpenFile:
+        """Return the file behind a descriptor. PosixError EBADF if it is not open."""
         file = self._open.get(fd)
         if file is None:
             raise PosixError(Errno.EBADF)
         return file
 
     def storage(self, fd: int) -> File:
-        """The regular file behind a descriptor; devices cannot seek."""
+        """Return the regular file behind a descriptor. PosixError ENOSYS for a device: it cannot seek."""
         file = self.get(fd)
         if not isinstance(file, File):
             raise PosixError(Errno.ENOSYS)
         return file
 
+    def device(self, fd: int) -> DeviceFile:
+        """Return the device behind a descriptor. PosixError EINVAL for a file: it has no ioctl."""
+        file = self.get(fd)
+        if not isinstance(file, DeviceFile):
+            raise PosixError(Errno.EINVAL)
+        return file
+
     def close(self, fd: int) -> None:
+        """Close a descriptor. PosixError EBADF if it is not open."""
         file = self.get(fd)
         del self._open[fd]
         file.close()
 
     def abandon(self) -> None:
-        """The app is gone. Its devices stay as they are, as on the firmware, which knows no owner."""
+        """Forget all files of an app that is gone. Its devices stay as they are: the firmware knows no owner."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
 
-    def _opened(self, path: str, flags: int) -> OpenFile:
+    def _open_path(self, path: str, flags: int) -> OpenFile:
         parts = path.split("/")
-        if parts[:2] != ["", "dev"]:
-            if parts[:2] != ["", "storage"] or not any(parts[2:]) or self._storage is None:
+        if parts[:2] == ["", "dev"]:
+            if len(parts) != 4:
                 raise PosixError(Errno.ENOENT)
-            if flags & OpenFlag.O_WRONLY:
-                access = os.O_RDWR if flags & OpenFlag.O_RDONLY else os.O_WRONLY
-            else:
-                access = os.O_RDONLY
-            others = sum(host for flag, host in _HOST_FLAGS.items() if flags & flag)
-            return self._storage.open("/".join(parts[2:]), access | others)
-        node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
-        if node not in self._board.profile.firmware.device_nodes:
+            return self._open_device(parts[2], parts[3], flags)
+        if parts[:2] == ["", "storage"] and any(parts[2:]):
+            return self._open_stored("/".join(parts[2:]), flags)
+        raise PosixError(Errno.ENOENT)
+
+    def _open_stored(self, path: str, flags: int) -> File:
+        if self._storage is None:
+            raise PosixError(Errno.ENOENT)
+        host_flags = os.O_RDONLY
+        if flags & OpenFlag.O_WRONLY:
+            host_flags = os.O_WRONLY
+            if flags & OpenFlag.O_RDONLY:
+                host_flags = os.O_RDWR
+        for flag, host_flag in _HOST_FLAGS.items():
+            if flags & flag:
+                host_flags |= host_flag
+        return self._storage.open(path, host_flags)
+
+    def _open_device(self, node: str, number: str, flags: int) -> OpenFile:
+        board = self._board
+        if node not in board.profile.firmware.device_nodes:
             raise PosixError(Errno.ENOENT)
         index = _atoi(number)
-        if node == "gpio" and self._board.has_pin(index) and not flags & ~OpenFlag.O_RDWR:
-            return GpioFile(self._board, index, flags, self._app)
+        if node == "gpio" and board.has_pin(index) and not flags & ~OpenFlag.O_RDWR:
+            return GpioFile(board, self._user, index, flags)
         if node == "ledc" and 0 <= index < NODES:
-            return LedcFile(self._ledc, index)
-        if node == "i2c" and index == 0 and self._board.profile.i2c is not None:
-            return I2cFile(self._board)
-        if node == "spi" and 0 <= index <= max(self._board.spi_hosts):
-            return SpiFile(self._board, index)
+            return LedcFile(self._ledc, self._user, index)
+        if node == "i2c" and index == 0 and board.profile.i2c is not None:
+            return I2cFile(board, self._user)
+        if node == "spi" and 0 <= index <= max(board.spi_hosts):
+            return SpiFile(board, self._user, index)
         if node == "uart":
-            if number not in map(str, self._board.uarts):
+            if number not in map(str, board.uarts):
                 raise PosixError(Errno.ENOENT)
             return UartFile()
         raise PosixError(Errno.EINVAL)

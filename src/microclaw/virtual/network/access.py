@@ -1,0 +1,41 @@
+"""What the network clients of one app need of it and its board. Knows no protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from microclaw.text import clean_text
+from microclaw.virtual.runtime.event_queue import Delivery, EventQueue
+from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
+from microclaw.wire.board_replies import NO_NETWORK
+
+MAX_CLIENTS: Final = 4
+"""Of each kind; a chip's RAM has room for few more."""
+
+
+class NetworkAccess:
+    """The board's permission, its console and clock, and the app's queue of events."""
+
+    def __init__(self, boot: FirmwareBoot, name: str, events: EventQueue) -> None:
+        self.is_allowed = boot.has_network
+        self.generation = boot.generation
+        self.clock = boot.board.clock
+        self._board = boot.board
+        self._name = name
+        self._events = events
+        self._refused: set[str] = set()
+
+    def say(self, protocol: str, text: str) -> None:
+        """Print a line of the firmware's."""
+        line = clean_text(text, one_line=True, limit=200)
+        self._board.print_line(f"{self._name}: {protocol}: {line}")
+
+    def refuse(self, protocol: str, host: str) -> None:
+        """Say, once for each host, that it is not tried."""
+        if len(self._refused) < MAX_CLIENTS and f"{protocol} {host}" not in self._refused:
+            self._refused.add(f"{protocol} {host}")
+            self.say(protocol, f"{clean_text(host, one_line=True, limit=80)} {NO_NETWORK}")
+
+    def deliver(self, export: str, data: bytes, *leading: int) -> bool:
+        """Queue a call of an export of the app; return False if its queue is full or closed."""
+        return self._events.post(Delivery(export, data, leading))
