@@ -39,6 +39,7 @@ from microclaw.agent.turn.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.clock import local_clock, now_ms
 from microclaw.devices.link.server import LinkServer
+from microclaw.devices.registry.act_tool import act_tools
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.telemetry.history import TelemetryHistory
 from microclaw.host.auth.gate import Gate
@@ -61,7 +62,6 @@ from microclaw.programs.changes.tools.correcting import correct_tool
 from microclaw.programs.changes.tools.devices import direct_io_tools, inventory_tools, notify_tool
 from microclaw.programs.changes.tools.looking import edges_tool, pins_tool, trying_tools
 from microclaw.programs.changes.tools.many import many_tool
-from microclaw.programs.changes.tools.programs import program_tools
 from microclaw.programs.patterns.operations import folders_of
 from microclaw.supervision import SupervisedTasks
 
@@ -82,7 +82,7 @@ def build_toolbox(
     """
     devices = apps.registry
     tools: list[Tool[Any]] = [
-        *program_tools(apps),
+        *act_tools(devices, {"app": ProgramContext(apps, gate)}, apps.change_log.holds),
         *direct_io_tools(apps),
         edges_tool(apps),
         *inventory_tools(apps, link),

@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import pytest
+from msgspec import Meta
 from tests.conftest import OpenStore
 from tests.stores import new_store
 
@@ -41,7 +42,6 @@ from microclaw.host.store.notes import NoteTable
 from microclaw.host.store.outbox import OutboxTable
 from microclaw.host.store.sessions import Sessions
 from microclaw.programs.changes.change_log import current_origin
-from microclaw.programs.changes.tools.programs import DeployParameters
 from microclaw.programs.changes.verify import NO_READ_BACK
 
 
@@ -49,6 +49,13 @@ class PinParameters(Parameters):
     pin: int
     level: int = 1
     device: str | None = None
+
+
+class DeployParameters(Parameters, kw_only=True, rename="camel"):
+    source_code: str
+    app_name: Annotated[str, Meta(pattern=r"^[a-z]+$")]
+    device: str | None = None
+    expect: str | None = None
 
 
 class NoParameters(Parameters):

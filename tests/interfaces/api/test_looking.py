@@ -53,7 +53,7 @@ async def call(host: PeopleHost, who: str, tool: str, **arguments: Any) -> dict[
 async def test_every_act_that_reads_has_a_tool_or_a_reason(host: PeopleHost) -> None:
     tools = {tool["name"] for tool in (await host.socket("GET", "/v1/tools"))["tools"]}
     reads = {act.name: act for act in load() if act.permission is Permission.READ and act.http is not None}
-    reached = {name for name, act in reads.items() if act.tool in tools}
+    reached = {name for name, act in reads.items() if act.tool is not None and act.tool.name in tools}
     reached |= acts_to_look_at().keys() | FOR_NO_MODEL.keys()
     reached |= {name for name, tool in BY_TOOL.items() if tool in tools}
     assert reads.keys() - reached == set()

@@ -23,7 +23,7 @@ from microclaw.errors import (
 )
 from microclaw.host.store.apps import MAX_WAITING
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
-from microclaw.programs.changes.deferring import MAX_TRIES, DeferredAct, Order
+from microclaw.programs.changes.deferring import MAX_TRIES, DeferredAct, DeferredChange, Order
 from microclaw.programs.changes.deployment import Place
 from microclaw.programs.changes.program_state import Act
 
@@ -57,8 +57,8 @@ async def order(
 ) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, **more)
     with change_origin(ChangeOrigin("turn-1", "owner")):
-        kept: tuple[DeferredAct, Any] = await lab.deferrals.keep(request, PLACE, "nobody there", lab.steps.append)
-    return kept[0]
+        kept: DeferredChange = await lab.deferrals.keep(request, PLACE, "nobody there", lab.steps.append)
+    return kept.act
 
 
 async def back(lab: Any, name: str = "blink", pin: int = 2) -> None:

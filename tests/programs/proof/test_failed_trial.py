@@ -10,11 +10,12 @@ import pytest
 from tests.programs.conftest import make_trial, tried
 
 from microclaw.agent.turn.toolbox import Toolbox
+from microclaw.devices.registry.act_tool import act_tools
 from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed, UnknownName
 from microclaw.host.auth.gate import Gate, Permission
 from microclaw.host.operations.tool import ToolContext
 from microclaw.host.store.apps import MAX_DRAFTS
-from microclaw.programs.changes.tools.programs import program_tools
+from microclaw.programs.changes.operations import ProgramContext
 
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
 
@@ -66,10 +67,15 @@ async def test_neither_undo_nor_a_start_brings_a_forced_program_back(lab: Any, t
     assert lab.running() == {}
 
 
+def program_toolbox(lab: Any) -> Toolbox:
+    gate = Gate()
+    return Toolbox(act_tools(lab.registry, {"app": ProgramContext(lab, gate)}, lab.change_log.holds), gate)
+
+
 @pytest.mark.parametrize("approved", [None, Permission.RISKY])  # a model, MCP; a schedule
 async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission | None) -> None:
     lab.trials["bad"] = BAD
-    toolbox = Toolbox(program_tools(lab), Gate())
+    toolbox = program_toolbox(lab)
     context = ToolContext("owner", lab.steps.append)
     result = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad"}', context, approved=approved)
     assert (result.ok, result.error_code) == (False, "trial_failed")
@@ -108,7 +114,7 @@ for 10 s
 async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(build_cache: Path, lab: Any) -> None:
     lab.trials["bad"] = await tried(GREENHOUSE, build_cache, TOLERANCES)
     assert lab.trials["bad"].proof == "not met"
-    toolbox = Toolbox(program_tools(lab), Gate())
+    toolbox = program_toolbox(lab)
     context = ToolContext("owner", lab.steps.append)
     asked = {"sourceCode": GREENHOUSE, "appName": "bad", "expect": TOLERANCES}
     result = await toolbox.call("deploy-wasm-app", json.dumps(asked), context)
@@ -130,7 +136,7 @@ async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(bui
 
 
 async def test_of_a_devices_drafts_the_newest_are_kept(lab: Any) -> None:
-    toolbox = Toolbox(program_tools(lab), Gate())
+    toolbox = program_toolbox(lab)
     context = ToolContext("owner", lab.steps.append)
     for number in range(MAX_DRAFTS + 1):
         lab.trials[f"bad{number}"] = BAD

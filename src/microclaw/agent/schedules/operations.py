@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from microclaw.agent.language.times import When
-from microclaw.host.operations.forms import Asks, CommandForm, HttpAnswer
+from microclaw.host.operations.forms import Asks, CommandForm, HttpAnswer, ToolForm
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result
 from microclaw.host.store.schedules import Missed, RunState, ScheduleState
@@ -150,7 +150,7 @@ MissedRuns: TypeAlias = Annotated[
 ]
 
 
-@operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
+@operation("schedule.list", http="GET /v1/schedules", tool=ToolForm("schedule-list"))
 async def list_schedules(scheduling: Scheduling, call: OperationCall) -> ScheduleList:
     """List the schedules, oldest first: all for an owner, else the own ones."""
     visible = await scheduling.book.visible(call.person_id)
@@ -168,7 +168,7 @@ async def _needed_permission(scheduling: Scheduling, call: OperationCall, **valu
     http="POST /v1/schedules",
     permission=Permission.ACT,
     answer=HttpAnswer(201, place="/v1/schedules/{schedule}"),
-    tool="schedule-add",
+    tool=ToolForm("schedule-add"),
     command=CommandForm(said="schedule {schedule} is kept, next {next}: {what}"),
     before=_needed_permission,
     asks=Asks.ITSELF,
@@ -244,7 +244,7 @@ async def _check_may_change(scheduling: Scheduling, call: OperationCall, schedul
     http="POST /v1/schedules/{schedule}/pause",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    tool="schedule-pause",
+    tool=ToolForm("schedule-pause"),
     command=CommandForm(said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}"),
     before=_check_may_change,
     words="pause schedule {schedule}",
@@ -260,7 +260,7 @@ async def pause(scheduling: Scheduling, call: OperationCall, schedule: Number) -
     http="POST /v1/schedules/{schedule}/resume",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    tool="schedule-resume",
+    tool=ToolForm("schedule-resume"),
     command=CommandForm(said="schedule {schedule} is due again, next {next}"),
     before=_check_may_change,
     words="resume schedule {schedule}",
@@ -276,7 +276,7 @@ async def resume(scheduling: Scheduling, call: OperationCall, schedule: Number) 
     http="DELETE /v1/schedules/{schedule}",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    tool="schedule-remove",
+    tool=ToolForm("schedule-remove"),
     command=CommandForm(said="removed: {when}: {what}{goes_on}"),
     before=_check_may_change,
     words="remove schedule {schedule}",

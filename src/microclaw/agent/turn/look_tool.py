@@ -57,7 +57,9 @@ def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
 
 def _is_looked_at(act: Operation[..., Any]) -> bool:
     reads = act.permission is Permission.READ and act.method == "GET"
-    return reads and act.tool is None and act.name not in {**BY_TOOL, **FOR_NO_MODEL}
+    # A tool of one device shows less than the act, which may show all devices.
+    has_tool = act.tool is not None and act.tool.fields is None
+    return reads and not has_tool and act.name not in {**BY_TOOL, **FOR_NO_MODEL}
 
 
 def _needs(act: Operation[..., Any]) -> Iterator[Parameter]:

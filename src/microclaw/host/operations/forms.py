@@ -69,6 +69,36 @@ class ManyForm(Struct, frozen=True):
     shows: str | None = None
 
 
+class ToolForm(Struct, frozen=True):
+    """An operation as a model calls it.
+
+    Without `fields` the tool has the operation's parameters, and its result is the operation's.
+
+    With `fields` it is a tool of one device: they are the parameters that a model may give, each with the name of its
+    argument; all others have their defaults. `kinds` are the types of those for which a model has a narrower one, and
+    `required` are those that a model must give although the route has a default. Of the arguments in
+    `one_of` it must give at least one. `extra` are arguments for `output` alone, each with its type and default. With
+    `has_address` the device may be named by its address. `finds` is the argument with the name of a program: if no
+    device is named, the only one that has the program is used.
+
+    These get the model's ToolUse (devices/registry/target.py): `output` makes the tool's result of the operation's own one,
+    `failed` notes the error that ended it, `try_planned` is as in Tool.
+    """
+
+    name: str
+    about: str = ""
+    fields: Mapping[str, str] | None = None
+    kinds: Mapping[str, Any] = {}
+    required: frozenset[str] = frozenset()
+    one_of: Sequence[str] = ()
+    extra: Mapping[str, tuple[Any, Any]] = {}
+    has_address: bool = False
+    finds: str = ""
+    output: Callable[..., Awaitable[Any]] | None = None
+    failed: Callable[..., Awaitable[None]] | None = None
+    try_planned: Callable[..., Awaitable[str | None]] | None = None
+
+
 PLAIN_ANSWER: Final = HttpAnswer()
 PLAIN_COMMAND: Final = CommandForm()
 NO_COMMAND: Final = CommandForm(is_derived=False)

@@ -41,7 +41,16 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError, PermissionRefused
 from microclaw.events import AskedProgram, Report
-from microclaw.host.operations.forms import PLAIN_ANSWER, PLAIN_COMMAND, Asks, CommandForm, HttpAnswer, ManyForm, Steps
+from microclaw.host.operations.forms import (
+    PLAIN_ANSWER,
+    PLAIN_COMMAND,
+    Asks,
+    CommandForm,
+    HttpAnswer,
+    ManyForm,
+    Steps,
+    ToolForm,
+)
 from microclaw.host.operations.operation_modules import MODULES
 from microclaw.host.operations.result import OnMany
 
@@ -112,7 +121,8 @@ class OperationCall(Struct, frozen=True):
 
     `channel` and `chat_id` are the person's chat. `direct`: at the command line of this machine. `asks`: a person may
     still have to approve; if False, the approval is already there. `on_begin` is called before the first change: from
-    then on the operation cannot be cancelled.
+    then on the operation cannot be cancelled. `may_defer`: the caller can have it done when its device is back.
+    `is_planned`: the call is made later, so no device is asked: it may be unreachable now, and different then.
     """
 
     person_id: str
@@ -124,6 +134,8 @@ class OperationCall(Struct, frozen=True):
     direct: bool = False
     asks: bool = True
     on_begin: Callable[[], None] = lambda: None
+    may_defer: bool = False
+    is_planned: bool = False
 
 
 class Option(Struct, frozen=True):
@@ -188,11 +200,11 @@ class Parameter(Struct, frozen=True):
 class operation:
     """The declaration of an operation; the decorated function becomes its Operation.
 
-    `name` is "noun.verb", `http` the method and path of its route, `tool` the name of its tool.
+    `name` is "noun.verb", `http` the method and path of its route.
 
-    `words` is the text of an approval. `before` is awaited before a model's call is asked about: it raises what `run`
-    would refuse, or returns the permission that these values need. `here` makes the service of an operation that needs
-    no host.
+    `words` is the text of an approval. `before` is awaited before a person is asked: it weighs these values, so it
+    raises what `run` would refuse, else returns the permission that they need, or None for the operation's own. `here`
+    makes the service of an operation that needs no host.
     `effect` and `access` follow from `permission` if they are None; without `effect` it is READ or ONCE.
     """
 
@@ -208,7 +220,7 @@ class operation:
     steps: Steps = Steps.NONE
     answer: HttpAnswer = PLAIN_ANSWER
     command: CommandForm = PLAIN_COMMAND
-    tool: str | None = None
+    tool: ToolForm | None = None
     many: ManyForm | None = None
     here: Callable[[Any], Any] | None = None
 
@@ -228,6 +240,12 @@ class Operation(operation, Generic[P, R]):
     run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]
     reads: type | None = None
     on_many: bool = False
+
+    @property
+    def own(self) -> Callable[..., Awaitable[Any]]:
+        """The decorated function: it returns the operation's own result, of which `run` returns the view."""
+        function: Callable[..., Awaitable[Any]] = inspect.unwrap(self.run)
+        return function
 
     @property
     def previews(self) -> bool:
@@ -315,7 +333,7 @@ class Operation(operation, Generic[P, R]):
     def _hints(self) -> dict[str, Any]:
         first = list(inspect.signature(self.run).parameters)[:2]
         hints = {name: hint for name, hint in self.run.__annotations__.items() if name not in first}
-        return get_type_hints(SimpleNamespace(__annotations__=hints), self.run.__globals__, include_extras=True)
+        return get_type_hints(SimpleNamespace(__annotations__=hints), self.own.__globals__, include_extras=True)
 
     @cached_property
     def in_path(self) -> frozenset[str]:

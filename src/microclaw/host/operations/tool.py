@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile
+from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.operation import (
     Approve,
     Effect,
@@ -66,8 +67,7 @@ class ToolContext(OperationCall, frozen=True):
     changes. `said` are the person's own words in this turn. `insisted`: results of the tool's `objections` that a
     person has approved nevertheless. `takes_files`: files of the result reach that chat. `turn`: the calling turn; the
     call may use that turn's approvals. `schedule`: the number of the schedule that runs it, `sources` the calls that
-    have read untrusted text in that run. `is_planned`: the call is made later, so no device is asked: it may be
-    unreachable now, and different then.
+    have read untrusted text in that run.
     """
 
     approve: Approve = approve_all
@@ -79,7 +79,6 @@ class ToolContext(OperationCall, frozen=True):
     turn: str | None = None
     schedule: int | None = None
     sources: tuple[str, ...] = ()
-    is_planned: bool = False
 
 
 class ToolOutput(Struct, frozen=True):
@@ -328,12 +327,15 @@ def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
 
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
-    """Build the tools of the operations of these nouns. `services` has the rooms' services by noun."""
+    """Build the tools of the operations of these nouns, but not those of one device (devices/registry/target.py).
+
+    `services` has the rooms' services by noun.
+    """
     tools = []
     for noun, service in services.items():
         for operation in load(noun):
-            if operation.tool:
-                tools.append(_tool(operation, service))
+            if operation.tool is not None and operation.tool.fields is None:
+                tools.append(_tool(operation, operation.tool, service))
     return tuple(tools)
 
 
@@ -360,29 +362,27 @@ def with_moments(value: Any, name: str = "") -> Any:
     return value
 
 
-def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
+def _tool(act: Operation[..., Any], form: ToolForm, service: Any) -> Tool[Any]:
     async def run(arguments: msgspec.Struct, context: ToolContext) -> ToolOutput:
         return output_of(act, await act.run(service, context, **asdict(arguments)))
 
-    async def check(arguments: msgspec.Struct, context: ToolContext) -> Permission:
+    async def weigh(arguments: msgspec.Struct, context: ToolContext) -> Permission:
         assert act.before is not None
         return await act.before(service, context, **asdict(arguments)) or act.permission
 
     def words(arguments: msgspec.Struct, *_: object) -> str:
         return act.asked(asdict(arguments))
 
-    has_check = act.before is not None and not act.previews
     return Tool(
-        act.tool or "",
-        " ".join(act.help.split()),
+        form.name,
+        form.about or " ".join(act.help.split()),
         act.inside,
         act.permission,
         act.does,
         run,
         told=act.form,
         has_preview=act.previews,
-        required_permission=check if act.previews else None,
-        check=check if has_check else None,
+        required_permission=None if act.before is None else weigh,
         words=None if act.words is None else words,
     )
 

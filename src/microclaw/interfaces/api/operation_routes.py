@@ -24,7 +24,7 @@ from starlette.routing import Route
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.selection import Selection, names_text, select
-from microclaw.errors import PermissionRefused
+from microclaw.errors import AppNotFound, PermissionRefused
 from microclaw.events import AskedProgram, Step
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.auth.admission import Admission
@@ -222,14 +222,21 @@ def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack)
 
     device = order.values.get("device")
     stack.enter_context(change_origin(ChangeOrigin(place, by.person_id, by.conversation)))
-    if feed is None:
-        return OperationCall(
-            by.person_id, lambda _step: None, device, channel, chat_id, approve, by.direct, not by.direct
-        )
-    stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
-    return OperationCall(
-        by.person_id, feed.put, device, channel, chat_id, approve, by.direct, not by.direct, feed.begin
+    call = OperationCall(
+        by.person_id,
+        lambda _step: None,
+        device,
+        channel,
+        chat_id,
+        approve,
+        direct=by.direct,
+        asks=not by.direct,
+        may_defer=True,
     )
+    if feed is None:
+        return call
+    stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
+    return replace(call, report=feed.put, on_begin=feed.begin)
 
 
 async def _needs(parts: RouteParts, order: _Order, call: OperationCall) -> Permission:
@@ -244,7 +251,7 @@ async def _needs(parts: RouteParts, order: _Order, call: OperationCall) -> Permi
     if not act.on_many:
         return await find_permission() or act.permission
     outcomes = await on_each(order.devices, lambda device: find_permission(device=device.device_id))
-    if any(outcome.error is not None for outcome in outcomes):
+    if any(outcome.error is not None and not isinstance(outcome.error, AppNotFound) for outcome in outcomes):
         return Permission.RISKY
     permissions = [outcome.value or act.permission for outcome in outcomes]
     return max(permissions, key=list(Permission).index, default=act.permission)

@@ -44,7 +44,7 @@ from microclaw.programs.changes.fleet_operations import FleetProgram
 from microclaw.programs.changes.installer import Installer
 from microclaw.programs.changes.program_operations import trial_step
 from microclaw.programs.changes.program_state import removal_text
-from microclaw.programs.changes.results import AppFacts, Deployed, InstalledApps
+from microclaw.programs.changes.results import AppFacts, InstalledApps, deployment_view
 from microclaw.programs.changes.stage_text import built, check_text
 from microclaw.programs.changes.unresponsive_boards import explain_silence
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -71,7 +71,7 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
     request = replace(request, device=target, replace=values["replace"], force=values["force"])
     deployment = asyncio.run(_deploy(options, board, request))
     # The change has no number, because the store with it is temporary.
-    show(options, programs.install, Deployed.of(deployment, change_id=UNSET))
+    show(options, programs.install, replace(deployment_view(deployment), change_id=UNSET))
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:

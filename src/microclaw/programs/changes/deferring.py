@@ -86,6 +86,15 @@ class DeferredAct(DeferredRow, frozen=True):
         return f"{act} {self.name} {'from' if act == 'uninstall' else 'on'} {device_name}"
 
 
+class DeferredChange(Struct, frozen=True):
+    """An act that waits until its device is back, and why. `trial` is that of a program that it puts there."""
+
+    device_name: str
+    act: DeferredAct
+    why: str
+    trial: Trial | None
+
+
 class DeferredLog(DeferredTable[DeferredAct]):
     """The deferred acts of the change log's store."""
 
@@ -106,11 +115,8 @@ class Deferrals:
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def keep(
-        self, request: ChangeRequest, place: Place | None, why: str, report: Report
-    ) -> tuple[DeferredAct, Trial | None]:
-        """Keep an act for later; the outcome is told in the place. A program is built, checked, tried and approved now;
-        its trial comes with it.
+    async def keep(self, request: ChangeRequest, place: Place | None, why: str, report: Report) -> DeferredChange:
+        """Keep an act for later; the outcome is told in the place. A program is built, checked, tried and approved now.
 
         Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
         for one in another state.
@@ -142,7 +148,7 @@ class Deferrals:
         row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, place)
         kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
-        return kept, trial
+        return DeferredChange(device.name, kept, why, trial)
 
     async def _expected(self, device_id: str) -> Sequence[DesiredApp]:
         """The desired state of the device once all that waits is done."""

@@ -26,7 +26,7 @@ from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.installer import check_room
 from microclaw.programs.changes.program_state import name_taken
 from microclaw.programs.changes.queues import on_each
-from microclaw.programs.changes.results import AppCondition, Deployed
+from microclaw.programs.changes.results import AppCondition, deployment_view
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.run_times import check_times, times_differ_text
 from microclaw.text import program_name
@@ -186,7 +186,7 @@ async def apply_rows(apps: AppServices, call: OperationCall, rows: Sequence[Flee
                 if row.request is None:
                     said = " is off"
                 else:
-                    said = f": {Deployed.of(made).told}"
+                    said = f": {deployment_view(made).told}"
                 call.report(Step("deploy", f"{device.name}: {name}{said}"))
             except MicroclawError as exc:
                 call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))

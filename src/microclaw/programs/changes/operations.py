@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.host.audit.event import AuditKind
-from microclaw.host.operations.forms import Asks, CommandForm, ManyForm, Steps
-from microclaw.host.operations.operation import Access, OperationCall, Option, Permission, operation
+from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, ManyForm, Steps, ToolForm
+from microclaw.host.operations.operation import Access, Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import filled
+from microclaw.host.operations.views import shown_as
 from microclaw.programs.changes.program_requests import (
     AppName,
     DeviceName,
@@ -37,23 +38,28 @@ from microclaw.programs.changes.program_requests import (
 )
 from microclaw.programs.changes.results import (
     AppDraft,
-    AppFacts,
     AppWithSource,
     ChangeFacts,
     Changes,
     DeferralCancelled,
     DeferredFacts,
-    Deployed,
-    InstalledApps,
-    Removed,
-    Switched,
     Undone,
+    deployment_view,
+    listing_view,
+    removal_view,
+    switch_view,
 )
+from microclaw.programs.changes.tool_forms import DEPLOY, QUERY, READ, SET_TIMES, SWITCH, UNINSTALL
 from microclaw.programs.run_times import time_or_off
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from microclaw.host.auth.gate import Gate
+    from microclaw.programs.changes.catalogue import AppListing
+    from microclaw.programs.changes.deferring import DeferredChange
+    from microclaw.programs.changes.deployment import ChangeResult, Deployment
     from microclaw.programs.changes.services import AppServices
 
 
@@ -67,14 +73,14 @@ class ProgramContext(Struct, frozen=True):
     gate: Gate
 
 
-@operation("app.list", http="GET /v1/apps", access=Access.LOOK, command=CommandForm(at_address=True))
-async def list_apps(programs: ProgramContext, _call: OperationCall, device: OfDevice = None) -> InstalledApps:
+@operation("app.list", http="GET /v1/apps", access=Access.LOOK, command=CommandForm(at_address=True), tool=QUERY)
+@shown_as(listing_view)
+async def list_apps(programs: ProgramContext, _call: OperationCall, device: OfDevice = None) -> Sequence[AppListing]:
     """List the programs of each device."""
-    found = await programs.apps.catalogue.list_apps(device)
-    return InstalledApps(apps=[filled(AppFacts, listing) for listing in found])
+    return await programs.apps.catalogue.list_apps(device)
 
 
-@operation("app.show", http="GET /v1/devices/{device}/apps/{name}")
+@operation("app.show", http="GET /v1/devices/{device}/apps/{name}", tool=READ)
 async def show(programs: ProgramContext, _call: OperationCall, device: DeviceName, name: AppName) -> AppWithSource:
     """Show one program, with its source and proof where they are known."""
     return await programs.apps.catalogue.show(device, name)
@@ -89,16 +95,33 @@ async def draft(programs: ProgramContext, _call: OperationCall, name: AppName, d
     return filled(AppDraft, row, device=registry.get(row.device_id).name)
 
 
-async def removal_needs(
-    programs: ProgramContext, _call: OperationCall, device: str, name: str, when_back: bool = False, **_: Any
+async def _removal_needs(
+    programs: ProgramContext, call: OperationCall, device: str, name: str, when_back: bool = False
 ) -> Permission:
-    """Of what is there now; RISKY too, with `when_back`, where nobody knows what that is."""
+    """Weigh a removal by what is there now. Raises AppNotFound if the program is not."""
+    from microclaw.programs.changes.program_state import not_found
+
+    if call.is_planned:
+        is_ours = await programs.apps.change_log.holds(device, name)
+        return Permission.ACT if is_ours else Permission.RISKY
+    listings = await _listings_if_there(programs, call, device, when_back=when_back)
+    if listings is None:
+        return Permission.RISKY
+    if all(listing.name != name for listing in listings):
+        raise not_found(programs.apps.registry.get(device), name, [listing.name for listing in listings])
+    return removal_permission(name, listings)
+
+
+async def _listings_if_there(
+    programs: ProgramContext, call: OperationCall, device: str, *, when_back: bool
+) -> Sequence[AppListing] | None:
+    """Return the programs of a device, or None if it is away and the act may wait for it."""
     try:
-        return removal_permission(name, await programs.apps.catalogue.list_apps(device))
+        return await programs.apps.catalogue.list_apps(device)
     except (DeviceUnreachable, DeviceTimeout) as exc:
         if when_back:
-            return Permission.RISKY
-        offer_when_back(exc)
+            return None
+        offer_when_back(call, exc)
         raise
 
 
@@ -109,13 +132,15 @@ async def _install_needs(
     name: str,
     replace: bool = False,
     force: bool = False,
-    **more: Any,
+    when_back: bool = False,
+    **_: Any,
 ) -> Permission:
     if force:
         return Permission.RISKY
-    if replace:
-        return await removal_needs(programs, call, device, name, **more)
-    return Permission.ACT
+    if not replace:
+        return Permission.ACT
+    listings = await _listings_if_there(programs, call, device, when_back=when_back)
+    return Permission.RISKY if listings is None else removal_permission(name, listings)
 
 
 @_on_boards(
@@ -124,10 +149,13 @@ async def _install_needs(
     many=ManyForm("POST /v1/apps", "apps.install"),
     steps=Steps.CANCELLABLE,
     asks=Asks.ITSELF,
+    effect=Effect.IDEMPOTENT,
     before=_install_needs,
     words="deploy {name} to {device}",
     command=CommandForm(at_address=True),
+    tool=DEPLOY,
 )
+@shown_as(deployment_view)
 async def install(
     programs: ProgramContext,
     call: OperationCall,
@@ -147,7 +175,7 @@ async def install(
     every_ms: Annotated[int | None, Meta(description="Start it again at this interval; null: it runs on.")] = None,
     stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
     when_back: WhenBack = False,
-) -> Deployed:
+) -> ChangeResult | DeferredChange:
     """Build, check, try, install and verify a program."""
     target = programs.apps.registry.get(device)
     needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)
@@ -160,7 +188,7 @@ async def install(
         optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
         force=force, approve=approve_with(call, needs),
     )  # fmt: skip
-    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
+    return await perform(programs.apps, call, request, when_back=when_back)
 
 
 @_on_boards(
@@ -171,6 +199,7 @@ async def install(
     asks=Asks.ITSELF,
     words="upgrade {name} on {device}",
 )
+@shown_as(deployment_view)
 async def upgrade(
     programs: ProgramContext,
     call: OperationCall,
@@ -183,7 +212,7 @@ async def upgrade(
     expect: Expect = None,
     origin: Origin = None,
     when_back: WhenBack = False,
-) -> Deployed:
+) -> ChangeResult | DeferredChange:
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
     device_id = programs.apps.registry.get(device).device_id
@@ -191,7 +220,7 @@ async def upgrade(
         device_id, name, source, wasm, expect, origin=origin, act="upgrade", language=language,
         optimization=optimization, approve=approve_with(call, Permission.ACT),
     )  # fmt: skip
-    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
+    return await perform(programs.apps, call, request, when_back=when_back)
 
 
 @operation(
@@ -199,18 +228,21 @@ async def upgrade(
     http="DELETE /v1/devices/{device}/apps/{name}",
     many=ManyForm("POST /v1/apps/{name}/remove", offers="apps.remove", among=having),
     permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
     asks=Asks.BEFORE,
     steps=Steps.SHOWN,
-    before=removal_needs,
+    before=_removal_needs,
     words="remove {name} from {device}",
     command=CommandForm(said="{name} is off {device} ({evidence.text})", at_address=True),
+    tool=UNINSTALL,
 )
+@shown_as(removal_view)
 async def uninstall(
     programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
-) -> Removed:
+) -> ChangeResult | DeferredChange:
     """Take a program off a device."""
     request = change_request(device, name, "uninstall")
-    return await perform(programs.apps, call, request, Removed, when_back=when_back)
+    return await perform(programs.apps, call, request, when_back=when_back)
 
 
 def _switch(verb: str, done: str, *, stopped: bool) -> operation:
@@ -225,27 +257,49 @@ def _switch(verb: str, done: str, *, stopped: bool) -> operation:
 
 
 @_switch("stop", "stopped", stopped=False)
+@shown_as(switch_view)
 async def stop(
     programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
-) -> Switched:
+) -> ChangeResult | DeferredChange:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
     request = change_request(device, name, "stop")
-    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+    return await perform(programs.apps, call, request, when_back=when_back)
 
 
 @_switch("start", "started", stopped=True)
+@shown_as(switch_view)
 async def start(
     programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName, when_back: WhenBack = False
-) -> Switched:
+) -> ChangeResult | DeferredChange:
     """Start a program that was stopped, or that has ended, from its kept image."""
     request = change_request(device, name, "start")
-    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+    return await perform(programs.apps, call, request, when_back=when_back)
 
 
 @_switch("restart", "restarted", stopped=False)
-async def restart(programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName) -> Switched:
+@shown_as(switch_view)
+async def restart(programs: ProgramContext, call: OperationCall, device: DeviceName, name: AppName) -> ChangeResult:
     """Take a program off and put the same image there again."""
-    return Switched.of(await programs.apps.changes.apply(change_request(device, name, "restart"), call.report))
+    return await programs.apps.changes.apply(change_request(device, name, "restart"), call.report)
+
+
+@operation(
+    "app.switch",
+    permission=Permission.ACT,
+    command=NO_COMMAND,
+    words="{switch} {name} on {device}",
+    tool=SWITCH,
+)
+@shown_as(switch_view)
+async def switch_program(
+    programs: ProgramContext,
+    call: OperationCall,
+    device: DeviceName,
+    name: AppName,
+    switch: Literal["stop", "start", "restart"],
+) -> ChangeResult:
+    """Stop a program and keep it for later, start a stopped one again, or restart one."""
+    return await programs.apps.changes.apply(change_request(device, name, switch), call.report)
 
 
 @_on_boards(
@@ -254,7 +308,9 @@ async def restart(programs: ProgramContext, call: OperationCall, device: DeviceN
     many=ManyForm("POST /v1/apps/{name}/times", "apps.install", among=partial(having, stopped=False)),
     asks=Asks.ITSELF,
     words="set when {name} runs on {device}",
+    tool=SET_TIMES,
 )
+@shown_as(deployment_view)
 async def set_times(
     programs: ProgramContext,
     call: OperationCall,
@@ -270,12 +326,12 @@ async def set_times(
         Meta(description="Of each run."),
         Option("--stop-after", metavar="TIME|off", reads=time_or_off),
     ] = UNSET,
-) -> Deployed:
+) -> Deployment:
     """Change when a program runs; a time that is left out stays, off removes it. The program is tried again."""
     if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
     request = change_request(device, name, approve=approve_with(call, Permission.ACT))
-    return Deployed.of(await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms))
+    return await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms)
 
 
 @operation(
@@ -295,7 +351,7 @@ async def cancel(
     return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
 
 
-@operation("app.changes", http="GET /v1/changes", tool="list-changes")
+@operation("app.changes", http="GET /v1/changes", tool=ToolForm("list-changes"))
 async def changes(
     programs: ProgramContext, _call: OperationCall, device: OfDevice = None, limit: Limit = 50
 ) -> Changes:

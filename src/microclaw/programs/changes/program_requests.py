@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -19,18 +19,18 @@ from microclaw.errors import (
     OutcomeUnknown,
 )
 from microclaw.host.operations.operation import Approve, OperationCall, Permission
-from microclaw.programs.changes.results import AppAct, AppCondition, AppOrigin
+from microclaw.programs.changes.results import AppCondition, AppOrigin
 from microclaw.programs.run_times import run_times
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
     from microclaw.devices.registry.device import Device
     from microclaw.programs.changes.catalogue import AppListing
-    from microclaw.programs.changes.deployment import ChangeRequest
+    from microclaw.programs.changes.deferring import DeferredChange
+    from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult
     from microclaw.programs.changes.program_state import Act
     from microclaw.programs.changes.services import AppServices
 
-M = TypeVar("M", bound=AppAct)
 _OFFER: Final = "have it done when it is back: the same with --when-back"
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
@@ -131,16 +131,16 @@ def approve_with(call: OperationCall, needs: Permission) -> Approve | None:
     return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
 
 
-def offer_when_back(error: MicroclawError) -> None:
+def offer_when_back(call: OperationCall, error: MicroclawError) -> None:
     """Name the way out in the error of a device that did not answer, if nothing was begun on it."""
     is_away = isinstance(error, DeviceUnreachable | DeviceTimeout)
-    if is_away and not isinstance(error, InstallInterrupted | OutcomeUnknown):
+    if call.may_defer and is_away and not isinstance(error, InstallInterrupted | OutcomeUnknown):
         error.next_step = "; or ".join(filter(None, (error.next_step, _OFFER)))
 
 
 async def perform(
-    apps: AppServices, call: OperationCall, request: ChangeRequest, made: type[M], *, when_back: bool
-) -> M:
+    apps: AppServices, call: OperationCall, request: ChangeRequest, *, when_back: bool = False
+) -> ChangeResult | DeferredChange:
     """Do it; where `when_back` is wanted and the device does not answer, defer it."""
     from microclaw.programs.changes.deployment import Place
 
@@ -156,9 +156,9 @@ async def perform(
             await device.call(AppList(), wait=False)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             why = exc.message
-            return made.later(device.name, why, *await apps.deferrals.keep(request, place, why, call.report))
+            return await apps.deferrals.keep(request, place, why, call.report)
     try:
-        return made.of(await apps.changes.apply(request, call.report))
+        return await apps.changes.apply(request, call.report)
     except MicroclawError as exc:
-        offer_when_back(exc)
+        offer_when_back(call, exc)
         raise

@@ -6,7 +6,7 @@ It fetches nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, structs
 
@@ -14,15 +14,15 @@ from microclaw.clock import now_ms
 from microclaw.devices.registry import calls
 from microclaw.devices.transports.pin_calls import PIN_PROGRAM
 from microclaw.events import ProgramKind
-from microclaw.host.operations.result import Listing, Result
+from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.programs.run_times import RunTimes, how_text, kept_text
 from microclaw.text import moment_text, program_name
 from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
-    from microclaw.programs.changes.deferring import DeferredAct
+    from microclaw.programs.changes.catalogue import AppListing
+    from microclaw.programs.changes.deferring import DeferredAct, DeferredChange
     from microclaw.programs.changes.deployment import ChangeResult
-    from microclaw.programs.proof.trial import Trial
 
 AppCondition: TypeAlias = Literal[
     "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
@@ -308,7 +308,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     has seen it work.
     """
 
-    facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a Made gives
+    facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a ChangeResult gives
 
     device: str
     name: str
@@ -338,32 +338,8 @@ class AppAct(Result, frozen=True, kw_only=True):
         assert isinstance(self.evidence, EvidenceObject)
         return self.evidence.text
 
-    @classmethod
-    def of(cls, made: ChangeResult, **more: Any) -> Self:
-        facts: dict[str, Any] = {name: getattr(made, name) for name in cls.facts}
-        evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
-        return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
 
-    @classmethod
-    def later(cls, device: str, why: str, act: DeferredAct, trial: Trial | None) -> Self:
-        version = act.order.version
-        if trial is None:
-            more = dict[str, Any]()
-        else:
-            more = {"trial": trial.to_json()}
-        if version is None or version.times is None:
-            times = ""
-        else:
-            times = f". {kept_text(version.times)}"
-        return cls(
-            device=device,
-            name=act.name,
-            deferred=DeferredFacts.of(act),
-            why=why,
-            sha256=None if version is None else version.sha256,
-            text=f"deferred: {act.text(device)}. It is done when {device} answers again, and told then{times}",
-            **more,
-        )
+A = TypeVar("A", bound=AppAct)
 
 
 class Switched(AppAct, frozen=True, kw_only=True):
@@ -405,24 +381,70 @@ class Deployed(AppAct, frozen=True, kw_only=True):
         if self.verified is False:
             yield "next", f"microclaw logs {self.device}: {self.told}"
 
-    @classmethod
-    def of(cls, made: ChangeResult, **more: Any) -> Self:
-        from microclaw.programs.changes.deployment import Deployment  # only where programs are installed
-        from microclaw.programs.proof.expectation_result import proof_of
 
-        assert isinstance(made, Deployment)
-        return super().of(
-            made,
-            size_bytes=made.image.size_bytes,
-            compile_ms=round(made.image.compile_ms, 1),
-            cached=made.image.cached,
-            trial=made.trial.to_json(),
-            replaced=made.replaced,
-            times=Times.of(made.trial.times),
-            proof=proof_of(made.expected, made.trial.untried) if made.trial.ok else made.trial.proof,
-            expected=[one.to_json() for one in made.expected],
-            **more,
-        )
+def listing_view(listings: Iterable[AppListing]) -> InstalledApps:
+    return InstalledApps(apps=[filled(AppFacts, listing) for listing in listings])
+
+
+def removal_view(result: ChangeResult | DeferredChange) -> Removed:
+    return _act_view(Removed, result)
+
+
+def switch_view(result: ChangeResult | DeferredChange) -> Switched:
+    return _act_view(Switched, result)
+
+
+def deployment_view(result: ChangeResult | DeferredChange) -> Deployed:
+    """Return the view of an installation."""
+    from microclaw.programs.changes.deployment import Deployment  # only where programs are installed
+    from microclaw.programs.proof.expectation_result import proof_of
+
+    if not isinstance(result, Deployment):
+        return _act_view(Deployed, result)
+    trial = result.trial
+    return _act_view(
+        Deployed,
+        result,
+        size_bytes=result.image.size_bytes,
+        compile_ms=round(result.image.compile_ms, 1),
+        cached=result.image.cached,
+        trial=trial.to_json(),
+        replaced=result.replaced,
+        times=Times.of(trial.times),
+        proof=proof_of(result.expected, trial.untried) if trial.ok else trial.proof,
+        expected=[line.to_json() for line in result.expected],
+    )
+
+
+def _act_view(kind: type[A], result: ChangeResult | DeferredChange, **more: Any) -> A:
+    from microclaw.programs.changes.deferring import DeferredChange  # only where programs are installed
+
+    if isinstance(result, DeferredChange):
+        return _deferred_view(kind, result)
+    facts = {name: getattr(result, name) for name in kind.facts}
+    evidence = convert(result.evidence, EvidenceObject, from_attributes=True)
+    return kind(device=result.device_name, name=result.name, evidence=evidence, **facts, **more)
+
+
+def _deferred_view(kind: type[A], change: DeferredChange) -> A:
+    act = change.act
+    device = change.device_name
+    version = act.order.version
+    times = ""
+    if version is not None and version.times is not None:
+        times = f". {kept_text(version.times)}"
+    more: dict[str, Any] = {}
+    if change.trial is not None:
+        more = {"trial": change.trial.to_json()}
+    return kind(
+        device=device,
+        name=act.name,
+        deferred=DeferredFacts.of(act),
+        why=change.why,
+        sha256=None if version is None else version.sha256,
+        text=f"deferred: {act.text(device)}. It is done when {device} answers again, and told then{times}",
+        **more,
+    )
 
 
 class RevertedChange(Struct, frozen=True, kw_only=True):

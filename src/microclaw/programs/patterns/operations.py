@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.events import ProgramKind
-from microclaw.host.operations.forms import NO_COMMAND, CommandForm
+from microclaw.host.operations.forms import NO_COMMAND, CommandForm, ToolForm
 from microclaw.host.operations.operation import OperationCall, Option, operation
 from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.programs.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
@@ -142,7 +142,7 @@ async def show(
     return _shown(entry, sets or (), entry.kinds if source else (), blocking=True)
 
 
-@operation("catalog.look", tool="catalog", command=NO_COMMAND)
+@operation("catalog.look", tool=ToolForm("catalog"), command=NO_COMMAND)
 async def look(
     folders: Sequence[Path],
     _: OperationCall,

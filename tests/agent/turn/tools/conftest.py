@@ -129,6 +129,8 @@ class PaperApps:
         return Deployment("d-1", request.device, request.name, proof, 7, image=IMAGE, trial=TRIAL, replaced=False)
 
     async def apply(self, request: ChangeRequest, report: Report) -> ChangeResult:
+        if request.act == "install":
+            return await self.deploy(request, report)
         device = request.device
         name = request.name
         act = request.act

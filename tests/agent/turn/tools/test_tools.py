@@ -33,12 +33,11 @@ def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> App
 
 
 async def decided(
-    bench: Bench, tool: str, arguments: dict[str, Any], *, yes: bool = True, always: bool = False, checked: bool = True
+    bench: Bench, tool: str, arguments: dict[str, Any], *, yes: bool = True, always: bool = False
 ) -> tuple[PendingApproval, ToolResult]:
-    """The question before a call, and what came of it. `always`: each act asks; not `checked`: no board is asked."""
+    """The question before a call, and what came of it. `always`: each act asks."""
     approvals = Approvals(timeout_s=60)
-    tools = bench.tools.tools if checked else [replace(one, check=None) for one in bench.tools.tools]
-    box = Toolbox(tools, Gate(approvals=approvals, always_ask=always))
+    box = Toolbox(bench.tools.tools, Gate(approvals=approvals, always_ask=always))
     call = asyncio.create_task(box.call(tool, json.dumps(arguments), ToolContext("owner", bench.steps.append)))
     [pending] = await asked(approvals)
     approvals.decide(pending.approval_id, approved=yes, by="owner")
@@ -49,8 +48,10 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 16384, "optimizationLevel": "Oz"}
     result, said = await bench.call("deploy-wasm-app", {**given, "deviceIp": "192.168.1.100"})
     assert result.ok
-    request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz")
-    assert [replace(cast(ChangeRequest, one), approve=None) for one in bench.apps.asked] == [request]
+    request = ChangeRequest("d-virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz")
+    assert [replace(cast(ChangeRequest, one), approve=None, begin=request.begin) for one in bench.apps.asked] == [
+        request
+    ]
     assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
         "success": True,
         "deviceIp": "192.168.1.100:18080",
@@ -134,7 +135,8 @@ async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: 
 async def test_an_act_is_asked_in_words(bench: Bench, tool: str, arguments: dict[str, Any], words: str) -> None:
     if "device" in arguments:
         await bench.add(arguments["device"], PaperTransport("wasmachine://192.168.1.101:18080"))
-    pending, result = await decided(bench, tool, arguments, yes=False, always=True, checked=False)
+    bench.apps.listed = (listing("blink", "running"), listing("x" * 126, "running"))
+    pending, result = await decided(bench, tool, arguments, yes=False, always=True)
     assert not result.ok
     assert len(pending.action) <= MAX_ACTION_CHARS
     assert pending.action.endswith(words) if words == "..." else pending.action == words

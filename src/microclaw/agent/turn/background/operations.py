@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct, to_builtins
 
 from microclaw.events import Evidence
-from microclaw.host.operations.forms import CommandForm
+from microclaw.host.operations.forms import CommandForm, ToolForm
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
 from microclaw.host.operations.result import Listing, Result
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -52,7 +52,7 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
     cancelled: str
 
 
-@operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command=CommandForm("subagents"))
+@operation("subagent.list", http="GET /v1/subagents", tool=ToolForm("subagent-list"), command=CommandForm("subagents"))
 async def list_subagents(subagents: Subagents, call: OperationCall) -> SubagentList:
     """List the subagents that work, and the latest that ended, with their results."""
     return SubagentList(subagents=subagents.of_person(call.person_id))
@@ -63,7 +63,7 @@ async def list_subagents(subagents: Subagents, call: OperationCall) -> SubagentL
     http="DELETE /v1/subagents/{subagent}",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
-    tool="subagent-cancel",
+    tool=ToolForm("subagent-cancel"),
     command=CommandForm("subagents", said="subagent {cancelled} ends"),
     words="end the subagent {subagent}",
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 
 from msgspec import Meta, field
 
+from microclaw.devices.registry.act_tool import complete_device
 from microclaw.devices.registry.calls import AppList, AppStates, ConsoleLines, EdgeLog, EdgesRead, LogLine
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.target import DeviceParameters, device_tool
@@ -21,15 +22,8 @@ from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOu
 from microclaw.programs.changes.authors import own_programs
 from microclaw.programs.changes.claims import pin_roles, unknown_pins_text, with_foreign_apps
 from microclaw.programs.changes.services import AppServices
-from microclaw.programs.changes.tools.programs import (
-    EXPECT,
-    SourceCode,
-    complete_device,
-    expectations_of,
-    proof_fields,
-    warnings_of,
-)
-from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS
+from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
+from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.expectations import PinStimulus
 from microclaw.programs.proof.trial import TrialOptions
 from microclaw.text import fence_text
@@ -56,7 +50,7 @@ class TryParameters(DeviceParameters, kw_only=True, rename="camel"):
     )
     heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
     inputs: Annotated[tuple[InputParameters, ...], Meta(max_length=64, description="Levels from outside.")] = ()
-    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
+    expect: Expected = None
 
 
 class LogParameters(DeviceParameters, kw_only=True):
@@ -68,14 +62,15 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
     devices = apps.registry
     source_log = apps.source_log
-    complete = partial(complete_device, apps)
+    complete = complete_device(devices, apps.change_log.holds, "app")
 
     async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
         inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        options = TrialOptions(
-            asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations_of(asked.expect)
-        )
+        expectations = None
+        if asked.expect is not None and asked.expect.strip():
+            expectations = parse_expectations(asked.expect)
+        options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations)
         trial = await apps.try_image(image, device.board, options)
         edges = trial.edges[:MAX_EDGES]
         fields = {

@@ -1,0 +1,370 @@
+"""The acts on programs as a model calls them: its arguments, and the fields of its results. It does nothing itself.
+
+The names of arguments and fields are those of LLMos' WASM tools.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, StoreError
+from microclaw.events import Evidence
+from microclaw.host.operations.forms import ToolForm
+from microclaw.host.operations.tool import ToolOutput, with_moments
+from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, program_request
+from microclaw.text import MAX_PROGRAM_CHARS
+
+if TYPE_CHECKING:
+    from microclaw.devices.registry.act_tool import ToolUse
+    from microclaw.devices.registry.device import Device
+    from microclaw.programs.building import ProgramImage
+    from microclaw.programs.changes.catalogue import AppListing
+    from microclaw.programs.changes.deployment import ChangeResult, Deployment
+    from microclaw.programs.changes.operations import ProgramContext
+    from microclaw.programs.changes.results import AppWithSource
+    from microclaw.programs.proof.expectation_result import ExpectationResult
+    from microclaw.programs.proof.trial import Trial
+
+    ProgramUse: TypeAlias = ToolUse[ProgramContext]
+
+_log = logging.getLogger(__name__)
+
+EXPECT: Final = (
+    "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
+    "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: high for 200 ms`, `pin 3: rises at 0 s, 5 s`, "
+    '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
+    "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. All forms: skill expectations. "
+    "Not met: not deployed."
+)
+# The length of a source in one result, which holds 8 KiB with the rest.
+MAX_SOURCE_BYTES: Final = 5_500
+_NOT_WHOLE: Final = frozenset({"before", "proof", "sha256", "source"})
+_ON_THE_BOARD: Final = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
+_MAX_WARNINGS: Final = 5
+_MAX_LOG_LINES: Final = 10
+
+SourceCode: TypeAlias = Annotated[
+    str,
+    Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program: C, C++, an Arduino sketch, or Python."),
+]
+Expected: TypeAlias = Annotated[str, Meta(max_length=MAX_EXPECT_CHARS, description=EXPECT)] | None
+HeapSize: TypeAlias = Annotated[
+    int, Meta(ge=1024, le=131_072, description="App heap in bytes; the memory that a Python program claims.")
+]
+_NewName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,31}$",
+        description="Letters, digits, - and _. The device's program of that name is replaced.",
+    ),
+]
+_Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126)]
+_Every: TypeAlias = Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")]
+_StopAfter: TypeAlias = Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")]
+
+
+async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
+    with _store_may_fail():
+        await use.service.apps.change_log.drop_draft(use.device.device_id, deployment.name)
+    image = deployment.image
+    trial = deployment.trial
+    fields = {
+        "binarySize": image.size_bytes,
+        "heapSize": use.arguments.heapSize,
+        "pins": sorted({*image.pins, *trial.pins}),
+        "replaced": deployment.replaced,
+        "verified": deployment.verified,
+        "trial": trial.summary(),
+        **proof_fields(trial, deployment.expected),
+        "log": list(trial.log[:_MAX_LOG_LINES]),
+        "warnings": warnings_of(image, trial),
+    }
+    what = "replaced" if deployment.replaced else "deployed"
+    return _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
+
+
+async def _keep_draft(use: ProgramUse, error: MicroclawError) -> None:
+    """Keep the program that was not deployed."""
+    from microclaw.host.store.apps import DraftRow
+
+    change_log = use.service.apps.change_log
+    row = DraftRow(
+        device_id=use.device.device_id,
+        name=use.values["name"],
+        at_ms=change_log.now_ms(),
+        person=use.context.person_id,
+        source=use.values["source"],
+        expect=use.arguments.expect,
+        problem=error.message,
+    )
+    with _store_may_fail():
+        await change_log.put_draft(row)
+
+
+@contextmanager
+def _store_may_fail() -> Iterator[None]:
+    """Let a draft be lost: the outcome of the program is what counts."""
+    try:
+        yield
+    except StoreError as exc:
+        _log.warning("a draft was not kept or removed: %s", exc.message)
+
+
+async def _try_deployment(use: ProgramUse) -> str | None:
+    """Build, check and try the program; return what the trial has not of it.
+
+    Nobody knows what will be on the device by then, so nothing there counts.
+    """
+    values = use.values
+    request = program_request(
+        use.device.device_id,
+        values["name"],
+        values["source"],
+        None,
+        values.get("expect"),
+        heap_bytes=values["heap_bytes"],
+        optimization=values["optimization"],
+    )
+    prepared = await use.service.apps.changes.prepare(request, use.context.report, later=())
+    return prepared.trial.untried
+
+
+async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput:
+    """Return the fields of LLMos. Raises DeviceUnreachable, DeviceSilent, AppNotFound."""
+    from microclaw.programs.changes.authors import own_programs
+    from microclaw.programs.changes.program_state import not_found
+
+    device = use.device
+    if any(listing.is_away for listing in listings):
+        raise _away(device, listings)
+    shown = [listing for listing in listings if listing.condition in _ON_THE_BOARD]
+    name = use.arguments.appName
+    if name is not None:
+        names = [listing.name for listing in listings]
+        if name not in names:
+            raise not_found(device, name, names)
+        shown = [listing for listing in shown if listing.name == name]
+    fields = {
+        "apps": list(map(_listing_fields, shown)),
+        "count": len(shown),
+        "missing": [listing.name for listing in listings if listing.condition == "missing"],
+        "stopped": [listing.name for listing in listings if listing.condition == "stopped"],
+        "message": f"Found {len(shown)} WASM app(s) on {device.name}",
+    }
+    # The board chose the name of a foreign app, and a program the words of its error.
+    may_quote = any(listing.foreign for listing in shown)
+    failed_names = {listing.name for listing in shown if listing.error}
+    if failed_names and not may_quote:
+        own = await own_programs(use.service.apps.change_log, device.device_id, use.context.person_id)
+        may_quote = not failed_names <= own.words
+    evidence = Evidence("reported", f"listed by {device.name} itself")
+    return ToolOutput(fields, (evidence,), foreign=may_quote)
+
+
+def _away(device: Device, listings: Sequence[AppListing]) -> DeviceUnreachable | DeviceSilent:
+    from microclaw.programs.changes.unresponsive_boards import way_to_reset
+
+    silence = next((listing.error for listing in listings if listing.error is not None), None)
+    # The board takes connections and answers nothing.
+    if silence is not None:
+        step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
+        return DeviceSilent(silence, next_step=step)
+    wanted = []
+    for listing in listings:
+        if listing.deferred is None:
+            wanted.append(listing.name)
+        else:
+            wanted.append(f"{listing.deferred.act} {listing.name}")
+    step = "check its power and network; the host puts its programs back when it returns"
+    return DeviceUnreachable(f"{device.name} does not answer; wanted there: {', '.join(wanted)}", next_step=step)
+
+
+def _listing_fields(listing: AppListing) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": listing.name,
+        "heap": listing.heap_bytes,
+        "state": listing.condition,
+        "pins": list(listing.pins),
+    }
+    if listing.runs is not None and listing.runs.text:
+        fields["runs"] = listing.runs.text
+    if listing.foreign:
+        fields["foreign"] = True
+    if listing.error:
+        fields["error"] = listing.error
+    return fields
+
+
+async def _program(use: ProgramUse, program: AppWithSource) -> ToolOutput:
+    from microclaw.programs.changes.authors import own_programs
+
+    own = await own_programs(use.service.apps.change_log, use.device.device_id, use.context.person_id)
+    may_quote = program.name not in own.sources
+    if program.error or program.crashes:
+        may_quote = program.name not in own.words
+    return ToolOutput(_program_fields(program, use.arguments.firstLine), foreign=may_quote)
+
+
+def _program_fields(program: AppWithSource, first_line: int) -> dict[str, Any]:
+    """Return what is known of a program, with its source from that line on, as far as a result holds it."""
+    fields = {}
+    for name, value in with_moments(msgspec.to_builtins(program)).items():
+        if value is not None and name not in _NOT_WHOLE:
+            fields[name] = value
+    proof = program.proof
+    if proof is not None:
+        fields["proof"] = f"{proof['proof']} ({proof['evidence']['text']})"
+        fields["expected"] = [f"{line['text']}: {line['answer']}" for line in proof["expected"]]
+    if program.source is not None:
+        fields |= _source_fields(program.source, first_line)
+    return fields
+
+
+def _source_fields(source: str, first_line: int) -> dict[str, Any]:
+    """Return the lines of a source that fit, at least one, and the number of the next."""
+    lines = source.split("\n")
+    piece: list[str] = []
+    room = MAX_SOURCE_BYTES
+    for line in lines[first_line - 1 :]:
+        room -= len(json.dumps(line, ensure_ascii=False).encode())
+        if room < 0 and piece:
+            break
+        piece.append(line)
+    fields: dict[str, Any] = {"source": "\n".join(piece), "lines": len(lines)}
+    next_line = first_line + len(piece)
+    if next_line <= len(lines):
+        fields["next"] = f"read on: read-program with firstLine {next_line}"
+    return fields
+
+
+async def _removed(_use: ProgramUse, change: ChangeResult) -> ToolOutput:
+    return _changed(change, f"removed {change.name} from {change.device_name}", undoable=change.undoable)
+
+
+async def _switched(use: ProgramUse, change: ChangeResult) -> ToolOutput:
+    switch = use.values["switch"]
+    what = "stopped" if switch == "stop" else f"{switch}ed"
+    message = f"{what} {change.name} on {change.device_name}"
+    return _changed(change, message, switch=switch, verified=change.verified)
+
+
+async def _timed(_use: ProgramUse, deployment: Deployment) -> ToolOutput:
+    runs = "once, and on"
+    if deployment.trial.times:
+        runs = deployment.trial.times.text()
+    message = f"{deployment.name} on {deployment.device_name} runs {runs}"
+    return _changed(deployment, message, runs=runs, verified=deployment.verified)
+
+
+async def _find_program(use: ProgramUse) -> str | None:
+    """Return a warning if the host has no such program there now; another schedule may install it first."""
+    name = use.values["name"]
+    if await use.service.apps.change_log.holds(use.device.device_id, name):
+        return None
+    return f"not tried: this host has no {name} on {use.device.name} now"
+
+
+def _changed(change: ChangeResult, message: str, **more: Any) -> ToolOutput:
+    """Return the result of a change of a program."""
+    fields = {"appName": change.name, "change": change.change_id, **more, "message": message}
+    return ToolOutput(fields, (change.evidence,))
+
+
+def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
+    """Return the fields of the proof: each expectation's answer, or that there was none."""
+    from microclaw.programs.proof.expectation_result import NO_EXPECTATION
+
+    fields: dict[str, Any] = {"expected": [result.line() for result in expected] or NO_EXPECTATION}
+    if trial.probes:
+        fields["inputsTried"] = list(trial.probes)
+    return fields
+
+
+def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
+    """Return the first warnings of the compiler and of the trial."""
+    from microclaw.programs.changes.claims import runs_once
+    from microclaw.programs.changes.stage_text import RUNS_AGAIN
+
+    warnings = [warning.render() for warning in image.warnings[:_MAX_WARNINGS]]
+    warnings += trial.warnings[:_MAX_WARNINGS]
+    if runs_once(trial):
+        warnings.append(RUNS_AGAIN)
+    return warnings
+
+
+DEPLOY: Final = ToolForm(
+    "deploy-wasm-app",
+    "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and verify "
+    "it there.",
+    fields={
+        "source": "sourceCode",
+        "name": "appName",
+        "heap_bytes": "heapSize",
+        "optimization": "optimizationLevel",
+        "expect": "expect",
+    },
+    kinds={
+        "source": SourceCode,
+        "name": _NewName,
+        "heap_bytes": HeapSize,
+        "optimization": Literal["O0", "O1", "O2", "O3", "Os", "Oz"],
+        "expect": Expected,
+    },
+    required=frozenset({"source"}),
+    has_address=True,
+    output=_deployed,
+    failed=_keep_draft,
+    try_planned=_try_deployment,
+)
+QUERY: Final = ToolForm(
+    "query-wasm-apps",
+    "List a device's programs, with their state and pins.",
+    fields={},
+    extra={"appName": (str | None, None)},
+    has_address=True,
+    finds="appName",
+    output=_listed,
+)
+READ: Final = ToolForm(
+    "read-program",
+    "A program's source, proof, error and crashes. Read it before you change it.",
+    fields={"name": "appName"},
+    kinds={"name": _Name},
+    extra={"firstLine": (Annotated[int, Meta(ge=1)], 1)},
+    finds="appName",
+    output=_program,
+)
+UNINSTALL: Final = ToolForm(
+    "uninstall-wasm-app",
+    fields={"name": "appName"},
+    kinds={"name": _Name},
+    has_address=True,
+    finds="appName",
+    output=_removed,
+    try_planned=_find_program,
+)
+SWITCH: Final = ToolForm(
+    "switch-program",
+    fields={"name": "appName", "switch": "switch"},
+    kinds={"name": _Name},
+    finds="appName",
+    output=_switched,
+    try_planned=_find_program,
+)
+SET_TIMES: Final = ToolForm(
+    "set-program-times",
+    "Set when an installed program runs: begun again every so often, each run stopped after a time.",
+    fields={"name": "appName", "every_ms": "every", "stop_after_ms": "stopAfter"},
+    kinds={"name": _Name, "every_ms": _Every | None, "stop_after_ms": _StopAfter | None},
+    one_of=("every", "stopAfter"),
+    finds="appName",
+    output=_timed,
+    try_planned=_find_program,
+)
