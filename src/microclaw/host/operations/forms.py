@@ -81,7 +81,7 @@ class ToolForm(Struct, frozen=True):
     `has_address` the device may be named by its address. `finds` is the argument with the name of a program: if no
     device is named, the only one that has the program is used.
 
-    These get the model's ToolUse (registry/target.py): `output` makes the tool's result of the operation's own one,
+    These get the model's ToolUse (registry/act_tool.py): `output` makes the tool's result of the operation's own one,
     `failed` notes the error that ended it, `try_planned` is as in Tool.
     """
 
