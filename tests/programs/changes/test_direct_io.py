@@ -10,6 +10,7 @@ from microclaw.errors import CallRejected, DeviceLied, PinClaimed, PinRefused, T
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.programs.changes.claims import check_free, timers_conflict
 from microclaw.programs.changes.installer import recover_changes
+from microclaw.programs.changes.program_state import recall_program
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:
@@ -105,9 +106,10 @@ async def test_a_pin_and_the_pwm_timers_are_either_a_programs_or_an_acts(lab: An
     with pytest.raises(PinClaimed):
         await lab.deploy()
     _holds_pins_by_a_program(lab, pin5="pwm")
+    there = await recall_program(lab.change_log, device, "new")
     with pytest.raises(PinClaimed):
-        await check_free(device, "fade", AppVersion("", 0, 0, 0, (6,), Claims(nodes=("ledc/0",))), ())
-    await check_free(device, "sensor", AppVersion("", 0, 0, 0, (6,), Claims(nodes=("i2c/0",))), ())
+        check_free(there, AppVersion("", 0, 0, 0, (6,), Claims(nodes=("ledc/0",))))
+    check_free(there, AppVersion("", 0, 0, 0, (6,), Claims(nodes=("i2c/0",))))
     fade = DesiredApp(device.device_id, "fade", "00", 8192, 20, 180_000, (6,), 0, Claims(nodes=("ledc/0",)))
     conflict = timers_conflict(device, 5, (fade,))
     assert conflict is not None

@@ -206,11 +206,16 @@ async def test_a_wrong_program_is_not_proved_by_a_board_that_is_held_up(lab: Any
 
 
 async def test_a_board_that_does_not_answer_in_time_is_asked_again_and_not_for_ever(lab: Any) -> None:
-    for method in ("apps.states", "edges.read", "apps.list"):
+    for method in ("apps.states", "edges.read"):
         lab.transport.fail[method] = DeviceTimeout("no answer within 15 s")
     found = await verdict(lab, SECOND, play(SECOND, TRIAL_MS))
     assert (found.agrees, found.evidence.kind) == (True, "counted")
     assert not lab.transport.fail
+    lab.transport.sees = False
+    lab.transport.fail["apps.list"] = DeviceTimeout("no answer within 15 s")
+    found = await Watch(lab.registry.get("paper"), "lamp", make_trial(), Baseline(), sleep=lab.sleep).verify()
+    assert (found.agrees, lab.transport.fail) == (True, {}), "a board that reports no states is asked for its list"
+    lab.transport.sees = True
     lab.transport.away = DeviceTimeout("no answer within 15 s")
     lab.transport.calls.clear()
     found = await verdict(lab, SECOND, [])

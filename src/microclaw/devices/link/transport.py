@@ -91,7 +91,7 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
             facts = {key: fact for key, fact in answer.items() if isinstance(fact, str | int | float | bool)}
             return calls.DeviceFacts(facts)
         case _Apps(apps):
-            return _convert(call, apps, tuple[calls.AppEntry, ...], endpoint)
+            return _with_states(_convert(call, apps, tuple[calls.AppEntry, ...], endpoint), value)
         case _States(apps):
             return _convert(call, apps, tuple[calls.AppState, ...], endpoint)
         case _:
@@ -108,6 +108,17 @@ def _convert(call: Call[Any], value: object, kind: type[T], endpoint: str) -> T:
             f"{endpoint} answered {call.method} with an invalid value: {exc}",
             next_step="is its firmware of this version? microclaw device show",
         ) from exc
+
+
+def _with_states(entries: tuple[calls.AppEntry, ...], value: Value) -> tuple[calls.AppEntry, ...]:
+    """Return the programs of a list, each with its state if the list has the states of all of them."""
+    try:
+        apps = convert(value, _States).apps
+        states = convert(apps, tuple[calls.AppState, ...], from_attributes=True)
+    except ValidationError:
+        # A device of another make may list only names.
+        return entries
+    return tuple(structs.replace(entry, state=state) for entry, state in zip(entries, states, strict=True))
 
 
 class _App(Struct, rename={"heap_bytes": "heap"}):

@@ -12,6 +12,7 @@ from microclaw.devices.registry.calls import (
     DEFAULT_PWM_HZ,
     MAX_DUTY,
     AdcRead,
+    AppEntry,
     AppStart,
     AppStop,
     AppUndo,
@@ -113,8 +114,16 @@ def argument_names(method: str) -> tuple[str, ...]:
 
 
 def result_value(result: object) -> Any:
-    """Convert a call's answer to the values of JSON."""
+    """Convert a call's answer to the values of JSON, a list of programs without their states: AppStates has those."""
+    if isinstance(result, tuple):
+        result = [_without_state(row) for row in result]
     return msgspec.json.decode(msgspec.json.encode(result))
+
+
+def _without_state(row: object) -> object:
+    if isinstance(row, AppEntry):
+        return {"name": row.name, "heap_bytes": row.heap_bytes}
+    return row
 
 
 def _call_type(method: str) -> type[Call[Any]]:

@@ -70,11 +70,6 @@ class DeviceFacts(Struct, frozen=True):
     values: Mapping[str, str | int | float | bool]
 
 
-class AppEntry(Struct, frozen=True):
-    name: str
-    heap_bytes: int
-
-
 class AppReply(Struct, frozen=True):
     """An app's own answer to a request: CoAP-style status and its attributes."""
 
@@ -198,6 +193,14 @@ class AppState(Struct, frozen=True):
         if self.state == "waiting" and self.runs is not None:
             return self.runs.last_how == "trapped"
         return self.state == "trapped"
+
+
+class AppEntry(Struct, frozen=True):
+    """A program in the board's list. `state` is None if the list does not have it; AppStates may."""
+
+    name: str
+    heap_bytes: int
+    state: AppState | None = None
 
 
 class GpioSet(Call[PinLevel], frozen=True):

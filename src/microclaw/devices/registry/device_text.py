@@ -68,8 +68,9 @@ def _row_texts(row: object) -> Iterator[str]:
     """Yield the texts of a program's row that are not the firmware's own words."""
     if isinstance(row, AppEntry | AppState) and not _NAME.fullmatch(row.name):
         yield row.name
-    if isinstance(row, AppState):
-        for text in (row.error, row.state):
+    state = row.state if isinstance(row, AppEntry) else row
+    if isinstance(state, AppState):
+        for text in (state.error, state.state):
             if text and not _WORD.fullmatch(text) and not _TRAP.fullmatch(text):
                 yield text
 

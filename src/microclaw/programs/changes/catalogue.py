@@ -20,7 +20,7 @@ from microclaw.host.store.crashes import CrashTable
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
-from microclaw.programs.changes.program_state import app_states, not_found
+from microclaw.programs.changes.program_state import ask_programs, not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
     AppCondition,
@@ -135,8 +135,9 @@ class Catalogue:
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}
         try:
-            listed = {app.name: app for app in await device.call(AppList(), wait=False)}
-            states = {app.name: app for app in await app_states(device, wait=False)}
+            entries, reported = await ask_programs(device, wait=False)
+            listed = {app.name: app for app in entries}
+            states = {app.name: app for app in reported or ()}
         except DeviceError as exc:
             if named and not wanted and not stopped and not deferred:
                 raise

@@ -1,4 +1,4 @@
-"""The pins and parts that programs on a device use, and who else may have them. Asks a board only which have ended.
+"""The pins and parts that programs on a device use, and who else may have them. It asks no board.
 
 Facts of stock firmware behind the rules: a second program that opens a driven pin or an I2C bus gets EBUSY
 (esp-iot-solution, ext_vfs_gpio.c, ext_vfs_i2c.c), also while the first has ended and is still listed, as nothing closed
@@ -10,7 +10,6 @@ timers are its own: no two programs share them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -18,17 +17,15 @@ from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import AppStates, GpioSet
 from microclaw.devices.registry.device import Device
-from microclaw.errors import DeviceError, PinClaimed
+from microclaw.errors import PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
-from microclaw.programs.changes.program_state import app_states
+from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.trial import Trial
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
 _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}
-ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
-"""States of a program of which no function runs any more."""
 
 
 class PinConflict(Struct, frozen=True):
@@ -97,74 +94,40 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
 
 
-async def live_conflict(
-    device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False, asks: bool = True
-) -> PinConflict | None:
+def live_conflict(there: ProgramState, pin: int, *, opens: bool = False) -> PinConflict | None:
     """Return the program that an order on this pin would fight.
 
-    None for one that has ended: its level stays, nobody drives. With `asks` the board itself is asked whether the
-    program has ended, if it can tell; else its trial counts. `opens`: the order opens the pin beside the program to
+    None for one that has ended: its level stays, nobody drives. `opens`: the order opens the pin beside the program to
     drive it, which stock firmware refuses (its PWM opens no pin).
     """
-    for app in wanted:
+    device = there.device
+    for app in there.others:
         role = pin_roles(app.version).get(pin)
-        if role is not None and not await has_ended(device, app, asks=asks):
-            found = _conflict(device, app.name, pin, role)
-            has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
-            if not opens or role != "drives" or has_pwm:
-                return found
-            return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
-    if not asks:
-        return None
-    for app in (await with_foreign_apps(device, wanted))[len(wanted) :]:
-        role = pin_roles(app.version).get(pin)
-        if role is not None:
-            return _conflict(device, app.name, pin, role, ours=False)
+        if role is None or there.has_ended(app):
+            continue
+        conflict = _conflict(device, app.name, pin, role, ours=app in there.wanted)
+        if opens and role == "drives" and not _has_pwm(app):
+            text = f"{conflict.text}, and its firmware lets nobody else set it"
+            return replace(conflict, text=text, is_final=True)
+        return conflict
     return None
 
 
-async def with_foreign_apps(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
-    """`wanted`, and the programs there that this host did not install, with the pins that the board tells of them.
-
-    How they use a pin is not known. A board that does not tell, or does not answer, adds nothing.
-    """
-    try:
-        states = await app_states(device, wait=False)
-    except DeviceError:
-        return tuple(wanted)
-    found = list(wanted)
-    for one in states:
-        is_ours = any(app.name == one.name for app in wanted) or one.name in device.pin_programs
-        if one.pins and one.state not in ENDED and not is_ours:
-            found.append(DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins)))
-    return tuple(found)
+def _has_pwm(app: DesiredApp) -> bool:
+    return any(node.startswith("ledc") for node in app.version.claims.nodes)
 
 
-async def has_ended(device: Device, app: DesiredApp, *, asks: bool = True) -> bool:
-    """Return if nothing of the program runs any more: by the board's word if it is asked, else by its trial.
-
-    One that runs at times has not ended between two runs: its pins wait for the next one.
-    """
-    if not app.sha256:
-        return False  # an installation to come, or a program of others that claiming() has found running
-    if asks and device.supports(AppStates.method):
-        with suppress(DeviceError):
-            states = await app_states(device, wait=False)  # one that is lost is redeployed at once
-            return any(one.name == app.name and one.state in ENDED for one in states)
-    return app.version.times is None and app.version.claims.ended
-
-
-async def check_named(device: Device, name: str, image: ProgramImage, wanted: Sequence[DesiredApp]) -> None:
+def check_named(there: ProgramState, image: ProgramImage) -> None:
     """Raise as `check_free` does, before a trial: for what the image's source names."""
-    await check_free(device, name, to_come(device, name, image).version, wanted)
+    check_free(there, to_come(there, image).version)
 
 
-def to_come(device: Device, name: str, image: ProgramImage) -> DesiredApp:
+def to_come(there: ProgramState, image: ProgramImage) -> DesiredApp:
     """Return the program as it will be wanted on the device, with the claims that its source names."""
     claims = Claims(reads=tuple(sorted(set(image.pins) - set(image.driven))), nodes=image.nodes)
     return DesiredApp(
-        device_id=device.device_id,
-        name=name,
+        device_id=there.device.device_id,
+        name=there.name,
         sha256="",
         heap_bytes=0,
         timers=0,
@@ -175,39 +138,50 @@ def to_come(device: Device, name: str, image: ProgramImage) -> DesiredApp:
     )
 
 
-async def check_free(device: Device, name: str, version: AppVersion, wanted: Sequence[DesiredApp]) -> None:
+def check_free(there: ProgramState, version: AppVersion) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
 
     Before the trial a program counts as a reader of the pins that its source names and does not open as outputs.
     """
-    own = pin_roles(version)
-    claims = version.claims
-    _check_not_held(device, own, claims.nodes)
-    for app in wanted:
-        if app.name == name:
-            continue
-        node = _shared_node(claims.nodes, app.version.claims.nodes)
+    device = there.device
+    _check_not_held(device, pin_roles(version), version.claims.nodes)
+    for app in there.others:
+        node = _shared_node(version.claims.nodes, app.version.claims.nodes)
         # A bus has pins, and of two programs on it another pin would help neither.
-        if node is not None and not app.waits and not await has_ended(device, app):
+        if node is not None and not app.waits and not there.has_ended(app):
             raise _bus_taken(device, app, node)
-        theirs = pin_roles(app.version)
-        for pin in sorted(own.keys() & theirs.keys()):
-            if own[pin] == theirs[pin] == "reads":
-                continue
-            if app.waits:
-                raise _kept_for(device, app, f"pin {pin}")
-            if not await has_ended(device, app):
-                _conflict(device, app.name, pin, theirs[pin]).raise_refused()
-            if not device.supports(AppStates.method):  # else the installation takes it off first
-                raise PinClaimed(
-                    f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its "
-                    "removal",
-                    next_step=f"remove it first: {_uninstall(app.name, device)}",
-                )
+        for pin in _shared_pins(version, app.version):
+            _check_pin_free(there, app, pin)
         if node is not None and app.waits:
             raise _kept_for(device, app, node)
         if node is not None:
             raise _bus_taken(device, app, node)
+
+
+def _shared_pins(version: AppVersion, other: AppVersion) -> list[int]:
+    """Return the pins that both have, without those that both only read."""
+    own = pin_roles(version)
+    theirs = pin_roles(other)
+    pins = []
+    for pin in sorted(own.keys() & theirs.keys()):
+        is_read_by_both = own[pin] == theirs[pin] == "reads"
+        if not is_read_by_both:
+            pins.append(pin)
+    return pins
+
+
+def _check_pin_free(there: ProgramState, app: DesiredApp, pin: int) -> None:
+    """Raise PinClaimed unless the program that has the pin has ended, and can be taken off first."""
+    device = there.device
+    if app.waits:
+        raise _kept_for(device, app, f"pin {pin}")
+    if not there.has_ended(app):
+        _conflict(device, app.name, pin, pin_roles(app.version)[pin]).raise_refused()
+    # If the board reports states, the installation takes the ended program off first.
+    if not device.supports(AppStates.method):
+        text = f"{app.name} has ended on {device.name} and still holds pin {pin}"
+        step = f"remove it first: {_uninstall(app.name, device)}"
+        raise PinClaimed(f"{text}: the firmware frees it with its removal", next_step=step)
 
 
 def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from microclaw.programs.changes.change_log import AppVersion, ChangeOrigin, Desi
 from microclaw.programs.changes.changes import ProgramChanges, upgrade_request
 from microclaw.programs.changes.deployment import ChangeRequest, Place
 from microclaw.programs.changes.installer import Installer
-from microclaw.programs.changes.program_state import DeferredKind, standing
+from microclaw.programs.changes.program_state import DeferredKind, recall_program
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import Trial
 
@@ -126,7 +126,7 @@ class Deferrals:
         act = request.act
         trial = None
         assert act != "restart"
-        there = await standing(self._change_log, device, name, asks=False)
+        there = await recall_program(self._change_log, device, name)
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
         if version is None and act != "install":
             raise there.refused(act)
@@ -134,8 +134,8 @@ class Deferrals:
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
                 request = upgrade_request(request, version)
-            later = await self._expected(device.device_id)
-            prepared = await self._changes.prepare(request, report, later=later)
+            there = structs.replace(there, wanted=await self._expected(device.device_id))
+            prepared = await self._changes.prepare(request, report, there)
             await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
             trial = prepared.trial

@@ -19,7 +19,7 @@ from microclaw.host.operations.operation import Approve
 from microclaw.host.store.apps import ProofRow
 from microclaw.programs.building import ProgramImage, ProgramLanguage
 from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Origin
-from microclaw.programs.changes.program_state import Act
+from microclaw.programs.changes.program_state import Act, ProgramState
 from microclaw.programs.proof.expectation_result import ExpectationResult, proof_of
 from microclaw.programs.proof.expectations import Expectations
 from microclaw.programs.proof.trial import Trial
@@ -131,23 +131,23 @@ class Deployment(ChangeResult, frozen=True, kw_only=True):
 MAX_ASKED_EDGES: Final = 400
 
 
-async def asked_program(
-    log: ChangeLog, device: Device, name: str, image: ProgramImage, trial: Trial, before: AppVersion | None
-) -> AskedProgram:
-    """The program as a question shows it, with what changes against the version that it replaces."""
-    if before is None:
-        there = None
-    else:
-        there = await log.image(before.sha256)
+async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage, trial: Trial) -> AskedProgram:
+    """Return the program as a question shows it, with what changes against the version that it replaces."""
+    replaces: str | None = None
+    diff: tuple[str, ...] = ()
+    if there.running is not None:
+        replaced = await log.image(there.running.sha256)
+        replaces = replaced.sha256
+        diff = await source_diff(replaced.source, image.source)
     return AskedProgram(
-        device=device.name,
-        name=name,
+        device=there.device.name,
+        name=there.name,
         sha256=image.sha256,
         pins=tuple(sorted({*image.pins, *trial.pins})),
         edges=tuple(_edge_rows(trial.edges[:MAX_ASKED_EDGES])),
         trial_ms=trial.board_ms,
-        replaces=None if there is None else there.sha256,
-        diff=() if there is None else await source_diff(there.source, image.source),
+        replaces=replaces,
+        diff=diff,
     )
 
 

@@ -23,6 +23,7 @@ from microclaw.hardware.boards.pins import cautions
 from microclaw.programs.changes.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
 from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.programs.changes.installer import Installer, check_room
+from microclaw.programs.changes.program_state import ProgramState, look_at_claims, recall_program
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
 
@@ -76,24 +77,30 @@ class DirectIo:
         target = self._devices.get(device)
         check_call(target.board, call)
         program = target.transport_for(call.method).pin_program
-        wanted = await self._change_log.desired(target.device_id)
         if program is not None:
-            check_room(
-                target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
-            )
-            if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
-                return rival
+            wanted = await self._change_log.desired(target.device_id)
+            need = f"; {program} of microclaw's sets pins there and needs a place"
+            check_room(target, program, (), wanted, need=need)
+            if isinstance(call, PwmSet):
+                rival = timers_conflict(target, call.pin, wanted)
+                if rival is not None:
+                    return rival
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 opens = program is not None and isinstance(call, GpioSet)
-                return await live_conflict(target, pin, wanted, opens=opens, asks=asks)
+                return live_conflict(await self._look(target, asks=asks), pin, opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
-                found = await live_conflict(target, pin, wanted, asks=asks)
-                if found is not None and found.role == "drives":
-                    return replace(found, can_stop=False)
+                conflict = live_conflict(await self._look(target, asks=asks), pin)
+                if conflict is not None and conflict.role == "drives":
+                    return replace(conflict, can_stop=False)
                 return None
             case _:
                 return None
+
+    async def _look(self, device: Device, *, asks: bool) -> ProgramState:
+        if asks:
+            return await look_at_claims(self._change_log, device)
+        return await recall_program(self._change_log, device, "")
 
     async def act(
         self, device: str, call: GpioSet | PwmSet, *, undoes: int | None = None, insist: Collection[str] = ()

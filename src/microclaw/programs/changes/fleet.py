@@ -20,11 +20,11 @@ from microclaw.host.operations.operation import OperationCall
 from microclaw.host.operations.result import filled
 from microclaw.programs.building import ProgramImage, check_app_name, fit_claim, fit_limits
 from microclaw.programs.changes.catalogue import AppListing
-from microclaw.programs.changes.change_log import AppVersion, DesiredApp
-from microclaw.programs.changes.claims import check_named, to_come, with_foreign_apps
+from microclaw.programs.changes.change_log import AppVersion
+from microclaw.programs.changes.claims import check_named, to_come
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.installer import check_room
-from microclaw.programs.changes.program_state import name_taken
+from microclaw.programs.changes.program_state import ProgramState, look_at_claims, name_taken
 from microclaw.programs.changes.queues import on_each
 from microclaw.programs.changes.results import AppCondition, deployment_view
 from microclaw.programs.changes.services import AppServices
@@ -126,12 +126,15 @@ async def compare(
         except DeviceError:  # it does not answer, and nothing is wanted there
             there = {}
             absent = "unreachable"
-        wanted = await apps.change_log.desired(device.device_id)
-        pruned = {app.name for app in wanted if prune and app.name not in meant[device]}
+        programs_there = await look_at_claims(apps.change_log, device)
         names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
-        held = [app for app in await with_foreign_apps(device, wanted) if app.name not in pruned]
-        board = _Board(device, held, names - pruned)
-        rows = [await _row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
+        if prune:
+            for app in programs_there.wanted:
+                if app.name not in meant[device]:
+                    programs_there = programs_there.without(app.name)
+                    names.discard(app.name)
+        board = _Board(programs_there, names)
+        rows = [_row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -212,22 +215,27 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
 class _Board(Struct):
     """A device as it will be when the next row is applied: its programs with their claims, and the names on it."""
 
-    device: Device
-    apps: list[DesiredApp]
+    programs: ProgramState
     names: set[str]
 
-    async def take(self, name: str, image: ProgramImage) -> None:
+    @property
+    def device(self) -> Device:
+        return self.programs.device
+
+    def take(self, name: str, image: ProgramImage) -> None:
         """Add a program. Raises PinClaimed and TooManyApps, as its installation would."""
+        there = self.programs.about(name)
         try:
-            await check_named(self.device, name, image, self.apps)
+            check_named(there, image)
         except PinClaimed as exc:
             raise PinClaimed(exc.message, next_step=_ONE_PIN) from exc
         check_room(self.device, name, self.names, ())
-        self.apps = [*(app for app in self.apps if app.name != name), to_come(self.device, name, image)]
+        others = self.programs.without(name)
+        self.programs = structs.replace(others, wanted=[*others.wanted, to_come(there, image)])
         self.names.add(name)
 
 
-async def _row(
+def _row(
     board: _Board,
     request: ChangeRequest,
     image: ProgramImage | MicroclawError,
@@ -256,7 +264,7 @@ async def _row(
                 act = "install"
                 differs = (*differs, "it is stopped")
         if act != "unchanged":
-            await board.take(request.name, image)
+            board.take(request.name, image)
     except MicroclawError as exc:
         return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
     found = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)

@@ -38,9 +38,9 @@ from microclaw.programs.changes.change_log import (
     current_origin,
     no_answer_tells,
 )
-from microclaw.programs.changes.claims import ENDED, has_ended, pin_roles, unknown_pins_text
+from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.program_state import Act, ProgramState, app_states, name_taken, not_found, standing
+from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, find_state, name_taken, not_found
 from microclaw.programs.changes.verify import Baseline, take_baseline
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text
@@ -108,112 +108,99 @@ class Installer:
         return self._locks[device.device_id]
 
     async def put(
-        self, device: Device, request: ChangeRequest, code: bytes, version: AppVersion, report: Report
+        self, there: ProgramState, request: ChangeRequest, code: bytes, version: AppVersion, report: Report
     ) -> Installation:
-        """Install it. Call it `holding` the device, with the image stored in the change log.
+        """Install it on the board that `there` is a look at.
 
-        An app of this host with the same name is upgraded: uninstalled, then installed; the old image is installed
-        again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
-        before anything is sent, DeployRejected, DeviceError.
+        Call it `holding` the device, with a look from inside and the image stored in the change log. An app of this
+        host with the same name is upgraded: uninstalled, then installed; the old image is installed again when the new
+        one is refused. Raises AppExists for an app that this host did not install, TooManyApps before anything is sent,
+        DeployRejected, DeviceError.
         """
-        name = request.name
-        act = request.act
-        there = await self._make_room(device, name, pin_roles(version), report)
-        await self.check_place(there, take_over=request.replace)
+        device = there.device
+        name = there.name
+        there = await self._make_room(there, pin_roles(version), report)
+        check_place(there, take_over=request.replace)
         before = there.running
         warning = unknown_pins_text(device, there.foreign)
         if warning:
             report(Step("deploy", f"warning: {warning}"))
-        kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
-        change_id = await self.change_log.plan(
-            device.device_id,
-            kind,
-            f"{kind.removeprefix('app.')} {name} on {device.name}",
-            StartApp(name, version) if act == "start" else PutApp(name, version),
-            None if act == "restart" else _as_it_stands(there),
-            undoes=request.undoes,
-        )
-        removed = False
+        change_id = await self._plan_put(there, request, version)
+        is_removed = False
         try:
             if there.is_listed:
                 await device.call(AppUninstall(name))
-                removed = True
+                is_removed = True
             baseline = await take_baseline(device)
-            started = time.perf_counter()
+            started_s = time.perf_counter()
             await device.call(_install_call(name, code, version))
         except MicroclawError as exc:
             is_unknown = no_answer_tells(exc)
             await self.change_log.end(change_id, "unknown" if is_unknown else "failed")
-            if before is not None and removed and not is_unknown:
+            if before is not None and is_removed and not is_unknown:
                 await self._restore(device, name, before, report)
             raise
-        return Installation(change_id, there.is_listed, before, baseline, (time.perf_counter() - started) * 1000)
+        took_ms = (time.perf_counter() - started_s) * 1000
+        return Installation(change_id, there.is_listed, before, baseline, took_ms)
 
-    async def check_place(self, there: ProgramState, *, take_over: bool) -> None:
-        """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
-        device = there.device
+    async def _plan_put(self, there: ProgramState, request: ChangeRequest, version: AppVersion) -> int:
+        """Write the change, with what brings back the program that is there. Return its number."""
         name = there.name
-        if there.is_listed:
-            if there.running is None and not take_over:
-                raise name_taken(device, name)
-        elif await _ended_in_the_way(there) is None:
-            check_room(device, name, there.names, there.wanted)
+        act = request.act
+        device = there.device
+        usual: ChangeKind = "app.deploy" if there.running is None else "app.upgrade"
+        kind = _BEGUN.get(act, usual)
+        forward: DeviceAction = PutApp(name, version)
+        if act == "start":
+            forward = StartApp(name, version)
+        inverse: DeviceAction | None = None
+        if act != "restart":
+            inverse = _as_it_stands(there)
+        summary = f"{kind.removeprefix('app.')} {name} on {device.name}"
+        return await self.change_log.plan(device.device_id, kind, summary, forward, inverse, undoes=request.undoes)
 
-    async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> ProgramState:
-        """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
-        while True:
-            there = await standing(self.change_log, device, name)
-            ended = await _ended_in_the_way(there, pins)
-            if ended is None:
-                return there
-            with change_origin(
-                replace(current_origin(), deferred=None)
-            ):  # one undo reverts both, and starts it no second time
-                await self.take_off(device, ended)
-            report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))
+    async def _make_room(self, there: ProgramState, pins: Collection[int], report: Report) -> ProgramState:
+        """Take off programs that have ended if this one needs their place or pins. Return the board without them."""
+        device = there.device
+        while (removal := _ended_in_the_way(there, pins)) is not None:
+            # One undo reverts both, and starts the other program no second time.
+            with change_origin(replace(current_origin(), deferred=None)):
+                await self.take_off(there.about(removal.name), removal)
+            report(Step("deploy", f"{removal.name} had ended: taken off {device.name} to make room"))
+            there = there.without(removal.name)
+        return there
 
-    async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
+    async def take_off(self, there: ProgramState, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
         """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
 
         Returns the change's number, the version that is kept, and whether undo can bring the app back. Call it
-        `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
-        for a stop of a program without a version here.
+        `holding` the device, with a look from inside. Raises AppNotFound when neither the device nor this host knows
+        the name, DeployRejected for a stop of a program without a version here.
         """
-        name = request.name
-        stops = request.act == "stop"
-        there = await standing(self.change_log, device, name)
-        running = there.running
-        stopped = there.stopped
-        if stops:
+        name = there.name
+        device = there.device
+        kept: AppVersion | None = None
+        if request.act == "stop":
             kept = request.version or there.running
-        else:
-            kept = None
-        if stops and kept is None:
-            raise there.refused("stop")
-        if not there.is_listed and running is None and stopped is None and kept is None:
+            if kept is None:
+                raise there.refused("stop")
+        is_known = kept is not None or there.running is not None or there.stopped is not None
+        if not there.is_listed and not is_known:
             raise not_found(device, name, there.names)
+        inverse = _undo_of_removal(there, kept)
         if kept is None:
+            kind: ChangeKind = "app.remove"
+            summary = f"remove {name} from {device.name}"
             forward: DeviceAction = RemoveApp(name)
         else:
+            kind = "app.stop"
+            summary = f"stop {name} on {device.name}"
             forward = StopApp(name, kept)
-        inverse: DeviceAction | None = None
-        if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
-            inverse = StopApp(name, there.desired.version)
-        elif kept is not None and running is not None:
-            inverse = StartApp(name, running)
-        elif kept is not None or running is not None or (stopped is not None and not there.is_listed):
-            inverse = _as_it_stands(there)
-        change_id = await self.change_log.plan(
-            device.device_id,
-            "app.stop" if stops else "app.remove",
-            f"{'stop' if stops else 'remove'} {name} {'on' if stops else 'from'} {device.name}",
-            forward,
-            inverse,
-            undoes=request.undoes,
-        )
+        change_id = await self.change_log.plan(device.device_id, kind, summary, forward, inverse, undoes=request.undoes)
         async with self.change_log.closing(change_id):
             if there.is_listed:
-                with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
+                # If it went after the device listed it, the order is carried out.
+                with suppress(AppNotFound):
                     await device.call(AppUninstall(name))
         return change_id, kept, inverse is not None
 
@@ -263,23 +250,47 @@ def _as_it_stands(there: ProgramState) -> DeviceAction:
     return StopApp(there.name, there.stopped)
 
 
-async def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> ChangeRequest | None:
+def _undo_of_removal(there: ProgramState, kept: AppVersion | None) -> DeviceAction | None:
+    """Return the action that brings a program back after its removal, or after a stop that keeps a version of it.
+
+    None if this host has no copy of it.
+    """
+    # An undo does not start a program a second time that has ended.
+    if there.desired is not None and there.has_ended(there.desired):
+        return StopApp(there.name, there.desired.version)
+    if kept is not None and there.running is not None:
+        return StartApp(there.name, there.running)
+    has_copy = kept is not None or there.running is not None
+    if has_copy or (there.stopped is not None and not there.is_listed):
+        return _as_it_stands(there)
+    return None
+
+
+def check_place(there: ProgramState, *, take_over: bool) -> None:
+    """Raise what `put` would: AppExists, TooManyApps, unless room can be made."""
+    if not there.is_listed:
+        if _ended_in_the_way(there) is None:
+            check_room(there.device, there.name, there.names, there.wanted)
+    elif there.running is None and not take_over:
+        raise name_taken(there.device, there.name)
+
+
+def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> ChangeRequest | None:
     """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
 
     One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
     that is done is removed; one that crashed or was stopped is kept here, stopped.
     """
     device = there.device
-    names = set(there.names)
-    is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
-    if not (is_full or pins):
+    names = there.names
+    is_full = not there.is_listed and len(set(names)) >= device.board.firmware.max_apps
+    if not is_full and not pins:
         return None
-    states = await app_states(device)
-    ended = {app.name: app.state for app in states if app.state in ENDED and app.name in names}
     for app in there.wanted:
-        if app.name == there.name or app.name not in ended:
+        state = find_state(there.states, app.name)
+        if state is None or state.state not in ENDED or app.name not in names or app.name == there.name:
             continue
-        is_done = ended[app.name] in ("returned", "exited") and app.version.times is None
+        is_done = state.state in ("returned", "exited") and app.version.times is None
         has_pin = not set(pins).isdisjoint(pin_roles(app.version))
         if has_pin or (is_full and is_done):
             act: Act = "uninstall" if is_done else "stop"

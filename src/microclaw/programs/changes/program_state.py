@@ -1,6 +1,6 @@
-"""A program on a device as things are now, why an act on it makes no sense, and what the device lists after one.
+"""A look at a device's programs: the board's list and states, and what this host wants there. It changes nothing.
 
-It changes nothing.
+It also has the reasons why an act makes no sense there, and the device's list after a change.
 """
 
 from __future__ import annotations
@@ -9,39 +9,56 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.registry.device import Device
-from microclaw.errors import AppExists, AppNotFound, DeployRejected
-from microclaw.programs.changes.change_log import AppVersion, ChangeLog, DesiredApp
+from microclaw.errors import AppExists, AppNotFound, DeployRejected, DeviceError
+from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Claims, DesiredApp
 from microclaw.text import program_name
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
 Act: TypeAlias = Literal[DeferredKind, "restart"]
+ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
+"""States of a program of which no function runs any more."""
 _AGAIN_S: Final = 1.0
 """Firmware may list a program a moment after it answered the installation, or the removal."""
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
 class ProgramState(Struct, frozen=True):
-    """`listed` by the board, None where it was not asked; `wanted` there by this host; this program, `stopped` and
-    kept.
+    """One look at a device, and at one program on it. The program has the name "" if the look is only at the others.
+
+    `listed` is the board's list, None if it was not asked. `states` is None if the board was not asked, or does not
+    report them. `wanted` are the programs that this host wants there, `kept` those that it stopped and keeps.
     """
 
     device: Device
     name: str
     listed: Sequence[AppEntry] | None
+    states: Sequence[AppState] | None
     wanted: Sequence[DesiredApp]
-    stopped: AppVersion | None
+    kept: Sequence[DesiredApp]
 
     @property
     def desired(self) -> DesiredApp | None:
-        return next((app for app in self.wanted if app.name == self.name), None)
+        return _find(self.wanted, self.name)
 
     @property
     def running(self) -> AppVersion | None:
         """The version that this host wants there, running."""
         return None if self.desired is None else self.desired.version
+
+    @property
+    def stopped(self) -> AppVersion | None:
+        """The version that this host stopped and keeps."""
+        kept = _find(self.kept, self.name)
+        return None if kept is None else kept.version
+
+    @property
+    def state(self) -> AppState | None:
+        """The program's state as the board reports it."""
+        return find_state(self.states, self.name)
 
     @property
     def names(self) -> list[str]:
@@ -59,7 +76,55 @@ class ProgramState(Struct, frozen=True):
     @property
     def foreign(self) -> tuple[str, ...]:
         """The programs that the device lists beside this one and this host did not install."""
-        return tuple(sorted(set(self.names) - {app.name for app in self.wanted} - {self.name}))
+        return tuple(sorted(set(self.names) - self._wanted_names - {self.name}))
+
+    @property
+    def others(self) -> tuple[DesiredApp, ...]:
+        """The other programs with their claims: those that this host wants there, and those of others that run there.
+
+        Of a program of others only the pins are known that the board reports, and not how it uses them.
+        """
+        apps = [app for app in self.wanted if app.name != self.name]
+        for state in self.states or ():
+            is_known = state.name == self.name or self.has_installed(state.name)
+            if state.pins and state.state not in ENDED and not is_known:
+                apps.append(_foreign_app(self.device, state))
+        return tuple(apps)
+
+    @property
+    def _wanted_names(self) -> frozenset[str]:
+        return frozenset(app.name for app in self.wanted)
+
+    def has_installed(self, name: str) -> bool:
+        """Return if this host installed the program, also as the one that sets pins at once."""
+        return name in self._wanted_names or name in self.device.pin_programs
+
+    def has_ended(self, app: DesiredApp) -> bool:
+        """Return if nothing of the program runs any more: by the board's word, else by its trial.
+
+        One that runs at times has not ended between two runs: its pins wait for the next one. One that the board lost
+        has not ended: it is redeployed at once.
+        """
+        # An installation to come, or a program of others that runs.
+        if not app.sha256:
+            return False
+        if self.states is None:
+            return app.version.times is None and app.version.claims.ended
+        state = find_state(self.states, app.name)
+        return state is not None and state.state in ENDED
+
+    def about(self, name: str) -> ProgramState:
+        """Return the same look for another program."""
+        return replace(self, name=name)
+
+    def without(self, name: str) -> ProgramState:
+        """Return the look as it is after that program was taken off."""
+        states = self.states
+        if states is not None:
+            states = [state for state in states if state.name != name]
+        listed = [app for app in self.listed or () if app.name != name]
+        wanted = [app for app in self.wanted if app.name != name]
+        return replace(self, listed=listed, states=states, wanted=wanted)
 
     def refused(self, act: Act) -> DeployRejected:
         """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
@@ -83,14 +148,73 @@ class ProgramState(Struct, frozen=True):
         return AppNotFound(f"this host has no program {name} on {device} yet", next_step="microclaw app list")
 
 
-async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = True) -> ProgramState:
-    """With `asks` the device is asked for its list. Raises DeviceError."""
-    listed: Sequence[AppEntry] | None = None
-    if asks:
-        listed = await device.call(AppList())
-    wanted = await log.desired(device.device_id)
-    kept = await log.desired(device.device_id, stopped=True)
-    return ProgramState(device, name, listed, wanted, next((app.version for app in kept if app.name == name), None))
+async def look_at_program(log: ChangeLog, device: Device, name: str) -> ProgramState:
+    """Ask the board for its programs, and wait for one that is away. Raises DeviceError."""
+    listed, states = await ask_programs(device, wait=True)
+    return replace(await recall_program(log, device, name), listed=listed, states=states)
+
+
+async def look_at_claims(log: ChangeLog, device: Device) -> ProgramState:
+    """Ask the board only for the states of its programs. A board that does not answer adds nothing."""
+    there = await recall_program(log, device, "")
+    try:
+        states = await ask_states(device, wait=False)
+    except DeviceError:
+        return there
+    return replace(there, states=states)
+
+
+async def recall_program(log: ChangeLog, device: Device, name: str) -> ProgramState:
+    """Return what this host wants on the board, without a question to it."""
+    return ProgramState(
+        device=device,
+        name=name,
+        listed=None,
+        states=None,
+        wanted=await log.desired(device.device_id),
+        kept=await log.desired(device.device_id, stopped=True),
+    )
+
+
+async def ask_programs(device: Device, *, wait: bool) -> tuple[Sequence[AppEntry], Sequence[AppState] | None]:
+    """Ask the board for its list, and for the states if they are not in it. Raises DeviceError."""
+    listed = await device.call(AppList(), wait=wait)
+    states = [entry.state for entry in listed if entry.state is not None]
+    # An empty list has no states to ask for.
+    is_complete = len(states) == len(listed)
+    if is_complete and device.supports(AppStates.method):
+        return listed, states
+    return listed, await ask_states(device, wait=wait)
+
+
+async def ask_states(device: Device, *, wait: bool) -> Sequence[AppState] | None:
+    """Ask the board for the states of its programs. None if it does not report them. Raises DeviceError."""
+    if not device.supports(AppStates.method):
+        return None
+    return await device.call(AppStates(), wait=wait)
+
+
+def find_state(states: Sequence[AppState] | None, name: str) -> AppState | None:
+    return next((state for state in states or () if state.name == name), None)
+
+
+def _find(apps: Sequence[DesiredApp], name: str) -> DesiredApp | None:
+    return next((app for app in apps if app.name == name), None)
+
+
+def _foreign_app(device: Device, state: AppState) -> DesiredApp:
+    """Return a program that this host did not install, with the pins that the board reports."""
+    return DesiredApp(
+        device_id=device.device_id,
+        name=state.name,
+        sha256="",
+        heap_bytes=state.heap_bytes,
+        timers=0,
+        watchdog_ms=0,
+        pins=(),
+        since_ms=0,
+        claims=Claims(uses=state.pins),
+    )
 
 
 def name_taken(device: Device, name: str) -> AppExists:
@@ -107,13 +231,6 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     else:
         listing = "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
-
-
-async def app_states(device: Device, *, wait: bool = True) -> Sequence[AppState]:
-    """The programs as the board has them; none where it does not tell."""
-    if not device.supports(AppStates.method):
-        return ()
-    return await device.call(AppStates(), wait=wait)
 
 
 async def names_after_change(

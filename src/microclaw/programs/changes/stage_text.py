@@ -15,6 +15,7 @@ from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import unknown_pins_text
+from microclaw.programs.changes.deployment import PreparedChange
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
 from microclaw.programs.proof.expectation_result import ExpectationResult
@@ -98,17 +99,38 @@ def trial_detail(trial: Trial) -> tuple[str, ...]:
     return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
 
 
-def verification_step(found: Verification, device: Device, name: str, expected: Sequence[ExpectationResult]) -> Step:
-    """The last stage: the evidence, each expectation with what the board showed, the next step where they differ."""
+def verification_steps(
+    verification: Verification, prepared: PreparedChange, expected: Sequence[ExpectationResult]
+) -> list[Step]:
+    """Return the last stage: the evidence, each expectation with what the board showed, the next step if they differ.
+
+    Then the program's times, and if it runs again when the board restarts.
+    """
+    times = prepared.request.times
+    steps = [_evidence_step(verification, prepared, expected)]
+    if times is not None:
+        text = kept_text(times)
+        if times.every_ms is not None:
+            text += "; seen so far: the first run, no later one"
+        steps.append(Step("verify", text))
+    if prepared.version.claims.ended:
+        steps.append(Step("verify", RUNS_AGAIN))
+    return steps
+
+
+def _evidence_step(verification: Verification, prepared: PreparedChange, expected: Sequence[ExpectationResult]) -> Step:
+    device = prepared.device
+    text = verification.evidence.text
     detail = tuple(result.line() for result in expected)
-    if found.agrees:
-        return Step("verify", found.evidence.text, detail=detail)
+    if verification.agrees:
+        return Step("verify", text, detail=detail)
+    if verification.next_step is not None:
+        return Step("verify", text, "failed", detail=detail, next_step=verification.next_step)
+    watch = ""
     if device.supports(LogsRead.method):
         watch = f"watch it: microclaw logs {device.name}, or "
-    else:
-        watch = ""
-    step = f"it is installed; {watch}take it off: microclaw app uninstall {name} -d {device.name}"
-    return Step("verify", found.evidence.text, "failed", detail=detail, next_step=found.next_step or step)
+    take_off = f"take it off: microclaw app uninstall {prepared.request.name} -d {device.name}"
+    return Step("verify", text, "failed", detail=detail, next_step=f"it is installed; {watch}{take_off}")
 
 
 def kilobytes(size_bytes: int) -> str:
@@ -133,10 +155,28 @@ TRACK_CELLS: Final = 40
 MAX_LOG_LINES: Final = 8
 
 
-def deployment_detail(
-    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: ProgramState
-) -> tuple[str, ...]:
-    """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
+def lost_times_text(there: ProgramState) -> str:
+    """Return the warning that a new program simply runs on, and the one that is there ran at times."""
+    assert there.running is not None
+    assert there.running.times is not None
+    return f"it ran {there.running.times.text()}; from now on it runs on: give them again"
+
+
+def question_text(there: ProgramState) -> str:
+    """Return the installation that a person approves, in words."""
+    text = f"put {there.name} on {there.device.name}"
+    if there.is_foreign or there.running is not None:
+        text += f", in place of the {there.name} that is there"
+    # A device that was not asked does not answer.
+    if there.listed is None:
+        text += ", when it is back"
+    return text
+
+
+def deployment_detail(there: ProgramState, image: ProgramImage, version: AppVersion, trial: Trial) -> tuple[str, ...]:
+    """Return program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
+    device = there.device
+    name = there.name
     unknown_pins = unknown_pins_text(device, there.foreign)
     lost = there.is_foreign
     pins = sorted({*image.pins, *trial.pins})

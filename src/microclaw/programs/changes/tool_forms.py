@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, StoreError
 from microclaw.events import Evidence
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.tool import ToolOutput, with_moments
 from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, program_request
+from microclaw.programs.changes.program_state import recall_program
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
@@ -132,7 +134,9 @@ async def _try_deployment(use: ProgramUse) -> str | None:
         heap_bytes=values["heap_bytes"],
         optimization=values["optimization"],
     )
-    prepared = await use.service.apps.changes.prepare(request, use.context.report, later=())
+    apps = use.service.apps
+    there = await recall_program(apps.change_log, use.device, values["name"])
+    prepared = await apps.changes.prepare(request, use.context.report, replace(there, wanted=()))
     return prepared.trial.untried
 
 

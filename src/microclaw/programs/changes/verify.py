@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
@@ -17,7 +16,6 @@ from microclaw.devices.registry.calls import (
     AppState,
     AppStates,
     Call,
-    EdgeLog,
     EdgesRead,
     GpioGet,
     LogLine,
@@ -28,33 +26,14 @@ from microclaw.devices.registry.calls import (
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
-from microclaw.programs.changes.program_state import app_states, names_after_change
-from microclaw.programs.proof.edge_comparison import (
-    STEADY_GAPS,
-    STEADY_MS,
-    Verification,
-    compare,
-    compare_edges,
-    compare_pwm,
-    counted,
-    pwm_states,
-    span_ms,
-)
+from microclaw.programs.changes.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
+from microclaw.programs.changes.program_state import ask_states, find_state, names_after_change
+from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
 from microclaw.programs.proof.traps import trap_words
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import dead_on_load, end_of, seconds
 from microclaw.text import format_duration, plural
 
-PATIENCE_MS = 3_000.0
-"""What the trial had by then is waited for on the board, too."""
-LATE_MS = 6_000.0
-"""How much later than in the trial the first edge, line or change of PWM may come, from when the board lists the
-program: a small board reads it in for seconds. One that is busy is asked for its lines again after 5 s
-(devices/transports/program_logs.py)."""
-SETTLING_MS = 10_000.0
-"""How long after its first edge a pin may be uneven, beside twice the time of the steady edges that excuse it."""
-LONGEST_MS = 30_000.0
-"""How long to watch at most for a pin to settle."""
 _ASKS = 3
 """How often to ask a board that does not answer in time: it may compute, collect garbage, or write its flash."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
@@ -63,17 +42,18 @@ _CRASHED = "let it use only what the board's firmware has: --firmware (docs/firm
 _AFTER_LINE_MS = 1_000.0
 """How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
+_LONGEST_PAUSE_MS = 500.0
+"""How long to wait at most for an edge that is due, before the board is asked again."""
+_AFTER_EDGE_MS = 10.0
+"""How long after an edge is due the board is asked for it: its clock and the trial's are not the same."""
 _RESTS = 4.0
 """How many times as long as its answer took a board is left alone then: answering holds up its programs."""
 _LONGEST_REST_MS = 1_000.0
 _SLOWEST_CLOCK = 0.25
 """How fast a board's own time passes at least, against the host's: that of an emulated board is slow."""
-_ROUNDING_MS = 1.0
-_OPENING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
-E = TypeVar("E", Edge, PwmChange)
 R = TypeVar("R")
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
 
@@ -89,26 +69,27 @@ class Baseline(Struct, frozen=True):
 
 async def take_baseline(device: Device) -> Baseline:
     """Read the present cursors of the board's records."""
+    edges = await _newest(device, EdgesRead(cursor=NEWEST))
+    logs = await _newest(device, LogsRead(cursor=NEWEST))
+    changes = await _newest(device, PwmRead(cursor=NEWEST))
+    return Baseline(
+        edge_cursor=None if edges is None else edges.cursor,
+        pwm_cursor=None if changes is None else changes.cursor,
+        log_cursor=None if logs is None else logs.cursor,
+        now_ms=0.0 if edges is None else edges.now_ms,
+    )
 
-    async def newest(reading: type[EdgesRead | LogsRead | PwmRead]) -> Any:
-        if device.supports(reading.method):
-            return await device.call(reading(cursor=NEWEST))
+
+async def _newest(device: Device, reading: Call[R]) -> R | None:
+    if not device.supports(reading.method):
         return None
-
-    edges = await newest(EdgesRead)
-    logs = await newest(LogsRead)
-    changes = await newest(PwmRead)
-    edge, pwm, log = (None if page is None else page.cursor for page in (edges, changes, logs))
-    return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
+    return await device.call(reading)
 
 
 def _reported(text: str, dead: tuple[str, str] | None = None, next_step: str = _UNLISTED) -> Verification:
-    return Verification(Evidence("reported", text), False, dead, None if dead else next_step)
-
-
-async def state_of(device: Device, name: str) -> AppState | None:
-    """The program as the board has it; None where it is not there, or the board does not tell."""
-    return next((app for app in await app_states(device) if app.name == name), None)
+    if dead is None:
+        return Verification(Evidence("reported", text), False, next_step=next_step)
+    return Verification(Evidence("reported", text), False, dead)
 
 
 class Watch(Struct, frozen=True):
@@ -133,22 +114,8 @@ class Watch(Struct, frozen=True):
         Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
         one that only prints.
         """
-        device = self.device
-        name = self.name
-        sha256 = self.sha256
         try:
-            dead = await self._dead()
-            if dead:
-                return _reported(dead[0], dead)
-            found = await self._evidence()
-            if dead := await self._dead():  # it may have trapped in its first timer
-                return _reported(dead[0], dead)
-            state = await self._state()
-            if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
-                return _reported(f"{device.name} lists {name} with other bytes than were sent")
-            listing = partial(names_after_change, device, name, there=True, sleep=self.sleep)
-            if found.agrees and name not in await self._ask(listing):
-                return _reported(f"{device.name} answered that it took {name}, but does not list it")
+            return await self._verify()
         except (DeviceUnreachable, DeviceTimeout) as exc:
             text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
             step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
@@ -156,7 +123,30 @@ class Watch(Struct, frozen=True):
         except DeviceError as exc:
             text = f"accepted, but the board could not be read back: {exc.message}"
             return Verification(Evidence("accepted", text), False)
-        return found
+
+    async def _verify(self) -> Verification:
+        """Look at the program at once, as it may trap when it is loaded, and at the end, as it may trap later."""
+        dead = await self._dead(await self._state())
+        if dead is not None:
+            return _reported(dead[0], dead)
+        seen = await self._evidence()
+        state = await self._state()
+        dead = await self._dead(state)
+        if dead is not None:
+            return _reported(dead[0], dead)
+        device = self.device
+        name = self.name
+        if state is not None and self.sha256 is not None and state.sha256 not in (None, self.sha256):
+            return _reported(f"{device.name} lists {name} with other bytes than were sent")
+        may_agree = seen is None or seen.agrees
+        # A board that reports the program's state has it.
+        if state is None and may_agree:
+            listing = partial(names_after_change, device, name, there=True, sleep=self.sleep)
+            if name not in await self._ask(listing):
+                return _reported(f"{device.name} answered that it took {name}, but does not list it")
+        if seen is None:
+            return self._accepted(state)
+        return seen
 
     async def _ask(self, question: Callable[[], Awaitable[R]]) -> R:
         """Ask again if the board did not answer in time, and raise the last DeviceTimeout."""
@@ -173,17 +163,18 @@ class Watch(Struct, frozen=True):
         return await self._ask(partial(self.device.call, call))
 
     async def _state(self) -> AppState | None:
-        return await self._ask(partial(state_of, self.device, self.name))
+        """Ask for the program's state. None if the board does not report it."""
+        return find_state(await self._ask(partial(ask_states, self.device, wait=True)), self.name)
 
-    async def _dead(self) -> tuple[str, str] | None:
-        """Why it does nothing although the firmware took it, and the next step."""
-        state = await self._state()
+    async def _dead(self, state: AppState | None) -> tuple[str, str] | None:
+        """Return why it does nothing although the firmware took it, and the next step; None if it does something."""
         if state is None:
             return await self._dead_by_lines()
         if state.has_failed:
             error, step = trap_words(self.told(state.error or "no text"))
             return f"on the board {error}", step
-        if state.state == "exited" and self.trial.ended != "exited":  # else that is how it is meant
+        # One that exited in the trial too is meant to.
+        if state.state == "exited" and self.trial.ended != "exited":
             step = "leave the exit out, or look at what the board has that the trial had not"
             return f"it ended itself on the board: {state.error or 'exit'}", step
         if state.state == "loaded":
@@ -205,59 +196,74 @@ class Watch(Struct, frozen=True):
             return ()
         return (await self._read(LogsRead(cursor=self.before.log_cursor))).lines
 
-    async def _evidence(self) -> Verification:
-        """The edges and the PWM that the board counted, else the program's line, its state, or nothing."""
-        expected = self.trial.free(self.trial.edges)
-        edges = pwm = None
-        if self.before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
-            edges = await self._count_edges(expected, self.before.edge_cursor)
-        if self.before.pwm_cursor is not None and (edges is None or edges.agrees):
-            for changes in _by_pin(self.trial.free(self.trial.pwm)).values():
-                if changes[0].t_ms <= PATIENCE_MS and (pwm is None or pwm.agrees):
-                    pwm = await self._count_pwm(changes, self.before.pwm_cursor)
-        if edges is not None and pwm is not None:
-            if edges.agrees != pwm.agrees:
-                return pwm if edges.agrees else edges
+    async def _evidence(self) -> Verification | None:
+        """Return what the edges and the PWM that the board counted prove, else the program's lines; None if nothing."""
+        edges = await self._edge_evidence()
+        pwm = None
+        if edges is None or edges.agrees:
+            pwm = await self._pwm_evidence()
+        if edges is None and pwm is None:
+            return await self._read_lines()
+        if edges is None or pwm is None:
+            return edges or pwm
+        if edges.agrees and pwm.agrees:
             both = structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
             return structs.replace(edges, evidence=both)
-        return edges or pwm or await self._read_lines()
+        return pwm
+
+    async def _edge_evidence(self) -> Verification | None:
+        """Count the edges if the board keeps them, and the trial had some that are worth waiting for."""
+        expected = self.trial.free(self.trial.edges)
+        if self.before.edge_cursor is None or not expected or expected[0].t_ms > PATIENCE_MS:
+            return None
+        return await self._count_edges(expected, self.before.edge_cursor)
+
+    async def _pwm_evidence(self) -> Verification | None:
+        """Count the PWM pin by pin, up to the first pin that differs."""
+        evidence = None
+        if self.before.pwm_cursor is None:
+            return None
+        for changes in by_pin(self.trial.free(self.trial.pwm)).values():
+            if changes[0].t_ms > PATIENCE_MS:
+                continue
+            evidence = await self._count_pwm(changes, self.before.pwm_cursor)
+            if not evidence.agrees:
+                break
+        return evidence
 
     async def _count_edges(self, expected: Sequence[Edge], cursor: int) -> Verification:
         """Wait until each pin of the trial has shown its rhythm, or the time for that is over."""
-        on_pin = {pin: edges for pin, edges in _by_pin(expected).items() if edges[0].t_ms <= PATIENCE_MS}
-        due_ms = max(edges[0].t_ms for edges in on_pin.values())
+        record = EdgeRecord(expected, self.before.now_ms)
         now_s = asyncio.get_running_loop().time
-        raw: list[Edge] = []
-        slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
-        installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
+        # Ends the watch when the board's own time stands still or starts again.
+        slept_ms = 0.0
         while True:
             asked_s = now_s()
             page = await self._read(EdgesRead(cursor=cursor))
-            rest_ms = min(max(_POLL_MS, 1000 * _RESTS * (now_s() - asked_s)), _LONGEST_REST_MS)
+            answer_ms = 1000 * (now_s() - asked_s)
             cursor = page.cursor
-            waited_ms = page.now_ms - self.before.now_ms
-            if waited_ms < 0:
+            if page.now_ms < self.before.now_ms:
                 return counted("the board restarted while it was watched", agrees=False)
-            installed_ms = waited_ms if installed_ms is None else installed_ms
-            raw += [edge for edge in _edges_since(page, self.before) if edge.pin in on_pin]
-            by_pin = _by_pin(raw)
-            seen = {pin: _without_opening(by_pin.get(pin, []), edges) for pin, edges in on_pin.items()}
-            unsettled = {pin: edges for pin, edges in on_pin.items() if not _is_shown(edges, seen[pin])}
-            end_ms = max(installed_ms + due_ms + LATE_MS, _settled_ms(unsettled or on_pin, seen))
-            is_proved = not unsettled and compare_edges(on_pin, seen, waited_ms, before={}).agrees
-            if is_proved or max(waited_ms, slept_ms) >= end_ms:
+            record.add(page)
+            if record.is_proved() or max(record.waited_ms, slept_ms) >= record.end_ms():
                 break
-            await self.sleep(rest_ms / 1000)
-            slept_ms += rest_ms * _SLOWEST_CLOCK
-        if not any(seen.values()) and waited_ms == 0:
+            rest_ms = min(max(_POLL_MS, _RESTS * answer_ms), _LONGEST_REST_MS)
+            pause_ms = max(rest_ms, min(record.until_edge_ms() + _AFTER_EDGE_MS, _LONGEST_PAUSE_MS))
+            await self.sleep(pause_ms / 1000)
+            slept_ms += pause_ms * _SLOWEST_CLOCK
+        if not record.has_edges() and record.waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-        # where reading a pin does not turn off what drives it
-        if self.device.evidence_of(GpioGet.method) == "counted":
-            silent = [pin for pin in seen if not seen[pin]]
-        else:
-            silent = []
-        levels = {pin: (await self._read(GpioGet(pin))).level for pin in silent}
-        return compare_edges(on_pin, seen, waited_ms, levels)
+        return compare_edges(record.expected, record.seen, record.waited_ms, await self._silent_levels(record))
+
+    async def _silent_levels(self, record: EdgeRecord) -> dict[int, int]:
+        """Read the levels of the pins without an edge, if reading a pin does not turn off its driver."""
+        levels: dict[int, int] = {}
+        if self.device.evidence_of(GpioGet.method) != "counted":
+            return levels
+        for pin, edges in record.seen.items():
+            if not edges:
+                levels[pin] = (await self._read(GpioGet(pin))).level
+        return levels
 
     async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
         """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
@@ -270,7 +276,7 @@ class Watch(Struct, frozen=True):
         while len(seen) < len(wanted) and waited_ms <= patience_ms:
             page = await self._read(PwmRead(cursor=cursor))
             cursor = page.cursor
-            seen = pwm_states([*seen, *(change for change in page.changes if change.pin == pin)])
+            seen = pwm_states([*seen, *by_pin(page.changes).get(pin, [])])
             if len(seen) < len(wanted):
                 await self.sleep(_POLL_MS / 1000)
                 waited_ms += _POLL_MS
@@ -280,12 +286,11 @@ class Watch(Struct, frozen=True):
             return counted(text, agrees=False)
         return compare_pwm(wanted, seen)
 
-    async def _read_lines(self) -> Verification:
-        """Return the evidence of a program without edges to wait for: its lines, else its state, else no evidence."""
-        free_lines = self.trial.free(self.trial.lines)
-        first_ms = next((line.t_ms for line in free_lines if line.app is not None), math.inf)
+    async def _read_lines(self) -> Verification | None:
+        """Return what the lines of a program without edges to wait for prove. None if it has none to wait for."""
+        first_ms = _first_line_ms(self.trial)
         if not self.keeps_lines or self.before.log_cursor is None or first_ms > PATIENCE_MS:
-            return await self._accepted()
+            return None
         lines = await self._await_lines(first_ms)
         if not lines:
             text = f"no line of it came; in the trial the first one was there after {seconds(first_ms)}"
@@ -295,9 +300,10 @@ class Watch(Struct, frozen=True):
         if end not in (None, self.trial.ended):
             text = f"it {end} on the board, and in the trial it was {self.trial.ended}: {line}"
             return _reported(text, next_step=_CRASHED)
-        forms = {_form(text.text) for text in self.trial.lines}
-        new = "" if _form(line) in forms else " (the trial had no line of that form)"
-        return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
+        text = f"the program reports: {line}"
+        if _form(line) not in {_form(tried.text) for tried in self.trial.lines}:
+            text += " (the trial had no line of that form)"
+        return Verification(Evidence("reported", text), True)
 
     async def _await_lines(self, first_ms: float) -> list[str]:
         """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
@@ -315,16 +321,16 @@ class Watch(Struct, frozen=True):
             lines = await self._own_lines()
         return lines
 
-    async def _accepted(self) -> Verification:
+    def _accepted(self, state: AppState | None) -> Verification:
         """Return that nobody saw it work, with its state if the board reports that."""
         trial = self.trial
-        state = await self._state()
         if state is None:
             return Verification(Evidence("accepted", NO_READ_BACK), True)
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
-        has_moved = any((trial.free(trial.edges), trial.free(trial.pwm), trial.free(trial.leds)))  # before an input did
+        # Before an input changed.
+        has_moved = any((trial.free(trial.edges), trial.free(trial.pwm), trial.free(trial.leds)))
         if trial.inputs and not has_moved:
             parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
@@ -332,46 +338,14 @@ class Watch(Struct, frozen=True):
         return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
 
 
-def _edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
-    """Return the edges since the installation, in ms after it."""
-    began_ms = before.now_ms
-    return [structs.replace(e, t_ms=e.t_ms - began_ms) for e in page.edges if e.t_ms >= began_ms - _ROUNDING_MS]
-
-
-def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
-    """Without the edge that opening a pin makes: its output still holds the level that a former program left there."""
-    quick = any(after.t_ms - edge.t_ms <= _OPENING_MS for edge, after in pairwise(expected))
-    if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick:
-        return seen[1:]
-    return seen
-
-
-def _by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
-    found: dict[int, list[E]] = {}
-    for one in changes:
-        found.setdefault(one.pin, []).append(one)
-    return found
-
-
-def _is_shown(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
-    """True if further edges of a pin would tell nothing new."""
-    due = [edge for edge in expected if edge.t_ms <= PATIENCE_MS + expected[0].t_ms]
-    if not seen or (len(seen) < len(due) and span_ms(seen) < STEADY_MS):
-        return False
-    agreement = compare(expected, seen)
-    return agreement.agrees and agreement.is_sure
-
-
-def _settled_ms(unsettled: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]]) -> float:
-    """Return by when each of these pins has had its time to settle, 0 if none moves."""
-    ends = [0.0]
-    for pin, edges in unsettled.items():
-        if seen[pin]:
-            settling_ms = SETTLING_MS + 2 * span_ms(edges[: STEADY_GAPS + 1])
-            ends.append(seen[pin][0].t_ms + min(settling_ms, LONGEST_MS))
-    return max(ends)
+def _first_line_ms(trial: Trial) -> float:
+    """Return when the trial's program printed its first line; infinite if it printed none before an input."""
+    for line in trial.free(trial.lines):
+        if line.app is not None:
+            return line.t_ms
+    return math.inf
 
 
 def _form(line: str) -> str:
-    """A line without its numbers, which differ from board to board."""
+    """Return a line without its numbers, which differ from board to board."""
     return _NUMBER.sub("0", line.strip())

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar, get_args
 
-from msgspec import Meta, field
+from msgspec import Meta, field, structs
 
 from microclaw.devices.registry.act_tool import complete_device
 from microclaw.devices.registry.calls import AppList, AppStates, ConsoleLines, EdgeLog, EdgesRead, LogLine
@@ -20,7 +20,8 @@ from microclaw.events import Edge, Evidence
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.authors import own_programs
-from microclaw.programs.changes.claims import pin_roles, unknown_pins_text, with_foreign_apps
+from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
+from microclaw.programs.changes.program_state import look_at_claims
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -173,8 +174,10 @@ def pins_tool(apps: AppServices) -> Tool[PinsParameters]:
         if asked.use not in (None, *_USES):
             raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
         board = device.board
-        wanted = await apps.change_log.desired(device.device_id)
-        taken = {pin: app.name for app in await with_foreign_apps(device, wanted) for pin in pin_roles(app.version)}
+        there = await look_at_claims(apps.change_log, device)
+        taken: dict[int, str] = {}
+        for app in there.others:
+            taken |= dict.fromkeys(pin_roles(app.version), app.name)
         caution = defaultdict[str, list[int]](list)
         reserved = defaultdict[str, list[int]](list)
         for pin in sorted(board.pins.values(), key=lambda one: one.number):
@@ -197,8 +200,10 @@ def pins_tool(apps: AppServices) -> Tool[PinsParameters]:
             fields["led"] = {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
         if device.supports(AppList.method) and not device.supports(AppStates.method):
             with suppress(DeviceError):
-                foreign = {app.name for app in await device.call(AppList(), wait=False)} - {app.name for app in wanted}
-                fields |= {"unknown": text} if (text := unknown_pins_text(device, tuple(foreign))) else {}
+                there = structs.replace(there, listed=await device.call(AppList(), wait=False))
+                unknown = unknown_pins_text(device, there.foreign)
+                if unknown is not None:
+                    fields["unknown"] = unknown
         if board.i2c is not None:
             sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
             fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
