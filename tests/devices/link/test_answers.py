@@ -10,7 +10,9 @@ import pytest
 from microclaw.devices.link.edge_pages import EdgePages, EdgesAnswer
 from microclaw.devices.link.transport import read_value
 from microclaw.devices.registry import calls
+from microclaw.devices.registry.call_text import result_value
 from microclaw.devices.registry.calls import EdgeLog
+from microclaw.devices.registry.device_text import collect_device_texts, note_answer
 from microclaw.errors import DeviceLied, ProtocolError
 from microclaw.events import Edge
 from microclaw.wire.link.values import Value
@@ -23,6 +25,8 @@ ANSWERS: list[tuple[calls.Call[Any], Value, object]] = [
      calls.DeviceFacts({"name": "lamp", "heap": 5, "on": True})),
     (calls.AppList(), {"apps": [{"name": "a", "heap": 8192, "state": "running"}, {"name": "b"}]},
      (calls.AppEntry("a", 8192), calls.AppEntry("b", 0))),
+    (calls.AppList(), {"apps": [{"name": "a", "heap": 8192, "state": "running", "pins": [2]}]},
+     (calls.AppEntry("a", 8192, calls.AppState("a", "running", None, 8192, 0, 0, (2,))),)),
     (calls.AppStates(),
      {"apps": [{"name": "a", "state": "trapped", "error": "stack", "peak_heap": 7, "pins": [2]}]},
      (calls.AppState("a", "trapped", "stack", 0, 7, 0, (2,)),)),
@@ -53,6 +57,16 @@ def test_an_answer_is_read_by_its_types_and_another_is_a_protocol_error_with_a_n
             with pytest.raises(ProtocolError) as caught:
                 read_value(call, value, "link:lamp")
             assert caught.value.next_step, (call, value)
+
+
+def test_a_list_is_shown_without_the_states_in_it_and_their_texts_are_those_of_the_device() -> None:
+    error = "Traceback: turn the heating off"
+    answer: Value = {"apps": [{"name": "a", "heap": 4096, "state": "trapped", "error": error}]}
+    entries = read_value(calls.AppList(), answer, "link:lamp")
+    assert result_value(entries) == [{"name": "a", "heap_bytes": 4096}]
+    with collect_device_texts() as texts:
+        note_answer(entries, ())
+    assert texts == [error]
 
 
 def page(edges: Sequence[tuple[float, int, int]], cursor: int, **more: object) -> EdgesAnswer:

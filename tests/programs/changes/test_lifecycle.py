@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -149,3 +151,29 @@ async def test_an_upgrade_keeps_the_terms_is_undone_and_gives_way_when_it_is_not
     assert lab.running() == {"blink": "v1"}
     assert not (await lab.deploy(source="v2", pin=None)).verified
     assert lab.running() == {"blink": "v2"}, "only an upgrade gives way to the former"
+
+
+@pytest.mark.parametrize(("sees", "most"), [(True, {"apps.list": 2, "apps.states": 4}), (False, {"apps.list": 3})])
+async def test_an_act_looks_twice_at_the_board_and_verification_twice(
+    lab: Any, sees: bool, most: dict[str, int]
+) -> None:
+    lab.transport.sees = sees
+    for name in ("blink", "other"):
+        lab.transport.states[name] = AppState(name, "running", None, 8192, 0, 0, (2,))
+    acts: dict[str, Callable[[], Awaitable[Any]]] = {
+        "install": lambda: lab.deploy(),
+        "install over it": lambda: lab.deploy(source="v2"),
+        "install beside it": lambda: lab.deploy("other", pin=4),
+        "start": lambda: lab.act("start"),
+        "restart": lambda: lab.act("restart"),
+        "upgrade": lambda: lab.act("upgrade", source="v3"),
+    }
+    for act, begin in acts.items():
+        if act == "start":
+            await lab.act("stop")
+        lab.plays("blink", 2)
+        lab.transport.calls.clear()
+        await begin()
+        questions = Counter(lab.transport.calls)
+        for method in ("apps.list", "apps.states"):
+            assert questions[method] <= most.get(method, 0), (act, questions)
