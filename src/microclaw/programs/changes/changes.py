@@ -20,7 +20,6 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
-from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.building import (
     Compile,
     ProgramImage,
@@ -34,8 +33,7 @@ from microclaw.programs.building import (
     stored_program,
 )
 from microclaw.programs.changes.authors import with_author
-from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_free, check_named, claims_of, driven_pins
+from microclaw.programs.changes.claims import check_free, check_named, driven_pins, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -47,14 +45,13 @@ from microclaw.programs.changes.deployment import (
     with_terms,
 )
 from microclaw.programs.changes.installer import Installation, Installer, check_place
-from microclaw.programs.changes.program_state import ProgramState, look_at_program, recall_program, removal_text
+from microclaw.programs.changes.program_state import ProgramState, look_at_program, removal_text, running_version
 from microclaw.programs.changes.stage_text import (
     accept_text,
     built,
-    check_text,
+    check_texts,
     deployment_detail,
     fail,
-    lost_times_text,
     question_text,
     report_failure,
     trial_detail,
@@ -62,7 +59,6 @@ from microclaw.programs.changes.stage_text import (
 )
 from microclaw.programs.changes.verify import Watch
 from microclaw.programs.proof.edge_comparison import Verification
-from microclaw.programs.proof.expectation_result import seen_on_board
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try
 from microclaw.programs.proof.trial_failure import trial_error
 from microclaw.programs.run_times import RunTimes, check_times, run_times, times_differ_text
@@ -114,16 +110,24 @@ class ProgramChanges:
         """
         device = self._devices.get(request.device)
         there: ProgramState | None = None
+        terms = request.version
         if request.act == "upgrade":
-            request = upgrade_request(request, await self._running(device, request.name))
+            terms = await running_version(self._change_log, device, request.name)
+            request = replace(request, only_verified=True)
         elif request.act in ("start", "restart"):
             try:
                 there = await look_at_program(self._change_log, device, request.name)
-                request = _kept_request(request, there)
+                terms = there.kept_version(request.act, request.version)
             except MicroclawError as exc:
                 fail(report, "deploy", exc)
+            # What this host wants there begins again: undo does not revert that.
+            if request.version is None and there.running is not None:
+                request = replace(request, act="restart")
+            request = replace(request, version=terms)
         if request.version is not None:
-            request = with_terms(replace(request, origin=request.version.origin), request.version)
+            request = replace(request, origin=request.version.origin)
+        if terms is not None:
+            request = with_terms(request, terms)
         prepared = await self.prepare(request, report, there)
         return await self._install(prepared, report)
 
@@ -135,7 +139,7 @@ class ProgramChanges:
         Raises as `apply` of an upgrade; ConfigError for times that cannot be.
         """
         device = self._devices.get(request.device)
-        before = await self._running(device, request.name)
+        before = await running_version(self._change_log, device, request.name)
         times = before.times or RunTimes()
         if every_ms is not UNSET:
             times = replace(times, every_ms=every_ms)
@@ -145,15 +149,6 @@ class ProgramChanges:
         report(Step("check", f"{request.name} on {device.name}: {times_differ_text(before.times, new_times)}"))
         version = replace(before, times=new_times)
         return await self.deploy(replace(request, version=version, only_verified=True), report)
-
-    async def _running(self, device: Device, name: str) -> AppVersion:
-        """Return the program as it is wanted there. Raises what keeps it from being changed."""
-        there = await recall_program(self._change_log, device, name)
-        if there.running is not None:
-            return there.running
-        if there.stopped is None:
-            there = await look_at_program(self._change_log, device, name)
-        raise there.refused("upgrade")
 
     async def _take_off(self, device: Device, request: ChangeRequest, report: Report) -> ChangeResult:
         """Take it off the device, as its own list confirms. A stop keeps the version that runs, or of an undo."""
@@ -165,7 +160,7 @@ class ProgramChanges:
                 there = await look_at_program(self._change_log, device, name)
                 change_id, kept, is_undoable = await self._installer.take_off(there, request)
                 stage = "verify"
-                text = await removal_text(device, name, self._sleep, next_step=_STILL_LISTED)
+                text = await removal_text(there.device, there.name, self._sleep, next_step=_STILL_LISTED)
         except MicroclawError as exc:
             fail(report, stage, exc)
         if request.act == "stop":
@@ -186,6 +181,7 @@ class ProgramChanges:
 
     async def build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         """Make its source, its bytes or its stored version an image that the device takes, and report the stages."""
+        check_app_name(request.name)
         wasm = request.wasm
         source = None
         version = request.version
@@ -216,27 +212,28 @@ class ProgramChanges:
         answer, with what is wanted there when it is back.
         """
         device = self._devices.get(request.device)
-        check_app_name(request.name)
         # Before any work is done for a device that takes no programs.
         device.transport_for(AppInstall.method)
         image = await self.build(device, request, report)
         board = device.board
         stage: Stage = "check"
         try:
-            request = _within_limits(request, image, board)
+            heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
+            check_times(request.times, image.kind)
+            request = replace(request, heap_bytes=heap_bytes, timers=timers)
             if there is None:
                 there = await look_at_program(self._change_log, device, request.name)
             check_place(there, take_over=request.replace)
             check_named(there, image)
-            report(Step("check", check_text(image, request.heap_bytes)))
-            if _loses_times(request, there):
-                report(Step("check", f"warning: {lost_times_text(there)}"))
+            for text in check_texts(request, image, there):
+                report(Step("check", text))
             stage = "try"
-            trial = await self._try(request, device, image, report)
+            trial = await self._try(request, there, image, report)
             # A pin computed at run time shows only in the trial.
             stage = "check"
-            version = _tried_version(request, image, trial)
+            version = tried_version(request, image, trial)
             check_free(there, version)
+            version = replace(version, claims=with_author(version.claims, request, image))
             if request.approve is not None:
                 stage = "approve"
                 shown = deployment_detail(there, image, version, trial)
@@ -246,7 +243,9 @@ class ProgramChanges:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, there.running, board)
 
-    async def _try(self, request: ChangeRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
+    async def _try(self, request: ChangeRequest, there: ProgramState, image: ProgramImage, report: Report) -> Trial:
+        """Try it on a virtual board of the same kind. Raises TrialFailed, PinRefused."""
+        board = there.device.board
         report(Step("try", "on a throw-away virtual board", "running"))
         options = TrialOptions(
             request.try_for_ms,
@@ -255,14 +254,14 @@ class ProgramChanges:
             timers=request.timers,
             times=request.times,
         )
-        trial = await self._try_image(image, device.board, options)
+        trial = await self._try_image(image, board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))
             return trial
         if not request.force:
             raise trial_error(trial)
         for pin in driven_pins(trial):
-            check_pin(device.board, pin, "output")
+            check_pin(board, pin, "output")
         report(Step("try", f"the trial failed: {trial.error}", "failed", next_step=INSTALLED_ALL_THE_SAME))
         return trial
 
@@ -276,17 +275,17 @@ class ProgramChanges:
             await self._change_log.keep_image(image)
             async with self._installer.holding(device):
                 there = await look_at_program(self._change_log, device, request.name)
+                check_free(there, prepared.version)
                 _check_unchanged(prepared, there)
                 request.begin()
                 installation = await self._installer.put(there, request, image.code, prepared.version, report)
-                text = accept_text(request.name, device, replaced=installation.replaced)
+                text = accept_text(there, replaced=installation.replaced)
                 report(Step("deploy", text, took_ms=installation.took_ms))
                 stage = "verify"
                 verification = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        expected = seen_on_board(prepared.trial.expected, verification.evidence, verification.pins)
-        for step in verification_steps(verification, prepared, expected):
+        for step in verification_steps(verification, prepared):
             report(step)
         deployment = Deployment(
             device_id=device.device_id,
@@ -299,7 +298,7 @@ class ProgramChanges:
             image=image,
             trial=prepared.trial,
             replaced=installation.replaced,
-            expected=expected,
+            expected=verification.expected,
         )
         await keep_proof(self._change_log, deployment)
         return deployment
@@ -341,76 +340,12 @@ class ProgramChanges:
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
 
 
-def upgrade_request(request: ChangeRequest, former: AppVersion) -> ChangeRequest:
-    """Return the request on the terms of the version that is there; one that is not verified gives way to it."""
-    return with_terms(replace(request, only_verified=True), former)
-
-
-def _kept_request(request: ChangeRequest, there: ProgramState) -> ChangeRequest:
-    """Return the request to install a kept image: of a stopped program, or again of one that shall begin again.
-
-    The second is no change that undo reverts. An undo gives the version. Raises what makes no sense there.
-    """
-    if there.running is not None and request.version is None:
-        # A program that the board has lost is started.
-        if request.act == "start" and there.is_listed:
-            _check_not_running(there)
-        return replace(request, act="restart", version=there.running)
-    version = request.version or there.stopped
-    if version is None or request.act == "restart":
-        raise there.refused(request.act)
-    return replace(request, version=version)
-
-
-def _check_not_running(there: ProgramState) -> None:
-    """Raise DeployRejected for a start of a program that runs, or of which the board reports no state."""
-    name = there.name
-    device = there.device
-    if there.state is None:
-        text = f"{device.name} lists {name}, and tells no more"
-    elif there.state.state == "running":
-        text = f"{name} runs on {device.name} already"
-    else:
-        return
-    raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")
-
-
-def _within_limits(request: ChangeRequest, image: ProgramImage, board: BoardProfile) -> ChangeRequest:
-    """Return the request with the heap and timers that the image gets. Raises for more than the board has."""
-    check_times(request.times, image.kind)
-    heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
-    return replace(request, heap_bytes=heap_bytes, timers=timers)
-
-
-def _loses_times(request: ChangeRequest, there: ProgramState) -> bool:
-    """Return if a new program replaces one that ran at times, and has none itself."""
-    is_new = request.source is not None or request.wasm is not None
-    has_times = there.running is not None and there.running.times is not None
-    return is_new and has_times and request.times is None
-
-
-def _tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> AppVersion:
-    """Return the version with the pins and the claims that the trial showed."""
-    return AppVersion(
-        sha256=image.sha256,
-        heap_bytes=request.heap_bytes,
-        timers=request.timers,
-        watchdog_ms=request.watchdog_ms,
-        pins=driven_pins(trial),
-        claims=with_author(claims_of(image, trial), request, image),
-        kind=image.kind,
-        origin=request.origin,
-        times=request.times,
-    )
-
-
 def _check_unchanged(prepared: PreparedChange, there: ProgramState) -> None:
-    """Raise if another deployment took a pin, or the name, while this one was tried and approved."""
+    """Raise DeployRejected if somebody changed the board's description, or the program, since it was checked."""
     device = prepared.device
     request = prepared.request
     if device.board.firmware != prepared.board.firmware:
         raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
-    check_free(there, prepared.version)
     # A start and a restart are of the version that was there when they were ordered.
     if request.act == "start":
         is_changed = there.stopped != request.version

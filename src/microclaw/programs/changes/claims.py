@@ -21,6 +21,7 @@ from microclaw.errors import PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
+from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.trial import Trial
 
@@ -84,6 +85,21 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
         nodes=image.nodes,
         ended=runs_once(trial),
         forced=not trial.ok,
+    )
+
+
+def tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> AppVersion:
+    """Return the version with the pins and the claims that its trial showed."""
+    return AppVersion(
+        sha256=image.sha256,
+        heap_bytes=request.heap_bytes,
+        timers=request.timers,
+        watchdog_ms=request.watchdog_ms,
+        pins=driven_pins(trial),
+        claims=claims_of(image, trial),
+        kind=image.kind,
+        origin=request.origin,
+        times=request.times,
     )
 
 

@@ -26,8 +26,8 @@ from microclaw.host.auth.gate import Gate, Permission
 from microclaw.host.auth.people import OWNER
 from microclaw.host.store.apps import DeferredRow, DeferredState, DeferredTable
 from microclaw.programs.changes.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, current_origin
-from microclaw.programs.changes.changes import ProgramChanges, upgrade_request
-from microclaw.programs.changes.deployment import ChangeRequest, Place
+from microclaw.programs.changes.changes import ProgramChanges
+from microclaw.programs.changes.deployment import ChangeRequest, Place, with_terms
 from microclaw.programs.changes.installer import Installer
 from microclaw.programs.changes.program_state import DeferredKind, recall_program
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -133,7 +133,7 @@ class Deferrals:
         order = Order(act, None if act == "uninstall" else version)
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
-                request = upgrade_request(request, version)
+                request = structs.replace(with_terms(request, version), only_verified=True)
             there = structs.replace(there, wanted=await self._expected(device.device_id))
             prepared = await self._changes.prepare(request, report, there)
             await self._change_log.keep_image(prepared.image)

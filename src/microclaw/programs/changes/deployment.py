@@ -77,9 +77,14 @@ class ChangeRequest(Struct, frozen=True):
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
-    """The request with the heap, timers, watchdog and times of a version."""
-    terms = ("heap_bytes", "timers", "watchdog_ms", "times")
-    return structs.replace(request, **{name: getattr(version, name) for name in terms})
+    """Return the request with the heap, timers, watchdog and times of a version."""
+    return structs.replace(
+        request,
+        heap_bytes=version.heap_bytes,
+        timers=version.timers,
+        watchdog_ms=version.watchdog_ms,
+        times=version.times,
+    )
 
 
 class PreparedChange(Struct, frozen=True):
@@ -133,6 +138,7 @@ MAX_ASKED_EDGES: Final = 400
 
 async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage, trial: Trial) -> AskedProgram:
     """Return the program as a question shows it, with what changes against the version that it replaces."""
+    edges = tuple(_edge_rows(trial.edges[:MAX_ASKED_EDGES]))
     replaces: str | None = None
     diff: tuple[str, ...] = ()
     if there.running is not None:
@@ -144,7 +150,7 @@ async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage
         name=there.name,
         sha256=image.sha256,
         pins=tuple(sorted({*image.pins, *trial.pins})),
-        edges=tuple(_edge_rows(trial.edges[:MAX_ASKED_EDGES])),
+        edges=edges,
         trial_ms=trial.board_ms,
         replaces=replaces,
         diff=diff,

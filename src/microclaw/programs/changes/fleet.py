@@ -18,7 +18,7 @@ from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnre
 from microclaw.events import Step
 from microclaw.host.operations.operation import OperationCall
 from microclaw.host.operations.result import filled
-from microclaw.programs.building import ProgramImage, check_app_name, fit_claim, fit_limits
+from microclaw.programs.building import ProgramImage, fit_claim, fit_limits
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import check_named, to_come
@@ -157,7 +157,6 @@ def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> Non
 
 async def _build(apps: AppServices, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
     try:
-        check_app_name(request.name)
         return await apps.changes.build(device, request, lambda _step: None)
     except MicroclawError as exc:
         return exc

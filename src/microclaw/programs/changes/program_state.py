@@ -126,6 +126,32 @@ class ProgramState(Struct, frozen=True):
         wanted = [app for app in self.wanted if app.name != name]
         return replace(self, listed=listed, states=states, wanted=wanted)
 
+    def kept_version(self, act: Act, version: AppVersion | None) -> AppVersion:
+        """Return the version that a start or a restart installs: the one that an undo gives, else that of this host.
+
+        Raises DeployRejected, AppNotFound if the act makes no sense there.
+        """
+        if version is None and self.running is not None:
+            # A program that the board has lost is started.
+            if act == "start" and self.is_listed:
+                self._check_not_running()
+            return self.running
+        version = version or self.stopped
+        if version is None or act == "restart":
+            raise self.refused(act)
+        return version
+
+    def _check_not_running(self) -> None:
+        """Raise DeployRejected for a program that runs, or of which the board reports no state."""
+        device = self.device.name
+        if self.state is None:
+            text = f"{device} lists {self.name}, and tells no more"
+        elif self.state.state == "running":
+            text = f"{self.name} runs on {device} already"
+        else:
+            return
+        raise DeployRejected(text, next_step=f"microclaw app restart {self.name} -d {device}")
+
     def refused(self, act: Act) -> DeployRejected:
         """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
         name = self.name
@@ -150,8 +176,19 @@ class ProgramState(Struct, frozen=True):
 
 async def look_at_program(log: ChangeLog, device: Device, name: str) -> ProgramState:
     """Ask the board for its programs, and wait for one that is away. Raises DeviceError."""
+    there = await recall_program(log, device, name)
     listed, states = await ask_programs(device, wait=True)
-    return replace(await recall_program(log, device, name), listed=listed, states=states)
+    return replace(there, listed=listed, states=states)
+
+
+async def running_version(log: ChangeLog, device: Device, name: str) -> AppVersion:
+    """Return the version that this host wants there, running. Raises what keeps it from being changed."""
+    there = await recall_program(log, device, name)
+    if there.running is not None:
+        return there.running
+    if there.stopped is None:
+        there = await look_at_program(log, device, name)
+    raise there.refused("upgrade")
 
 
 async def look_at_claims(log: ChangeLog, device: Device) -> ProgramState:
@@ -179,12 +216,13 @@ async def recall_program(log: ChangeLog, device: Device, name: str) -> ProgramSt
 async def ask_programs(device: Device, *, wait: bool) -> tuple[Sequence[AppEntry], Sequence[AppState] | None]:
     """Ask the board for its list, and for the states if they are not in it. Raises DeviceError."""
     listed = await device.call(AppList(), wait=wait)
+    if not device.supports(AppStates.method):
+        return listed, None
     states = [entry.state for entry in listed if entry.state is not None]
     # An empty list has no states to ask for.
-    is_complete = len(states) == len(listed)
-    if is_complete and device.supports(AppStates.method):
-        return listed, states
-    return listed, await ask_states(device, wait=wait)
+    if len(states) < len(listed):
+        states = [*await device.call(AppStates(), wait=wait)]
+    return listed, states
 
 
 async def ask_states(device: Device, *, wait: bool) -> Sequence[AppState] | None:

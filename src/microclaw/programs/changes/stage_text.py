@@ -8,17 +8,15 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
-from microclaw.devices.registry.calls import LogsRead
-from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.calls import AppInstall, LogsRead
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import unknown_pins_text
-from microclaw.programs.changes.deployment import PreparedChange
+from microclaw.programs.changes.deployment import ChangeRequest, PreparedChange
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
-from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.pin_track import draw_track, spans_text
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import describe
@@ -61,36 +59,49 @@ async def built(program: Awaitable[ProgramImage], optimization: str, report: Rep
     return image
 
 
+def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState) -> list[str]:
+    """Return the line of a program that is checked, and a warning if it loses the times of the one that it replaces."""
+    texts = [check_text(image, request.heap_bytes)]
+    is_new = request.source is not None or request.wasm is not None
+    if is_new and request.times is None and there.running is not None and there.running.times is not None:
+        ran = there.running.times.text()
+        texts.append(f"warning: it ran {ran}; from now on it runs on: give them again")
+    return texts
+
+
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
     """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | uses pin 2"."""
-    if image.pins:
-        pins = [f"uses pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)}"]
-    else:
-        pins = []
+    imports = "no imports"
     if isinstance(image, PyImage):
         if image.imports:
-            modules = f"imports {', '.join(image.imports)}, all in this firmware"
-        else:
-            modules = "no imports"
-        return " | ".join(["MicroPython ok", modules, *pins])
-    if image.imports:
-        imports = f"{count_text(len(image.imports), 'import')}, all in this firmware"
+            imports = f"imports {', '.join(image.imports)}, all in this firmware"
+        parts = ["MicroPython ok", imports]
     else:
-        imports = "no imports"
-    parts = ["module ok", imports]
-    memory = f"heap {kilobytes(heap_bytes)}"
-    if image.memory.stack_bytes:
-        memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"
-    return " | ".join([*parts, memory, *pins])
+        if image.imports:
+            imports = f"{count_text(len(image.imports), 'import')}, all in this firmware"
+        memory = f"heap {kilobytes(heap_bytes)}"
+        if image.memory.stack_bytes:
+            memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"
+        parts = ["module ok", imports, memory]
+    if image.pins:
+        noun = "pin" if len(image.pins) == 1 else "pins"
+        parts.append(f"uses {noun} {_numbers(image.pins)}")
+    return " | ".join(parts)
 
 
-def accept_text(name: str, device: Device, *, replaced: bool) -> str:
+def accept_text(there: ProgramState, *, replaced: bool) -> str:
     """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... replaces the old one"."""
-    way = device.transport_for("apps.install").endpoint
+    device = there.device
+    way = device.transport_for(AppInstall.method).endpoint
     parts = urlsplit(way)
-    if parts.scheme == "wasmachine":  # of a loopback address only the port
-        way = f"WASMachine, tcp {'' if parts.hostname in _LOOPBACK else parts.hostname}:{parts.port}"
-    return f"{name} -> {device.name} ({way}), accepted{', replaces the old one' if replaced else ''}"
+    if parts.scheme == "wasmachine":
+        # Of a loopback address only the port.
+        host = "" if parts.hostname in _LOOPBACK else parts.hostname
+        way = f"WASMachine, tcp {host}:{parts.port}"
+    text = f"{there.name} -> {device.name} ({way}), accepted"
+    if replaced:
+        text += ", replaces the old one"
+    return text
 
 
 def trial_detail(trial: Trial) -> tuple[str, ...]:
@@ -99,15 +110,13 @@ def trial_detail(trial: Trial) -> tuple[str, ...]:
     return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
 
 
-def verification_steps(
-    verification: Verification, prepared: PreparedChange, expected: Sequence[ExpectationResult]
-) -> list[Step]:
+def verification_steps(verification: Verification, prepared: PreparedChange) -> list[Step]:
     """Return the last stage: the evidence, each expectation with what the board showed, the next step if they differ.
 
     Then the program's times, and if it runs again when the board restarts.
     """
     times = prepared.request.times
-    steps = [_evidence_step(verification, prepared, expected)]
+    steps = [_evidence_step(verification, prepared)]
     if times is not None:
         text = kept_text(times)
         if times.every_ms is not None:
@@ -118,10 +127,10 @@ def verification_steps(
     return steps
 
 
-def _evidence_step(verification: Verification, prepared: PreparedChange, expected: Sequence[ExpectationResult]) -> Step:
+def _evidence_step(verification: Verification, prepared: PreparedChange) -> Step:
     device = prepared.device
     text = verification.evidence.text
-    detail = tuple(result.line() for result in expected)
+    detail = tuple(result.line() for result in verification.expected)
     if verification.agrees:
         return Step("verify", text, detail=detail)
     if verification.next_step is not None:
@@ -153,13 +162,6 @@ def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
 
 TRACK_CELLS: Final = 40
 MAX_LOG_LINES: Final = 8
-
-
-def lost_times_text(there: ProgramState) -> str:
-    """Return the warning that a new program simply runs on, and the one that is there ran at times."""
-    assert there.running is not None
-    assert there.running.times is not None
-    return f"it ran {there.running.times.text()}; from now on it runs on: give them again"
 
 
 def question_text(there: ProgramState) -> str:

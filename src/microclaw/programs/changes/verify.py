@@ -29,6 +29,7 @@ from microclaw.events import Edge, Evidence
 from microclaw.programs.changes.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
 from microclaw.programs.changes.program_state import ask_states, find_state, names_after_change
 from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
+from microclaw.programs.proof.expectation_result import seen_on_board
 from microclaw.programs.proof.traps import trap_words
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import dead_on_load, end_of, seconds
@@ -114,6 +115,12 @@ class Watch(Struct, frozen=True):
         Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
         one that only prints.
         """
+        verification = await self._verify_reachable()
+        expected = seen_on_board(self.trial.expected, verification.evidence, verification.pins)
+        return structs.replace(verification, expected=expected)
+
+    async def _verify_reachable(self) -> Verification:
+        """Return that nobody has seen it work if the board does not answer, or answers with an error."""
         try:
             return await self._verify()
         except (DeviceUnreachable, DeviceTimeout) as exc:

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from microclaw.devices.registry.calls import PwmChange
 from microclaw.events import Edge, Evidence
+from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.pin_track import TOLERANCE, Rhythm, rhythms
 from microclaw.programs.proof.verdict import seconds
 from microclaw.text import format_duration
@@ -51,7 +52,7 @@ class Verification(Struct, frozen=True):
     """`dead` says why the program does nothing although the firmware took it, with the next step; else None.
 
     `agrees` is False when the board's records differ from the trial, or could not be read; `next_step` says what to do.
-    `pins` are those whose counted edges were as in the trial.
+    `pins` are those whose counted edges were as in the trial. `expected` says what became of each expectation.
     """
 
     evidence: Evidence
@@ -59,6 +60,7 @@ class Verification(Struct, frozen=True):
     dead: tuple[str, str] | None = None
     next_step: str | None = None
     pins: frozenset[int] = frozenset()
+    expected: tuple[ExpectationResult, ...] = ()
 
 
 def counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequence[int] = ()) -> Verification:
