@@ -17,10 +17,10 @@ from microclaw.durable import (
     make_private_folder,
     read_private,
     replace_file,
-    write_chunks,
+    write_given,
     write_private,
 )
-from microclaw.errors import StoreError
+from microclaw.errors import ConfigError, StoreError
 
 
 @contextmanager
@@ -105,8 +105,8 @@ def test_a_device_is_never_replaced(tmp_path: Path) -> None:
     link.symlink_to("/dev/null")
     with pytest.raises(OSError, match="it is a device"):
         replace_file(link, b"x")
-    with pytest.raises(OSError, match="it is a device"):
-        write_chunks(link, [b"x"], replace=True)
+    with pytest.raises(ConfigError, match="it is a device"):
+        write_given(link, [b"x"], replace=True)
     with pytest.raises(OSError, match="it is a device"):
         _check_no_device(Path("/dev/stdout"))  # a link, that root would replace
     assert link.is_symlink()

@@ -48,17 +48,6 @@ def replace_file(
         sync_folder(path.parent)
 
 
-def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
-    """Write a large file from its chunks and return its size; it is on the disk when this returns.
-
-    An error of `chunks`, or OSError, leaves the old file and no other. Raises FileExistsError unless `replace`.
-    """
-    with _building(path, _new_mark(), replace=replace) as file:
-        size_bytes = sum(map(file.write, chunks))
-    sync_folder(path.parent)
-    return size_bytes
-
-
 @contextmanager
 def _building(path: Path, mark: str, *, sync: bool = True, replace: bool = True) -> Iterator[BinaryIO]:
     """Yield the new file, which is renamed to `path` at the end of the block; an error removes it."""
@@ -174,9 +163,22 @@ def read_given_text(path: Path, limit_bytes: int) -> str:
 
 
 def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:
-    """Write as `write_chunks` does a file that a person named. Raises ConfigError."""
+    """Write a file that a person named from its chunks, and return its size. Raises ConfigError as `new_given`."""
+    with new_given(path, replace=replace, next_step=next_step) as file:
+        return sum(map(file.write, chunks))
+
+
+@contextmanager
+def new_given(path: Path, *, replace: bool = False, next_step: str = "name another") -> Iterator[BinaryIO]:
+    """Yield a file for a path that a person named, which takes that path and is on the disk at the end of the block.
+
+    An error in the block leaves the old file and no other. Raises ConfigError for an OSError, and if the path is taken
+    unless `replace`.
+    """
     try:
-        return write_chunks(path, chunks, replace=replace)
+        with _building(path, _new_mark(), replace=replace) as file:
+            yield file
+        sync_folder(path.parent)
     except FileExistsError as exc:
         raise ConfigError(f"{path} exists already", next_step=next_step) from exc
     except OSError as exc:

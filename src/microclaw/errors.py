@@ -359,7 +359,9 @@ class BackupNewer(BackupError, code="backup_newer"):
 
 
 class BackupLocked(BackupError, code="backup_locked"):
-    """This password or key does not open it."""
+    """This key does not open it."""
+
+    default_step = "give the KEYFILE of its public key, or --old if it has a password"
 
 
 class BackupCut(BackupError, code="backup_cut"):

@@ -9,12 +9,14 @@ import io
 import tarfile
 from typing import Final
 
+from pyrage.x25519 import Identity
+
 from microclaw.errors import BackupError
-from microclaw.host.backup.age import PrivateKey, decrypt
+from microclaw.host.backup.age import decrypting
 from microclaw.host.backup.archive import NAME
 from microclaw.host.backup.restore import read_archive
 
-KEY: Final = PrivateKey(bytes(range(32)))
+KEY: Final = Identity.generate()
 FIRST: Final = b"age-encryption.org/v1\n-> X25519 "
 CONTENTS: Final = (
     b'{"format":1,"microclaw":"0","made_ms":1,"host":null,"store_version":1,"devices":0,"programs":0,'
@@ -26,7 +28,8 @@ CHECKSUM: Final = slice(148, 156)  # of a tar header
 def fuzz_one(data: bytes) -> None:
     for file in (data, FIRST + data):
         try:
-            list(decrypt(io.BytesIO(file), KEY))
+            with decrypting(io.BytesIO(file), KEY) as pieces:
+                list(pieces)
         except BackupError:
             continue
     for rest in (data, _header(data) + data):

@@ -19,7 +19,8 @@ from microclaw.programs.changes import device_operations as devices
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with `home.age`, the backup of a host whose board runs blink, and goes on."""
     folder = tmp_path_factory.mktemp("backup")
-    (folder / "password").write_text("four words by chance\n")
+    key = microclaw(folder / "home", "--json", "backup", "make", "--new-key", str(folder / "key"))
+    microclaw(folder / "home", "backup", "make", "--new-key", str(folder / "another_key"))
     with (
         running_host(folder / "home") as host,
         running_board(folder / "home", "--wasmachine", "0", "--serial", "none") as board,
@@ -29,9 +30,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert host.run("run", blink(folder, 10), "-d", "desk").code == 0
         assert host.run("chat", "remember that the relay is on pin 4").code == 0
         assert host.run("schedule", "add", "every day at 7", "turn on pin 4 on desk").code == 0
-        made = host.run(
-            "--json", "backup", "make", str(folder / "home.age"), "--password-file", str(folder / "password")
-        )
+        made = host.run("--json", "backup", "make", str(folder / "home.age"), "--recipient", key.json["recipient"])
         contents = made.json["contents"]
         assert (made.code, contents["devices"], contents["programs"], contents["schedules"]) == (0, 1, 1, 1)
         host.process.terminate()
@@ -39,8 +38,8 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def restore(backup: Path, file: str, *words: str, home: str = "new", password: str = "password") -> tuple[int, str]:
-    given = ("backup", "restore", str(backup / file), "--password-file", str(backup / password), *words)
+def restore(backup: Path, file: str, *words: str, home: str = "new", key: str = "key") -> tuple[int, str]:
+    given = ("backup", "restore", str(backup / file), "--identity", str(backup / key), *words)
     ran = microclaw(backup / home, "--json", *given)
     return ran.code, (ran.json.get("error") or {"code": ""})["code"]
 
@@ -65,22 +64,13 @@ def test_a_restored_host_knows_board_program_memory_and_schedule(backup: Path) -
 def test_a_file_that_cannot_be_opened_changes_nothing(backup: Path, code: str) -> None:
     whole = (backup / "home.age").read_bytes()
     (backup / "backup_locked.age").write_bytes(whole)
-    (backup / "backup_cut.age").write_bytes(whole[:-100])
+    (backup / "backup_cut.age").write_bytes(whole[:100])
     (backup / "backup_damaged.age").write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
     (backup / "backup_newer.age").write_bytes(whole.replace(b"/v1", b"/v9", 1))
     (backup / "not_a_backup.age").write_text("other words by chance\n")
-    password = "not_a_backup.age" if code == "backup_locked" else "password"
-    assert restore(backup, f"{code}.age", home=f"{code}-home", password=password) == (1, code)
+    key = "another_key" if code == "backup_locked" else "key"
+    assert restore(backup, f"{code}.age", home=f"{code}-home", key=key) == (1, code)
     assert not (backup / f"{code}-home").exists()
-
-
-def test_with_a_key_nothing_on_this_machine_opens_it(backup: Path, tmp_path: Path) -> None:
-    made = microclaw(backup / "home", "--json", "backup", "make", "--new-key", str(tmp_path / "key"))
-    assert made.code == 0
-    file = str(tmp_path / "key.age")
-    assert microclaw(backup / "home", "backup", "make", file, "--recipient", made.json["recipient"]).code == 0
-    assert microclaw(tmp_path / "new", "backup", "restore", file, "--identity", str(tmp_path / "key")).code == 0
-    assert (tmp_path / "new" / "microclaw.db").exists()
 
 
 STORE = Path(__file__).with_name("home-39.sql")

@@ -60,7 +60,7 @@ def refused(host: Host, *words: str) -> tuple[int, str]:
         ("schedule rm 4711", 1, "unknown_name"),
         ("device add attic --board no-such-board --wasmachine 127.0.0.1:2", 1, "unknown_name"),
         ("device provision hall --board no-such-board", 1, "unknown_name"),
-        ("backup make --password-file no-such-file out.age", 1, "config_error"),
+        ("backup make --recipient age1 out.age", 1, "config_error"),
         ("exec --all gpio.set 5 1", 2, "usage"),  # without a terminal nobody says yes
         ("app uninstall blink --all", 2, "usage"),
         ("app nothing", 2, "usage"),

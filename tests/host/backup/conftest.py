@@ -6,15 +6,17 @@ import asyncio
 import io
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import pytest
+from pyrage.x25519 import Identity
 from tests.stores import new_store
 
 from microclaw.host.auth.authority import Authority
 from microclaw.host.auth.certificates import host_names
-from microclaw.host.backup.age import PrivateKey, decrypt, encrypt
+from microclaw.host.backup.age import decrypting, encrypt
 from microclaw.host.backup.archive import open_home_archive
 from microclaw.host.backup.restore import Restored, restore_home
 from microclaw.host.store.database import Database
@@ -22,7 +24,7 @@ from microclaw.host.store.identity import IdentityTable
 from microclaw.host.store.links import LinkTable
 
 NOW_MS: Final = 1_800_000_000_000
-KEY: Final = PrivateKey(bytes(range(32)))
+KEY: Final = Identity.generate()
 ROWS: Final = (
     "INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES ('d-1', 'lamp', 'virtual', '[]', 1)",
     "INSERT INTO inbox (channel, chat_id, principal, text, origin, received_ms, state, starts) "
@@ -83,8 +85,20 @@ def home(whole_home: Path, tmp_path: Path) -> Path:
 
 def backup_of(home: Path) -> bytes:
     with open_home_archive(home, now_ms=NOW_MS) as (_, chunks):
-        return b"".join(encrypt(chunks, KEY.public))
+        return encrypted(chunks)
 
 
 def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
-    return restore_home(decrypt(io.BytesIO(data), KEY), home, replace=replace)
+    with decrypting(io.BytesIO(data), KEY) as chunks:
+        return restore_home(chunks, home, replace=replace)
+
+
+def encrypted(plain: Iterable[bytes]) -> bytes:
+    file = io.BytesIO()
+    encrypt(plain, KEY.to_public(), file)
+    return file.getvalue()
+
+
+def decrypted(data: bytes, key: Identity = KEY) -> bytes:
+    with decrypting(io.BytesIO(data), key) as pieces:
+        return b"".join(pieces)

@@ -18,13 +18,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.host.backup.conftest import FILES, KEY, NOW_MS, backup_of, restore, tree
+from tests.host.backup.conftest import FILES, NOW_MS, backup_of, decrypted, encrypted, restore, tree
 
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.host.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.host.audit.log_files import FOLDER as AUDIT
 from microclaw.host.audit.log_files import append_lines, locked, read_events, verify_chains
-from microclaw.host.backup.age import CHUNK_BYTES, decrypt, encrypt
 from microclaw.host.backup.archive import NAME, WORK, Contents, HomeFile, open_home_archive, stream_archive
 from microclaw.host.backup.restore import MAX_HEADERS_BYTES, read_archive, restore_home
 from microclaw.host.store.database import Database
@@ -55,7 +54,6 @@ async def test_everything_is_back_and_nothing_is_done_twice_while_the_host_chang
             with (home / "sessions/terminal_t.jsonl").open("ab") as session:
                 session.write(b"{}\n")
             plain = b"".join(chunks)
-    assert len(plain) % CHUNK_BYTES == 0
     with tarfile.open(fileobj=io.BytesIO(plain)) as tar:  # as any program of tar reads it
         assert set(tar.getnames()) == {NAME, *(f"home/{name}" for name in KEPT_FILES)}
     restored = restore_home(iter([plain]), new, replace=False)
@@ -176,7 +174,7 @@ def test_an_archive_that_is_not_what_it_says_puts_nothing_in_place(home: Path, t
     files = [HomeFile(name, path, path.stat().st_size) for name, path in paths.items()]
     count = len(files) + (wrong == "files")
     says = replace(contents, files=count, bytes=sum(file.size_bytes for file in files))
-    data = b"".join(encrypt(stream_archive(says, files), KEY.public))
+    data = encrypted(stream_archive(says, files))
     for place, replacing in ((tmp_path / "new", False), (home, True)):
         with pytest.raises(BackupDamaged):
             restore(data, place, replace=replacing)
@@ -213,7 +211,7 @@ def test_a_home_in_which_a_host_started_meanwhile_stays(home: Path, tmp_path: Pa
     new = tmp_path / "new"
 
     def chunks() -> Iterator[bytes]:
-        yield from decrypt(io.BytesIO(backup_of(home)), KEY)
+        yield decrypted(backup_of(home))
         new.mkdir()
         (new / "microclaw.db").write_bytes(b"another host's")
 

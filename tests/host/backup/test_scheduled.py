@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from tests.host.backup.conftest import KEY, NOW_MS, restore, tree
 
 from microclaw.errors import ConfigError, Overloaded, StoreError
 from microclaw.host.audit.event import AuditEvent
-from microclaw.host.backup.age import Password, decrypt
 from microclaw.host.backup.scheduled import ScheduledBackups
 from microclaw.host.config.load import load_settings
-from microclaw.host.config.settings import BackupSettings, Settings
+from microclaw.host.config.settings import BackupSettings
 from microclaw.text import moment_text
 
 DAY_MS = 86_400_000
@@ -30,7 +28,7 @@ class Backups:
         self.folder = folder
         self.now_ms = NOW_MS
         self.events: list[AuditEvent] = []
-        self.settings = BackupSettings(folder=str(folder), every="1d", keep=3, recipient=str(KEY.public))
+        self.settings = BackupSettings(folder=str(folder), every="1d", keep=3, recipient=str(KEY.to_public()))
 
     def made(self, **changes: object) -> ScheduledBackups:
         changed = replace(self.settings, **changes)  # type: ignore[arg-type]
@@ -83,21 +81,6 @@ async def test_what_is_not_its_own_is_left_alone_and_the_future_pushes_out_no_ne
     assert second not in (first.name, of_a_wrong_clock)
 
 
-async def test_a_password_file_locks_them_and_must_be_private(kept: Backups, tmp_path: Path) -> None:
-    secret = tmp_path / "password"
-    backups = kept.made(recipient=None, password_file=str(secret))
-    with pytest.raises(ConfigError):
-        await backups.run_due()
-    secret.write_text("correct horse battery\n")
-    secret.chmod(0o644)
-    with pytest.raises(StoreError):
-        await backups.run_due()
-    secret.chmod(0o600)
-    await backups.run_due()
-    (path,) = kept.files()
-    assert b"".join(decrypt(io.BytesIO(path.read_bytes()), Password("correct horse battery")))
-
-
 async def test_a_folder_that_is_not_there_is_told_and_one_backup_is_made_at_a_time(kept: Backups) -> None:
     with pytest.raises(StoreError) as error:
         await kept.made(folder=str(kept.folder / "usb")).run_due()
@@ -123,12 +106,13 @@ async def test_a_host_that_ends_leaves_no_half_backup(kept: Backups) -> None:
     assert not (kept.home / "backup.new").exists()
 
 
-def test_settings_need_a_lock_and_one_alone(tmp_path: Path) -> None:
-    def settings(key: str, file: str) -> Settings:
-        named = {"FOLDER": str(tmp_path), "RECIPIENT": key, "PASSWORD_FILE": file}
-        return load_settings({f"MICROCLAW_BACKUP__{name}": named[name] for name in named}, home=tmp_path / "home")
+def test_settings_need_a_public_key(tmp_path: Path) -> None:
+    key = str(KEY.to_public())
 
-    for key, file, problems in (("", "", 1), (str(KEY.public), "", 0), ("", str(tmp_path), 0)):
-        assert len(settings(key, file).problems) == problems
+    def problems(recipient: str) -> int:
+        environ = {"MICROCLAW_BACKUP__FOLDER": str(tmp_path), "MICROCLAW_BACKUP__RECIPIENT": recipient}
+        return len(load_settings(environ, home=tmp_path / "home").problems)
+
+    assert (problems(""), problems(key)) == (1, 0)
     with pytest.raises(ConfigError):
-        settings(str(KEY.public), str(tmp_path))
+        problems(key[:-1])

@@ -41,11 +41,10 @@ DECLARED = {
 FILES = {
     "proxy.url": "proxy-password",
     "mqtt.password_file": "mqtt broker password",
-    "backup.password_file": "backup password of the home",
     "gateway.token": "mc_" + "g" * 43,
 }
 SECRETS = {**DECLARED, **FILES}
-OWN_FILES = {"secrets.toml", "config.toml", "mqtt.txt", "backup.txt", "gateway.token"}
+OWN_FILES = {"secrets.toml", "config.toml", "mqtt.txt", "gateway.token"}
 ECHOED = ("telegram.token", "mcp.servers.NAME.headers")
 MODELS = "".join(f'model.{name}provider = "openai"\n' for name in ("", "fallback.second.", "tasks.summary."))
 NAMES = {
@@ -74,13 +73,11 @@ telegram = {{enabled = true, base_url = "http://127.0.0.1:{port}"}}
 proxy.url = "http://user:{SECRETS["proxy.url"]}@127.0.0.1:9"
 mqtt.url = "mqtt://127.0.0.1:9"
 mqtt.password_file = "{home / "mqtt.txt"}"
-backup.folder = "{home}"
-backup.password_file = "{home / "backup.txt"}"
 mcp.servers.git.command = ["sh", "-c", "env; env >&2; exit 3"]
 mcp.servers.web.url = "http://127.0.0.1:{port}/mcp"
 """
-        contents = {f"{name}.txt": SECRETS[f"{name}.password_file"] + "\n" for name in ("mqtt", "backup")}
-        contents |= {
+        contents = {
+            "mqtt.txt": SECRETS["mqtt.password_file"] + "\n",
             "gateway.token": SECRETS["gateway.token"] + "\n",
             "config.toml": config + MODELS * with_models,
             "secrets.toml": lines,

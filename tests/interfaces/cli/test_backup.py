@@ -6,22 +6,22 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.host.backup.conftest import make_home
+from pyrage import passphrase
+from pyrage.x25519 import Identity
+from tests.host.backup.conftest import NOW_MS, make_home
 from tests.interfaces.cli.conftest import Run, run_here
-from tests.interfaces.cli.screen import Screen
 
 from microclaw.host.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.host.audit.log_files import FOLDER, append_lines, read_events
-from microclaw.host.backup.age import PrivateKey
+from microclaw.host.backup.age import identity_text
+from microclaw.host.backup.archive import open_home_archive
 from microclaw.host.config.settings import BackupSettings, Settings
 from microclaw.host.store.sqlite_file import take_lock
 from microclaw.interfaces.cli.doctor import LATE_DAYS, key_findings, late_findings
 
-PROMPTS = ("backup", "confirmation")
 PASSWORD = "correct horse battery"
-NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
-KEY = PrivateKey()
+KEY_TEXT = identity_text(Identity.generate())
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def command(home: Path) -> Run:
     """Run `microclaw WORDS` with that home."""
-    return lambda *words: run_here(home, *words)
+    return lambda *words, **given: run_here(home, *words, **given)
 
 
 @pytest.fixture
@@ -62,27 +62,21 @@ def test_wrong_words_are_told_and_a_store_that_another_process_holds(
     command: Run, recipient: str, home: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "b.age"
-    short = tmp_path / "short"
-    short.write_text("short\n")
     for words in (
         ("make",),
         ("make", file, "--new-key", file),
-        ("make", file, "--recipient", recipient, "--password-file", "-"),
-        ("make", file),  # no terminal to ask at
+        ("make", file),  # without a key
         ("make", file, "--host", "https://host.example"),
         ("make", file, "--recipient", recipient[:-1]),
-        ("make", file, "--password-file", short),
-        ("make", file, "--password-file", tmp_path / "none"),
         ("make", tmp_path, "--recipient", recipient),
         ("make", tmp_path / "no" / "b.age", "--recipient", recipient),
-        ("restore", file, "--list", "--password-file", short),
+        ("restore", file, "--list"),
         ("restore", tmp_path, "--list", "--identity", tmp_path / "key"),
-        ("restore", file, "--identity", tmp_path / "key", "--password-file", "-"),
+        ("restore", file, "--identity", tmp_path / "key", "--old"),
     ):
         told = command("backup", *words)
         assert told.code in (1, 2), words
         assert "next: " in told.err, words
-        assert "short" not in told.err.replace(str(short), ""), words
     lock = take_lock(home / "microclaw.db")  # as while another `microclaw backup` reads it
     try:
         assert command("backup", "make", file, "--recipient", recipient).code == 3
@@ -91,34 +85,44 @@ def test_wrong_words_are_told_and_a_store_that_another_process_holds(
     assert not file.exists()
 
 
-def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
-    with Screen(home, "backup", "make", str(tmp_path / "b.age")) as screen:
-        for prompt, typed in (("backup", PASSWORD), ("confirmation", "another"), *((p, PASSWORD) for p in PROMPTS)):
-            screen.wait_for(f"{prompt}: ")
-            screen.type(f"{typed}\n")
-        screen.wait_for("encrypted")
-        assert screen.process.wait(60) == 0
-        assert PASSWORD not in screen.shown
+def test_the_key_of_automatic_backups_is_the_one_of_a_backup_by_hand(
+    command: Run, recipient: str, tmp_path: Path
+) -> None:
+    environ = {"MICROCLAW_BACKUP__FOLDER": str(tmp_path), "MICROCLAW_BACKUP__RECIPIENT": recipient}
+    file = tmp_path / "b.age"
+    assert command("backup", "make", file, environ=environ).code == 0
+    assert command("backup", "restore", file, "--list", "--identity", tmp_path / "key").code == 0
 
 
-def settings_of(home: Path, *, password_file: Path | None = None) -> Settings:
-    backup = BackupSettings(folder=str(home.parent), password_file=str(password_file))
+def test_an_old_backup_with_a_password_is_restored(command: Run, home: Path, tmp_path: Path) -> None:
+    """As microclaw made it when it had passwords."""
+    file = tmp_path / "old.age"
+    with open_home_archive(home, now_ms=NOW_MS) as (_, chunks):
+        file.write_bytes(passphrase.encrypt(b"".join(chunks), PASSWORD))
+    wrong = command("backup", "restore", file, "--old", "--replace", stdin="another\n")
+    assert (wrong.code, "next: " in wrong.err) == (1, True)
+    assert command("backup", "restore", file, "--old", "--replace", stdin=f"{PASSWORD}\n").code == 0
+    assert list(tmp_path.glob("home.before-*"))
+
+
+def settings_of(home: Path) -> Settings:
+    backup = BackupSettings(folder=str(home.parent))
     return Settings(home, home / "cache", home / "control.sock", backup=backup)
 
 
 @pytest.mark.parametrize("place", ["backup.key", "notes/deep/in it"])
-def test_keys_and_the_password_file_in_the_home_are_named_wherever_they_are(tmp_path: Path, place: str) -> None:
+def test_keys_in_the_home_are_named_wherever_they_are(tmp_path: Path, place: str) -> None:
     home = tmp_path / "home"
     path = tmp_path / "home" / place
     path.parent.mkdir(parents=True)
-    (tmp_path / "key").write_text(KEY.to_text())
+    (tmp_path / "key").write_text(KEY_TEXT)
     (home / "words.md").write_text("a key looks like AGE-SECRET-KEY-1...")
     (home / "link").symlink_to(tmp_path / "key")
-    assert not list(key_findings(settings_of(home, password_file=tmp_path / "password")))
-    path.write_text(KEY.to_text())
-    (key, password) = key_findings(settings_of(home, password_file=home / "password"))
-    assert (key.ok, password.ok, str(path) in key.text) == (False, True, True)
-    assert KEY.to_text().splitlines()[1] not in key.text
+    assert not list(key_findings(settings_of(home)))
+    path.write_text(KEY_TEXT)
+    (key,) = key_findings(settings_of(home))
+    assert (key.ok, str(path) in key.text) == (False, True)
+    assert KEY_TEXT.splitlines()[1] not in key.text
 
 
 def test_backups_that_were_never_made_or_long_ago_are_told_when_the_home_is_old_enough(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from microclaw.durable import make_private_folder, open_regular
 from microclaw.errors import ConfigError, StoreError
 from microclaw.host.audit.log_files import FOLDER as AUDIT
 from microclaw.host.audit.log_files import locked
-from microclaw.host.backup.age import CHUNK_BYTES
 from microclaw.host.store.identity import pinned_authority
 from microclaw.host.store.rows import scalar
 from microclaw.host.store.sqlite_file import ERRORS, connect
@@ -163,30 +162,25 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
 
 
 def stream_archive(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
-    """Yield the archive's bytes, padded to fill the last chunk of its encryption: a shorter one is cut off.
+    """Yield the archive's bytes.
 
     Raises StoreError if a file cannot be read or becomes shorter; bytes added since it was listed are left out.
     """
     text = msgspec.json.encode(contents)
-    head = _header(NAME, len(text), mtime=contents.made_ms // 1000) + text + bytes(-len(text) % BLOCK)
-    yield head
-    written_bytes = len(head)
+    yield _header(NAME, len(text), mtime=contents.made_ms // 1000) + text + bytes(-len(text) % BLOCK)
     for name, path, size_bytes in files:
         with _reading(path), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             status = os.fstat(file.fileno())
             remaining_bytes = size_bytes
             mode = 0o700 if status.st_mode & stat.S_IXUSR else 0o600
-            head = _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(status.st_mtime)), mode=mode)
-            yield head
+            yield _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(status.st_mtime)), mode=mode)
             while data := file.read(min(remaining_bytes, READ_BYTES)):
                 remaining_bytes -= len(data)
                 yield data
         if remaining_bytes:
             raise StoreError(f"{name} of the home became shorter while it was read", next_step="do it again")
-        padding = bytes(-size_bytes % BLOCK)
-        yield padding
-        written_bytes += len(head) + size_bytes + len(padding)
-    yield bytes(2 * BLOCK + -(written_bytes + 2 * BLOCK) % CHUNK_BYTES)
+        yield bytes(-size_bytes % BLOCK)
+    yield bytes(2 * BLOCK)
 
 
 def is_kept(name: str) -> bool:

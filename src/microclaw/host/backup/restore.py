@@ -156,7 +156,7 @@ def _put_in_place(ready: Path, home: Path, *, is_used: bool) -> Path | None:
 
 
 def check_home(home: Path, *, replace: bool) -> None:
-    """Raise ConfigError if nothing may be restored to this path. Called before a password is asked for, too."""
+    """Raise ConfigError if nothing may be restored to this path. Also called before the backup is opened."""
     if (home.exists() and not home.is_dir()) or os.path.ismount(home):
         text = f"{home} is not a folder that can be replaced"
         raise ConfigError(text, next_step="give --home a folder in it, or another")

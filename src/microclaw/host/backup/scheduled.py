@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.durable import read_private, write_given
-from microclaw.errors import ConfigError, Overloaded, StoreError
+from microclaw.durable import new_given, read_private
+from microclaw.errors import Overloaded, StoreError
 from microclaw.host.audit.event import AuditEvent, AuditKind, Record
 from microclaw.host.auth.authority import AUTHORITY_FILE
-from microclaw.host.backup.age import AgePublicKey, Lock, Password, encrypt
+from microclaw.host.backup.age import encrypt, read_recipient
 from microclaw.host.backup.archive import IDENTITY, Contents, open_home_archive
 from microclaw.host.config.forms import seconds_in
 from microclaw.host.config.settings import BackupSettings
@@ -89,11 +89,12 @@ class ScheduledBackups:
         newest_ms = max((made_ms for made_ms in backups if made_ms <= now_ms), default=None)
         if newest_ms is not None and now_ms - newest_ms < (seconds_in(settings.every) or 0) * 1000:
             return
-        lock = _read_lock(settings)
+        recipient = read_recipient(settings.recipient or "")
         path = folder / f"{prefix}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
         with self._archive(now_ms) as (contents, chunks):
             step = "check the folder's owner and free space: microclaw config get backup.folder"
-            write_given(path, encrypt(self._until_stopped(chunks), lock), replace=True, next_step=step)
+            with new_given(path, replace=True, next_step=step) as file:
+                encrypt(self._until_stopped(chunks), recipient, file)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
         self._remove_old(folder, prefix, now_ms, settings.keep)
 
@@ -148,14 +149,3 @@ def _find_backups(folder: Path, prefix: str) -> dict[int, Path]:
             made = datetime.strptime(path.name, prefix + _AT).replace(tzinfo=UTC)
             backups[int(made.timestamp() * 1000)] = path
     return backups
-
-
-def _read_lock(settings: BackupSettings) -> Lock:
-    """Return the public key or the password of the settings. Raises ConfigError if the password's file is missing."""
-    if settings.recipient is not None:
-        return AgePublicKey.parse(settings.recipient)
-    path = Path(settings.password_file or "").expanduser()
-    content = read_private(path)
-    if content is None:
-        raise ConfigError(f"the password file {path} of backups is missing", next_step="write one line to it, mode 600")
-    return Password.parse(content, str(path))

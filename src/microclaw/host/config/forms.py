@@ -104,9 +104,13 @@ def _is_cron(text: str) -> bool:
 
 
 def _is_backup_key(text: str) -> bool:
-    from microclaw.bech32 import decode_bech32
+    from pyrage import RecipientError
+    from pyrage.x25519 import Recipient
 
-    return len(decode_bech32("age", text)) == 32
+    try:
+        return bool(Recipient.from_str(text))
+    except RecipientError:
+        return False
 
 
 def _is_path(text: str) -> bool:

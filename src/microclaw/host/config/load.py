@@ -106,11 +106,7 @@ class Assembly:
         wants_bot = telegram is not None and telegram.enabled
         has_bot = wants_bot and self._has("telegram", "telegram", "token")
         has_search = search is not None and self._has("web search", "search", "api_key")
-        locks = [name for name in ("recipient", "password_file") if getattr(backup, name) is not None]
-        has_backup = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
-        if len(locks) == 2 and has_backup:
-            text = "backup.recipient and backup.password_file are both set: a backup has one of them"
-            self._wrong(("backup", "password_file"), text, "microclaw config set backup.password_file --default")
+        has_backup = backup.folder is not None and self._has("backup", "backup", "recipient")
         self._bind(file.host)
         servers = []
         for name, server in file.mcp.servers.items():

@@ -227,13 +227,12 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
-    """Backups that the host makes by itself (docs/backup.md): off without a folder, and without a key or a password."""
+    """Backups that the host makes by itself (docs/backup.md): off without a folder, and without a key."""
 
     folder: WholePath | None = setting(None, "where the host puts its backups; it has to exist")
     every: forms.Duration = setting("6h", "how often: 30m, 6h, 1d")
     keep: int = setting(28, "how many are kept", 1, 1_000)
     recipient: forms.BackupKey | None = setting(None, "age1..., whose key opens them (microclaw backup make --new-key)")
-    password_file: WholePath | None = setting(None, "or a file with a password, which only this account can read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,7 @@ def secret_texts(settings: Settings) -> set[str]:
     Blocking.
     """
     texts = set(settings.secrets)
-    backup = None if settings.backup is None else settings.backup.password_file
-    for path in (settings.gateway_token, settings.mqtt.password_file, backup):
+    for path in (settings.gateway_token, settings.mqtt.password_file):
         # The user of the file reports what is wrong with it.
         with suppress(OSError, UnicodeDecodeError):
             if path is not None:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import click
 import msgspec
 from msgspec.structs import asdict
+from pyrage.x25519 import Identity
 
 from microclaw.clock import now_ms
-from microclaw.durable import open_regular, read_given, read_given_text, write_given
+from microclaw.durable import new_given, open_regular, read_given_text, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.audit.log_files import append_events
 from microclaw.host.backup.age import (
     MAX_KEY_FILE_BYTES,
-    MIN_PASSWORD_CHARS,
-    AgePublicKey,
-    Password,
-    PrivateKey,
-    decrypt,
+    decrypting,
     encrypt,
+    identity_text,
+    read_identity,
+    read_recipient,
 )
 from microclaw.host.backup.archive import STORE, Contents, open_home_archive
+from microclaw.host.backup.old_password import decrypt_old
 from microclaw.host.backup.restore import Restored, check_home, peek_archive, read_archive, restore_home
 from microclaw.host.backup.scheduled import backup_folder
 from microclaw.host.config.load import read_database
@@ -41,23 +41,19 @@ from microclaw.text import count_text, moment_text, one_line
 MAX_BACKUP_BYTES: Final = 256 << 30
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
-password_file_option = click.option("--password-file", metavar="FILE|-", help="The password's line is there; -: stdin.")
-
 
 backup_group = click.Group(no_args_is_help=True)
 
 
 @command(backup_group, "make")
 @click.argument("file", required=False, type=Path, metavar="[FILE]", help="As microclaw.age.")
-@password_file_option
-@click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
+@click.option("--recipient", metavar="age1...", help="The public key; else that of the automatic backups.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient, and end.")
 def make(
     options: GlobalOptions,
     *,
     file: Path | None,
-    password_file: str | None,
     recipient: str | None,
     force: bool,
     new_key: Path | None,
@@ -68,36 +64,36 @@ def make(
         return
     if file is None or new_key is not None:
         raise click.BadParameter("name the FILE to write, or only --new-key KEYFILE")
-    if recipient is not None and password_file is not None:
-        raise click.BadParameter("--recipient or --password-file, not both")
     target = _check_target(file, force=force)
     settings = options.settings()
+    without = None
+    if settings.backup is not None:
+        without = backup_folder(settings.backup)
+        recipient = recipient or settings.backup.recipient
     if recipient is None:
-        lock: Password | AgePublicKey = _read_password(password_file, is_new=True)
-    else:
-        lock = AgePublicKey.parse(recipient)
-    without = None if settings.backup is None else backup_folder(settings.backup)
-    with _open_archive(options, settings.home, without) as (contents, chunks):
-        size_bytes = write_given(target, encrypt(chunks, lock), replace=force)
+        step = "microclaw backup make --new-key KEYFILE, then give its --recipient"
+        raise ConfigError("a backup needs a public key", next_step=step)
+    public_key = read_recipient(recipient)
+    with (
+        _open_archive(options, settings.home, without) as (contents, chunks),
+        new_given(target, replace=force) as backup,
+    ):
+        size_bytes = encrypt(chunks, public_key, backup)
     text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out_text(contents)}"
-    if recipient is None:
-        text += "\nkeep the password somewhere else: the backup cannot be opened without it"
     document = {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
     options.report("backup", document, text)
 
 
 @command(backup_group, "restore")
 @click.argument("file", type=Path, metavar="FILE", help="A file that `microclaw backup make` made.")
-@password_file_option
-@click.option("--identity", type=Path, metavar="KEYFILE", help="The key of a backup for a public key.")
+@click.option("--identity", type=Path, metavar="KEYFILE", help="The private key, a file of `backup make --new-key`.")
+@click.option("--old", is_flag=True, help="A backup with a password, until 0.2; asks for it, or reads stdin.")
 @click.option("--list", "show", is_flag=True, help="Check the backup, show its contents, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also if a home exists already; the old home is kept beside the new one.")
-def restore(
-    options: GlobalOptions, *, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
-) -> None:
+def restore(options: GlobalOptions, *, file: Path, identity: Path | None, old: bool, show: bool, replace: bool) -> None:
     """Restore a backup into an empty home, on this machine or a new one."""
-    if identity is not None and password_file is not None:
-        raise click.BadParameter("--identity or --password-file, not both")
+    if (identity is None) != old:
+        raise click.BadParameter("--identity KEYFILE, or --old for a backup with a password")
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if not show:
         check_home(home, replace=replace)
@@ -105,12 +101,7 @@ def restore(
         backup = os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
-    with backup:
-        if identity is None:
-            key: Password | PrivateKey = _read_password(password_file, is_new=False)
-        else:
-            key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
-        chunks = decrypt(backup, key)
+    with backup, _opened(backup, identity) as chunks:
         if show:
             _list_contents(options, file, chunks)
             return
@@ -224,15 +215,16 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: if the home is lost, they cannot be opened"
         raise ConfigError(text, next_step="name a file outside of the home")
-    key = PrivateKey()
-    write_given(path, [key.to_text().encode()])
-    options.end_with_json("backup_key", {"file": str(path), "recipient": str(key.public)})
-    options.line(str(key.public))
+    key = Identity.generate()
+    recipient = str(key.to_public())
+    write_given(path, [identity_text(key).encode()])
+    options.end_with_json("backup_key", {"file": str(path), "recipient": recipient})
+    options.line(recipient)
     options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
 
 
 def _check_target(file: Path, *, force: bool) -> Path:
-    """Return the path to write. Raises ConfigError if it cannot be written, before a password is asked for."""
+    """Return the path to write. Raises ConfigError if it cannot be written, before its store is read."""
     target = file.expanduser().absolute()
     if not target.parent.is_dir() or target.is_dir():
         raise ConfigError(f"{target} is not a file in an existing folder", next_step="name another FILE")
@@ -241,20 +233,15 @@ def _check_target(file: Path, *, force: bool) -> Path:
     return target
 
 
-def _read_password(file: str | None, *, is_new: bool) -> Password:
-    """Return the password of a file or of stdin, or ask for it, twice for a new backup.
-
-    Only a new one has a minimum length: an old backup may be from another program.
-    """
-    if file == "-":
-        content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
-    elif file is not None:
-        content = read_given(Path(file), MAX_KEY_FILE_BYTES)
-    else:
-        step = "give --password-file FILE, or - for stdin"
-        content = secret_value("Password of the backup", None, is_new=is_new, remedy=step).encode()
-    least_chars = MIN_PASSWORD_CHARS if is_new else 1
-    return Password.parse(content, file or "the typed text", least_chars=least_chars)
+@contextmanager
+def _opened(backup: BinaryIO, identity: Path | None) -> Iterator[Iterator[bytes]]:
+    """Give the archive in a backup, which the key opens; without a key the password is read that opens an old one."""
+    if identity is None:
+        yield decrypt_old(backup, secret_value("Password of the backup", "-").strip())
+        return
+    key = read_identity(read_given_text(identity, MAX_KEY_FILE_BYTES))
+    with decrypting(backup, key) as chunks:
+        yield chunks
 
 
 def _left_out_text(contents: Contents) -> str:

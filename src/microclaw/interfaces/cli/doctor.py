@@ -213,22 +213,16 @@ def _audit_chain(settings: Settings) -> Iterator[Finding]:
 
 
 def key_findings(settings: Settings) -> Iterator[Finding]:
-    """Report backup keys and the backup's password file inside the home: they are lost with the data they protect."""
-    from microclaw.host.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
+    """Report backup keys inside the home: they are lost with the data they protect."""
+    from microclaw.host.backup.age import MAX_KEY_FILE_BYTES, read_identity
 
     for path in islice(settings.home.rglob("*"), MAX_LOOKED):
         # An unreadable file raises, and so does a file that is not a key.
         with suppress(OSError, ConfigError):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_KEY_FILE_BYTES:
-                PrivateKey.parse(path.read_text(errors="replace"))
+                read_identity(path.read_text(errors="replace"))
                 text = f"the backup key {path} is inside the home: it is lost with it"
                 yield problem("backup", text, f"copy it to two places away from this machine, then: rm {path}")
-    password_file = None if settings.backup is None else settings.backup.password_file
-    if password_file is None:
-        return
-    if Path(password_file).expanduser().resolve().is_relative_to(settings.home.resolve()):
-        text = f"backup.password_file {password_file} is inside the home that the backups protect: it is lost with it"
-        yield warning("backup", text, "microclaw config set backup.password_file FILE, outside of the home")
 
 
 def certificate_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:

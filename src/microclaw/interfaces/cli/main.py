@@ -285,7 +285,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "voice": ('voice test "the lamp is on"', "voice fetch base.en"),
     "mcp": ("mcp --all-tools",),
     "config": ("config get", "config set mqtt.url mqtt://192.168.1.5", "config set mqtt.url --default"),
-    "backup": ("backup make host.age", "backup restore host.age --list", "backup restore host.age"),
+    "backup": (
+        "backup make --new-key host.key",
+        "backup make host.age --recipient age1...",
+        "backup restore host.age --identity host.key",
+    ),
     "backup migrate": ("backup migrate --to postgresql://microclaw@db/microclaw --dry-run", "backup migrate --back"),
     "person": ("person add ada --role member", "person password ada", "person list"),
     "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
