@@ -24,6 +24,7 @@ from microclaw.host.store.devices import DeviceRow
 from microclaw.interfaces.cli.child import BoardControl
 from microclaw.programs.changes.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.programs.changes.claims import live_conflict
+from microclaw.programs.changes.program_state import look_at_claims
 from microclaw.wire import board_control as control
 from microclaw.wire.wasmachine.frame import FrameDecoder, MessageType, encode_frame
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
@@ -113,7 +114,7 @@ async def _claims_check() -> float:
             device = Device(DeviceRow("d", "d", board.board_id), board, ())
             for _ in range(200):
                 began = time.perf_counter()
-                assert await live_conflict(device, 4, await log.desired("d")) is None
+                assert live_conflict(await look_at_claims(log, device), 4) is None
                 took.append(time.perf_counter() - began)
     return median(took)
 
