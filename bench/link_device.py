@@ -10,7 +10,17 @@ from typing import cast
 
 from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.frame import FrameType, encode_frame
-from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Ping, Pong, Software, StartAsr, Welcome
+from microclaw.wire.link.messages import (
+    AnyMessage,
+    AudioFormat,
+    Envelope,
+    Hello,
+    Ping,
+    Pong,
+    Software,
+    StartAsr,
+    Welcome,
+)
 
 WAIT_S = 30.0
 _UPGRADE = (
@@ -59,7 +69,16 @@ def control_frame(body: AnyMessage, re: bytes | None = None) -> bytes:
 
 
 def hello(boot_id: bytes) -> Hello:
-    return Hello(boot_id, Software("bench", "1"), "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on")
+    return Hello(
+        boot_id,
+        Software("bench", "1"),
+        "virtual",
+        ("gpio.get",),
+        secrets.token_bytes(8),
+        0,
+        "power_on",
+        audio=AudioFormat(("pcm16",), 16_000, 20, 200),
+    )
 
 
 START_AUDIO = StartAsr(1, "pcm16", 16_000, "button", 0)

@@ -28,15 +28,15 @@ from aiohttp import web
 from bench.paced_stream import PacedStream, Pacer
 from microclaw.app.cluster import HostCluster, open_cluster
 from microclaw.devices.link.connection import LinkConnection
-from microclaw.devices.link.device_link import LinkParts
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.device_ownership import DeviceOwnership
 from microclaw.devices.link.limits import LinkLimits
+from microclaw.devices.link.link_parts import LinkParts, OpenAudio
 from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.link.listener import Listener
 from microclaw.devices.link.meter import LinkMeter
 from microclaw.devices.link.other_hosts import OtherHosts
 from microclaw.devices.link.tasks import DeviceTasks
-from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.host.auth.authority import Authority
 from microclaw.host.auth.certificates import host_names
 from microclaw.host.auth.pairing import HostIdentity
@@ -50,7 +50,7 @@ from microclaw.interfaces.api.server import tcp_listener
 from microclaw.virtual.link_client.state import SystemClock
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.frame import FrameType
-from microclaw.wire.link.messages import TtsStart
+from microclaw.wire.link.messages import AudioFormat, CancelStream, StartAsr, StopAsr, TtsStart
 
 LIMITS = LinkLimits(
     arriving_in_all=4096,
@@ -99,8 +99,7 @@ async def main() -> None:
             pacer = None
         answering = Answering(pacer)
         holding = None if cluster is None else cluster.holding
-        links = await LinkRegistry.open(link_parts(database, answering.on_event, holding=holding))
-        answering.links = links
+        links = await LinkRegistry.open(link_parts(database, open_audio=answering.open_audio, holding=holding))
         if cluster is not None:
             _follow(cluster, links, stack)
         listener = stack.enter_context(tcp_listener(options.address, 0))
@@ -195,39 +194,40 @@ async def _bare_aiohttp(tls: ssl.SSLContext, pacer: Pacer | None) -> AsyncIterat
 class Answering:
     """Answers a device's audio: it goes back, or the host speaks as long as the device does."""
 
-    links: LinkRegistry
-
     def __init__(self, pacer: Pacer | None) -> None:
         self._pacer = pacer
 
-    def on_event(self, event: LiveEvent) -> None:
-        if not isinstance(event, DeviceConnected):
-            return
-        connection = self.links.link(event.device).connection
-        assert connection is not None
-        if self._pacer is not None:
-            _converse(connection, self._pacer)
-        else:
-            connection.on_audio = lambda heard: _echo(connection, heard)
+    def open_audio(self, _link: DeviceLink, connection: LinkConnection, _audio: AudioFormat) -> AnsweredAudio:
         connection.session.send(TtsStart(STREAM, "pcm16", 16_000))
+        if self._pacer is None:
+            return AnsweredAudio(connection.send_audio)
+
+        async def say(payload: bytes) -> None:
+            connection.send_audio(payload)
+
+        return AnsweredAudio(PacedStream(self._pacer, say).heard)
 
 
-def _converse(connection: LinkConnection, pacer: Pacer) -> None:
-    async def say(payload: bytes) -> None:
-        connection.send_audio(payload)
+class AnsweredAudio:
+    """The audio of one connection: each frame is given to `hear`."""
 
-    stream = PacedStream(pacer, say)
-    connection.on_audio = lambda heard: stream.heard(heard.payload)
+    def __init__(self, hear: Callable[[bytes], None]) -> None:
+        self._hear = hear
 
+    def receive(self, message: StartAsr | StopAsr | CancelStream) -> None:
+        pass
 
-def _echo(connection: LinkConnection, heard: Hear) -> None:
-    connection.send_audio(heard.payload)
+    def receive_audio(self, hear: Hear) -> None:
+        self._hear(hear.payload)
+
+    def end(self) -> None:
+        pass
 
 
 def link_parts(
     database: Database,
-    publish: Callable[[LiveEvent], None],
     *,
+    open_audio: OpenAudio | None = None,
     holding: DeviceOwnership | None = None,
 ) -> LinkParts:
     return LinkParts(
@@ -235,9 +235,10 @@ def link_parts(
         events=LinkEventTable(database),
         clock=SystemClock(),
         new_id=lambda: secrets.token_bytes(16),
-        publish=publish,
+        publish=lambda _: None,
         owner_of=lambda _: None,
         tasks=DeviceTasks(LinkTaskTable(database)),
+        open_audio=open_audio,
         holding=holding,
     )
 

@@ -47,8 +47,7 @@ async def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         answering = Answering(pacer := Pacer())
-        links = await LinkRegistry.open(link_parts(database, answering.on_event if fetching else lambda _event: None))
-        answering.links = links
+        links = await LinkRegistry.open(link_parts(database, open_audio=answering.open_audio if fetching else None))
         payloads = Payloads(folder / "firmware")
         table = FirmwareTable(database)
         payloads.open(frozenset())

@@ -113,7 +113,7 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
-        links = await LinkRegistry.open(link_parts(database, lambda _: None))
+        links = await LinkRegistry.open(link_parts(database))
         voice = await stack.enter_async_context(_voice(database))
         links.parts.open_audio = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))

@@ -16,8 +16,8 @@ from msgspec import Struct
 from microclaw import __version__
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.clock import now_ms
-from microclaw.devices.link.device_link import LinkParts
 from microclaw.devices.link.limits import LinkLimits
+from microclaw.devices.link.link_parts import LinkParts
 from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.link.server import LinkServer
 from microclaw.devices.link.tasks import DeviceTasks

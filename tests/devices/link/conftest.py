@@ -18,8 +18,8 @@ from tests.devices.link.scripted import PATIENCE_S
 from tests.devices.link.scripted import ScriptedDevice as ScriptedDevice
 from tests.stores import new_store
 
-from microclaw.devices.link.device_link import LinkParts
 from microclaw.devices.link.limits import LinkLimits
+from microclaw.devices.link.link_parts import LinkParts
 from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.link.meter import LinkMeter
 from microclaw.devices.link.server import LinkServer

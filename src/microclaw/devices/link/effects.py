@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.devices.link.link_parts import LinkParts
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.hardware.boards.firmware import UpdateFacts
 from microclaw.host.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, record_status
@@ -18,55 +17,8 @@ from microclaw.host.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import Envelope, Event, Hello, RunTask, Telemetry
+from microclaw.wire.link.messages import Envelope, Event, Hello, RunTask
 
-if TYPE_CHECKING:
-    from microclaw.devices.link.device_link import DeviceLink
-
-KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
-
-
-class DeviceReports(Struct):
-    """The receivers of devices' measurements and stored events; app/ sets them, and the defaults do nothing.
-
-    `impossible` gets the number of values that no board can have. `keep_event` runs in the transaction that stores an
-    event, with the device's name, the event's id and Unix time in ms. `pass_telemetry` and `pass_event` forward both.
-    """
-
-    telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
-    impossible: Callable[[str, int], None] = lambda _endpoint, _count: None
-    event: Callable[[], None] = lambda: None
-    keep_event: KeepEvent | None = None
-    pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
-    pass_event: Callable[[], None] = lambda: None
-
-    def pass_on(self, endpoint: str, name: str, reported: Telemetry, at_ms: int) -> Telemetry | None:
-        """Pass on and return the values that a board can have. Returns None if a required value is impossible."""
-        telemetry, refused_count = drop_impossible(reported)
-        if refused_count:
-            self.impossible(endpoint, refused_count)
-        if telemetry is not None:
-            self.telemetry(endpoint, telemetry)
-            self.pass_telemetry(name, telemetry, at_ms)
-        return telemetry
-
-    def notify_stored(self) -> None:
-        self.event()
-        self.pass_event()
-
-
-# The lowest and the highest value of a real board (docs/protocols/link.md#telemetry): today's chips, radios and
-# counters, with a margin. Programs' readings have no such bounds.
-POSSIBLE: Final[dict[str, tuple[float, float]]] = {
-    "free_heap": (0, 1 << 32),
-    "uptime_s": (0, 1 << 32),
-    "rssi": (-150, 50),
-    "temperature": (-100, 250),
-    "battery": (0, 100),
-    "dropped": (0, 1 << 32),
-    "glitches": (0, 1 << 32),
-    "refused_events": (0, 1 << 32),
-}
 MAX_EVENT_NAME_CHARS: Final = 200
 # Many live events may wait for slow readers, so each is cut.
 MAX_NAME_CHARS: Final = 64
@@ -79,16 +31,17 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class MessageEffects:
-    """The rows of a durable message of `link`.
+    """The rows of a durable message of the device with `link_id`.
 
     `facts` are of the device's hello, `device` is its name. Both are read on the event loop, because `apply` runs in
-    the store's thread, where only `link_id` and `parts` of `link` may be read.
+    the store's thread.
 
     After `apply`, `task` is the task that was accepted, `seq` and `payload` are an answer, `offer` is the update that
     a status was about (and `facts` has the keys that the device trusts now).
     """
 
-    link: DeviceLink
+    link_id: str
+    parts: LinkParts
     envelope: Envelope
     now_ms: int
     facts: UpdateFacts | None
@@ -109,8 +62,8 @@ class MessageEffects:
             name = body.name if isinstance(body, Event) else ""
             message = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             event_name = name[:MAX_EVENT_NAME_CHARS]
-            add_event(connection, self.link.link_id, body.type, event_name, message, received_ms=self.now_ms)
-        keep_event = self.link.parts.reports.keep_event
+            add_event(connection, self.link_id, body.type, event_name, message, received_ms=self.now_ms)
+        keep_event = self.parts.reports.keep_event
         if isinstance(body, Event) and keep_event is not None:
             keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
@@ -120,7 +73,7 @@ class MessageEffects:
 
     def _note_update(self, connection: Sql, status: messages.OtaStatus) -> None:
         running_version = None if self.facts is None else self.facts.version
-        offer = record_status(connection, self.link.link_id, status, running_version, self.now_ms)
+        offer = record_status(connection, self.link_id, status, running_version, self.now_ms)
         self.offer = offer
         if offer is None or self.facts is None:
             return
@@ -129,31 +82,17 @@ class MessageEffects:
 
     def _open_task(self, connection: Sql, request: RunTask) -> None:
         """Add an open task, or its refusal to the outbox."""
-        task = OpenTask(self.link.link_id, request.task, self.envelope.id, self.link.parts.tasks.host)
-        refusal = self.link.parts.tasks.refusal(request)
+        task = OpenTask(self.link_id, request.task, self.envelope.id, self.parts.tasks.host)
+        refusal = self.parts.tasks.refusal(request)
         if refusal is None:
             refusal = add_task(connection, task, self.now_ms)
         if refusal is None:
             self.task = task
             return
-        message_id = self.link.parts.new_id()
+        message_id = self.parts.new_id()
         status = messages.TaskStatus(request.task, "failed", text=refusal)
         self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
-        self.seq = append_to(connection, self.link.link_id, message_id, self.payload, self.now_ms)
-
-
-def drop_impossible(reported: Telemetry) -> tuple[Telemetry | None, int]:
-    """Drop the values that no board can have, and count them. The telemetry is None if a required value is dropped."""
-    impossible = []
-    for name, (lowest, highest) in POSSIBLE.items():
-        value = getattr(reported, name)
-        if value is not None and not lowest <= value <= highest:
-            impossible.append(name)
-    if not impossible:
-        return reported, 0
-    if "free_heap" in impossible or "uptime_s" in impossible:
-        return None, len(impossible)
-    return replace(reported, **dict.fromkeys(impossible)), len(impossible)
+        self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
 
 
 def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:

@@ -36,6 +36,12 @@ class LinkLimits(Struct, frozen=True):
     write_buffer_bytes: int = 65_536
     session: LinkConfig = field(default_factory=LinkConfig)
 
+    def message_rate(self, now_s: float, *, is_authenticated: bool) -> RateLimit:
+        """Return the rate of a connection's messages."""
+        if is_authenticated:
+            return RateLimit(self.messages_a_second, self.messages_at_once, now_s)
+        return RateLimit(self.unauthenticated_messages_a_second, self.unauthenticated_messages_at_once, now_s)
+
 
 class RateLimit:
     """A token bucket; `now_s` is monotonic."""

@@ -1,13 +1,14 @@
-"""Calls to one device over its link, and its boots, which decide about lost calls. Up to 64 calls wait."""
+"""Calls to one device over its link. Its boots decide about lost calls. Up to 64 calls wait."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
+from microclaw.devices.link.linked_device import LinkedDevice
 from microclaw.devices.registry.device import revoked_error
 from microclaw.errors import (
     DeviceMoved,
@@ -22,9 +23,6 @@ from microclaw.text import host_called
 from microclaw.wire.link.calls import PendingCall
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import ValueMap
-
-if TYPE_CHECKING:
-    from microclaw.devices.link.device_link import DeviceLink
 
 MAX_CALLS: Final = 64
 _FIRMWARE: Final = "its firmware must keep the limits of the link: docs/protocols/link.md"
@@ -41,10 +39,10 @@ class _WaitingCall(PendingCall):
 
 
 class LinkCalls:
-    """The waiting calls of a device. They outlive connections; `link` reports the events that end them."""
+    """The waiting calls of a device. They outlive connections; its link reports the events that end them."""
 
-    def __init__(self, link: DeviceLink) -> None:
-        self._link = link
+    def __init__(self, device: LinkedDevice) -> None:
+        self._device = device
         self._pending: dict[bytes, _WaitingCall] = {}
 
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
@@ -54,20 +52,20 @@ class LinkCalls:
         the call and its outcome is unknown, Overloaded if too many calls wait, DeviceMoved if it is connected to
         another host and may be called there.
         """
-        if self._link.is_revoked and not self._link.is_connected_anywhere:
-            raise revoked_error(self._link.name)
-        host = self._link.other_host
+        if self._device.is_revoked and not self._device.is_connected_anywhere:
+            raise revoked_error(self._device.name)
+        host = self._device.other_host
         if host is not None:
             raise self._moved_error(host, method)
         loop = asyncio.get_running_loop()
-        message_id = self._link.parts.new_id()
+        message_id = self._device.parts.new_id()
         call = Call(method, params, idempotent)
         waiting = _WaitingCall(call=call, answer=loop.create_future(), due_s=loop.time() + timeout_s)
         if len(self._pending) >= MAX_CALLS:
             raise Overloaded(f"{MAX_CALLS} calls wait for this device", next_step="try again when some are answered")
         self._pending[message_id] = waiting
         try:
-            if self._link.online:
+            if self._device.online:
                 self._send(message_id, waiting)
             async with asyncio.timeout(timeout_s):
                 return await waiting.answer
@@ -79,7 +77,7 @@ class LinkCalls:
     def reconnected(self, boot_id: bytes) -> None:
         """Send the waiting calls, and again the calls that this boot had. Calls that another boot had are lost."""
         for waiting in self._take_matching(lambda pending: pending.is_lost(boot_id)):
-            waiting.fail(self._unknown_error(f"{self._link.name} restarted while it had the call"))
+            waiting.fail(self._unknown_error(f"{self._device.name} restarted while it had the call"))
         for message_id, waiting in tuple(self._pending.items()):
             self._send(message_id, waiting)
 
@@ -90,7 +88,7 @@ class LinkCalls:
             if waiting.may_repeat:
                 waiting.fail(error(method))
             else:
-                text = f"{self._link.name} had {method} from this host when it {event}"
+                text = f"{self._device.name} had {method} from this host when it {event}"
                 waiting.fail(self._unknown_error(text))
 
     def moved(self, host: str) -> None:
@@ -114,7 +112,7 @@ class LinkCalls:
             others = ""
         for waiting in sent_calls:
             call = waiting.call
-            text = f"{self._link.name} answered {call.method}{others} with what the link does not allow"
+            text = f"{self._device.name} answered {call.method}{others} with what the link does not allow"
             text = f"{text}: {violation.message}"
             if call.idempotent:
                 waiting.fail(ProtocolError(text, next_step=_FIRMWARE))
@@ -126,8 +124,8 @@ class LinkCalls:
         return [self._pending.pop(message_id) for message_id in message_ids]
 
     def _send(self, message_id: bytes, waiting: _WaitingCall) -> None:
-        connection = self._link.connection
-        boot_id = self._link.boots.current
+        connection = self._device.connection
+        boot_id = self._device.boots.current
         assert connection is not None
         assert boot_id is not None
         left_ms = int(1000 * max(0.0, waiting.due_s - asyncio.get_running_loop().time()))
@@ -145,12 +143,12 @@ class LinkCalls:
 
     def _moved_error(self, host: str, method: str) -> DeviceMoved:
         return DeviceMoved(
-            f"{self._link.name} is connected to the host {host_called(host)}; {method} was not answered here",
-            next_step=f"try again (microclaw device show {self._link.name})",
+            f"{self._device.name} is connected to the host {host_called(host)}; {method} was not answered here",
+            next_step=f"try again (microclaw device show {self._device.name})",
         )
 
     def _timeout_error(self, waiting: _WaitingCall, timeout_s: float) -> Exception:
-        name = self._link.name
+        name = self._device.name
         call = waiting.call
         if waiting.sent_in_boot is None:
             return DeviceUnreachable(
@@ -165,49 +163,3 @@ class LinkCalls:
     @staticmethod
     def _unknown_error(text: str) -> OutcomeUnknown:
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
-
-
-class Boots:
-    """The boots of one device since the host started.
-
-    `current` is the connected boot, `began_ms` the time of its first connection.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.current: bytes | None = None
-        self.began_ms = 0.0
-        self._last: bytes | None = None
-        self._new = asyncio.Event()
-        self._moves = 0
-
-    def note_boot(self, boot_id: bytes, now_ms: float) -> None:
-        if boot_id != self._last:
-            self.count += 1
-            self.began_ms = now_ms
-            self._new.set()
-        self._last = boot_id
-        self.current = boot_id
-
-    def note_end(self) -> bytes | None:
-        """Note the end of the connection, and return the boot that was connected."""
-        ended = self.current
-        self.current = None
-        return ended
-
-    def moved(self) -> None:
-        """Note that the device is connected to another host. `wait_for_another` waits no longer."""
-        self._moves += 1
-        self._new.set()
-
-    async def wait_for_another(self, count: int, timeout_s: float) -> bool:
-        """Wait for one more boot than `count`. Returns False if none connects to this host within the time."""
-        moves = self._moves
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.count <= count and self._moves == moves:
-                    self._new.clear()
-                    await self._new.wait()
-        except TimeoutError:
-            return False
-        return self.count > count

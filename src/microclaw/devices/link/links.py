@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Self
 
-from microclaw.devices.link.device_link import DeviceLink, LinkParts
+from microclaw.devices.link.device_link import DeviceLink
+from microclaw.devices.link.link_parts import LinkParts
 from microclaw.devices.link.meter import LANES, LaneName
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lane
@@ -68,6 +69,7 @@ class LinkRegistry:
         if link is not None:
             link.close(CloseCode.REVOKED, "removed")
             link.forget()
+            self.parts.tasks.forget(link_id)
 
     async def forget(self, link_id: str) -> None:
         """Delete everything of a removed device, in memory and in the store."""

@@ -20,21 +20,21 @@ from typing import Final, NamedTuple
 from aiohttp import WSCloseCode, web
 
 from microclaw import __version__
-from microclaw.devices.link.connection import LinkConnection
-from microclaw.devices.link.device_link import DeviceLink
+from microclaw.devices.link.connection import ConnectionOwner, LinkConnection
+from microclaw.devices.link.device_session import DeviceSession
 from microclaw.devices.link.downloads import Downloads
 from microclaw.devices.link.http_connection import HttpConnection, WebSocketRequest, accept_connections, plain_answer
 from microclaw.devices.link.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.devices.link.links import PATH, LinkRegistry
 from microclaw.devices.link.meter import FAULTS, HandshakeEnd, LinkMeter
-from microclaw.devices.link.pairing import UnauthenticatedConnection, renew
+from microclaw.devices.link.pairing import UnauthenticatedConnection
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.credentials import CredentialRefusal, Identity
 from microclaw.host.auth.pairing import HostIdentity
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import MAX_AUDIO_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame
-from microclaw.wire.link.messages import Envelope, ErrorMessage, MessageLimits, Software, Token, Welcome
+from microclaw.wire.link.messages import Envelope, ErrorMessage, MessageLimits, Software, Welcome
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
 
@@ -307,37 +307,30 @@ class Listener:
         if await self._find_owner(link.endpoint) is None:
             await self._turn_away(arrival, CloseCode.REVOKED, "this device was removed")
             return
+        credentials = self._identity.credentials
+        owner = DeviceSession(link, self._links.parts, credentials, identity)
         async with link.arriving:
             older = link.connection
             if older is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
                 # This wait has an end: a connection that does not close in time is aborted.
-                await older.has_ended.wait()
+                await older.ending.has_ended.wait()
                 await link.detach(older)
-            connection = await link.attach(partial(self._connection, arrival, link, link))
+            connection = await link.attach(partial(self._connection, arrival, owner, is_authenticated=True))
         self._live.add(connection)
         try:
-            async with self._identity.credentials.watch_connection(identity) as is_good:
+            async with credentials.watch_connection(identity) as is_good:
                 if not is_good:
                     connection.close(CloseCode.REVOKED, "revoked")
-                connection.on_ready = lambda: self._after_hello(link, connection, identity)
-                connection.on_renewal = partial(renew, link.link_id, self._identity.credentials)
                 await connection.serve()
         finally:
-            connection.has_ended.set()
+            connection.ending.has_ended.set()
             self._live.discard(connection)
             await link.detach(connection)
 
-    async def _after_hello(self, link: DeviceLink, connection: LinkConnection, identity: Identity) -> None:
-        link.is_revoked = False
-        await link.note_presence()
-        issued = await self._identity.credentials.rotate(identity)
-        if issued is not None:
-            connection.session.send(Token(issued.token, issued.expires_ms))
-
     async def _serve_unauthenticated(self, arrival: WebSocketRequest, refusal: tuple[int, str] | None = None) -> None:
         owner = UnauthenticatedConnection(self._identity)
-        connection = self._connection(arrival, owner, None, OutboxCursor(bytes(8)), InboxCursor())
+        connection = self._connection(arrival, owner, OutboxCursor(bytes(8)), InboxCursor(), is_authenticated=False)
         if refusal is not None:
             connection.close(*refusal)
         self._live.add(connection)
@@ -349,10 +342,11 @@ class Listener:
     def _connection(
         self,
         arrival: WebSocketRequest,
-        owner: DeviceLink | UnauthenticatedConnection,
-        store: DeviceLink | None,
+        owner: ConnectionOwner,
         outbox: OutboxCursor,
         inbox: InboxCursor,
+        *,
+        is_authenticated: bool,
     ) -> LinkConnection:
         parts = self._links.parts
         session = LinkSession(
@@ -362,9 +356,18 @@ class Listener:
             clock=parts.clock,
             new_id=parts.new_id,
             config=self._limits.session,
-            authenticated=store is not None,
+            authenticated=is_authenticated,
         )
-        return LinkConnection(arrival, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
+        rate = self._limits.message_rate(parts.clock.now_ms() / 1000, is_authenticated=is_authenticated)
+        return LinkConnection(
+            arrival,
+            session,
+            owner,
+            rate,
+            clock=parts.clock,
+            limits=self._limits,
+            meter=self._meter,
+        )
 
     async def _turn_away(self, arrival: WebSocketRequest, code: int, reason: str) -> None:
         """Answer the handshake only to close the WebSocket with a reason."""
@@ -380,7 +383,7 @@ class Listener:
             retry_after_s = limits.retry_after_s + round(self._random_share() * limits.retry_spread_s)
             connection.close(CloseCode.SHUTTING_DOWN, "the host is shutting down", retry_after_s=retry_after_s)
         for connection in tuple(self._live):
-            await connection.has_ended.wait()
+            await connection.ending.has_ended.wait()
 
 
 class _Handshake(NamedTuple):

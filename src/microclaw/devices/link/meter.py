@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from microclaw.bounded_map import BoundedMap
 from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.session import LinkSession
 
 LaneName: TypeAlias = Literal["media", "control", "telemetry", "blob"]
 LANES: Final[tuple[LaneName, ...]] = get_args(LaneName)
@@ -17,6 +18,7 @@ _NAMES: Final = {CloseCode.NOT_BINARY: "text_message", CloseCode.TIMED_OUT: "tim
 FAULTS: Final = {code: _NAMES.get(code, code.name.lower()) for code in CloseCode if code > CloseCode.SHUTTING_DOWN}
 RTT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 MAX_HANDSHAKE_ENDS: Final = 64  # addresses
+_SPEAKS_MS: Final = 1000
 
 
 class HandshakeEnd(Struct, frozen=True):
@@ -69,3 +71,44 @@ class LinkMeter:
         recent_ends = [end for end in self._handshake_ends.values() if end.at_ms >= since_ms]
         ends_of_address = [end for end in recent_ends if end.address == address]
         return next(reversed(ends_of_address or recent_ends), None)
+
+
+class ConnectionCounts:
+    """The counts of one connection. `meter` has them of all connections."""
+
+    def __init__(self, meter: LinkMeter) -> None:
+        self.rtt_ms: float | None = None
+        # It ended without a single message.
+        self.was_silent = False
+        self._meter = meter
+        # The meter counts it as a connection.
+        self._is_ready = False
+
+    def note_ready(self) -> None:
+        self._is_ready = True
+        self._meter.connections += 1
+
+    def note_rtt(self, rtt_ms: float) -> None:
+        self._meter.count_rtt(rtt_ms / 1000)
+        self.rtt_ms = rtt_ms
+
+    def note_audio(self, now_ms: float) -> None:
+        self._meter.audio_ms = now_ms
+
+    def has_recent_audio(self, now_ms: float) -> bool:
+        """Return True if audio was sent or received within the last second, over any of the host's connections."""
+        return now_ms - self._meter.audio_ms < _SPEAKS_MS
+
+    def note_close(self, code: int) -> None:
+        """Count a close that the host began for a fault of the device."""
+        if code in FAULTS:
+            self._meter.count_refused(FAULTS[CloseCode(code)])
+
+    def note_end(self, session: LinkSession, *, is_host_close: bool) -> None:
+        self._meter.dropped_by_lane["telemetry"] += session.lanes.telemetry_dropped
+        self._meter.glitches += session.lanes.glitches
+        self._meter.replayed_messages += session.outgoing.replayed
+        if self._is_ready:
+            self._meter.connections -= 1
+        elif self.was_silent and not is_host_close:
+            self._meter.count_refused("no_hello")

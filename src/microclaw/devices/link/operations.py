@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.devices.link.device_facts import DeviceDetails, device_facts
+from microclaw.devices.link.device_facts import device_facts
+from microclaw.devices.link.results import (
+    DeviceDetails,
+    NotedDevice,
+    Provisioned,
+    RevokedDevice,
+    WifiNetworks,
+    WifiTrialFacts,
+)
 from microclaw.devices.registry import calls
 from microclaw.devices.registry.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Step
 from microclaw.host.audit.event import AuditKind
-from microclaw.host.auth.provisioning import Provision
 from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer, Steps
 from microclaw.host.operations.operation import NAME, Access, Effect, OperationCall, Option, Permission, operation
-from microclaw.host.operations.result import Result
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:
@@ -87,32 +92,6 @@ async def pair(
     return device_facts(paired, service.link, DeviceDetails)
 
 
-class Provisioned(Result, frozen=True, kw_only=True):
-    """The facts that a new device needs. `only_local`: the link is not open to the network."""
-
-    document: ClassVar = "provision"
-
-    name: str
-    host: str
-    port: int
-    ca_sha256: str
-    secret: str | None
-    expires_ms: int | None
-    only_local: bool
-
-    @property
-    def provision(self) -> Provision:
-        """The provisioning, which has a text, a file and a QR code."""
-        return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
-
-    def lines(self) -> Iterable[str]:
-        yield self.provision.to_text()
-        if self.only_local:
-            yield "this host accepts only devices of this machine; for others: microclaw up --link 0.0.0.0:8443"
-        if self.secret:
-            yield "the secret is valid for one device, for 30 days"
-
-
 @operation(
     "device.provision",
     http="POST /v1/devices/provision",
@@ -133,15 +112,6 @@ async def provision(
     return Provisioned(**asdict(provisioning), only_local=service.server.is_local)
 
 
-class RevokedDevice(Result, frozen=True, kw_only=True):
-    """A revoked device; `revoked` counts the credentials that were still valid."""
-
-    document: ClassVar = "revoked"
-
-    device: str
-    revoked: int
-
-
 @operation(
     "device.revoke",
     http="POST /v1/devices/{device}/revoke",
@@ -157,19 +127,6 @@ async def revoke(service: LinkService, call: OperationCall, device: DeviceName) 
     """Revoke all credentials of a device, at once; it can be paired again."""
     revoked_count = await service.server.revoke(device, by=service.by(call))
     return RevokedDevice(device=service.registry.get(device).name, revoked=revoked_count)
-
-
-class NotedDevice(Result, frozen=True, kw_only=True):
-    document: ClassVar = "notify"
-
-    device: str
-    state: Literal["delivered", "waiting"]
-
-    @property
-    def news(self) -> str:
-        if self.state == "delivered":
-            return "has it"
-        return "is not connected: it gets it when it comes back"
 
 
 @operation(
@@ -197,57 +154,6 @@ async def notify(
     await call.approve(f"tell {service.registry.get(device).name}", (text,))
     state = await service.server.notify(device, text, speak=speak, expires_s=expires_s)
     return NotedDevice(device=service.registry.get(device).name, state=state)
-
-
-class WifiTrialFacts(Result, frozen=True, kw_only=True):
-    """The trial of a network; `state` is trying, kept, failed or forgotten."""
-
-    document: ClassVar = "wifi"
-
-    device: str
-    ssid: str
-    state: str
-    why: str | None
-    seconds: int | None
-
-    @property
-    def exit_code(self) -> int:
-        return int(self.state == "failed")
-
-    def lines(self) -> Iterable[str]:
-        if self.state == "kept":
-            yield f"{self.device} knows {self.ssid}"
-        elif self.state == "forgotten":
-            yield f"{self.device} has forgotten {self.ssid}"
-        else:
-            yield f"{self.device} stays in its former Wi-Fi: {self.ssid}: {self.why}"
-
-
-class WifiNetworks(Result, frozen=True, kw_only=True):
-    """The networks of a device; `ssid` is the current one, `trial` the last trial of another one."""
-
-    document: ClassVar = "wifi"
-
-    device: str
-    online: bool
-    networks: list[str]
-    ssid: str | None
-    trial: WifiTrialFacts | None
-
-    @property
-    def exit_code(self) -> int:
-        return 0 if self.online else DeviceUnreachable.exit_code
-
-    def lines(self) -> Iterable[str]:
-        if not self.online:
-            yield f"{self.device} is not connected: switch it on, and ask again"
-        for network in self.networks:
-            if network == self.ssid:
-                yield f"{network}  (connected)"
-            else:
-                yield network
-        if self.trial is not None and self.trial.state == "failed":
-            yield f"the last change failed: {self.trial.ssid}: {self.trial.why or 'no reason given'}"
 
 
 @operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, command=NO_COMMAND)

@@ -91,7 +91,7 @@ class OtherHosts:
         for link in self._links.all():
             connection = link.connection
             if connection is not None and newest.get(link.link_id, 0) > connection.session.outgoing.last:
-                await link.outbox_grew()
+                await link.outbox.send_added()
 
     async def _read_presence(self) -> None:
         """Read the hellos of devices that are connected to other hosts, whose capabilities may be new."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from microclaw.devices.link.connection import LinkConnection
+from microclaw.devices.link.connection import ConnectionOwner, LinkConnection
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
 from microclaw.host.auth.codes import DEVICE
 from microclaw.host.auth.credentials import CredentialRefusal, DeviceCredentials, IssuedCredential
@@ -19,7 +19,7 @@ from microclaw.wire.link.messages import Envelope, PairCode, PairDone, PairReque
 _log = logging.getLogger(__name__)
 
 
-class UnauthenticatedConnection:
+class UnauthenticatedConnection(ConnectionOwner):
     """The owner of a connection without a credential: it may ask to be paired, and nothing else.
 
     One request at a time: a newer one withdraws the older.

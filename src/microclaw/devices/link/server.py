@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from msgspec.structs import replace
 
 from microclaw.addresses import bracketed, is_loopback
-from microclaw.devices.link.device_facts import DeviceLinkState
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.limits import LinkLimits
 from microclaw.devices.link.links import PATH, LinkRegistry
 from microclaw.devices.link.meter import HandshakeEnd, LinkMeter
+from microclaw.devices.link.results import DeviceLinkState
 from microclaw.devices.registry.device import Device, revoked_text
 from microclaw.devices.registry.examine import CheckLine
 from microclaw.devices.registry.registry import Registry
@@ -225,8 +225,8 @@ class LinkServer:
         expires_ms = None
         if expires_s is not None:
             expires_ms = int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
-        message_id = await link.send(Notify(text, speak, expires_ms))
-        if link.is_connected_anywhere and await link.wait_for_ack(message_id, AT_ONCE_S):
+        message_id = await link.outbox.send(Notify(text, speak, expires_ms))
+        if link.is_connected_anywhere and await link.outbox.wait_for_ack(message_id, AT_ONCE_S):
             return "delivered"
         return "waiting"
 
@@ -263,7 +263,7 @@ class LinkServer:
                 updates=presence.ota,
             )
         if link.connection is not None:
-            state = replace(state, rtt_ms=link.connection.rtt_ms)
+            state = replace(state, rtt_ms=link.connection.counts.rtt_ms)
         if link.telemetry is not None:
             state = replace(state, rssi=link.telemetry.rssi, refused_events=link.telemetry.refused_events)
         return state

@@ -1,60 +1,61 @@
-"""Runs the store's work of one connection, one action after the other. Reads no message and writes no frame."""
+"""Runs the store's work of one device's connection, one action after the other. Reads no message, writes no frame."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from microclaw.devices.link.connection import LinkConnection
+from microclaw.devices.link.device_inbox import DeviceInbox
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.errors import MicroclawError, NewerConnection, StoreUnreachable
+from microclaw.host.auth.credentials import DeviceCredentials, Identity
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import Envelope
-
-if TYPE_CHECKING:
-    from microclaw.devices.link.connection import LinkConnection
-    from microclaw.devices.link.device_link import DeviceLink
+from microclaw.wire.link.messages import Envelope, Token
+from microclaw.wire.link.session import LinkSession
 
 _RETRY_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
 class StoreWork:
-    """The queue of a connection's actions that wait for the store, in the order of its session.
+    """The queue of a connection's actions that wait for the store, in the order of its session."""
 
-    `store` is None for a device without a credential, whose session has nothing durable.
-    """
-
-    def __init__(self, connection: LinkConnection, store: DeviceLink | None) -> None:
-        self.tasks: asyncio.TaskGroup | None = None
-        self._connection = connection
-        self._store = store
+    def __init__(
+        self, link: DeviceLink, inbox: DeviceInbox, credentials: DeviceCredentials, identity: Identity
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._credentials = credentials
+        self._identity = identity
         self._queue: deque[actions.Action] = deque()
         self._is_working = False
 
-    def add(self, action: actions.Action) -> None:
+    def add(self, connection: LinkConnection, action: actions.Action) -> None:
         """Queue an action, and start to work if nothing is being worked on."""
         self._queue.append(action)
-        if self.tasks is not None and not self._is_working:
+        if connection.tasks is not None and not self._is_working:
             self._is_working = True
-            self.tasks.create_task(self._run(), name=f"link to {self._connection.address}: store")
+            connection.tasks.create_task(self._run(connection), name=f"link to {connection.address}: store")
 
-    async def _run(self) -> None:
+    async def _run(self, connection: LinkConnection) -> None:
         try:
             while self._queue:
-                await self._do_when_reachable(self._queue.popleft())
-                self._connection.pump()
+                await self._do_when_reachable(connection, self._queue.popleft())
+                connection.pump()
         except MicroclawError as exc:
             # What follows a message that was not applied must not be applied either. The device sends it again.
             self._queue.clear()
-            _log.warning("link to %s breaks off: %s", self._connection.address, exc.message)
+            _log.warning("link to %s breaks off: %s", connection.address, exc.message)
             code = CloseCode.REPLACED if isinstance(exc, NewerConnection) else CloseCode.OVERLOADED
-            self._connection.close(code, type(exc).code)
+            connection.close(code, type(exc).code)
         finally:
             self._is_working = False
 
-    async def _do_when_reachable(self, action: actions.Action) -> None:
+    async def _do_when_reachable(self, connection: LinkConnection, action: actions.Action) -> None:
         """Carry out an action, and try it again while the cluster is away if it is about a message of the device.
 
         Such a message waits and is not acked, so the device stays connected.
@@ -62,30 +63,35 @@ class StoreWork:
         may_wait = isinstance(action, actions.Deliver | actions.DropAcked)
         while True:
             try:
-                await self._do(action)
+                await self._do(connection.session, action)
             except StoreUnreachable:
-                if not may_wait or not self._connection.is_live:
+                if not may_wait or not connection.is_live:
                     raise
             else:
                 return
             await asyncio.sleep(_RETRY_S)
 
-    async def _do(self, action: actions.Action) -> None:
-        store = self._store
-        session = self._connection.session
-        # The session of a device without a credential has nothing durable.
-        assert store is not None
+    async def _do(self, session: LinkSession, action: actions.Action) -> None:
+        outbox = self._link.outbox
         match action:
-            case actions.ReportPeer() if self._connection.on_ready is not None:
-                await self._connection.on_ready()
+            case actions.ReportPeer():
+                await self._welcome(session)
             case actions.Deliver(envelope=Envelope(seq=int(seq)) as envelope, epoch=bytes(epoch)):
-                await store.commit(envelope, epoch=epoch)
+                await self._inbox.commit(envelope, epoch=epoch)
                 session.ack_applied(epoch, seq)
             case actions.Persist(message_id=message_id, payload=payload):
-                await store.persist(message_id, payload)
+                await outbox.persist(message_id, payload)
             case actions.Replay(after=after, limit=limit):
-                session.loaded(after, await store.load(after, limit))
+                session.loaded(after, await outbox.load(after, limit))
             case actions.DropAcked(seq=seq):
-                await store.acked(seq)
+                await outbox.note_acked(seq)
             case actions.RenewEpoch():
-                session.epoch_renewed(await store.renew())
+                session.epoch_renewed(await outbox.renew())
+
+    async def _welcome(self, session: LinkSession) -> None:
+        """Note that the device is here, and send it a new token if its old one is a day old."""
+        self._link.is_revoked = False
+        await self._link.note_presence()
+        issued = await self._credentials.rotate(self._identity)
+        if issued is not None:
+            session.send(Token(issued.token, issued.expires_ms))

@@ -247,7 +247,7 @@ def failure_text(code: str, message: str, next_step: str | None) -> str:
 async def _end(device: DeviceLink, open_task: OpenTask, state: TaskState, text: str) -> None:
     """Put the task's end into the outbox and close the task, in one transaction."""
     status = TaskStatus(open_task.task, state, text=_cut(text, MAX_TEXT_BYTES))
-    await device.send(status, re=open_task.message_id, also=partial(end_task, open_task=open_task))
+    await device.outbox.send(status, re=open_task.message_id, also=partial(end_task, open_task=open_task))
 
 
 def _cut(text: str, max_bytes: int) -> str:

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from microclaw import errors
-from microclaw.devices.link.device_link import DeviceLink, RemoteDevices
+from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
+from microclaw.devices.link.linked_device import RemoteDevices
 from microclaw.devices.registry import calls
 from microclaw.devices.registry.calls import (
     AppInstall,

@@ -111,7 +111,7 @@ class Offers:
             changed[:] = add_offer(connection, link.link_id, release, by, self._now_ms(), again=again)
 
         try:
-            await link.send(OtaOffer(release.manifest, release.signature), also=keep)
+            await link.outbox.send(OtaOffer(release.manifest, release.signature), also=keep)
         except OfferedBefore as exc:
             return exc.row
         self._note(f"{release.name} {release.version}", device, by)
@@ -181,7 +181,7 @@ class Offers:
         rows = await self.table.offers(link.link_id)
         row = next((offer for offer in rows if offer.state in GIVEN_UP and not offer.is_of_keys), None)
         if row is not None:
-            await link.send(OtaCancel(row.version))
+            await link.outbox.send(OtaCancel(row.version))
             self._note(f"{row.version} cancelled", device, by)
         return row
 

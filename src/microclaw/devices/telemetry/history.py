@@ -17,8 +17,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.devices.link.device_facts import LastValue
 from microclaw.devices.link.limits import RateLimit
+from microclaw.devices.link.results import LastValue
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import UnknownName

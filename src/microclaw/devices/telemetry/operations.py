@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 from msgspec import Meta, Struct, structs
 
 from microclaw.clock import now_ms
-from microclaw.devices.link.device_facts import LastValue
+from microclaw.devices.link.results import LastValue
 from microclaw.devices.telemetry.history import MAX_POINTS, REASONS, Series, TelemetryHistory
 from microclaw.errors import ConfigError
 from microclaw.host.operations.forms import CommandForm

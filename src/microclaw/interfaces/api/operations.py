@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
-from microclaw.devices.link.device_facts import PairingSummary
+from microclaw.devices.link.results import PairingSummary
 from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Result

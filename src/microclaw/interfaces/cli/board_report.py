@@ -19,7 +19,7 @@ import microclaw
 from microclaw.devices.flash.board_port import BoardPort
 from microclaw.devices.flash.esptool import Esptool
 from microclaw.devices.flash.report import CableReport, Facts, masked_mac, plain_words, report_by_cable, shown_number
-from microclaw.devices.link.device_facts import ListedDevice
+from microclaw.devices.link.results import ListedDevice
 from microclaw.devices.registry.calls import DeviceInfo
 from microclaw.errors import MicroclawError
 from microclaw.findings import Finding

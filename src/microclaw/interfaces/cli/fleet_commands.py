@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
-from microclaw.devices.link.device_facts import ListedDevice
+from microclaw.devices.link.results import ListedDevice
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.devices.registry.selection import names_text
 from microclaw.durable import read_given, write_given

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.devices.link.device_facts import ListedDevice
+from microclaw.devices.link.results import ListedDevice
 from microclaw.devices.registry.selection import Selection, names_text
 from microclaw.errors import ConfigError
 from microclaw.host.operations.client import Client

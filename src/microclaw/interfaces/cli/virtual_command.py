@@ -17,8 +17,8 @@ import click
 from click.exceptions import Exit
 from msgspec import Struct
 
-from microclaw.devices.link.device_facts import ListedDevice
-from microclaw.devices.link.operations import Provisioned, provision
+from microclaw.devices.link.operations import provision
+from microclaw.devices.link.results import ListedDevice, Provisioned
 from microclaw.devices.ota.manifest import MAX_KEYS
 from microclaw.devices.ota.operations import list_keys
 from microclaw.devices.registry.device_entry import check_name

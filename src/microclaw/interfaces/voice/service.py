@@ -135,4 +135,4 @@ class VoiceService:
             note_taker = self._note_taker(outbound.chat_id)
             if note_taker is not None:
                 expires_ms = self._now_ms() + NOTE_MS
-                await note_taker.send(Notify(outbound.answer.text, speak=True, expires_ms=expires_ms))
+                await note_taker.outbox.send(Notify(outbound.answer.text, speak=True, expires_ms=expires_ms))

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-from microclaw.devices.link.device_facts import (
-    AddedDevice,
-    DeviceDetails,
-    DeviceList,
-    LastValue,
-    ListedDevice,
-    OneDevice,
-    device_facts,
-    pending_pairings,
-    pin_facts,
-)
+from microclaw.devices.link.device_facts import device_facts, pending_pairings, pin_facts
 from microclaw.devices.link.operations import Board, DeviceName, LinkService
+from microclaw.devices.link.results import AddedDevice, DeviceDetails, DeviceList, LastValue, ListedDevice, OneDevice
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import board_ids
 from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer

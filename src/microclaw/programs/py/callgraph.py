@@ -199,7 +199,9 @@ class PyCallGraph:
             return
         for decorator in node.decorator_list:
             origin = self.origin(decorator)
-            attribute = decorator.attr if isinstance(decorator, ast.Attribute) else None
+            attribute = None
+            if isinstance(decorator, ast.Attribute):
+                attribute = decorator.attr
             if origin == "builtins.property" or attribute in ("setter", "getter", "deleter"):
                 found.is_property = True
             elif origin in _COMPILED:

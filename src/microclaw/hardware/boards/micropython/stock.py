@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, convert
 
@@ -46,16 +47,28 @@ class StockImage(Struct, frozen=True):
     pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
 
+_WORDS: Final = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking")
+_TABLES: Final = ("modules", "members", "objects", "lacking")
+
+
 @functools.cache
 def stock_image() -> StockImage:
     data = read_table(__package__, "stock_image")
-    flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking")
-    words = {name: frozenset(data[name].split()) for name in flat}
-    tables = {
-        kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
-        for kind in ("modules", "members", "objects", "lacking")
-    }
-    refused = {name: NameRefusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
-    pins = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
-    rest = {name: data[name] for name in ("other_names", "default_pins")}
-    return StockImage(**words, **tables, **rest, refused=refused, pin_arguments=pins)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"other_names": data["other_names"], "default_pins": data["default_pins"]}
+    for name in _WORDS:
+        fields[name] = frozenset(data[name].split())
+    for name in _TABLES:
+        fields[name] = _split_words(data[name])
+    refused: dict[str, NameRefusal] = {}
+    for row in data["refusals"]:
+        refusal = NameRefusal(row["why"], row["instead"])
+        refused.update(dict.fromkeys(row["names"], refusal))
+    pin_arguments = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
+    return StockImage(**fields, refused=refused, pin_arguments=pin_arguments)
+
+
+def _split_words(table: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    words = {}
+    for name, text in table.items():
+        words[name] = frozenset(text.split())
+    return words
