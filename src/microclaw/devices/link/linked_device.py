@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class RemoteDevices(Protocol):
-    """Calls to devices that are connected to other hosts of the cluster (cluster.remote_calls)."""
+    """Calls to devices that are connected to other hosts of the cluster (registry.remote_calls)."""
 
     async def call(self, host: str, link_id: str, call: DeviceCall[R], timeout_s: float) -> R:
         """Call as Transport.call does. Raises DeviceMoved if the device left, and the call may be made elsewhere."""
