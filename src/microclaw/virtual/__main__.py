@@ -43,6 +43,7 @@ MAX_SECRET_FILE_BYTES = 4096
 _SECRET = re.compile(r"[A-Za-z0-9-]{1,64}")
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
+_CLOCKS = {"real": Clock, "virtual": VirtualClock}
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter while others wait: an app that is busy delays others' timers by this."""
 
@@ -85,11 +86,7 @@ class BoardProcess:
         serial = None
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
-        folder = Path()
-        # A trial has both: it ends by kill -9 and leaves no folder.
-        if options.control is None or options.flash is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
-            folder = Path(self._temporary.name)
+        folder = self._make_temporary()
         self.control_path = (options.control or folder / "control.sock").absolute()
         self.control_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if options.flash is None:
@@ -99,11 +96,7 @@ class BoardProcess:
         control = listen_unix(self.control_path)
         flash = options.flash or folder
 
-        if options.clock == "virtual":
-            clock: Clock = VirtualClock()
-        else:
-            clock = Clock()
-        board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
+        board = Board(profile, _CLOCKS[options.clock](), name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, has_network=options.network)
         self.machine = VirtualMachine(self._runners)
@@ -141,6 +134,16 @@ class BoardProcess:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def _make_temporary(self) -> Path:
+        """Make a folder for the socket or the flash that no option names.
+
+        A trial names both: it ends by kill -9 and leaves no folder.
+        """
+        if self._options.control is not None and self._options.flash is not None:
+            return Path()
+        self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
+        return Path(self._temporary.name)
 
     def _add_wasmachine(self, listener: socket.socket) -> None:
         runners = self._runners
@@ -229,7 +232,7 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one")
     add("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     add("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
-    add("--clock", choices=("real", "virtual"), default="real")
+    add("--clock", choices=tuple(_CLOCKS), default="real")
     differs = "differs from the profile's: nodes=+uart,-i2c"
     add("--firmware", action="append", default=[], metavar="KEY=VALUE", help=differs)
     add("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")

@@ -79,15 +79,18 @@ class Board:
         """Called with "cut" before the pins fall, and with "on" after the new boot began."""
 
     def set_calendar(self, epoch_ms: float) -> None:
-        """Someone told the firmware what time it is: the link's host does."""
+        """Set the calendar, as the link's host does."""
         self._epoch_at_boot_ms = epoch_ms - self.clock.now_ms()
 
     def calendar_ms(self, uptime_ms: float) -> float:
-        """Milliseconds since the epoch, to the microsecond; since the boot where nobody told what time it is."""
+        """Convert a time since the boot to milliseconds since the epoch, to the microsecond.
+
+        Until the calendar is set, the epoch is the boot.
+        """
         return round(self._epoch_at_boot_ms + uptime_ms, 3)  # the sum's last digits would put a second off
 
     def facts(self) -> dict[str, Any]:
-        """The facts that the firmware reports of the board, over whatever port."""
+        """Return the facts that the firmware reports of the board, over any port."""
         return {
             "device": self.name,
             "chip": self.profile.chip,
@@ -105,7 +108,7 @@ class Board:
 
     # Pins, as the outside and the tests see them.
     def pins(self) -> list[PinRow]:
-        """Every pin of the profile, in order."""
+        """Return the rows of all pins of the profile, in order."""
         with self._lock:
             return [PinRow(*(getattr(one, name) for name in PinRow.__struct_fields__)) for one in self._pins.values()]
 
@@ -135,7 +138,10 @@ class Board:
     def configure_pin(
         self, pin: int, *, reads: bool, drives: bool, pull: int = 0, open_drain: bool = False, app: str | None = None
     ) -> None:
-        """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
+        """Configure a pin as gpio_config does.
+
+        `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0).
+        """
         with self._lock:
             state = self._pin(pin)
             no_pull = self.profile.pins[pin].lacks.get("pull")
@@ -160,7 +166,7 @@ class Board:
             self._update(state)
 
     def claim(self, what: int | str, app: str) -> bool:
-        """Take a pin as the GPIO driver does, or set a bus up; False while someone has it."""
+        """Take a pin as the GPIO driver does, or set a bus up; return False if it is taken."""
         with self._lock:
             if what in self._claims:
                 return False
@@ -172,7 +178,10 @@ class Board:
             self._claims.pop(what, None)
 
     def write_pin(self, pin: int, level: int) -> bool:
-        """gpio_set_level: the output latch; seen at the pin while it is an output. Whether it is another level."""
+        """Set the output latch as gpio_set_level does: the pin shows it while it is an output.
+
+        Returns True if the level is another than before.
+        """
         with self._lock:
             state = self._pin(pin)
             before = state.out
@@ -181,7 +190,7 @@ class Board:
             return state.out != before
 
     def read_pin(self, pin: int) -> int:
-        """gpio_get_level: 0 while the pin's input is off, as on the chip."""
+        """Read a pin as gpio_get_level does: 0 while its input is off, as on the chip."""
         with self._lock:
             state = self._pin(pin)
             return state.level if state.reads else 0
@@ -229,7 +238,7 @@ class Board:
             return self._pin(pin).role == "pwm"
 
     def show_leds(self, pin: int, data: bytes) -> None:
-        """The chain of addressable LEDs (WS2812) on the pin was sent this, and shows it until the next."""
+        """Note that the chain of addressable LEDs (WS2812) on the pin shows this data until the next."""
         with self._lock:
             self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
 
@@ -241,7 +250,7 @@ class Board:
             device.set_values(values)
 
     def wire_sensor(self, name: str) -> I2cSensor:
-        """The sensor; one that the profile has not is wired now: a profile does not know what hangs on a real bus."""
+        """Return the sensor; wire it now if the profile has none: a profile does not know what hangs on a real bus."""
         with self._lock:
             if name in MODELS and name not in self.sensors and self._i2c_device(USUAL[name]) is None:
                 self.sensors = {**self.sensors, name: MODELS[name](USUAL[name])}
@@ -259,11 +268,11 @@ class Board:
         return self.sensors[name]
 
     def i2c_addresses(self) -> list[int]:
-        """7-bit addresses that answer, lowest first."""
+        """Return the 7-bit addresses that answer, lowest first."""
         return sorted(sensor.address for sensor in self.sensors.values())
 
     def i2c_write(self, address: int, data: bytes) -> bool:
-        """False: no device acknowledges that address."""
+        """Send bytes to a device; return False if none acknowledges that address."""
         with self._lock:
             device = self._i2c_device(address)
             if device is not None:
@@ -271,7 +280,7 @@ class Board:
             return device is not None
 
     def i2c_read(self, address: int, size: int) -> bytes | None:
-        """None: no device acknowledges that address."""
+        """Read bytes from a device; return None if none acknowledges that address."""
         with self._lock:
             device = self._i2c_device(address)
             if device is None:
@@ -292,7 +301,9 @@ class Board:
             return self._leds.since(since, limit)
 
     def log(self, since: int = 0, limit: int | None = None) -> FairPage[LogRow]:
-        """Console lines without their ends; a line that got no end for a second of board time counts as ended.
+        """Return console lines without their ends.
+
+        A line that got no end for a second of board time counts as ended.
 
         Each program has a share of the room: one that floods pushes out its own lines.
         """
@@ -301,14 +312,14 @@ class Board:
             return self._log.since(since, limit)
 
     def print(self, data: bytes, app: str | None = None) -> None:
-        """Console output as the program wrote it, in any pieces."""
+        """Take console output as the program wrote it, in any pieces."""
         with self._lock:
             self._end_stale_lines()
             for line in self._lines.write(app, data, self.clock.now_ms()):
                 self._log_line(line, app)
 
     def print_line(self, text: str, app: str | None = None) -> None:
-        """A whole line of the firmware's; an unfinished line of that app is ended first."""
+        """Print a whole line of the firmware's; an unfinished line of that app is ended first."""
         with self._lock:
             self.end_line(app)
             self._log_line(text, app)
@@ -321,7 +332,7 @@ class Board:
                 self.print_line(f"{ABSENT}{clean_text(what, one_line=True, limit=60)}")
 
     def end_line(self, app: str | None, t_ms: float | None = None) -> None:
-        """The app prints nothing more: show its unfinished line, now or as of a time."""
+        """Show the app's unfinished line, now or as of a time: it prints nothing more."""
         with self._lock:
             rest = self._lines.end(app)
             if rest:
@@ -343,7 +354,7 @@ class Board:
 
     # Power.
     def power_cut(self) -> None:
-        """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
+        """Stop everything at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
         The power is switched, and `on_power` is called, by one thread at a time; others wait.
         """
@@ -357,7 +368,7 @@ class Board:
                 self._let_go()
 
     def power_on(self) -> None:
-        """Boot: time starts at 0, the boot counter and id change."""
+        """Boot: time begins at 0, the boot counter and id change."""
         with self.switching:
             with self._lock:
                 if self.powered:
@@ -377,7 +388,7 @@ class Board:
             self.power_on()
 
     def crash(self, reason: str, boot: int) -> None:
-        """The firmware panicked in that boot: it prints why and boots again. Nothing happens if that boot is over."""
+        """Panic in that boot: print why and boot again. Nothing happens if that boot is over."""
         with self.switching:
             if self.boot == boot and self.powered:
                 self.print_line(reason)

@@ -51,7 +51,7 @@ class Alarms:
             self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
 
     def next(self) -> ClockTimer | None:
-        """The next alarm that was not cancelled; it stays."""
+        """Return the next alarm that was not cancelled; it stays."""
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
         if self._heap:
@@ -98,7 +98,10 @@ class Task:
             raise Interrupted(self.name)
 
     def spun(self, limit_s: float) -> bool:
-        """True if it used that much CPU since it last got its turn or read the clock; the first call only marks."""
+        """Return True if it used that much CPU since it last got its turn or read the clock.
+
+        The first call only marks.
+        """
         # pthread_getcpuclockid is missing on macOS; wall time then has to do.
         clock_of = getattr(time, "pthread_getcpuclockid", None)
         if clock_of is None or self.thread_id is None:
@@ -128,19 +131,19 @@ class Clock:
         self._closed = False
 
     def now_ms(self) -> float:
-        """The time, for an observer: costs nothing."""
+        """Return the time for an observer: it costs nothing."""
         return (time.monotonic() - self._zero_s) * 1000.0
 
     def read_ms(self, task: Task) -> float:
-        """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
+        """Read the time as a program does; on the virtual clock it costs board time and may wait for `advance`."""
         task.check()
         return self.now_ms()
 
     def compute(self, ms: float) -> None:
-        """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
+        """Let the time pass that the present task computed; on the real clock it has passed by itself."""
 
     def work(self, task: Task, ms: float) -> None:
-        """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
+        """Let the time pass that a task's calls of the firmware took; a virtual clock may wait for `advance` first."""
 
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> ClockTimer:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
@@ -157,24 +160,24 @@ class Clock:
         return alarm
 
     def restart(self) -> None:
-        """Power on: time is 0 again and every alarm is forgotten."""
+        """Begin again at 0, as at power on, and forget every alarm."""
         with self._lock:
             self._alarms.clear()
             self._zero_s = time.monotonic()
             self._changed.notify()
 
     def close(self) -> None:
-        """The process ends."""
+        """End the clock: the process ends."""
         with self._lock:
             self._closed = True
             self._changed.notify()
 
     # What tasks (app threads) and those who wake them use.
     def add(self, task: Task) -> None:
-        """Whoever starts the task's thread, just before: the task queues for its first turn."""
+        """Queue the task for its first turn, just before its thread starts."""
 
     def begin(self, task: Task) -> None:
-        """The task's own thread, first thing: wait for its turn."""
+        """Wait for the task's first turn; its own thread calls this first."""
 
     def idle(self, task: Task) -> None:
         """Wait until `wake` was called since the last `idle`, or `interrupt`."""
@@ -184,7 +187,7 @@ class Clock:
             pass
 
     def wake(self, task: Task) -> None:
-        """There is work for the task."""
+        """Wake the task: there is work for it."""
         task.wake.release()
 
     def sleep(self, task: Task, ms: float) -> None:
@@ -203,7 +206,7 @@ class Clock:
         task.wake.release()
 
     def end(self, task: Task) -> None:
-        """Called by the task's thread as its last act."""
+        """Give the turn on; the task's thread calls this as its last act."""
 
     def _run(self) -> None:
         while (alarm := self._next_due()) is not None:

@@ -66,10 +66,10 @@ class OpenFile:
         raise PosixError(Errno.ENOSYS)
 
     def close(self) -> None:
-        """The app closed it."""
+        """Close it: the app did so."""
 
     def abandon(self) -> None:
-        """The app ended without closing it: give back what the host holds, and leave the device as it is."""
+        """Give back what the host holds, and leave the device as it is: the app ended without closing it."""
 
 
 class File(OpenFile):
@@ -157,7 +157,7 @@ class FileSystem:
         return max(0, self.total_bytes - sum(_blocks(path.lstat().st_size) for path in self.flash.rglob("*")))
 
     def open(self, path: str, flags: int) -> File:
-        """`flags` are the host's O_RDONLY, O_CREAT and so on."""
+        """Open a file or folder; `flags` are the host's O_RDONLY, O_CREAT and so on."""
         if self.random_seed and path.strip("/") in _RANDOM:
             return File(self)
         place, may_write = self._resolve(path)
@@ -176,7 +176,7 @@ class FileSystem:
         return File(self, fd)
 
     def next_random(self, size: int) -> bytes:
-        """Repeatable: the same boot gives the same numbers."""
+        """Return random bytes; the same boot gives the same."""
         self.random_seed = hashlib.sha256(self.random_seed).digest()
         return hashlib.shake_128(self.random_seed).digest(size)
 
@@ -211,7 +211,7 @@ class FileSystem:
         return place
 
     def _resolve(self, path: str) -> tuple[Path, bool]:
-        """The host's path, and whether it may be written."""
+        """Find the host's path, and if it may be written."""
         names = [name for name in path.split("/") if name not in ("", ".")]
         if ".." in names or "\0" in path:
             raise PosixError(Errno.EPERM)

@@ -164,7 +164,7 @@ class VirtualClock(Clock):
                 self._make_ready(task)
 
     def _is_short(self, alarm: ClockTimer) -> bool:
-        """True if a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
+        """Return True if a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
         first = self._alarms.next()
         return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (first is None or first.t_ms >= alarm.t_ms)
 
@@ -259,9 +259,13 @@ class VirtualClock(Clock):
         while True:
             with self._lock:
                 first = self._alarms.next()
-                if not self._advances or self._ready or self._paused or task.interrupted:
+                is_alone = not self._ready and not self._paused
+                if not self._advances or not is_alone or task.interrupted:
                     return False
-                if first is None or not first.is_timer or (alarm := self._alarms.take_due(self._limit_ms)) is None:
+                if first is None or not first.is_timer:
+                    return False
+                alarm = self._alarms.take_due(self._limit_ms)
+                if alarm is None:
                     return False
                 self._now_ms = max(self._now_ms, alarm.t_ms)
                 task.cpu_mark_s = 0.0
@@ -278,7 +282,7 @@ class VirtualClock(Clock):
             self._make_ready(task)
 
     def _may_run_until(self, t_ms: float) -> bool:
-        """True if nobody else has anything to do before: then a short sleep needs no change of threads."""
+        """Return True if no other task has anything to do before: then a short sleep needs no change of threads."""
         first = self._alarms.next()
         is_next = t_ms <= self._limit_ms and (first is None or t_ms < first.t_ms)
         return is_next and not self._ready and not self._paused

@@ -30,7 +30,7 @@ class PinState(Struct):
     opened_ms: float = 0.0
 
     def electrical_level(self) -> int:
-        """The level of a pin: a push-pull output wins, then the outside, then the pull resistor; floating reads 0."""
+        """Return the level: a push-pull output wins, then the outside, then the pull resistor; floating reads 0."""
         if self.role == "pwm":
             return 1 if self.duty else 0
         if self.role == "output" and not (self.open_drain and self.out):

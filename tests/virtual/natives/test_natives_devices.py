@@ -34,6 +34,11 @@ def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: CBench) -> No
     assert [bench.lines(name) for name in ("first", "second", "third")] == [["1"], ["0"], ["1"]]
 
 
+def test_number_of_a_node_is_read_as_atoi_does(bench: CBench) -> None:
+    app = bench.run('void on_init(void) { printf("%d\\n", open("/dev/gpio/4x", RW, 0) >= 0); }')
+    assert (bench.lines(), app.status.error, app.env.pins) == (["1"], None, {4})
+
+
 def test_gpio_inputs_follow_the_outside_and_their_pull(bench: CBench) -> None:
     source = """static int f; void on_init(void) { f = open("/dev/gpio/4", RD, 0); printf("%d", get(f));
         printf(" %d", gpio_flags(f, 2)); printf(" %d\\n", get(f)); wasm_create_timer(10, 1, 1); }

@@ -111,21 +111,24 @@ class RequestReceiver:
                 payload = yield from self._exactly(self._claimed)
                 if kind != MessageType.REQUEST:
                     self._arrived.append(UnexpectedType(kind))
-                elif (request := unpack_request(payload)) is not None:
-                    self._arrived.append(request)
-                else:
+                    continue
+                request = unpack_request(payload)
+                if request is None:
                     is_short = True
+                else:
+                    self._arrived.append(request)
 
     def _hunt(self) -> Generator[None, None, None]:
-        while (found := self._data.find(0x12, self._at)) < 0:
+        while (start := self._data.find(0x12, self._at)) < 0:
             self._at = len(self._data)
             yield
-        self._at = found + 1
+        self._at = start + 1
 
     # Installs
 
     def _begin_install(self) -> None:
-        self._received = 0  # bytes of the install, over frames and connections
+        # The bytes of the install, over frames and connections.
+        self._received = 0
         self._install = self._read_install()
         self._wanted = next(self._install)
 
@@ -134,7 +137,10 @@ class RequestReceiver:
         taken = 0
         while True:
             room = self._claimed - self._received
-            part = yield from self._some(self._wanted if room <= 0 else min(self._wanted, room))
+            most = self._wanted
+            if room > 0:
+                most = min(most, room)
+            part = yield from self._some(most)
             taken += len(part)
             self._received += len(part)
             try:
@@ -144,66 +150,78 @@ class RequestReceiver:
                 arrival: InstallRequest | RefusedInstall | None = end.value
                 if arrival is not None:
                     self._arrived.append(arrival)
-                while taken < self._claimed and not isinstance(arrival, InstallRequest):  # the rest is ignored
+                # The rest of a refused install is ignored.
+                while taken < self._claimed and not isinstance(arrival, InstallRequest):
                     taken += len((yield from self._some(self._claimed - taken)))
                 return
             if self._received == self._claimed:
                 return
 
     def _read_install(self) -> Generator[int, bytes, InstallRequest | RefusedInstall | None]:
-        """One install, from start to end: yields how many bytes it takes at most, and is sent one at least."""
+        """Read one install: yield how many bytes it takes at most, and be sent one at least."""
         head = yield 1
         if head[0] != PROTOCOL_VERSION:
             return None
-        while len(head) < HEAD.size:
-            head += yield HEAD.size - len(head)
+        head += yield from _take(HEAD.size - len(head))
         mid = int.from_bytes(head[4:8], "big")
-        left = int.from_bytes(head[12:14], "big")
-        url = b""
+        url = yield from _take(int.from_bytes(head[12:14], "big"))
+        try:
+            wasm = yield from self._read_module()
+        except _ModuleRefused as refusal:
+            return RefusedInstall(mid, f"Install WASM app failed: {refusal}")
+        return InstallRequest(cast("RequestAction", head[1]), _text(url), mid, bytes(wasm))
+
+    def _read_module(self) -> Generator[int, bytes, bytearray]:
+        """Read sections until the end of one is the end of the frame."""
         wasm = bytearray()
-
-        def refused(text: str) -> RefusedInstall:
-            return RefusedInstall(mid, f"Install WASM app failed: {text}")
-
-        while left == 0:  # a length of 0 is counted past and never met: the rest is swallowed
-            yield MAX_PAYLOAD_BYTES
-        while len(url) < left:
-            url += yield left - len(url)
-        while len(wasm) < len(MAGIC):
-            wasm += yield len(MAGIC) - len(wasm)
+        wasm += yield from _take(len(MAGIC))
         if wasm != MAGIC:
-            return refused("invalid file format.")
+            raise _ModuleRefused("invalid file format.")
         for expected in VERSION:
             wasm += yield 1
             if wasm[-1] != expected:
-                return refused("invalid WASM version.")
+                raise _ModuleRefused("invalid WASM version.")
         while True:
-            section_type = (yield 1)[0]
-            if section_type > LAST_SECTION_TYPE:
-                return refused(f"invalid wasm section type {section_type}")
-            if len(wasm) >= self._max_module_bytes:
-                return refused("allocate memory failed.")
-            wasm.append(section_type)
-            left = shift = 0
-            while shift == 0 or wasm[-1] & 0x80:
-                wasm += yield 1
-                left = (left | (wasm[-1] & 0x7F) << shift) & 0xFFFF_FFFF
-                shift += 7
-                if shift > 7 * MAX_LEB_BYTES:
-                    return refused("LEB overflow when parsing section size")
-            if len(wasm) + left > self._max_module_bytes:
-                return refused("allocate memory failed")
-            while left == 0:  # as with the url: an empty section never ends
-                yield MAX_PAYLOAD_BYTES
-            end = len(wasm) + left
-            while len(wasm) < end:
-                wasm += yield end - len(wasm)
+            yield from self._read_section(wasm)
             if self._received == self._claimed:
-                return InstallRequest(cast("RequestAction", head[1]), _text(url), mid, bytes(wasm))
+                return wasm
+
+    def _read_section(self, wasm: bytearray) -> Generator[int, bytes, None]:
+        section_type = (yield 1)[0]
+        if section_type > LAST_SECTION_TYPE:
+            raise _ModuleRefused(f"invalid wasm section type {section_type}")
+        if len(wasm) >= self._max_module_bytes:
+            raise _ModuleRefused("allocate memory failed.")
+        wasm.append(section_type)
+        size = 0
+        shift = 0
+        while shift == 0 or wasm[-1] & 0x80:
+            wasm += yield 1
+            size = (size | (wasm[-1] & 0x7F) << shift) & 0xFFFF_FFFF
+            shift += 7
+            if shift > 7 * MAX_LEB_BYTES:
+                raise _ModuleRefused("LEB overflow when parsing section size")
+        if len(wasm) + size > self._max_module_bytes:
+            raise _ModuleRefused("allocate memory failed")
+        wasm += yield from _take(size)
+
+
+class _ModuleRefused(Exception):
+    """The firmware refuses the module in these words."""
+
+
+def _take(size: int) -> Generator[int, bytes, bytes]:
+    """Take so many bytes. A size of 0 is counted past and never met, so that all bytes that follow are swallowed."""
+    while size == 0:
+        yield MAX_PAYLOAD_BYTES
+    data = bytearray()
+    while len(data) < size:
+        data += yield size - len(data)
+    return bytes(data)
 
 
 def unpack_request(payload: bytes) -> WasmachineRequest | None:
-    """As the device reads it, which takes any number for an action."""
+    """Read a request as the device does, which takes any number for an action; return None if it is broken."""
     if len(payload) < HEAD.size or payload[0] != PROTOCOL_VERSION:
         return None
     _, action, form, mid, sender, url_size, body_size = HEAD.unpack_from(payload)
@@ -221,7 +239,7 @@ def _text(c_string: bytes) -> str:
 
 
 def url_tail(url: str, leading: str) -> str | None:
-    """The part of the url after `leading`, without the `/` or `?` between; None when it is another path.
+    """Return the part of the url after `leading`, without the `/` or `?` between; None if it is another path.
 
     As WAMR's check_url_start: "/abc" leads "/abc", "/abc/x" and "/abc?x", not "/abcd"; leading slashes are optional.
     """
@@ -236,7 +254,7 @@ def url_tail(url: str, leading: str) -> str | None:
 
 
 def url_value(tail: str, key: str, max_bytes: int) -> str:
-    """The value of `key=` between `&`s, cut as the device's buffer cuts it; "" when it is missing."""
+    """Return the value of `key=` between `&`s, cut as the device's buffer cuts it; "" if it is missing."""
     for part in tail.split("&"):
         name, equals, value = part.lstrip(" ").partition("=")
         if equals and name == key:
@@ -245,7 +263,7 @@ def url_value(tail: str, key: str, max_bytes: int) -> str:
 
 
 def url_number(tail: str, key: str, default: int) -> int:
-    """The number that atoi makes of the value's first 9 characters; a value that is no number is 0."""
+    """Return the number that atoi makes of the value's first 9 characters; a value that is no number is 0."""
     text = url_value(tail, key, 9)
     if not text:
         return default

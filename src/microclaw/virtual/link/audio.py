@@ -46,7 +46,7 @@ FORMAT: Final = AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=FRAME_MS, 
 
 
 def read_wav(path: Path) -> bytes:
-    """16 kHz, one channel, 16 bit, at most MAX_WAV_S."""
+    """Read a WAV of 16 kHz, one channel, 16 bit and at most MAX_WAV_S. Raises CallRejected."""
     try:
         with wave.open(str(path), "rb") as file:
             form = file.getframerate(), file.getnchannels(), file.getsampwidth()
@@ -92,7 +92,7 @@ class BoardAudio:
     # The bench
 
     def speak_into(self, path: Path, trigger: Trigger) -> None:
-        """Someone says what is in the file; returns when the microphone has begun. What the host says ends with it."""
+        """Say what is in the file into the microphone; return when it has begun. The host's speech ends with it."""
         pcm = read_wav(path)
         with self._lock:
             self._opened_s = time.monotonic()
@@ -118,7 +118,7 @@ class BoardAudio:
             )
 
     def interrupt(self) -> None:
-        """The button while it speaks: be silent. What is not played is forgotten, and the host says no more of it."""
+        """Be silent, as by the button: forget the sound that is not played, and have the host say no more of it."""
         with self._lock:
             stream = self._speaking
             self._speaking = None
@@ -127,13 +127,13 @@ class BoardAudio:
             self._post(lambda: self._send(CancelStream(stream)))
 
     def end_boot(self) -> None:
-        """The power is gone."""
+        """End the microphone's thread: the power is gone."""
         self._over.set()
 
     # The host
 
     def took(self, body: AnyMessage) -> bool:
-        """True if the message was one of speech."""
+        """Handle a message; return True if it was one of speech."""
         with self._lock:
             match body:
                 case AsrFinal(text=text):
@@ -161,7 +161,7 @@ class BoardAudio:
         return True
 
     def hear(self, stream: int, pcm: bytes) -> None:
-        """A frame of what the host says."""
+        """Play a frame of the host's speech."""
         with self._lock:
             if stream != self._speaking:
                 self._late += 1

@@ -67,7 +67,7 @@ class BoardMethods:
         return {"sensor": sensor, "values": {**self._board.sensor_values(sensor)}}
 
     def _edges_read(self, params: ValueMap) -> Value:
-        """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
+        """Return the edges of this boot: a board's RAM does not outlive a power cut. Earlier ones count as dropped."""
         board = self._board
         cursor = whole(params, "cursor", 0, 2**52, 0)
         page = board.edges(cursor, MAX_EDGES)
@@ -108,7 +108,7 @@ class BoardMethods:
 
 
 def whole(params: ValueMap, name: str, low: int, high: int, default: int | None = None) -> int:
-    """A whole number in a range; CallRefused for anything else."""
+    """Return a whole number in a range. Raises CallRefused for anything else."""
     value = params.get(name, default)
     if type(value) is not int or not low <= value <= high:
         raise CallRefused("bad_params", f"{name} must be a whole number from {low} to {high}")

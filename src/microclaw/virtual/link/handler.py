@@ -70,7 +70,7 @@ class CallHandler:
             self._waiting.put_nowait(None)
 
     def take(self, deliver: Deliver, call: Call) -> None:
-        """A call of the host, in the link's thread as all that is not the worker's."""
+        """Take a call of the host, in the link's thread as all that is not the worker's."""
         message_id = deliver.envelope.id
         now_ms = self._client.clock.now_ms()
         if call.ttl_ms is None:
@@ -134,7 +134,7 @@ class CallHandler:
             self._client.post(partial(self._finish, work, result), must=True)
 
     def _carry_out(self, work: _Work) -> Result:
-        """The answer, whatever the call is; PowerGone when the power goes meanwhile."""
+        """Return the answer to any call. Raises PowerGone if the power goes meanwhile."""
         call = work.call
         try:
             if self._client.clock.now_ms() >= work.until_ms:
@@ -144,7 +144,7 @@ class CallHandler:
                 raise NotSupported(f"this board has no method {call.method[:60]}")
             if work.durable and not call.idempotent:
                 self._flash.commit(work.entry(began=True))
-            return Result(True, method(call.params))
+            return Result(ok=True, value=method(call.params))
         except PowerGone:
             raise
         except MicroclawError as exc:  # also a full disk: what cannot be noted down is not begun

@@ -170,17 +170,7 @@ class _Boot:
         self._wifi = VirtualWifi(flash)
         board_methods = BoardMethods(board, runners.free_heap_bytes, f"{firmware.name} {firmware.version}")
         methods = {**board_methods.methods(), **self.apps.methods(), **self._wifi.methods()}
-        hello = Hello(
-            boot_id=secrets.token_bytes(16),
-            firmware=Software(firmware.name, firmware.version),
-            board=board.profile.board_id,
-            capabilities=tuple(methods),
-            tx_epoch=bytes(8),  # set by the session
-            rx_seq=0,
-            reset_reason=reset_reason,
-            kinds=KINDS,
-            audio=FORMAT,
-        )
+        hello = self._hello(firmware, tuple(methods))
         self.client = LinkClient(
             flash, port._address, hello, self.state, measure=self._measure, set_calendar=board.set_calendar
         )
@@ -199,6 +189,19 @@ class _Boot:
             took_speech=self.audio.took,
             took_update=self.updates.took,
             name=name,
+        )
+
+    def _hello(self, firmware: SlotFirmware, methods: tuple[str, ...]) -> Hello:
+        return Hello(
+            boot_id=secrets.token_bytes(16),
+            firmware=Software(firmware.name, firmware.version),
+            board=self._board.profile.board_id,
+            capabilities=methods,
+            tx_epoch=bytes(8),  # set by the session
+            rx_seq=0,
+            reset_reason=self._reset_reason,
+            kinds=KINDS,
+            audio=FORMAT,
         )
 
     def start(self, *, with_apps: bool) -> None:

@@ -30,8 +30,11 @@ networks.TRIAL_S = TRIAL_S = 5  # type: ignore[attr-defined]  # a real board tak
 
 
 class VirtualWifi:
-    """One boot's Wi-Fi; the list and a trial that runs are in flash. To networks.py it is the firmware's `calls` with
-    its `settings` (get, change) and its `wifi` (ssid, address): `wlan` None is no radio to move."""
+    """One boot's Wi-Fi; the list and a trial that runs are in flash.
+
+    To networks.py it is the firmware's `calls` with its `settings` (get, change) and its `wifi` (ssid, address): `wlan`
+    None is no radio to move.
+    """
 
     wlan = then = None
 

@@ -78,19 +78,19 @@ class HttpClient:
         self._is_interrupted = False
 
     def set_header(self, name: str, value: str | None) -> None:
-        """None takes it out."""
+        """Set a header of the request; None removes it."""
         self.headers.pop(name.lower(), None)
         if value is not None:
             self.headers[name.lower()] = (name, value)
 
     def set_url(self, url: str) -> None:
-        """FAIL for what is no address; one without a host is of the present one."""
+        """Set the address; one without a host is relative to the present one. HttpFailed if it is none."""
         whole = urljoin(self.url, url)
         _parts(whole)
         self.url = whole
 
     def perform(self) -> None:
-        """A whole request with its response, redirections followed."""
+        """Make a whole request and read its response; redirections are followed."""
         for _ in range((self.max_redirects or DEFAULT_REDIRECTS) + 1):
             self._exchange()
             if self.status not in _REDIRECTS or not self.follows:
@@ -128,7 +128,7 @@ class HttpClient:
             self._emit(HttpEvent.HEADERS_SENT)
 
     def write(self, data: bytes, code: int = FAIL) -> int:
-        """The number of bytes that were sent; `code` without a connection."""
+        """Send a piece of the body; return its length. HttpFailed with `code` without a connection."""
         if self._connection is None:
             raise HttpFailed(code)
         with self._failing(code):
@@ -136,7 +136,7 @@ class HttpClient:
         return len(data)
 
     def fetch_headers(self, code: int = FAIL) -> int:
-        """The body's length, 0 where it is not told."""
+        """Read the response's head; return the body's length, 0 if it has none."""
         if self._connection is None:
             raise HttpFailed(code)
         with self._failing(code):
@@ -148,7 +148,7 @@ class HttpClient:
         return max(self.content_length, 0)
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes of the body, b"" at its end; FAIL when it broke off."""
+        """Read at most `size` bytes of the body, b"" at its end. HttpFailed if it broke off."""
         response = self._response
         if response is None:
             raise HttpFailed
@@ -164,7 +164,7 @@ class HttpClient:
         return data
 
     def read_all(self, size: int) -> bytes:
-        """As `read`, and goes on until `size` bytes are there, or the end is."""
+        """Read `size` bytes of the body, less at its end."""
         whole = b""
         while len(whole) < size and (piece := self.read(size - len(whole))):
             whole += piece
@@ -183,7 +183,7 @@ class HttpClient:
             self._emit(HttpEvent.DISCONNECTED)
 
     def interrupt(self) -> None:
-        """From another thread: a wait for the server ends."""
+        """End a wait for the server, from another thread."""
         self._is_interrupted = True
         connected = self._socket
         if connected is not None:
@@ -191,7 +191,7 @@ class HttpClient:
                 connected.shutdown(socket.SHUT_RDWR)
 
     def abandon(self) -> None:
-        """The app is gone: close without an event."""
+        """Close without an event: the app is gone."""
         connection = self._connection
         self._connection = None
         if connection is not None:
@@ -271,7 +271,7 @@ class HttpClient:
 
 
 def _parts(url: str, code: int = FAIL) -> tuple[str, str, int]:
-    """Scheme, host and port of an http or https address."""
+    """Return scheme, host and port of an http or https address. HttpFailed with `code` if it is none."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -71,7 +71,7 @@ class MqttClient:
     # What apps call.
 
     def start(self) -> int:
-        """Begin to connect, and go on trying; FAIL when it runs already, or nothing can be connected to."""
+        """Begin to connect, and go on trying; return FAIL if it runs already, or the settings name no broker."""
         broker = self.settings.broker
         if self.is_started or broker is None:
             return FAIL
@@ -99,14 +99,14 @@ class MqttClient:
         return OK
 
     def stop(self) -> int:
-        """Disconnect and end; FAIL when it does not run."""
+        """Disconnect and end; return FAIL if it does not run."""
         if not self.is_started:
             return FAIL
         self.is_started = False
         return self.disconnect()
 
     def reconnect(self) -> int:
-        """Connect now instead of later; FAIL while it is connected, or not started."""
+        """Connect now instead of later; return FAIL while it is connected, or not started."""
         if not self.is_started or self.is_connected or self._broker is None:
             return FAIL
         self.disconnect()
@@ -124,7 +124,10 @@ class MqttClient:
         return OK
 
     def publish(self, topic: str, data: bytes, qos: int, *, retain: bool = False, keep: bool = False) -> int:
-        """The message's id, 0 for QoS 0; FAIL for QoS 0 without a connection unless `keep`; FULL."""
+        """Send a message and return its id, 0 for QoS 0.
+
+        Returns FAIL for QoS 0 without a connection unless `keep`, FULL if the outbox is full.
+        """
         if qos > 2 or not topic or set("#+\0") & set(topic):
             return FAIL
         if qos and self.outbox_bytes() + len(topic) + len(data) > OUTBOX_BYTES:
@@ -156,17 +159,17 @@ class MqttClient:
         return info.mid if qos else OK
 
     def subscribe(self, topic: str, qos: int) -> int:
-        """The message's id; FAIL without a connection, or for what is no filter."""
+        """Subscribe; return the message's id, FAIL without a connection or if the topic is no filter."""
         if qos <= 2:
             return self._ask("subscribe", topic, qos)
         return FAIL
 
     def unsubscribe(self, topic: str) -> int:
-        """The message's id; FAIL without a connection."""
+        """Unsubscribe; return the message's id, FAIL without a connection."""
         return self._ask("unsubscribe", topic)
 
     def outbox_bytes(self) -> int:
-        """Of messages that the broker has not acknowledged, and of those that wait for a connection."""
+        """Count the bytes of messages that the broker has not acknowledged, and that wait for a connection."""
         with self._sent_lock:
             return sum(self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
 
@@ -177,7 +180,7 @@ class MqttClient:
             self._client = None
 
     def abandon(self) -> None:
-        """Nothing more for the app, and nothing for the broker, which sees a connection that broke."""
+        """End without a word: the app gets no event, the broker sees a connection that broke."""
         self._is_abandoned = True
         self._cancel_alarm()
         client = self._client

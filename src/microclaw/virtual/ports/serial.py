@@ -39,7 +39,7 @@ class SerialConsole:
         }
 
     def boot_lines(self) -> bytes:
-        """The lines that the firmware prints when it starts: JSON objects that look like answers."""
+        """Return the lines that the firmware prints when it starts: JSON objects that look like answers."""
         board = self._board
         lines: list[Reply] = [
             {"status": "ok", "msg": "booting", "device": board.name, "boot": board.boot},
@@ -49,7 +49,7 @@ class SerialConsole:
         return b"".join(encode_line(line) for line in lines)
 
     def answer(self, line: bytes | None) -> bytes:
-        """The reply to one line; whatever it is, there is one. None: it was too long."""
+        """Return the reply to a line, whatever it is; None stands for a line that was too long."""
         if line is None:
             return encode_line(_error(f"JSON parse error: line longer than {MAX_LINE_BYTES} bytes"))
         try:
@@ -148,12 +148,12 @@ class SerialLines:
         self._decoder = LineDecoder(MAX_LINE_BYTES)
 
     def receive(self, data: bytes) -> bytes:
-        """The replies to every line that is whole now, in order."""
+        """Return the replies to every line that is whole now, in order."""
         lines = (line if line is None else line.strip() for line in whole_lines(self._decoder, data))
         return b"".join(self._console.answer(line) for line in lines if line != b"")
 
     def silence(self) -> bytes:
-        """The answer to what has come without an end, when INCOMPLETE_LINE_S went by without a byte."""
+        """Answer an unfinished line: INCOMPLETE_LINE_S went by without a byte."""
         partial = self._decoder.take_partial().strip()
         if partial:
             return self._console.answer(partial)
@@ -169,7 +169,7 @@ def _error(text: str) -> Reply:
 
 
 def _whole(request: Reply, name: str) -> int | None:
-    """A whole number; 0 when it is missing, as dialect A reads it; None for anything else."""
+    """Return a whole number, 0 if it is missing, as dialect A reads it, and None for anything else."""
     value = request.get(name, 0)
     if isinstance(value, float) and value.is_integer():
         return int(value)

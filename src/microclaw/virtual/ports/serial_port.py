@@ -96,7 +96,7 @@ class SerialPty:
         return data if self._board.powered else b"\n"
 
     def _send(self, data: bytes) -> None:
-        """A serial line does not wait for its reader: what does not fit into the terminal's buffer is lost."""
+        """Write bytes without waiting for a reader, as a serial line does: a full buffer loses the rest."""
         with self._sending, contextlib.suppress(BlockingIOError):
             while data and self._board.powered:
                 data = data[os.write(self._master, data) :]

@@ -20,7 +20,7 @@ READ_BYTES = 16_384
 
 
 def listen_tcp(port: int, option: str) -> socket.socket:
-    """A listening socket on loopback, as its clients prove nothing; ConfigError when the port is taken."""
+    """Open a listening socket on loopback, as its clients prove nothing. Raises ConfigError if the port is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,7 @@ def listen_tcp(port: int, option: str) -> socket.socket:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A listening unix socket with mode 0600; a dead one in its place is replaced, a live one refused."""
+    """Open a listening unix socket with mode 0600; a dead one in its place is replaced, a live one refused."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket():
@@ -87,7 +87,7 @@ class ClientServer(ABC):
         self.power_cut()
 
     def power_on(self) -> None:  # noqa: B027
-        """The board boots."""
+        """Note that the board boots; clients may come as before."""
 
     def power_cut(self) -> None:
         """Drop every client."""
@@ -146,7 +146,7 @@ def whole_lines(decoder: LineDecoder, data: bytes) -> Iterator[bytes | None]:
 
 
 def read_some(connection: socket.socket) -> bytes:
-    """The next bytes, b"" at the end of the connection, however it ended. Waits as long as it takes."""
+    """Read the next bytes, b"" at the end of the connection, however it ended. Waits without a limit."""
     while True:
         try:
             return connection.recv(READ_BYTES)

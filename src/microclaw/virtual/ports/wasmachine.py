@@ -34,13 +34,13 @@ class Faults:
         self._counts[name] = count
 
     def is_mute(self) -> bool:
-        """True if the next answer is lost; uses it up."""
+        """Return True if the next answer is lost, and use that up."""
         left = self._counts["mute"]
         self._counts["mute"] = max(0, left - 1)
         return left > 0
 
     def bytes_before_cut(self, received: int) -> int | None:
-        """The number of `received` bytes that get through before the cut; None when there is none now."""
+        """Return the number of `received` bytes that get through before the cut; None if there is no cut now."""
         if not self._counts["cut"]:
             return None
         if received < self._cut_left:

@@ -77,7 +77,7 @@ class PythonChip:
         self._drivers[name] = driver
 
     def close(self) -> None:
-        """The interpreter is gone: no interrupt comes any more; the pins stay as they are."""
+        """End all interrupts: the interpreter is gone. The pins stay as they are."""
         self._board.ignore_edges(self._on_edge)
         self._triggers.clear()
 
@@ -115,13 +115,13 @@ class PythonChip:
         self._wake()
 
     def make_room(self) -> int:
-        """The length that the next answer may have, the first event that waits included."""
+        """Return the length that the next answer may have, with the first event that waits."""
         with self._lock:
             self._room = MIN_ANSWER_BYTES + (_size(self._events[0]) if self._events else 0)
         return self._room
 
     def call_events(self) -> Json:
-        """The first events that wait, as many as there is room for in the answer."""
+        """Take the first events that wait, as many as the answer has room for."""
         events: list[Json] = []
         with self._lock:
             left = self._room - _FRAME_BYTES
@@ -180,7 +180,7 @@ class PythonChip:
         return max(1, round((clock.now_ms() - begin_ms) * 1000))
 
     def call_bitstream(self, pin: int, data: str) -> None:
-        """The colours that a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
+        """Show colours on a WS2812 strip at the pin; the order of the bytes is the strip's (green first)."""
         self.call_pin_open(pin)
         self._board.show_leds(pin, _hex_bytes(data))
 
@@ -196,7 +196,7 @@ class PythonChip:
         self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
 
     def call_adc_read(self, pin: int) -> Json:
-        """The 16-bit value and microvolts."""
+        """Read the 16-bit value and microvolts."""
         try:
             reading = self._board.adc.read(pin)
         except PinRefused as refused:
@@ -254,7 +254,7 @@ class PythonChip:
     # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.
 
     def call_dht(self, pin: int, kind: int) -> Json:
-        """The five bytes of a DHT11 or DHT22, checksum last."""
+        """Return the five bytes of a DHT11 or DHT22, checksum last."""
         values = self._climate(pin, f"DHT{kind}")
         humidity = values["humidity_pct"]
         temperature = values["temperature_c"]
@@ -294,7 +294,7 @@ class PythonChip:
         self._board.note_absent(what)
 
     def call_unique_id(self) -> Json:
-        """A MAC address of the locally administered range, by the board's name."""
+        """Return a MAC address of the locally administered range, by the board's name."""
         return "02" + self._board.name.encode().hex().rjust(10, "0")[-10:]
 
 
@@ -303,7 +303,7 @@ def _size(event: list[Json]) -> int:
 
 
 def _hex_bytes(text: str) -> bytes:
-    """A buffer of a program; ValueError when it is no hex or too long."""
+    """Read a buffer of a program. Raises ValueError if it is no hex or too long."""
     if len(text) > 2 * MAX_TRANSFER_BYTES:
         raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
     return bytes.fromhex(text)

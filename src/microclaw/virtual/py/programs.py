@@ -95,7 +95,10 @@ class Programs:
     # Calls
 
     def call(self, method: str, params: Mapping[str, Json], timeout_s: float = CALL_S) -> Json:
-        """A method of the runner. CallRefused; DeviceUnreachable without power, DeviceTimeout when it is stuck."""
+        """Call a method of the runner.
+
+        Raises CallRefused, DeviceUnreachable without power, DeviceTimeout if it is stuck.
+        """
         if method not in METHODS:
             raise NotSupported(f"the runner of py programs has no {method[:40]}")
         if method == "list" and not self.is_used:
@@ -125,7 +128,7 @@ class Programs:
         return answer
 
     def _let_run(self, call: Future[Json], timeout_s: float) -> bool:
-        """Wait for the answer. To stop a program takes board time, which nobody else lets pass on the virtual clock."""
+        """Wait for the answer. To stop a program takes board time, which passes on the virtual clock only here."""
         clock = self._board.clock
         if isinstance(clock, VirtualClock) and timeout_s > LIST_S:
             for _ in range(MAX_STEPS):
@@ -136,7 +139,7 @@ class Programs:
         return bool(wait({call}, timeout_s).done)
 
     def rows(self) -> list[Mapping[str, Json]]:
-        """The rows of apps.list; the last ones when a program keeps the interpreter busy."""
+        """Return the rows of apps.list; the last ones if a program keeps the interpreter busy."""
         is_booting = self._vm is None or not self._vm.listening.is_set()  # it knows none yet
         try:
             rows = self.call("list", {}, CALL_S if is_booting else LIST_S)
@@ -146,7 +149,7 @@ class Programs:
         return self._rows
 
     def app_rows(self) -> list[AppRow]:
-        """The same as the control socket shows it."""
+        """Return the same rows as the control socket shows them."""
         return [self._app_row(cast("Mapping[str, Any]", row)) for row in self.rows()]
 
     def _app_row(self, row: Mapping[str, Any]) -> AppRow:
@@ -184,7 +187,7 @@ class Programs:
                 {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": self.firmware or firmware_folder() / "fw"},
                 self._cache,
                 lambda ending: self._vm_ended(vm, ending),
-                self._hang_s,
+                hang_s=self._hang_s,
             )
             vm.chip.add("emit", self._emitted)
             vm.chip.add("answer", self._answered)
@@ -211,7 +214,7 @@ class Programs:
         replace_file(folder / "settings.json", json.dumps(settings).encode(), sync=False)
 
     def _vm_ended(self, vm: Vm, ending: str) -> None:
-        """In the interpreter's thread."""
+        """Clean up, in the interpreter's thread."""
         for pin in vm.chip.owners:
             self._board.release(pin)
         vm.listening.set()  # who waits for it is told that it is over
@@ -244,7 +247,7 @@ class Programs:
             call.set_result(value)
 
     def _reset(self) -> None:
-        """For a program that does not stop. The board ends this interpreter: not from within."""
+        """Reset the board for a program that does not stop. The board ends this interpreter: not from within."""
         self._board.print_line("Rebooting...")
         threading.Thread(target=self._board.reset, name="py-reset", daemon=True).start()
 
@@ -268,7 +271,7 @@ class Programs:
         self.on_event(name, data)
 
     def _claim(self, vm: Vm, pin: int, owner: str) -> None:
-        """A pin that a WebAssembly program has is none for this one."""
+        """Take a pin for a program. Raises DriverError if a WebAssembly program has it."""
         if vm.chip.owners.get(pin) != owner:
             if not self._board.claim(pin, owner):
                 raise DriverError("OSError", EBUSY, f"pin {pin} belongs to another program")

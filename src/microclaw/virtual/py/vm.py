@@ -65,6 +65,7 @@ class Vm:
         mounts: dict[str, Path],
         cache: Path,
         on_end: Callable[[str], None],
+        *,
         hang_s: float,
     ) -> None:
         self._board = board
@@ -78,11 +79,11 @@ class Vm:
         self._is_hung = False
         self._last_line = ""
         self._over = threading.Event()
-        self.chip = PythonChip(board, lambda: self._clock.wake(self._task), self._sleep)
-        self.chip.add("wait", self._wait)
-        self.chip.add("pause", lambda: self._pause(True))
-        self.chip.add("resume", lambda: self._pause(False))
-        self.chip.add("installed", self._let_install)
+        self._uncharged = 0
+        self._is_paused = False
+        self.listening = threading.Event()
+        """Set once it has started; that takes no board time."""
+        self.chip = self._new_chip()
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
@@ -95,24 +96,33 @@ class Vm:
         engine = image_engine()
         self._module = load_image(engine, cache)
         self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
-        self._uncharged = 0
-        self._is_paused = False
-        self.listening = threading.Event()
-        """Set once it has started; that takes no board time."""
-        self.chip.add("listening", self.listening.set)
+        self._define_wasi()
+        self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
+
+    def _new_chip(self) -> PythonChip:
+        """Make the chip, with what the interpreter asks of its own run."""
+        chip = PythonChip(self._board, lambda: self._clock.wake(self._task), self._sleep)
+        chip.add("wait", self._wait)
+        chip.add("pause", self._pause)
+        chip.add("resume", self._resume)
+        chip.add("installed", self._let_install)
+        chip.add("listening", self.listening.set)
+        return chip
+
+    def _define_wasi(self) -> None:
         arguments = wasmtime.WasiConfig()
         arguments.argv = ["micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"]
         self._wasm.store.set_wasi(arguments)
         self._wasm.linker.define_wasi()
-        self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
 
     def start(self) -> None:
+        """Start the interpreter's thread, and the one that ends it if it hangs."""
         self._clock.add(self._task)
         self._thread.start()
         threading.Thread(target=self._watch, name="py-watch", daemon=True).start()
 
     def ask(self, event: list[Json]) -> None:
-        """An event that somebody waits for the answer of. From any thread."""
+        """Queue an event whose answer a caller waits for. Any thread may call this."""
         self.chip.post(event)
         if isinstance(self._clock, VirtualClock):
             self._clock.ask(self._task)
@@ -186,10 +196,10 @@ class Vm:
         return call
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
-        asked = self._memory.read(name, name_size).decode("utf-8", "replace")
+        driver = self._memory.read(name, name_size).decode("utf-8", "replace")
         self._spend()
         text = self._memory.read(payload, size).decode("utf-8", "replace")
-        answer = self.chip.perform(asked, text, most).encode()
+        answer = self.chip.perform(driver, text, most).encode()
         self._memory.write(result & 0xFFFFFFFF, answer)
         self._busy_since_s = time.monotonic()
         return len(answer)
@@ -205,13 +215,19 @@ class Vm:
         """Let board time pass for what was computed since it was last called."""
         used = self._uncharged
         self._uncharged = 0
-        ms = round(used / FUEL_PER_MS, 1)  # the least differences must not show
-        if ms >= LITTLE_MS and self._clock.is_virtual and self.listening.is_set() and not self._is_paused:
+        # The least differences must not show.
+        ms = round(used / FUEL_PER_MS, 1)
+        is_charged = self._clock.is_virtual and self.listening.is_set() and not self._is_paused
+        if is_charged and ms >= LITTLE_MS:
             self._clock.compute(ms)
 
-    def _pause(self, on: bool) -> None:
-        """Stop the clock: what is computed meanwhile is the simulation's own and costs no board time."""
-        self._is_paused = on
+    def _pause(self) -> None:
+        """Stop the clock: the simulation itself computes from now on, which costs no board time."""
+        self._is_paused = True
+
+    def _resume(self) -> None:
+        """Let board time pass again."""
+        self._is_paused = False
 
     def _let_install(self) -> None:
         if self._clock.is_virtual and self.listening.is_set():
@@ -233,7 +249,7 @@ class Vm:
             self._free_reads = FREE_READS
 
     def _wait(self, ms: int) -> None:
-        """The event loop has nothing to do for `ms`, -1 forever; over at once when there are events."""
+        """Let `ms` pass in which the event loop has nothing to do, -1 forever; return at once if there are events."""
         if ms != 0 and not self.chip.has_events:
             alarm = None
             if ms > 0:
@@ -248,7 +264,7 @@ class Vm:
             self._free_reads = FREE_READS
 
     def _watch(self) -> None:
-        """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""
+        """End a loop inside of one native function (sum of a huge range): it meets no guard of the firmware's."""
         while not self._over.wait(self._hang_s / 8):
             since_s = self._busy_since_s
             if self.listening.is_set():

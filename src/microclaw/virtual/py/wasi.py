@@ -148,7 +148,7 @@ class Wasi:
         return file
 
     def close(self) -> None:
-        """The interpreter is gone."""
+        """Close all files: the interpreter is gone."""
         for file in self._open.values():
             file.close()
 

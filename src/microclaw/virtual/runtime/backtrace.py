@@ -23,7 +23,7 @@ class StackFrame(Struct, frozen=True):
 
 
 def read_frames(backtrace: str) -> tuple[StackFrame, ...]:
-    """The calls of wasmtime's text of a trap, the innermost first."""
+    """Return the calls in wasmtime's text of a trap, the innermost first."""
     found = _FRAME.findall(backtrace)
     return tuple(
         StackFrame(_plain(name), int(line) if line and not any(ours in file for ours in _OURS) else None)
@@ -41,7 +41,7 @@ def _plain(name: str) -> str:
 
 
 def call_place(frames: tuple[StackFrame, ...]) -> str | None:
-    """ "line 12, in main", of the innermost call in the program's own text; None where there is none."""
+    """Name the innermost call in the program's own text, as "line 12, in main"; None if it has none."""
     own = next((frame for frame in frames if frame.line is not None), None)
     if own:
         return f"line {own.line}, in {own.function}"
@@ -49,7 +49,7 @@ def call_place(frames: tuple[StackFrame, ...]) -> str | None:
 
 
 def stack_overflow(frames: tuple[StackFrame, ...]) -> str | None:
-    """The functions that filled the stack, by the calls under way."""
+    """Name the functions that filled the stack, by the calls under way."""
     own = [frame for frame in frames if frame.line is not None]
     if not own:
         return None

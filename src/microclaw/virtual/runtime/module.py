@@ -59,7 +59,7 @@ class PreparedModule(Struct):
 
 
 def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
-    """Insert the app heap; ProtocolError when the sections do not add up."""
+    """Insert the app heap. Raises ProtocolError if the sections do not add up."""
     try:
         sections = [(number, body) for number, body, _ in read_sections(wasm)]
         module = _read(wasm, sections)
@@ -71,7 +71,7 @@ def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
 
 
 def _insert_heap(module: PreparedModule, declared: int, sections: list[tuple[int, bytes]], heap_bytes: int) -> None:
-    """Room for the heap, and an export of the memory; neither where the module exports nothing at all."""
+    """Make room for the heap, and export the memory; neither if the module exports nothing at all."""
     module.total_pages = declared
     if module.memory_name is None and all(number != _EXPORT for number, _ in sections):
         return
@@ -121,7 +121,10 @@ def _read(wasm: bytes, sections: list[tuple[int, bytes]]) -> PreparedModule:
 
 
 def _read_globals(data: Reader, module: PreparedModule) -> None:
-    """Constants of i32 globals. wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it."""
+    """Read the constants of i32 globals.
+
+    wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it.
+    """
     for index in range(data.u32()):
         value_type = data.byte()
         mutable = data.byte()
@@ -143,7 +146,7 @@ def _read_globals(data: Reader, module: PreparedModule) -> None:
 
 
 def _first_data(data: Reader) -> int | None:
-    """The lowest address of an active data segment with a constant offset."""
+    """Return the lowest address of an active data segment with a constant offset."""
     lowest: int | None = None
     for _ in range(data.u32()):
         mode = data.u32()

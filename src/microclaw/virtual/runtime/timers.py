@@ -43,7 +43,7 @@ class Timers:
         self._last_number = 0
 
     def create(self, interval_ms: int, periodic: bool, start: bool) -> int:
-        """The new timer's number, NO_TIMER when all are in use."""
+        """Make a timer; return its number, NO_TIMER if all are in use."""
         with self._lock:
             if len(self._timers) >= self._limit:
                 return NO_TIMER
@@ -75,7 +75,7 @@ class Timers:
                 self._schedule(timer)
 
     def callback_returned(self, number: int) -> None:
-        """The callback of that timer returned: by now the timer thread has put it on the idle list."""
+        """Note that the callback of that timer returned: by now the timer thread has put it on the idle list."""
         with self._lock:
             timer = self._timers.get(number)
             if timer is not None:
@@ -86,7 +86,7 @@ class Timers:
             return number in self._timers and not self._timers[number].periodic
 
     def close(self) -> None:
-        """No timer fires any more."""
+        """Stop all timers for good."""
         with self._lock:
             for timer in self._timers.values():
                 self._stop(timer)

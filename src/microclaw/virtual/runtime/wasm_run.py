@@ -114,7 +114,7 @@ class WasmRun:
             raise
 
     def used_fuel(self) -> int:
-        """The fuel that was used since this was last asked."""
+        """Return the fuel that was used since the last call of this."""
         ffi.wasmtime_context_get_fuel(self.context, self._left)  # as Store.get_fuel, in half the time
         used = self._fuel - self._left.value
         self._fuel = self._left.value

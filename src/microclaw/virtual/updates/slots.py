@@ -79,11 +79,11 @@ class Slots:
         self._choose(Choice(slot, self.choice.slot, kept=False))
 
     def keep(self) -> None:
-        """The firmware that runs is healthy: its starts are not counted any more."""
+        """Count no more starts: the firmware that runs is healthy."""
         self._choose(self.choice._replace(kept=True))
 
     def seen(self) -> None:
-        """The plan knows where the board runs."""
+        """Note that the plan knows where the board runs."""
         self._choose(self.choice._replace(went_back=False))
 
     def _choose(self, choice: Choice) -> None:
@@ -93,16 +93,16 @@ class Slots:
     # Folders
 
     def unused(self) -> str:
-        """The folder for an update: not what runs nor, if that is possible, what ran before."""
+        """Choose the slot for an update: neither the one that runs nor, if possible, the one that ran before."""
         choice = self.choice
         return min(FOLDERS, key=lambda name: (name == choice.slot, name == choice.previous))
 
     def place(self, slot: str) -> Path:
-        """The folder of its files on the host computer."""
+        """Return the folder of its files on the host computer."""
         return self._root / slot
 
     def firmware(self, slot: str) -> SlotFirmware | None:
-        """The firmware in it; None where the bootloader would not start it."""
+        """Return the firmware in it; None if the bootloader would not start it."""
         if slot == FACTORY:
             return self._factory
         files = self._files(slot)
@@ -128,7 +128,10 @@ class Slots:
             self._remove(self._root / _PAYLOAD)
 
     def install(self, slot: str, bundle: bytes) -> SlotFirmware:
-        """The bundle's files go into the folder and are compared; who it is. BadPayload, OSError: it is no firmware."""
+        """Write the bundle's files into the folder, compare them, and return which firmware it is.
+
+        Raises BadPayload or OSError if it is no firmware.
+        """
         self.flash.commit({slot: None})
         for name in self._files(slot):
             self._remove(self._root / slot / name)

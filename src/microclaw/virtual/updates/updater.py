@@ -64,7 +64,7 @@ class Updater:
         self._tell_facts()
 
     def start(self) -> None:
-        """Before the client connects."""
+        """Begin, before the client connects."""
         self._client.post(self._begin, must=True)
 
     def end(self) -> None:
@@ -72,7 +72,7 @@ class Updater:
             self._timer.cancel()
 
     def took(self, deliver: Deliver) -> bool:
-        """True if the message was for updates."""
+        """Handle a message; return True if it was for updates."""
         match deliver.envelope.body:
             case OtaOffer(manifest=manifest, signature=signature) if self.takes_updates:
                 self.offered(manifest, signature)
@@ -99,7 +99,7 @@ class Updater:
         return bool(self._trust)
 
     def facts(self) -> OtaFacts | None:
-        """The facts for `hello`; None for a board without keys."""
+        """Return the facts for `hello`; None for a board without keys."""
         if not self.takes_updates:
             return None
         keys = tuple(sorted(self._trust["keys"]))
@@ -115,7 +115,7 @@ class Updater:
         self.go_on()
 
     def ready(self) -> None:
-        """A welcome: the firmware of this boot is healthy."""
+        """Note a welcome: the firmware of this boot is healthy."""
         if self._plan.state == "trial":
             self._slots.keep()
         self._plan.healthy(self._firmware.security_version)
@@ -151,7 +151,7 @@ class Updater:
             self._forget_window()
 
     def take(self, blob: TakeBlob) -> None:
-        """A piece of the window that was asked for; any other is ignored."""
+        """Take a piece of the window that was asked for; any other is ignored."""
         key = bytes.fromhex(self._plan.record.get("sha256", ""))[:_KEY_BYTES]
         at = self._plan.record.get("at", 0) + len(self._window)
         if not self._asked_bytes or blob.key != key or blob.offset != at:
@@ -164,7 +164,7 @@ class Updater:
             self._guarded(self._keep_window)
 
     def refused(self, code: str) -> None:
-        """The host's error for a window."""
+        """Handle the host's error for a window."""
         if not self._asked_bytes:
             return
         self._forget_window()
@@ -174,7 +174,7 @@ class Updater:
             self._fail_window()
 
     def tick(self) -> None:
-        """Some time went by."""
+        """Look if time is up for a window or the trial."""
         now_s = self._now_s()
         if self._plan.todo == "trial" and now_s >= self._trial_until_s:
             self._restart()  # without a welcome: a start that failed
@@ -278,7 +278,7 @@ class Updater:
         self._client.leave(CloseCode.SHUTTING_DOWN, "an update", self._reboot)
 
     def _tell_facts(self) -> OtaFacts | None:
-        """The next greeting says what the board takes now."""
+        """Put the facts of updates into the next greeting."""
         opening = self._client.session.opening
         assert isinstance(opening, Hello)
         self._told = self.facts()
@@ -319,7 +319,7 @@ class Updater:
         return max(int(self._plan.record["security"]), own)
 
     def _facts(self) -> dict[str, Any]:
-        """The device as the check of an offer sees it."""
+        """Return the device as the check of an offer sees it."""
         running = self._firmware
         now_ms = self._board.calendar_ms(self._board.clock.now_ms())
         return {
