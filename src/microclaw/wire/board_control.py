@@ -201,7 +201,7 @@ def encode_request(request_id: int, request: Request[object]) -> bytes:
 
 
 def decode_request(line: bytes) -> tuple[int, AnyRequest]:
-    """The id and the request on one line; RequestRefused carries the reply for anything else."""
+    """Read the id and the request on one line. Raises RequestRefused, which carries the reply, for anything else."""
     try:
         members = _object(line)
     except ProtocolError as exc:
@@ -234,7 +234,7 @@ def encode_failure(failure: Failure) -> bytes:
 
 
 def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | None:
-    """The typed reply to the request of this id, None for a line about another one.
+    """Return the typed reply to the request of this id, None for a line about another one.
 
     CallRejected if the board answered with an error, ProtocolError for what is no reply to it.
     """

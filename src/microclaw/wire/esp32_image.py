@@ -34,7 +34,7 @@ class ImageDescription(NamedTuple):
 
 
 def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
-    """The chip number and the end of the image at `at`, its checksum and digest checked. Raises Damage."""
+    """Return the chip number and the end of the image at `at`; check its checksum and digest. Raises Damage."""
     if data[at : at + 1] != IMAGE_MAGIC:
         raise Damage(f"is no image for an ESP32: {what} does not begin as one")
     if len(data) < at + _HEADER_BYTES or data[at + 1] > _MAX_SEGMENTS:
@@ -62,7 +62,7 @@ def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
 
 
 def app_description(data: bytes) -> ImageDescription | None:
-    """The description that a program has of itself; None for one without."""
+    """Return the description that a program has of itself, or None."""
     if len(data) < DESCRIPTION_END:
         return None
     magic, security_version, version, project = _DESCRIPTION.unpack_from(data, _DESCRIPTION_AT)

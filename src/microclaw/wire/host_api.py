@@ -139,7 +139,7 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 
 
 def stream_schemas() -> tuple[JsonObject, dict[str, JsonObject]]:
-    """The JSON schema of a stream's line, and those that it refers to, for an OpenAPI document."""
+    """Return the JSON schema of a stream's line, and the schemas that it refers to, for an OpenAPI document."""
     (line,), parts = msgspec.json.schema_components((_Line,), ref_template="#/components/schemas/{name}")
     text = json.dumps({"line": line, "parts": parts})
     found = json.loads(re.sub(r'(?<=[/"])_(?=[A-Z])', "", text))
@@ -162,7 +162,7 @@ def event_object(event: StreamEvent) -> JsonObject:
 
 
 def answer_object(answer: Answer) -> JsonObject:
-    """An answer without the event's type; long arguments of its tool calls are cut."""
+    """Return an answer without the event's type; long arguments of its tool calls are cut."""
     value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
     del value["type"]
     value["actions"] = [_shown(action) for action in value["actions"]]
@@ -190,7 +190,7 @@ def evidence_object(evidence: Evidence) -> JsonObject:
 
 
 def failure_object(failure: StreamFailure) -> JsonObject:
-    """The one form of an error in every JSON answer of the host."""
+    """Build the form that an error has in every JSON answer of the host."""
     value = _builtins(failure)
     if not failure.diagnostics:
         del value["diagnostics"]
@@ -198,7 +198,7 @@ def failure_object(failure: StreamFailure) -> JsonObject:
 
 
 def failure_of(error: MicroclawError) -> StreamFailure:
-    """A raised error as it is told to whoever asked."""
+    """Build the form of a raised error."""
     diagnostics = tuple(d.to_json() for d in error.diagnostics)
     return StreamFailure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
 

@@ -50,7 +50,7 @@ class LineDecoder:
         self.buffer += data
 
     def next_line(self) -> bytes | None:
-        """The next whole line, or None until more bytes come; ProtocolError for one over the limit."""
+        """Return the next whole line, or None until more bytes come. Raises ProtocolError for one over the limit."""
         while (end := self.buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(memoryview(self.buffer)[:end])
             del self.buffer[: end + 1]
@@ -86,7 +86,7 @@ class LineDecoder:
 
 
 def parse_object(line: bytes) -> dict[str, object]:
-    """The one JSON object that the line is; ProtocolError for anything else, NaN and Infinity included."""
+    """Parse a line that is one JSON object. Raises ProtocolError for anything else, also NaN and Infinity."""
     try:
         value = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
@@ -123,7 +123,10 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
 
 
 def values_reply(reply: Mapping[str, object], asked: Mapping[str, object], form: type[T]) -> T:
-    """The answer to a call with these arguments, under the calls' own names; what the reply leaves out is as asked."""
+    """Read the answer to a call with these arguments, under the calls' own names.
+
+    A value that the reply leaves out is the argument's.
+    """
     raise_for_error(reply)
     values = dict(asked)
     for name, own in _NAMES.items():
@@ -143,7 +146,7 @@ def values_reply(reply: Mapping[str, object], asked: Mapping[str, object], form:
 
 
 def sensor_reply(reply: Mapping[str, object]) -> Mapping[str, float]:
-    """The numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
+    """Read the numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
     raise_for_error(reply)
     data = reply.get("data", reply)
     if isinstance(data, Mapping):
@@ -165,8 +168,9 @@ def sensors_reply(reply: Mapping[str, object]) -> dict[str, Mapping[str, float]]
 
 
 def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """A device's facts, without `status`, flat. Of dialect C's: free_heap in bytes becomes free_heap_kb, gpio_states
-    gpio_<pin>, sensors_active a comma-separated list.
+    """Read a device's facts, flat and without `status`.
+
+    Of dialect C's, free_heap in bytes becomes free_heap_kb, gpio_states gpio_<pin>, sensors_active a list with commas.
     """
     raise_for_error(reply)
     facts: dict[str, Scalar] = {

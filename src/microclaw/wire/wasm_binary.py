@@ -50,28 +50,28 @@ class Reader:
         return self._data[self.position - count : self.position]
 
     def sub_reader(self, count: int) -> Reader:
-        """A reader over the next `count` bytes, which this one skips."""
+        """Return a reader over the next `count` bytes, which this one skips."""
         if count > self.left:
             raise ModuleError(f"a section claims {count} bytes where {self.left} are left")
         self.position += count
         return Reader(self._data, self.position - count, self.position)
 
     def u32(self) -> int:
-        """An unsigned LEB128 of at most 32 bits."""
+        """Read an unsigned LEB128 of at most 32 bits."""
         value, _ = self._leb128(32)
         if value >> 32:
             raise ModuleError("a number has more than 32 bits")
         return value
 
     def signed(self, bits: int) -> int:
-        """A signed LEB128 of at most `bits` bits."""
+        """Read a signed LEB128 of at most `bits` bits."""
         value, width = self._leb128(bits)
         if value >> (width - 1):
             return value - (1 << width)
         return value
 
     def _leb128(self, bits: int) -> tuple[int, int]:
-        """The value, and how many bits its bytes have."""
+        """Read the value, and how many bits its bytes have."""
         value = width = 0
         while True:
             byte = self.byte()
@@ -83,7 +83,7 @@ class Reader:
                 raise ModuleError(f"a number has more than {bits} bits")
 
     def count(self) -> int:
-        """The length of a vector, each element of which takes at least one byte."""
+        """Read the length of a vector, each element of which takes at least one byte."""
         count = self.u32()
         if count > self.left:
             raise ModuleError(f"a list claims {count} elements where {self.left} bytes are left")

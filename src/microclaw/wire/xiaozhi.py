@@ -83,7 +83,7 @@ _KNOWN: Final = frozenset({"hello", "listen", "abort", "mcp"})
 
 
 def read_text(text: str) -> DeviceMessage | None:
-    """A message of the device; None for a type that this host has no use for (iot, goodbye). Raises ProtocolError."""
+    """Read a device's message; return None for a type that is not used (iot, goodbye). Raises ProtocolError."""
     data = text.encode()
     if len(data) > MAX_TEXT_BYTES:
         raise ProtocolError(f"a message of {len(data):,} bytes, at most {MAX_TEXT_BYTES:,}")
@@ -110,7 +110,7 @@ def server_hello(session_id: str) -> str:
 
 
 def read_binary(data: bytes, version: int) -> bytes | None:
-    """The Opus packet of a frame; None for another kind. Raises ProtocolError."""
+    """Read the Opus packet of a frame; return None for another kind. Raises ProtocolError."""
     if not 0 < len(data) <= MAX_BINARY_BYTES:
         raise ProtocolError(f"a frame of {len(data):,} bytes, at most {MAX_BINARY_BYTES:,}")
     if version == 1:
@@ -129,7 +129,7 @@ def read_binary(data: bytes, version: int) -> bytes | None:
 
 
 def write_binary(packet: bytes, version: int) -> bytes:
-    """The packet as this version of the protocol carries it."""
+    """Encode the packet as this version of the protocol carries it."""
     if version == 2:
         return _V2.pack(2, AUDIO, 0, 0, len(packet)) + packet
     if version == 3:
@@ -138,26 +138,26 @@ def write_binary(packet: bytes, version: int) -> bytes:
 
 
 def read_mac(text: str | None) -> str:
-    """The header Device-Id. Raises ProtocolError."""
+    """Read the header Device-Id. Raises ProtocolError."""
     if not _MAC.fullmatch(mac := (text or "").strip().lower()):
         raise ProtocolError("the header Device-Id is no MAC address")
     return mac
 
 
 def read_client(text: str | None) -> str:
-    """The header Client-Id, a UUID that the device made for itself. Raises ProtocolError."""
+    """Read the header Client-Id, a UUID that the device made for itself. Raises ProtocolError."""
     if not _CLIENT.fullmatch(client := (text or "").strip()):
         raise ProtocolError("the header Client-Id is no id")
     return client
 
 
 def credential_of(mac: str) -> str:
-    """The id that the device's token names. The link knows no device of this id, so the token opens nothing there."""
+    """Return the id that the device's token names. The link knows no such device: the token opens nothing there."""
     return _CREDENTIAL + mac.replace(":", "")
 
 
 def endpoint_of(credential: str) -> str | None:
-    """The device's address; None for a credential that is none of xiaozhi's."""
+    """Return the device's address; None for a credential that is none of xiaozhi's."""
     digits = credential.removeprefix(_CREDENTIAL)
     mac = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
     if digits != credential and _MAC.fullmatch(mac):
@@ -188,7 +188,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def read_report(data: bytes) -> Report:
-    """The body of its request for a configuration; what cannot be read is as if it were not there."""
+    """Read the body of its request for a configuration; a part that cannot be read counts as missing."""
     try:
         return msgspec.json.decode(data or b"{}", type=Report, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -204,8 +204,9 @@ def configuration(
     token: str | None = None,
     activation: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The answer to a device's start. Without `mqtt`, which it would prefer; the firmware's version is its own, so that
-    it looks for no other.
+    """Build the answer to a device's start.
+
+    It has no `mqtt`, which the device would prefer. The firmware's version is its own, so that it looks for no other.
     """
     websocket: dict[str, Any] = {"url": url, "version": 1}
     if token is not None:

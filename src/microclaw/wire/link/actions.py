@@ -75,8 +75,10 @@ class DropAcked(Struct, frozen=True):
 
 
 class RenewEpoch(Struct, frozen=True):
-    """The two ends' numbers no longer fit (a factory reset, a restored backup): `renew` of the outbox, then give its
-    cursor to `epoch_renewed`."""
+    """The two ends' numbers no longer fit (a factory reset, a restored backup).
+
+    `renew` the outbox, then give its cursor to `epoch_renewed`.
+    """
 
 
 class ReportRtt(Struct, frozen=True):

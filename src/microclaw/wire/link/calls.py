@@ -25,7 +25,7 @@ class PendingCall(Struct, kw_only=True):
         return self.sent_in_boot is None or self.call.idempotent
 
     def is_lost(self, boot_id: bytes) -> bool:
-        """True if its outcome is unknown in this boot: another one had it. Others are sent (again) with their ids."""
+        """Return True if its outcome is unknown: another boot had it. Other calls are sent (again) with their ids."""
         return not self.may_repeat and self.sent_in_boot != boot_id
 
 

@@ -25,7 +25,7 @@ MAX_DEPTH: Final = 8
 
 
 def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
-    """The CONTROL payload of an envelope; ProtocolError for one that the other end would refuse."""
+    """Encode an envelope as CONTROL payload. Raises ProtocolError if the other end would refuse it."""
     body = envelope.body
     try:
         if isinstance(body, Unknown):
@@ -45,7 +45,7 @@ def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
 
 
 def decode(payload: bytes, max_bytes: int = MAX_CONTROL_BYTES) -> Envelope:
-    """The envelope of a CONTROL payload; LinkViolation with the close code for one that breaks the contract."""
+    """Decode a CONTROL payload. Raises LinkViolation with the close code if it breaks the contract."""
     if len(payload) > max_bytes:
         text = f"a CONTROL message of {len(payload)} bytes, the limit is {max_bytes}"
         raise LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
@@ -68,7 +68,7 @@ def decode(payload: bytes, max_bytes: int = MAX_CONTROL_BYTES) -> Envelope:
 
 
 def numbered(payload: bytes, seq: int) -> bytes:
-    """An encoded message without `seq`, given one: an outbox keeps messages unnumbered, sending numbers them."""
+    """Give an encoded message its `seq`: an outbox keeps messages unnumbered, sending numbers them."""
     pairs = payload[0]
     if not 0xA0 <= pairs < 0xB7 or not 0 < seq <= MAX_UINT:
         raise ValueError(f"not an encoded message without seq, or no number: {pairs:#04x}, {seq}")
@@ -114,7 +114,7 @@ def _refuse_nulls(members: dict[str, Any], names: Iterable[str]) -> None:
 
 
 def _check_container(container: Any, depth: int) -> None:
-    """LinkViolation unless it holds plain data: text keys, finite numbers, at most 256 items a container."""
+    """Raise LinkViolation unless it holds plain data: text keys, finite numbers, at most 256 items a container."""
     if depth == 0:
         raise LinkViolation(f"nested deeper than {MAX_DEPTH} levels")
     if len(container) > MAX_ITEMS:
@@ -126,22 +126,26 @@ def _check_container(container: Any, depth: int) -> None:
         container = container.values()
     for value in container:
         kind = type(value)
-        if kind in _SCALARS:
-            continue
-        if kind is int:
-            if not -MAX_UINT <= value <= MAX_UINT:
-                raise LinkViolation("an integer of more than 63 bits")
-        elif kind is float:
-            if not math.isfinite(value):
-                raise LinkViolation("a number that is not finite")
-        elif kind in _CONTAINERS:
+        if kind in _CONTAINERS:
             _check_container(value, depth - 1)
-        else:
-            raise LinkViolation(f"a value of a kind the link does not carry: {kind.__name__}")
+        elif kind not in _SCALARS:
+            _check_number(value)
+
+
+def _check_number(value: Any) -> None:
+    kind = type(value)
+    if kind is int:
+        if not -MAX_UINT <= value <= MAX_UINT:
+            raise LinkViolation("an integer of more than 63 bits")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise LinkViolation("a number that is not finite")
+    else:
+        raise LinkViolation(f"a value of a kind the link does not carry: {kind.__name__}")
 
 
 def _read_body(cls: type[AnyMessage], members: dict[str, Any]) -> AnyMessage:
-    """With what msgspec does not check: no null but for a result's value, and fields of which there is one."""
+    """Read a body; msgspec does not check that only a result's value is null, and that of some fields one is set."""
     body = convert(members, cls, builtin_types=_BUILTIN)
     _refuse_nulls(members, ("error",) if cls is Result else cls.__struct_fields__)
     one = cls.exactly_one

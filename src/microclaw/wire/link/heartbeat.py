@@ -28,7 +28,7 @@ class Heartbeat:
         self._unanswered: dict[int, float] = {}
 
     def ping(self) -> Ping | None:
-        """The next ping; None when too many are unanswered: the connection is dead."""
+        """Make the next ping; return None if too many are unanswered: the connection is dead."""
         if len(self._unanswered) >= MISSED_PONGS:
             return None
         now_ms = self._clock.now_ms()
@@ -38,7 +38,7 @@ class Heartbeat:
         return Ping(self._count, wall_us(self._clock))
 
     def measure(self, pong: Pong) -> float | None:
-        """The round trip in ms; None for a pong without its ping."""
+        """Return the round trip in ms, or None for a pong without its ping."""
         sent_ms = self._unanswered.get(pong.n)
         if sent_ms is None:
             return None
@@ -49,5 +49,5 @@ class Heartbeat:
 
 
 def wall_us(clock: HeartbeatClock) -> int:
-    """The wall clock, or the monotonic one while that is not set: enough for a round trip."""
+    """Read the wall clock, or the monotonic one while that is not set: enough for a round trip."""
     return clock.unix_us() or int(clock.now_ms() * 1000)

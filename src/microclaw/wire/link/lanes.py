@@ -109,7 +109,7 @@ class Lanes:
         self.count += 1
 
     def take(self, now_ms: float) -> bytes | None:
-        """The next message to write, audio that has grown too old left out."""
+        """Take the next message to write; audio that has grown too old is left out."""
         if not self.count:
             return None
         media = self._queues[Lane.MEDIA]

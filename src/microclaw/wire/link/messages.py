@@ -43,8 +43,10 @@ class AppReport(Body, frozen=True):
 
 
 class OtaFacts(Body, frozen=True):
-    """The updates that a device takes (docs/protocols/ota.md); `keys` are the ids of those it trusts. `revision` is
-    that of the board, None where nobody told it."""
+    """The updates that a device takes (docs/protocols/ota.md).
+
+    `keys` are the ids of the keys that it trusts, `revision` is the board's, None if it is unknown.
+    """
 
     board: str
     channel: str
@@ -55,8 +57,11 @@ class OtaFacts(Body, frozen=True):
 
 
 class Hello(FromDevice, frozen=True):
-    """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
-    `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" where it is absent."""
+    """A device's first message.
+
+    `rx_epoch` and `rx_seq` say how much of the host's outbox is applied; no epoch before the first message ever.
+    `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" if it is absent.
+    """
 
     boot_id: values.Id
     firmware: Software
@@ -249,8 +254,10 @@ class Event(FromDevice, frozen=True):
 
 
 class Telemetry(FromDevice, frozen=True):
-    """`rssi` is absent without a radio. Since boot: `dropped` of the telemetry lane, `glitches` of audio,
-    `refused_events` that the full outbox did not take."""
+    """A device's measurements; `rssi` is absent without a radio.
+
+    Since boot: `dropped` of the telemetry lane, `glitches` of audio, `refused_events` that a full outbox did not take.
+    """
 
     free_heap: values.Uint
     uptime_s: values.Uint
@@ -339,11 +346,12 @@ class Envelope(Struct, frozen=True):
     re: values.Id | None = None
 
 
-MESSAGES = {cls.type: cls for base in (FromDevice, FromHost, FromBoth) for cls in base.__subclasses__()}
+_CLASSES = [*FromDevice.__subclasses__(), *FromHost.__subclasses__(), *FromBoth.__subclasses__()]
+MESSAGES = {cls.type: cls for cls in _CLASSES}
 
 
 def is_durable(body: AnyBody, *, asked: bool = False) -> bool:
-    """True if this message is numbered and kept; `asked` decides for those that are durable if asked."""
+    """Return True if this message is numbered and kept; `asked` decides for kinds that are durable if asked."""
     if body.durable is Durable.FINAL:
         return isinstance(body, TaskStatus) and body.state in ("done", "failed", "cancelled")
     return body.durable is Durable.ALWAYS or (asked and body.durable is Durable.IF_ASKED)

@@ -43,7 +43,7 @@ class Outgoing:
         self.replayed = 0
 
     def fits(self, peer: InboxCursor) -> bool:
-        """True if the other end's cursor can be continued from what we still have."""
+        """Return True if the other end's cursor can be continued from the rows that this end still has."""
         return self.acked <= self._held_by(peer) <= self.last
 
     def resume(self, peer: InboxCursor) -> bool:
@@ -60,7 +60,7 @@ class Outgoing:
         self.replays_to = 0
 
     def next_load(self) -> tuple[int, int] | None:
-        """The place in the outbox to read on from, and the number of rows; None while nothing is to be read."""
+        """Return the place in the outbox to read on from, and the number of rows; None while nothing is to be read."""
         room = self.window - (self.sent - self.acked)
         if self.loading_after is not None or self.sent >= self.last or room <= 0:
             return None
@@ -68,7 +68,7 @@ class Outgoing:
         return self.sent, min(room, self.last - self.sent)
 
     def may_send_now(self, seq: int) -> bool:
-        """True if the message just stored can go straight out, without being read back."""
+        """Return True if the message just stored can go straight out, without being read back."""
         return self.loading_after is None and seq == self.sent + 1 and self.sent - self.acked < self.window
 
     def note_sent(self, seq: int, now_ms: float) -> None:
@@ -80,7 +80,7 @@ class Outgoing:
         self.replays_to = max(self.replays_to, seq)
 
     def take_ack(self, seq: int, now_ms: float) -> bool:
-        """True when the ack tells something new; LinkViolation for a number that was never given."""
+        """Take an ack; return True if it is new. Raises LinkViolation for a number that was never given."""
         if seq > self.last:
             raise LinkViolation(f"an ack of {seq}, the last message is {self.last}")
         if seq <= self.acked:
@@ -91,7 +91,7 @@ class Outgoing:
         return True
 
     def overdue_at_ms(self, timeout_ms: float) -> float | None:
-        """The time at which unacked messages are to be sent again."""
+        """Return the time at which unacked messages are to be sent again."""
         if self.sent > self.acked:
             return self.progress_at_ms + timeout_ms
         return None
@@ -117,7 +117,7 @@ class Incoming:
         return InboxCursor(self.epoch, self.applied)
 
     def start(self, epoch: bytes) -> None:
-        """A connection begins on which the other end counts in `epoch`; an unknown one starts at 1."""
+        """Begin a connection on which the other end counts in `epoch`; an unknown one begins at 1."""
         if epoch != self.epoch:
             self.epoch = epoch
             self.applied = 0
@@ -125,7 +125,7 @@ class Incoming:
         self.ack_due_ms = None
 
     def take(self, seq: int, now_ms: float, delay_ms: float) -> bool:
-        """True when the message is the next one, False when it came before; LinkViolation when one is missing."""
+        """Return True if the message is the next, False if it came before. Raises LinkViolation if one is missing."""
         if seq <= self.received:
             if seq <= self.applied:  # our ack was lost
                 self.ack_due_ms = self.ack_due_ms or now_ms + delay_ms

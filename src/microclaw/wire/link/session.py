@@ -29,9 +29,12 @@ from microclaw.wire.link.values import Durable, Sender
 
 
 class LinkConfig(Struct, frozen=True):
-    """`heartbeat_s` is the host's: the device takes what `welcome` says. Acks go after `ack_delay_ms` or `ack_every`
-    messages; what is not acked within `ack_timeout_ms` is sent again. At most `window` messages are unacked on the way,
-    at most `max_unapplied` wait for this end's application."""
+    """The times and bounds of one end.
+
+    `heartbeat_s` is the host's: the device takes the figure of `welcome`. Acks go after `ack_delay_ms` or `ack_every`
+    messages; a message that is not acked within `ack_timeout_ms` is sent again. At most `window` messages are unacked
+    on the way, at most `max_unapplied` wait for this end's application.
+    """
 
     hello_timeout_ms: float = 5_000
     pairing_timeout_ms: float = 300_000
@@ -87,13 +90,13 @@ class LinkSession:
     # What the driver takes
 
     def next_action(self) -> Action | None:
-        """The next action; None until something happens again."""
+        """Return the next action, or None until something happens again."""
         if self._actions:
             return self._actions.popleft()
         return None
 
     def next_tick_ms(self) -> float | None:
-        """The time of the next `tick`, on the monotonic clock."""
+        """Return the time of the next `tick`, on the monotonic clock."""
         due_ms = [self._deadline_ms]
         if self.phase in _BEATING:
             due_ms.append(self._heartbeat.due_ms)
@@ -113,7 +116,7 @@ class LinkSession:
     # What happens
 
     def connected(self) -> None:
-        """A connection is up, authenticated as far as it will be. A device speaks first."""
+        """Begin on a connection that is up, authenticated as far as it will be. A device speaks first."""
         if self.phase is not LinkPhase.DOWN:
             raise ValueError(f"connected while the link is {self.phase.value}")
         self.phase = LinkPhase.OPEN
@@ -129,7 +132,7 @@ class LinkSession:
             self._say(self.opening)
 
     def closed(self) -> None:
-        """The connection is gone, whoever closed it. What was not acked stays in the outbox."""
+        """Note that the connection is gone, whoever closed it. Messages that were not acked stay in the outbox."""
         self.phase = LinkPhase.DOWN
         self.streams.active = [None, None]
         self._deadline_ms = None
@@ -223,7 +226,7 @@ class LinkSession:
     # What the stores answer
 
     def stored(self, seq: int, payload: bytes) -> None:
-        """A Persist was done: the message has this number. In the order of the numbers."""
+        """Note that a Persist was done: the message has this number. Call it in the order of the numbers."""
         if seq <= self.outgoing.last:
             return  # it was there before: it goes, or went, with the others
         self.outgoing.last = seq
@@ -242,7 +245,7 @@ class LinkSession:
                 self._load_more()
 
     def loaded(self, after: int, rows: Sequence[StoredMessage]) -> None:
-        """A Replay was done. Answers to a connection that is gone are ignored."""
+        """Take the rows of a Replay. Answers to a connection that is gone are ignored."""
         if self.phase is not LinkPhase.READY or self.outgoing.loading_after != after:
             return
         self.outgoing.loading_after = None
@@ -257,7 +260,7 @@ class LinkSession:
         self._load_more()
 
     def ack_applied(self, epoch: bytes | None, seq: int) -> None:
-        """The effect, or the inbox row, of every message of `epoch` up to `seq` is committed. Never call it before.
+        """Ack every message of `epoch` up to `seq`: its effect, or its inbox row, is committed. Never call it before.
 
         An epoch that is over needs no ack: what it had not acked comes again, numbered again.
         """
@@ -269,7 +272,7 @@ class LinkSession:
             self._send_due_ack(now_ms)
 
     def epoch_renewed(self, cursor: OutboxCursor) -> None:
-        """A RenewEpoch was done. A host goes on to welcome; a device comes back with its new epoch in hello."""
+        """Go on after a RenewEpoch: a host welcomes, a device comes back with its new epoch in hello."""
         self.outgoing.renewed(cursor)
         if not self._renewing:
             return
@@ -287,8 +290,7 @@ class LinkSession:
         theirs = self._peer_role
         self._check_sender(body, theirs)
         after = move(self.phase, body.type)
-        if body.durable is not Durable.IF_ASKED and is_durable(body) != (envelope.seq is not None):
-            raise LinkViolation(f"{body.type} {'with' if envelope.seq is not None else 'without'} seq")
+        _check_seq(envelope)
         if isinstance(body, Hello) and not self._authenticated:
             text = "hello without an accepted credential"
             raise LinkViolation(text, close_code=CloseCode.NOT_AUTHENTICATED, reason="not_authenticated")
@@ -330,7 +332,7 @@ class LinkSession:
             self._begin(peer)
 
     def _begin(self, peer: Hello | Welcome) -> None:
-        """The numbers fit: a host says welcome, and both go on after what the other has."""
+        """Begin, as the numbers fit: a host says welcome, and both go on after the other's last number."""
         if isinstance(self.opening, Welcome):
             rx = self.incoming.cursor
             time_ms = self._clock.unix_us() // 1000
@@ -406,7 +408,7 @@ class LinkSession:
         self._leave(ErrorMessage(code, text, fatal=True), close_code, text)
 
     def _leave(self, last: ErrorMessage | Bye, code: int, reason: str, retry_after_s: int | None = None) -> None:
-        """The last words of this end, then the close."""
+        """Say the last words of this end, then close."""
         if self.phase in _SILENT:
             return
         self.phase = LinkPhase.LEFT
@@ -441,6 +443,15 @@ class LinkSession:
     def _check_sender(body: AnyBody, sender: Sender) -> None:
         if body.sender not in (sender, Sender.BOTH):
             raise LinkViolation(f"{body.type} from the {sender.value}", reason="unexpected_message")
+
+
+def _check_seq(envelope: Envelope) -> None:
+    """Refuse a numbered message of a kind that is not durable, and the other way round."""
+    body = envelope.body
+    has_seq = envelope.seq is not None
+    if body.durable is not Durable.IF_ASKED and is_durable(body) != has_seq:
+        word = "with" if has_seq else "without"
+        raise LinkViolation(f"{body.type} {word} seq")
 
 
 _CONTROL = int(FrameType.CONTROL)

@@ -33,7 +33,10 @@ MOVES: Final[dict[tuple[LinkPhase, str], LinkPhase]] = {
     (LinkPhase.PAIRING, "pair_request"): LinkPhase.PAIRING,  # again: its code ran out
     (LinkPhase.PAIRING, "pair_code"): LinkPhase.PAIRING,
     (LinkPhase.PAIRING, "pair_done"): LinkPhase.PAIRED,
-    **{(phase, type_): phase for phase in (LinkPhase.PAIRING, LinkPhase.PAIRED) for type_ in ("ping", "pong")},
+    (LinkPhase.PAIRING, "ping"): LinkPhase.PAIRING,
+    (LinkPhase.PAIRING, "pong"): LinkPhase.PAIRING,
+    (LinkPhase.PAIRED, "ping"): LinkPhase.PAIRED,
+    (LinkPhase.PAIRED, "pong"): LinkPhase.PAIRED,
     **{(LinkPhase.READY, type_): LinkPhase.READY for type_ in MESSAGES if type_ not in (*_HANDSHAKE, *_ANY_TIME)},
     **{(phase, "error"): phase for phase in _TALKING},
     **{(phase, "bye"): LinkPhase.LEFT for phase in _TALKING},
@@ -41,7 +44,7 @@ MOVES: Final[dict[tuple[LinkPhase, str], LinkPhase]] = {
 
 
 def move(phase: LinkPhase, type_: str) -> LinkPhase:
-    """The phase after a message of this type; LinkViolation when it has no place in this one."""
+    """Return the phase after a message of this type. Raises LinkViolation if it has no place in this one."""
     after = MOVES.get((phase, type_))
     if after is not None:
         return after

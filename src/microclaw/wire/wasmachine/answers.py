@@ -34,7 +34,7 @@ class AppletInfo(Struct, frozen=True):
 
 
 def encode_applets(apps: Iterable[AppletInfo], mid: int, generation: Generation) -> Response:
-    """The answer to a query of all apps, padded as WAMR pads it."""
+    """Encode the answer to a query of all apps, padded as WAMR pads it."""
     listed = tuple(apps)
     values: dict[str, AttributeValue] = {"num": len(listed)}
     for number, app in enumerate(listed, start=1):
@@ -43,7 +43,7 @@ def encode_applets(apps: Iterable[AppletInfo], mid: int, generation: Generation)
 
 
 def encode_applet(app: AppletInfo, mid: int, generation: Generation) -> Response:
-    """The answer to a query of one app."""
+    """Encode the answer to a query of one app."""
     return _query_answer({"name": app.name, "heap": app.heap_bytes}, mid, generation)
 
 
@@ -53,7 +53,10 @@ def encode_error(text: str, mid: int, generation: Generation) -> Response:
 
 
 def read_applets(response: Response) -> tuple[AppletInfo, ...]:
-    """The apps in an answer to either query; raises what `raise_for_status` raises, ProtocolError for another body."""
+    """Read the apps in an answer to either query.
+
+    Raises the errors of `raise_for_status`, ProtocolError for another body.
+    """
     raise_for_status(response)
     container = AttributeContainer.decode(response.body)
     if container.tag != APPLETS_TAG:
@@ -67,7 +70,7 @@ def read_applets(response: Response) -> tuple[AppletInfo, ...]:
 
 
 def error_text(response: Response) -> str | None:
-    """The manager's own text in an error answer, None when there is none."""
+    """Return the manager's own text in an error answer, or None."""
     if not response.body:
         return None
     text = AttributeContainer.decode(response.body).get(ERROR_KEY)

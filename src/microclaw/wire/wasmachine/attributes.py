@@ -78,7 +78,7 @@ class AttributeContainer(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, tag: str, values: Mapping[str, AttributeValue]) -> AttributeContainer:
-        """A container with each value's natural type: int is INT, or INT64 beyond 32 bits; float is DOUBLE."""
+        """Make a container with each value's natural type: int is INT, or INT64 beyond 32 bits; float is DOUBLE."""
         return cls(tag, tuple(Attribute(key, _natural_type(value), value) for key, value in values.items()))
 
     @classmethod
@@ -104,7 +104,7 @@ class AttributeContainer(msgspec.Struct, frozen=True):
         return {a.key: a.value for a in reversed(self.values)}
 
     def encode(self, generation: Generation, *, as_device: bool = False) -> bytes:
-        """The bytes; `as_device`: in WAMR's own container, which reserves room, grows by it, and is zero behind them.
+        """Encode it; `as_device`: in WAMR's own container, which reserves room, grows by it, and has zeros at its end.
 
         ValueError for a value that its type or this generation cannot hold.
         """
@@ -163,7 +163,7 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
 
 
 def text_of(raw: bytes) -> str:
-    """A NUL-terminated string of a message; ProtocolError for anything else."""
+    """Read a NUL-terminated string of a message. Raises ProtocolError for anything else."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as exc:

@@ -22,7 +22,7 @@ _NEVER_S: Final = 1 << 40
 
 
 def stamp_clock(wasm: bytes, now_s: float, zone: tzinfo) -> bytes:
-    """The image with the time; itself where it carries no empty stamp. ModuleError for bytes that are no module."""
+    """Return the image with the time, or itself if it has no empty stamp. Raises ModuleError if it is no module."""
     place = _place(wasm)
     if place is None:
         return wasm
@@ -32,7 +32,7 @@ def stamp_clock(wasm: bytes, now_s: float, zone: tzinfo) -> bytes:
 
 
 def next_change_s(now_s: float, zone: tzinfo) -> int:
-    """The next change of the zone's offset, in seconds of the epoch; far in the future if not within 400 days."""
+    """Find the next change of the zone's offset, in seconds of the epoch; far in the future if not within 400 days."""
     now = int(now_s)
     before = _offset_s(now_s, zone)
     days = range(now + 86_400, now + _FAR_DAYS * 86_400, 86_400)
@@ -40,7 +40,7 @@ def next_change_s(now_s: float, zone: tzinfo) -> int:
     if day is None:
         return _NEVER_S
     seconds = range(day - 86_400, day)
-    return seconds.start + bisect_left(seconds, True, key=lambda second: _offset_s(second, zone) != before)
+    return seconds.start + bisect_left(seconds, 1, key=lambda second: int(_offset_s(second, zone) != before))
 
 
 def _offset_s(epoch_s: float, zone: tzinfo) -> int:
@@ -51,7 +51,7 @@ def _offset_s(epoch_s: float, zone: tzinfo) -> int:
 
 
 def _place(wasm: bytes) -> int | None:
-    """The place of the values of the only empty stamp in a data section."""
+    """Find the values of the only empty stamp in a data section."""
     position = len(HEADER)
     for number, _, whole in read_sections(wasm):
         if number == _DATA and whole.count(_UNSET) == 1:

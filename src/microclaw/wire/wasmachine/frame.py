@@ -51,7 +51,7 @@ class FrameDecoder:
         self.buffer += data
 
     def next_frame(self) -> Frame | None:
-        """The next whole frame, or None until more bytes come; ProtocolError for a length over the limit."""
+        """Return the next whole frame, or None until more bytes come; ProtocolError for a length over the limit."""
         start = self.buffer.find(LEADER)
         if start < 0:
             start = len(self.buffer) - self.buffer.endswith(LEADER[:1])

@@ -129,12 +129,12 @@ class MqttMessage(msgspec.Struct, frozen=True):
 
 
 def encode_event(event: EventId, generation: Generation, **numbers: int) -> bytes:
-    """An event without texts, such as connected with `session`."""
+    """Encode an event without texts, such as connected with `session`."""
     return _encode(event, generation, [_number(key, value) for key, value in numbers.items()])
 
 
 def encode_failure(failure: MqttFailure, generation: Generation) -> bytes:
-    """The event `error`."""
+    """Encode the event `error`."""
     code = _ERROR_CODE.pack(failure.tls_error, 0, 0, failure.kind, failure.return_code, failure.errno)
     return _encode(EventId.ERROR, generation, [Attribute("error_code", AttributeType.BYTES, code)])
 
@@ -146,7 +146,7 @@ class MessageBuffer:
         self._buffer = bytearray(BUFFER_BYTES)
 
     def events(self, message: MqttMessage, generation: Generation) -> Iterator[bytes]:
-        """The events `data` of one message: several when it is longer than the buffer, only the first with a topic."""
+        """Encode the events `data` of a message: several if the buffer is shorter, only the first with a topic."""
         topic = message.topic
         total = len(message.payload)
         with_id = len(topic) + 2 + (2 if message.qos else 0)

@@ -52,7 +52,7 @@ class ProgramLog(msgspec.Struct, frozen=True):
 
 
 def carries_log(wasm: bytes) -> bool:
-    """True if an image has the part that keeps its lines: the url stands in its data."""
+    """Return True if an image has the part that keeps its lines: the url stands in its data."""
     return LOG_URL.encode() + b"\0" in wasm
 
 
@@ -62,7 +62,7 @@ def log_request(mid: int, name: str, first: int) -> WasmachineRequest:
 
 
 def read_log(response: Response) -> ProgramLog:
-    """The lines of an answer, cleaned. ProtocolError for what no program of ours answers."""
+    """Read the lines of an answer, cleaned. Raises ProtocolError for an answer that no program of ours gives."""
     body = response.body
     if response.status != CoapCode.CONTENT or response.format != FORMAT_RAW or len(body) < _HEAD.size:
         raise ProtocolError(f"an answer of status {response.status} with {len(body)} bytes is no program's log")

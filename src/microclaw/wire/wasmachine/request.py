@@ -65,7 +65,7 @@ class WasmachineRequest(msgspec.Struct, frozen=True):
     sender: int = 0
 
     def encode(self) -> bytes:
-        """The payload of a REQUEST or INSTALL frame; ValueError for a url that cannot be sent."""
+        """Encode the payload of a REQUEST or INSTALL frame. Raises ValueError for a url that cannot be sent."""
         url = self.url.encode() + b"\0"
         if b"\0" in url[:-1] or len(url) > 0xFFFF:
             raise ValueError(f"a url of {len(url)} bytes cannot be sent: {self.url[:60]!r}")
@@ -99,7 +99,7 @@ class Response(msgspec.Struct, frozen=True):
     receiver: int = 0
 
     def encode(self) -> bytes:
-        """The payload of a RESPONSE frame."""
+        """Encode the payload of a RESPONSE frame."""
         head = _RESPONSE.pack(PROTOCOL_VERSION, self.status, self.format, self.mid, self.receiver, len(self.body))
         return head + self.body
 
@@ -112,7 +112,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 def check_app_name(name: str) -> str:
-    """The name, or DeployRejected: it stands in a url and becomes a folder below /storage on the device."""
+    """Return the name; it stands in a url and becomes a folder below /storage. Raises DeployRejected."""
     if not _NAME.fullmatch(name) or name in {".", ".."} or len(name) > MAX_NAME_BYTES:
         text = f"{name[:40]!r} cannot be an app's name"
         raise DeployRejected(text, next_step=f"use 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' and '.'")
@@ -147,12 +147,12 @@ def query_request(mid: int, name: str | None = None) -> WasmachineRequest:
 def app_request(
     mid: int, name: str, url: str, body: bytes = b"", action: RequestAction = RequestAction.GET
 ) -> WasmachineRequest:
-    """A request that the app `name` answers itself, under `/app/NAME/url`."""
+    """Make a request that the app `name` answers itself, under `/app/NAME/url`."""
     return WasmachineRequest(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
 
 
 def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:
-    """The head's values after its version, which is checked."""
+    """Read the head's values after its version, which is checked."""
     if len(payload) < form.size:
         raise ProtocolError(f"a message of {len(payload)} bytes, its head alone has {form.size}")
     version, *values = form.unpack_from(payload)
