@@ -6,10 +6,10 @@ import pytest
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge, Evidence
-from microclaw.programs.proof.checks import CheckResult
 from microclaw.programs.proof.colors import Rgb, colors_of
 from microclaw.programs.proof.expectation_result import evaluate, seen_on_board
 from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.expectations import CheckResult
 from microclaw.programs.proof.record import Record
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from microclaw.events import Edge, Evidence
-from microclaw.programs.proof.checks import Answer, Check, Duty, Period, Phase
+from microclaw.programs.proof.checks import Duty, Period, Phase
 from microclaw.programs.proof.expectation_text import ALL_FORMS
-from microclaw.programs.proof.expectations import EdgeMoments, ExpectationLine, Expectations, LevelState
+from microclaw.programs.proof.expectations import Answer, Check, EdgeMoments, ExpectationLine, Expectations, LevelState
 from microclaw.programs.proof.record import Record
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"

@@ -1,4 +1,4 @@
-"""The expectations of a program, as values: what is looked at in a record, stimuli, and the lines of the text.
+"""The expectations of a program, as values: states and events of a record, stimuli, and the base class of checks.
 
 expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks. Times are in ms
 since the program's installation; shares are 0 to 1; duties in percent.
@@ -7,25 +7,28 @@ since the program's installation; shares are 0 to 1; duties in percent.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.programs.proof.colors import Color, Rgb, color_text
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
-from microclaw.text import count_text
-
-if TYPE_CHECKING:
-    from microclaw.programs.proof.checks import Check
+from microclaw.text import count_text, time_text
 
 V = TypeVar("V")
+Answer: TypeAlias = Literal["met", "not met", "untried"]
+JITTER_MS: Final = 2.0
+"""A board's tick: two times may differ by it, however short they are."""
 SERVO_HZ: Final = (40, 400)
 """What servos take as a rate of pulses: 50 Hz the usual ones, up to 333 Hz the digital ones."""
 MAX_ADC_V: Final = 3.3
 FADE_POINTS: Final = 2.5
 """Of a duty that fades: ten steps of 8 bits, where a loop ends at 250 of 255."""
+_MAX_NAMED_COLORS: Final = 4
+_PRINT_LESS: Final = "print less: a board tells a program's lines up to so many a second, and no more of them"
 
 
 class State(Struct, frozen=True):
@@ -34,7 +37,7 @@ class State(Struct, frozen=True):
     pin: int
 
     def values(self, seen: Record) -> list[tuple[float, Any]]:
-        """The values of what the state is about, each with the time since when; the first one at the start."""
+        """Return the values of the state's subject, each with the time since when; the first one at the start."""
         raise NotImplementedError
 
     def matches(self, value: Any) -> bool:
@@ -49,24 +52,34 @@ class State(Struct, frozen=True):
         raise NotImplementedError
 
     def missing(self, seen: Record) -> str | None:
-        """Why it has no values: there is no PWM, or no such LED."""
+        """Return why it has no values: there is no PWM, or no such LED. None if it has some."""
         if len(self.values(seen)) > 1:
             return None
         return f"pin {self.pin} has no PWM"
 
     def value_at(self, seen: Record, t_ms: float) -> Any:
         values = self.values(seen)
-        return values[max(bisect_right(values, t_ms, key=lambda value: value[0]) - 1, 0)][1]
+        later = bisect_right(values, t_ms, key=lambda value: value[0])
+        index = max(later - 1, 0)
+        return values[index][1]
 
     def holds(self, seen: Record, t_ms: float) -> bool:
         return self.matches(self.value_at(seen, t_ms))
 
     def spans(self, seen: Record, end_ms: float) -> list[tuple[float, float]]:
-        """From when until when it held, the last time until the end; the same value again does not end it."""
-        points = [(t, self.matches(value)) for t, value in self.values(seen)]
-        points = [points[0], *(after for before, after in pairwise(points) if before[1] != after[1])]
-        ends = [*(t for t, _ in points[1:]), end_ms]
-        return [(start, end) for (start, holds), end in zip(points, ends, strict=True) if holds and end > start]
+        """Return from when until when it held, the last time until the end; the same value again does not end it."""
+        spans = []
+        start_ms: float | None = None
+        for t_ms, value in self.values(seen):
+            is_held = self.matches(value)
+            if is_held and start_ms is None:
+                start_ms = t_ms
+            elif not is_held and start_ms is not None:
+                spans.append((start_ms, t_ms))
+                start_ms = None
+        if start_ms is not None:
+            spans.append((start_ms, end_ms))
+        return [(start, end) for start, end in spans if end > start]
 
 
 class LevelState(State, frozen=True):
@@ -76,7 +89,7 @@ class LevelState(State, frozen=True):
 
     @property
     def text(self) -> str:
-        return "high" if self.level else "low"
+        return _level_name(self.level)
 
     def values(self, seen: Record) -> list[tuple[float, int]]:
         return seen.track(self.pin)
@@ -85,7 +98,13 @@ class LevelState(State, frozen=True):
         return value == self.level
 
     def describe(self, value: int) -> str:
-        return f"pin {self.pin} is {'high' if value else 'low'}"
+        return f"pin {self.pin} is {_level_name(value)}"
+
+
+def _level_name(level: int) -> str:
+    if level:
+        return "high"
+    return "low"
 
 
 class PwmDuty(State, frozen=True):
@@ -119,18 +138,24 @@ class LedColor(State, frozen=True):
         return self.color.text
 
     def values(self, seen: Record) -> list[tuple[float, tuple[Rgb, ...]]]:
-        return [(0.0, ()), *((change.t_ms, change.colors) for change in seen.leds if change.pin == self.pin)]
+        chains: list[tuple[float, tuple[Rgb, ...]]] = [(0.0, ())]
+        for change in seen.leds:
+            if change.pin == self.pin:
+                chains.append((change.t_ms, change.colors))
+        return chains
 
     def matches(self, value: tuple[Rgb, ...]) -> bool:
         return all(map(self.color.matches, self._part(value)))
 
     def describe(self, value: tuple[Rgb, ...]) -> str:
-        """ "the LED on pin 48 is red", "... red, off, blue"; a long chain of one color is told once."""
+        """Return "the LED on pin 48 is red", "... red, off, blue"; a long chain of one color is said once."""
         names = [color_text(color) for color in self._part(value)]
         if len(set(names)) == 1:
             shown = names[0]
         else:
-            shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+            shown = ", ".join(names[:_MAX_NAMED_COLORS])
+            if len(names) > _MAX_NAMED_COLORS:
+                shown += ", ..."
         return f"the LED on pin {self.pin} is {shown}"
 
     def missing(self, seen: Record) -> str | None:
@@ -142,8 +167,13 @@ class LedColor(State, frozen=True):
         return None
 
     def _part(self, chain: tuple[Rgb, ...]) -> tuple[Rgb, ...]:
-        """The LEDs that it is about. One that was sent nothing is off."""
-        return (chain if self.index is None else chain[self.index : self.index + 1]) or ((0, 0, 0),)
+        """Return the LEDs that it is about. An LED that was sent nothing is off."""
+        part = chain
+        if self.index is not None:
+            part = chain[self.index : self.index + 1]
+        if not part:
+            return ((0, 0, 0),)
+        return part
 
 
 class ServoPulse(State, frozen=True):
@@ -153,24 +183,38 @@ class ServoPulse(State, frozen=True):
     slack_us: float
 
     def values(self, seen: Record) -> list[tuple[float, tuple[float, int]]]:
-        changes = [(c.t_ms, c.duty, c.pulse_us, c.frequency_hz) for c in seen.pwm if c.pin == self.pin]
-        pulses = [(t_ms, (duty / 255 * 1e6 / hz if us is None else us, hz)) for t_ms, duty, us, hz in changes]
-        return [(0.0, (0.0, 50)), *pulses]
+        pulses = [(0.0, (0.0, 50))]
+        for change in seen.pwm:
+            if change.pin != self.pin:
+                continue
+            pulse_us = change.pulse_us
+            if pulse_us is None:
+                pulse_us = change.duty / 255 * 1e6 / change.frequency_hz
+            pulses.append((change.t_ms, (pulse_us, change.frequency_hz)))
+        return pulses
 
     def matches(self, value: tuple[float, int]) -> bool:
         pulse_us, hz = value
-        takes_it = not pulse_us or SERVO_HZ[0] <= hz <= SERVO_HZ[1]
-        return takes_it and any(abs(pulse_us - wanted) <= self.slack_us for wanted in self.pulses_us)
+        if pulse_us and not _is_servo_rate(hz):
+            return False
+        return any(abs(pulse_us - wanted_us) <= self.slack_us for wanted_us in self.pulses_us)
 
     @property
     def tolerance_text(self) -> str:
         return f"± {self.slack_us:.0f} us"
 
     def describe(self, value: tuple[float, int]) -> str:
-        takes = "" if SERVO_HZ[0] <= value[1] <= SERVO_HZ[1] else " (a servo takes 50)"
-        if value[0]:
-            return f"pulses of {value[0]:.0f} us {value[1]} times a second{takes}"
-        return "no pulses"
+        pulse_us, hz = value
+        if not pulse_us:
+            return "no pulses"
+        text = f"pulses of {pulse_us:.0f} us {hz} times a second"
+        if _is_servo_rate(hz):
+            return text
+        return f"{text} (a servo takes 50)"
+
+
+def _is_servo_rate(hz: int) -> bool:
+    return SERVO_HZ[0] <= hz <= SERVO_HZ[1]
 
 
 class EdgeMoments(Struct, frozen=True):
@@ -188,9 +232,12 @@ class EdgeMoments(Struct, frozen=True):
         return "fall"
 
     def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
-        """The moments of the events in a window, both its ends included."""
-        changes = _within(seen.track(self.pin)[1:], seen, window)
-        return [t for t, new in changes if self.level in (None, new)]
+        """Return the moments of the events in a window, both its ends included."""
+        times = []
+        for t_ms, level in _within(seen.track(self.pin)[1:], seen, window):
+            if self.level is None or self.level == level:
+                times.append(t_ms)
+        return times
 
 
 class PwmMoments(Struct, frozen=True):
@@ -201,8 +248,13 @@ class PwmMoments(Struct, frozen=True):
 
     def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
         duties = _within(seen.duties(self.pin), seen, window)
-        least = min((duty for _, duty in duties), default=0.0) + FADE_POINTS
-        return [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
+        lowest = min((duty for _, duty in duties), default=0.0)
+        most = lowest + FADE_POINTS
+        times = []
+        for (_, before), (t_ms, duty) in pairwise(duties):
+            if duty <= most < before:
+                times.append(t_ms)
+        return times
 
 
 class Lines(Struct, frozen=True):
@@ -213,23 +265,113 @@ class Lines(Struct, frozen=True):
     noun: ClassVar = "matching line"
 
     def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
-        return [t for t, text in _within(seen.printed[0], seen, window) if self.pattern.matches(text)]
+        times = []
+        for t_ms, text in _within(seen.printed[0], seen, window):
+            if self.pattern.matches(text):
+                times.append(t_ms)
+        return times
 
 
 Events: TypeAlias = EdgeMoments | PwmMoments | Lines
-"""What comes at moments."""
+"""Everything that comes at moments."""
 
 
 def _within(values: list[tuple[float, V]], seen: Record, window: TrialWindow) -> list[tuple[float, V]]:
     from_ms = window.from_ms
     until_ms = seen.until(window)
-    return [(t, value) for t, value in values if from_ms <= t <= until_ms]
+    return [(t_ms, value) for t_ms, value in values if from_ms <= t_ms <= until_ms]
+
+
+class CheckResult(Struct, frozen=True):
+    """The answer for one check, and what was seen, in words."""
+
+    state: Answer
+    text: str
+    next_step: str | None = None
+
+
+class Check(Struct, frozen=True):
+    """An expectation of one thing; checks.py has them."""
+
+    needs_values: ClassVar[bool] = False
+    """Whether it cannot be judged if its state has no values, as a duty on a pin without PWM."""
+    subject: State | Events
+
+    @property
+    def moment_ms(self) -> float:
+        """The moment that it is about; a check whose moment comes after the trial's end is untried."""
+        return 0.0
+
+    @property
+    def needed_ms(self) -> float:
+        """The board time that it speaks of, with the time that is needed to see it."""
+        if self.moment_ms:
+            return self.moment_ms + 500.0
+        return 0.0
+
+    @property
+    def level_from_ms(self) -> float | None:
+        """The time from which it needs a known level; None: whenever the pin is opened."""
+        return None
+
+    @property
+    def is_never(self) -> bool:
+        """True if a right program may do nothing at all, whatever comes from outside."""
+        return False
+
+    def judge(self, seen: Record, _program: Sequence[Check]) -> CheckResult:
+        """Return the finding; `_program` are all of the program's checks."""
+        fault = self._unknown_level(seen)
+        if fault is not None:
+            return CheckResult("not met", fault)
+        if self.moment_ms > seen.board_ms:
+            return CheckResult("untried", f"the trial ends at {time_text(seen.board_ms)}")
+        fault = self._missing_values(seen)
+        if fault is not None:
+            return CheckResult("not met", fault)
+        finding = self.compare(seen)
+        is_tried = seen.moved or (self.is_never and seen.was_stimulated)
+        if finding.state == "met" and not is_tried:
+            return CheckResult("untried", "nothing moved and nothing was printed")
+        return finding
+
+    def compare(self, seen: Record) -> CheckResult:
+        raise NotImplementedError
+
+    def _missing_values(self, seen: Record) -> str | None:
+        """Return why its state has no values, or None. A level always has one."""
+        if not self.needs_values or not isinstance(self.subject, State) or isinstance(self.subject, LevelState):
+            return None
+        return self.subject.missing(seen)
+
+    def _unknown_level(self, seen: Record) -> str | None:
+        """Return why nothing is known of a level that it is about: on a chip, a pin that nobody opened floats."""
+        # The other states and events have records of their own.
+        pins = [part.pin for part in structs.astuple(self) if isinstance(part, LevelState | EdgeMoments)]
+        for pin in pins:
+            if seen.opened_ms(pin) is None:
+                return f"the program never opens pin {pin}: nothing is known of its level"
+        if not pins or self.level_from_ms is None:
+            return None
+        opened_ms = seen.opened_ms(pins[0]) or 0.0
+        if opened_ms <= self.level_from_ms + JITTER_MS:
+            return None
+        return f"the program opens pin {pins[0]} at {time_text(opened_ms)}: nothing is known of its level before"
+
+    def unsure_of_lines(self, finding: CheckResult, window: TrialWindow, seen: Record) -> CheckResult:
+        """Return a finding about printed lines if some of them are missing: then what would be met is untried."""
+        count = seen.left_out(window)
+        if not count or finding.state == "untried" or not isinstance(self.subject, Lines):
+            return finding
+        verb = "was" if count == 1 else "were"
+        missing = f"{count_text(count, 'line')} {verb} left out"
+        return CheckResult("untried", f"{missing}: print less; {finding.text}", _PRINT_LESS)
 
 
 class PinStimulus(Struct, frozen=True):
     """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
 
-    `pattern`: which of those that trial_plan.py has.
+    `pattern` is the number of a pattern of trial_plan.py.
     """
 
     pin: int
@@ -266,9 +408,10 @@ class ExpectationLine(Struct, frozen=True):
 
 
 class Expectations(Struct, frozen=True):
-    """All that was expected of one program. `for_ms`, `uptime_ms` and `soak_ms` are None where the text does not say.
+    """All expectations of one program. `for_ms`, `uptime_ms` and `soak_ms` are None if the text does not say them.
 
-    `uptime_ms`: how long the board is up when the program starts. `soak_ms`: how long it goes on after what is needed.
+    `uptime_ms` is the time for which the board is up when the program starts. `soak_ms` is the time for which the trial
+    goes on after the needed time.
     """
 
     text: str
@@ -280,4 +423,7 @@ class Expectations(Struct, frozen=True):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        return tuple(check for line in self.lines for check in line.checks)
+        checks: list[Check] = []
+        for line in self.lines:
+            checks += line.checks
+        return tuple(checks)

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from microclaw.programs.proof.checks import JITTER_MS, Check, CheckResult, Count, Duty, EdgeAt, Period, Phase
-from microclaw.programs.proof.expectations import EdgeMoments, LedColor, LevelState, Lines, PwmDuty
+from microclaw.programs.proof.checks import Count, Duty, EdgeAt, Period, Phase
+from microclaw.programs.proof.expectations import (
+    JITTER_MS,
+    Check,
+    CheckResult,
+    EdgeMoments,
+    LedColor,
+    LevelState,
+    Lines,
+    PwmDuty,
+)
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
 
