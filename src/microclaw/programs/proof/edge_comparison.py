@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Final
@@ -100,10 +101,8 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
         return structs.replace(agreement, first=first)
     if not agreement.agrees:
         return Agreement(False, INVERTED)
-    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
-    even = len(gaps) > 1 and max(gaps) - min(gaps) <= max(_TRIAL_JITTER_MS, TOLERANCE * max(gaps))
     # An even rhythm is itself with every level inverted.
-    return structs.replace(agreement, first=first, is_sure=even)
+    return structs.replace(agreement, first=first, is_sure=_is_even(_gaps_ms(expected)))
 
 
 def compare_edges(
@@ -112,37 +111,60 @@ def compare_edges(
     waited_ms: float,
     before: Mapping[int, int],
 ) -> Verification:
-    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows.
+    """Compare pin by pin; the first pin that differs is the answer. Edges of one moment alone prove nothing later.
 
-    `before`: levels of pins without an edge. Who had its first level before shows none until the second one is due.
+    `before` has the levels of pins without an edge: a pin that had its first level shows none until its second is due.
     """
-    edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
+    edges = _in_order(seen)
     texts: list[str] = []
     lags: list[PinLag] = []
     agreements: dict[int, Agreement] = {}
     for pin, wanted in expected.items():
-        found = seen[pin]
-        due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
-        if not found and due_later and before.get(pin) == wanted[0].level:
-            texts.append(f"pin {pin} is {'high' if before[pin] else 'low'}, as it was before")
-            continue
-        if not found:
+        pin_edges = seen[pin]
+        if pin_edges:
+            agreement = compare(wanted, pin_edges)
+            texts.append(_pin_text(wanted, pin_edges, agreement.difference, alone=len(expected) == 1))
+            lags.append(_lag(wanted, pin_edges, agreement.first))
+            agreements[pin] = agreement
+        elif before.get(pin) == wanted[0].level and _are_due_later(wanted[1:], waited_ms):
+            level = "high" if before[pin] else "low"
+            texts.append(f"pin {pin} is {level}, as it was before")
+        else:
             waited = format_duration(waited_ms, decimals=2)
             text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
             return counted(text, edges, agrees=False)
-        agreement = compare(wanted, found)
-        texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
-        lags.append(_lag(wanted, found, agreement.first))
-        agreements[pin] = agreement
-    text = "; ".join(texts)
+    return _verification("; ".join(texts), edges, agreements, lags, is_start=_is_start(expected, seen))
+
+
+def _in_order(edges_by_pin: Mapping[int, Sequence[Edge]]) -> list[Edge]:
+    """Return the edges of all pins by time; edges of one moment in the order of their pins."""
+    edges: list[Edge] = []
+    for pin_edges in edges_by_pin.values():
+        edges += pin_edges
+    edges.sort(key=lambda edge: edge.t_ms)
+    return edges
+
+
+def _are_due_later(edges: Sequence[Edge], waited_ms: float) -> bool:
+    """Return True if none of these edges had to come yet."""
+    for edge in edges:
+        latest_ms = edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms)
+        if latest_ms <= waited_ms:
+            return False
+    return True
+
+
+def _verification(
+    text: str, edges: Sequence[Edge], agreements: Mapping[int, Agreement], lags: Sequence[PinLag], *, is_start: bool
+) -> Verification:
+    """Return the answer for all pins, whose edges are `edges`."""
     agreeing = [pin for pin, agreement in agreements.items() if agreement.agrees]
     agrees = len(agreeing) == len(agreements)
-    is_sure = all(agreement.is_sure or len(seen[pin]) < 2 for pin, agreement in agreements.items())
-    apart_ms = max((_apart_ms(one, other) for one, other in combinations(lags, 2)), default=0.0)
+    apart_ms = max((_apart_ms(lag, other) for lag, other in combinations(lags, 2)), default=0.0)
     if agrees and apart_ms > 0:
         return counted(f"{text} (pins are {seconds(apart_ms)} off against each other)", edges, agrees=False)
-    is_start = not edges or not is_sure or _is_start(expected, seen)
-    if agrees and is_start:
+    is_sure = bool(edges) and not is_start and _are_sure(agreements, edges)
+    if agrees and not is_sure:
         return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
     if INVERTED in text:
@@ -150,47 +172,79 @@ def compare_edges(
     return answer
 
 
+def _are_sure(agreements: Mapping[int, Agreement], edges: Sequence[Edge]) -> bool:
+    """Return False if a pin with two edges and more may have every level inverted."""
+    counts = Counter(edge.pin for edge in edges)
+    for pin, agreement in agreements.items():
+        if not agreement.is_sure and counts[pin] >= 2:
+            return False
+    return True
+
+
 def _is_start(expected: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]]) -> bool:
-    """True if only edges of one moment came, and the trial had others later."""
-    has_more = any(span_ms(wanted) > MOMENT_MS for wanted in expected.values())
-    return has_more and all(span_ms(found) <= MOMENT_MS for found in seen.values() if found)
+    """Return True if only edges of one moment came, and the trial had others later."""
+    for pin_edges in seen.values():
+        if pin_edges and span_ms(pin_edges) > MOMENT_MS:
+            return False
+    spans_ms = map(span_ms, expected.values())
+    return max(spans_ms, default=0.0) > MOMENT_MS
 
 
 def pwm_states(changes: Sequence[PwmChange]) -> list[PwmChange]:
     """Return the changes without those that leave the signal as it is: off is off at any frequency."""
     states: list[PwmChange] = []
     for change in changes:
-        if states:
-            before = states[-1]
-        else:
-            before = None
-        is_off = before is not None and before.duty == change.duty == 0
-        if not is_off:
+        stays_off = bool(states) and states[-1].duty == change.duty == 0
+        if not stays_off:
             states.append(change)
     return states
 
 
 def compare_pwm(wanted: Sequence[PwmChange], seen: Sequence[PwmChange]) -> Verification:
     """Compare the first changes that a board noted on a pin with the duties and frequencies of the trial's."""
-    # A pin that had the first duty already shows no change to it; a timer's divider gives nearly the frequency.
-    start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
+    start = _start_of(wanted, seen[0].duty)
     pairs = list(zip(seen, wanted[start:], strict=False))
-    agrees = all(change.duty == tried.duty for change, tried in pairs)
-    other = [
-        tried
-        for change, tried in pairs
-        if tried.duty and abs(change.frequency_hz - tried.frequency_hz) > max(1.0, 0.01 * tried.frequency_hz)
-    ]
-    heard = next((change for change, _ in pairs if change.duty), seen[0])
-    duties = ", ".join(str(change.duty) for change, _ in pairs)
-    text = f"PWM on pin {wanted[0].pin} at {heard.frequency_hz:,} Hz, duty {duties} of 255"
+    compared = seen[: len(pairs)]
+    frequency_hz = _frequency_of(compared, seen[0].frequency_hz)
+    text = f"PWM on pin {wanted[0].pin} at {frequency_hz:,} Hz, duty {_duties_text(compared)} of 255"
     if len(seen) > 1:
-        text += f" within {seconds(seen[len(pairs) - 1].t_ms - seen[0].t_ms)}"
-    if not agrees:
-        text += f" (in the trial {', '.join(str(change.duty) for change in wanted)})"
-    if other:
-        text += f" (in the trial {other[0].frequency_hz:,} Hz)"
-    return counted(text, agrees=agrees and not other)
+        text += f" within {seconds(compared[-1].t_ms - seen[0].t_ms)}"
+    has_duties = all(change.duty == tried.duty for change, tried in pairs)
+    if not has_duties:
+        text += f" (in the trial {_duties_text(wanted)})"
+    other = _other_frequency(pairs)
+    if other is not None:
+        text += f" (in the trial {other:,} Hz)"
+    return counted(text, agrees=has_duties and other is None)
+
+
+def _duties_text(changes: Sequence[PwmChange]) -> str:
+    return ", ".join(str(change.duty) for change in changes)
+
+
+def _start_of(wanted: Sequence[PwmChange], duty: int) -> int:
+    """Return the number of the first change to this duty: a pin that had the first duty already shows no change."""
+    for index, change in enumerate(wanted):
+        if change.duty == duty:
+            return index
+    return 0
+
+
+def _frequency_of(changes: Sequence[PwmChange], default_hz: int) -> int:
+    """Return the frequency of the first change that is not off."""
+    for change in changes:
+        if change.duty:
+            return change.frequency_hz
+    return default_hz
+
+
+def _other_frequency(pairs: Sequence[tuple[PwmChange, PwmChange]]) -> int | None:
+    """Return the trial's first frequency that the board does not have. A timer's divider gives nearly the frequency."""
+    for change, tried in pairs:
+        slack_hz = max(1.0, 0.01 * tried.frequency_hz)
+        if tried.duty and abs(change.frequency_hz - tried.frequency_hz) > slack_hz:
+            return tried.frequency_hz
+    return None
 
 
 def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
@@ -222,15 +276,36 @@ def _short_gaps_text(expected: Sequence[Edge], seen: Sequence[Edge]) -> str | No
 
 def _continued(expected: Sequence[Edge], count: int) -> Sequence[Edge]:
     """Return up to so many edges, beyond the trial's end where its gaps repeat: a late board is watched for longer."""
-    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
-    size = next((size for size in range(1, len(gaps) // 2 + 1) if _repeat(gaps, size)), None)
+    gaps = _gaps_ms(expected)
+    size = _size_of_repetition(gaps)
     if size is None:
         return expected
     edges = list(expected)
     while len(edges) < count:
         last = edges[-1]
-        edges.append(Edge(last.t_ms + gaps[(len(edges) - 1) % size], last.pin, 1 - last.level))
+        gap_ms = gaps[(len(edges) - 1) % size]
+        edges.append(Edge(last.t_ms + gap_ms, last.pin, 1 - last.level))
     return edges
+
+
+def _gaps_ms(edges: Sequence[Edge]) -> list[float]:
+    return [after.t_ms - before.t_ms for before, after in pairwise(edges)]
+
+
+def _is_even(gaps_ms: Sequence[float]) -> bool:
+    """Return True if two gaps and more are all alike."""
+    if len(gaps_ms) < 2:
+        return False
+    longest_ms = max(gaps_ms)
+    return longest_ms - min(gaps_ms) <= max(_TRIAL_JITTER_MS, TOLERANCE * longest_ms)
+
+
+def _size_of_repetition(gaps: Sequence[float]) -> int | None:
+    """Return the number of gaps after which they repeat, or None."""
+    for size in range(1, len(gaps) // 2 + 1):
+        if _repeat(gaps, size):
+            return size
+    return None
 
 
 def _repeat(gaps: Sequence[float], size: int) -> bool:
@@ -243,7 +318,9 @@ def _compare_times(wanted: Sequence[Edge], seen: Sequence[Edge], needed_gaps: in
     if difference is None:
         return Agreement(True)
     start = _steady_from(wanted, seen)
-    steady = [] if start is None else wanted[start : len(seen)]
+    if start is None:
+        return Agreement(False, difference)
+    steady = wanted[start : len(seen)]
     is_long = len(steady) > needed_gaps and span_ms(steady) >= min(STEADY_MS, span_ms(wanted) / 2)
     if not is_long:
         return Agreement(False, difference)
@@ -274,14 +351,14 @@ def _steady_from(wanted: Sequence[Edge], seen: Sequence[Edge]) -> int | None:
 
 
 def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
-    """The first gap that differs, as many as both have; levels are not looked at."""
+    """Return the first gap that differs, in words, as many as both have; levels are not looked at."""
     for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
         want_ms = after.t_ms - wanted[0].t_ms
         got_ms = now.t_ms - seen[0].t_ms
         if abs(got_ms - want_ms) > _slack_ms(want_ms):
-            gap = now.t_ms - was.t_ms
-            want_gap = after.t_ms - before.t_ms
-            return f"{seconds(gap)} between edges, in the trial {seconds(want_gap)}"
+            gap_ms = now.t_ms - was.t_ms
+            want_gap_ms = after.t_ms - before.t_ms
+            return f"{seconds(gap_ms)} between edges, in the trial {seconds(want_gap_ms)}"
     return None
 
 

@@ -6,65 +6,86 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
-from microclaw.devices.registry.calls import LedChange, PwmChange
+from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.programs.proof.colors import name_of
-from microclaw.programs.proof.pin_track import rhythms
+from microclaw.programs.proof.pin_track import Rhythm, rhythms
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
 from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, NO_NETWORK
 
+C = TypeVar("C", PwmChange, LedChange)
 _COLORS_SHOWN = 4
 
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequence[LedChange] = ()) -> str:
-    """ "20 edges on pin 2, 0.500 s apart"; empty when nothing moved."""
-    parts: list[str] = []
-    for rhythm in rhythms(edges):
-        text = f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}"
-        start = f"{'at' if rhythm.count == 1 else 'the first at'} {seconds(rhythm.first_ms)}"
-        apart = f"{' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
-        parts.append(f"{text}, {apart if rhythm.spacing_ms else start}")
-    duties: dict[int, list[int]] = {}
-    for change in pwm:
-        duties.setdefault(change.pin, []).append(change.duty)
-    for pin, seen in duties.items():
-        if len(set(seen)) == 1:
-            span = f"duty {seen[0]}"
-        else:
-            span = f"duty {min(seen)} to {max(seen)} of 255"
-        tones = {change.frequency_hz for change in pwm if change.pin == pin and change.duty}
-        if len(tones) > 1:
-            highest = f" to {max(tones):,}"
-        else:
-            highest = ""
-        if tones:
-            notes = f"{min(tones):,}{highest} Hz, "
-        else:
-            notes = ""
-        parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {notes}{span}")
-    for pin in dict.fromkeys(change.pin for change in leds):
-        chains = [change.colors for change in leds if change.pin == pin]
-        names = list(dict.fromkeys(name_of(color) for chain in chains for color in chain))
-        if len(names) > _COLORS_SHOWN:
-            more = f" and {len(names) - _COLORS_SHOWN} more"
-        else:
-            more = ""
-        parts.append(f"{count_text(len(chains), 'LED change')} on pin {pin}, {', '.join(names[:_COLORS_SHOWN])}{more}")
+    """Return "20 edges on pin 2, 0.500 s apart"; empty when nothing moved."""
+    parts = list(map(_rhythm_text, rhythms(edges)))
+    for pin, pwm_changes in _by_pin(pwm).items():
+        parts.append(_pwm_text(pin, pwm_changes))
+    for pin, led_changes in _by_pin(leds).items():
+        parts.append(_led_text(pin, led_changes))
     return "; ".join(parts)
 
 
+def _by_pin(changes: Sequence[C]) -> dict[int, list[C]]:
+    by_pin: dict[int, list[C]] = {}
+    for change in changes:
+        by_pin.setdefault(change.pin, []).append(change)
+    return by_pin
+
+
+def _rhythm_text(rhythm: Rhythm) -> str:
+    if rhythm.spacing_ms:
+        spacing = " and ".join(map(seconds, rhythm.spacing_ms))
+        when = f"{spacing} apart"
+    elif rhythm.count == 1:
+        when = f"at {seconds(rhythm.first_ms)}"
+    else:
+        when = f"the first at {seconds(rhythm.first_ms)}"
+    return f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}, {when}"
+
+
+def _pwm_text(pin: int, changes: Sequence[PwmChange]) -> str:
+    duties = {change.duty for change in changes}
+    if len(duties) == 1:
+        span = f"duty {changes[0].duty}"
+    else:
+        span = f"duty {min(duties)} to {max(duties)} of 255"
+    return f"{count_text(len(changes), 'PWM change')} on pin {pin}, {_tones_text(changes)}{span}"
+
+
+def _tones_text(changes: Sequence[PwmChange]) -> str:
+    """Return "1,000 to 2,000 Hz, "; empty if the duty was always 0, which has no tone."""
+    tones = {change.frequency_hz for change in changes if change.duty}
+    if not tones:
+        return ""
+    if len(tones) == 1:
+        return f"{min(tones):,} Hz, "
+    return f"{min(tones):,} to {max(tones):,} Hz, "
+
+
+def _led_text(pin: int, changes: Sequence[LedChange]) -> str:
+    names: dict[str, None] = {}
+    for change in changes:
+        names |= dict.fromkeys(map(name_of, change.colors))
+    text = f"{count_text(len(changes), 'LED change')} on pin {pin}, {', '.join(list(names)[:_COLORS_SHOWN])}"
+    if len(names) > _COLORS_SHOWN:
+        text += f" and {len(names) - _COLORS_SHOWN} more"
+    return text
+
+
 def seconds(ms: float) -> str:
-    """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"; "50 µs", "1.08 ms"."""
+    """Return "0.500 s" below ten seconds, "12.0 s" below two minutes, "10 min", "2 h 30 min"; "50 µs", "1.08 ms"."""
     return format_duration(ms, decimals=3, fixed=True)
 
 
@@ -143,12 +164,32 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     if fault is not None:
         error, next_step = fault
         if record.is_python:
-            step = _IN_PYTHON.get(next_step, next_step)
-        else:
-            step = next_step
-        return Verdict(False, ended, error, step, warnings)
-    has_effect = record.moved or record.roles or any(line.app is not None for line in record.lines)
-    return Verdict(True, ended, warnings=warnings if has_effect else (*warnings, NO_EFFECT))
+            next_step = _IN_PYTHON.get(next_step, next_step)
+        return Verdict(False, ended, error, next_step, warnings)
+    if not _has_effect(record):
+        warnings = (*warnings, NO_EFFECT)
+    return Verdict(True, ended, warnings=warnings)
+
+
+def _has_effect(record: Record) -> bool:
+    """Return True if the program moved something, opened a pin or printed."""
+    if record.moved or record.roles:
+        return True
+    for line in record.lines:
+        if line.app is not None:
+            return True
+    return False
+
+
+def _texts(record: Record) -> list[str]:
+    return [line.text for line in record.lines]
+
+
+def _firmware_texts(lines: Sequence[LogLine], prefix: str) -> Iterator[str]:
+    """Yield what the firmware's lines with this prefix say after it."""
+    for line in lines:
+        if line.app is None and line.text.startswith(prefix):
+            yield line.text.removeprefix(prefix)
 
 
 def _is_native_refused(record: Record) -> bool:
@@ -161,25 +202,28 @@ def _is_ended_by_absence(record: Record) -> bool:
     trap = record.trap or ""
     if record.state != "trapped" or not trap.startswith(TRACEBACK):
         return False
-    of_trap = trap.splitlines()
-    since_ms = max((line.t_ms for line in record.lines if line.app and line.text not in of_trap), default=0.0)
+    trap_lines = trap.splitlines()
+    since_ms = 0.0
+    for line in record.lines:
+        if line.app and line.text not in trap_lines:
+            since_ms = max(since_ms, line.t_ms)
     recent = [line for line in record.lines if line.t_ms >= since_ms - _SAYS_AT_ONCE_MS]
-    parts = [line.text.removeprefix(ABSENT) for line in recent if line.app is None and line.text.startswith(ABSENT)]
-    return any(is_of_absent_part(trap, part) for part in parts)
+    for part in _firmware_texts(recent, ABSENT):
+        if is_of_absent_part(trap, part):
+            return True
+    return False
 
 
 def _absent_parts(record: Record) -> str | None:
     """Return "this trial has no DHT on pin 4", or None if the program asked only for what there is."""
-    parts = [
-        line.text.removeprefix(ABSENT) for line in record.lines if line.app is None and line.text.startswith(ABSENT)
-    ]
+    parts = dict.fromkeys(_firmware_texts(record.lines, ABSENT))
     if not parts:
         return None
-    return f"this trial has no {', no '.join(dict.fromkeys(parts))}"
+    return f"this trial has no {', no '.join(parts)}"
 
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
-    """Why a loaded app does nothing, by its console: an import that did not link, or no on_init."""
+    """Return why a loaded app does nothing, by its console: an import that did not link, or no on_init."""
     return _said(lines, "dead")
 
 
@@ -208,7 +252,7 @@ def _ended(record: Record) -> Ended:
     The firmware lists a program that blocks in main as running: it knows only its callbacks. A program whose callback
     trapped has trapped, whatever is listed.
     """
-    end = end_of([line.text for line in record.lines])
+    end = end_of(_texts(record))
     if end is not None:
         return end
     match record.state:
@@ -221,77 +265,115 @@ def _ended(record: Record) -> Ended:
 
 
 def _fault(record: Record) -> tuple[str, str] | None:
-    if record.board_ms:
-        after = f"after {format_duration(record.board_ms, decimals=2)} of board time"
-    else:
-        after = "at its start"
-    lines = [line.text for line in record.lines]
+    """Return the first fault of a run, and its next step."""
+    return _fault_of_board(record) or _fault_of_end(record) or _fault_of_load(record) or _fault_of_state(record)
+
+
+def _fault_of_board(record: Record) -> tuple[str, str] | None:
+    """Return the fault that the board itself shows: it refused the program, or did not get through the trial."""
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
     if record.stuck:
+        after = "at its start"
+        if record.board_ms:
+            after = f"after {format_duration(record.board_ms, decimals=2)} of board time"
         return f"it spins without giving up the CPU, {after}", _WAIT
     if record.storm is not None:
         return f"it does more than a board has time for: {record.storm}", _CALM
     if record.unfinished is not None:
         return f"the trial was not finished: {record.unfinished}", _LESS
-    if record.rebooted:  # the line before the firmware's "Rebooting..." gives the reason
-        said = next((line for line, after in pairwise(lines) if after == "Rebooting..."), "it did not say why")
-        return f"it crashed the whole board: {said}", _CRASH
+    if record.rebooted:
+        return f"it crashed the whole board: {_reboot_reason(record)}", _CRASH
+    return None
+
+
+def _reboot_reason(record: Record) -> str:
+    """Return the line before the firmware's "Rebooting...", which gives the reason."""
+    for line, after in pairwise(record.lines):
+        if after.text == "Rebooting...":
+            return line.text
+    return "it did not say why"
+
+
+def _fault_of_end(record: Record) -> tuple[str, str] | None:
+    """Return the fault with which the program ended itself, trapped or did nothing, by its lines and its state."""
+    lines = _texts(record)
     fault = _said(lines, "dead") or _said(lines, "ended_itself")
-    if fault:
+    if fault is not None:
         return fault
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.trap):
-        where = re.search(r"\((line \d+, in .+)\)", record.trap or "")
-        error, step = _said(lines, "trapped") or trap_words(record.trap or "")
-        return error.replace("{at}", f" at {where[1]}" if where else "", 1), step
+        trap = record.trap or ""
+        error, step = _said(lines, "trapped") or trap_words(trap)
+        return error.replace("{at}", _place_of(trap), 1), step
     if record.state == "exited" and not record.is_python:
         return (
             f"it ended itself with {record.trap or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
-    fault = _said(lines, "without_effect")
-    if fault:
-        return fault
-    longest_ms = max(record.longest_call_ms, record.longest_main_ms)
+    return _said(lines, "without_effect")
+
+
+def _place_of(trap: str) -> str:
+    """Return " at line 3, in on_init"; empty if the trap names no place."""
+    place = re.search(r"\((line \d+, in .+)\)", trap)
+    if place is None:
+        return ""
+    return f" at {place[1]}"
+
+
+def _fault_of_load(record: Record) -> tuple[str, str] | None:
+    """Return the fault of a program that takes too much of the board: its time or its memory."""
     if record.longest_call_ms > MAX_CALL_MS or record.longest_main_ms > MAX_MAIN_MS:
+        longest_ms = max(record.longest_call_ms, record.longest_main_ms)
         took = format_duration(longest_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
-    leak = _leak(record) or _heap_full(record)
-    if leak:
-        return leak
+    return _leak(record) or _heap_full(record)
+
+
+def _fault_of_state(record: Record) -> tuple[str, str] | None:
+    """Return the fault of a program that does not end as it must, or that the board stopped or does not list."""
     if record.never_ends:
         return "it does not end by itself: with an interval it would be begun once and never again", _STOPS
-    if record.state == "stopped":  # by nobody: the interpreter ended with it
-        told = (line.text for line in record.lines if line.app is None and line.text.startswith("MicroPython "))
+    if record.state == "stopped":
+        # Nobody stopped it, so the interpreter ended with it, and says why.
         step = "keep less in memory, and share a long computation out over several turns"
-        return next(told, "the board stopped it"), step
+        for line in record.lines:
+            if line.app is None and line.text.startswith("MicroPython "):
+                return line.text, step
+        return "the board stopped it", step
     if record.state is None:
         return "the board does not list it after the installation", "try it again, and read its log"
     return None
 
 
 def _heap_full(record: Record) -> tuple[str, str] | None:
-    """In a long run: small requests that the heap has no room for."""
-    for line in record.lines if record.heap_samples else ():
-        refused = _NO_ROOM.fullmatch(line.text)
-        if refused and int(refused[1]) <= MAX_SMALL_REQUEST:
-            text = f"its heap is full after {seconds(line.t_ms)}: a request for {int(refused[1]):,} B was refused"
+    """Return the fault of a long run whose heap has no room for a small request."""
+    if not record.heap_samples:
+        return None
+    for line in record.lines:
+        request = _NO_ROOM.fullmatch(line.text)
+        if request and int(request[1]) <= MAX_SMALL_REQUEST:
+            text = f"its heap is full after {seconds(line.t_ms)}: a request for {int(request[1]):,} B was refused"
             return text, "free what is allocated, or allocate once; a larger heap only makes it later"
     return None
 
 
 def _leak(record: Record) -> tuple[str, str] | None:
-    """A heap that grows evenly through the whole trial is full some day. At its start it may grow."""
+    """Return the fault of a heap that grows evenly through the whole trial: it is full some day.
+
+    It may grow at its start.
+    """
     samples = record.heap_samples
     if len(samples) < 5:
         return None
     grown = [after - before for (_, before), (_, after) in pairwise(samples)]
     if min(grown) * 3 < max(grown) or min(grown) <= 0 or sum(grown) < MIN_LEAK_BYTES:
         return None
-    (from_ms, _), (until_ms, _) = samples[0], samples[-1]
-    a_minute = sum(grown) * 60_000 / (until_ms - from_ms)
-    return f"its heap grows by {a_minute:,.0f} B a minute without end", "free what is allocated, or allocate once"
+    length_ms = samples[-1][0] - samples[0][0]
+    bytes_per_minute = sum(grown) * 60_000 / length_ms
+    text = f"its heap grows by {bytes_per_minute:,.0f} B a minute without end"
+    return text, "free what is allocated, or allocate once"
 
 
 def _pin_fault(record: Record, board: BoardProfile) -> tuple[str, str] | None:
@@ -308,16 +390,16 @@ def _pin_fault(record: Record, board: BoardProfile) -> tuple[str, str] | None:
 def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
         yield f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak"
-    refused = filter(None, (_NO_ROOM.fullmatch(line.text) for line in record.lines))
-    first = next(refused, None)
-    if first:
-        yield f"it asked for {int(first[1]):,} B and its heap of {heap_bytes:,} B had no room"
-    if any(line.text == _SLEPT_OUTSIDE for line in record.lines):
+    for line in record.lines:
+        request = _NO_ROOM.fullmatch(line.text)
+        if request:
+            yield f"it asked for {int(request[1]):,} B and its heap of {heap_bytes:,} B had no room"
+            break
+    if _SLEPT_OUTSIDE in _texts(record):
         yield "a callback tried to sleep: only main can, so it went on at once"
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         yield _NO_NETWORK
-    errors = [line.text for line in record.lines if line.app is None and line.text.startswith(GPIO_ERROR)]
-    yield from (text.removeprefix(GPIO_ERROR) for text in dict.fromkeys(errors))
+    yield from dict.fromkeys(_firmware_texts(record.lines, GPIO_ERROR))
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         yield f"main goes on for {took} without a wait: the board answers nothing meanwhile"
@@ -325,8 +407,10 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
 
 
 def _pauses(record: Record) -> Iterator[str]:
-    """Of each pin whose waits below a millisecond main's pauses make longer now and then: the real period."""
-    for rhythm in rhythms(record.edges) if record.longest_main_ms >= _RESTS_AFTER_MS else ():
+    """Yield, for each pin whose waits below a millisecond main's pauses make longer now and then, the real period."""
+    if record.longest_main_ms < _RESTS_AFTER_MS:
+        return
+    for rhythm in rhythms(record.edges):
         short_ms = median(rhythm.gaps_ms or (1.0,))
         pauses = [gap_ms for gap_ms in rhythm.gaps_ms if 0.9 <= gap_ms - short_ms <= 3.0]
         if short_ms < 1 and 2 < len(pauses) < rhythm.count / 4:
