@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, get_args, get_origin
 
 import click
 import msgspec
@@ -18,13 +17,18 @@ from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.host.operations.client import Client, request_number
 from microclaw.host.operations.connection import HostError
+from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import Operation, OperationCall, Parameter, Permission, approve_all, load
 from microclaw.host.operations.operation_modules import BELOW
 from microclaw.host.operations.result import Listing
+from microclaw.interfaces.cli.command_parameters import build_parameter, is_device_option, is_required, kind_of
 from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
 from microclaw.interfaces.cli.targets import board_address, choice_fields, chosen_device, chosen_names, confirm_many
 from microclaw.interfaces.terminal.page import Terminal
-from microclaw.wire.host_api import StreamEvent, StreamFailure
+from microclaw.wire.host_api import StreamEvent, StreamFailure, StreamResult, failure_of
+
+if TYPE_CHECKING:
+    from microclaw.hardware.boards.profile import BoardProfile
 
 MAX_REASON_CHARS: Final = 60
 _Act: TypeAlias = Operation[..., Any]
@@ -85,11 +89,13 @@ def _build_command(verb: str, acts: Sequence[_Act]) -> click.Command:
 
     params = []
     for name, row in shown.items():
-        is_needed = _is_needed(row.parameter) and first in row.acts
-        params.append(_build_parameter(name, row.parameter, is_needed=is_needed))
+        is_needed = is_required(row.parameter) and first in row.acts
+        params.append(build_parameter(name, row.parameter, is_needed=is_needed))
     params.sort(key=lambda param: not param.required)
-    summaries = [act.summary for act in acts[1:]]
-    return click.Command(verb, callback=run, params=params, help="\n\n".join([first.help, *summaries]))
+    paragraphs = [first.help, *(act.summary for act in acts[1:])]
+    if first.command.at_address:
+        paragraphs.append("With -d HOST:PORT, without a host.")
+    return click.Command(verb, callback=run, params=params, help="\n\n".join(paragraphs))
 
 
 def _collect_parameters(acts: Sequence[_Act]) -> _Shown:
@@ -97,10 +103,10 @@ def _collect_parameters(acts: Sequence[_Act]) -> _Shown:
     shown: _Shown = {}
     for act in acts:
         for parameter in act.parameters:
-            if parameter.option.hidden or _is_device_option(parameter):
+            if parameter.option.hidden or is_device_option(parameter):
                 continue
             name = parameter.name
-            if _is_needed(parameter):
+            if is_required(parameter):
                 name = f"{act.verb}_{name}".replace("-", "_")
             row = shown.setdefault(name, _ShownParameter(parameter, []))
             row.acts.append(act)
@@ -112,7 +118,7 @@ def _select_act(shown: _Shown, typed: Sequence[str], first: _Act) -> _Act:
     rows = [shown[name] for name in typed]
     act = first
     for row in rows:
-        if _is_needed(row.parameter):
+        if is_required(row.parameter):
             act = row.acts[0]
             break
     for row in rows:
@@ -138,7 +144,7 @@ def _act_arguments(act: _Act, shown: _Shown, typed: Collection[str], values: Map
 
 def _convert_value(parameter: Parameter, value: Any) -> Any:
     """Convert a value of click to a value for the host: a list, or one text of all words."""
-    if parameter.option.rest and get_origin(_kind_of(parameter)) is not list:
+    if parameter.option.rest and get_origin(kind_of(parameter)) is not list:
         return " ".join(value).strip()
     if isinstance(value, tuple):
         return list(value)
@@ -159,16 +165,19 @@ def _perform_here(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> 
     show(options, act, asyncio.run(run()))
 
 
-def perform(options: GlobalOptions, act: _Act, values: dict[str, Any]) -> None:
-    """Run an act as a command does: on the devices of -d, -l or --all; show its steps, its question and its result."""
+def perform(options: GlobalOptions, act: _Act, values: dict[str, Any], board: BoardProfile | None = None) -> None:
+    """Run an act as a command does: on the devices of -d, -l or --all; show its steps, its question and its result.
+
+    `board` is what is at an address, if it is not like a virtual board.
+    """
     address = board_address(options)
     if address is not None:
-        _perform_at(options, act, address, values)
+        _perform_at(options, act, values | {"device": address}, board)
         return
     host = options.host()
     if act.many is not None and options.chooses_many:
         act = act.of_many
-    takes_device = any(_is_device_option(parameter) for parameter in act.parameters)
+    takes_device = any(is_device_option(parameter) for parameter in act.parameters)
     has_choice = options.chooses_many or (bool(options.devices) and not takes_device)
     row_names = None
     if getattr(act.result, "row_device", "") and has_choice:
@@ -233,14 +242,37 @@ def _check_values(act: _Act, values: dict[str, Any]) -> None:
         raise click.BadParameter(fault)
 
 
-def _perform_at(options: GlobalOptions, act: _Act, address: str, values: dict[str, Any]) -> None:
+def _perform_at(options: GlobalOptions, act: _Act, values: dict[str, Any], board: BoardProfile | None) -> None:
     """Run an act on the board at an address, without a host. Raises ConfigError if the act needs one."""
+    address = values["device"]
     if not act.command.at_address:
         text = f"{act.noun} {act.verb} needs a host; {address} is a board"
         raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
-    from microclaw.interfaces.cli.direct_programs import DIRECT
+    if values.get("when_back"):
+        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
+    _check_values(act, values)
+    options.only_here(f"microclaw {act.noun} {act.verb} -d {address}")
+    # With the compiler, which runs in the host otherwise.
+    from microclaw.programs.changes.without_host import programs_at, without_number
 
-    DIRECT[act.name](options, address, values)
+    report = show_stages(options, options.terminal())
+    arguments = structs.asdict(msgspec.convert(values, act.form))
+
+    async def run() -> Any:
+        call = OperationCall("owner", report, approve=approve_all, direct=True, asks=False)
+        async with programs_at(options.settings(), address, board) as service:
+            return await act.run(service, call, **arguments)
+
+    try:
+        result = asyncio.run(run())
+    except MicroclawError as exc:
+        # Of several stages one is shown as failed; of a single stage the error says it.
+        if act.steps is Steps.CANCELLABLE:
+            report(failure_of(exc))
+        raise
+    # A last event shows a failed stage that did not end the work.
+    report(StreamResult({}))
+    show(options, act, without_number(result))
 
 
 def _show_many(options: GlobalOptions, act: _Act, result: Any) -> None:
@@ -272,99 +304,6 @@ def _show_many(options: GlobalOptions, act: _Act, result: Any) -> None:
 
 def _has_failed(row: Any) -> bool:
     return row.error is not UNSET or getattr(row.made, "verified", None) is False
-
-
-def _build_parameter(name: str, parameter: Parameter, *, is_needed: bool) -> click.Parameter:
-    """Build click's argument or option. Required parameters are arguments; the act itself checks bounds."""
-    option = parameter.option
-    is_argument = option.argument or (_is_needed(parameter) and not option.flag)
-    if option.rest or is_argument:
-        return _build_argument(name, parameter, is_needed=is_needed)
-    words = option.flag or f"--{parameter.name.replace('_', '-')}"
-    click_type = _click_type(parameter)
-    if click_type is bool:
-        form: dict[str, Any] = {"is_flag": True}
-    else:
-        form = {"multiple": _is_list(parameter), "metavar": option.metavar}
-    return click.Option(
-        [*words.split("/"), name],
-        type=click_type,
-        default=_shown_default(parameter),
-        help=parameter.meta.description,
-        **form,
-    )
-
-
-def _build_argument(name: str, parameter: Parameter, *, is_needed: bool) -> click.Argument:
-    option = parameter.option
-    # No words at all are an empty list, so click must not require one.
-    if option.rest and _is_list(parameter):
-        is_needed = False
-    metavar = option.metavar or parameter.name.upper()
-    if not is_needed and not metavar.startswith("["):
-        metavar = f"[{metavar}]"
-    form: dict[str, Any] = {}
-    # Click would take None as the value of a required argument.
-    if not is_needed:
-        form["default"] = _shown_default(parameter)
-    return click.Argument(
-        [name],
-        is_needed,
-        parameter.meta.description,
-        metavar=metavar,
-        type=_click_type(parameter),
-        nargs=-1 if option.rest else 1,
-        **form,
-    )
-
-
-def _shown_default(parameter: Parameter) -> Any:
-    """Return the default that help shows, or None."""
-    option = parameter.option
-    has_many = _is_list(parameter) or option.rest
-    is_computed = option.reads is not None or parameter.default is UNSET
-    if has_many or is_computed or _is_needed(parameter):
-        return None
-    return parameter.default
-
-
-def _click_type(parameter: Parameter) -> Any:
-    """Return the type by which click converts a word: a function, a choice or a Python type."""
-    kind = _kind_of(parameter)
-    if get_origin(kind) is Literal:
-        return click.Choice(get_args(kind))
-    if parameter.option.reads is not None:
-        return parameter.option.reads
-    if get_origin(kind) is list:
-        return _without_metadata(get_args(kind)[0])
-    return str if parameter.option.rest else kind
-
-
-def _is_list(parameter: Parameter) -> bool:
-    return get_origin(_kind_of(parameter)) is list
-
-
-def _is_needed(parameter: Parameter) -> bool:
-    return parameter.default is msgspec.NODEFAULT or (parameter.option.rest and parameter.default is None)
-
-
-def _is_device_option(parameter: Parameter) -> bool:
-    """Return True for a device that -d names: -d is a global option of every command."""
-    return parameter.name == "device" and not parameter.option.argument
-
-
-def _kind_of(parameter: Parameter) -> Any:
-    """Return the type of a value that is not None, without the constraints on it."""
-    kind = parameter.option.told or parameter.kind
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(member for member in get_args(kind) if member is not NoneType)
-    return _without_metadata(kind)
-
-
-def _without_metadata(kind: Any) -> Any:
-    if hasattr(kind, "__metadata__"):
-        return get_args(kind)[0]
-    return kind
 
 
 def show(options: GlobalOptions, act: _Act, result: Any) -> None:

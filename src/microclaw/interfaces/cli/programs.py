@@ -105,16 +105,13 @@ def run(
 
     def run_once() -> None:
         values = {"name": name, **terms, **times, **program_values(file, expect)}
-        if not tries and address is None:
-            perform(options, programs.install, values)
+        if not tries:
+            perform(options, programs.install, values, board)
             return
         # Imported here, because it brings the compiler, which runs in the host otherwise.
-        from microclaw.interfaces.cli import direct_programs as direct
+        from microclaw.interfaces.cli.direct_programs import try_program
 
-        if tries or address is None:
-            direct.try_program(options, values, board, duration, inputs)
-        else:
-            direct.run_directly(options, address, values, board)
+        try_program(options, values, board, duration, inputs)
 
     if watches:
         run_at_each_save(options, file, expect, run_once)
@@ -247,7 +244,6 @@ def install(
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
     address = board_address(options)
-    _check_when_back(address, terms["when_back"])
     if Path(name).suffix:
         raise ConfigError(f"{name} is a file; this installs ready programs", next_step=f"microclaw run {name}")
     entry = Catalog(folders_of(options.settings()), only=only).find(name)
@@ -260,12 +256,7 @@ def install(
         kinds &= {"wasm"}
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
-    if address is None:
-        perform(options, programs.install, values)
-        return
-    from microclaw.interfaces.cli.direct_programs import run_directly
-
-    run_directly(options, address, values, load_board(board))
+    perform(options, programs.install, values, load_board(board))
 
 
 def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
@@ -281,21 +272,6 @@ def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
         if is_chosen and AppInstall.method in device.capabilities:
             kinds.append({*device.kinds})
     return kinds
-
-
-@command(app_group)
-@click.argument("name")
-@when_back_option
-def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
-    """Take a program off a device; with -d HOST:PORT, without a host."""
-    _check_when_back(board_address(options), when_back)
-    perform(options, programs.uninstall, {"name": name, "when_back": when_back})
-
-
-def _check_when_back(address: str | None, when_back: bool) -> None:
-    """Raise BadParameter for --when-back at an address: only a host can do something later."""
-    if address is not None and when_back:
-        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
 
 
 @command(app_group)

@@ -12,7 +12,7 @@ from microclaw.devices.registry.call_text import call_from, call_words, result_v
 from microclaw.devices.registry.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.registry.examine import Examination
 from microclaw.host.audit.event import AuditKind
-from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, ManyForm
+from microclaw.host.operations.forms import NO_COMMAND, Asks, ManyForm
 from microclaw.host.operations.operation import Access, Effect, OperationCall, Permission, operation
 from microclaw.host.operations.result import Result
 from microclaw.programs.changes.device_operations import DeviceService
@@ -91,7 +91,7 @@ async def _needed(
     effect=Effect.ONCE,
     before=_needed,
     asks=Asks.ITSELF,
-    command=CommandForm(is_derived=False, at_address=True),
+    command=NO_COMMAND,
     words="{method} on {device}",
 )
 async def call_device(
@@ -162,7 +162,7 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     "device.logs",
     http="GET /v1/devices/{device}/logs",
     access=Access.LOOK,
-    command=CommandForm(is_derived=False, at_address=True),
+    command=NO_COMMAND,
 )
 async def read_logs(
     service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0, console: bool = False
