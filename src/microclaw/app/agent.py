@@ -56,11 +56,12 @@ from microclaw.host.store.outbox import OutboxTable
 from microclaw.host.store.schedules import Every, ScheduleTable
 from microclaw.host.store.tasks import TaskTable
 from microclaw.host.store.usage import UsageTable
+from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.programs.changes.operations import ProgramContext
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tools.correcting import correct_tool
 from microclaw.programs.changes.tools.devices import direct_io_tools, inventory_tools, notify_tool
-from microclaw.programs.changes.tools.looking import edges_tool, pins_tool, trying_tools
+from microclaw.programs.changes.tools.looking import trying_tools
 from microclaw.programs.changes.tools.many import many_tool
 from microclaw.programs.patterns.operations import folders_of
 from microclaw.supervision import SupervisedTasks
@@ -81,11 +82,17 @@ def build_toolbox(
     `coming` gives the tools of MCP servers, which come and go.
     """
     devices = apps.registry
+    # No tool of these shows the last values.
+    device_service = DeviceService(registry=devices, gate=gate, link=link, apps=apps, last=lambda _device_id: [])
+    services = {
+        "app": ProgramContext(apps, gate),
+        "device": device_service,
+        "pin": device_service,
+    }
     tools: list[Tool[Any]] = [
-        *act_tools(devices, {"app": ProgramContext(apps, gate)}, apps.change_log.holds),
+        *act_tools(devices, services, apps.change_log.holds),
         *direct_io_tools(apps),
-        edges_tool(apps),
-        *inventory_tools(apps, link),
+        *inventory_tools(apps),
     ]
     tools += [correct_tool(tools), many_tool(tools, devices=devices)]
     if link is not None:
@@ -282,6 +289,5 @@ def outward_tools(
         clock_tool(local_clock(settings.agent.timezone)),
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
-        pins_tool(apps),
         CodeTool(code, workspace, apps.registry, history).tool(),
     )

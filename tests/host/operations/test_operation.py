@@ -15,6 +15,8 @@ from microclaw.host.auth import operations as people
 from microclaw.host.operations.operation import Operation, load, operation
 from microclaw.host.operations.operation_modules import MODULES
 from microclaw.host.operations.result import Result
+from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes.results import Removed
 
 ACTS = load()
 
@@ -53,3 +55,12 @@ def test_what_is_no_name_stands_in_no_path_and_what_does_not_fit_is_said_in_a_li
 def test_an_act_is_named_without_its_secret() -> None:
     for act in (people.pair, people.set_password):
         assert "hidden" not in act.asked({"name": "ada", "code": "hidden", "password": "hidden"})
+
+
+def test_an_act_with_a_view_has_the_parameters_of_its_own_function_and_the_result_of_the_view() -> None:
+    act = programs.uninstall
+    assert act.result is Removed
+    assert [parameter.name for parameter in act.parameters] == ["device", "name", "when_back"]
+    assert act.help == act.own.__doc__
+    assert act.own is not act.run
+    assert schedules.pause.own is schedules.pause.run

@@ -9,8 +9,10 @@ from typing import cast
 import pytest
 
 from microclaw.devices.registry.device import Device
-from microclaw.errors import Overloaded
-from microclaw.programs.changes.queues import Turns, on_each
+from microclaw.errors import AppNotFound, DeviceTimeout, MicroclawError, Overloaded
+from microclaw.host.operations.operation import Permission
+from microclaw.programs.changes.many_boards import on_each, weigh_each
+from microclaw.programs.changes.queues import Turns
 
 EACH = 3
 ALL = 10
@@ -89,3 +91,24 @@ async def test_an_act_on_many_runs_on_so_many_at_once_and_ends_when_it_is_cancel
     with pytest.raises(asyncio.CancelledError):
         await work
     assert sorted(ended) == running == ["board-0", "board-1", "board-2"], "no more than so many at once"
+
+
+@pytest.mark.parametrize(
+    ("errors", "needs"),
+    [
+        ((None, None), Permission.ACT),
+        ((None, AppNotFound("it is not there")), Permission.ACT),
+        ((None, DeviceTimeout("no answer")), Permission.RISKY),
+    ],
+)
+async def test_a_board_that_cannot_say_makes_an_act_on_many_risky(
+    errors: tuple[MicroclawError | None, ...], needs: Permission
+) -> None:
+    devices = [cast(Device, SimpleNamespace(name=f"board-{number}")) for number in range(len(errors))]
+
+    async def weigh(device: Device) -> None:
+        error = errors[devices.index(device)]
+        if error is not None:
+            raise error
+
+    assert await weigh_each(devices, weigh, Permission.ACT) is needs

@@ -25,7 +25,8 @@ HoldsProgram: TypeAlias = Callable[[str, str], Awaitable[bool]]
 class ToolUse(Struct, Generic[S], frozen=True):
     """A model's call of an operation on a device.
 
-    `values` are the operation's parameters, `arguments` all that the model gave.
+    `values` are the operation's parameters, `arguments` all that the model gave. `run` is the operation itself, for an
+    output that needs more than one run of it.
     """
 
     service: S
@@ -33,6 +34,7 @@ class ToolUse(Struct, Generic[S], frozen=True):
     arguments: Any
     values: Mapping[str, Any]
     context: ToolContext
+    run: Callable[..., Awaitable[Any]]
 
 
 class AddressParameters(DeviceParameters, kw_only=True):
@@ -87,13 +89,14 @@ class _ActTool(Struct, frozen=True):
 
     def _use(self, device: Device, arguments: Struct, context: ToolContext) -> ToolUse[Any]:
         values = _values(self.act, self.form, arguments) | {"device": device.device_id}
-        return ToolUse(self.service, device, arguments, values, replace(context, device=device.device_id))
+        own_context = replace(context, device=device.device_id)
+        return ToolUse(self.service, device, arguments, values, own_context, self.act.own)
 
     async def _run(self, device: Device, arguments: Struct, context: ToolContext) -> ToolOutput:
         form = self.form
         use = self._use(device, arguments, context)
         try:
-            result = await self.act.own(self.service, use.context, **use.values)
+            result = await use.run(self.service, use.context, **use.values)
         except MicroclawError as exc:
             if form.failed is not None:
                 await form.failed(use, exc)
@@ -175,9 +178,10 @@ def _parameters(act: Operation[..., Any], form: ToolForm) -> type[Any]:
     fields = []
     for name, argument in form.fields.items():
         fields.append(_field(argument, parameters[name], form))
-    fields += [(argument, kind, default) for argument, (kind, default) in form.extra.items()]
+    for argument, (kind, default) in form.extra.items():
+        fields.append((argument, kind, default))
     base = AddressParameters if form.has_address else DeviceParameters
-    name = "".join(word.capitalize() for word in form.name.split("-"))
+    name = form.name.title().replace("-", "")
     return msgspec.defstruct(f"{name}Parameters", fields, bases=(base,), forbid_unknown_fields=True, kw_only=True)
 
 

@@ -9,6 +9,7 @@ MODULES: Final = {
     "catalog": "microclaw.programs.patterns.operations",
     "device": "microclaw.programs.changes.device_calls",
     "app": "microclaw.programs.changes.operations",
+    "pin": "microclaw.programs.changes.pin_operations",
     "program": "microclaw.programs.changes.program_operations",
     "approval": "microclaw.host.auth.questions",
     "person": "microclaw.host.auth.operations",

@@ -24,22 +24,13 @@ from starlette.routing import Route
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.selection import Selection, names_text, select
-from microclaw.errors import AppNotFound, PermissionRefused
+from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram, Step
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.forms import Steps
-from microclaw.host.operations.operation import (
-    Access,
-    Approve,
-    Effect,
-    Operation,
-    OperationCall,
-    Permission,
-    fault,
-    load,
-)
+from microclaw.host.operations.operation import Access, Effect, Operation, OperationCall, Permission, fault, load
 from microclaw.host.operations.result import DeviceResult, OnMany
 from microclaw.host.operations.result import Result as Made
 from microclaw.host.operations.validation import check_letters, read_object
@@ -48,7 +39,7 @@ from microclaw.interfaces.api.custom_routes import RouteRequest, cancel_if_clien
 from microclaw.interfaces.api.jobs import Feed, Jobs, questions_in
 from microclaw.interfaces.api.pending_requests import WaitingRequests
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
-from microclaw.programs.changes.queues import BoardOutcome, SharedStages, on_each
+from microclaw.programs.changes.many_boards import BoardOutcome, approve_more, run_each, weigh_each
 from microclaw.wire.host_api import StreamResult, failure_object, failure_of
 
 _JSON: Final = "application/json"
@@ -172,7 +163,7 @@ async def _run(parts: RouteParts, order: _Order, feed: Feed | None) -> Any:
         await call.approve(order.action, detail, None, needs)
         if not act.on_many:
             return await act.run(parts.services[act.noun], call, **order.values)
-        approved_call = replace(call, asks=False, approve=_ask_for_more(call.approve, needs))
+        approved_call = replace(call, asks=False, approve=approve_more(call.approve, needs))
         return await _on_each(parts, order, approved_call)
 
 
@@ -192,9 +183,6 @@ def _check_rights(gate: Gate, act: Operation[..., Any], by: Caller, action: str)
 def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack) -> OperationCall:
     """Return the caller. Inside the `stack` the feed gets the questions, and changes belong to the request."""
     by = order.by
-    # Work that the command line starts reports to the terminal's chat.
-    channel = "terminal" if by.direct else CHANNEL
-    chat_id = "terminal" if by.direct else by.source
     # It is different for each request, so that its questions are only in its own feed.
     place = f"{by.source}.{secrets.token_hex(4)}"
     question_chat = by.job if feed is None else place
@@ -220,67 +208,46 @@ def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack)
             program=program,
         )
 
-    device = order.values.get("device")
     stack.enter_context(change_origin(ChangeOrigin(place, by.person_id, by.conversation)))
-    call = OperationCall(
-        by.person_id,
-        lambda _step: None,
-        device,
-        channel,
-        chat_id,
-        approve,
-        direct=by.direct,
-        asks=not by.direct,
-        may_defer=True,
-    )
+    call = replace(_silent_call(by), device=order.values.get("device"), approve=approve)
     if feed is None:
         return call
     stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
     return replace(call, report=feed.put, on_begin=feed.begin)
 
 
-async def _needs(parts: RouteParts, order: _Order, call: OperationCall) -> Permission:
-    """Return the permission for these values.
+def _silent_call(by: Caller) -> OperationCall:
+    """Return the call of this person, without a report and a way to ask."""
+    # Work that the command line starts reports to the terminal's chat.
+    return OperationCall(
+        by.person_id,
+        lambda _step: None,
+        channel="terminal" if by.direct else CHANNEL,
+        chat_id="terminal" if by.direct else by.source,
+        direct=by.direct,
+        asks=not by.direct,
+        may_defer=True,
+    )
 
-    On many devices it is the highest, because a device that does not answer may need it.
-    """
+
+async def _needs(parts: RouteParts, order: _Order, call: OperationCall) -> Permission:
+    """Return the permission for these values."""
     act = order.act
     if act.before is None or not call.asks:
         return act.permission
     find_permission = partial(act.before, parts.services[act.noun], call, **order.values)
-    if not act.on_many:
-        return await find_permission() or act.permission
-    outcomes = await on_each(order.devices, lambda device: find_permission(device=device.device_id))
-    if any(outcome.error is not None and not isinstance(outcome.error, AppNotFound) for outcome in outcomes):
-        return Permission.RISKY
-    permissions = [outcome.value or act.permission for outcome in outcomes]
-    return max(permissions, key=list(Permission).index, default=act.permission)
-
-
-def _ask_for_more(approve: Approve, granted: Permission) -> Approve:
-    """Return an `approve` for each of many devices, after one approval for all of them.
-
-    It asks again only for a device that needs more.
-    """
-
-    async def approve_more(
-        text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
-    ) -> None:
-        if needs is Permission.RISKY and granted is not Permission.RISKY:
-            await approve(text, detail, program, needs)
-
-    return approve_more
+    if act.on_many:
+        return await weigh_each(order.devices, lambda device: find_permission(device=device.device_id), act.permission)
+    return await find_permission() or act.permission
 
 
 async def _on_each(parts: RouteParts, order: _Order, call: OperationCall) -> OnMany[Any]:
     act = order.act
-    stages = SharedStages(call.report)
 
-    async def run_on(device: Device) -> Any:
-        device_call = replace(call, device=device.device_id, report=partial(stages.show, device.name))
+    async def run_on(device: Device, device_call: OperationCall) -> Any:
         return await act.run(parts.services[act.noun], device_call, **order.values, device=device.device_id)
 
-    outcomes = await on_each(order.devices, run_on, lambda outcome: call.report(_step(outcome)))
+    outcomes = await run_each(order.devices, run_on, call, _step)
     rows = list(map(_row, outcomes))
     failed_count = sum(outcome.error is not None for outcome in outcomes)
     return OnMany(results=rows, failed=failed_count, left_out=list(order.left_out))

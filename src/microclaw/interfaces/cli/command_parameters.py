@@ -75,7 +75,9 @@ def _click_type(parameter: Parameter) -> Any:
         return parameter.option.reads
     if get_origin(kind) is list:
         return _without_metadata(get_args(kind)[0])
-    return str if parameter.option.rest else kind
+    if parameter.option.rest:
+        return str
+    return kind
 
 
 def is_list(parameter: Parameter) -> bool:

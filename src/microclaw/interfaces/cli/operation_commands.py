@@ -222,8 +222,9 @@ def _choose_device(options: GlobalOptions, host: Client, act: _Act, values: Mapp
     """Return the device of -d; without -d the only possible device, if the act's path needs one, else None."""
     if options.device or "device" not in act.in_path:
         return options.device
-    program = values["name"] if "name" in act.in_path else None
-    return chosen_device(options, host, program)
+    if "name" in act.in_path:
+        return chosen_device(options, host, values["name"])
+    return chosen_device(options, host)
 
 
 def _describe_act(act: _Act, values: Mapping[str, Any]) -> str:

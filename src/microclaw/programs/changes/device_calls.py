@@ -9,12 +9,22 @@ from msgspec import Meta, Struct, convert
 
 from microclaw.devices.link.operations import DeviceName
 from microclaw.devices.registry.call_text import call_from, call_words, result_value
-from microclaw.devices.registry.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.devices.registry.calls import (
+    ConsoleRead,
+    DeviceRestart,
+    EdgeLog,
+    EdgesRead,
+    GpioSet,
+    LogsRead,
+    PwmSet,
+)
 from microclaw.devices.registry.examine import Examination
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.operations.forms import NO_COMMAND, Asks, ManyForm
 from microclaw.host.operations.operation import Access, Effect, OperationCall, Permission, operation
 from microclaw.host.operations.result import Result
+from microclaw.host.operations.views import shown_as
+from microclaw.programs.changes.device_forms import CHECK, EDGES
 from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.wire.host_api import EvidenceObject
 
@@ -27,7 +37,7 @@ RISKY: Final = frozenset({"device.restart"})  # a board forgets what it cannot b
 Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 
 
-@operation("device.check", http="POST /v1/devices/{device}/check")
+@operation("device.check", http="POST /v1/devices/{device}/check", tool=CHECK)
 async def check(service: DeviceService, _: OperationCall, device: DeviceName) -> Examination:
     """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
     return await service.apps.reconciler.examine(service.registry.get(device), service.link)
@@ -158,12 +168,7 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str | None = None
 
 
-@operation(
-    "device.logs",
-    http="GET /v1/devices/{device}/logs",
-    access=Access.LOOK,
-    command=NO_COMMAND,
-)
+@operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, command=NO_COMMAND)
 async def read_logs(
     service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0, console: bool = False
 ) -> Logs:
@@ -187,9 +192,13 @@ class EdgeHistory(Struct, frozen=True, kw_only=True):
     now_ms: float
 
 
-@operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, command=NO_COMMAND)
-async def read_edges(service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0) -> EdgeHistory:
-    """Level changes the board counted, since a cursor."""
-    page = await service.registry.get(device).call(EdgesRead(cursor=cursor))
-    edges = [[e.t_ms, e.pin, e.level] for e in page.edges]
+def _edges_view(page: EdgeLog) -> EdgeHistory:
+    edges = [[edge.t_ms, edge.pin, edge.level] for edge in page.edges]
     return EdgeHistory(edges=edges, cursor=page.cursor, dropped=page.dropped, now_ms=page.now_ms)
+
+
+@operation("device.edges", http="GET /v1/devices/{device}/edges", access=Access.LOOK, command=NO_COMMAND, tool=EDGES)
+@shown_as(_edges_view)
+async def read_edges(service: DeviceService, _: OperationCall, device: DeviceName, cursor: Cursor = 0) -> EdgeLog:
+    """Level changes the board counted, since a cursor."""
+    return await service.registry.get(device).call(EdgesRead(cursor=cursor))

@@ -24,8 +24,8 @@ from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import check_named, to_come
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.installer import check_room
+from microclaw.programs.changes.many_boards import on_each
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims, name_taken
-from microclaw.programs.changes.queues import on_each
 from microclaw.programs.changes.results import AppCondition, deployment_view
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.run_times import check_times, times_differ_text

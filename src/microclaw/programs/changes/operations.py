@@ -14,6 +14,7 @@ from microclaw.host.operations.operation import Access, Effect, OperationCall, O
 from microclaw.host.operations.result import filled
 from microclaw.host.operations.views import shown_as
 from microclaw.programs.changes.program_requests import (
+    ON_THE_BOARD,
     AppName,
     DeviceName,
     Expect,
@@ -108,7 +109,8 @@ async def _removal_needs(
     if listings is None:
         return Permission.RISKY
     if all(listing.name != name for listing in listings):
-        raise not_found(programs.apps.registry.get(device), name, [listing.name for listing in listings])
+        on_board = [listing.name for listing in listings if listing.condition in ON_THE_BOARD]
+        raise not_found(programs.apps.registry.get(device), name, on_board)
     return removal_permission(name, listings)
 
 

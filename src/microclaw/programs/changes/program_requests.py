@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from microclaw.programs.changes.services import AppServices
 
 _OFFER: Final = "have it done when it is back: the same with --when-back"
+ON_THE_BOARD: Final = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
+"""The conditions of programs that a device lists."""
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 

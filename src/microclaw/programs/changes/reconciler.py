@@ -18,7 +18,7 @@ from microclaw.events import Report, Step
 from microclaw.programs.changes.change_log import MAX_SILENCES, DesiredApp
 from microclaw.programs.changes.deferring import Deferrals
 from microclaw.programs.changes.installer import Installer, recover_changes
-from microclaw.programs.changes.queues import on_each
+from microclaw.programs.changes.many_boards import on_each
 
 if TYPE_CHECKING:
     from microclaw.devices.link.server import LinkServer

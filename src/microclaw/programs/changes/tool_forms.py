@@ -19,7 +19,7 @@ from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, St
 from microclaw.events import Evidence
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.tool import ToolOutput, with_moments
-from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, program_request
+from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, ON_THE_BOARD, program_request
 from microclaw.programs.changes.program_state import recall_program
 from microclaw.text import MAX_PROGRAM_CHARS
 
@@ -48,7 +48,6 @@ EXPECT: Final = (
 # The length of a source in one result, which holds 8 KiB with the rest.
 MAX_SOURCE_BYTES: Final = 5_500
 _NOT_WHOLE: Final = frozenset({"before", "proof", "sha256", "source"})
-_ON_THE_BOARD: Final = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 _MAX_WARNINGS: Final = 5
 _MAX_LOG_LINES: Final = 10
 
@@ -148,7 +147,7 @@ async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput
     device = use.device
     if any(listing.is_away for listing in listings):
         raise _away(device, listings)
-    shown = [listing for listing in listings if listing.condition in _ON_THE_BOARD]
+    shown = [listing for listing in listings if listing.condition in ON_THE_BOARD]
     name = use.arguments.appName
     if name is not None:
         names = [listing.name for listing in listings]

@@ -142,6 +142,17 @@ async def test_an_act_is_asked_in_words(bench: Bench, tool: str, arguments: dict
     assert pending.action.endswith(words) if words == "..." else pending.action == words
 
 
+async def test_a_removal_of_a_program_that_is_not_there_is_refused_before_anybody_is_asked(bench: Bench) -> None:
+    approvals = Approvals(timeout_s=60)
+    box = Toolbox(bench.tools.tools, Gate(approvals=approvals, always_ask=True))
+    context = ToolContext("owner", bench.steps.append)
+    bench.apps.listed = (listing("blink", "running"), listing("kept", "stopped"))
+    result = await box.call("uninstall-wasm-app", json.dumps({"appName": "gone"}), context)
+    assert (result.error_code, bench.apps.asked) == ("app_not_found", [])
+    # The board lists what is on it, not what the host keeps.
+    assert json.loads(result.content)["message"].endswith("it lists blink")
+
+
 # act-on-boards.
 
 

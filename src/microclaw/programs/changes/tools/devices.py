@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from msgspec import Meta, convert, defstruct, structs
+from msgspec import Meta, convert, structs
 
 from microclaw.devices.registry.call_text import call_words
+from microclaw.devices.registry.call_tool import call_tool, read_answer, read_facts
 from microclaw.devices.registry.calls import (
-    MAX_DUTY,
     AdcRead,
-    AdcReading,
     Call,
-    DeviceFacts,
     DeviceInfo,
     DeviceRestart,
     DeviceStatusRead,
     GpioGet,
     GpioSet,
-    I2cAddresses,
     I2cRead,
     I2cScan,
-    PinLevel,
     PwmSet,
-    Restart,
-    SensorReading,
 )
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters, device_tool
-from microclaw.errors import NotSupported, ToolFailed
 from microclaw.events import Evidence
-from microclaw.hardware.boards.firmware import firmware_object
 from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.change_log import chat_of, current_origin
@@ -45,20 +37,6 @@ if TYPE_CHECKING:
     from microclaw.devices.link.server import LinkServer
 
 _TAKES_BACK: Final = "reverts: "
-_ARGUMENTS: Final[Mapping[str, Any]] = {
-    "pin": Annotated[int, Meta(ge=0, le=255, description="GPIO number.")],
-    "level": Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")],
-    "duty": Annotated[int, Meta(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")],
-    "frequency_hz": Annotated[int, Meta(ge=1, le=40_000_000)],
-    "sensor": Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z0-9_]{1,32}$",
-            description="bme280 (air) or ina219 (power).",
-        ),
-    ],
-}
-"""Of the calls of a device that are tools."""
 
 
 def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
@@ -85,68 +63,25 @@ def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         fields = {"device": made.device_name, "change": made.change_id, **structs.asdict(made.state), **stopped}
         return ToolOutput(fields | ({"warning": made.warning} if made.warning else {}), (made.evidence,))
 
-    async def read(device: Device, call: Call[Any], _: ToolContext) -> ToolOutput:
-        text, fields = _told(device, await device.call(call))
-        return ToolOutput(fields, (Evidence(device.evidence_of(call.method) or "reported", text),))
-
     async def check(device: Device, call: Call[Any], _: ToolContext) -> None:
         device.transport_for(call.method)
 
-    def tool(
-        name: str, text: str, makes: type[Call[Any]], run: Any, *needs: Any, words: Any = None, **hooks: Any
-    ) -> Any:
-        to_call = partial(convert, type=makes, from_attributes=True)
-
-        def with_call(hook: Any) -> Any:
-            return lambda device, asked, context: hook(device, to_call(asked), context)
-
-        given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
-        parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(DeviceParameters,), kw_only=True)
-        said = None if words is None else (lambda device, asked: words(to_call(asked), device.name))
-        hooks = {key: with_call(hook) for key, hook in hooks.items()}
-        return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
-
+    tool = partial(call_tool, apps.registry)
     act = (Permission.ACT, Effect.IDEMPOTENT)
-    pins = {"words": call_words, "objections": objections}
+    pins: dict[str, Any] = {"words": call_words, "objections": objections}
     restart = "Restart a whole device; what it holds only in memory is lost."
     once = (Permission.RISKY, Effect.ONCE)
     return (
         tool("gpio-set", "Set a pin high or low now.", GpioSet, set_pin, *act, **pins),
-        tool("gpio-get", "Read a pin's level now.", GpioGet, read, **pins),
-        tool("adc-read", "Measure the voltage at an ADC pin now.", AdcRead, read, **pins),
+        tool("gpio-get", "Read a pin's level now.", GpioGet, read_answer, **pins),
+        tool("adc-read", "Measure the voltage at an ADC pin now.", AdcRead, read_answer, **pins),
         tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmSet, set_pin, *act, **pins),
-        tool("i2c-scan", "Find which addresses answer on the I2C bus.", I2cScan, read),
-        tool("i2c-read", "Read a sensor now.", I2cRead, read),
-        tool("device-info", "What a device is: chip, firmware, board.", DeviceInfo, _facts),
-        tool("device-status", "How a device is: uptime, memory, network.", DeviceStatusRead, _facts),
-        tool("restart-device", restart, DeviceRestart, read, *once, words=call_words, check=check),
+        tool("i2c-scan", "Find which addresses answer on the I2C bus.", I2cScan, read_answer),
+        tool("i2c-read", "Read a sensor now.", I2cRead, read_answer),
+        tool("device-info", "What a device is: chip, firmware, board.", DeviceInfo, read_facts),
+        tool("device-status", "How a device is: uptime, memory, network.", DeviceStatusRead, read_facts),
+        tool("restart-device", restart, DeviceRestart, read_answer, *once, words=call_words, check=check),
     )
-
-
-def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
-    """The answer of a device, as a sentence and as fields."""
-    match got:
-        case PinLevel(pin=pin, level=level):
-            return f"pin {pin} reads {level}", {"pin": pin, "level": level}
-        case AdcReading(pin=pin, raw=raw, volts=volts):
-            return f"ADC pin {pin} reads {volts:.3f} V (raw {raw})", {"pin": pin, "volts": round(volts, 4), "raw": raw}
-        case I2cAddresses(addresses=addresses):
-            if device.board.i2c:
-                names = {address: name for name, address in device.board.i2c.sensors.items()}
-            else:
-                names = {}
-            shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in addresses]
-            return f"I2C: {', '.join(' '.join(s.values()) for s in shown) or 'nobody answers'}", {"addresses": shown}
-        case SensorReading(sensor=sensor, values=values):
-            if not values:
-                text = f"{device.name} answered without a value for {sensor}"
-                raise ToolFailed(text, next_step="scan the I2C bus")
-            rounded = {name: round(value, 3) for name, value in values.items()}
-            return f"read from {sensor} on {device.name}", {"sensor": sensor, "values": rounded}
-        case Restart(seconds=seconds):
-            text = f"it came back in another boot {seconds:g} s after it was asked"
-            return text, {"message": f"restarted {device.name}"}
-    raise AssertionError(got)
 
 
 class NotifyParameters(DeviceParameters, kw_only=True):
@@ -181,8 +116,8 @@ class UndoParameters(DeviceParameters, kw_only=True):
     change: Annotated[int, Meta(ge=1, description="A change's number; else all of the newest request.")] | None = None
 
 
-def inventory_tools(apps: AppServices, link: LinkServer | None) -> tuple[Tool[Any], ...]:
-    """list-devices, check-device, undo."""
+def inventory_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
+    """list-devices, undo."""
     devices = apps.registry
     undo = apps.undo
 
@@ -192,12 +127,6 @@ def inventory_tools(apps: AppServices, link: LinkServer | None) -> tuple[Tool[An
             for one in devices.list()
         ]
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
-
-    async def check_device(device: Device, _: DeviceParameters, __: ToolContext) -> ToolOutput:
-        found = await apps.reconciler.examine(device, link)
-        lines = [structs.asdict(line) for line in found.findings]
-        evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
-        return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))
 
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
         """Only a device that was named limits the undo; else it is the newest of the conversation, wherever."""
@@ -232,22 +161,7 @@ def inventory_tools(apps: AppServices, link: LinkServer | None) -> tuple[Tool[An
     read = (Permission.READ, Effect.READ)
     once = (Permission.ACT, Effect.ONCE)
     text = "Revert all that the last request changed on devices, or a numbered change."
-    checks = "Reach a device now: how it answers, and what is wrong."
     return (
         Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),
-        device_tool(devices, "check-device", checks, DeviceParameters, check_device),
         Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
     )
-
-
-async def _facts(device: Device, call: Call[DeviceFacts], _: ToolContext) -> ToolOutput:
-    """The board profile and what the device reports of itself; the profile alone when no transport can ask it."""
-    board = device.board
-    fields: dict[str, Any] = {"board": board.title, "chip": board.chip, "flash_mb": board.flash_mb}
-    fields |= {"psram_mb": board.psram_mb, "firmware": firmware_object(board.firmware)}
-    try:
-        facts: DeviceFacts = await device.call(call)
-    except NotSupported as exc:
-        return ToolOutput({**fields, "message": f"{exc.message}: only the board profile is known"})
-    evidence = Evidence(device.evidence_of(call.method) or "reported", f"reported by {device.name} itself")
-    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,))

@@ -1,27 +1,21 @@
-"""Tools that look: try a program on a virtual board, read what programs printed, counted edges and free pins."""
+"""Tools that look: try a program on a virtual board, and read what programs printed."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, field, structs
 
 from microclaw.devices.registry.act_tool import complete_device
-from microclaw.devices.registry.calls import AppList, AppStates, ConsoleLines, EdgeLog, EdgesRead, LogLine
+from microclaw.devices.registry.calls import ConsoleLines, LogLine
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.target import DeviceParameters, device_tool
 from microclaw.devices.transports import virtual_board
-from microclaw.errors import DeviceError, ToolRetry
-from microclaw.events import Edge, Evidence
-from microclaw.hardware.boards.profile import PinUse
+from microclaw.events import Evidence
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.authors import own_programs
-from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
-from microclaw.programs.changes.program_state import look_at_claims
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -30,12 +24,9 @@ from microclaw.programs.proof.trial import TrialOptions
 from microclaw.text import fence_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
-_USES: Final = tuple(get_args(PinUse))
 MAX_EDGES: Final = 100
 MAX_LOG_LINES: Final = 50
 MAX_LOG_PAGES: Final = 16
-MAX_EDGE_PAGES: Final = 64
-Page = TypeVar("Page", ConsoleLines, EdgeLog)
 
 
 class InputParameters(Parameters, kw_only=True):
@@ -92,8 +83,7 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
     async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        pages = _pages(partial(source_log.read, device), 0, MAX_LOG_PAGES)
-        lines = [line async for page in pages for line in page.lines if asked.app in (None, line.app)]
+        lines = await _newest_lines(partial(source_log.read, device), asked.app)
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
@@ -120,97 +110,15 @@ def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str])
     return all(virtual if line.app is None else line.app in own for line in lines)
 
 
-async def _pages(read: Callable[[int], Awaitable[Page]], cursor: int, most: int) -> AsyncIterator[Page]:
-    """The pages of a ring from there on; the last one has nothing new."""
-    for _ in range(most):
+async def _newest_lines(read: Callable[[int], Awaitable[ConsoleLines]], app: str | None) -> list[LogLine]:
+    """Return the kept lines of all programs, or of one."""
+    lines: list[LogLine] = []
+    cursor = 0
+    for _ in range(MAX_LOG_PAGES):
         page = await read(cursor)
-        yield page
+        lines += [line for line in page.lines if app in (None, line.app)]
+        # The last page has nothing new.
         if page.cursor == cursor:
             break
         cursor = page.cursor
-
-
-class EdgesParameters(DeviceParameters, kw_only=True):
-    pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
-    cursor: Annotated[int, Meta(ge=0, description="Where an earlier reading ended; 0: the oldest kept.")] = 0
-    last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
-
-
-def edges_tool(apps: AppServices) -> Tool[EdgesParameters]:
-    """read-edges."""
-
-    async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
-        found: list[Edge] = []
-        dropped = 0
-        async for page in _pages(lambda cursor: device.call(EdgesRead(cursor=cursor)), asked.cursor, MAX_EDGE_PAGES):
-            found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
-            dropped += page.dropped
-        fields = {
-            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
-            "count": len(found),
-            "dropped": dropped,
-            "cursor": page.cursor,
-            "now_ms": page.now_ms,
-        }
-        pins = sorted({edge.pin for edge in found})
-        if pins:
-            where = f" on pin {', '.join(map(str, pins))}"
-        else:
-            where = ""
-        return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
-
-    text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
-    return device_tool(apps.registry, "read-edges", text, EdgesParameters, read_edges)
-
-
-class PinsParameters(DeviceParameters, kw_only=True):
-    use: Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None = None
-
-
-def pins_tool(apps: AppServices) -> Tool[PinsParameters]:
-    """free-pins."""
-
-    async def free_pins(device: Device, asked: PinsParameters, _: ToolContext) -> ToolOutput:
-        if asked.use not in (None, *_USES):
-            raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
-        board = device.board
-        there = await look_at_claims(apps.change_log, device)
-        taken: dict[int, str] = {}
-        for app in there.others:
-            taken |= dict.fromkeys(pin_roles(app.version), app.name)
-        caution = defaultdict[str, list[int]](list)
-        reserved = defaultdict[str, list[int]](list)
-        for pin in sorted(board.pins.values(), key=lambda one: one.number):
-            if pin.reserved:
-                reserved[pin.reserved].append(pin.number)
-            elif pin.caution:
-                caution[pin.caution].append(pin.number)
-        free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
-        fields: dict[str, Any] = {
-            "board": board.title,
-            "chip": board.chip,
-            "free": {use: pins for use, pins in free.items() if asked.use in (None, use)},
-            "taken": {str(pin): name for pin, name in sorted(taken.items())},
-            "caution": caution,
-            "reserved": reserved,
-            "led": board.no_led or "none that a program can switch",
-            "maxApps": board.firmware.max_apps,
-        }
-        if board.led is not None:
-            fields["led"] = {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
-        if device.supports(AppList.method) and not device.supports(AppStates.method):
-            with suppress(DeviceError):
-                there = structs.replace(there, listed=await device.call(AppList(), wait=False))
-                unknown = unknown_pins_text(device, there.foreign)
-                if unknown is not None:
-                    fields["unknown"] = unknown
-        if board.i2c is not None:
-            sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
-            fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
-        return ToolOutput(fields)
-
-    text = (
-        "Which pins of a device are free and what for, which a program has, which are reserved and why; its LED and "
-        "I2C pins. Look here before you choose a pin."
-    )
-    return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
+    return lines
