@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, field, structs
+from msgspec import Meta, field
 
 from microclaw.devices.registry.act_tool import complete_device
 from microclaw.devices.registry.calls import ConsoleLines, LogLine
