@@ -22,7 +22,7 @@ ACTS = load()
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
-def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[..., Any]) -> None:
+def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[..., Any, Any]) -> None:
     assert act.noun in MODULES
     assert act.http or act.tool or act.here
     assert act.help.endswith(".")

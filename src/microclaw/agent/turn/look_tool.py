@@ -25,7 +25,7 @@ OWN_WORDS: Final[frozenset[str]] = frozenset(_TABLE["own_words"])
 """The acts that show no text of strangers, unless their result says so. The result of any other act taints the turn."""
 
 
-def acts_to_look_at() -> dict[str, Operation[..., Any]]:
+def acts_to_look_at() -> dict[str, Operation[..., Any, Any]]:
     """Return the acts that `look` runs, by name."""
     acts = sorted(load(), key=lambda act: act.name)
     return {act.name: act for act in acts if _is_looked_at(act)}
@@ -55,18 +55,18 @@ def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
     )
 
 
-def _is_looked_at(act: Operation[..., Any]) -> bool:
+def _is_looked_at(act: Operation[..., Any, Any]) -> bool:
     reads = act.permission is Permission.READ and act.method == "GET"
     # A tool of one device shows less than the act, which may show all devices.
     has_tool = act.tool is not None and act.tool.fields is None
     return reads and not has_tool and act.name not in {**BY_TOOL, **FOR_NO_MODEL}
 
 
-def _needs(act: Operation[..., Any]) -> Iterator[Parameter]:
+def _needs(act: Operation[..., Any, Any]) -> Iterator[Parameter]:
     return (parameter for parameter in act.parameters if parameter.default is msgspec.NODEFAULT)
 
 
-def _with_needs(act: Operation[..., Any]) -> str:
+def _with_needs(act: Operation[..., Any, Any]) -> str:
     """Return the name of an act with its required arguments, as "crash.show(crash_id)"."""
     needs = ", ".join(parameter.name for parameter in _needs(act))
     if needs:
@@ -74,7 +74,7 @@ def _with_needs(act: Operation[..., Any]) -> str:
     return act.name
 
 
-def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]:
+def _parameters(acts: Mapping[str, Operation[..., Any, Any]]) -> type[msgspec.Struct]:
     """Return a form with the arguments of all acts; each act refuses the arguments of others."""
     kinds: dict[str, Any] = {}
     for act in acts.values():
@@ -88,7 +88,7 @@ def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]
     return msgspec.defstruct("LookParameters", [what, *fields], bases=(Parameters,), kw_only=True)
 
 
-def _find_act(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[..., Any]:
+def _find_act(acts: Mapping[str, Operation[..., Any, Any]], name: str) -> Operation[..., Any, Any]:
     """Return the act of that name. Raises ToolRetry, which lists similar names."""
     if name in acts:
         return acts[name]
@@ -97,7 +97,7 @@ def _find_act(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[.
     raise ToolRetry(f"`look` cannot read {name!r}", next_step=step)
 
 
-def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
+def _check_rights(gate: Gate, act: Operation[..., Any, Any], person_id: str) -> None:
     """Raise PermissionRefused if the person may not call this act's route."""
     action = f"look at {act.name}"
     permission = Permission.ACT if act.least is Access.ACT else Permission.READ
@@ -106,7 +106,7 @@ def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
         gate.check_owner(person_id, action)
 
 
-def _read(act: Operation[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _read(act: Operation[..., Any, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values in the types of the act's arguments. Raises ToolRetry."""
     options = {parameter.name: parameter.option for parameter in act.parameters}
     arguments = dict(values)

@@ -59,7 +59,7 @@ class _ActTool(Struct, frozen=True):
     """An operation with the form of its tool, and the parts that the tool needs."""
 
     devices: Registry
-    act: Operation[..., Any]
+    act: Operation[..., Any, Any]
     form: ToolForm
     service: Any
     holds: HoldsProgram
@@ -150,7 +150,7 @@ def address_of(device: Device) -> str:
     return device.name
 
 
-def _values(act: Operation[..., Any], form: ToolForm, arguments: Struct) -> dict[str, Any]:
+def _values(act: Operation[..., Any, Any], form: ToolForm, arguments: Struct) -> dict[str, Any]:
     """Return the values of the operation's parameters. An optional one that is null or blank is left out.
 
     Raises ToolRetry if nothing of `one_of` is given.
@@ -172,7 +172,7 @@ def _values(act: Operation[..., Any], form: ToolForm, arguments: Struct) -> dict
     return values
 
 
-def _parameters(act: Operation[..., Any], form: ToolForm) -> type[Any]:
+def _parameters(act: Operation[..., Any, Any], form: ToolForm) -> type[Any]:
     assert form.fields is not None
     parameters = {parameter.name: parameter for parameter in act.parameters}
     fields = []

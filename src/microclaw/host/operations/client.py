@@ -131,12 +131,12 @@ class _Host:
         other._number = number
         return other
 
-    async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
+    async def _call(self, act: Operation[P, R, Any], /, *_: P.args, **values: P.kwargs) -> R:
         """Call a declared operation: `client.call(schedules.pause, schedule=3)`."""
         result: R = await self._call_operation(act, values)
         return result
 
-    async def _call_many(self, act: Operation[P, R], /, **values: Any) -> OnMany[R]:
+    async def _call_many(self, act: Operation[P, R, Any], /, **values: Any) -> OnMany[R]:
         """Call an operation on the devices that `devices`, `labels` or `all` choose, with its other parameters."""
         result: OnMany[R] = await self._call_operation(act.of_many, values)
         return result
@@ -260,7 +260,7 @@ class _Host:
                     raise HostError(StreamFailure("too_large", text, step))
                 yield piece
 
-    async def _call_operation(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+    async def _call_operation(self, act: Operation[..., Any, Any], values: Mapping[str, Any]) -> Any:
         path, query, body = act.request(values)
         if act.steps:
             events = self._stream(

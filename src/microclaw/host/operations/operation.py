@@ -56,6 +56,7 @@ from microclaw.host.operations.result import OnMany
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Permission(StrEnum):
@@ -224,20 +225,20 @@ class operation:
     many: ManyForm | None = None
     here: Callable[[Any], Any] | None = None
 
-    def __call__(self, run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]) -> Operation[P, R]:
+    def __call__(self, run: Callable[Concatenate[S, OperationCall, P], Awaitable[R]]) -> Operation[P, R, S]:
         declared = Operation(**vars(self), run=run)
         OPERATIONS[self.name] = declared
         return declared
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(operation, Generic[P, R]):
+class Operation(operation, Generic[P, R, S]):
     """A declared operation. `on_many`: its form for many devices in one request.
 
     `reads` is the form of a body that `run` reads itself.
     """
 
-    run: Callable[Concatenate[Any, OperationCall, P], Awaitable[R]]
+    run: Callable[Concatenate[S, OperationCall, P], Awaitable[R]]
     reads: type | None = None
     on_many: bool = False
 
@@ -314,15 +315,15 @@ class Operation(operation, Generic[P, R]):
         return result
 
     @cached_property
-    def of_many(self) -> Operation[..., Any]:
+    def of_many(self) -> Operation[..., Any, Any]:
         """Its form for many devices; only for an operation that has one."""
         assert self.many is not None
         return replace(self, name=f"{self.name}.many", http=self.many.http, on_many=True)
 
     @cached_property
-    def routes(self) -> tuple[Operation[..., Any], ...]:
+    def routes(self) -> tuple[Operation[..., Any, Any], ...]:
         """The forms of it that have a route: its own, and the one for many devices."""
-        routes: list[Operation[..., Any]] = []
+        routes: list[Operation[..., Any, Any]] = []
         if self.http is not None:
             routes.append(self)
         if self.many is not None:
@@ -443,7 +444,7 @@ _CHOICE: Final = (
     Parameter("all", bool, default=False),
 )
 """The choice of devices: a caller sets exactly one of these."""
-OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
+OPERATIONS: Final[dict[str, Operation[..., Any, Any]]] = {}
 
 
 def fault(error: Exception) -> str:
@@ -454,7 +455,7 @@ def fault(error: Exception) -> str:
     return f"{place}: {text}"[:300]
 
 
-def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
+def load(noun: str | None = None) -> tuple[Operation[..., Any, Any], ...]:
     """Import the module of one noun, or all modules, and return their operations."""
     if noun is not None:
         import_module(MODULES[noun])

@@ -339,7 +339,7 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
     return tuple(tools)
 
 
-def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
+def output_of(act: Operation[..., Any, Any], result: Any) -> ToolOutput:
     """Return the result of an operation as the output of its tool."""
     sentence = act.sentence(result)
     evidence: tuple[Evidence, ...] = ()
@@ -362,7 +362,7 @@ def with_moments(value: Any, name: str = "") -> Any:
     return value
 
 
-def _tool(act: Operation[..., Any], form: ToolForm, service: Any) -> Tool[Any]:
+def _tool(act: Operation[..., Any, Any], form: ToolForm, service: Any) -> Tool[Any]:
     async def run(arguments: msgspec.Struct, context: ToolContext) -> ToolOutput:
         return output_of(act, await act.run(service, context, **asdict(arguments)))
 

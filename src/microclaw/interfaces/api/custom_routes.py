@@ -17,6 +17,7 @@ from microclaw.interfaces.api.caller import Caller
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 T = TypeVar("T")
 MODULES: Final = (
     "chat_routes",
@@ -28,10 +29,10 @@ MODULES: Final = (
     "sign_in_routes",
     "tool_routes",
 )
-BY_HAND: Final[dict[str, Operation[..., Any]]] = {}
+BY_HAND: Final[dict[str, Operation[..., Any, Any]]] = {}
 
 
-def load_by_hand() -> tuple[Operation[..., Any], ...]:
+def load_by_hand() -> tuple[Operation[..., Any, Any], ...]:
     """Import the modules with these routes, and return all of them."""
     for module in MODULES:
         import_module(f"microclaw.interfaces.api.{module}")
@@ -54,7 +55,7 @@ class custom_route(operation):
 
     reads: type | None = None
 
-    def __call__(self, run: Callable[Concatenate[Any, Any, P], Awaitable[R]]) -> Operation[P, R]:
+    def __call__(self, run: Callable[Concatenate[S, Any, P], Awaitable[R]]) -> Operation[P, R, S]:
         route = Operation(**vars(self), run=run)
         BY_HAND[self.name] = route
         return route

@@ -21,7 +21,7 @@ from microclaw.interfaces.api.pending_requests import WaitingAnswer
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
-Act: TypeAlias = Operation[..., Any]
+Act: TypeAlias = Operation[..., Any, Any]
 
 LINE: Final = "StreamLine"
 _SCHEMAS: Final = "#/components/schemas/{name}"

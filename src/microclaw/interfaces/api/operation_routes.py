@@ -75,7 +75,7 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
     return routes
 
 
-async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
+async def _answer_by_hand(service: Any, act: Operation[..., Any, Any], request: Request) -> Response:
     if act.least is Access.OPEN and CALLER_KEY not in request.scope:
         by = NOBODY
     else:
@@ -87,7 +87,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
     return Response(msgspec.json.encode(result), act.answer.status, media_type=_JSON)
 
 
-async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
+async def _answer(parts: RouteParts, act: Operation[..., Any, Any], request: Request) -> Response:
     by = caller_of(request)
     order = await _read_order(parts, act, by, await _values(act, request))
     _check_rights(parts.admission.gate, act, by, order.action)
@@ -108,7 +108,7 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
 class _Order(Struct, frozen=True):
     """A request for an operation. `devices` and `left_out` are set only for many devices."""
 
-    act: Operation[..., Any]
+    act: Operation[..., Any, Any]
     by: Caller
     values: dict[str, Any]
     action: str
@@ -116,7 +116,7 @@ class _Order(Struct, frozen=True):
     left_out: Sequence[str] = ()
 
 
-async def _read_order(parts: RouteParts, act: Operation[..., Any], by: Caller, values: dict[str, Any]) -> _Order:
+async def _read_order(parts: RouteParts, act: Operation[..., Any, Any], by: Caller, values: dict[str, Any]) -> _Order:
     if act.on_many:
         return await _read_order_for_many(parts, act, by, values)
     if values.get("device") is None or not ("device" in act.in_path or act.steps):
@@ -127,7 +127,7 @@ async def _read_order(parts: RouteParts, act: Operation[..., Any], by: Caller, v
 
 
 async def _read_order_for_many(
-    parts: RouteParts, act: Operation[..., Any], by: Caller, values: dict[str, Any]
+    parts: RouteParts, act: Operation[..., Any, Any], by: Caller, values: dict[str, Any]
 ) -> _Order:
     names = values.pop("devices")
     selection = Selection(tuple(names), tuple(values.pop("labels")), values.pop("all"))
@@ -167,7 +167,7 @@ async def _run(parts: RouteParts, order: _Order, feed: Feed | None) -> Any:
         return await _on_each(parts, order, approved_call)
 
 
-def _check_rights(gate: Gate, act: Operation[..., Any], by: Caller, action: str) -> None:
+def _check_rights(gate: Gate, act: Operation[..., Any, Any], by: Caller, action: str) -> None:
     """Raise PermissionRefused if the caller may not do this.
 
     Operations whose result outlives a token, or that read arbitrary files, need an owner on the control socket.
@@ -270,7 +270,7 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
     return Step("deploy", text)
 
 
-def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
+def _shown(act: Operation[..., Any, Any], values: Mapping[str, Any]) -> list[str]:
     """Return the values that the question about many devices shows: the arguments of a call."""
     if act.many is None or act.many.shows is None:
         return []
@@ -288,7 +288,7 @@ def _devices_text(devices: Sequence[Device]) -> str:
     return names
 
 
-async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
+async def _values(act: Operation[..., Any, Any], request: Request) -> dict[str, Any]:
     """Return the operation's values from path, query and body.
 
     Raises HTTPException: 415 for a body that is not declared as JSON, 422 for the first value that is wrong.
@@ -320,7 +320,7 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
         raise HTTPException(422, f"a text is not Unicode: {exc.reason}") from exc
 
 
-def _texts(act: Operation[..., Any], request: Request) -> dict[str, Any]:
+def _texts(act: Operation[..., Any, Any], request: Request) -> dict[str, Any]:
     """Return the values in the path and the query."""
     texts: dict[str, Any] = dict(request.path_params)
     # OpenAI's clients send parameters of other services, and browsers and probes send any to a page.

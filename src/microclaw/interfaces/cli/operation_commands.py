@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from microclaw.hardware.boards.profile import BoardProfile
 
 MAX_REASON_CHARS: Final = 60
-_Act: TypeAlias = Operation[..., Any]
+_Act: TypeAlias = Operation[..., Any, Any]
 _STOPPED_LISTENING: Final = StreamFailure(
     "interrupted",
     "interrupted: the host finishes a change that has begun, and makes no other",

@@ -127,7 +127,9 @@ class Resources:
             raise MCPError(types.INVALID_PARAMS, f"there is no trial {trial[:80]!r} (next: try-program links its own)")
         return _document(document)
 
-    async def _read(self, operation: Operation[Any, R], service: Any, *, is_own: bool = False, **arguments: Any) -> R:
+    async def _read(
+        self, operation: Operation[Any, R, Any], service: Any, *, is_own: bool = False, **arguments: Any
+    ) -> R:
         """Return the result of a reading operation; it asks for no approval.
 
         `is_own`: no other person has written text in the result. Raises MCPError.
