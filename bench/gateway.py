@@ -36,7 +36,7 @@ from microclaw.host.store.journal import Journal
 from microclaw.host.store.outbox import OutboxTable
 from microclaw.host.store.people import PersonTokenTable
 from microclaw.host.store.sessions import Sessions
-from microclaw.interfaces.api.gateway import Gateway
+from microclaw.interfaces.channels.gateway import Gateway
 
 CLIENTS = 4
 TURNS = 50

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run the command and return its exit code. The import is in here because it is long enough to be interrupted."""
     try:
+        from microclaw.app.rooms import ROOMS
         from microclaw.interfaces.cli.main import main as run
 
-        return run(load_host=_load_host)
+        return run(rooms=ROOMS, load_host=_load_host)
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")
         # As microclaw.interfaces.cli.options.INTERRUPTED, which may not be imported yet.

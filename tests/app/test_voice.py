@@ -20,6 +20,7 @@ from microclaw.host.operations.client import AsyncClient
 from microclaw.host.store.sqlite_file import open_store
 from microclaw.interfaces.voice.engines.engine import Transcript
 from microclaw.interfaces.voice.session_context import EndpointLimits, VoiceParts
+from microclaw.interfaces.voice.setup import VoiceEngines
 from microclaw.interfaces.voice.trace import VoiceTraces
 
 
@@ -36,7 +37,7 @@ def settings_of(home: Path) -> Settings:
 
 async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    async with asyncio.timeout(120), running_host(settings, make_voice=make_voice):
+    async with asyncio.timeout(120), running_host(settings, parts=[VoiceEngines(make_voice)]):
         client = AsyncClient(settings.control_socket)
         ota = (await client.get("/v1/status"))["xiaozhi"]["ota"]
         async with foreign_device(ota, MAC, CLIENT) as device:

@@ -144,7 +144,7 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
                 config=f'[model]\noffline_first = false\n[mqtt]\nurl = "{broker.url}"\n',
                 environ={"OPENAI_BASE_URL": f"{wire.url}/v1", "MICROCLAW_MODEL": "capable"},
                 link=LinkSettings(port=0),
-                egress=Egress(resolve=_loopback_alone, is_public=_is_public_or_loopback, own=tuple),
+                parts=[Egress(resolve=_loopback_alone, is_public=_is_public_or_loopback, own=tuple)],
             )
         )
         board = running_board(home.folder, "--join", "--name", PYTHON_BOARD, "--wasmachine", "0", "--serial", "none")

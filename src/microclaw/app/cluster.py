@@ -30,6 +30,7 @@ from microclaw.errors import StoreError, UnknownName
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.host.auth.pairing import HostIdentity, PairingRequest
+from microclaw.host.builder.builder import HostBuilder
 from microclaw.host.cluster.hosts import Hosts
 from microclaw.host.cluster.leader_tasks import Duties
 from microclaw.host.cluster.live_events import LiveEvents
@@ -79,15 +80,25 @@ class HostCluster(Struct, frozen=True):
         """This host's, the same at each start."""
         return host_called(self.host_id)
 
-    def spoken_to(self, registry: Registry) -> list[str]:
-        """The ids of links that are connected here: each device is spoken to by one host."""
-        links = (link_id for device in registry.list() for link_id in device.link_ids)
-        return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
-
     @property
     def origin(self) -> str:
         """The same for all hosts of a database."""
         return hashlib.sha256(urlsplit(self.database.url).path.encode()).hexdigest()[:8]
+
+    def join_builder(self, host: HostBuilder) -> None:
+        """Let rooms keep this host's own index, and share work, files and the clock with the other hosts."""
+        host.index = self.index
+        host.fleet = self.hosts
+        host.now_ms = self.hosts.now_ms
+        host.shared_files = self.files
+        host.duty = self._hold_duty
+
+    def _hold_duty(self, name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        return lambda: self.duties.hold(name, lambda _fence: work())
+
+    def ended_names(self) -> list[str]:
+        """Return the names of the hosts that have ended."""
+        return [host.facts.name for host in self.hosts.ended()]
 
     @property
     def view(self) -> ClusterView:
@@ -109,8 +120,11 @@ class HostCluster(Struct, frozen=True):
         tasks.start("rows of hosts that are gone", clear_holders, every_s=CLEAR_EVERY_S, after=after)
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
-        """The devices, by id, that this host keeps as they should be: those connected here; of those that are connected
-        nowhere the ones on a port of this machine, and of the others all, or none."""
+        """Return a function that returns True for the id of a device that this host keeps as it should be.
+
+        These are the devices that are connected here. Of those that are connected nowhere, they are the ones on a port
+        of this machine; of the others all, or none.
+        """
 
         def is_ours(device_id: str) -> bool:
             try:
@@ -127,7 +141,7 @@ class HostCluster(Struct, frozen=True):
         return is_ours
 
     def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, PortMachine]:
-        """Calls to devices at other hosts, and where ports are."""
+        """Return the calls to devices at other hosts, and the places of ports."""
         remote = RemoteCalls(self.requests, owner_of)
         return remote, PortMachine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.find_id))
 
@@ -229,7 +243,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
 
 
 def home_key(home: Path) -> str:
-    """The same for one folder of one machine until it starts again. Whoever has its lock is alone in that folder."""
+    """Return a key of a folder, the same until its machine starts again. A host that has its lock is alone there."""
     if _BOOT_ID.exists():
         machine = _BOOT_ID.read_text().strip()
     else:

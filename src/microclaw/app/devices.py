@@ -1,12 +1,11 @@
-"""Builds the device side: registry, links, the link server, updates, telemetry. Opens no device."""
+"""Builds the device side: registry, links, the link server, programs. Opens no device."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,47 +15,41 @@ from msgspec import Struct
 from microclaw import __version__
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.clock import now_ms
+from microclaw.devices.link.device_facts import LastValues
 from microclaw.devices.link.limits import LinkLimits
 from microclaw.devices.link.link_parts import LinkParts
 from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.link.server import LinkServer
 from microclaw.devices.link.tasks import DeviceTasks
-from microclaw.devices.ota.offers import Offers
-from microclaw.devices.ota.payloads import OfferedPayloads, Payloads
-from microclaw.devices.ota.publisher import Publisher
-from microclaw.devices.ota.rollouts import Rollouts
 from microclaw.devices.registry.port_machine import ONLY_MACHINE
 from microclaw.devices.registry.registry import Registry
-from microclaw.devices.telemetry.history import TelemetryHistory
-from microclaw.devices.telemetry.reported import ReportedEvents
 from microclaw.devices.transports.discovery import SERVICE, announce, announcement_of, link_facts
 from microclaw.devices.transports.open import open_transport
 from microclaw.errors import UnknownName
-from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
-from microclaw.host.audit.log import AuditLog
-from microclaw.host.auth.admission import Admission
+from microclaw.events import Alarm, AppDeployed, AppEnded
 from microclaw.host.auth.approved_act import current_approval_id
 from microclaw.host.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.host.auth.certificates import lan_names
-from microclaw.host.cluster.live_hosts import ALONE, Fleet
-from microclaw.host.config.settings import Settings
+from microclaw.host.builder.builder import HostBuilder
 from microclaw.host.store.apps import ChangeState
-from microclaw.host.store.crashes import CrashTable
-from microclaw.host.store.database import Database
 from microclaw.host.store.devices import DeviceTable
-from microclaw.host.store.downsampling import Downsampling
-from microclaw.host.store.firmware import FirmwareTable
 from microclaw.host.store.identity import IdentityTable
 from microclaw.host.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.host.store.links import LinkTable
-from microclaw.host.store.rollouts import RolloutTable
-from microclaw.host.store.telemetry import TelemetryTable
 from microclaw.interfaces.api.server import tcp_listener
-from microclaw.programs.changes.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp, change_event
+from microclaw.programs.changes.change_log import (
+    Change,
+    ChangeLog,
+    OnEnd,
+    PutApp,
+    RemoveApp,
+    StartApp,
+    StopApp,
+    change_event,
+)
 from microclaw.programs.changes.deferring import Tell
 from microclaw.programs.changes.deployment import Place
-from microclaw.programs.changes.services import local_zone
-from microclaw.programs.changes.source_log import SourceLog
+from microclaw.programs.changes.services import AppServices, local_zone
 from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.supervision import SupervisedTasks
 from microclaw.virtual.link_client.state import SystemClock, new_message_id
@@ -67,44 +60,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Base(Struct, frozen=True):
-    """The parts that every part of the host works with."""
-
-    settings: Settings
-    database: Database
-    admission: Admission
-    publish: Callable[[LiveEvent], None]
-    audit: AuditLog
-    cluster: HostCluster | None = None
-
-    @property
-    def index(self) -> Database:
-        """Has what is made of this host's own files: in a cluster it is no part of the shared store."""
-        return self.database if self.cluster is None else self.cluster.index
-
-    @property
-    def fleet(self) -> Fleet:
-        return ALONE if self.cluster is None else self.cluster.hosts
-
-    @property
-    def now_ms(self) -> Callable[[], int]:
-        """The clock that schedules go by."""
-        return now_ms if self.cluster is None else self.cluster.hosts.now_ms
-
-    def duty(self, name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """`work` as one host of a cluster does it at a time."""
-        cluster = self.cluster
-        if cluster is None:
-            return work
-        return lambda: cluster.duties.hold(name, lambda _fence: work())
-
-    def looks_after(self, registry: Registry) -> Callable[[str], bool]:
-        """The devices, by id, that this host keeps as they should be."""
-        if self.cluster is None:
-            return lambda _device_id: True
-        return self.cluster.looks_after(registry)
-
-
 class DeviceServices(Struct, frozen=True):
     """The known devices and their links."""
 
@@ -112,167 +67,167 @@ class DeviceServices(Struct, frozen=True):
     links: LinkRegistry
 
 
-def news_of_changes(base: Base, devices: Registry) -> OnEnd:
-    """Each change that ended is a line of the security log; deployed and removed apps are live events."""
-    people = base.admission.people
-
-    def on_end(change: Change, state: ChangeState, person_id: str | None) -> None:
-        try:
-            device = devices.get(change.device_id).name
-        except UnknownName:  # the device was removed during the change
-            device = change.device_id
-        if person_id is None:
-            person = None
-        else:
-            person = people.get(person_id)
-        by = person_id if person is None else person.name
-        base.audit.record(change_event(change, state, device, by, current_approval_id()))
-        match change.forward:
-            case _ if state != "done":
-                return
-            case PutApp(name=name) | StartApp(name=name):
-                base.publish(AppDeployed(device, now_ms(), name))
-            case RemoveApp(name=name):
-                base.publish(AppEnded(device, now_ms(), name, "removed"))
-            case StopApp(name=name):
-                base.publish(AppEnded(device, now_ms(), name, "stopped"))
-
-    return on_end
-
-
-def notes_to_chats(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell:
-    """Puts a note about a device into the chat that asked for the act."""
-
-    async def tell(place: Place | None, device: str, note: str, alarm: str | None) -> None:
-        if place is not None:
-            await outbox.push(place.channel, place.chat_id, note, person=place.person_id)
-        if alarm is not None:
-            publish(Alarm(device, now_ms(), alarm, note))
-        _log.info("%s", note)
-
-    return tell
-
-
-async def open_devices(base: Base, stack: AsyncExitStack) -> DeviceServices:
-    """The registry is open as long as `stack`."""
+async def open_devices(host: HostBuilder, cluster: HostCluster | None, stack: AsyncExitStack) -> DeviceServices:
+    """Open the registry, as long as `stack`."""
     registry: Registry
     links: LinkRegistry
     remote = None
+    holding = None
     machine = ONLY_MACHINE
-    if base.cluster is not None:
-        remote, machine = base.cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
+    if cluster is not None:
+        remote, machine = cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
+        holding = cluster.holding
     registry = Registry(
-        store=DeviceTable(base.database),
+        store=DeviceTable(host.database),
         open_transport=partial(
             open_transport,
-            lock_folder=base.settings.cache / "locks",
+            lock_folder=host.settings.cache / "locks",
             links=lambda link_id: links.link(link_id),
-            zone=local_zone(base.settings),
+            zone=local_zone(host.settings),
             build_pin_program=build_pin_program,
         ),
-        record=base.audit.record,
+        record=host.audit.record,
         machine=machine,
     )
     parts = LinkParts(
-        links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
-        events=LinkEventTable(base.database),
+        links=LinkTable(host.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
+        events=LinkEventTable(host.database),
         clock=SystemClock(),
         new_id=new_message_id,
-        publish=base.publish,
+        publish=host.publish,
         owner_of=registry.owner_of,
-        tasks=DeviceTasks(LinkTaskTable(base.database), base.fleet),
-        holding=None if base.cluster is None else base.cluster.holding,
+        tasks=DeviceTasks(LinkTaskTable(host.database), host.fleet),
+        holding=holding,
         remote=remote,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
+    for part in (registry, links, LastValues()):
+        host.offer(part)
     return DeviceServices(registry, links)
 
 
-async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None:
-    """Open the authority of this host's certificates; None where nobody asks. StoreError: it is not whole."""
-    host = base.settings.host
-    is_for_people = base.settings.http_port is not None and host.http_tls == "own"
-    if base.settings.link is None and not is_for_people and base.cluster is None:
+async def open_authority(host: HostBuilder, cluster: HostCluster | None) -> Authority | None:
+    """Open the authority of this host's certificates, or return None if nobody asks for one.
+
+    Raises StoreError if it is not whole.
+    """
+    settings = host.settings
+    is_for_people = settings.http_port is not None and settings.host.http_tls == "own"
+    if settings.link is None and not is_for_people and cluster is None:
         return None
-    extra = (host.http_host, *host.http_names) if is_for_people else ()  # 127.0.0.2 is no address of an interface
-    table = IdentityTable(base.database)
-    look = partial(lan_names, *extra)
-    authority = await Authority.open(base.settings.identity, table, look, now_ms=now_ms, record=base.audit.record)
+    extra_names: tuple[str, ...] = ()
+    if is_for_people:
+        # 127.0.0.2 is no address of an interface.
+        extra_names = (settings.host.http_host, *settings.host.http_names)
+    authority = await Authority.open(
+        settings.identity,
+        IdentityTable(host.database),
+        partial(lan_names, *extra_names),
+        now_ms=now_ms,
+        record=host.audit.record,
+    )
+    tasks = host.need(SupervisedTasks)
     tasks.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
     return authority
 
 
 async def open_link_server(
-    base: Base, devices: DeviceServices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
+    host: HostBuilder, devices: DeviceServices, authority: Authority, stack: AsyncExitStack
 ) -> LinkServer | None:
-    """The server that devices connect to, announced on the LAN; None without a link. ConfigError: the port is taken."""
-    link = base.settings.link
-    if link is None or authority is None:
+    """Open the server that devices connect to, announced on the LAN. Return None if the settings have no link.
+
+    Raises ConfigError if the port is taken.
+    """
+    link = host.settings.link
+    if link is None:
         return None
     hint = f"microclaw up --link {link.host}:0, or --link off"
     listening = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
     server = LinkServer(
         devices.links,
         devices.registry,
-        base.database,
+        host.database,
         authority=authority,
         listening=listening,
         limits=LinkLimits(),
         now_ms=now_ms,
-        record=base.audit.record,
+        record=host.audit.record,
     )
     await stack.enter_async_context(server.serving())
-    if base.cluster is not None:
-        base.cluster.share_codes(server.identity)
-    host, port = listening.getsockname()[:2]
+    address, port = listening.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
-    announcement = announcement_of(SERVICE, host, port, names, link_facts(authority.fingerprint, __version__))
-    if announcement is not None:  # only where the LAN can reach it
-        await stack.enter_async_context(announce(announcement, group))
+    announcement = announcement_of(SERVICE, address, port, names, link_facts(authority.fingerprint, __version__))
+    # None if the LAN cannot reach it.
+    if announcement is not None:
+        await stack.enter_async_context(announce(announcement, host.need(asyncio.TaskGroup)))
+    host.offer(server)
     return server
 
 
-async def open_rollouts(base: Base, devices: DeviceServices) -> tuple[Publisher, Rollouts]:
-    """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
-    shared = None if base.cluster is None else base.cluster.files
-    table = FirmwareTable(base.database)
-    payloads = Payloads(base.settings.home / "firmware", shared)
-    publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
-    await publisher.open()
-    offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
-    rollouts = Rollouts(
-        RolloutTable(base.database),
-        offers,
-        now_ms=now_ms,
-        crashes=CrashTable(base.database).new_since,
-        publish=base.publish,
+def build_apps(host: HostBuilder, cluster: HostCluster | None, outbox: Outbox) -> AppServices:
+    """Build the programs on devices."""
+    registry = host.need(Registry)
+    change_log = ChangeLog(host.database, fleet=host.fleet)
+    change_log.report_to(_news_of_changes(host, registry))
+    looks_after: Callable[[str], bool] = _looks_after_all
+    if cluster is not None:
+        looks_after = cluster.looks_after(registry)
+    apps = AppServices(
+        host.settings,
+        registry,
+        change_log,
+        host.admission.gate,
+        publish=host.publish,
+        tell=_notes_to_chats(host, outbox),
+        looks_after=looks_after,
     )
-    updates = devices.links.parts.updates
-    updates.source = OfferedPayloads(table, payloads)
-    updates.changed = rollouts.note_offer
-    offers.heard = rollouts.note_offer
-    table.follow(rollouts.look_at_offers)
-    await rollouts.refresh()
-    return publisher, rollouts
+    host.offer(apps)
+    host.need(LinkRegistry).parts.reports.in_source = apps.source_log.in_source
+    return apps
 
 
-def open_telemetry(
-    base: Base, devices: DeviceServices, source_log: SourceLog
-) -> tuple[TelemetryHistory, ReportedEvents]:
-    """Keep devices' measurements and faults from now on; `flush` writes them."""
-    history = TelemetryHistory(
-        TelemetryTable(base.database),
-        Downsampling(base.database),
-        devices.registry,
-        now_ms=now_ms,
-        monotonic_s=time.monotonic,
-    )
-    reported = ReportedEvents(
-        base.database, devices.registry, devices.links, history, in_source=source_log.in_source, publish=base.publish
-    )
-    reports = devices.links.parts.reports
-    reports.telemetry = history.add_message
-    reports.impossible = history.count_impossible
-    reports.event = reported.news
-    return history, reported
+def _looks_after_all(_device_id: str) -> bool:
+    return True
+
+
+def _news_of_changes(host: HostBuilder, devices: Registry) -> OnEnd:
+    """Return a function that writes each ended change to the security log, and sends live events of programs."""
+    people = host.admission.people
+
+    def on_end(change: Change, state: ChangeState, person_id: str | None) -> None:
+        device = change.device_id
+        try:
+            device = devices.get(change.device_id).name
+        except UnknownName:
+            _log.debug("%s was removed during the change", device)
+        by = person_id
+        if person_id is not None:
+            person = people.get(person_id)
+            if person is not None:
+                by = person.name
+        host.audit.record(change_event(change, state, device, by, current_approval_id()))
+        match change.forward:
+            case _ if state != "done":
+                return
+            case PutApp(name=name) | StartApp(name=name):
+                host.publish(AppDeployed(device, now_ms(), name))
+            case RemoveApp(name=name):
+                host.publish(AppEnded(device, now_ms(), name, "removed"))
+            case StopApp(name=name):
+                host.publish(AppEnded(device, now_ms(), name, "stopped"))
+
+    return on_end
+
+
+def _notes_to_chats(host: HostBuilder, outbox: Outbox) -> Tell:
+    """Return a function that puts a note about a device into the chat that asked for the act."""
+
+    async def tell(place: Place | None, device: str, note: str, alarm: str | None) -> None:
+        if place is not None:
+            await outbox.push(place.channel, place.chat_id, note, person=place.person_id)
+        if alarm is not None:
+            host.publish(Alarm(device, now_ms(), alarm, note))
+        _log.info("%s", note)
+
+    return tell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from tests.agent.schedules.conftest import LIMIT, START, ZONE, Clock, Hands, MakeWorld
@@ -13,6 +13,7 @@ from tests.agent.schedules.conftest import LIMIT, START, ZONE, Clock, Hands, Mak
 from microclaw.agent.schedules.due import to_ms
 from microclaw.agent.schedules.operations import remove
 from microclaw.agent.schedules.runner import FAILURES
+from microclaw.agent.schedules.scheduling import Scheduling
 from microclaw.errors import (
     Overloaded,
     PermissionRefused,
@@ -140,7 +141,8 @@ async def test_a_slow_run_is_not_begun_again_and_delays_no_other(world_of: MakeW
         assert (await world.table.runs(slow.schedule_id))[0].state == "skipped"
         with pytest.raises(Overloaded):
             await world.runner.run_now(slow.schedule_id, "owner")
-        assert (await remove.run(world, OperationCall("owner", lambda _: None), slow.schedule_id)).under_way
+        scheduling = cast("Scheduling", world)
+        assert (await remove.run(scheduling, OperationCall("owner", lambda _: None), slow.schedule_id)).under_way
         hold.set()
         await world.heard()
     assert hands.done == ["slow", "other"]

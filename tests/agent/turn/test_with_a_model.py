@@ -61,7 +61,7 @@ async def one_host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tu
         config = "[model]\noffline_first = false\n"
         environ = {"OPENAI_BASE_URL": f"{model.url}/v1", "MICROCLAW_MODEL": "obedient"}
         egress = Egress(resolve=everywhere, is_public=only_loopback, own=tuple)
-        async with real_host(folder, config=config, environ=environ, egress=egress) as home:
+        async with real_host(folder, config=config, environ=environ, parts=[egress]) as home:
             yield home, model
 
 

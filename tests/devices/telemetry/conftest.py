@@ -82,12 +82,12 @@ async def history(plane: Plane, clock: Clock) -> TelemetryHistory:
 
 @pytest.fixture
 async def reported(plane: Plane, history: TelemetryHistory, sources: Sources) -> ReportedEvents:
+    plane.links.parts.reports.in_source = sources.in_source
     return ReportedEvents(
         plane.database,
         plane.registry,
         plane.links,
         history,
-        in_source=sources.in_source,
         publish=plane.published.add,
         sleep=no_wait,
     )

@@ -100,7 +100,8 @@ async def take_all(reported: ReportedEvents) -> None:
 
 def another(plane: Plane, history: TelemetryHistory) -> ReportedEvents:
     parts = (plane.database, plane.registry, plane.links, history)
-    return ReportedEvents(*parts, in_source=Sources().in_source, publish=plane.published.add)
+    plane.links.parts.reports.in_source = Sources().in_source
+    return ReportedEvents(*parts, publish=plane.published.add)
 
 
 @pytest.fixture

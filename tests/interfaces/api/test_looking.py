@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.interfaces.api.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.agent.turn.look_tool import BY_TOOL, FOR_NO_MODEL, OWN_WORDS, acts_to_look_at
+from microclaw.app.rooms import ROOMS
 from microclaw.host.operations.operation import Access, Permission, load
 from microclaw.interfaces.api.custom_routes import load_by_hand
 from microclaw.wire.host_api import StreamResult
@@ -54,7 +55,7 @@ async def test_every_act_that_reads_has_a_tool_or_a_reason(host: PeopleHost) -> 
     tools = {tool["name"] for tool in (await host.socket("GET", "/v1/tools"))["tools"]}
     reads = {act.name: act for act in load() if act.permission is Permission.READ and act.http is not None}
     reached = {name for name, act in reads.items() if act.tool is not None and act.tool.name in tools}
-    reached |= acts_to_look_at().keys() | FOR_NO_MODEL.keys()
+    reached |= acts_to_look_at(ROOMS).keys() | FOR_NO_MODEL.keys()
     reached |= {name for name, tool in BY_TOOL.items() if tool in tools}
     assert reads.keys() - reached == set()
     pages = {act.name for act in load_by_hand() if act.noun in ("page", "signin")}
@@ -63,7 +64,7 @@ async def test_every_act_that_reads_has_a_tool_or_a_reason(host: PeopleHost) -> 
 
 
 async def test_what_an_owner_may_look_at_is_shown_and_a_guest_sees_no_more_than_by_its_route(host: PeopleHost) -> None:
-    for name, act in acts_to_look_at().items():
+    for name, act in acts_to_look_at(ROOMS).items():
         needs = {"device": "virtual-1", "name": "virtual-1", "schedule": 99, "number": 99, "crash_id": 99}
         given = {one.name: needs.get(one.name, "0" * 8) for one in act.parameters if one.name in act.in_path}
         shown = await call(host, "owner", "look", what=name, **given)
@@ -73,7 +74,7 @@ async def test_what_an_owner_may_look_at_is_shown_and_a_guest_sees_no_more_than_
 
 
 async def test_what_strangers_may_have_written_taints_and_only_the_listed_acts_do_not(host: PeopleHost) -> None:
-    assert acts_to_look_at().keys() >= OWN_WORDS
+    assert acts_to_look_at(ROOMS).keys() >= OWN_WORDS
     for name in ("person.list", "host.status", "firmware.status", "voice.trace"):
         assert (await call(host, "owner", "look", what=name))["foreign"], name
     assert not (await call(host, "owner", "look", what="usage"))["foreign"]

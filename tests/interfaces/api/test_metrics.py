@@ -11,17 +11,21 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from microclaw.agent.tasks.setup import task_metrics
 from microclaw.devices.link.meter import LaneName, LinkMeter
+from microclaw.devices.telemetry.setup import MAX_SERIES as MAX_TELEMETRY
+from microclaw.devices.telemetry.setup import telemetry_metrics
+from microclaw.host.builder.hooks import HostHooks
 from microclaw.host.cluster.status import COUNTS
 from microclaw.interfaces.api.loop_watch import LoopWatch
-from microclaw.interfaces.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, host_metrics, metrics_page
+from microclaw.interfaces.api.metrics_page import MAX_SERIES, host_metrics, metrics_page
+from microclaw.interfaces.mqtt.setup import mqtt_metrics
 from microclaw.programs.changes.reconciler import DeviceCheck
 
 DOCS = Path(__file__).parents[3] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
 
 
-MQTT_OFF: Mapping[str, Any] = {"state": "off"}
 MQTT: Mapping[str, Any] = {
     "state": "on",
     "buffer": {"events": 3, "telemetry": 5, "bytes": 900, "lost_events": 0, "lost_telemetry": 2, "lost_unwritten": 1},
@@ -39,25 +43,29 @@ def metrics(
     link: LinkMeter | None = None,
     kept: Iterable[DeviceCheck] = (),
     depths: Mapping[LaneName, int] = NO_DEPTHS,
-    mqtt: Mapping[str, Any] = MQTT_OFF,
+    mqtt: Mapping[str, Any] | None = None,
     cluster: Mapping[str, float] | None = None,
     telemetry: Iterable[tuple[str, str, float]] = (),
 ) -> Iterable[Metric]:
     """Of a host with these parts."""
     of = SimpleNamespace
+    history: Any = of(recent=lambda: telemetry)
+    tasks: Any = of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
+    hooks = HostHooks(metrics=[lambda: telemetry_metrics(history), lambda: task_metrics(tasks)])
+    if mqtt is not None:
+        hooks.metrics.append(lambda: mqtt_metrics(mqtt))
     host = of(
         link=None if link is None else of(meter=link, links=of(depths=lambda: depths)),
         apps=of(reconciler=of(status=lambda: kept)),
         devices=of(list=lambda: range(7)),
+        hooks=hooks,
     )
-    history = of(recent=lambda: telemetry)
-    code = of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
     if cluster is None:
         view: Any = None
     else:
         view = of(gauges=lambda: cluster)
-    parts: dict[str, Any] = {"host": host, "live": of(listeners=2), "history": history, "code": code, "cluster": view}
-    return host_metrics(**parts, mqtt=lambda: mqtt, loop_watch=LoopWatch())
+    parts: dict[str, Any] = {"host": host, "live": of(listeners=2), "cluster": view}
+    return host_metrics(**parts, loop_watch=LoopWatch())
 
 
 def lines(what: Iterable[Metric]) -> list[str]:

@@ -13,7 +13,7 @@ from tests.stores import new_store
 from microclaw.agent.models import operations
 from microclaw.agent.models.operations import UsageService
 from microclaw.agent.models.protocol import AskedBy
-from microclaw.app.agent import build_model
+from microclaw.agent.turn.setup import build_model
 from microclaw.host.auth.people import Person
 from microclaw.host.config.load import load_settings
 from microclaw.host.config.settings import BudgetSettings

@@ -20,7 +20,7 @@ from microclaw.agent.schedules.book import ScheduleBook
 from microclaw.agent.schedules.devices import device_of, lost_device
 from microclaw.agent.schedules.due import is_due_more_often, next_due
 from microclaw.agent.schedules.operations import ScheduleFacts
-from microclaw.agent.schedules.runner import Runner
+from microclaw.agent.schedules.runner import Executor, Runner
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.host.auth.gate import Permission
 from microclaw.host.operations.operation import OperationCall
@@ -63,26 +63,34 @@ class _Review(NamedTuple):
     permission: Permission = Permission.ACT
 
 
-class Scheduling(Struct, frozen=True):
-    """Makes schedules and shows them.
+class ScheduleTools(Struct, frozen=True):
+    """The tools that schedules call, as the agent offers them; none of them makes a schedule.
 
-    `try_planned` tries a tool call and returns a warning of untried parts, or None. `reads_others` returns True for
-    words that have a page or a server read.
-
-    `prepare` returns the permission and effects of a tool call. `takes_device` returns True for a tool with a device
-    argument. `scene` returns the devices as a sentence sees them, for a device by name. Without a model (`offline`),
-    words that no template matches are refused at once.
+    `perform` does the work of a schedule. `try_planned` tries a tool call and returns a warning of untried parts, or
+    None. `reads_others` returns True for words that have a page or a server read. `prepare` returns the permission and
+    effects of a tool call. `takes_device` returns True for a tool with a device argument. `scene` returns the devices
+    as a sentence sees them, for a device by name. `is_offline`: there is no model.
     """
 
-    book: ScheduleBook
-    runner: Runner
+    perform: Executor
     prepare: Callable[[str, str, OperationCall], Awaitable[PlannedCall]]
     try_planned: Callable[[str, str, OperationCall], Awaitable[str | None]]
     takes_device: Callable[[str], bool]
     reads_others: Callable[[str], bool]
-    name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
-    offline: bool
+    is_offline: bool
+
+
+class Scheduling(Struct, frozen=True):
+    """Makes schedules and shows them. `name_of` returns a person's name.
+
+    Without a model, words that no template matches are refused at once.
+    """
+
+    book: ScheduleBook
+    runner: Runner
+    tools: ScheduleTools
+    name_of: Callable[[str], str]
 
     async def plan(
         self,
@@ -138,7 +146,7 @@ class Scheduling(Struct, frozen=True):
         if not isinstance(action, ToolAction):
             return plan
         due_call = replace(call, device=plan.schedule.device)
-        untried = await self.try_planned(action.tool, action.arguments, due_call)
+        untried = await self.tools.try_planned(action.tool, action.arguments, due_call)
         return replace(plan, warning=_join_warnings(plan.warning, untried))
 
     def format_time(self, at_ms: int, zone: str | None = None) -> str:
@@ -193,7 +201,7 @@ class Scheduling(Struct, frozen=True):
     async def _review_call(self, call: OperationCall, act: ToolAction, device: str | None) -> _Review:
         """Ask the tool what its call would do. Raises ToolRetry for wrong arguments."""
         due_call = call if device is None else replace(call, device=device)
-        prepared = await self.prepare(act.tool, act.arguments, due_call)
+        prepared = await self.tools.prepare(act.tool, act.arguments, due_call)
         warning = None
         if prepared.objections:
             objections = " and ".join(prepared.objections)
@@ -207,9 +215,9 @@ class Scheduling(Struct, frozen=True):
         """Warn about a prompt that asks a model too often, or that waits for approval in each run."""
         warning = None
         limit = self.runner.wakes_an_hour
-        if not self.offline and is_due_more_often(timing, limit, due_ms):
+        if not self.tools.is_offline and is_due_more_often(timing, limit, due_ms):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
-        if self.reads_others(prompt.text):
+        if self.tools.reads_others(prompt.text):
             waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
             warning = _join_warnings(warning, waits)
         return _Review([what], warning)
@@ -226,7 +234,7 @@ class Scheduling(Struct, frozen=True):
     ) -> _PlannedAction:
         """Plan the action for the devices as they are now. Raises UnknownName for `device`."""
         target = device or call.device
-        scene = await self.scene(target)
+        scene = await self.tools.scene(target)
         if (do is None) == (tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
         if device is None and target is not None:
@@ -237,7 +245,7 @@ class Scheduling(Struct, frozen=True):
 
     def _plan_tool(self, tool: str, arguments: Mapping[str, Any], device: str | None) -> _PlannedAction:
         reference = arguments.get("device")
-        if isinstance(reference, str) and self.takes_device(tool):
+        if isinstance(reference, str) and self.tools.takes_device(tool):
             self.book.devices.get(reference)  # raises UnknownName now, not when the schedule is due
         act = ToolAction(tool, json.dumps(arguments, ensure_ascii=False))
         what = f"{act.tool} {act.arguments}"
@@ -255,12 +263,12 @@ class Scheduling(Struct, frozen=True):
         if isinstance(decision, Act):
             act = ToolAction(decision.tool, json.dumps(decision.arguments, ensure_ascii=False))
             return _PlannedAction(act, what, current_device)
-        if isinstance(decision, Say) and self.offline:
+        if isinstance(decision, Say) and self.tools.is_offline:
             text = decision.text
             if decision.code is None:  # an answer that does nothing
                 text = f"no model is set, and without one {words[:60]!r} does nothing"
             raise ScheduleRefused(text, next_step=decision.next_step or "say what to do, as in: turn on pin 4")
-        return _PlannedAction(SchedulePrompt(words), what, current_device if self.offline else device)
+        return _PlannedAction(SchedulePrompt(words), what, current_device if self.tools.is_offline else device)
 
 
 def _default_missed(timing: Timing) -> Missed:

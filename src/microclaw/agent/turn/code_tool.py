@@ -75,7 +75,7 @@ class CodeTool:
     tasks: TaskService
     workspace: Workspace
     devices: Registry
-    history: TelemetryHistory
+    history: TelemetryHistory | None
 
     def tool(self) -> Tool[Any]:
         """Build the tool run-code."""
@@ -142,8 +142,11 @@ class CodeTool:
 
     async def _telemetry(self, series: SeriesParameters, context: ToolContext) -> bytes:
         """Return a device's telemetry as CSV. Raises ToolRetry if the time is wrong or has no values."""
+        history = self.history
+        if history is None:
+            raise ToolRetry("this host keeps no telemetry", next_step="leave `telemetry` out")
         device = find_device(self.devices, context, series.device)
-        keys = await self.history.keys(device, series.key)
+        keys = await history.keys(device, series.key)
         since_ms = _ago_ms(series.since)
         until_ms = 0.0 if series.until is None else _ago_ms(series.until)
         if since_ms <= until_ms:
@@ -154,20 +157,20 @@ class CodeTool:
         has_points = False
         lines = [CSV_HEAD]
         for key in keys:
-            history = await self.history.read(device.device_id, (key,), begin_ms, end_ms, MAX_POINTS)
-            has_points = has_points or any(part.points for part in history.series)
-            lines.append(csv_lines(device.name, history.series))
+            values = await history.read(device.device_id, (key,), begin_ms, end_ms, MAX_POINTS)
+            has_points = has_points or any(part.points for part in values.series)
+            lines.append(csv_lines(device.name, values.series))
         if not has_points:
             text = f"{device.name} has no values of {series.key or 'telemetry'} in that time, so nothing was run"
-            raise ToolRetry(text, next_step=await self._series_text())
+            raise ToolRetry(text, next_step=await self._series_text(history))
         return "".join(lines).encode()
 
-    async def _series_text(self) -> str:
+    async def _series_text(self, history: TelemetryHistory) -> str:
         """Return a text with the devices' series, each with its unit and the time of its newest value."""
         texts = []
         for device in self.devices.list()[:MAX_LISTED_DEVICES]:
-            newest_ms = {value.key: value.at_ms for value in self.history.last(device.device_id)}
-            keys = await self.history.keys(device)
+            newest_ms = {value.key: value.at_ms for value in history.last(device.device_id)}
+            keys = await history.keys(device)
             for key in keys[:MAX_LISTED_SERIES]:
                 age = "older"
                 if key in newest_ms:

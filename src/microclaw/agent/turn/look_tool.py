@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 from microclaw.errors import ToolRetry
 from microclaw.host.auth.gate import Effect, Gate, Permission
 from microclaw.host.operations.operation import Access, Operation, Parameter, fault, load
+from microclaw.host.operations.operation_modules import is_served
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, output_of
 from microclaw.tables import read_table
 
@@ -25,15 +26,15 @@ OWN_WORDS: Final[frozenset[str]] = frozenset(_TABLE["own_words"])
 """The acts that show no text of strangers, unless their result says so. The result of any other act taints the turn."""
 
 
-def acts_to_look_at() -> dict[str, Operation[..., Any, Any]]:
-    """Return the acts that `look` runs, by name."""
+def acts_to_look_at(rooms: Collection[str]) -> dict[str, Operation[..., Any, Any]]:
+    """Return the acts that `look` runs on a host with these rooms, by name."""
     acts = sorted(load(), key=lambda act: act.name)
-    return {act.name: act for act in acts if _is_looked_at(act)}
+    return {act.name: act for act in acts if _is_looked_at(act) and is_served(act.noun, rooms)}
 
 
-def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
+def look_tool(services: Mapping[str, object], gate: Gate, rooms: Collection[str]) -> Tool[Any]:
     """Build the tool `look`. `services` has the service of each noun; they may be added after this call."""
-    acts = acts_to_look_at()
+    acts = acts_to_look_at(rooms)
 
     async def look(parameters: Any, context: ToolContext) -> ToolOutput:
         values = {name: value for name, value in asdict(parameters).items() if value is not None}

@@ -61,11 +61,15 @@ class Toolbox:
         self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
     ) -> None:
         self._tools: dict[str, Tool[Any]] = {}
+        self.add(tools)
+        self._gate = gate
+        self._coming = coming
+
+    def add(self, tools: Iterable[Tool[Any]]) -> None:
+        """Add fixed tools."""
         for tool in tools:
             if self._tools.setdefault(tool.name, tool) is not tool:
                 raise ValueError(f"two tools are named {tool.name}")
-        self._gate = gate
-        self._coming = coming
 
     @property
     def tools(self) -> tuple[Tool[Any], ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import convert
 
-from microclaw.devices.link.results import DeviceDetails, PairingSummary, PinFacts
+from microclaw.devices.link.results import DeviceDetails, LastValue, PairingSummary, PinFacts
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.hardware.boards.firmware import firmware_object
 from microclaw.hardware.boards.pins import labelled_pins, refusal
@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 _IN_FLASH = "Programs put on it over the link are in its flash: after a power cut it starts them by itself."
 
 F = TypeVar("F", bound="DeviceDetails")
+
+
+class LastValues:
+    """The newest values of each device, from the rooms that keep some."""
+
+    def __init__(self) -> None:
+        self._sources: list[Callable[[str], Sequence[LastValue]]] = []
+
+    def add(self, source: Callable[[str], Sequence[LastValue]]) -> None:
+        """Add a source, which returns the values of a device by its id."""
+        self._sources.append(source)
+
+    def of(self, device_id: str) -> list[LastValue]:
+        """Return the values of a device."""
+        values = list[LastValue]()
+        for source in self._sources:
+            values += source(device_id)
+        return values
 
 
 def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:

@@ -44,6 +44,10 @@ class DeviceOwnership:
             return holder.host
         return None
 
+    def is_here(self, link_id: str) -> bool:
+        """Return True if this host has the device's connection."""
+        return self.place_of(link_id) == self._host
+
     @property
     def here(self) -> int:
         """The number of devices that are connected to this host."""

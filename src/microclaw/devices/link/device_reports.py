@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -12,19 +12,27 @@ from microclaw.host.store.sql import Sql
 from microclaw.wire.link.messages import Event, Telemetry
 
 KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
+InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
+"""Of a device, a program, a moment and a text: the hash of the version there, and the text in its source's lines."""
+
+
+async def _as_it_is(_device_id: str, _app: str, _at_ms: int, text: str) -> tuple[str | None, str]:
+    return None, text
 
 
 class DeviceReports(Struct):
     """The receivers of devices' measurements and stored events; app/ sets them, and the defaults do nothing.
 
     `impossible` gets the number of values that no board can have. `keep_event` runs in the transaction that stores an
-    event, with the device's name, the event's id and Unix time in ms. `pass_telemetry` and `pass_event` forward both.
+    event, with the device's name, the event's id and Unix time in ms. `in_source` finds the lines of the source that a
+    program's trace names. `pass_telemetry` and `pass_event` forward both.
     """
 
     telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
     impossible: Callable[[str, int], None] = lambda _endpoint, _count: None
     event: Callable[[], None] = lambda: None
     keep_event: KeepEvent | None = None
+    in_source: InSource = _as_it_is
     pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
     pass_event: Callable[[], None] = lambda: None
 

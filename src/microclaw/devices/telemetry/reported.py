@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
@@ -60,8 +60,6 @@ _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
 _HAS_NUMBERED_KINDS: Final = "OSError"
 _FRAMES: Final = ("Traceback (most recent call last):", '  File "')
 _log = logging.getLogger(__name__)
-InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
-"""Of a device, a program, a moment and a text: the hash of the version there, and the text in its source's lines."""
 
 
 class ReportedEvents:
@@ -74,7 +72,6 @@ class ReportedEvents:
         links: LinkRegistry,
         history: TelemetryHistory,
         *,
-        in_source: InSource,
         publish: Callable[[LiveEvent], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -83,7 +80,6 @@ class ReportedEvents:
         self._devices = devices
         self._links = links
         self._history = history
-        self._in_source = in_source
         self._publish = publish
         self._sleep = sleep
         self._news = asyncio.Event()
@@ -185,7 +181,7 @@ class ReportedEvents:
             if crash.is_trap and _PLACE.search(crash.trace) is None:
                 await self._sleep(max(0.0, min(LOG_LATE_S, row.received_ms / 1000 + LOG_LATE_S - time.time())))
                 trace = "\n".join([trace, *check_line_before_trap(link.log, crash.program)])
-            version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
+            version, trace = await self._links.parts.reports.in_source(device_id, crash.program, row.received_ms, trace)
             crash = Crash(crash.kind, crash.program, trace)
         elif crash.kind == "reset":
             # The lines that it printed before this boot.

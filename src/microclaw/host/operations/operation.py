@@ -56,7 +56,7 @@ from microclaw.host.operations.result import OnMany
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 class Permission(StrEnum):
@@ -225,20 +225,22 @@ class operation:
     many: ManyForm | None = None
     here: Callable[[Any], Any] | None = None
 
-    def __call__(self, run: Callable[Concatenate[S, OperationCall, P], Awaitable[R]]) -> Operation[P, R, S]:
+    def __call__(
+        self, run: Callable[Concatenate[S_contra, OperationCall, P], Awaitable[R]]
+    ) -> Operation[P, R, S_contra]:
         declared = Operation(**vars(self), run=run)
         OPERATIONS[self.name] = declared
         return declared
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(operation, Generic[P, R, S]):
+class Operation(operation, Generic[P, R, S_contra]):
     """A declared operation. `on_many`: its form for many devices in one request.
 
     `reads` is the form of a body that `run` reads itself.
     """
 
-    run: Callable[Concatenate[S, OperationCall, P], Awaitable[R]]
+    run: Callable[Concatenate[S_contra, OperationCall, P], Awaitable[R]]
     reads: type | None = None
     on_many: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 MODULES: Final = {
@@ -37,3 +38,19 @@ BELOW: Final = {
     "telemetry": "device",
 }
 """Nouns whose commands are subcommands of another noun."""
+ROOM_OF: Final = {
+    "firmware": "ota",
+    "install": "ota",
+    "schedule": "schedules",
+    "task": "tasks",
+    "telemetry": "telemetry",
+    "voice": "voice",
+}
+"""The rooms that serve these nouns; a host may be without such a room."""
+SERVING_ROOMS: Final = frozenset(ROOM_OF.values())
+
+
+def is_served(noun: str, rooms: Collection[str]) -> bool:
+    """Return True if a host with these rooms serves the noun, or the noun has no declared operations."""
+    room = ROOM_OF.get(noun)
+    return room is None or room in rooms

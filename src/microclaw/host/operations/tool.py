@@ -23,6 +23,7 @@ from microclaw.host.operations.operation import (
     fault,
     load,
 )
+from microclaw.host.operations.operation_modules import MODULES
 from microclaw.host.operations.validation import check_letters, read_object
 from microclaw.text import escape_hidden, fence_text, moment_text
 
@@ -333,6 +334,8 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
     """
     tools = []
     for noun, service in services.items():
+        if noun not in MODULES:
+            continue
         for operation in load(noun):
             if operation.tool is not None and operation.tool.fields is None:
                 tools.append(_tool(operation, operation.tool, service))

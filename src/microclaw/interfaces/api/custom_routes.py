@@ -17,7 +17,7 @@ from microclaw.interfaces.api.caller import Caller
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 T = TypeVar("T")
 MODULES: Final = (
     "chat_routes",
@@ -55,7 +55,7 @@ class custom_route(operation):
 
     reads: type | None = None
 
-    def __call__(self, run: Callable[Concatenate[S, Any, P], Awaitable[R]]) -> Operation[P, R, S]:
+    def __call__(self, run: Callable[Concatenate[S_contra, Any, P], Awaitable[R]]) -> Operation[P, R, S_contra]:
         route = Operation(**vars(self), run=run)
         BY_HAND[self.name] = route
         return route

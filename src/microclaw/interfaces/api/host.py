@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -14,36 +11,17 @@ from microclaw.devices.link.server import LinkServer
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.virtual_boards.host_boards import VirtualBoards
 from microclaw.host.auth.admission import Admission
+from microclaw.host.builder.hooks import HostHooks
 from microclaw.host.config.settings import Settings
 from microclaw.interfaces.api.server import PeoplePlane
 from microclaw.programs.changes.services import AppServices
-
-if TYPE_CHECKING:
-    from microclaw.interfaces.channels.telegram.channel import TelegramState
-    from microclaw.interfaces.voice.operations import VoiceState
-
-
-class ChannelStates(Struct):
-    """The states of the channels.
-
-    `gateway` is its address, `clients` counts its connections. If `gateway_open`, it needs no token. `gateway_token` is
-    the file with the local token, None on a network. `problems` says why a configured channel is off.
-    """
-
-    telegram: TelegramState | None = None
-    gateway: str | None = None
-    clients: Callable[[], int] = lambda: 0
-    problems: list[str] = field(default_factory=list)
-    gateway_open: bool = False
-    gateway_token: Path | None = None
 
 
 class HostInfo(Struct, frozen=True, kw_only=True):
     """The parts of a running host.
 
     `plane` is the address of people and programs, `ingress` the port for Home Assistant, `link` the server of devices;
-    None if it is off. `boards` starts virtual boards. `more_problems` returns the problems of parts that fail while
-    they run.
+    None if it is off. `boards` starts virtual boards. `hooks` are what the rooms show of themselves.
     """
 
     settings: Settings
@@ -55,9 +33,7 @@ class HostInfo(Struct, frozen=True, kw_only=True):
     boards: VirtualBoards
     apps: AppServices
     conversations: Conversations
-    voice: VoiceState
-    channels: ChannelStates
-    more_problems: Callable[[], list[str | None]]
+    hooks: HostHooks
     began_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -70,9 +46,4 @@ class HostInfo(Struct, frozen=True, kw_only=True):
     @property
     def problems(self) -> list[str]:
         """The parts that are configured but off, and why, one a line."""
-        problems = [*self.settings.problems, *self.channels.problems]
-        for name, problem in self.voice.problems.items():
-            if name != "voice":
-                problems.append(f"{name} is off: {problem}")
-        problems.extend(text for text in self.more_problems() if text is not None)
-        return problems
+        return [*self.settings.problems, *self.hooks.read_problems()]

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
-from microclaw.agent.tasks.operations import Number
-from microclaw.agent.tasks.service import TaskService
 from microclaw.devices.flash.operations import InstallParts
 from microclaw.errors import UnknownName
 from microclaw.host.backup.scheduled import ScheduledBackups
 from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access, load
 from microclaw.host.store.database import Database
+from microclaw.host.store.tasks import TaskRow
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route, load_by_hand
 from microclaw.interfaces.api.failures import Refused
 from microclaw.interfaces.api.openapi_document import openapi_of
@@ -74,14 +74,22 @@ def read_metrics(**parts: Any) -> bytes:
 
 
 @custom_route("document.read", http="GET /api/openapi.json", access=Access.OPEN)
-async def document(_service: Any, _: RouteRequest) -> dict[str, Any]:
+async def document(service: ApiDocument, _: RouteRequest) -> dict[str, Any]:
     """Read the API's document in OpenAPI 3.1."""
-    return Response(_document(), media_type="application/json")  # type: ignore[return-value]
+    return Response(service.content, media_type="application/json")  # type: ignore[return-value]
 
 
-@cache
-def _document() -> bytes:
-    return msgspec.json.encode(openapi_of((*load(), *load_by_hand())))
+@dataclass(frozen=True)
+class ApiDocument:
+    """The document of the served nouns. `forms` are results that this host extends, by the name of the act."""
+
+    nouns: Collection[str]
+    forms: Mapping[str, type]
+
+    @cached_property
+    def content(self) -> bytes:
+        acts = [act for act in (*load(), *load_by_hand()) if act.noun in self.nouns]
+        return msgspec.json.encode(openapi_of(acts, self.forms))
 
 
 @custom_route(
@@ -143,6 +151,19 @@ async def page_file(_: Any, asked: RouteRequest, name: str) -> Response:
     return file.response(asked.request)
 
 
+Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `task list` shows it.")]
+
+
+class TaskFiles(Protocol):
+    """The files that tasks have written (tasks.service)."""
+
+    async def row(self, number: int, person_id: str | None = None) -> TaskRow:
+        """Return the task. Raises UnknownName if there is none that this person may see."""
+
+    async def file(self, number: int, name: str) -> Path:
+        """Return the place of a file. Raises UnknownName if it is no longer stored."""
+
+
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
 
 
@@ -152,7 +173,7 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
     access=Access.ASK,
     answer=HttpAnswer(media="application/octet-stream"),
 )
-async def file(tasks: TaskService, asked: RouteRequest, number: Number, name: str) -> Response:
+async def file(tasks: TaskFiles, asked: RouteRequest, number: Number, name: str) -> Response:
     """Read a file that the task has written."""
     row = await tasks.row(number, asked.by.person_id)
     path = await tasks.file(number, name)

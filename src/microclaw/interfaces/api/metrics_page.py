@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +15,8 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from microclaw import __version__
-from microclaw.agent.tasks.service import TaskService
 from microclaw.devices.link.meter import RTT_BOUNDS_S, LaneName, LinkMeter
-from microclaw.devices.telemetry.history import TelemetryHistory
+from microclaw.host.builder.hooks import MetricFamily
 from microclaw.interfaces.api.event_routes import LiveFeed
 from microclaw.interfaces.api.host import HostInfo
 from microclaw.interfaces.api.loop_watch import LoopWatch
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 # Enough for every device of a full host.
 MAX_SERIES: Final = 1_100
-MAX_TELEMETRY: Final = 5_000
 
 
 def metrics_page(metrics: Iterable[Metric]) -> bytes:
@@ -46,21 +44,11 @@ class _Collected(Collector):
 
 
 def host_metrics(
-    *,
-    host: HostInfo,
-    live: LiveFeed,
-    history: TelemetryHistory,
-    code: TaskService,
-    mqtt: Callable[[], Mapping[str, Any]],
-    cluster: ClusterView | None,
-    loop_watch: LoopWatch,
+    *, host: HostInfo, live: LiveFeed, cluster: ClusterView | None, loop_watch: LoopWatch
 ) -> Iterator[Metric]:
-    """Yield every metric of a host."""
+    """Yield every metric of a host and of its rooms."""
     if host.link is not None:
         yield from link_metrics(host.link.meter, host.link.links.depths())
-    mqtt_status = mqtt()
-    if mqtt_status["state"] != "off":
-        yield from _mqtt_metrics(mqtt_status)
     if cluster is not None:
         yield from cluster_metrics(cluster.gauges())
     yield _by(Gauge, "microclaw_info", "The host's version", "version", {__version__: 1})
@@ -69,15 +57,7 @@ def host_metrics(
     reached = {check.device_name: float(check.unreachable_since_ms is None) for check in checks}
     about = "1 when a device with programs answered the last check"
     yield _by(Gauge, "microclaw_device_reachable", about, "device", reached)
-    about = "The last value of each series of a device"
-    telemetry = Gauge("microclaw_device_telemetry", about, labels=("device", "key"))
-    for device, key, value in islice(history.recent(), MAX_TELEMETRY):
-        telemetry.add_metric((device, key), value)
-    yield telemetry
-    counts = code.counts()
-    tasks = {"running": counts["running"], "queued": counts["waiting"]}
-    yield _by(Gauge, "microclaw_code_tasks", "Code in the sandbox now", "state", tasks)
-    yield _by(Counter, "microclaw_code_tasks_ended_total", "Tasks by how they ended", "ending", counts["endings"])
+    yield from map(_family, host.hooks.read_metrics())
     yield Gauge("microclaw_event_listeners", "Open streams of live events", value=live.listeners)
     about = "Moments of a second or more in which the event loop stood still"
     yield Counter("microclaw_loop_stalls_total", about, value=loop_watch.stalls)
@@ -105,22 +85,6 @@ def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[M
     yield _by(Counter, "microclaw_link_refused_total", about, "reason", meter.refused_by_reason)
 
 
-def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
-    """Yield the metrics of `mqtt`, which is its part of the host's status."""
-    buffer = mqtt["buffer"]
-    yield Gauge("microclaw_mqtt_connected", "1 while the broker has this host", value=float(mqtt["state"] == "on"))
-    waiting = {"event": buffer["events"], "telemetry": buffer["telemetry"]}
-    yield _by(Gauge, "microclaw_mqtt_buffered", "Messages that wait for the broker", "kind", waiting)
-    yield Gauge("microclaw_mqtt_buffer_bytes", "What they take on the disk", value=buffer["bytes"])
-    kinds = {"event": "lost_events", "telemetry": "lost_telemetry", "unwritten": "lost_unwritten"}
-    lost = {kind: buffer[name] for kind, name in kinds.items()}
-    yield _by(Counter, "microclaw_mqtt_lost_total", "Messages that the full buffer lost", "kind", lost)
-    yield Counter("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=mqtt["acknowledged"])
-    commands = mqtt["commands"]
-    if commands is not None:
-        yield _by(Counter, "microclaw_mqtt_commands_total", "Commands by how they ended", "outcome", commands)
-
-
 def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     """Yield the metrics of `cluster`, the counts of host/cluster/status.py."""
     gauges = {
@@ -137,6 +101,15 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     ):
         values = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
         yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", values)
+
+
+def _family(added: MetricFamily) -> Metric:
+    """Return the metric of a room in the form of the client library."""
+    kind = Gauge if added.kind == "gauge" else Counter
+    family = kind(added.name, added.about, labels=added.labels)
+    for values, value in added.series:
+        family.add_metric(values, value)
+    return family
 
 
 def _by(kind: type[Gauge | Counter], name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:

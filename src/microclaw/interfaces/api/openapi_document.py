@@ -30,8 +30,8 @@ _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 
 
-def openapi_of(acts: Collection[Act]) -> Document:
-    """Return the document of the routes of these operations."""
+def openapi_of(acts: Collection[Act], forms: Mapping[str, type]) -> Document:
+    """Return the document of the routes of these operations. `forms` replace the results of some, by name."""
     routes: list[Act] = []
     for act in acts:
         # MCP is a protocol of its own, with its own errors.
@@ -39,7 +39,7 @@ def openapi_of(acts: Collection[Act]) -> Document:
             routes.extend(act.routes)
     types = [Error, OpenAIError, WaitingAnswer]
     for route in routes:
-        types.extend(_types(route))
+        types.extend(_types(route, forms))
     references, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()
     schemas = declared | lines | {LINE: line}
@@ -49,7 +49,7 @@ def openapi_of(acts: Collection[Act]) -> Document:
     for route in routes:
         # OpenAPI has no types of path parameters.
         path = route.path.replace(":path}", "}")
-        paths.setdefault(path, {})[route.method.lower()] = _route(route, path, schema_of)
+        paths.setdefault(path, {})[route.method.lower()] = _route(route, path, schema_of, forms)
     return {
         "openapi": "3.1.0",
         "info": {"title": "microclaw", "description": _ABOUT, "version": __version__},
@@ -90,11 +90,11 @@ def _failures() -> Document:
     return failures
 
 
-def _types(act: Act) -> Iterator[Any]:
+def _types(act: Act, forms: Mapping[str, type]) -> Iterator[Any]:
     if act.has_body:
         yield act.reads or act.body
     if not act.steps and not act.answer.media:
-        yield act.result
+        yield forms.get(act.name, act.result)
 
 
 def _complete(value: object) -> None:
@@ -114,8 +114,8 @@ def _complete(value: object) -> None:
             _complete(part)
 
 
-def _route(act: Act, path: str, schema_of: Mapping[Any, Document]) -> Document:
-    content = _content(act, schema_of)
+def _route(act: Act, path: str, schema_of: Mapping[Any, Document], forms: Mapping[str, type]) -> Document:
+    content = _content(act, schema_of, forms)
     status = act.answer.status
     answers = {str(status): {"description": HTTPStatus(status).phrase, "content": content}}
     in_texts = act.texts.__struct_fields__
@@ -158,10 +158,10 @@ def _may_wait(act: Act, path: str) -> bool:
     return act.least is not Access.SOCKET and not is_openai(path)
 
 
-def _content(act: Act, schema_of: Mapping[Any, Document]) -> Document:
+def _content(act: Act, schema_of: Mapping[Any, Document], forms: Mapping[str, type]) -> Document:
     kind = NDJSON if act.steps else act.answer.media
     if not kind:
-        return {"application/json": {"schema": schema_of[act.result]}}
+        return {"application/json": {"schema": schema_of[forms.get(act.name, act.result)]}}
     default = _TEXT if kind.startswith("text/") else _FILE
     return {kind: {"schema": _STREAMED.get(kind, default)}}
 

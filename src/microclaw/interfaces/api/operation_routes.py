@@ -49,7 +49,7 @@ _JSON_KIND: Final = re.compile(r"application/(json|.*\+json)")
 class RouteParts(Struct, frozen=True):
     """The parts that the routes use. `services` are the services of the operations and the routes by hand, by noun."""
 
-    services: Mapping[str, Any]
+    services: Mapping[str, object]
     admission: Admission
     devices: Registry
     jobs: Jobs
@@ -57,15 +57,17 @@ class RouteParts(Struct, frozen=True):
 
 
 def operation_routes(parts: RouteParts) -> list[Route]:
-    """Return a route for each operation that has one, and one for many devices if it takes these."""
+    """Return the routes of the operations that are served, and those for many devices."""
     routes = []
     for declared in load():
+        if declared.noun not in parts.services:
+            continue
         for act in declared.routes:
             routes.append(Route(act.path, partial(_answer, parts, act), methods=[act.method], name=act.name))
     return routes
 
 
-def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
+def by_hand_routes(services: Mapping[str, object]) -> list[Route]:
     """Return the routes of api.by_hand of these nouns."""
     routes = []
     for act in load_by_hand():

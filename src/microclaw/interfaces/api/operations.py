@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
 from microclaw.devices.link.results import PairingSummary
+from microclaw.host.builder.hooks import StatusField
 from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Result
@@ -113,7 +114,7 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
 
 
 class HostStatus(Result, frozen=True, kw_only=True):
-    """The host's status. Only owners get the fields from `pid` on: about this machine and other people's chats.
+    """The host's status; rooms add fields (`form_with`). Only owners get the fields from `pid` on, about this machine.
 
     `host`: its name in its cluster; `failing`: its background tasks that fail now, and why. `screen` has the lines that
     a person reads, and more, without the devices.
@@ -126,8 +127,6 @@ class HostStatus(Result, frozen=True, kw_only=True):
     http: str | None
     https: HttpsFacts
     link: LinkStatus | None
-    xiaozhi: dict[str, Any]
-    wyoming: dict[str, Any]
     up_s: float
     rss_mb: float
     model: str
@@ -139,10 +138,19 @@ class HostStatus(Result, frozen=True, kw_only=True):
     home: str | None = None
     problems: list[str] | None = None
     alarms: list[AlarmFacts] | None = None
-    gateway_open: bool | None = None
     failing: list[str] | None = None
-    mqtt: dict[str, Any] | None = None
     model_outages: list[ModelOutage] | None = None
+
+    @classmethod
+    def form_with(cls, fields: Iterable[StatusField]) -> type[HostStatus]:
+        """Return the form of the status with the fields of rooms."""
+        declared: list[Any] = []
+        for added in fields:
+            if added.for_owners:
+                declared.append((added.name, added.form | None, None))
+            else:
+                declared.append((added.name, added.form))
+        return cast("type[HostStatus]", defstruct("HostStatus", declared, bases=(cls,), frozen=True, kw_only=True))
 
     @property
     def is_foreign(self) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
@@ -19,24 +19,19 @@ from microclaw import __version__
 from microclaw.agent.models.protocol import Model
 from microclaw.agent.models.router import outages_of
 from microclaw.agent.models.usage import UsageLog
-from microclaw.agent.schedules.book import ScheduleBook
-from microclaw.agent.tasks.service import TaskService
 from microclaw.clock import now_ms
 from microclaw.devices.link.device_facts import pending_pairings
-from microclaw.devices.ota.rollouts import Rollouts
-from microclaw.devices.telemetry.history import TelemetryHistory
-from microclaw.devices.telemetry.operations import refused_values
 from microclaw.host.audit.log import AuditLog, alarm_text
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.people import is_owner
 from microclaw.host.backup.scheduled import ScheduledBackups
+from microclaw.host.builder.hooks import Row
 from microclaw.host.config.settings import BudgetSettings
 from microclaw.host.operations.result import filled
 from microclaw.host.store.crashes import CrashTable
 from microclaw.host.store.database import Database
 from microclaw.host.store.outbox import OutboxRow
-from microclaw.host.store.schedules import Schedule
-from microclaw.interfaces.api.host import ChannelStates, HostInfo
+from microclaw.interfaces.api.host import HostInfo
 from microclaw.interfaces.api.operations import (
     AlarmFacts,
     DeferredStatus,
@@ -47,29 +42,26 @@ from microclaw.interfaces.api.operations import (
     ModelOutage,
     StatusRow,
 )
-from microclaw.interfaces.mqtt.text import mqtt_line
 from microclaw.supervision import SupervisedTasks
-from microclaw.text import count_text, moment_text
+from microclaw.text import count_text
 
 _DAY_MS: Final = 86_400_000
-# Lines for the schedules that are due next, for the approvals, and for deferred acts that ended.
+# Lines for the approvals, and for deferred acts that ended.
 SHOWN: Final = 5
 OFFLINE: Final = "offline"
 # Devices that are read before the event loop runs other tasks.
 DEVICES_A_STEP: Final = 200
-_SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
 class StatusReader(Struct, frozen=True):
-    """Reads the host's status. `plans` yields the rest of an owner's screen."""
+    """Reads the host's status, in the form `form`. `costs` yields an owner's lines about costs and copies."""
 
     host: HostInfo
     tasks: SupervisedTasks
     audit: AuditLog
     database: Database
-    history: TelemetryHistory
-    mqtt: Callable[[], Mapping[str, Any]]
-    plans: Callable[[], AsyncIterator[tuple[str, str]]]
+    costs: Callable[[], AsyncIterator[Row]]
+    form: Callable[..., HostStatus]
 
     async def read(self, person_id: str) -> HostStatus:
         """Return the document of GET /v1/status, for an owner or for another person."""
@@ -79,9 +71,9 @@ class StatusReader(Struct, frozen=True):
         if is_by_owner:
             status = await self._add_owner_facts(status)
         rows = [*_screen(host, status)]
+        rows += [row async for row in host.hooks.rows("services")]
         if is_by_owner:
-            rows += _owner_screen(host, status)
-            rows += [row async for row in self.plans()]
+            rows += [row async for row in self._owner_screen(status)]
             rows += _undelivered(await host.conversations.inbox.outbox.failures())
         rows += await self._events(status)
         return replace(status, screen=[StatusRow(about, text) for about, text in rows])
@@ -92,20 +84,22 @@ class StatusReader(Struct, frozen=True):
         plane = host.plane
         cluster = host.settings.cluster
         model, hint = await describe_model(host.conversations.model)
-        return HostStatus(
+        https = HttpsFacts()
+        if plane is not None:
+            https = HttpsFacts(plane.urls, plane.local_url, plane.fingerprint)
+        return self.form(
             version=__version__,
             host=None if cluster.database is None else cluster.host_name,
             http=host.http,
-            https=HttpsFacts() if plane is None else HttpsFacts(plane.urls, plane.local_url, plane.fingerprint),
+            https=https,
             link=await _link(host),
-            xiaozhi=host.voice.xiaozhi_object(),
-            wyoming=host.voice.wyoming_object(),
             up_s=round(time.monotonic() - host.began_s, 1),
             rss_mb=round(resident_mb(), 1),
             model=model,
             model_hint=hint,
             deferred=await _deferred(host),
             devices=await _devices(host),
+            **host.hooks.read_fields(for_owners=False),
         )
 
     async def _add_owner_facts(self, status: HostStatus) -> HostStatus:
@@ -117,13 +111,33 @@ class StatusReader(Struct, frozen=True):
             home=str(host.settings.home),
             problems=host.problems,
             alarms=await self._alarms(),
-            gateway_open=host.channels.gateway is not None and host.channels.gateway_open,
             failing=[task.text for task in self.tasks.failing()],
-            mqtt=dict(self.mqtt()),
             model_outages=[convert(outage, ModelOutage, from_attributes=True) for outage in outages],
+            **host.hooks.read_fields(for_owners=True),
         )
 
-    async def _events(self, status: HostStatus) -> list[tuple[str, str]]:
+    async def _owner_screen(self, status: HostStatus) -> AsyncIterator[Row]:
+        """Yield the lines that only an owner gets."""
+        host = self.host
+        for outage in status.model_outages or ():
+            yield "model", _outage_text(outage)
+        async for row in host.hooks.rows("connections"):
+            yield row
+        for text in status.failing or ():
+            yield "failing", text
+        for text in status.problems or ():
+            if text.partition(" is off: ")[0] not in host.hooks.names_with_row:
+                yield "off", text
+        for alarm in status.alarms or ():
+            yield "alarm", f"{alarm.text}   {alarm.next_step}"
+        async for row in self.costs():
+            yield row
+        async for row in host.hooks.rows("plans"):
+            yield row
+        for text in _approval_lines(host.admission):
+            yield "approval", text
+
+    async def _events(self, status: HostStatus) -> list[Row]:
         """Return the lines about acts that wait and faults at devices."""
         rows = [("deferred", deferred.line) for deferred in status.deferred]
         crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
@@ -134,8 +148,7 @@ class StatusReader(Struct, frozen=True):
             boards = count_text(len(devices), "board")
             text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
             rows.append(("crash", f"{text}; next: microclaw device crashes"))
-        for value in refused_values(self.history):
-            rows.append(("telemetry", f"{value.device}: {value.text}"))
+        rows += [row async for row in self.host.hooks.rows("events")]
         return rows
 
     async def _alarms(self) -> list[AlarmFacts]:
@@ -154,52 +167,24 @@ class StatusReader(Struct, frozen=True):
         return alarms
 
 
-async def costs_and_plans(
-    *,
-    usage: UsageLog,
-    budget: BudgetSettings,
-    mcp: Callable[[], Mapping[str, str]],
-    backups: ScheduledBackups,
-    tasks: TaskService,
-    rollouts: Rollouts,
-    book: ScheduleBook,
-    admission: Admission,
-) -> AsyncIterator[tuple[str, str]]:
-    """Yield the rest of an owner's screen: the costs, the plans, and what waits."""
+async def costs_and_copies(
+    usage: UsageLog, budget: BudgetSettings, mcp: Callable[[], Mapping[str, str]], backups: ScheduledBackups
+) -> AsyncIterator[Row]:
+    """Yield an owner's lines about the costs of models, about MCP servers and about backups."""
     today = (await usage.report("day", 1)).today
     if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
-        usd_limit = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
-        token_limit = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        usd_limit = ""
+        if budget.day_usd is not None:
+            usd_limit = f" of ${budget.day_usd:.2f}"
+        token_limit = ""
+        if budget.day_tokens is not None:
+            token_limit = f" of {budget.day_tokens:,}"
         yield "usage", f"today ${today.cost_usd:.2f}{usd_limit}, {today.tokens:,}{token_limit} tokens"
     for name, state in mcp().items():
         yield "mcp", f"{name}: {state}"
     backup = backups.text()
     if backup is not None:
         yield "backup", backup
-    code = tasks.counts()
-    if code["running"] or code["waiting"] or code["endings"]:
-        text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
-        yield "code", f"{text}: microclaw task list"
-    for rollout in await rollouts.current_rollouts():
-        number = rollout.row.rollout_id
-        text = f"{number} of {rollout.row.version}: {rollout.row.state}, {rollout.text}"
-        yield "rollout", f"{text}; next: microclaw firmware rollouts {number}"
-    for text in _schedule_lines(await book.all()):
-        yield "schedule", text
-    for text in _approval_lines(admission):
-        yield "approval", text
-
-
-def _schedule_lines(schedules: Sequence[Schedule]) -> Iterator[str]:
-    due = []
-    for schedule in schedules:
-        if schedule.state == "active" and schedule.next_ms is not None:
-            due.append((schedule.next_ms, schedule))
-    due.sort(key=lambda pair: pair[0])
-    for next_ms, schedule in due[:SHOWN]:
-        yield f"{moment_text(next_ms)}   {schedule.what} ({schedule.said})"
-    if len(schedules) > len(due[:SHOWN]):
-        yield f"{len(schedules)} in all: microclaw schedule list"
 
 
 def _approval_lines(admission: Admission) -> Iterator[str]:
@@ -210,8 +195,10 @@ def _approval_lines(admission: Admission) -> Iterator[str]:
         yield f"{len(questions)} in all: microclaw approval list"
 
 
-def _screen(host: HostInfo, status: HostStatus) -> Iterator[tuple[str, str]]:
-    pid = "" if status.pid is None else f" (pid {status.pid})"
+def _screen(host: HostInfo, status: HostStatus) -> Iterator[Row]:
+    pid = ""
+    if status.pid is not None:
+        pid = f" (pid {status.pid})"
     yield "host", f"running{pid}, up {status.up_s:.0f} s, {status.rss_mb:.0f} MB"
     yield "api", status.http or "only the control socket"
     if status.link is None:
@@ -225,70 +212,21 @@ def _screen(host: HostInfo, status: HostStatus) -> Iterator[tuple[str, str]]:
     if window is not None and window.tokens < window.configured_tokens:
         text = f"{window.tokens:,} tokens; configured: {window.configured_tokens:,}"
         yield "context", f"learned from the server's refusal: {text}"
-    if status.xiaozhi["ota"]:
-        devices = count_text(status.xiaozhi["connected"], "device")
-        yield "xiaozhi", f"{status.xiaozhi['ota']}   {devices} connected"
-    if status.wyoming["address"]:
-        yield "wyoming", status.wyoming["address"]
 
 
-def _owner_screen(host: HostInfo, status: HostStatus) -> Iterator[tuple[str, str]]:
-    for outage in status.model_outages or ():
-        text = outage.reason
-        if outage.next_step:
-            text += f" - {outage.next_step}"
-        yield "model", text
-    yield from _channels(host.channels, host.settings.problems)
-    if status.mqtt and status.mqtt["state"] != "off":
-        yield "mqtt", mqtt_line(status.mqtt)
-    for text in status.failing or ():
-        yield "failing", text
-    for text in status.problems or ():
-        if text.partition(" is off: ")[0] not in _SWITCH:
-            yield "off", text
-    for alarm in status.alarms or ():
-        yield "alarm", f"{alarm.text}   {alarm.next_step}"
+def _outage_text(outage: ModelOutage) -> str:
+    if outage.next_step:
+        return f"{outage.reason} - {outage.next_step}"
+    return outage.reason
 
 
-def _channels(channels: ChannelStates, problems: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield "telegram", _telegram_text(channels, problems)
-    if channels.gateway is None:
-        yield "gateway", _off("the chat gateway", channels.problems)
-        return
-    text = f"{channels.gateway}   {count_text(channels.clients(), 'client')}"
-    if channels.gateway_open:
-        text += "   open: every program of this machine is the owner there"
-    yield "gateway", text
-
-
-def _telegram_text(channels: ChannelStates, problems: Sequence[str]) -> str:
-    telegram = channels.telegram
-    if telegram is None:
-        return _off("telegram", problems)
-    if telegram.phase == "listening":
-        bot = (telegram.bot or "").removeprefix("@")
-        return f"@{bot} listens"
-    if telegram.reason:
-        return f"{telegram.phase}: {telegram.reason}"
-    return telegram.phase
-
-
-def _undelivered(rows: Sequence[OutboxRow]) -> list[tuple[str, str]]:
+def _undelivered(rows: Sequence[OutboxRow]) -> list[Row]:
     """Return the line about undelivered messages; an empty list if all were delivered."""
     if not rows:
         return []
     newest = rows[0]
     text = f"{count_text(len(rows), 'message')} in the last day; newest: chat {newest.chat_id}, {newest.failed}"
     return [("undelivered", text)]
-
-
-def _off(name: str, problems: Sequence[str]) -> str:
-    """Return why a channel is off, or how to switch it on."""
-    prefix = f"{name} is off: "
-    for problem in problems:
-        if problem.startswith(prefix) and problem != prefix:
-            return f"off: {problem.removeprefix(prefix)}"
-    return f"off (microclaw config set {_SWITCH[name]})"
 
 
 async def _link(host: HostInfo) -> LinkStatus | None:

@@ -36,9 +36,9 @@ from microclaw.host.operations.client import Client
 from microclaw.host.operations.connection import HostError
 from microclaw.host.sandbox.run import sandbox_backend
 from microclaw.host.store.sqlite_file import NEEDED_BYTES, RESTORE, ROOM, open_whole
-from microclaw.interfaces.api.operations import HostStatus, read_status
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions, command
 from microclaw.interfaces.cli.sign_in_commands import BROKEN_STEP, chain_text
+from microclaw.interfaces.cli.status_document import FullStatus, read_full_status
 from microclaw.interfaces.mqtt.text import connection_finding, setting_warnings
 from microclaw.interfaces.voice.operations import trace as voice_facts
 from microclaw.programs.builds.confinement import confinement_findings
@@ -269,7 +269,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
         host = options.host()
-        status = host.call(read_status)
+        status = read_full_status(host)
     except NoHost as exc:
         if address is not None:
             raise
@@ -281,7 +281,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     if address is not None:
         location = f"{address}, microclaw {status.version}"
     yield _good("host", f"running ({location}), {status.rss_mb:.0f} MB")
-    if status.gateway_open:
+    if status.gateway_open is True:
         yield _open_gateway("this run")
     for line in status.failing or ():
         yield problem("task", line, "fix the cause; it retries automatically")
@@ -296,24 +296,25 @@ def _voice(host: Client) -> Iterator[Finding]:
     try:
         yield from host.call(voice_facts).findings()
     except HostError as exc:
-        # A member's token is refused with 403: only the owner may see voice.
-        if exc.status != 403:
+        # A member's token is refused with 403, because only the owner may see voice; 404: this host has no voice.
+        if exc.status not in (403, 404):
             raise
 
 
-def _services(status: HostStatus) -> Iterator[Finding]:
+def _services(status: FullStatus) -> Iterator[Finding]:
     """Report the host's Wyoming server and its MQTT connection."""
-    address = status.wyoming.get("address")
-    fault = status.wyoming.get("text")
-    if address:
-        yield _good("wyoming", f"services for Home Assistant at {address}")
-    elif fault:
-        yield problem("wyoming", f"voice.wyoming_port is set; {fault}", "docs/voice.md")
+    if status.wyoming:
+        address = status.wyoming.get("address")
+        fault = status.wyoming.get("text")
+        if address:
+            yield _good("wyoming", f"services for Home Assistant at {address}")
+        elif fault:
+            yield problem("wyoming", f"voice.wyoming_port is set; {fault}", "docs/voice.md")
     if status.mqtt and status.mqtt["state"] != "off":
         yield connection_finding(status.mqtt)
 
 
-def _devices(status: HostStatus) -> Iterator[Finding]:
+def _devices(status: FullStatus) -> Iterator[Finding]:
     for device in status.devices:
         fault = "never reached" if device.never_reached else device.problem
         if fault or device.reachable is False:

@@ -27,6 +27,7 @@ from microclaw.interfaces.api.operations import read_status
 from microclaw.interfaces.cli.operation_commands import show
 from microclaw.interfaces.cli.options import GlobalOptions, command
 from microclaw.interfaces.cli.sign_in_commands import open_page
+from microclaw.interfaces.cli.status_document import read_full_status
 from microclaw.interfaces.terminal.page import Terminal
 
 ServiceAct: TypeAlias = Literal["install", "remove", "file"]
@@ -113,8 +114,8 @@ def _ready_rows(facts: dict[str, Any]) -> list[_Row]:
     rows: list[_Row] = [
         ("host", f"ready{duration}            api {facts['http'] or 'off'}{link_text(facts['link'])}"),
         ("gateway", _gateway_text(facts)),
-        ("xiaozhi", facts["xiaozhi"]),
-        ("wyoming", facts["wyoming"]),
+        ("xiaozhi", facts.get("xiaozhi")),
+        ("wyoming", facts.get("wyoming")),
         ("model", facts["model"]),
     ]
     for board in facts["boards"]:
@@ -128,7 +129,7 @@ def _ready_rows(facts: dict[str, Any]) -> list[_Row]:
 
 def _gateway_text(facts: dict[str, Any]) -> str | None:
     """Return the gateway's address and who may use it, or None if it is off."""
-    if not facts["gateway"]:
+    if not facts.get("gateway"):
         return None
     access = "a person's token opens it"
     if facts["gateway_open"]:
@@ -157,7 +158,7 @@ def status(
         show(options, cluster_status, options.host().call(cluster_status))
     else:
         address = options.address()
-        result = options.host().call(read_status)
+        result = read_full_status(options.host())
         if address is not None and not options.json:
             options.terminal().row("at", str(address))
         show(options, read_status, result)

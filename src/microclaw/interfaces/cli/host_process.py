@@ -45,7 +45,7 @@ _DOORS = (
     "aiohttp",
     "h11",
     "mcp",
-    "microclaw.interfaces.api.gateway",
+    "microclaw.interfaces.channels.gateway",
     "microclaw.devices.link.listener",
 )
 # The first value in the lines of these loggers is a device.
@@ -128,7 +128,6 @@ def _facts(host: HostInfo) -> dict[str, Any]:
     model = host.conversations.model.name
     if model == OFFLINE:
         model = "none: offline intents answer"
-    token_file = host.channels.gateway_token
     return {
         "pid": os.getpid(),
         "ready_s": _seconds_since_start(),
@@ -137,11 +136,7 @@ def _facts(host: HostInfo) -> dict[str, Any]:
         "http": host.http,
         "ca_sha256": None if host.plane is None else host.plane.fingerprint,
         "link": None if host.link is None else host.link.address,
-        "gateway": host.channels.gateway,
-        "gateway_open": host.channels.gateway_open,
-        "gateway_token": token_file and str(token_file),
-        "xiaozhi": host.voice.ota,
-        "wyoming": host.voice.wyoming,
+        **host.hooks.read_start_facts(),
         "problems": host.problems,
         "model": model,
         "boards": _board_facts(host),

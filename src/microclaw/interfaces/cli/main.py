@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,7 +14,7 @@ import click
 from click.exceptions import Exit
 
 from microclaw import __version__
-from microclaw.host.operations.operation_modules import MODULES
+from microclaw.host.operations.operation_modules import MODULES, SERVING_ROOMS, is_served
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -92,14 +92,22 @@ class LazyGroup(click.Group):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.rooms: Collection[str] = SERVING_ROOMS
         for name, (_, about) in COMMANDS.items():
             self.commands[name] = click.Command(name, help=about)
 
+    def leave_out_others(self, rooms: Collection[str]) -> None:
+        """Keep only the commands that a host with these rooms serves."""
+        self.rooms = rooms
+        for name in COMMANDS:
+            if not is_served(name, rooms):
+                self.commands.pop(name, None)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         # One width, so that the columns of all sections are aligned.
-        width = max(map(len, COMMANDS))
+        width = max(map(len, self.commands))
         for title, section in SECTIONS.items():
-            rows = [(f"{name:<{width}}", about) for name, (_, about) in section.items()]
+            rows = [(f"{name:<{width}}", about) for name, (_, about) in section.items() if name in self.commands]
             with formatter.section(title):
                 formatter.write_dl(rows)
 
@@ -112,11 +120,11 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
-            command = load_command(name)
+            command = load_command(name, self.rooms)
         return name, command, rest
 
 
-def load_command(name: str) -> click.Command:
+def load_command(name: str, rooms: Collection[str] = SERVING_ROOMS) -> click.Command:
     """Import a command of the table, and add the commands of declared acts and the examples."""
     location, about = COMMANDS[name]
     module, _, attribute = location.partition(":")
@@ -124,7 +132,7 @@ def load_command(name: str) -> click.Command:
     if module:
         command = getattr(import_module(f"microclaw.interfaces.cli.{module}"), attribute)
     if name in MODULES:
-        command = import_module("microclaw.interfaces.cli.operation_commands").group(name, command)
+        command = import_module("microclaw.interfaces.cli.operation_commands").group(name, command, rooms)
     command.name = name
     if isinstance(command, click.Group):
         command.help = about
@@ -170,8 +178,17 @@ def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
         ctx.obj.only_here(f"microclaw {ctx.invoked_subcommand}")
 
 
-def main(arguments: list[str] | None = None, load_host: HostLoader | None = None) -> int:
-    """Run one command line and return its exit code. `up` needs `load_host`, which the entry point has."""
+def main(
+    arguments: list[str] | None = None,
+    *,
+    rooms: Collection[str] = SERVING_ROOMS,
+    load_host: HostLoader | None = None,
+) -> int:
+    """Run one command line and return its exit code; the entry point passes it to sys.exit.
+
+    `rooms` are the rooms of a host. The commands of others are left out. `up` needs `load_host`.
+    """
+    app.leave_out_others(rooms)
     _mend_streams()
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     try:

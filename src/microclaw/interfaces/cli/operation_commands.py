@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, get_args, get_origin
 
 import click
@@ -19,7 +20,7 @@ from microclaw.host.operations.client import Client, request_number
 from microclaw.host.operations.connection import HostError
 from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import Operation, OperationCall, Parameter, Permission, approve_all, load
-from microclaw.host.operations.operation_modules import BELOW
+from microclaw.host.operations.operation_modules import BELOW, is_served
 from microclaw.host.operations.result import Listing
 from microclaw.interfaces.cli.command_parameters import build_parameter, is_device_option, is_required, kind_of
 from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
@@ -40,15 +41,16 @@ _STOPPED_LISTENING: Final = StreamFailure(
 )
 
 
-def group(word: str, by_hand: click.Group | None = None) -> click.Group:
-    """Return `microclaw WORD` with the commands of all acts of its nouns.
+def group(word: str, by_hand: click.Group | None, rooms: Collection[str]) -> click.Group:
+    """Return `microclaw WORD` with the commands of all acts of its nouns, as far as these rooms serve them.
 
     Commands that are in `by_hand` already take precedence over acts with the same verb.
     """
-    commands = by_hand or click.Group(no_args_is_help=True)
-    nouns = [noun for noun, parent in BELOW.items() if parent == word]
+    commands = copy(by_hand or click.Group(no_args_is_help=True))
+    commands.commands = dict(commands.commands)
+    nouns = [noun for noun in (word, *BELOW) if BELOW.get(noun, word) == word and is_served(noun, rooms)]
     acts_by_verb: dict[str, list[_Act]] = {}
-    for noun in (word, *nouns):
+    for noun in nouns:
         for act in load(noun):
             verb = act.command.verb or act.verb
             if act.command.is_derived and verb not in commands.commands:

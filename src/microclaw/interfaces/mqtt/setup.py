@@ -1,115 +1,83 @@
-"""Opens MQTT for a host: buffer, connection, commands (docs/mqtt.md). It sends nothing itself."""
+"""MQTT as a part of the host: what it shows, and its opening. This file sends nothing."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from msgspec import Struct
 
-from microclaw.agent.turn.toolbox import Toolbox
-from microclaw.devices.link.links import LinkRegistry
-from microclaw.devices.ota.offers import Offers
-from microclaw.devices.registry.registry import Registry
-from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
-from microclaw.host.audit.event import Record
-from microclaw.host.auth.admission import Admission
-from microclaw.host.auth.gate import Gate
-from microclaw.host.auth.people import MQTT, WithAutomation
-from microclaw.host.config.settings import Settings
-from microclaw.host.store.database import Database
-from microclaw.host.store.mqtt import MqttBuffer, MqttPublishedTable
-from microclaw.interfaces.mqtt.command_calls import command_actor
-from microclaw.interfaces.mqtt.commands import MqttCommands
-from microclaw.interfaces.mqtt.feed import MqttFeed
-from microclaw.interfaces.mqtt.host_devices import HostDevices
-from microclaw.interfaces.mqtt.publisher import MqttPublisher
-from microclaw.programs.changes.services import AppServices
-from microclaw.supervision import SupervisedTasks
-
-# All states are read again: a program or another host may have moved a pin.
-REFRESH_S: Final = 30.0
-# The other events change no state that is published.
-_CHANGES: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded)
-Work: TypeAlias = Callable[[], Awaitable[None]]
+from microclaw.host.builder.builder import HostBuilder
+from microclaw.host.builder.hooks import MetricFamily, Row, StatusField
+from microclaw.interfaces.mqtt.text import mqtt_line
 
 
-class MqttServices(Struct, frozen=True):
-    """The parts of the host that MQTT works with.
-
-    `listen` calls its argument with each live event, and with whether it happened at this host. `duty` makes work that
-    one host of a cluster does at a time.
-    """
-
-    settings: Settings
-    database: Database
-    admission: Admission
-    record: Record
-    registry: Registry
-    links: LinkRegistry
-    apps: AppServices
-    offers: Offers
-    tools: Toolbox
-    listen: Callable[[Callable[[LiveEvent, bool], None]], None]
-    duty: Callable[[str, Work], Work]
+class _MqttState(Struct):
+    read: Callable[[], Mapping[str, Any]]
 
 
-async def open_mqtt(
-    host: MqttServices, tasks: SupervisedTasks, stack: AsyncExitStack
-) -> Callable[[], Mapping[str, Any]]:
-    """Publish events from now on, until `stack` ends. Returns the reader of MQTT's part of the status."""
-    settings = host.settings.mqtt
-    published = MqttPublishedTable(host.database)
-    buffer = MqttBuffer(host.database)
-    await buffer.open()
-    host_id = await published.host_id(f"h-{secrets.token_hex(4)}")
-    feed = MqttFeed(buffer)
-    devices = HostDevices(host.registry, host.links, host.apps, host.offers.newest_for)
-    commands = None
-    if settings.commands:
-        commands = _build_commands(host, devices, feed)
-        await stack.enter_async_context(commands.serving())
-    publisher = MqttPublisher(settings, host_id, devices=devices, feed=feed, published=published, commands=commands)
-    _follow(host, devices, feed, publisher)
-
-    async def refresh() -> None:
-        publisher.changed()
-
-    tasks.start("mqtt buffer", feed.run)
-    tasks.start("mqtt", host.duty("mqtt", publisher.run))
-    tasks.start("mqtt refresh", refresh, every_s=REFRESH_S)
-    return publisher.status_object
+def setup(host: HostBuilder) -> None:
+    """Publish events and measurements to a broker, if the settings name one."""
+    state = _MqttState(_without_broker)
+    if host.settings.mqtt.url is not None:
+        host.enter(_serving(host, state))
+    _show(host, state)
 
 
-def _build_commands(host: MqttServices, devices: HostDevices, feed: MqttFeed) -> MqttCommands:
-    """Build the commands with a gate that has no approvals: a command that needs a person's yes is refused."""
-    people = WithAutomation(host.admission.people, MQTT)
-    always_ask = host.settings.agent.approvals == "always"
-    gate = Gate(people, always_ask=always_ask, record=host.record)
-    return MqttCommands(
-        feed=feed,
-        act=command_actor(host.registry, host.tools, gate),
-        is_known=lambda name: devices.id_of(name) is not None,
-    )
+def _without_broker() -> Mapping[str, Any]:
+    return {"state": "off", "text": None, "next": "microclaw config set mqtt.url mqtt://HOST:1883"}
 
 
-def _follow(host: MqttServices, devices: HostDevices, feed: MqttFeed, publisher: MqttPublisher) -> None:
-    """Take the messages of devices and the host's events into the feed, and note which states changed."""
+@asynccontextmanager
+async def _serving(host: HostBuilder, state: _MqttState) -> AsyncIterator[None]:
+    # Only a host with a broker needs its client.
+    from microclaw.interfaces.mqtt.opening import open_mqtt
 
-    def on_event(event: LiveEvent, is_own: bool) -> None:
-        # Another host of a cluster puts its own events into the buffer.
-        if is_own:
-            feed.take_live(event)
-        if isinstance(event, _CHANGES):
-            device_id = devices.id_of(event.device)
-            if device_id is not None:
-                publisher.changed(device_id)
+    async with AsyncExitStack() as stack:
+        state.read = await open_mqtt(host, stack)
+        yield
 
-    reports = host.links.parts.reports
-    reports.keep_event = feed.keep_event
-    reports.pass_event = feed.news.set
-    reports.pass_telemetry = feed.take_telemetry
-    host.listen(on_event)
-    host.apps.change_log.report_to(lambda change, _state, _person_id: publisher.changed(change.device_id))
+
+def _show(host: HostBuilder, state: _MqttState) -> None:
+    async def rows() -> AsyncIterator[Row]:
+        status = state.read()
+        if status["state"] != "off":
+            yield "mqtt", mqtt_line(status)
+
+    def metrics() -> Iterator[MetricFamily]:
+        status = state.read()
+        if status["state"] != "off":
+            yield from mqtt_metrics(status)
+
+    host.hooks.on_screen("connections", rows)
+    host.hooks.metrics.append(metrics)
+    host.hooks.fields.append(StatusField("mqtt", dict[str, Any], lambda: dict(state.read()), for_owners=True))
+
+
+def mqtt_metrics(status: Mapping[str, Any]) -> Iterator[MetricFamily]:
+    """Yield the metrics of MQTT's part of the status."""
+    buffer = status["buffer"]
+    is_connected = float(status["state"] == "on")
+    about = "1 while the broker has this host"
+    yield MetricFamily("gauge", "microclaw_mqtt_connected", about, (), [((), is_connected)])
+    waiting = {"event": buffer["events"], "telemetry": buffer["telemetry"]}
+    about = "Messages that wait for the broker"
+    yield MetricFamily("gauge", "microclaw_mqtt_buffered", about, ("kind",), _series(waiting))
+    about = "What they take on the disk"
+    yield MetricFamily("gauge", "microclaw_mqtt_buffer_bytes", about, (), [((), buffer["bytes"])])
+    kinds = {"event": "lost_events", "telemetry": "lost_telemetry", "unwritten": "lost_unwritten"}
+    lost = {kind: buffer[name] for kind, name in kinds.items()}
+    about = "Messages that the full buffer lost"
+    yield MetricFamily("counter", "microclaw_mqtt_lost_total", about, ("kind",), _series(lost))
+    about = "Messages that the broker has"
+    acknowledged = status["acknowledged"]
+    yield MetricFamily("counter", "microclaw_mqtt_acknowledged_total", about, (), [((), acknowledged)])
+    if status["commands"] is not None:
+        about = "Commands by how they ended"
+        outcomes = _series(status["commands"])
+        yield MetricFamily("counter", "microclaw_mqtt_commands_total", about, ("outcome",), outcomes)
+
+
+def _series(counts: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
+    return [((label,), count) for label, count in counts.items()]

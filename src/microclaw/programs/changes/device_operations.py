@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-from microclaw.devices.link.device_facts import device_facts, pending_pairings, pin_facts
+from microclaw.devices.link.device_facts import LastValues, device_facts, pending_pairings, pin_facts
 from microclaw.devices.link.operations import Board, DeviceName, LinkService
-from microclaw.devices.link.results import AddedDevice, DeviceDetails, DeviceList, LastValue, ListedDevice, OneDevice
+from microclaw.devices.link.results import AddedDevice, DeviceDetails, DeviceList, ListedDevice, OneDevice
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import board_ids
 from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer
@@ -25,10 +24,10 @@ MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in o
 
 
 class DeviceService(LinkService, frozen=True, kw_only=True):
-    """The parts that the acts work with. `last` gives the last value of each series of a device."""
+    """The parts that the acts work with. `last` has the newest values of devices."""
 
     apps: AppServices
-    last: Callable[[str], list[LastValue]]
+    last: LastValues
 
     async def revoked(self) -> frozenset[str]:
         if self.link is None:
@@ -97,7 +96,7 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
         layout=board.layout,
         led=board.led,
         problem=next((check.problem for check in checks if check.device_id == device_id), None),
-        telemetry=service.last(device_id),
+        telemetry=service.last.of(device_id),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
+from microclaw.agent.turn.setup import build_toolbox
 from microclaw.agent.turn.toolbox import Toolbox
-from microclaw.app.agent import build_toolbox
 from microclaw.devices.registry.calls import (
     AdcRead,
     AdcReading,

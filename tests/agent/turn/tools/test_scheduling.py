@@ -20,8 +20,8 @@ from tests.stores import new_store
 
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.schedules.book import ScheduleBook
-from microclaw.agent.schedules.runner import Runner
-from microclaw.agent.schedules.scheduling import Scheduling
+from microclaw.agent.schedules.runner import Executor, Runner
+from microclaw.agent.schedules.scheduling import ScheduleTools, Scheduling
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.registry import Registry
 from microclaw.hardware.boards.reader import load_board
@@ -93,17 +93,17 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with Database.open(new_store(tmp_path / "store.db")) as database:
         devices = cast("Registry", boards)
         book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, devices=devices, zone="Europe/Berlin")
-        scheduling = Scheduling(
-            book=book,
-            runner=cast("Runner", SimpleNamespace(wakes_an_hour=2)),
+        tools = ScheduleTools(
+            perform=cast("Executor", None),
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
             try_planned=lambda name, arguments, call: base.try_planned(name, arguments, context_of(call)),
             takes_device=base.takes_device,
             reads_others=base.reads_others,
-            name_of=lambda person: person,
             scene=scene,
-            offline=True,
+            is_offline=True,
         )
+        runner = cast("Runner", SimpleNamespace(wakes_an_hour=2))
+        scheduling = Scheduling(book=book, runner=runner, tools=tools, name_of=lambda person: person)
         desk = Desk(book, boards, base.with_more(declared_tools({"schedule": scheduling})))
 
         def decide(news: PendingApproval | ApprovalOutcome) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.app.channels import open_local_token
 from microclaw.errors import StoreError
+from microclaw.interfaces.channels.setup import open_local_token
 
 
 @pytest.mark.parametrize("spoil", ["chmod", "empty", "other", "fifo"])

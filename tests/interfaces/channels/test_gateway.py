@@ -29,7 +29,7 @@ from microclaw.host.auth.tokens import PersonTokens
 from microclaw.host.config.settings import GatewaySettings
 from microclaw.host.store.database import Database
 from microclaw.host.store.people import AccessToken, PeopleTable, PersonTokenTable
-from microclaw.interfaces.api.gateway import MAX_OPENING, Gateway, conversation_id
+from microclaw.interfaces.channels.gateway import MAX_OPENING, Gateway, conversation_id
 from microclaw.interfaces.cli.host_process import log_to
 
 
