@@ -22,6 +22,7 @@ from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
+from microclaw.programs.changes.edge_record import by_pin
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.trial import Trial
 
@@ -46,12 +47,14 @@ class PinConflict(Struct, frozen=True):
 
     @property
     def warning(self) -> str:
-        """Tells the person who insists on the act."""
-        again = " and will change it again" if self.role == "drives" else ""
-        return f"{self.app} {self.role} pin {self.pin} too{again}"
+        """The warning to a person who insists on the act."""
+        text = f"{self.app} {self.role} pin {self.pin} too"
+        if self.role == "drives":
+            text += " and will change it again"
+        return text
 
     def offer(self) -> str:
-        """The question to a person. Raises PinClaimed where nobody can insist."""
+        """Return the question to a person. Raises PinClaimed if nobody can insist."""
         if self.can_stop:
             return f"{self.text}, which is stopped first"
         if self.is_final:
@@ -59,24 +62,25 @@ class PinConflict(Struct, frozen=True):
         return self.text
 
     def raise_refused(self, insist: str | None = None) -> None:
-        """Raise PinClaimed. `insist` says how a person can have it all the same, where that is so."""
-        is_open = insist is not None and not self.is_final
-        raise PinClaimed(self.text, next_step=f"{self.next_step}; {insist}" if is_open else self.next_step)
+        """Raise PinClaimed. `insist` says how a person can have it all the same, if the firmware allows that."""
+        step = self.next_step
+        if insist is not None and not self.is_final:
+            step = f"{step}; {insist}"
+        raise PinClaimed(self.text, next_step=step)
 
 
 def driven_pins(trial: Trial) -> tuple[int, ...]:
-    """The pins that the program drove in its trial, those that it had closed again at the end included."""
-    changes = (trial.edges, trial.pwm, trial.leds)
-    return tuple(sorted({*trial.driven, *(change.pin for record in changes for change in record)}))
+    """Return the pins that the program drove in its trial, also those that it had closed again at the end."""
+    return tuple(sorted({*trial.driven, *by_pin(trial.edges), *by_pin(trial.pwm), *by_pin(trial.leds)}))
 
 
 def runs_once(trial: Trial) -> bool:
-    """True if the program ended by itself in its trial, and no interval begins it again."""
+    """Return if the program ended by itself in its trial, and no interval begins it again."""
     return trial.ok and trial.ended in ("returned", "exited") and trial.times is None
 
 
 def claims_of(image: ProgramImage, trial: Trial) -> Claims:
-    """The program's claims beside the pins it drives: seen in its trial, or named in its source."""
+    """Return the program's claims beside the pins it drives: seen in its trial, or named in its source."""
     driven = set(driven_pins(trial))
     read = {pin for pin, role in trial.roles.items() if role == "input"} - driven
     return Claims(
@@ -104,7 +108,7 @@ def tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> 
 
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
-    """Every pin that this version has, and how."""
+    """Return every pin that this version has, and how."""
     uses = version.claims.uses
     reads = version.claims.reads
     return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
@@ -122,15 +126,15 @@ def live_conflict(there: ProgramState, pin: int, *, opens: bool = False) -> PinC
         if role is None or there.has_ended(app):
             continue
         conflict = _conflict(device, app.name, pin, role, ours=app in there.wanted)
-        if opens and role == "drives" and not _has_pwm(app):
+        if opens and role == "drives" and not _has_pwm(app.version.claims.nodes):
             text = f"{conflict.text}, and its firmware lets nobody else set it"
             return replace(conflict, text=text, is_final=True)
         return conflict
     return None
 
 
-def _has_pwm(app: DesiredApp) -> bool:
-    return any(node.startswith("ledc") for node in app.version.claims.nodes)
+def _has_pwm(nodes: Sequence[str]) -> bool:
+    return any(node.startswith("ledc") for node in nodes)
 
 
 def check_named(there: ProgramState, image: ProgramImage) -> None:
@@ -204,7 +208,7 @@ def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -
     """Raise PinClaimed for a pin that an act at once holds, or for PWM timers beside PWM that does."""
     held = device.held_pins
     found = sorted(held.keys() & set(pins))
-    if not found and any(node.startswith("ledc") for node in nodes):
+    if not found and _has_pwm(nodes):
         found = sorted(pin for pin, kind in held.items() if kind == "pwm")
     name = device.pin_program(GpioSet.method)
     if found and name is not None:
@@ -215,21 +219,23 @@ def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -
 
 
 def timers_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) -> PinConflict | None:
-    """The program whose PWM an act at once on this pin would disturb, where another program has to do the act."""
+    """Return the program whose PWM an act at once on this pin would disturb, if another program has to do the act."""
     for app in wanted:
-        if any(node.startswith("ledc") for node in app.version.claims.nodes):
+        if _has_pwm(app.version.claims.nodes):
             text = f"the PWM timers of {device.name} are used by {app.name}, and on this firmware programs disturb them"
             return PinConflict(pin, app.name, "uses", text, f"stop it first: {_stop(app.name, device)}")
     return None
 
 
 def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
-    """A warning of the programs there that were not installed from here, on a board that does not tell their pins."""
+    """Return a warning of programs that were not installed from here, on a board that does not report their pins."""
     if device.supports(AppStates.method):
         return None
-    names = ", ".join(sorted(set(foreign) - device.pin_programs))
-    text = f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
-    return text if names else None
+    names = sorted(set(foreign) - device.pin_programs)
+    if not names:
+        return None
+    listing = ", ".join(names)
+    return f"not installed from here, on {device.name}: {listing}; their pins are not known and not checked"
 
 
 def _bus_taken(device: Device, app: DesiredApp, node: str) -> PinClaimed:
@@ -241,7 +247,7 @@ def _bus_taken(device: Device, app: DesiredApp, node: str) -> PinClaimed:
 
 
 def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
-    """Of a program that is not there yet: what puts it there waits for the device."""
+    """Return the error for a part of a program that is not there yet: its installation waits for the device."""
     return PinClaimed(
         f"{what} of {device.name} is kept for {app.name}, which waits until {device.name} is back (--when-back)",
         next_step=f"choose another, or drop what waits first: microclaw app cancel {app.name} -d {device.name}",
@@ -249,26 +255,27 @@ def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
 
 
 def _conflict(device: Device, app: str, pin: int, role: PinRole, *, ours: bool = True) -> PinConflict:
-    """`ours`: this host has its image, so it can be stopped and started again."""
+    """Return the conflict with a program. `ours`: this host has its image, so it can be stopped and started again."""
     text = f"pin {pin} is {_PASSIVE[role]} by {app} on {device.name}"
     if role == "reads":
         text += ": driving it works against what is connected there, which can be a short circuit"
-    step = f"choose another pin, or stop it first: {_stop(app, device) if ours else _uninstall(app, device)}"
+    way = _stop(app, device) if ours else _uninstall(app, device)
+    step = f"choose another pin, or stop it first: {way}"
     return PinConflict(pin, app, role, text, step, can_stop=ours and role == "drives")
 
 
 def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:
-    """ "the I2C bus 0" when both have it. All LEDC timers share their channels; a computed number can be any."""
+    """Return "the I2C bus 0" if both have it. All LEDC timers share their channels; a computed number can be any."""
     for node in own:
         kind, _, number = node.partition("/")
         for other in theirs:
             other_kind, _, other_number = other.partition("/")
-            if kind == other_kind and (kind == "ledc" or number == other_number or not number or not other_number):
-                if kind == "ledc":
-                    known = ""
-                else:
-                    known = number or other_number
-                return f"{_KINDS[kind]} {known}".rstrip()
+            if kind != other_kind:
+                continue
+            if kind == "ledc":
+                return _KINDS[kind]
+            if number == other_number or not number or not other_number:
+                return f"{_KINDS[kind]} {number or other_number}".rstrip()
     return None
 
 

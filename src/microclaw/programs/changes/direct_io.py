@@ -29,19 +29,21 @@ CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
 
 
 async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
-    """The earliest time that the board can have started, in Unix time; None when it does not report its uptime."""
+    """Return the earliest time that the board can have started, in Unix time; None if it does not report its uptime."""
     if not device.supports(DeviceInfo.method):
         return None
     asked_ms = now_ms()
     try:
-        with collect_device_texts():  # a number is taken: no text of the answer goes on
+        # A number is taken: no text of the answer goes on.
+        with collect_device_texts():
             values = (await device.call(DeviceInfo())).values
     except (NotSupported, CallRejected):
         return None
     up_ms = values.get("uptime_ms")
     if isinstance(up_ms, bool) or not isinstance(up_ms, int | float):
         return None
-    return asked_ms - (up_ms + 1) - up_ms * CLOCKS_APART  # + 1: it reports whole milliseconds
+    # It reports whole milliseconds, so it may be up for one more.
+    return asked_ms - (up_ms + 1) - up_ms * CLOCKS_APART
 
 
 _LOOK_BACK = 200
@@ -116,7 +118,8 @@ class DirectIo:
             while True:
                 try:
                     return await self._act(target, call, undoes, insist)
-                except DeviceBusy:  # another host changes it: what was there before is looked at again then
+                except DeviceBusy:
+                    # Another host changes it: what was there before is looked at again then.
                     if time.monotonic() > give_up:
                         raise
                 await asyncio.sleep(_AGAIN_S)
@@ -135,13 +138,7 @@ class DirectIo:
             kind = "gpio.set"
             forward = SetLevel(call.pin, call.level)
             if not isinstance(last, SetPwm) or not last.duty:
-                before = last.level if isinstance(last, SetLevel) else None
-                if sees_pins(target):
-                    before = (await target.call(GpioGet(call.pin))).level
-                if before is None:
-                    inverse = None
-                else:
-                    inverse = SetLevel(call.pin, before)
+                inverse = await _level_before(target, call.pin, last)
         else:
             kind = "pwm.set"
             forward = SetPwm(call.pin, call.duty, call.frequency_hz)
@@ -162,10 +159,15 @@ class DirectIo:
         return PinChange(target.name, state, evidence, change_id, _warning(target, call.pin, rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
-        """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
-        number of the device's last change. A level that can be read needs no such care."""
+        """Return the last action on the pin, and the number of the device's last change.
+
+        The action is None if a program that drives the pin came since, or the board restarted. A level that can be read
+        needs no such care.
+        """
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
-        seen = history[0].change_id if history else 0
+        seen = 0
+        if history:
+            seen = history[0].change_id
         for change in history:
             if change.state != "done":
                 continue
@@ -174,11 +176,22 @@ class DirectIo:
                     if isinstance(action, SetLevel) and sees_pins(device):
                         return action, seen
                     boot_ms = await booted_ms(device, self._change_log.now_ms)
-                    return action if boot_ms is None or boot_ms <= change.at_ms else None, seen
+                    if boot_ms is not None and boot_ms > change.at_ms:
+                        return None, seen
+                    return action, seen
                 case PutApp(version=version) | StartApp(version=version) | StopApp(version=version):
                     if pin in version.pins:
                         break
         return None, seen
+
+
+async def _level_before(device: Device, pin: int, last: DeviceAction | None) -> SetLevel | None:
+    """Return the action that sets the pin's present level again; None if nobody knows the level."""
+    if sees_pins(device):
+        return SetLevel(pin, (await device.call(GpioGet(pin))).level)
+    if isinstance(last, SetLevel):
+        return SetLevel(pin, last.level)
+    return None
 
 
 def _warning(device: Device, pin: int, rival: PinConflict | None) -> str | None:
@@ -190,21 +203,21 @@ def _warning(device: Device, pin: int, rival: PinConflict | None) -> str | None:
 
 
 def sees_pins(device: Device) -> bool:
-    """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
+    """Return if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
 
 
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
     if not sees_pins(device):
         return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
-    found = (await device.call(GpioGet(pin))).level
-    if found == level:
-        return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
-    if rival is not None and rival.role == "drives":  # it may have moved the pin in between
-        return Evidence(
-            "reported", f"{device.name} answers: pin {pin} set to {level}; {rival.app} has it at {found} again"
-        )
+    present = (await device.call(GpioGet(pin))).level
+    if present == level:
+        return Evidence("counted", f"read back on the board: pin {pin} is at {present}")
+    # The program may have moved the pin in between.
+    if rival is not None and rival.role == "drives":
+        text = f"{device.name} answers: pin {pin} set to {level}; {rival.app} has it at {present} again"
+        return Evidence("reported", text)
     raise DeviceLied(
-        f"{device.name} took the order, but read back pin {pin} is at {found}, not {level}",
+        f"{device.name} took the order, but read back pin {pin} is at {present}, not {level}",
         next_step="something else drives it, a wire or a program: look at it, then undo or try again",
     )

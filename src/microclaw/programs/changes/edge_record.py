@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, TypeVar
 
 from msgspec import structs
 
-from microclaw.devices.registry.calls import EdgeLog, PwmChange
+from microclaw.devices.registry.calls import EdgeLog, LedChange, PwmChange
 from microclaw.events import Edge
 from microclaw.programs.proof.edge_comparison import STEADY_GAPS, STEADY_MS, compare, compare_edges, span_ms
 
@@ -25,7 +26,7 @@ LONGEST_MS: Final = 30_000.0
 """How long to watch at most for a pin to settle."""
 _ROUNDING_MS: Final = 1.0
 _OPENING_MS: Final = 1.0
-E = TypeVar("E", Edge, PwmChange)
+E = TypeVar("E", Edge, PwmChange, LedChange)
 
 
 class EdgeRecord:
@@ -39,11 +40,11 @@ class EdgeRecord:
         for pin, edges in by_pin(expected).items():
             if edges[0].t_ms <= PATIENCE_MS:
                 self.expected[pin] = edges
-        self.seen: dict[int, list[Edge]] = {pin: [] for pin in self.expected}
+        self.seen: dict[int, list[Edge]] = defaultdict(list)
         self.unsettled: Sequence[int] = tuple(self.expected)
         self.waited_ms = 0.0
         self._began_ms = began_ms
-        self._counted: dict[int, list[Edge]] = {pin: [] for pin in self.expected}
+        self._counted: dict[int, list[Edge]] = defaultdict(list)
         # At the first look: a small board takes seconds for an installation.
         self._installed_ms: float | None = None
 
@@ -57,9 +58,10 @@ class EdgeRecord:
             if edge.pin in self.expected and t_ms >= -_ROUNDING_MS:
                 self._counted[edge.pin].append(structs.replace(edge, t_ms=t_ms))
         unsettled = []
-        for pin, edges in self._counted.items():
-            self.seen[pin] = _without_opening(edges, self.expected[pin])
-            if not _is_shown(self.expected[pin], self.seen[pin]):
+        for pin, expected in self.expected.items():
+            seen = _without_opening(self._counted[pin], expected)
+            self.seen[pin] = seen
+            if not _is_shown(expected, seen):
                 unsettled.append(pin)
         self.unsettled = unsettled
 
@@ -72,13 +74,15 @@ class EdgeRecord:
 
     def end_ms(self) -> float:
         """Return when the watch is over, also if the program is not proved."""
-        last_due_ms = max(edges[0].t_ms for edges in self.expected.values())
-        ends = [(self._installed_ms or 0.0) + last_due_ms + LATE_MS]
+        end_ms = 0.0
+        for edges in self.expected.values():
+            end_ms = max(end_ms, (self._installed_ms or 0.0) + edges[0].t_ms + LATE_MS)
         for pin in self.unsettled or self.expected:
-            if self.seen[pin]:
+            seen = self.seen[pin]
+            if seen:
                 settling_ms = SETTLING_MS + 2 * span_ms(self.expected[pin][: STEADY_GAPS + 1])
-                ends.append(self.seen[pin][0].t_ms + min(settling_ms, LONGEST_MS))
-        return max(ends)
+                end_ms = max(end_ms, seen[0].t_ms + min(settling_ms, LONGEST_MS))
+        return end_ms
 
     def until_edge_ms(self) -> float:
         """Return how long it is until the trial's next edge on an unsettled pin; infinite if none is due."""

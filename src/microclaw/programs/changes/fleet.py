@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
@@ -39,6 +39,8 @@ _ONE_PIN: Final = "give one of the two another pin or device, or take the other 
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
+_Program: TypeAlias = tuple[ChangeRequest, ProgramImage | MicroclawError]
+"""A program with its image for one kind of board, or why it has none."""
 
 
 class FleetDifference(Struct, frozen=True, kw_only=True):
@@ -66,10 +68,14 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
     def note(self) -> str:
         if self.error is not None:
             return self.error.message
-        left = "not of this host" if self.foreign else "not in the file; --prune takes it off"
-        shown = ("missing", "dead", "trapped", "deferred", "unreachable")
-        said = [*self.differs, left if self.act == "extra" else "", self.condition if self.condition in shown else ""]
-        return "; ".join(filter(None, said))
+        notes = list(self.differs)
+        if self.act == "extra" and self.foreign:
+            notes.append("not of this host")
+        elif self.act == "extra":
+            notes.append("not in the file; --prune takes it off")
+        if self.condition in ("missing", "dead", "trapped", "deferred", "unreachable"):
+            notes.append(self.condition)
+        return "; ".join(notes)
 
 
 class FleetResult(Struct, kw_only=True):
@@ -101,48 +107,72 @@ class FleetRow(Struct, frozen=True):
 async def compare(
     apps: AppServices, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool
 ) -> list[FleetRow]:
-    """A row for each program on each of the devices: those of the fleet in their order, then the others.
+    """Return a row for each program on each of the devices: those of the fleet in their order, then the others.
 
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
     _check_devices(programs, devices)
-    made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
-    meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
-    for request, ids in programs:
-        for device in (one for one in devices if one.device_id in ids):
-            if request.name in meant[device]:
-                text = f"two programs are named {request.name} on {device.name}"
-                raise ConfigError(text, next_step="give one of them another name")
-            which = id(request), f"{device.board} {device.kinds}"
-            if which not in made:
-                made[which] = await _build(apps, request, device)
-            meant[device][request.name] = request, made[which]
+    fleet = await _build_fleet(apps, programs, devices)
 
     async def on_device(device: Device) -> list[FleetRow]:
-        try:
-            there = {one.name: one for one in await apps.catalogue.list_apps(device.device_id)}
-            absent: Literal["unreachable"] | None = None
-        except DeviceError:  # it does not answer, and nothing is wanted there
-            there = {}
-            absent = "unreachable"
-        programs_there = await look_at_claims(apps.change_log, device)
-        names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
-        if prune:
-            for app in programs_there.wanted:
-                if app.name not in meant[device]:
-                    programs_there = programs_there.without(app.name)
-                    names.discard(app.name)
-        board = _Board(programs_there, names)
-        rows = [_row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
-        others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
-        return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
+        return await _compare_device(apps, device, fleet[device], prune=prune)
 
-    outcomes = await on_each(devices, on_device, parallel=32)
-    for outcome in outcomes:
+    rows: list[FleetRow] = []
+    for outcome in await on_each(devices, on_device, parallel=32):
         if outcome.error is not None:
             raise outcome.error
-    return [row for outcome in outcomes for row in outcome.value or ()]
+        rows += outcome.value or ()
+    return rows
+
+
+async def _build_fleet(
+    apps: AppServices, programs: Sequence[_Asked], devices: Sequence[Device]
+) -> dict[Device, dict[str, _Program]]:
+    """Build each program once for each kind of board. Raises ConfigError for two of one name on one device."""
+    images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
+    fleet: dict[Device, dict[str, _Program]] = {device: {} for device in devices}
+    for request, device_ids in programs:
+        for device in devices:
+            if device.device_id not in device_ids:
+                continue
+            if request.name in fleet[device]:
+                text = f"two programs are named {request.name} on {device.name}"
+                raise ConfigError(text, next_step="give one of them another name")
+            board_kind = id(request), f"{device.board} {device.kinds}"
+            if board_kind not in images:
+                images[board_kind] = await _build(apps, request, device)
+            fleet[device][request.name] = request, images[board_kind]
+    return fleet
+
+
+async def _compare_device(
+    apps: AppServices, device: Device, programs: Mapping[str, _Program], *, prune: bool
+) -> list[FleetRow]:
+    """Return the rows of one device."""
+    listings: dict[str, AppListing] = {}
+    absent: Literal["unreachable"] | None = None
+    try:
+        for listing in await apps.catalogue.list_apps(device.device_id):
+            listings[listing.name] = listing
+    except DeviceError:
+        # It does not answer, and nothing is wanted there.
+        absent = "unreachable"
+    there = await look_at_claims(apps.change_log, device)
+    names = {name for name, listing in listings.items() if listing.condition not in _NO_PLACE}
+    if prune:
+        for app in there.wanted:
+            if app.name not in programs:
+                there = there.without(app.name)
+                names.discard(app.name)
+    board = _Board(there, names)
+    rows = []
+    for name, (request, image) in programs.items():
+        rows.append(_row(board, request, image, listings.get(name, absent)))
+    # The host's own programs for pins come and go with exec.
+    for name in sorted(listings.keys() - programs.keys() - device.pin_programs):
+        rows.append(_extra(device, listings[name], prune=prune))
+    return rows
 
 
 def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:
@@ -163,7 +193,7 @@ async def _build(apps: AppServices, request: ChangeRequest, device: Device) -> P
 
 
 async def apply_rows(apps: AppServices, call: OperationCall, rows: Sequence[FleetRow]) -> list[FleetResult]:
-    """Do what the rows say, several devices at a time; a result for each device that has acts.
+    """Do what the rows say, several devices at a time; return a result for each device that has acts.
 
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the
     others; a device that does not answer is not asked again.
@@ -174,41 +204,60 @@ async def apply_rows(apps: AppServices, call: OperationCall, rows: Sequence[Flee
             acts[row.device].append(row)
 
     async def on_device(device: Device) -> FleetResult:
-        done = FleetResult(device=device.name)
-        ordered = sorted(acts[device], key=lambda row: row.request is not None)
-        for number, row in enumerate(ordered):
-            name = row.difference.name
-            try:
-                request = row.request or ChangeRequest(device.device_id, name, "uninstall")
-                # the stages of each are not shown
-                made = await apps.changes.apply(structs.replace(request, begin=call.on_begin), lambda _step: None)
-                if made.verified is not True and done.verified is not False:
-                    done.verified = made.verified
-                (done.removed if row.request is None else done.installed).append(name)
-                if row.request is None:
-                    said = " is off"
-                else:
-                    said = f": {deployment_view(made).told}"
-                call.report(Step("deploy", f"{device.name}: {name}{said}"))
-            except MicroclawError as exc:
-                call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))
-                gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
-                done.left += [one.difference.name for one in (ordered[number:] if gone else [row])]
-                done.error = done.error or failure_of(exc)
-                if gone:
-                    break
-        return done
+        return await _apply_device(apps, call, device, acts[device])
 
-    return [
-        one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
-        for one in await on_each(list(acts), on_device)
-    ]
+    results = []
+    for outcome in await on_each(list(acts), on_device):
+        result = outcome.value or FleetResult(device=outcome.device_name)
+        if outcome.value is None and outcome.error is not None:
+            result.error = failure_of(outcome.error)
+        results.append(result)
+    return results
+
+
+async def _apply_device(
+    apps: AppServices, call: OperationCall, device: Device, rows: Sequence[FleetRow]
+) -> FleetResult:
+    """Do the acts of one device, removals first, until it does not answer."""
+    result = FleetResult(device=device.name)
+    ordered = sorted(rows, key=lambda row: row.request is not None)
+    for number, row in enumerate(ordered):
+        try:
+            text = await _apply_row(apps, call, row, result)
+            call.report(Step("deploy", f"{device.name}: {text}"))
+        except MicroclawError as exc:
+            name = row.difference.name
+            call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))
+            result.error = result.error or failure_of(exc)
+            if isinstance(exc, DeviceUnreachable | DeviceTimeout):
+                result.left += [left.difference.name for left in ordered[number:]]
+                break
+            result.left.append(name)
+    return result
+
+
+async def _apply_row(apps: AppServices, call: OperationCall, row: FleetRow, result: FleetResult) -> str:
+    """Do an act, note it in the result, and return it in words."""
+    name = row.difference.name
+    request = row.request or ChangeRequest(row.device.device_id, name, "uninstall")
+    request = structs.replace(request, begin=call.on_begin)
+    # The stages of each act are not shown.
+    change = await apps.changes.apply(request, lambda _step: None)
+    if change.verified is not True and result.verified is not False:
+        result.verified = change.verified
+    if row.request is None:
+        result.removed.append(name)
+        return f"{name} is off"
+    result.installed.append(name)
+    return f"{name}: {deployment_view(change).told}"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:
-    """Of everything that the rows say: equal digests are equal differences."""
-    said = [(row.device.device_id, structs.replace(row.difference, condition=None, error=None)) for row in rows]
-    return hashlib.sha256(json.encode(said)).hexdigest()
+    """Return the digest of everything that the rows say: equal digests are equal differences."""
+    content = []
+    for row in rows:
+        content.append((row.device.device_id, structs.replace(row.difference, condition=None, error=None)))
+    return hashlib.sha256(json.encode(content)).hexdigest()
 
 
 class _Board(Struct):
@@ -240,10 +289,13 @@ def _row(
     image: ProgramImage | MicroclawError,
     there: AppListing | Literal["unreachable"] | None,
 ) -> FleetRow:
+    """Return the row of a program of the fleet, and add the program to the board if it will be installed."""
     device = board.device
-    listing = there if isinstance(there, AppListing) else None
-    condition = there if listing is None else listing.condition
-    fields: dict[str, Any] = {"device": device.name, "name": request.name, "condition": condition}
+    fields: dict[str, Any] = {"device": device.name, "name": request.name, "condition": there}
+    listing: AppListing | None = None
+    if isinstance(there, AppListing):
+        listing = there
+        fields["condition"] = listing.condition
     act: Literal["install", "replace", "unchanged"] = "install"
     differs = tuple[str, ...]()
     try:
@@ -256,8 +308,9 @@ def _row(
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
         if listing is not None and listing.version is not None:
             differs = _differences(listing.version, image, limits, request)
+            # The host no longer puts it back by itself.
             if not differs and listing.condition == "missing" and listing.error is not None:
-                differs = (f"it is not there: {listing.error}",)  # the host no longer puts it back by itself
+                differs = (f"it is not there: {listing.error}",)
             act = "replace" if differs else "unchanged"
             if listing.condition == "stopped":
                 act = "install"
@@ -266,23 +319,35 @@ def _row(
             board.take(request.name, image)
     except MicroclawError as exc:
         return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
-    found = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)
-    return FleetRow(device, found, structs.replace(request, device=device.device_id))
+    difference = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)
+    return FleetRow(device, difference, structs.replace(request, device=device.device_id))
 
 
 def _differences(
     wanted: AppVersion, image: ProgramImage, limits: tuple[int, int], request: ChangeRequest
 ) -> tuple[str, ...]:
+    """Return what an installation of the request would change, in words."""
+    differences: list[str] = []
+    if wanted.sha256 != image.sha256:
+        differences.append("another program")
+    heap_bytes, timers = limits
     values = (
-        ("heap_bytes", wanted.heap_bytes, limits[0]),
-        ("timers", wanted.timers, limits[1]),
+        ("heap_bytes", wanted.heap_bytes, heap_bytes),
+        ("timers", wanted.timers, timers),
         ("watchdog_ms", wanted.watchdog_ms, request.watchdog_ms),
     )
-    program = () if wanted.sha256 == image.sha256 else ("another program",)
-    times = () if wanted.times == request.times else (times_differ_text(wanted.times, request.times),)
-    return (*program, *(f"{what} {before} -> {after}" for what, before, after in values if before != after), *times)
+    for name, before, after in values:
+        if before != after:
+            differences.append(f"{name} {before} -> {after}")
+    if wanted.times != request.times:
+        differences.append(times_differ_text(wanted.times, request.times))
+    return tuple(differences)
 
 
 def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
-    act = "remove" if prune and there.installed_ms is not None else "extra"  # or not of this host, or only deferred
+    """Return the row of a program that is not in the fleet."""
+    act = "extra"
+    # One without that time is not of this host, or only deferred.
+    if prune and there.installed_ms is not None:
+        act = "remove"
     return FleetRow(device, filled(FleetDifference, there, act=act, differs=(), error=None))

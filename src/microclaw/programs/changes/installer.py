@@ -40,7 +40,7 @@ from microclaw.programs.changes.change_log import (
 )
 from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, find_state, name_taken, not_found
+from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, find_by_name, name_taken, not_found
 from microclaw.programs.changes.verify import Baseline, take_baseline
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text
@@ -68,18 +68,23 @@ async def _outcome(device: Device, change: Change) -> tuple[bool, str]:
     match forward:
         case SetPwm(pin=pin):
             return False, f"whether PWM on pin {pin} was set is unknown"
-        case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
+        case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:
+            # To read it could change it.
             return False, f"whether pin {pin} was set is unknown"
         case SetLevel(pin=pin, level=level):
-            is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
-            return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
+            if device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level:
+                return True, f"pin {pin} is at {level}"
+            return False, f"pin {pin} is not at {level}"
     name = forward.name
-    is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
+    listed = await device.call(AppList(), wait=False)
+    is_listed = find_by_name(listed, name) is not None
     if is_listed and isinstance(forward, PutApp) and isinstance(change.inverse, PutApp):
         await device.call(AppUninstall(name))
         return False, "which of the two was there is not known, so it was taken off; deploy the new one once more"
-    happened = is_listed is isinstance(forward, PutApp | StartApp)
-    return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
+    puts = isinstance(forward, PutApp | StartApp)
+    if is_listed:
+        return puts, f"{device.name} lists it"
+    return not puts, f"{device.name} does not list it"
 
 
 class Installation(Struct, frozen=True):
@@ -148,8 +153,10 @@ class Installer:
         name = there.name
         act = request.act
         device = there.device
-        usual: ChangeKind = "app.deploy" if there.running is None else "app.upgrade"
-        kind = _BEGUN.get(act, usual)
+        kind: ChangeKind = "app.upgrade"
+        if there.running is None:
+            kind = "app.deploy"
+        kind = _BEGUN.get(act, kind)
         forward: DeviceAction = PutApp(name, version)
         if act == "start":
             forward = StartApp(name, version)
@@ -162,12 +169,14 @@ class Installer:
     async def _make_room(self, there: ProgramState, pins: Collection[int], report: Report) -> ProgramState:
         """Take off programs that have ended if this one needs their place or pins. Return the board without them."""
         device = there.device
-        while (removal := _ended_in_the_way(there, pins)) is not None:
+        removal = _ended_in_the_way(there, pins)
+        while removal is not None:
             # One undo reverts both, and starts the other program no second time.
             with change_origin(replace(current_origin(), deferred=None)):
                 await self.take_off(there.about(removal.name), removal)
             report(Step("deploy", f"{removal.name} had ended: taken off {device.name} to make room"))
             there = there.without(removal.name)
+            removal = _ended_in_the_way(there, pins)
         return there
 
     async def take_off(self, there: ProgramState, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
@@ -287,8 +296,10 @@ def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> Change
     if not is_full and not pins:
         return None
     for app in there.wanted:
-        state = find_state(there.states, app.name)
-        if state is None or state.state not in ENDED or app.name not in names or app.name == there.name:
+        state = find_by_name(there.states or (), app.name)
+        if state is None or state.state not in ENDED:
+            continue
+        if app.name not in names or app.name == there.name:
             continue
         is_done = state.state in ("returned", "exited") and app.version.times is None
         has_pin = not set(pins).isdisjoint(pin_roles(app.version))

@@ -6,7 +6,8 @@ It also has the reasons why an act makes no sense there, and the device's list a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, TypeAlias
+from operator import attrgetter
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,8 @@ DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "st
 Act: TypeAlias = Literal[DeferredKind, "restart"]
 ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
 """States of a program of which no function runs any more."""
+Row = TypeVar("Row", AppEntry, AppState, DesiredApp)
+_NAME: Final = attrgetter("name")
 _AGAIN_S: Final = 1.0
 """Firmware may list a program a moment after it answered the installation, or the removal."""
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
@@ -42,7 +45,7 @@ class ProgramState(Struct, frozen=True):
 
     @property
     def desired(self) -> DesiredApp | None:
-        return _find(self.wanted, self.name)
+        return find_by_name(self.wanted, self.name)
 
     @property
     def running(self) -> AppVersion | None:
@@ -52,17 +55,17 @@ class ProgramState(Struct, frozen=True):
     @property
     def stopped(self) -> AppVersion | None:
         """The version that this host stopped and keeps."""
-        kept = _find(self.kept, self.name)
+        kept = find_by_name(self.kept, self.name)
         return None if kept is None else kept.version
 
     @property
     def state(self) -> AppState | None:
         """The program's state as the board reports it."""
-        return find_state(self.states, self.name)
+        return find_by_name(self.states or (), self.name)
 
     @property
     def names(self) -> list[str]:
-        return [app.name for app in self.listed or ()]
+        return list(map(_NAME, self.listed or ()))
 
     @property
     def is_listed(self) -> bool:
@@ -84,7 +87,7 @@ class ProgramState(Struct, frozen=True):
 
         Of a program of others only the pins are known that the board reports, and not how it uses them.
         """
-        apps = [app for app in self.wanted if app.name != self.name]
+        apps = _without(self.wanted, self.name)
         for state in self.states or ():
             is_known = state.name == self.name or self.has_installed(state.name)
             if state.pins and state.state not in ENDED and not is_known:
@@ -93,7 +96,7 @@ class ProgramState(Struct, frozen=True):
 
     @property
     def _wanted_names(self) -> frozenset[str]:
-        return frozenset(app.name for app in self.wanted)
+        return frozenset(map(_NAME, self.wanted))
 
     def has_installed(self, name: str) -> bool:
         """Return if this host installed the program, also as the one that sets pins at once."""
@@ -110,7 +113,7 @@ class ProgramState(Struct, frozen=True):
             return False
         if self.states is None:
             return app.version.times is None and app.version.claims.ended
-        state = find_state(self.states, app.name)
+        state = find_by_name(self.states, app.name)
         return state is not None and state.state in ENDED
 
     def about(self, name: str) -> ProgramState:
@@ -119,12 +122,13 @@ class ProgramState(Struct, frozen=True):
 
     def without(self, name: str) -> ProgramState:
         """Return the look as it is after that program was taken off."""
+        listed = self.listed
+        if listed is not None:
+            listed = _without(listed, name)
         states = self.states
         if states is not None:
-            states = [state for state in states if state.name != name]
-        listed = [app for app in self.listed or () if app.name != name]
-        wanted = [app for app in self.wanted if app.name != name]
-        return replace(self, listed=listed, states=states, wanted=wanted)
+            states = _without(states, name)
+        return replace(self, listed=listed, states=states, wanted=_without(self.wanted, name))
 
     def kept_version(self, act: Act, version: AppVersion | None) -> AppVersion:
         """Return the version that a start or a restart installs: the one that an undo gives, else that of this host.
@@ -153,7 +157,7 @@ class ProgramState(Struct, frozen=True):
         raise DeployRejected(text, next_step=f"microclaw app restart {self.name} -d {device}")
 
     def refused(self, act: Act) -> DeployRejected:
-        """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
+        """Return why this act makes no sense: the program is not there, not of this host, or in another state."""
         name = self.name
         device = self.device.name
         if self.is_foreign and (self.stopped is None or act == "stop"):
@@ -218,7 +222,10 @@ async def ask_programs(device: Device, *, wait: bool) -> tuple[Sequence[AppEntry
     listed = await device.call(AppList(), wait=wait)
     if not device.supports(AppStates.method):
         return listed, None
-    states = [entry.state for entry in listed if entry.state is not None]
+    states: list[AppState] = []
+    for entry in listed:
+        if entry.state is not None:
+            states.append(entry.state)
     # An empty list has no states to ask for.
     if len(states) < len(listed):
         states = [*await device.call(AppStates(), wait=wait)]
@@ -232,12 +239,12 @@ async def ask_states(device: Device, *, wait: bool) -> Sequence[AppState] | None
     return await device.call(AppStates(), wait=wait)
 
 
-def find_state(states: Sequence[AppState] | None, name: str) -> AppState | None:
-    return next((state for state in states or () if state.name == name), None)
+def find_by_name(rows: Sequence[Row], name: str) -> Row | None:
+    return next((row for row in rows if row.name == name), None)
 
 
-def _find(apps: Sequence[DesiredApp], name: str) -> DesiredApp | None:
-    return next((app for app in apps if app.name == name), None)
+def _without(rows: Sequence[Row], name: str) -> list[Row]:
+    return [row for row in rows if row.name != name]
 
 
 def _foreign_app(device: Device, state: AppState) -> DesiredApp:
@@ -274,10 +281,11 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
 async def names_after_change(
     device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
 ) -> tuple[str, ...]:
-    """The listed names, sorted; asked twice unless `name` is among them just as `there` says."""
+    """Return the listed names, sorted. The board is asked twice unless `name` is among them just as `there` says."""
     is_second = False
     while True:
-        names = tuple(sorted(app.name for app in await device.call(AppList())))
+        listed = await device.call(AppList())
+        names = tuple(sorted(map(_NAME, listed)))
         if is_second or (name in names) is there:
             return names
         await sleep(_AGAIN_S)
@@ -285,7 +293,7 @@ async def names_after_change(
 
 
 async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str) -> str:
-    """The device's list without `name`; DeployRejected when it says that it removed it and goes on listing it."""
+    """Return the device's list without `name`, in words. Raises DeployRejected if the device goes on listing it."""
     left = await names_after_change(device, name, there=False, sleep=sleep)
     if name in left:
         text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"

@@ -9,14 +9,16 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.devices.registry.calls import AppInstall, LogsRead
-from microclaw.errors import BuildError, MicroclawError
+from microclaw.errors import BuildError, Diagnostic, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest, PreparedChange
+from microclaw.programs.changes.edge_record import by_pin
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
+from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.pin_track import draw_track, spans_text
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import describe
@@ -31,41 +33,56 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def compile_text(image: ProgramImage, optimization: str) -> str:
     """ "zig 0.17 -O3 -> 756 B", or "..., taken as an Arduino sketch -> 521 B | with timers for its waits 2,116 B"."""
-    tool = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
-    if isinstance(image, PyImage):
-        return f"{tool} -> {image.size_bytes:,} B{' | cached' if image.cached else ''}"
-    if tool:
-        how = f"{tool} -{optimization}"
-    else:
-        how = "wasm given"
-    if image.language != "c":
-        how += f", {'taken as ' if image.language_guessed else ''}{TITLE[image.language]}"
+    how = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
     size = f"{image.size_bytes:,} B"
-    if image.compiled_bytes is not None:
-        size = f"{image.compiled_bytes:,} B | with timers for its waits {size}"
-    return f"{how} -> {size}{' | cached' if image.cached else ''}"
+    if not isinstance(image, PyImage):
+        if how:
+            how = f"{how} -{optimization}"
+        else:
+            how = "wasm given"
+        if image.language != "c":
+            guess = "taken as " if image.language_guessed else ""
+            how += f", {guess}{TITLE[image.language]}"
+        if image.compiled_bytes is not None:
+            size = f"{image.compiled_bytes:,} B | with timers for its waits {size}"
+    text = f"{how} -> {size}"
+    if image.cached:
+        text += " | cached"
+    return text
 
 
 async def built(program: Awaitable[ProgramImage], optimization: str, report: Report) -> ProgramImage:
     """Await a build as a stage: with its warnings and its time, or why it failed."""
-    started = time.perf_counter()
+    started_s = time.perf_counter()
     try:
         image = await program
     except MicroclawError as exc:
-        fail(report, "check" if isinstance(exc, BuildError) and exc.stage == "check" else "compile", exc)
-    took_ms = (time.perf_counter() - started) * 1000
-    warnings = tuple(line for found in image.warnings for line in code_lines(found.render()))
-    report(Step("compile", compile_text(image, optimization), detail=warnings, took_ms=took_ms))
+        stage: Stage = "compile"
+        if isinstance(exc, BuildError) and exc.stage == "check":
+            stage = "check"
+        fail(report, stage, exc)
+    took_ms = (time.perf_counter() - started_s) * 1000
+    report(Step("compile", compile_text(image, optimization), detail=_rendered(image.warnings), took_ms=took_ms))
     return image
+
+
+def _rendered(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
+    """Return the lines of the diagnostics, with those of the source that they are about."""
+    lines: list[str] = []
+    for diagnostic in diagnostics:
+        lines += code_lines(diagnostic.render())
+    return tuple(lines)
 
 
 def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState) -> list[str]:
     """Return the line of a program that is checked, and a warning if it loses the times of the one that it replaces."""
     texts = [check_text(image, request.heap_bytes)]
+    running = there.running
+    if running is None or running.times is None:
+        return texts
     is_new = request.source is not None or request.wasm is not None
-    if is_new and request.times is None and there.running is not None and there.running.times is not None:
-        ran = there.running.times.text()
-        texts.append(f"warning: it ran {ran}; from now on it runs on: give them again")
+    if is_new and request.times is None:
+        texts.append(_warning(f"it ran {running.times.text()}; from now on it runs on: give them again"))
     return texts
 
 
@@ -105,9 +122,9 @@ def accept_text(there: ProgramState, *, replaced: bool) -> str:
 
 
 def trial_detail(trial: Trial) -> tuple[str, ...]:
-    """Below the trial's line: the expectations with what the trial showed, inputs that were tried, warnings."""
-    expected = [result.line() for result in trial.expected]
-    return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
+    """Return the lines below the trial's: each expectation with what the trial showed, tried inputs, warnings."""
+    expected = map(_result_line, trial.expected)
+    return (*expected, *trial.probes, *map(_warning, trial.warnings))
 
 
 def verification_steps(verification: Verification, prepared: PreparedChange) -> list[Step]:
@@ -130,7 +147,7 @@ def verification_steps(verification: Verification, prepared: PreparedChange) -> 
 def _evidence_step(verification: Verification, prepared: PreparedChange) -> Step:
     device = prepared.device
     text = verification.evidence.text
-    detail = tuple(result.line() for result in verification.expected)
+    detail = tuple(map(_result_line, verification.expected))
     if verification.agrees:
         return Step("verify", text, detail=detail)
     if verification.next_step is not None:
@@ -150,8 +167,7 @@ def kilobytes(size_bytes: int) -> str:
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
     """Report a failed stage: one line, what is wrong in detail below it, the next step."""
-    detail = tuple(line for found in error.diagnostics for line in code_lines(found.render()))
-    report(Step(stage, error.message, "failed", detail, next_step=error.next_step))
+    report(Step(stage, error.message, "failed", _rendered(error.diagnostics), next_step=error.next_step))
 
 
 def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
@@ -162,6 +178,7 @@ def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
 
 TRACK_CELLS: Final = 40
 MAX_LOG_LINES: Final = 8
+MAX_LOG_CHARS: Final = 160
 
 
 def question_text(there: ProgramState) -> str:
@@ -179,42 +196,62 @@ def deployment_detail(there: ProgramState, image: ProgramImage, version: AppVers
     """Return program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
     device = there.device
     name = there.name
-    unknown_pins = unknown_pins_text(device, there.foreign)
-    lost = there.is_foreign
-    pins = sorted({*image.pins, *trial.pins})
-    if trial.driven:
-        driven = f" (drives {_numbers(trial.driven)})"
-    else:
-        driven = ""
     lines = [
         f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
         f"board: {device.name}, {device.board.title}",
-        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if lost else []),
-        *([f"warning: {unknown_pins}"] if unknown_pins else []),
-        f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
-        f"trial: {trial.summary()}",
-        *([f"runs: {kept_text(version.times)}"] if version.times else []),
-        *_timeline(trial),
-        *(f"warning: {warning}" for warning in trial.warnings),
-        *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
     ]
+    if there.is_foreign:
+        lines.append(f"the {name} that is there is lost: this host did not install it and has no copy")
+    unknown_pins = unknown_pins_text(device, there.foreign)
+    if unknown_pins is not None:
+        lines.append(_warning(unknown_pins))
+    lines.append(_pins_line(image, trial))
+    lines.append(f"trial: {trial.summary()}")
+    if version.times is not None:
+        lines.append(f"runs: {kept_text(version.times)}")
+    lines += _timeline(trial)
+    lines += map(_warning, trial.warnings)
+    for text in trial.log[:MAX_LOG_LINES]:
+        lines.append(f"prints: {text[:MAX_LOG_CHARS]}")
     if image.source is None:
         return (*lines, "source: not known, the program came as a wasm module")
     source = code_lines(image.source)
-    return (*lines, f"source: {count_text(len(source), 'line')}", *(f"    {line}" for line in source))
+    lines.append(f"source: {count_text(len(source), 'line')}")
+    for text in source:
+        lines.append(f"    {text}")
+    return tuple(lines)
+
+
+def _pins_line(image: ProgramImage, trial: Trial) -> str:
+    pins = sorted({*image.pins, *trial.pins})
+    if not pins:
+        return "pins: none"
+    text = f"pins: {_numbers(pins)}"
+    if trial.driven:
+        text += f" (drives {_numbers(trial.driven)})"
+    return text
 
 
 def _timeline(trial: Trial) -> list[str]:
+    """Return the levels of each pin as a drawing and in words, then the PWM and the LEDs in words."""
     lines = []
-    for pin in dict.fromkeys(edge.pin for edge in trial.edges):
-        edges = [edge for edge in trial.edges if edge.pin == pin]
-        end_ms = max(trial.board_ms, edges[-1].t_ms + 1)  # the last edge is drawn, too
+    for pin, edges in by_pin(trial.edges).items():
+        # The last edge is drawn, too.
+        end_ms = max(trial.board_ms, edges[-1].t_ms + 1)
         track = draw_track(edges, start_ms=0, end_ms=end_ms, level=1 - edges[0].level, cells=TRACK_CELLS)
         lines.append(f"pin {pin}: {track} {format_duration(trial.board_ms, decimals=2)}")
         lines.append(f"    {spans_text(trial.track(pin), end_ms)}")
     if trial.pwm or trial.leds:
         lines.append(describe((), trial.pwm, trial.leds))
     return lines
+
+
+def _result_line(result: ExpectationResult) -> str:
+    return result.line()
+
+
+def _warning(text: str) -> str:
+    return f"warning: {text}"
 
 
 def _numbers(pins: Sequence[int]) -> str:

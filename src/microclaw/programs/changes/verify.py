@@ -16,18 +16,21 @@ from microclaw.devices.registry.calls import (
     AppState,
     AppStates,
     Call,
+    ConsoleLines,
+    EdgeLog,
     EdgesRead,
     GpioGet,
     LogLine,
     LogsRead,
     PwmChange,
+    PwmLog,
     PwmRead,
 )
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
 from microclaw.programs.changes.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
-from microclaw.programs.changes.program_state import ask_states, find_state, names_after_change
+from microclaw.programs.changes.program_state import ask_states, find_by_name, names_after_change
 from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
 from microclaw.programs.proof.expectation_result import seen_on_board
 from microclaw.programs.proof.traps import trap_words
@@ -74,11 +77,15 @@ async def take_baseline(device: Device) -> Baseline:
     logs = await _newest(device, LogsRead(cursor=NEWEST))
     changes = await _newest(device, PwmRead(cursor=NEWEST))
     return Baseline(
-        edge_cursor=None if edges is None else edges.cursor,
-        pwm_cursor=None if changes is None else changes.cursor,
-        log_cursor=None if logs is None else logs.cursor,
+        edge_cursor=_cursor(edges),
+        pwm_cursor=_cursor(changes),
+        log_cursor=_cursor(logs),
         now_ms=0.0 if edges is None else edges.now_ms,
     )
+
+
+def _cursor(page: EdgeLog | PwmLog | ConsoleLines | None) -> int | None:
+    return None if page is None else page.cursor
 
 
 async def _newest(device: Device, reading: Call[R]) -> R | None:
@@ -171,7 +178,8 @@ class Watch(Struct, frozen=True):
 
     async def _state(self) -> AppState | None:
         """Ask for the program's state. None if the board does not report it."""
-        return find_state(await self._ask(partial(ask_states, self.device, wait=True)), self.name)
+        states = await self._ask(partial(ask_states, self.device, wait=True))
+        return find_by_name(states or (), self.name)
 
     async def _dead(self, state: AppState | None) -> tuple[str, str] | None:
         """Return why it does nothing although the firmware took it, and the next step; None if it does something."""
