@@ -20,7 +20,7 @@ from microclaw.host.store.crashes import CrashTable
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
-from microclaw.programs.changes.program_state import ask_programs, not_found
+from microclaw.programs.changes.program_state import ask_programs, find_by_name, not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
     AppCondition,
@@ -36,7 +36,8 @@ from microclaw.programs.changes.results import (
 from microclaw.programs.changes.source_log import SourceLog
 from microclaw.programs.proof.traps import EXCEPTION, TRACEBACK, trap_words
 
-MAX_CRASHES: Final = 5  # kinds that are shown with a program
+# The kinds that are shown with a program.
+MAX_CRASHES: Final = 5
 _CONDITIONS: Final[Mapping[str, AppCondition]] = {
     "running": "running",
     "trapped": "trapped",
@@ -73,51 +74,63 @@ class Catalogue:
         self._source_log = SourceLog(change_log)
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
-        """The apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.
+        """Return the apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.
 
         Raises DeviceError only for a named device that does not answer and has no wanted apps.
         """
         if device is not None:
             return await self._of(self._devices.get(device), named=True)
-        targets = [found for found in self._devices.list() if found.supports(AppList.method)]
+        lists: list[asyncio.Task[tuple[AppListing, ...]]] = []
         async with asyncio.TaskGroup() as tasks:
-            lists = [tasks.create_task(self._of(target, named=False), name=f"list {target.name}") for target in targets]
-        return tuple(listing for task in lists for listing in task.result())
+            for target in self._devices.list():
+                if target.supports(AppList.method):
+                    listing = self._of(target, named=False)
+                    lists.append(tasks.create_task(listing, name=f"list {target.name}"))
+        listings: list[AppListing] = []
+        for task in lists:
+            listings += task.result()
+        return tuple(listings)
 
     async def show(self, device: str, name: str) -> AppWithSource:
-        """One app with its source and proof. Raises AppNotFound, which names the apps there are."""
+        """Return one app with its source and proof. Raises AppNotFound, which names the apps there are."""
         target = self._devices.get(device)
-        listings = await self._of(target, named=True)
-        listing = next((found for found in listings if found.name == name), None)
-        if listing is None:
-            raise not_found(target, name, [found.name for found in listings])
+        listings = {listing.name: listing for listing in await self._of(target, named=True)}
+        if name not in listings:
+            raise not_found(target, name, list(listings))
+        listing = listings[name]
         history = await self._history(target, name)
-        known: dict[str, Any] = {"source": None, "proof": None, "before": None}
+        facts: dict[str, Any] = {"source": None, "proof": None, "before": None, "change": None}
         if listing.sha256 is not None:
             image = await self._change_log.image(listing.sha256)
+            facts["size_bytes"] = len(image.code)
+            facts["source"] = image.source
+            facts["before"] = await self._before(history, image)
             row = await self._change_log.proof(target.device_id, listing.sha256)
-            if row is None:
-                proof = None
-            else:
-                proof = {"at_ms": row.at_ms, **json.loads(row.document)}
-            before = await self._before(history, image)
-            known = {"size_bytes": len(image.code), "source": image.source, "proof": proof, "before": before}
-        known["change"] = filled(NewestChange, history[0]) if history else None
-        return filled(AppWithSource, listing, crashes=await self._crashes(target, name), **known)
+            if row is not None:
+                facts["proof"] = {"at_ms": row.at_ms, **json.loads(row.document)}
+        if history:
+            facts["change"] = filled(NewestChange, history[0])
+        return filled(AppWithSource, listing, crashes=await self._crashes(target, name), **facts)
 
     async def _history(self, device: Device, name: str) -> list[Change]:
-        """The changes of this program that are done, newest first."""
+        """Return the changes of this program that are done, newest first."""
         changes = await self._change_log.changes(device.device_id, MAX_NUMBER, state="done", kind="app.%")
-        return [change for change in changes if getattr(change.forward, "name", None) == name]
+        history: list[Change] = []
+        for change in changes:
+            if getattr(change.forward, "name", None) == name:
+                history.append(change)
+        return history
 
     async def _crashes(self, device: Device, name: str) -> list[ProgramCrash]:
-        """The newest kinds of crash of a program of this name there."""
-        groups = await CrashTable(self._change_log.database).groups(devices=[device.device_id])
-        crashes = [filled(ProgramCrash, group) for group in groups if group.program == name]
+        """Return the newest kinds of crash of a program of this name there."""
+        crashes: list[ProgramCrash] = []
+        for group in await CrashTable(self._change_log.database).groups(devices=[device.device_id]):
+            if group.program == name:
+                crashes.append(filled(ProgramCrash, group))
         return crashes[:MAX_CRASHES]
 
     async def _before(self, history: Sequence[Change], now: ImageRow) -> FormerVersion | None:
-        """The version that was there before this one; None if this host put no other one there."""
+        """Return the version that was there before this one; None if this host put no other one there."""
         for change in history:
             match change.forward:
                 case PutApp(version=version) if version.sha256 != now.sha256:
@@ -132,26 +145,32 @@ class Catalogue:
         deferred = await self._deferred.waiting(device.device_id)
         absent: AppCondition = "missing"
         silence: str | None = None
-        listed: dict[str, AppEntry] = {}
-        states: dict[str, AppState] = {}
+        entries: Sequence[AppEntry] = ()
+        states: Sequence[AppState] | None = None
         try:
-            entries, reported = await ask_programs(device, wait=False)
-            listed = {app.name: app for app in entries}
-            states = {app.name: app for app in reported or ()}
+            entries, states = await ask_programs(device, wait=False)
         except DeviceError as exc:
-            if named and not wanted and not stopped and not deferred:
+            has_facts = bool(wanted or stopped or deferred)
+            if named and not has_facts:
                 raise
             silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
-        found: dict[str, AppListing] = {}
+        listed = {entry.name: entry for entry in entries}
+        listings: dict[str, AppListing] = {}
         for name in wanted.keys() | listed.keys():
-            one = _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent)
-            found[name] = replace(one, error=silence) if silence else await self._in_words(one, wanted.get(name))
+            state = find_by_name(states or (), name)
+            listing = _listing(device, name, wanted.get(name), listed.get(name), state, absent)
+            if silence is not None:
+                listing = replace(listing, error=silence)
+            else:
+                listing = await self._in_words(listing, wanted.get(name))
+            listings[name] = listing
         for app in stopped:
-            found.setdefault(app.name, _listing(device, app.name, app, None, None, "stopped"))
+            listings.setdefault(app.name, _listing(device, app.name, app, None, None, "stopped"))
         for act in deferred:
-            found[act.name] = _deferred(device, act, found.get(act.name))
-        return tuple(replace(found[name], is_away=absent == "unreachable") for name in sorted(found))
+            listings[act.name] = _deferred(device, act, listings.get(act.name))
+        is_away = absent == "unreachable"
+        return tuple(replace(listings[name], is_away=is_away) for name in sorted(listings))
 
     async def _in_words(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
         """With the error of a program of this host in plain words, of a Python program in the lines of its source.
@@ -180,44 +199,72 @@ def _listing(
     state: AppState | None,
     absent: AppCondition,
 ) -> AppListing:
-    """`absent`: the condition of one that the device does not list."""
-    if state:
+    """Return a program as this host wants it, and as it is there. `absent`: the condition if it is not listed."""
+    error: str | None = None
+    if state is not None:
         error = state.error
-    elif ours and not there and absent != "stopped":
+    elif ours is not None and there is None and absent != "stopped":
         error = redeploy_refusal(ours)
-    else:
-        error = None
-    return AppListing(
+    listing = AppListing(
         device=device.name,
         name=name,
-        condition=absent if not there else _CONDITIONS.get(state.state, "dead") if state else "listed",
+        condition=_condition(there, state, absent),
         foreign=ours is None,
-        heap_bytes=there.heap_bytes if there else ours.heap_bytes if ours else 0,
-        pins=state.pins if state else ours.pins if ours else (),
-        sha256=ours.sha256 if ours else None,
+        heap_bytes=0,
+        pins=(),
+        sha256=None,
         size_bytes=None,
         error=error,
-        installed_ms=ours.since_ms if ours else None,
+        installed_ms=None,
+        kind=None,
+        origin=None,
         deferred=None,
-        **_of_version(ours.version if ours else None, state),
+        runs=None,
     )
+    if ours is not None:
+        listing = _with_version(listing, ours.version, state)
+        listing = replace(listing, installed_ms=ours.since_ms)
+    if there is not None:
+        listing = replace(listing, heap_bytes=there.heap_bytes)
+    if state is not None:
+        listing = replace(listing, pins=state.pins)
+    return listing
 
 
-def _of_version(version: AppVersion | None, state: AppState | None) -> dict[str, Any]:
-    if version is None:
-        return dict.fromkeys(("version", "kind", "origin", "runs"))
-    origin = version.origin and convert(asdict(version.origin) | {"params": dict(version.origin.params)}, AppOrigin)
-    runs = AppRunTimes.seen(version.times, state.runs if state else None)
-    return {"version": version, "kind": version.kind, "origin": origin, "runs": runs}
+def _condition(there: AppEntry | None, state: AppState | None, absent: AppCondition) -> AppCondition:
+    if there is None:
+        return absent
+    if state is None:
+        return "listed"
+    return _CONDITIONS.get(state.state, "dead")
+
+
+def _with_version(listing: AppListing, version: AppVersion, state: AppState | None) -> AppListing:
+    """Return the listing with the facts of a version, and how its runs go on the board."""
+    origin: AppOrigin | None = None
+    if version.origin is not None:
+        origin = convert({**asdict(version.origin), "params": dict(version.origin.params)}, AppOrigin)
+    return replace(
+        listing,
+        sha256=version.sha256,
+        heap_bytes=version.heap_bytes,
+        pins=version.pins,
+        version=version,
+        kind=version.kind,
+        origin=origin,
+        runs=AppRunTimes.seen(version.times, None if state is None else state.runs),
+    )
 
 
 def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> AppListing:
-    """A program with an act that waits; what is there until then is in `before`."""
-    version = None if act.order.act == "stop" else act.order.version
-    listing = before or replace(_listing(device, act.name, None, None, None, "deferred"), foreign=False)
-    listing = replace(
-        listing, condition="deferred", deferred=DeferredFacts.of(act), error=None, **_of_version(version, None)
-    )
-    if version is None:
-        return listing
-    return replace(listing, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False)
+    """Return a program with an act that waits; what is there until then is in `before`."""
+    listing = before
+    if listing is None:
+        listing = replace(_listing(device, act.name, None, None, None, "deferred"), foreign=False)
+    facts = DeferredFacts.of(act)
+    if act.order.act == "stop" or act.order.version is None:
+        return replace(
+            listing, condition="deferred", deferred=facts, error=None, version=None, kind=None, origin=None, runs=None
+        )
+    listing = _with_version(listing, act.order.version, None)
+    return replace(listing, condition="deferred", deferred=facts, error=None, foreign=False)

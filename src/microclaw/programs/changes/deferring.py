@@ -83,7 +83,8 @@ class DeferredAct(DeferredRow, frozen=True):
     def text(self, device_name: str) -> str:
         """ "install blink on desk"."""
         act = self.order.act
-        return f"{act} {self.name} {'from' if act == 'uninstall' else 'on'} {device_name}"
+        where = "from" if act == "uninstall" else "on"
+        return f"{act} {self.name} {where} {device_name}"
 
 
 class DeferredChange(Struct, frozen=True):
@@ -130,22 +131,25 @@ class Deferrals:
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
         if version is None and act != "install":
             raise there.refused(act)
-        order = Order(act, None if act == "uninstall" else version)
+        order = Order(act)
+        if act != "uninstall":
+            order = Order(act, version)
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
                 request = structs.replace(with_terms(request, version), only_verified=True)
             there = structs.replace(there, wanted=await self._expected(device.device_id))
             prepared = await self._changes.prepare(request, report, there)
             await self._change_log.keep_image(prepared.image)
-            expect = None if request.expectations is None else request.expectations.text
             trial = prepared.trial
-            order = Order(act, prepared.version, request.replace, request.force, expect)
-        made = current_origin()
+            order = Order(act, prepared.version, request.replace, request.force)
+            if request.expectations is not None:
+                order = structs.replace(order, expect=request.expectations.text)
+        origin = current_origin()
         at_ms = self._change_log.now_ms()
-        person_id = made.person_id or OWNER.person_id
+        person_id = origin.person_id or OWNER.person_id
         if place is not None:
-            place = structs.replace(place, conversation=made.conversation)
-        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, place)
+            place = structs.replace(place, conversation=origin.conversation)
+        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, origin.turn, place)
         kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
         return DeferredChange(device.name, kept, why, trial)
@@ -200,30 +204,22 @@ class Deferrals:
         return False
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
-        """False when the device is gone again."""
-        order = act.order
-        puts = act.order.act in ("install", "upgrade")
+        """Do the act, and return False if the device is gone again."""
         try:
             self._gate.check(act.person_id, Permission.ACT, act.text(device.name))
-            request = ChangeRequest(
-                device.device_id,
-                act.name,
-                "install" if puts else order.act,
-                version=order.version if puts else None,
-                replace=order.replace,
-                force=order.force,
-                only_verified=order.act == "upgrade",
-                expectations=None if order.expect is None else parse_expectations(order.expect),
-            )
+            request = _request(act)
             with change_origin(ChangeOrigin(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
-                made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
+                change = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
-        await self._end(act, device, "done", f"{'' if made.agrees else _NOT_VERIFIED}{made.evidence.text}")
+        outcome = change.evidence.text
+        if not change.agrees:
+            outcome = f"{_NOT_VERIFIED}{outcome}"
+        await self._end(act, device, "done", outcome)
         return True
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
-        """It raised. What was planned of it says whether it may be done later, was done, or is over."""
+        """Return False if the act that raised may be done later: what was planned of it says that."""
         now = await self.log.get(act.deferred_id)
         if error.next_step:
             text = f"{error.message}; {error.next_step}"
@@ -234,7 +230,8 @@ class Deferrals:
         if now.state == "started" and now.change_id is not None:
             change = await self._change_log.change(now.change_id)
             if change.state in ("planned", "unknown"):
-                return False  # the next check asks the device
+                # The next check asks the device.
+                return False
         if now.state == "done":
             await self._end(act, device, "done", f"{_FAILED_AFTER}{text}")
         elif now.state in ("waiting", "started"):
@@ -242,15 +239,39 @@ class Deferrals:
         return True
 
     async def _end(self, act: DeferredAct, device: Device, state: DeferredState, outcome: str) -> None:
-        """Write the outcome, where it is not written, and tell it."""
+        """Write the outcome if it is not written yet, and report it."""
         is_well = state == "done" and not outcome.startswith((_NOT_VERIFIED, _FAILED_AFTER))
         if act.outcome is None:
             await self.log.end(act.deferred_id, state, outcome)
-        how = "done" if state == "done" else "failed"
+        how = "failed"
+        if state == "done":
+            how = "done"
+        alarm: str | None = None
+        if not is_well:
+            alarm = "deferred_failed"
+        note = f"deferred: {act.text(device.name)}: {how}. {outcome}"
         try:
-            note = f"deferred: {act.text(device.name)}: {how}. {outcome}"
-            await self._note(act.place, device.name, note, None if is_well else "deferred_failed")
-        except MicroclawError as exc:  # it is told at the next check
+            await self._note(act.place, device.name, note, alarm)
+        except MicroclawError as exc:
+            # It is reported at the next check.
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
         await self.log.mark_notified(act.deferred_id)
+
+
+def _request(act: DeferredAct) -> ChangeRequest:
+    """Return the request that does the act now."""
+    order = act.order
+    request = ChangeRequest(
+        act.device_id,
+        act.name,
+        order.act,
+        replace=order.replace,
+        force=order.force,
+        only_verified=order.act == "upgrade",
+    )
+    if order.act in ("install", "upgrade"):
+        request = structs.replace(request, act="install", version=order.version)
+    if order.expect is not None:
+        request = structs.replace(request, expectations=parse_expectations(order.expect))
+    return request
