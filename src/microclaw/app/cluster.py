@@ -35,10 +35,10 @@ from microclaw.host.cluster.hosts import Hosts
 from microclaw.host.cluster.leader_tasks import Duties
 from microclaw.host.cluster.live_events import LiveEvents
 from microclaw.host.cluster.live_hosts import LeftWork
-from microclaw.host.cluster.operations import HostFacts
 from microclaw.host.cluster.payload_rows import SharedFiles
 from microclaw.host.cluster.questions import ClusterQuestions
 from microclaw.host.cluster.requests import HostRequests
+from microclaw.host.cluster.results import HostFacts
 from microclaw.host.cluster.status import ClusterView
 from microclaw.host.config.settings import Settings
 from microclaw.host.store.database import Database

@@ -40,8 +40,9 @@ from microclaw.interfaces.api.jobs import Jobs
 from microclaw.interfaces.api.live_pins import LivePins
 from microclaw.interfaces.api.loop_watch import LoopWatch
 from microclaw.interfaces.api.operation_routes import RouteParts
-from microclaw.interfaces.api.operations import HostStatus, read_status
+from microclaw.interfaces.api.operations import read_status
 from microclaw.interfaces.api.pending_requests import WaitingRequests
+from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
 from microclaw.programs.changes import crash_operations, device_operations, fleet_operations, program_operations

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 from tests.agent.tasks.conftest import Place, Serve, ended, order
 
-from microclaw.agent.tasks.operations import may_still_run
+from microclaw.agent.tasks.rights import may_still_run
 from microclaw.errors import NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
 from microclaw.events import TaskChanged
 from microclaw.host.auth.people import People

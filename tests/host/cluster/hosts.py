@@ -22,7 +22,7 @@ from microclaw.app import running_host
 from microclaw.devices.registry.device import Device
 from microclaw.host.auth.authority import AUTHORITY_FILE
 from microclaw.host.cluster.hosts import Hosts
-from microclaw.host.cluster.operations import HostFacts
+from microclaw.host.cluster.results import HostFacts
 from microclaw.host.config.load import load_settings
 from microclaw.host.config.settings import ClusterSettings, LinkSettings
 from microclaw.host.operations.client import Client

@@ -20,7 +20,7 @@ from microclaw.errors import ConfigError, StoreError
 from microclaw.host.cluster import hosts as module
 from microclaw.host.cluster.hosts import RENEW_S, TTL_S
 from microclaw.host.cluster.leader_tasks import Duties
-from microclaw.host.cluster.operations import ClusterDuty
+from microclaw.host.cluster.results import ClusterDuty
 from microclaw.host.store.devices import DeviceRow, DeviceTable
 from microclaw.host.store.schema import VERSION
 

@@ -3,109 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from microclaw.agent.language.times import When
+from microclaw.agent.schedules.results import (
+    NewSchedule,
+    OneSchedule,
+    RemovedSchedule,
+    ScheduleFacts,
+    ScheduleList,
+    ScheduleRun,
+)
 from microclaw.host.operations.forms import Asks, CommandForm, HttpAnswer, ToolForm
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
-from microclaw.host.operations.result import Listing, Result
-from microclaw.host.store.schedules import Missed, RunState, ScheduleState
+from microclaw.host.store.schedules import Missed
 
 if TYPE_CHECKING:
     from microclaw.agent.schedules.scheduling import Scheduling
-
-
-class ScheduleFacts(Result, frozen=True, kw_only=True):
-    """A schedule. `when` is in the user's words, `next` in readable form, `by` the creator's name.
-
-    `asks_model`: each run asks a model. `allowed`: the acts that its runs do without approval, although they have read
-    these pages.
-    """
-
-    document: ClassVar[str] = "schedule"
-
-    schedule: int
-    when: str
-    what: str
-    kind: Literal["once", "every", "cron"]
-    asks_model: bool
-    tool: str | None
-    device: str | None
-    problem: str | None
-    state: ScheduleState
-    why: str | None
-    next: str | None
-    next_ms: int | None
-    zone: str
-    missed: Missed
-    person: str
-    by: str
-    channel: str
-    chat_id: str
-    allowed: list[str]
-
-    @property
-    def condition(self) -> str:
-        """The state with its reasons."""
-        reasons = [reason for reason in (self.why, self.problem) if reason]
-        if not reasons:
-            return self.state
-        return f"{self.state}: {'; '.join(reasons)}"
-
-
-class ScheduleList(Listing, frozen=True, kw_only=True):
-    document: ClassVar = "schedules"
-    columns: ClassVar = {
-        "NUMBER": "schedule",
-        "WHEN": "when",
-        "WHAT": "what",
-        "DEVICE": "device",
-        "NEXT": "next",
-        "STATE": "condition",
-    }
-    empty: ClassVar = 'nothing of yours is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"'
-
-    zone: str
-    schedules: list[ScheduleFacts]
-
-
-class NewSchedule(ScheduleFacts, frozen=True, kw_only=True):
-    warning: str | None
-
-
-class ScheduleRun(Struct, frozen=True, kw_only=True):
-    due: str
-    state: RunState
-    asked_model: bool
-    result: str | None
-
-
-class OneSchedule(ScheduleFacts, frozen=True, kw_only=True):
-    """A schedule with its latest runs, newest first."""
-
-    runs: list[ScheduleRun]
-
-    def lines(self) -> list[str]:
-        lines = [f"{self.when}: {self.what}"]
-        lines.append(f"next {self.next or '-'}, {self.condition}, missed runs: {self.missed}")
-        lines.extend(f"allowed: {act}" for act in self.allowed)
-        lines.extend(f"{run.due}  {run.state}  {run.result}" for run in self.runs)
-        return lines
-
-
-class RemovedSchedule(Result, frozen=True, kw_only=True):
-    document: ClassVar = "removed"
-
-    removed: int
-    when: str
-    what: str
-    under_way: bool
-
-    @property
-    def goes_on(self) -> str:
-        return "; its current run continues" if self.under_way else ""
 
 
 Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]

@@ -19,7 +19,7 @@ from microclaw.agent.offline.decision import Act, Say
 from microclaw.agent.schedules.book import ScheduleBook
 from microclaw.agent.schedules.devices import device_of, lost_device
 from microclaw.agent.schedules.due import is_due_more_often, next_due
-from microclaw.agent.schedules.operations import ScheduleFacts
+from microclaw.agent.schedules.results import ScheduleFacts
 from microclaw.agent.schedules.runner import Executor, Runner
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.host.auth.gate import Permission

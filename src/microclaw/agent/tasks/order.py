@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from microclaw.agent.tasks.operations import DEVICE
+from microclaw.agent.tasks.rights import DEVICE
 from microclaw.errors import Overloaded, TaskRefused, over_limit
 from microclaw.events import TaskChanged
 from microclaw.host.audit.event import AuditEvent, AuditKind

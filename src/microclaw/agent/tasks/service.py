@@ -20,7 +20,6 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.agent.tasks import folders
-from microclaw.agent.tasks.operations import TaskWithOutput, facts, may_still_run
 from microclaw.agent.tasks.order import (
     TaskOrder,
     changed,
@@ -31,6 +30,8 @@ from microclaw.agent.tasks.order import (
     refused_event,
     started_event,
 )
+from microclaw.agent.tasks.results import TaskWithOutput, facts
+from microclaw.agent.tasks.rights import may_still_run
 from microclaw.clock import now_ms
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile

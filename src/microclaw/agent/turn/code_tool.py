@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.agent.tasks.operations import check_may_run
 from microclaw.agent.tasks.order import MAX_CODE_BYTES, TaskOrder, available_languages, input_lines
+from microclaw.agent.tasks.rights import check_may_run
 from microclaw.agent.tasks.service import TaskService
 from microclaw.agent.turn.workspace import Workspace
 from microclaw.clock import now_ms

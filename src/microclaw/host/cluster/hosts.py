@@ -20,7 +20,7 @@ import msgspec
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, StoreError
-from microclaw.host.cluster.operations import HostFacts, HostRow
+from microclaw.host.cluster.results import HostFacts, HostRow
 from microclaw.host.store.postgres import SharedDatabase
 
 KEPT_MS: Final = 24 * 3_600_000

@@ -14,7 +14,7 @@ from typing import Final
 
 from microclaw.errors import StoreError
 from microclaw.host.cluster.hosts import Hosts
-from microclaw.host.cluster.operations import ClusterDuty
+from microclaw.host.cluster.results import ClusterDuty
 from microclaw.host.store.postgres import SharedDatabase
 from microclaw.host.store.rows import exists, scalar, select
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from microclaw.errors import StoreError
 from microclaw.host.cluster.hosts import Hosts
 from microclaw.host.cluster.leader_tasks import Duties
-from microclaw.host.cluster.operations import ClusterFacts, ClusterProblem, HostRow
+from microclaw.host.cluster.results import ClusterFacts, ClusterProblem, HostRow
 from microclaw.host.store.postgres import SharedDatabase
 from microclaw.host.store.schema import VERSION
 from microclaw.text import count_text, format_duration

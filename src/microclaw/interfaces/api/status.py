@@ -32,7 +32,7 @@ from microclaw.host.store.crashes import CrashTable
 from microclaw.host.store.database import Database
 from microclaw.host.store.outbox import OutboxRow
 from microclaw.interfaces.api.host import HostInfo
-from microclaw.interfaces.api.operations import (
+from microclaw.interfaces.api.results import (
     AlarmFacts,
     DeferredStatus,
     DeviceStatus,

@@ -16,7 +16,7 @@ from microclaw.devices.ota.keys import SigningKey
 from microclaw.durable import replace_file
 from microclaw.hardware.boards import load_board
 from microclaw.interfaces.api.operations import read_status
-from microclaw.interfaces.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
+from microclaw.interfaces.cli.demo_stage import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.interfaces.cli.firmware_commands import send_release
 from microclaw.interfaces.voice.engines.engine import RATE_HZ
 from microclaw.programs.changes.device_operations import add_device

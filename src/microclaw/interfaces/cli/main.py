@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from microclaw.interfaces.api.host import HostInfo
+    from microclaw.interfaces.cli.options import GlobalOptions
 
 RunningHost: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
 """Runs a host with the given settings as long as the context lasts (app/host.py)."""
@@ -197,7 +198,15 @@ def main(
         # Imported here, because only a command line that fails needs it.
         from microclaw.interfaces.cli.reporting import exit_code_for
 
-        return exit_code_for(exc, words)
+        return exit_code_for(exc, _options_for_errors(words))
+
+
+def _options_for_errors(words: list[str]) -> GlobalOptions:
+    """Return the options that change how an error is shown, even if the command line could not be parsed."""
+    from microclaw.interfaces.cli.options import GlobalOptions
+
+    params = app.make_context("microclaw", list(words), resilient_parsing=True).params
+    return GlobalOptions(params["json"], home=params["home"], verbose=params["verbose"], host_url=params["host"])
 
 
 def _run(line: CommandLine) -> int:

@@ -12,7 +12,6 @@ import click
 from msgspec.structs import replace
 
 from microclaw.errors import MicroclawError
-from microclaw.interfaces.cli.main import app
 from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.text import clean_text, code_lines
 from microclaw.wire.host_api import StreamFailure, failure_object, failure_of
@@ -21,19 +20,19 @@ USAGE: Final = 2
 _WRITE_ERRORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 
 
-def exit_code_for(error: BaseException, words: list[str]) -> int:
-    """Print the error and return the exit code."""
+def exit_code_for(error: BaseException, options: GlobalOptions) -> int:
+    """Print the error as the options say, and return the exit code."""
     try:
         if isinstance(error, OSError | SystemExit):
             raise error
-        return _print_error(error, _parse_options(words))
+        return _print_error(error, options)
     # The reader of our output (`| head`) ended because it has enough: that is not an error.
     except BrokenPipeError:
         _drop_output()
         return 0
     except OSError as exc:
         if not _is_output_refused(exc):
-            return _print_error(exc, _parse_options(words))
+            return _print_error(exc, options)
         # Even the error's JSON document cannot be printed.
         _drop_output()
         sys.stderr.write(f"error: the output cannot be written: {exc.strerror or exc}\n")
@@ -82,12 +81,6 @@ def _print_failure(options: GlobalOptions, failure: StreamFailure) -> int:
     if failure.next_step:
         sys.stderr.write(f"next: {clean_text(failure.next_step, one_line=True)}\n")
     return failure.exit_code or FAILED
-
-
-def _parse_options(words: list[str]) -> GlobalOptions:
-    """Return the options that change how an error is shown, even if the command line could not be parsed."""
-    params = app.make_context("microclaw", list(words), resilient_parsing=True).params
-    return GlobalOptions(params["json"], home=params["home"], verbose=params["verbose"], host_url=params["host"])
 
 
 def _is_output_refused(error: OSError) -> bool:

@@ -10,7 +10,8 @@ from msgspec import UNSET, UnsetType
 from microclaw.errors import ProtocolError
 from microclaw.host.operations.client import Client
 from microclaw.host.operations.connection import SAME_VERSION
-from microclaw.interfaces.api.operations import HostStatus, read_status
+from microclaw.interfaces.api.operations import read_status
+from microclaw.interfaces.api.results import HostStatus
 
 
 class FullStatus(HostStatus, frozen=True, kw_only=True):

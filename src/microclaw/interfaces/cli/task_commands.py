@@ -15,6 +15,7 @@ import msgspec
 from click.exceptions import Exit
 
 from microclaw.agent.tasks import operations as tasks
+from microclaw.agent.tasks.results import TaskWithOutput
 from microclaw.durable import read_given, read_given_text, write_given
 from microclaw.errors import ConfigError
 from microclaw.host.config.load import private_home
@@ -103,7 +104,7 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
     options.report("task_file", document, f"{size_bytes:,} bytes in {target}")
 
 
-def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
+def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[TaskWithOutput]:
     """Yield a task's output page by page: the output so far, or with `wait_s` all until the task has ended."""
     after = 0
     last_output = "\n"

@@ -14,7 +14,8 @@ from tests.agent.turn.conftest import Agent, Held, MakeAgent, NoContext, Worksho
 
 from microclaw.agent.models.protocol import ModelReply
 from microclaw.agent.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.agent.turn.background.operations import Subagent, SubagentList, start_tool
+from microclaw.agent.turn.background.operations import start_tool
+from microclaw.agent.turn.background.results import Subagent, SubagentList
 from microclaw.agent.turn.background.subagents import SubagentLimits, Subagents
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Usage

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import Meta, to_builtins
 
+from microclaw.agent.turn.background.results import CancelledSubagent, SubagentList
 from microclaw.events import Evidence
 from microclaw.host.operations.forms import CommandForm, ToolForm
 from microclaw.host.operations.operation import Effect, OperationCall, Option, Permission, operation
-from microclaw.host.operations.result import Listing, Result
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
     from microclaw.agent.turn.background.subagents import Subagents
-
-
-class Subagent(Struct, kw_only=True):
-    """A subagent and its state.
-
-    `person` is the person who asked. `result` is its answer, or the reason why it has none. `foreign`: the result may
-    hold untrusted text.
-    """
-
-    subagent: str
-    task: str
-    tools: list[str]
-    person: str
-    state: Literal["running", "done", "failed", "cancelled"] = "running"
-    result: str | None = None
-    tokens: int = 0
-    began_ms: int
-    foreign: bool
-
-
-class SubagentList(Listing, frozen=True, kw_only=True):
-    document: ClassVar = "subagents"
-    columns: ClassVar = {"ID": "subagent", "STATE": "state", "TOKENS": "tokens", "TASK": "task"}
-    empty: ClassVar = "no subagent works"
-
-    subagents: list[Subagent]
-
-    @property
-    def is_foreign(self) -> bool:
-        return any(subagent.foreign for subagent in self.subagents)
-
-
-class CancelledSubagent(Result, frozen=True, kw_only=True):
-    document: ClassVar = "cancelled"
-
-    cancelled: str
 
 
 @operation("subagent.list", http="GET /v1/subagents", tool=ToolForm("subagent-list"), command=CommandForm("subagents"))

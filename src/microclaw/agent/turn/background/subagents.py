@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.agent.models.protocol import Model, UserText
-from microclaw.agent.turn.background.operations import Subagent
+from microclaw.agent.turn.background.results import Subagent
 from microclaw.agent.turn.context import TurnContext
 from microclaw.agent.turn.model_requests import TurnLimits
 from microclaw.agent.turn.outbox import Outbox

@@ -21,7 +21,7 @@ from microclaw.host.operations.tool import Tool
 from microclaw.interfaces.api.jobs import Feed, with_keepalives
 from microclaw.interfaces.api.tool_routes import ToolService
 from microclaw.interfaces.mcp.server.resources import Resources
-from microclaw.interfaces.mcp.server.service import SESSION, Session
+from microclaw.interfaces.mcp.server.session import SESSION, Session
 from microclaw.interfaces.mcp.server.tool_results import act_object, failed_result, waiting_result, where_to_decide
 from microclaw.wire.host_api import StreamFailure, StreamResult
 

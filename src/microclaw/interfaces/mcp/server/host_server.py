@@ -25,7 +25,7 @@ from microclaw.interfaces.mcp.message_stream import MessageStream
 from microclaw.interfaces.mcp.server.bridge import MAX_SESSIONS
 from microclaw.interfaces.mcp.server.call_follower import CallFollower, CallResult, HostCall
 from microclaw.interfaces.mcp.server.resources import Resources
-from microclaw.interfaces.mcp.server.service import SESSION, SESSION_HEADER, Session, session_of
+from microclaw.interfaces.mcp.server.session import SESSION, SESSION_HEADER, Session, session_of
 from microclaw.interfaces.mcp.server.tool_results import TOOLS, failed_result, tool_from
 from microclaw.programs.changes.device_operations import DeviceService
 

@@ -22,7 +22,7 @@ from microclaw.errors import MicroclawError, UnknownName
 from microclaw.host.operations.operation import Operation, OperationCall, approve_all
 from microclaw.interfaces.api.tool_routes import conversation_in
 from microclaw.interfaces.mcp.server.bridge import error_text
-from microclaw.interfaces.mcp.server.service import SESSION, Session
+from microclaw.interfaces.mcp.server.session import SESSION, Session
 from microclaw.programs.changes.authors import own_programs
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
 from microclaw.programs.changes.device_calls import read_edges

@@ -6,52 +6,32 @@ The library is loaded at the first request: most hosts never see one.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from microclaw.interfaces.api.caller import CALLER_KEY, LOCAL_OWNER, Caller
+from microclaw.interfaces.api.caller import LOCAL_OWNER
 from microclaw.interfaces.api.server import unix_listener
 from microclaw.interfaces.api.tool_routes import ToolService
 from microclaw.interfaces.channels.delivery import ChannelTasks
 from microclaw.interfaces.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
+from microclaw.interfaces.mcp.server.session import Session
 from microclaw.programs.changes.device_operations import DeviceService
 
 if TYPE_CHECKING:
     from microclaw.interfaces.mcp.server.host_server import HostServer
 
-SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
 # The time for the client that started a host to connect.
 FIRST_S: Final = 60.0
 # An assistant that restarts its servers connects again at once.
 GRACE_S: Final = 3.0
-
-
-class Session(Struct, frozen=True):
-    """A client's session, with its name in the host. `every_tool`: the agent's own tools are offered, too."""
-
-    by: Caller
-    name: str
-    every_tool: bool = False
-
-    @property
-    def key(self) -> str:
-        return f"{self.by.source}.{self.name}"
-
-
-SESSION: Final[ContextVar[Session]] = ContextVar("MCP session")
-"""The session of the message that is being handled."""
 
 
 class McpService:
@@ -150,15 +130,3 @@ class McpService:
             self._open -= 1
             if not self._open and not self._ending.is_set():
                 self._end_after(GRACE_S)
-
-
-def session_of(scope: Scope) -> Session:
-    """Return the session of a request.
-
-    A client of the newest protocol names no session: all such clients of a token share one.
-    """
-    session_id = Headers(scope=scope).get(SESSION_HEADER)
-    if session_id is None:
-        return Session(scope[CALLER_KEY], "mcp-http")
-    digest = hashlib.sha256(session_id.encode()).hexdigest()
-    return Session(scope[CALLER_KEY], f"mcp-{digest[:32]}")
