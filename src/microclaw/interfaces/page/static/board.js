@@ -1,11 +1,11 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
-import { Absence, Presence, boardPath, firmwareText, memoryText, placeText } from "./home.js";
+import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
 import { part, send } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
 import { Table, useFetched } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Heading, Link, Problem, prose } from "./parts.js";
+import { Badge, Heading, Link, Problem, boardPath, prose } from "./parts.js";
 import { Program } from "./program.js";
 import { may, useStore } from "./state.js";
 import { Telemetry } from "./telemetry.js";

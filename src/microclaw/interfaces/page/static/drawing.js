@@ -1,9 +1,8 @@
 // A board as a drawing: its headers in their real order where the profile has it, each pin with its names, state and program.
 
 import { part } from "./api.js";
-import { boardPath } from "./home.js";
 import { OrderState, useOrders } from "./lists.js";
-import { Link, prose, useTick } from "./parts.js";
+import { Link, boardPath, prose, useTick } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { may } from "./state.js";
 import { unreadText } from "./timeline.js";

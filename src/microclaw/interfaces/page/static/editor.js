@@ -2,11 +2,10 @@
 
 import { ActView, useAct } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
-import { boardPath } from "./home.js";
 import { Code, isInText } from "./code.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Heading, Link, Problem, prose } from "./parts.js";
+import { Badge, Heading, Link, Problem, boardPath, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { LivePins, TrialView } from "./timeline.js";
 import { rhythm, rhythmText, tracksOf } from "./tracks.js";

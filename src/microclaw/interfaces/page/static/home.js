@@ -3,7 +3,7 @@
 import { part } from "./api.js";
 import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
-import { Badge, Heading, Link, Problem, prose, size, useTick } from "./parts.js";
+import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { isOnline, may, useStore } from "./state.js";
 import { said } from "./telemetry.js";
@@ -13,11 +13,6 @@ import { html, useState } from "./vendor/htm-preact.module.js";
 const MAX_CARDS = 12; // with live pins
 const MAX_READINGS = 4;
 const EDGE_TEXT_MS = 500;
-
-/** @param {string} name @param {string[]} rest */
-export function boardPath(name, ...rest) {
-  return ["/boards", ...[name, ...rest].map(encodeURIComponent)].join("/");
-}
 
 export function Home() {
   const store = useStore();

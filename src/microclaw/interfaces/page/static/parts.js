@@ -13,6 +13,11 @@ export function go(path) {
   window.scrollTo(0, 0);
 }
 
+/** The path of a board's view. @param {string} name @param {string[]} rest */
+export function boardPath(name, ...rest) {
+  return ["/boards", ...[name, ...rest].map(encodeURIComponent)].join("/");
+}
+
 /** @param {() => void} reader */
 export function onRoute(reader) {
   routeReaders.add(reader);
