@@ -44,6 +44,7 @@ from microclaw.agent.turn.workspace import Workspace, workspace_tools
 from microclaw.clock import local_clock, machine_zone, now_ms
 from microclaw.devices.link.device_facts import LastValues
 from microclaw.devices.link.links import LinkRegistry
+from microclaw.devices.link.note_tool import notify_tool
 from microclaw.devices.link.server import LinkServer
 from microclaw.devices.registry.act_tool import act_tools
 from microclaw.devices.telemetry.history import TelemetryHistory
@@ -64,7 +65,7 @@ from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.programs.changes.operations import ProgramContext, list_apps
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tools.correcting import correct_tool
-from microclaw.programs.changes.tools.devices import direct_io_tools, inventory_tools, notify_tool
+from microclaw.programs.changes.tools.devices import direct_io_tools, inventory_tools
 from microclaw.programs.changes.tools.looking import trying_tools
 from microclaw.programs.changes.tools.many import many_tool
 from microclaw.programs.patterns.operations import folders_of, search

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.devices.registry.calls import LogLine
+from microclaw.devices.registry.device import Device
+from microclaw.devices.transports import virtual_board
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.natives import NATIVES, NativeGroup
 from microclaw.programs.building import ProgramImage
@@ -46,6 +49,11 @@ class OwnPrograms(Struct, frozen=True):
 
     sources: frozenset[str]
     words: frozenset[str]
+
+    def wrote_all(self, device: Device, lines: Iterable[LogLine]) -> bool:
+        """Return True if nobody else wrote the lines. The firmware of a virtual board is this host's."""
+        is_virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
+        return all(is_virtual if line.app is None else line.app in self.words for line in lines)
 
 
 def with_author(claims: Claims, request: ChangeRequest, image: ProgramImage) -> Claims:

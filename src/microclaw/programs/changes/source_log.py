@@ -18,6 +18,7 @@ from microclaw.wire.check_lines import LINE_SAID
 from microclaw.wire.wasm_binary import HEADER
 
 _FRAME: Final = re.compile(r'\s*File "[^"]+", line \d+(?:, in .+)?')
+MAX_PAGES: Final = 16
 _LOOK_BACK: Final = 500
 _WATCHED_MS: Final = 60_000
 """A version that was installed and reverted by its own failure was there for no longer (verify.py)."""
@@ -54,6 +55,19 @@ class SourceLog:
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
+
+    async def read_kept(self, device: Device, app: str | None) -> list[LogLine]:
+        """Return the lines that the device has kept, of all programs or of one."""
+        lines: list[LogLine] = []
+        cursor = 0
+        for _ in range(MAX_PAGES):
+            page = await self.read(device, cursor)
+            lines += [line for line in page.lines if app in (None, line.app)]
+            # The last page has nothing new.
+            if page.cursor == cursor:
+                break
+            cursor = page.cursor
+        return lines
 
     async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
         """The hash of the version that this host installed and that was there then, and the text in its source's lines.

@@ -1,10 +1,10 @@
-"""Tools that list devices, read and set their pins at once, notify, show facts and undo. They install nothing."""
+"""Tools that list devices, read and set their pins at once, show facts and undo. They install nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, convert, structs
 
@@ -23,8 +23,7 @@ from microclaw.devices.registry.calls import (
     PwmSet,
 )
 from microclaw.devices.registry.device import Device
-from microclaw.devices.registry.registry import Registry
-from microclaw.devices.registry.target import DeviceParameters, device_tool
+from microclaw.devices.registry.target import DeviceParameters
 from microclaw.events import Evidence
 from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -32,9 +31,6 @@ from microclaw.programs.changes.change_log import chat_of, current_origin
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.undo import UndoChoice, change_text
-
-if TYPE_CHECKING:
-    from microclaw.devices.link.server import LinkServer
 
 _TAKES_BACK: Final = "reverts: "
 
@@ -51,10 +47,9 @@ def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         """The program that drives the pin is stopped first, where the person said yes to that."""
+        conflict = None
         if context.insisted:
             conflict = await apps.direct_io.conflict(device.name, call)
-        else:
-            conflict = None
         stopped = {}
         if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
             await apps.changes.apply(ChangeRequest(device.name, conflict.app, "stop"), context.report)
@@ -82,34 +77,6 @@ def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         tool("device-status", "How a device is: uptime, memory, network.", DeviceStatusRead, read_facts),
         tool("restart-device", restart, DeviceRestart, read_answer, *once, words=call_words, check=check),
     )
-
-
-class NotifyParameters(DeviceParameters, kw_only=True):
-    text: Annotated[str, Meta(min_length=1, max_length=2000)]
-    speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False
-    expires_s: Annotated[int, Meta(ge=1, description="Worth nothing after so many seconds.")] | None = None
-
-
-def notify_tool(*, notifier: LinkServer, devices: Registry) -> Tool[NotifyParameters]:
-    """notify."""
-
-    async def check(device: Device, asked: NotifyParameters, _: ToolContext) -> None:
-        notifier.check_note(device.name, asked.text)
-
-    async def notify(device: Device, asked: NotifyParameters, _: ToolContext) -> ToolOutput:
-        state = await notifier.notify(device.name, asked.text, speak=asked.speak, expires_s=asked.expires_s)
-        if state == "delivered":
-            evidence = Evidence("reported", f"{device.name} says that it has the note")
-        else:
-            evidence = Evidence("accepted", f"kept for {device.name}, which is not connected")
-        return ToolOutput({"state": state}, (evidence,))
-
-    def words(device: Device, asked: NotifyParameters) -> str:
-        return f'{"say" if asked.speak else "show"} on {device.name}: "{asked.text}"'
-
-    text = "Show or say a text on a device, now or when it comes back."
-    act = (Permission.ACT, Effect.ONCE)
-    return device_tool(devices, "notify", text, NotifyParameters, notify, *act, words=words, check=check)
 
 
 class UndoParameters(DeviceParameters, kw_only=True):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import partial
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, field
 
 from microclaw.devices.registry.act_tool import complete_device
-from microclaw.devices.registry.calls import ConsoleLines, LogLine
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.target import DeviceParameters, device_tool
-from microclaw.devices.transports import virtual_board
 from microclaw.events import Evidence
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.authors import own_programs
@@ -26,7 +22,6 @@ from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 MAX_EDGES: Final = 100
 MAX_LOG_LINES: Final = 50
-MAX_LOG_PAGES: Final = 16
 
 
 class InputParameters(Parameters, kw_only=True):
@@ -53,7 +48,6 @@ class LogParameters(DeviceParameters, kw_only=True):
 def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
     devices = apps.registry
-    source_log = apps.source_log
     complete = complete_device(devices, apps.change_log.holds, "app")
 
     async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
@@ -83,7 +77,7 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
     async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        lines = await _newest_lines(partial(source_log.read, device), asked.app)
+        lines = await apps.source_log.read_kept(device, asked.app)
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
@@ -91,7 +85,7 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         return ToolOutput(
             {"count": len(newest), "lines": fenced},
             (Evidence("reported", f"printed on {device.name}"),),
-            foreign=not _is_own_text(device, newest, programs.words),
+            foreign=not programs.wrote_all(device, newest),
         )
 
     tries = (
@@ -102,23 +96,3 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
         device_tool(devices, "try-program", tries, TryParameters, try_program),
         device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
     )
-
-
-def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str]) -> bool:
-    """True if nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
-    virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
-    return all(virtual if line.app is None else line.app in own for line in lines)
-
-
-async def _newest_lines(read: Callable[[int], Awaitable[ConsoleLines]], app: str | None) -> list[LogLine]:
-    """Return the kept lines of all programs, or of one."""
-    lines: list[LogLine] = []
-    cursor = 0
-    for _ in range(MAX_LOG_PAGES):
-        page = await read(cursor)
-        lines += [line for line in page.lines if app in (None, line.app)]
-        # The last page has nothing new.
-        if page.cursor == cursor:
-            break
-        cursor = page.cursor
-    return lines
