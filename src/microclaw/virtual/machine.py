@@ -75,15 +75,8 @@ class VirtualMachine:
                 return self._info()
             case wire.Pins():
                 return replies.PinTable(tuple(self.board.pins()))
-            case wire.Edges(since=since):
-                rows, next_number, dropped, more = self._page(self.board.edges, since)
-                return replies.EdgePage(rows, next_number, dropped, self._done().now_ms, more)
-            case wire.ReadLog(since=since):
-                return self._log_page(since)
-            case wire.Pwm(since=since):
-                return replies.PwmPage(*self._page(self.board.pwm_changes, since))
-            case wire.Leds(since=since):
-                return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
+            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds():
+                return self._read_history(request)
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.runners.py.call(method, params))
             case wire.Apps():
@@ -102,6 +95,18 @@ class VirtualMachine:
                 return self._use_link(request)
             case _:
                 assert_never(request)
+
+    def _read_history(self, request: wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds) -> object:
+        match request:
+            case wire.Edges(since=since):
+                rows, next_number, dropped, more = self._page(self.board.edges, since)
+                return replies.EdgePage(rows, next_number, dropped, self._done().now_ms, more)
+            case wire.ReadLog(since=since):
+                return self._log_page(since)
+            case wire.Pwm(since=since):
+                return replies.PwmPage(*self._page(self.board.pwm_changes, since))
+            case wire.Leds(since=since):
+                return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
 
     def _list_apps(self) -> replies.AppListReply:
         if not self.board.powered:

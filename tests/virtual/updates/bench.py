@@ -198,7 +198,12 @@ class Board:
         self.host.reads.clear()
         assert self.slots is not None
         updater = Updater(
-            cast("LinkClient", self.host), self.host.calendar, self.slots, firmware, "power_on", lambda: None
+            cast("LinkClient", self.host),
+            self.host.calendar,
+            self.slots,
+            firmware,
+            reset_reason="power_on",
+            reboot=lambda: None,
         )
         updater.booted()
         return updater

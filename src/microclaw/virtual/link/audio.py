@@ -137,25 +137,20 @@ class BoardAudio:
         with self._lock:
             match body:
                 case AsrFinal(text=text):
-                    if text:
-                        self._heard.append(text)
+                    _note(self._heard, text)
                 case TtsStart(stream=stream):
                     self._speaking = stream
                 case TtsChunk(text=text):
-                    if text:
-                        self._said.append(text)
+                    _note(self._said, text)
                 case TtsEnd(stream=stream):
                     if stream == self._speaking:
                         self._speaking = None
                         self._is_playing = False
                 case CancelStream(stream=stream):
-                    if stream == self._listening:
-                        self._listening = None  # the microphone's thread sees it
-                    if stream == self._speaking:
-                        self._speaking = None
-                        self._purge()
+                    self._cancel(stream)
                 case AsrPartial():
-                    pass  # it shows whole transcripts alone
+                    # The board shows whole transcripts only.
+                    pass
                 case _:
                     return False
         return True
@@ -177,6 +172,14 @@ class BoardAudio:
             if not self._answer_ms and self._said_s is not None:
                 self._answer_ms = max(1, round((self._next_s - self._said_s) * 1000))
             self._next_s += len(pcm) / 2 / RATE_HZ
+
+    def _cancel(self, stream: int) -> None:
+        """End a stream at once; the microphone's thread sees it."""
+        if stream == self._listening:
+            self._listening = None
+        if stream == self._speaking:
+            self._speaking = None
+            self._purge()
 
     def _purge(self) -> None:
         """Forget what is not played yet."""
@@ -208,3 +211,8 @@ class BoardAudio:
     def _send_frame(self, stream: int, frame: bytes) -> None:
         if self._listening == stream:
             self._send_audio(frame)
+
+
+def _note(texts: deque[str], text: str | None) -> None:
+    if text:
+        texts.append(text)

@@ -178,7 +178,7 @@ class _Boot:
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
         self.client.hear = self.audio.hear
         self._slots = slots
-        self.updates = Updater(self.client, board, slots, firmware, reset_reason, port.restart)
+        self.updates = Updater(self.client, board, slots, firmware, reset_reason=reset_reason, reboot=port.restart)
         self._calls = CallHandler(methods, flash, self.client, self._answered)
         name = None if board.name == UNNAMED else board.name
         self._messages = HostMessages(

@@ -130,33 +130,27 @@ class MqttClient:
         """
         if qos > 2 or not topic or set("#+\0") & set(topic):
             return FAIL
-        if qos and self.outbox_bytes() + len(topic) + len(data) > OUTBOX_BYTES:
-            return FULL
         if not qos and not self.is_connected:
             if not keep:
                 return FAIL
-            if sum(len(kept[1]) for kept in self._queued) + len(data) > OUTBOX_BYTES:
-                return FULL
-            self._queued.append((topic, data, retain))
-            return OK
-        client = self._client
-        if client is None:  # not started, or no network: it waits in the outbox for a connection that never comes
-            if self._access.is_allowed and (broker := self.settings.broker) is not None:
-                client = self._client = self._new_client(broker)
-            else:
-                return self._keep_offline(topic, data)
+            return self._enqueue(topic, data, retain=retain)
+        if qos and self.outbox_bytes() + len(topic) + len(data) > OUTBOX_BYTES:
+            return FULL
+        broker = self.settings.broker
+        if self._client is None and self._access.is_allowed and broker is not None:
+            self._client = self._new_client(broker)
+        if self._client is None:
+            return self._keep_offline(topic, data)
         try:
-            info = client.publish(topic, data, qos, retain)
+            message_id = self._client.publish(topic, data, qos, retain).mid
         except ValueError:
             return FAIL
-        with self._sent_lock:
-            is_early = info.mid in self._early
-            self._early.discard(info.mid)
-            if not is_early:
-                self._sent[info.mid] = len(topic) + len(data) if qos else 0
-        if is_early and qos:
-            self._emit(EventId.PUBLISHED, msg_id=info.mid)
-        return info.mid if qos else OK
+        if not qos:
+            self._note_sent(message_id, 0)
+            return OK
+        if self._note_sent(message_id, len(topic) + len(data)):
+            self._emit(EventId.PUBLISHED, msg_id=message_id)
+        return message_id
 
     def subscribe(self, topic: str, qos: int) -> int:
         """Subscribe; return the message's id, FAIL without a connection or if the topic is no filter."""
@@ -171,7 +165,7 @@ class MqttClient:
     def outbox_bytes(self) -> int:
         """Count the bytes of messages that the broker has not acknowledged, and that wait for a connection."""
         with self._sent_lock:
-            return sum(self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
+            return sum(self._sent.values()) + self._queued_bytes()
 
     def change(self, settings: AppMqttSettings) -> None:
         """Use other settings from the next start on."""
@@ -233,6 +227,25 @@ class MqttClient:
         assert self._client is not None
         self._client.connect_async(broker.host, broker.port, self.settings.keepalive)
         self._client.loop_start()
+
+    def _enqueue(self, topic: str, data: bytes, *, retain: bool) -> int:
+        """Keep a message of QoS 0 until there is a connection."""
+        if self._queued_bytes() + len(data) > OUTBOX_BYTES:
+            return FULL
+        self._queued.append((topic, data, retain))
+        return OK
+
+    def _queued_bytes(self) -> int:
+        return sum(len(data) for _, data, _ in self._queued)
+
+    def _note_sent(self, message_id: int, size: int) -> bool:
+        """Keep the size of a message that is under way; return True if the broker has answered already."""
+        with self._sent_lock:
+            if message_id in self._early:
+                self._early.discard(message_id)
+                return True
+            self._sent[message_id] = size
+            return False
 
     def _ask(self, method: str, *arguments: Any) -> int:
         if self._client is None or not self.is_connected:

@@ -43,6 +43,7 @@ class Updater:
         board: Board,
         slots: Slots,
         firmware: SlotFirmware,
+        *,
         reset_reason: str,
         reboot: Callable[[], None],
     ) -> None:
