@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
@@ -36,8 +36,9 @@ SOAK_MS: Final = 150_000.0
 _INPUT: Final = re.compile(r"(?:(\d{1,3})=([01])|(?:ADC +)?(\d{1,3})=(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?", re.I)
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
+_ODD_REST_MS = 37.0
 _GAPS = (3, 1, 4, 2, 6)
-_PATTERNS: Final = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
+_PATTERNS: Final[tuple[tuple[int, ...] | None, ...]] = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
 """Moments of the flips. The two last come back to the old level for so long that a poll each 10 ms, or 5 to 7 ms, sees
 it in between, at nearly every phase; the first, None, flips evenly at all rates."""
 
@@ -55,17 +56,16 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
 
     Without @ it comes from the start. Raises ConfigError.
     """
-    found = _INPUT.fullmatch(text.strip())
-    if found is None:
+    match = _INPUT.fullmatch(text.strip())
+    if match is None:
         raise ConfigError(
             f"{text!r} is not an input",
             next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
-    pin, level, adc_pin, volts, time_text = found.groups()
+    pin, level, adc_pin, volts, time_text = match.groups()
+    at_ms = 0.0
     if time_text:
         at_ms = parse_time_ms(time_text, MAX_TRIAL_MS)
-    else:
-        at_ms = 0.0
     if volts is None:
         return PinStimulus(int(pin), int(level), at_ms)
     if float(volts) > MAX_ADC_V:
@@ -81,42 +81,68 @@ class Levels(Struct, frozen=True):
 
 
 def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
-    """The edges of all pin stimuli; a pin that bounces chatters from its present level to the other one."""
-    now: dict[int, int] = {}
+    """Return the edges of all pin stimuli; a pin that bounces chatters from its present level to the other one."""
+    levels: dict[int, int] = {}
     edges: list[Edge] = []
     bursts: dict[int, list[tuple[float, float, int]]] = {}
-    for given in sorted((one for one in stimuli if isinstance(one, PinStimulus)), key=lambda one: one.at_ms):
-        pin = given.pin
-        first = pin not in now
-        old = now.get(pin, 1 if given.level is None else 1 - given.level)
-        if given.level is None:
-            level = 1 - old
-        else:
-            level = given.level
-        now[pin] = level
-        if given.bounce_ms:
-            flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2))
-        else:
-            flips = 0
-        times = [given.at_ms + given.bounce_ms * share for share in _shares(flips, given.pattern)]
-        edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
-        found = bursts.setdefault(pin, [])
-        if level != old and not (first and given.at_ms <= 0):
-            found.append((times[0], times[-1], level))
+    for stimulus in sorted(_pin_stimuli(stimuli), key=lambda stimulus: stimulus.at_ms):
+        pin = stimulus.pin
+        is_first = pin not in levels
+        before = levels.get(pin, _level_before(stimulus))
+        level = stimulus.level
+        if level is None:
+            level = 1 - before
+        levels[pin] = level
+        new_edges = _edges_of(stimulus, level)
+        edges += new_edges
+        changes = bursts.setdefault(pin, [])
+        is_at_start = is_first and stimulus.at_ms <= 0
+        if level != before and not is_at_start:
+            changes.append((new_edges[0].t_ms, new_edges[-1].t_ms, level))
     edges.sort(key=lambda edge: edge.t_ms)
     return Levels(tuple(edges), {pin: tuple(changes) for pin, changes in bursts.items()})
 
 
-def _shares(flips: int, pattern: int) -> list[float]:
-    """The flips of a bounce, as shares of it: unevenly, so that no polling period always misses them."""
-    if flips:
-        moments = _PATTERNS[pattern]
-    else:
-        moments = None
-    if moments is not None:
-        return [moment / moments[-1] for moment in moments]
-    gaps = [_GAPS[i % len(_GAPS)] for i in range(flips)]
-    return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
+def _pin_stimuli(stimuli: Iterable[Stimulus]) -> list[PinStimulus]:
+    return [stimulus for stimulus in stimuli if isinstance(stimulus, PinStimulus)]
+
+
+def _level_before(stimulus: PinStimulus) -> int:
+    """Return the level before a pin's first stimulus: the other one; high before a bounce, as at a button."""
+    if stimulus.level is None:
+        return 1
+    return 1 - stimulus.level
+
+
+def _edges_of(stimulus: PinStimulus, level: int) -> list[Edge]:
+    """Return the edges of a stimulus, which ends at this level; each second one goes back for a moment."""
+    flip_count = 0
+    if stimulus.bounce_ms:
+        flip_count = 2 * max(1, round(stimulus.bounce_ms / _BOUNCE_EDGE_MS / 2))
+    edges = []
+    for number, share in enumerate(_shares(flip_count, stimulus.pattern)):
+        t_ms = stimulus.at_ms + stimulus.bounce_ms * share
+        if number % 2 == 0:
+            edges.append(Edge(t_ms, stimulus.pin, level))
+        else:
+            edges.append(Edge(t_ms, stimulus.pin, 1 - level))
+    return edges
+
+
+def _shares(flip_count: int, pattern: int) -> list[float]:
+    """Return the flips of a bounce, as shares of it: unevenly, so that no polling period always misses them."""
+    if not flip_count:
+        return [0.0]
+    moments = _PATTERNS[pattern] or _uneven_moments(flip_count)
+    return [moment / moments[-1] for moment in moments]
+
+
+def _uneven_moments(count: int) -> tuple[int, ...]:
+    moments = [0]
+    for number in range(count):
+        gap = _GAPS[number % len(_GAPS)]
+        moments.append(moments[-1] + gap)
+    return tuple(moments)
 
 
 class TrialOptions(Struct, frozen=True):
@@ -149,91 +175,189 @@ class Run(TrialOptions, frozen=True, kw_only=True):
 
 
 def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
-    """The run that the options ask for, with all that comes from outside.
+    """Return the run that the options ask for, with everything that comes from outside.
 
     Expectations add their stimuli, presses of each trigger pin that has none, with and without bounces, and a soak
     after the time that they need.
     """
-    asked = options.expectations
+    expectations = options.expectations
     times = options.times
-    for_ms = options.for_ms
     run = Run(**structs.asdict(options), stimuli=options.inputs, uptime_ms=uptime_ms)
-    if asked is None:
+    if expectations is None:
         if times is None:
             return run
-        return structs.replace(run, for_ms=first_run_ms(times, for_ms))
-    given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
-    reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
-    driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
-    pressed = list(dict.fromkeys(check.trigger.pin for check in reactions if check.trigger.pin not in driven))
-    idle = {pin: next(1 - check.trigger.level for check in reactions if check.trigger.pin == pin) for pin in pressed}
-    rest_ms = max([HOLD_MS, *(1.5 * check.length_ms + 60 for check in reactions)])
-    conditions = list(
-        dict.fromkeys(c.condition for c in reactions if c.condition and c.condition.pin not in given | driven)
-    )
-    stimuli = [*_levels_before(asked.stimuli), *asked.stimuli]
-    stimuli += [PinStimulus(pin, level, 0.0) for pin, level in idle.items()]
-    end_ms = max((one.at_ms + getattr(one, "bounce_ms", 0.0) for one in asked.stimuli), default=0.0)
-    presses, took_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES)
-    if pressed:
-        begin_ms = max(_FIRST_PRESS_MS, end_ms + rest_ms)
-        stimuli += shifted(presses, begin_ms)
-        end_ms = begin_ms + took_ms
-    longest_ms = max((check.length_ms for check in asked.checks if isinstance(check, Reaction)), default=0.0)
-    needed_ms = max(MIN_MS, end_ms + longest_ms + 500.0, *(check.needed_ms for check in asked.checks))
-    stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
-    run = structs.replace(run, stimuli=(*options.inputs, *stimuli), for_ms=max(needed_ms, for_ms))
+        return structs.replace(run, for_ms=first_run_ms(times, options.for_ms))
+    reactions = _undriven_reactions(expectations)
+    buttons = _Buttons.of(expectations, reactions)
+    presses, end_ms = _timed_presses(expectations, buttons)
+    stimuli = [*options.inputs, *_ordered(expectations.stimuli, buttons, presses)]
+    needed_ms = _needed_ms(expectations, end_ms)
+    run = structs.replace(run, stimuli=tuple(stimuli), for_ms=max(needed_ms, options.for_ms))
     if times is not None:
-        most_ms = first_run_ms(times, run.for_ms)
-        return structs.replace(run, for_ms=min(asked.for_ms or most_ms, most_ms))
-    if asked.for_ms is not None:
-        return structs.replace(run, for_ms=asked.for_ms)
-    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
-    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
-    if soak_ms:
-        return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms)
-    return run
+        longest_ms = first_run_ms(times, run.for_ms)
+        wanted_ms = expectations.for_ms or longest_ms
+        return structs.replace(run, for_ms=min(wanted_ms, longest_ms))
+    if expectations.for_ms is not None:
+        return structs.replace(run, for_ms=expectations.for_ms)
+    soak_ms = expectations.soak_ms
+    if soak_ms is None:
+        soak_ms = SOAK_MS
+    if not soak_ms:
+        return run
+    late, late_ms = _presses(buttons, BOUNCES[:2])
+    return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms)
+
+
+class _Buttons(Struct, frozen=True):
+    """The pins that are pressed although the text has no stimulus for them.
+
+    `idle_levels` has the level of each pin while nobody presses it, `rest_ms` the time that a press lasts and the time
+    after it. `conditions` are levels of other pins on which the reactions depend.
+    """
+
+    idle_levels: Mapping[int, int]
+    rest_ms: float
+    conditions: Sequence[LevelState]
+
+    @classmethod
+    def of(cls, expectations: Expectations, reactions: Sequence[Reaction]) -> _Buttons:
+        """Return the buttons of these reactions. The program itself moves the pins that its checks are about."""
+        driven = {check.subject.pin for check in expectations.checks}
+        given = _given_pins(expectations)
+        idle_levels: dict[int, int] = {}
+        conditions: dict[LevelState, None] = {}
+        rest_ms = HOLD_MS
+        for reaction in reactions:
+            trigger = reaction.trigger
+            if trigger.pin not in driven:
+                idle_levels.setdefault(trigger.pin, 1 - trigger.level)
+            condition = reaction.condition
+            if condition is not None and condition.pin not in given | driven:
+                conditions[condition] = None
+            rest_ms = max(rest_ms, 1.5 * reaction.length_ms + 60)
+        return cls(idle_levels, rest_ms, list(conditions))
+
+
+def _given_pins(expectations: Expectations) -> set[int]:
+    """Return the pins for which the text has a stimulus."""
+    return {stimulus.pin for stimulus in _pin_stimuli(expectations.stimuli)}
+
+
+def _undriven_reactions(expectations: Expectations) -> list[Reaction]:
+    """Return the reactions to pins for which the text has no stimulus."""
+    given = _given_pins(expectations)
+    reactions = []
+    for check in expectations.checks:
+        if isinstance(check, Reaction) and check.trigger.pin not in given:
+            reactions.append(check)
+    return reactions
+
+
+def _timed_presses(expectations: Expectations, buttons: _Buttons) -> tuple[Sequence[PinStimulus], float]:
+    """Return the presses after the text's own stimuli, and the end of both."""
+    end_ms = 0.0
+    for stimulus in expectations.stimuli:
+        end_ms = max(end_ms, stimulus.at_ms)
+        if isinstance(stimulus, PinStimulus):
+            end_ms = max(end_ms, stimulus.at_ms + stimulus.bounce_ms)
+    if not buttons.idle_levels:
+        return (), end_ms
+    presses, took_ms = _presses(buttons, BOUNCES)
+    begin_ms = max(_FIRST_PRESS_MS, end_ms + buttons.rest_ms)
+    return shifted(presses, begin_ms), begin_ms + took_ms
+
+
+def _ordered(given: Sequence[Stimulus], buttons: _Buttons, presses: Sequence[PinStimulus]) -> list[Stimulus]:
+    """Return all stimuli by time; of one moment, the levels from the start come first."""
+    stimuli: list[Stimulus] = [*_levels_before(given), *given]
+    for pin, level in buttons.idle_levels.items():
+        stimuli.append(PinStimulus(pin, level, 0.0))
+    stimuli += presses
+    stimuli.sort(key=lambda stimulus: stimulus.at_ms)
+    return stimuli
+
+
+def _needed_ms(expectations: Expectations, end_ms: float) -> float:
+    """Return the time that the checks need if the stimuli end at `end_ms`."""
+    needed_ms = MIN_MS
+    longest_ms = 0.0
+    for check in expectations.checks:
+        needed_ms = max(needed_ms, check.needed_ms)
+        if isinstance(check, Reaction):
+            longest_ms = max(longest_ms, check.length_ms)
+    return max(needed_ms, end_ms + longest_ms + 500.0)
 
 
 def _levels_before(given: Sequence[Stimulus]) -> list[PinStimulus]:
-    """A pin has the other level before its first stimulus; one that begins with a bounce is high, as a button is."""
-    first = {one.pin: one for one in reversed(given) if isinstance(one, PinStimulus)}
-    return [
-        PinStimulus(pin, 1 if one.level is None else 1 - one.level, 0.0) for pin, one in first.items() if one.at_ms > 0
-    ]
+    """Return the levels from the start of pins whose first stimulus comes later."""
+    first: dict[int, PinStimulus] = {}
+    for stimulus in reversed(_pin_stimuli(given)):
+        first[stimulus.pin] = stimulus
+    levels = []
+    for pin, stimulus in first.items():
+        if stimulus.at_ms > 0:
+            levels.append(PinStimulus(pin, _level_before(stimulus), 0.0))
+    return levels
 
 
-def _presses(
-    pins: list[int],
-    idle: dict[int, int],
-    rest_ms: float,
-    conditions: list[LevelState],
-    bounces: tuple[tuple[float, int], ...],
-) -> tuple[list[PinStimulus], float]:
-    """Press each pin in turn, once for each bounce; the others have the conditions' levels, then the opposite ones."""
-    made: list[PinStimulus] = []
-    levels = dict(idle)
+def _presses(buttons: _Buttons, bounces: Sequence[tuple[float, int]]) -> tuple[list[PinStimulus], float]:
+    """Press each button in turn, once for each bounce; the others have the conditions' levels, then the opposite ones.
+
+    Return the presses and how long they take.
+    """
+    presses: list[PinStimulus] = []
+    levels = dict(buttons.idle_levels)
     t_ms = 0.0
-    for opposite in (0, 1) if conditions else (0,):
-        wanted = {one.pin: one.level ^ opposite for one in conditions}
+    for wanted in _levels_of(buttons.conditions):
         for bounce_ms, pattern in bounces:
-            for pin in pins:
-                if conditions:
-                    before = {**wanted, pin: idle[pin]}
-                else:
-                    before = {}
-                changed = {other: level for other, level in before.items() if levels.get(other) != level}
-                made += [PinStimulus(other, level, t_ms) for other, level in changed.items()]
-                levels.update(changed)
-                t_ms += rest_ms if changed else 0.0
+            for pin, idle_level in buttons.idle_levels.items():
+                changed = _changed_levels(wanted, pin, idle_level, levels)
+                for other_pin, level in changed.items():
+                    presses.append(PinStimulus(other_pin, level, t_ms))
+                if changed:
+                    levels.update(changed)
+                    t_ms += buttons.rest_ms
+                presses.append(_press(pin, 1 - idle_level, t_ms, bounce_ms, pattern))
+                t_ms += buttons.rest_ms
+                presses.append(_press(pin, idle_level, t_ms, bounce_ms, pattern))
                 # Not a whole multiple of a usual polling period: each press meets another moment of it.
-                for level, more_ms in ((1 - idle[pin], 0.0), (idle[pin], 37.0)):
-                    made.append(PinStimulus(pin, None if bounce_ms else level, t_ms, bounce_ms, pattern))
-                    t_ms += rest_ms + more_ms
-    made += [PinStimulus(pin, level, t_ms) for pin, level in idle.items() if levels[pin] != level]
-    return made, t_ms
+                t_ms += buttons.rest_ms + _ODD_REST_MS
+    for pin, level in buttons.idle_levels.items():
+        if levels[pin] != level:
+            presses.append(PinStimulus(pin, level, t_ms))
+    return presses, t_ms
+
+
+def _levels_of(conditions: Sequence[LevelState]) -> list[dict[int, int]]:
+    """Return the levels with which the buttons are pressed: the conditions' ones, then the opposite ones."""
+    if not conditions:
+        return [{}]
+    wanted = {}
+    opposite = {}
+    for condition in conditions:
+        wanted[condition.pin] = condition.level
+        opposite[condition.pin] = 1 - condition.level
+    return [wanted, opposite]
+
+
+def _changed_levels(wanted: Mapping[int, int], pin: int, idle_level: int, levels: Mapping[int, int]) -> dict[int, int]:
+    """Return the levels that must change before the pin is pressed, which itself must be idle."""
+    if not wanted:
+        return {}
+    needed = {**wanted, pin: idle_level}
+    changed = {}
+    for needed_pin, level in needed.items():
+        if levels.get(needed_pin) != level:
+            changed[needed_pin] = level
+    return changed
+
+
+def _press(pin: int, level: int, at_ms: float, bounce_ms: float, pattern: int) -> PinStimulus:
+    if bounce_ms:
+        return PinStimulus(pin, None, at_ms, bounce_ms, pattern)
+    return PinStimulus(pin, level, at_ms, bounce_ms, pattern)
 
 
 def shifted(presses: Iterable[PinStimulus], by_ms: float) -> tuple[PinStimulus, ...]:
-    """Presses, moved to when they begin."""
-    return tuple(structs.replace(one, at_ms=one.at_ms + by_ms) for one in presses)
+    """Return the presses, moved to when they begin."""
+    return tuple(structs.replace(press, at_ms=press.at_ms + by_ms) for press in presses)
