@@ -42,7 +42,7 @@ from microclaw.host.store.notes import NoteTable
 from microclaw.host.store.outbox import OutboxTable
 from microclaw.host.store.sessions import Sessions
 from microclaw.programs.changes.change_log import current_origin
-from microclaw.programs.changes.verify import NO_READ_BACK
+from microclaw.programs.proof.verify import NO_READ_BACK
 
 
 class PinParameters(Parameters):

@@ -17,7 +17,7 @@ from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Action, Answer, Edge, Evidence, Step, Usage
 from microclaw.host.operations.tool import ToolContext, ToolOutput
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin, current_origin
-from microclaw.programs.changes.verify import NO_READ_BACK
+from microclaw.programs.proof.verify import NO_READ_BACK
 
 
 def deploy(source: str) -> ModelReply:

@@ -14,8 +14,8 @@ from tests.programs.conftest import make_trial
 from microclaw.devices.registry.calls import AppInstall, AppState
 from microclaw.errors import DeviceTimeout
 from microclaw.events import Edge
-from microclaw.programs.changes.verify import Baseline, Watch
 from microclaw.programs.proof.edge_comparison import Verification
+from microclaw.programs.proof.verify import Baseline, Watch
 
 TRIAL_MS = 10_000.0
 RIGHT_SEEDS = range(5)

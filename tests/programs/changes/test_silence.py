@@ -21,7 +21,7 @@ from microclaw.host.store.database import Database
 from microclaw.programs.changes.change_log import ChangeLog
 from microclaw.programs.changes.reconciler import DeviceCheck
 from microclaw.programs.changes.unresponsive_boards import SOON_MS
-from microclaw.programs.changes.verify import Baseline, Watch
+from microclaw.programs.proof.verify import Baseline, Watch
 from microclaw.programs.wasm.compile import compile_module
 from microclaw.wire.board_control import Apps, Power
 

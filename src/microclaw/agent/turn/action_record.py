@@ -16,7 +16,7 @@ from microclaw.events import Action, ActOutcome, Evidence, Step, Usage
 from microclaw.host.auth.gate import Effect
 from microclaw.host.operations.tool import ToolResult, bounded_json
 from microclaw.host.operations.validation import read_object
-from microclaw.programs.changes.verify import NO_READ_BACK
+from microclaw.programs.proof.verify import NO_READ_BACK
 from microclaw.text import LOOK_ALIKES, clean_text, code_lines, without_fences
 
 DEPLOY_TOOL: Final = "deploy-wasm-app"

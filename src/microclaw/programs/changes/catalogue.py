@@ -17,10 +17,11 @@ from microclaw.errors import DeviceError, DeviceSilent
 from microclaw.host.operations.result import filled
 from microclaw.host.store.apps import MAX_NUMBER, ImageRow
 from microclaw.host.store.crashes import CrashTable
+from microclaw.programs.board_list import ask_programs, find_by_name
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
-from microclaw.programs.changes.program_state import ask_programs, find_by_name, not_found
+from microclaw.programs.changes.program_state import not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
     AppCondition,

@@ -20,6 +20,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
+from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,
     ProgramImage,
@@ -45,7 +46,7 @@ from microclaw.programs.changes.deployment import (
     with_terms,
 )
 from microclaw.programs.changes.installer import Installation, Installer, check_place
-from microclaw.programs.changes.program_state import ProgramState, look_at_program, removal_text, running_version
+from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
 from microclaw.programs.changes.stage_text import (
     accept_text,
     built,
@@ -57,10 +58,10 @@ from microclaw.programs.changes.stage_text import (
     trial_detail,
     verification_steps,
 )
-from microclaw.programs.changes.verify import Watch
 from microclaw.programs.proof.edge_comparison import Verification
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try
 from microclaw.programs.proof.trial_failure import trial_error
+from microclaw.programs.proof.verify import Watch
 from microclaw.programs.run_times import RunTimes, check_times, run_times, times_differ_text
 from microclaw.wire.wasmachine.program_log import carries_log
 

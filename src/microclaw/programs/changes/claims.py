@@ -22,8 +22,8 @@ from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.edge_record import by_pin
 from microclaw.programs.changes.program_state import ProgramState
+from microclaw.programs.proof.edge_record import by_pin
 from microclaw.programs.proof.trial import Trial
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}

@@ -20,6 +20,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
 from microclaw.events import Report, Step
+from microclaw.programs.board_list import find_by_name
 from microclaw.programs.building import read_image
 from microclaw.programs.changes.change_log import (
     AppVersion,
@@ -40,8 +41,8 @@ from microclaw.programs.changes.change_log import (
 )
 from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, find_by_name, name_taken, not_found
-from microclaw.programs.changes.verify import Baseline, take_baseline
+from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, name_taken, not_found
+from microclaw.programs.proof.verify import Baseline, take_baseline
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text
 

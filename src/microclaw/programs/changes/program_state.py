@@ -1,20 +1,20 @@
 """A look at a device's programs: the board's list and states, and what this host wants there. It changes nothing.
 
-It also has the reasons why an act makes no sense there, and the device's list after a change.
+It also has the reasons why an act makes no sense there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from operator import attrgetter
-from typing import Final, Literal, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.devices.registry.calls import AppEntry, AppList, AppState, AppStates
+from microclaw.devices.registry.calls import AppEntry, AppState
 from microclaw.devices.registry.device import Device
 from microclaw.errors import AppExists, AppNotFound, DeployRejected, DeviceError
+from microclaw.programs.board_list import ask_programs, ask_states, find_by_name
 from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Claims, DesiredApp
 from microclaw.text import program_name
 
@@ -22,10 +22,6 @@ DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "st
 Act: TypeAlias = Literal[DeferredKind, "restart"]
 ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
 """States of a program of which no function runs any more."""
-Row = TypeVar("Row", AppEntry, AppState, DesiredApp)
-_NAME: Final = attrgetter("name")
-_AGAIN_S: Final = 1.0
-"""Firmware may list a program a moment after it answered the installation, or the removal."""
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
@@ -217,32 +213,6 @@ async def recall_program(log: ChangeLog, device: Device, name: str) -> ProgramSt
     )
 
 
-async def ask_programs(device: Device, *, wait: bool) -> tuple[Sequence[AppEntry], Sequence[AppState] | None]:
-    """Ask the board for its list, and for the states if they are not in it. Raises DeviceError."""
-    listed = await device.call(AppList(), wait=wait)
-    if not device.supports(AppStates.method):
-        return listed, None
-    states: list[AppState] = []
-    for entry in listed:
-        if entry.state is not None:
-            states.append(entry.state)
-    # An empty list has no states to ask for.
-    if len(states) < len(listed):
-        states = [*await device.call(AppStates(), wait=wait)]
-    return listed, states
-
-
-async def ask_states(device: Device, *, wait: bool) -> Sequence[AppState] | None:
-    """Ask the board for the states of its programs. None if it does not report them. Raises DeviceError."""
-    if not device.supports(AppStates.method):
-        return None
-    return await device.call(AppStates(), wait=wait)
-
-
-def find_by_name(rows: Sequence[Row], name: str) -> Row | None:
-    return next((row for row in rows if row.name == name), None)
-
-
 def _without(rows: Sequence[Row], name: str) -> list[Row]:
     return [row for row in rows if row.name != name]
 
@@ -276,30 +246,3 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     else:
         listing = "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
-
-
-async def names_after_change(
-    device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
-) -> tuple[str, ...]:
-    """Return the listed names, sorted. The board is asked twice unless `name` is among them just as `there` says."""
-    is_second = False
-    while True:
-        listed = await device.call(AppList())
-        names = tuple(sorted(map(_NAME, listed)))
-        if is_second or (name in names) is there:
-            return names
-        await sleep(_AGAIN_S)
-        is_second = True
-
-
-async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str) -> str:
-    """Return the device's list without `name`, in words. Raises DeployRejected if the device goes on listing it."""
-    left = await names_after_change(device, name, there=False, sleep=sleep)
-    if name in left:
-        text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"
-        raise DeployRejected(text, next_step=next_step)
-    if left:
-        runs = f"{', '.join(map(program_name, left))} still on it"
-    else:
-        runs = "no app left on it"
-    return f"{device.name} no longer lists {name}; {runs}"

@@ -17,7 +17,7 @@ from microclaw.devices.virtual_boards.trial_board import TrialBoard
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
 from microclaw.programs.building import ProgramImage
-from microclaw.programs.changes.board_events import BoardEvents, TrialPins, led_changes
+from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
 from microclaw.programs.proof.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.trial_plan import Run, levels_over_time, shifted

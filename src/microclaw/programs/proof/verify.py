@@ -29,9 +29,9 @@ from microclaw.devices.registry.calls import (
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
-from microclaw.programs.changes.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
-from microclaw.programs.changes.program_state import ask_states, find_by_name, names_after_change
+from microclaw.programs.board_list import ask_states, find_by_name, names_after_change
 from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
+from microclaw.programs.proof.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
 from microclaw.programs.proof.expectation_result import seen_on_board
 from microclaw.programs.proof.traps import trap_words
 from microclaw.programs.proof.trial import Trial
