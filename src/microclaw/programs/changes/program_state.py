@@ -6,7 +6,7 @@ It also has the reasons why an act makes no sense there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "st
 Act: TypeAlias = Literal[DeferredKind, "restart"]
 ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
 """States of a program of which no function runs any more."""
+_Row = TypeVar("_Row", AppEntry, AppState, DesiredApp)
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
@@ -61,7 +62,7 @@ class ProgramState(Struct, frozen=True):
 
     @property
     def names(self) -> list[str]:
-        return list(map(_NAME, self.listed or ()))
+        return [app.name for app in self.listed or ()]
 
     @property
     def is_listed(self) -> bool:
@@ -92,7 +93,7 @@ class ProgramState(Struct, frozen=True):
 
     @property
     def _wanted_names(self) -> frozenset[str]:
-        return frozenset(map(_NAME, self.wanted))
+        return frozenset(app.name for app in self.wanted)
 
     def has_installed(self, name: str) -> bool:
         """Return if this host installed the program, also as the one that sets pins at once."""
@@ -213,7 +214,7 @@ async def recall_program(log: ChangeLog, device: Device, name: str) -> ProgramSt
     )
 
 
-def _without(rows: Sequence[Row], name: str) -> list[Row]:
+def _without(rows: Sequence[_Row], name: str) -> list[_Row]:
     return [row for row in rows if row.name != name]
 
 
