@@ -77,7 +77,7 @@ def _metrics(act: str, counted: list[Work], cpu_ms: float) -> list[Metric]:
     return [
         Metric(f"{act}: functions", len(functions), ""),
         Metric(f"{act}: files", len(files), ""),
-        Metric(f"{act}: rooms", len({file.parts[:-1][:1] for file in files}), ""),
+        Metric(f"{act}: rooms", len({file.parts[:-1][:2] for file in files}), ""),
         Metric(f"{act}: durable writes", min(writes for _, writes in counted), ""),
         Metric(f"{act}: CPU of the host", cpu_ms, "ms"),
     ]
