@@ -29,7 +29,7 @@ def test_from_an_empty_board_to_online_and_a_first_call(
     ran = _flash(host["home"], board, *words, "--name", "lamp", "--address", "127.0.0.1", "--json", "--yes")
     assert ran.code == 0, f"{ran.err}\n{board.printed.read_text() if board.printed.exists() else ''}"
     done = json.loads(ran.out)
-    assert (done["schema"], done["device"], done["online"]) == ("microclaw.devices.flash/1", "lamp", True)
+    assert (done["schema"], done["device"], done["online"]) == ("microclaw.flash/1", "lamp", True)
     assert done["say_next"] == 'microclaw chat "blink pin 4 twice a second on lamp"'
     assert "correct horse" not in ran.out + ran.err
     assert "100 %" in ran.err

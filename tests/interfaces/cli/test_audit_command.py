@@ -44,7 +44,7 @@ def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, own
     assert shown("--tail", "2", "--kind", "token.wrong") == ["try 3", "try 4"]
     assert shown("--tail", "0") == []
     document = run("person", "log", "--json", "--kind", "token.wrong").json
-    assert document["schema"] == "microclaw.host.audit/1"
+    assert document["schema"] == "microclaw.audit/1"
     told = {"about": None, "by": None, "approval": None, "count": 1, "at_ms": 0}
     assert document["events"][0] | {"at_ms": 0} == {
         "kind": "token.wrong", "text": "try 1", "address": "192.0.2.9", **told,

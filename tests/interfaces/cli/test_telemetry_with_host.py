@@ -48,7 +48,7 @@ async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host
 def _look(host: RealHost) -> None:
     """After the kill everything is there, once."""
     shown = json.loads(said(host, "--json", "device", "telemetry", "lamp", "--since", "1h"))
-    assert shown["schema"] == "microclaw.devices.telemetry/1"
+    assert shown["schema"] == "microclaw.telemetry/1"
     assert {(one["key"], one["unit"], *[point["mean"] for point in one["points"]]) for one in shown["series"]} == {
         ("free_heap", "B", 180224.0),
         ("temperature", "°C", 41.5),
