@@ -20,7 +20,7 @@ from tests.devices.flash.images import is_whole, whole_image
 from tests.devices.flash.rom_loader import RomLoader
 
 ON_BOARD: Final = Path(__file__).parent / "on_board"
-MODULES: Final = f"{ON_BOARD}:{ON_BOARD.parents[1] / 'firmware' / 'simulated'}"
+MODULES: Final = f"{ON_BOARD}:{ON_BOARD.parents[2] / 'firmware' / 'simulated'}"
 MICROPYTHON: Final = Path(__file__).parents[3] / ".micropython/bin/micropython"
 FILES_AT: Final = 0x200000
 FILES_BYTES: Final = 1024 * 1024
