@@ -2,7 +2,7 @@
 # the door is closed. What changes is printed and published,
 # after LOOK_MS three times the same.
 from machine import Pin
-from microclaw.interfaces import mqtt
+from microclaw import mqtt
 from time import sleep_ms
 
 PIN = 4
