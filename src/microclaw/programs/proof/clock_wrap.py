@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, structs
 
+from microclaw.events import Edge
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate
 from microclaw.programs.proof.expectations import Expectations, PinStimulus
@@ -38,80 +39,132 @@ class WrappingClock(Struct, frozen=True):
 
 
 def clock_of(image: ProgramImage) -> WrappingClock | None:
-    """The clocks of the board's uptime that a program reads; None: none that starts again.
+    """Return the clocks of the board's uptime that a program reads; None if it reads none that starts again.
 
     The times of the quicker ones are parts of the slowest's: after 2**32 ms `micros()` starts again as well.
     """
     if isinstance(image, PyImage):
-        if not image.clocks:
-            return None
-        wrap_ms, age = (2.0**30, "12.4 days") if "ticks_ms" in image.clocks else (2.0**30 / 1000, "17.9 min")
-        compare = "compare by time.ticks_diff(now, last) >= interval, never the times themselves or their difference"
-        return WrappingClock(" and ".join(f"time.{name}()" for name in image.clocks), wrap_ms, age, compare)
-    imported = {one.name for one in image.imports}
+        return _python_clock(image)
+    return _wasm_clock(image)
+
+
+def _python_clock(image: PyImage) -> WrappingClock | None:
+    if not image.clocks:
+        return None
+    wrap_ms = 2.0**30 / 1000
+    age = "17.9 min"
+    if "ticks_ms" in image.clocks:
+        wrap_ms = 2.0**30
+        age = "12.4 days"
+    name = " and ".join(f"time.{clock}()" for clock in image.clocks)
+    compare = "compare by time.ticks_diff(now, last) >= interval, never the times themselves or their difference"
+    return WrappingClock(name, wrap_ms, age, compare)
+
+
+def _wasm_clock(image: WasmImage) -> WrappingClock | None:
+    imported = {function.name for function in image.imports}
     # Delays and time() import these as well, by our own code: the source says what the program itself reads.
-    source = "millis micros" if image.source is None else image.source
+    source = image.source
+    if source is None:
+        source = "millis micros"
+    exact_names = []
     if _EXACT in imported:
-        exact = _EXACT_NAMES.findall(source)
-    else:
-        exact = []
-    has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source) is not None)
-    names = dict.fromkeys([*(["millis"] if has_tick else []), *exact])
+        exact_names = _EXACT_NAMES.findall(source)
+    has_tick = _TICK in imported and (not exact_names or _TICK_NAMES.search(source) is not None)
+    wrap_ms = MICROS_WRAP_MS
+    age = "71.6 min"
+    names = exact_names
+    if has_tick:
+        wrap_ms = 2.0**32
+        age = "49.7 days"
+        names = ["millis", *exact_names]
     if not names:
         return None
-    wrap_ms, age = (2.0**32, "49.7 days") if has_tick else (MICROS_WRAP_MS, "71.6 min")
+    name = " and ".join(f"{clock}()" for clock in dict.fromkeys(names))
     compare = "compare differences of unsigned times: now - last >= interval, never now >= next"
-    return WrappingClock(" and ".join(f"{name}()" for name in names), wrap_ms, age, compare)
+    return WrappingClock(name, wrap_ms, age, compare)
 
 
 def has_own_clocks(image: ProgramImage) -> bool:
-    """True if its clocks begin with the program, as Arduino's do."""
+    """Return True if its clocks begin with the program, as Arduino's do."""
     return isinstance(image, WasmImage) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
 
 
 def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list[float]:
-    """The uptimes at which the clock starts again after a bounce, and while the program waits.
+    """Return the uptimes at which the clock starts again after a bounce, and while the program waits.
 
     Of its waits the longest high and the longest low of a pin are taken, in their middle.
     """
-    bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
-    longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
+    moments = [*_ends_of_longest_bounce(run), *_middles_of_waits(run, record)]
+    if not moments:
+        moments = [run.for_ms / 2]
+    return [clock.wrap_ms - at_ms for at_ms in moments]
+
+
+def _ends_of_longest_bounce(run: Run) -> list[float]:
+    """Return the moment after the longest bounce, if there is one."""
+    longest: PinStimulus | None = None
+    longest_ms = 0.0
+    for stimulus in run.stimuli:
+        if isinstance(stimulus, PinStimulus) and stimulus.bounce_ms > longest_ms:
+            longest = stimulus
+            longest_ms = stimulus.bounce_ms
     if longest is None:
-        moments = []
-    else:
-        moments = [longest.at_ms + longest.bounce_ms + 1.0]
-    waits: dict[int, tuple[float, float]] = {}
-    for pin in {edge.pin for edge in record.edges}:
-        own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]
-        for edge, after in pairwise(own):
-            length_ms = after.t_ms - edge.t_ms
-            if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
-                waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
-    moments += [middle_ms for _, middle_ms in waits.values()]
-    return [clock.wrap_ms - at_ms for at_ms in moments or [run.for_ms / 2]]
+        return []
+    return [longest.at_ms + longest_ms + 1.0]
 
 
-AgedFault: TypeAlias = tuple[tuple[str, str], tuple[ExpectationResult, ...]]
-"""A fault of a board that is up for long alone, with the next step; and the results with those that it is about."""
+def _middles_of_waits(run: Run, record: Record) -> list[float]:
+    """Return the middle of the longest time between two edges of a pin, for each of the two levels."""
+    longest_ms: dict[int, float] = {}
+    middles: dict[int, float] = {}
+    for edges in _edges_by_pin(run, record):
+        for edge, next_edge in pairwise(edges):
+            length_ms = next_edge.t_ms - edge.t_ms
+            if length_ms > longest_ms.get(edge.level, 0.0):
+                longest_ms[edge.level] = length_ms
+                middles[edge.level] = edge.t_ms + length_ms / 2
+    return list(middles.values())
 
 
-def aged_fault(clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict) -> AgedFault | None:
+def _edges_by_pin(run: Run, record: Record) -> list[list[Edge]]:
+    """Return the edges of each pin before the soak begins."""
+    by_pin: dict[int, list[Edge]] = {}
+    for edge in record.edges:
+        if edge.t_ms < run.for_ms:
+            by_pin.setdefault(edge.pin, []).append(edge)
+    return list(by_pin.values())
+
+
+class AgedFault(Struct, frozen=True):
+    """A fault that a program has only on a board that is up for long; `results` are marked if it is about them."""
+
+    error: str
+    next_step: str
+    results: tuple[ExpectationResult, ...]
+
+
+def find_aged_fault(
+    clock: WrappingClock, expectations: Expectations, record: Record, verdict: Verdict
+) -> AgedFault | None:
     """Find the fault in a run across the wrap, of a program that did well. A verdict's is of all expectations."""
-    results = evaluate(asked, record)
-    bad = [one for one in results if not verdict.ok or one.trial != "met"]
-    if not bad:
-        return None
     where = f"after {clock.age}, when {clock.name} starts again at 0"
-    error = f"expected, line {bad[0].asked.number}: {bad[0].asked.text}; met, but not {where}: {bad[0].found}"
+    first: ExpectationResult | None = None
+    marked = []
+    for result in evaluate(expectations, record):
+        if verdict.ok and result.trial == "met":
+            marked.append(result)
+            continue
+        first = first or result
+        marked.append(structs.replace(result, trial="not met", found=f"{where}: {verdict.error or result.found}"))
+    if first is None:
+        return None
+    error = f"expected, line {first.asked.number}: {first.asked.text}; met, but not {where}: {first.found}"
     if not verdict.ok:
         error = f"it works, but not {where}: {verdict.error}"
-    marked = (
-        structs.replace(one, trial="not met", found=f"{where}: {verdict.error or one.found}") if one in bad else one
-        for one in results
-    )
-    return (error, clock.compare), tuple(marked)
+    return AgedFault(error, clock.compare, tuple(marked))
 
 
 def uptime_line(uptime_ms: float) -> str:
-    """The line of an expectation's text that gives a trial this uptime."""
+    """Return the line of an expectation's text that gives a trial this uptime."""
     return f"uptime {uptime_ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -23,8 +23,8 @@ from microclaw.programs.proof.clock_wrap import (
     MICROS_WRAP_MS,
     AgedFault,
     WrappingClock,
-    aged_fault,
     clock_of,
+    find_aged_fault,
     has_own_clocks,
     uptime_line,
     uptimes_across_the_wrap,
@@ -36,7 +36,7 @@ from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
-from microclaw.programs.proof.verdict import Ended, describe, judge
+from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 from microclaw.programs.wasm.wasm_image import WasmImage
@@ -62,7 +62,7 @@ unsigned long micros(void);
 """
 TRACED_MS: Final = 30_000.0
 TRACED_HOST_S: Final = 20.0
-"""The traced build runs for so much board time at most, and for no more CPU time on the host."""
+"""The traced build runs at most for this board time, and for this CPU time on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange, LogLine)
 
@@ -70,7 +70,7 @@ E = TypeVar("E", Edge, PwmChange, LedChange, LogLine)
 class Trial(Record, frozen=True, kw_only=True):
     """The record of the program's run on the virtual board, with the verdict on it.
 
-    `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
+    `ok` is False if it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
     time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
     `is_broken`: it has a fault beside expectations that it does not meet. `untried` says what the trial has not, if the
     program ended by that.
@@ -100,55 +100,63 @@ class Trial(Record, frozen=True, kw_only=True):
 
     @property
     def driven(self) -> tuple[int, ...]:
-        return tuple(pin for pin in self.pins if self.roles[pin] in ("output", "pwm"))
+        return self._pins_of("output", "pwm")
 
     @property
     def inputs(self) -> tuple[int, ...]:
         """The pins that it reads; those of a bus are none."""
-        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
+        return self._pins_of("input")
+
+    def _pins_of(self, *roles: str) -> tuple[int, ...]:
+        return tuple(pin for pin in self.pins if self.roles[pin] in roles)
 
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Return the changes and lines before the first input from outside: a board gets no such input by itself."""
-        until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
-        return tuple(one for one in changes if one.t_ms < until_ms)
+        until_ms = self.first_input_ms
+        if until_ms is None:
+            until_ms = math.inf
+        return tuple(change for change in changes if change.t_ms < until_ms)
 
     def summary(self) -> str:
-        """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
-        seen = describe(self.edges, self.pwm, self.leds)
+        """Return one line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
+        parts = []
+        changes = describe(self.edges, self.pwm, self.leds)
+        if changes:
+            parts.append(changes)
         if self.log:
-            lines = f"{count_text(len(self.log), 'line')} printed"
-            if seen:
-                seen = f"{seen}; {lines}"
-            else:
-                seen = lines
-        if not seen:
+            parts.append(f"{count_text(len(self.log), 'line')} printed")
+        if not parts:
+            parts.append("nothing moved")
             pins = ", ".join(map(str, self.pins))
             if pins:
-                seen = f"nothing moved; pins opened: {pins}"
-            else:
-                seen = "nothing moved"
-        took = format_duration(max(self.took_ms, 10), decimals=2)
+                parts.append(f"pins opened: {pins}")
+        board_time = format_duration(self.board_ms, decimals=2)
+        host_time = format_duration(max(self.took_ms, 10), decimals=2)
+        text = f"{board_time} of board time in {host_time}: {'; '.join(parts)}"
         if self.untried is None:
-            untried = ""
-        else:
-            untried = f"untried: {self.untried}; "
-        return f"{untried}{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
+            return text
+        return f"untried: {self.untried}; {text}"
 
     @property
     def proof(self) -> str:
-        """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
+        """met in the trial, not met, untried, or that no expectation was given; `failed` if it has another fault."""
         proof = proof_of(self.expected, self.untried)
-        return proof if self.ok or proof in ("not met", "untried") else "failed"
+        if self.ok or proof in ("not met", "untried"):
+            return proof
+        return "failed"
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `try --json`."""
+        """Return the document of `try --json`."""
+        first_edge_ms = None
+        if self.edges:
+            first_edge_ms = self.edges[0].t_ms
         return {
             "schema": SCHEMA,
             "ok": self.ok,
             "log": list(self.log),
-            "edges": [[round(e.t_ms, 3), e.pin, e.level] for e in self.edges],
-            "pwm": [[round(c.t_ms, 3), c.pin, c.duty, c.frequency_hz] for c in self.pwm],
-            "leds": [[round(c.t_ms, 3), c.pin, [list(color) for color in c.colors]] for c in self.leds],
+            "edges": [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in self.edges],
+            "pwm": [[round(change.t_ms, 3), change.pin, change.duty, change.frequency_hz] for change in self.pwm],
+            "leds": [[round(change.t_ms, 3), change.pin, list(map(list, change.colors))] for change in self.leds],
             "ended": self.ended,
             "untried": self.untried,
             "error": self.error,
@@ -157,7 +165,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "peak_stack_bytes": self.peak_stack_bytes,
             "pins": list(self.pins),
             "warnings": list(self.warnings),
-            "first_edge_ms": self.edges[0].t_ms if self.edges else None,
+            "first_edge_ms": first_edge_ms,
             "board_ms": round(self.board_ms, 3),
             "uptime_ms": self.uptime_ms,
             "took_ms": round(self.took_ms, 1),
@@ -177,59 +185,114 @@ async def try_image(
 ) -> Trial:
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
-    A program that misbehaves gives a Trial with ok=False. Raises DeviceError only when the board cannot be started or
+    A program that misbehaves gives a Trial with ok=False. Raises DeviceError only if the board cannot be started or
     dies. Cancelling ends the board.
     """
     options = options or TrialOptions()
     options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
-    started = time.perf_counter()
+    started_s = time.perf_counter()
     run = plan(options, _uptime_ms(options, image))
     bench = _Bench(image, board, zone, cache)
     record = await bench.record(run)
     verdict = judge(record, board, heap_bytes=run.heap_bytes)
-    expected: tuple[ExpectationResult, ...] = ()
-    fault: tuple[str, str] | None = None
-    if run.expectations is not None:
-        expected = evaluate(run.expectations, record)
-        if verdict.untried is not None:
-            expected = without_part(expected, verdict.untried)
-        fault = failure(expected)
-        clock = clock_of(image)
-        if fault is not None and clock and not has_own_clocks(image):
-            fault = (
-                fault[0],
-                f"{fault[1]}; {clock.name} counts from the board's start: {uptime_line(run.uptime_ms)} here",
-            )
-        is_new_board = run.expectations.uptime_ms is None
-        if verdict.ok and fault is None and clock and is_new_board and run.times is None:
-            fault, expected = await bench.fault_of_age(clock, run, record) or (None, expected)
-    error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
-    if error is not None and isinstance(image, WasmImage) and image.source is not None:
-        error = with_array_name(error, image.source)
-    told = image.marks.in_words if isinstance(image, WasmImage) else str
-    said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
-    pins = {one.pin for one in options.inputs if isinstance(one, PinStimulus)}  # an ADC pin needs no opening
-    unused = [
-        f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(pins - set(record.roles))
-    ]
-    inputs = (*(one.at_ms for one in run.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0))
-    seen = structs.asdict(record) | {"lines": tuple(structs.replace(line, text=text) for line, text in said)}
+    outcome = await _compare_expectations(bench, run, record, verdict)
+    fault: tuple[str | None, str | None] = outcome.fault or (None, None)
+    if not verdict.ok:
+        fault = (verdict.error, verdict.next_step)
+    error, next_step = _in_program_words(fault, image)
+    fields = structs.asdict(record)
+    fields["lines"] = tuple(_lines_in_program_words(record.lines, image))
     return Trial(
-        **seen,
-        ok=verdict.ok and fault is None,
+        **fields,
+        ok=verdict.ok and outcome.fault is None,
         ended=verdict.ended,
-        error=error and told(error),
-        next_step=next_step and told(next_step),
-        warnings=(*unused, *verdict.warnings),
-        took_ms=(time.perf_counter() - started) * 1000,
-        first_input_ms=min(inputs, default=None),
-        expected=expected,
+        error=error,
+        next_step=next_step,
+        warnings=(*_unused_inputs(options, record), *verdict.warnings),
+        took_ms=(time.perf_counter() - started_s) * 1000,
+        first_input_ms=_first_input_ms(run),
+        expected=outcome.results,
         times=run.times,
         uptime_ms=run.uptime_ms,
         untried=verdict.untried,
         is_broken=not verdict.ok,
     )
+
+
+class _Outcome(Struct, frozen=True):
+    """The results of the expectations, and the fault with its next step if one of them is not met."""
+
+    results: tuple[ExpectationResult, ...] = ()
+    fault: tuple[str, str] | None = None
+
+
+async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict: Verdict) -> _Outcome:
+    """Compare the expectations with the record, and, if all is well, with runs in which a clock starts again."""
+    expectations = run.expectations
+    if expectations is None:
+        return _Outcome()
+    results = evaluate(expectations, record)
+    if verdict.untried is not None:
+        results = without_part(results, verdict.untried)
+    fault = failure(results)
+    clock = clock_of(bench.image)
+    if clock is None:
+        return _Outcome(results, fault)
+    if fault is not None:
+        return _Outcome(results, _with_uptime(fault, clock, bench.image, run.uptime_ms))
+    is_new_board = expectations.uptime_ms is None
+    if verdict.ok and is_new_board and run.times is None:
+        aged_fault = await bench.fault_of_age(clock, run, record)
+        if aged_fault is not None:
+            return _Outcome(aged_fault.results, (aged_fault.error, aged_fault.next_step))
+    return _Outcome(results)
+
+
+def _with_uptime(
+    fault: tuple[str, str], clock: WrappingClock, image: ProgramImage, uptime_ms: float
+) -> tuple[str, str]:
+    """Return the fault; its next step says which uptime the board has, if the program's clocks count that."""
+    if has_own_clocks(image):
+        return fault
+    error, step = fault
+    return error, f"{step}; {clock.name} counts from the board's start: {uptime_line(uptime_ms)} here"
+
+
+def _in_program_words(fault: tuple[str | None, str | None], image: ProgramImage) -> tuple[str | None, str | None]:
+    """Return the error and the next step with the names and lines of the program's source."""
+    error, next_step = fault
+    if error is None or not isinstance(image, WasmImage):
+        return fault
+    if image.source is not None:
+        error = with_array_name(error, image.source)
+    return image.marks.in_words(error), next_step and image.marks.in_words(next_step)
+
+
+def _lines_in_program_words(lines: Sequence[LogLine], image: ProgramImage) -> Iterator[LogLine]:
+    """Yield the printed lines; those of our own checks name the lines of the program's source."""
+    for line in lines:
+        if isinstance(image, WasmImage) and LINE_SAID.fullmatch(line.text):
+            yield structs.replace(line, text=image.marks.in_words(line.text))
+        else:
+            yield line
+
+
+def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that gets a level, and that the program never opened."""
+    # An ADC pin needs no opening.
+    pins = {stimulus.pin for stimulus in options.inputs if isinstance(stimulus, PinStimulus)}
+    unused = sorted(pins.difference(record.roles))
+    return [f"pin {pin} was set from outside, and the program never opened it" for pin in unused]
+
+
+def _first_input_ms(run: Run) -> float | None:
+    """Return when the first input comes; the expectations' levels from the start are none."""
+    moments = [stimulus.at_ms for stimulus in run.inputs]
+    for stimulus in run.stimuli:
+        if stimulus.at_ms > 0:
+            moments.append(stimulus.at_ms)
+    return min(moments, default=None)
 
 
 class _Bench(Struct, frozen=True):
@@ -241,90 +304,113 @@ class _Bench(Struct, frozen=True):
     cache: BuildCache | None
 
     async def record(self, run: Run) -> Record:
-        """Run it on a board of its own; where it traps, name the place."""
+        """Run it on a board of its own; if it traps, name the place."""
         image = self.image
         board = for_trial(self.board)
-        async with trial_board(board, self.zone) as first:
-            record = await BoardRun(first, image, run).record()
-            if not isinstance(image, WasmImage):  # the interpreter finds faults by itself
+        async with trial_board(board, self.zone) as device:
+            record = await BoardRun(device, image, run).record()
+            # The interpreter finds faults by itself.
+            if not isinstance(image, WasmImage):
                 return _in_source_lines(record, image)
-            is_whole = record.refused is None and record.storm is None and record.unfinished is None
-            has_source = image.source is not None and image.optimization is not None
-            if record.trap is None or not has_source or not is_whole:
+            if record.trap is None or not _may_be_traced(image, record):
                 return record
             trap = await self._traced_trap(image, board, run)
         # The device's own bytes are what is judged; the traced build only adds the place.
-        is_same = trap is not None and trap.partition(" (")[0] == record.trap
-        if is_same:
-            return structs.replace(record, trap=trap)
-        return record
+        if trap is None or trap.partition(" (")[0] != record.trap:
+            return record
+        return structs.replace(record, trap=trap)
 
     async def _traced_trap(self, image: WasmImage, board: BoardProfile, run: Run) -> str | None:
-        """The trap of a build that names the line, on another board and for a short time."""
+        """Return the trap of a build that names the line, on another board and for a short time."""
         from microclaw.programs.wasm.compile import compile_traced
 
         try:
-            traced = structs.replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
+            wasm = await compile_traced(image, board=board, cache=self.cache)
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
             return None
-        brief = {"for_ms": min(run.for_ms, TRACED_MS), "soak_ms": 0.0, "late": (), "host_s": TRACED_HOST_S}
+        traced = structs.replace(image, wasm=wasm)
+        short_run = structs.replace(
+            run,
+            uptime_ms=0.0,
+            for_ms=min(run.for_ms, TRACED_MS),
+            soak_ms=0.0,
+            late=(),
+            host_s=TRACED_HOST_S,
+        )
         try:
-            async with trial_board(board, self.zone) as other:
-                return (await BoardRun(other, traced, structs.replace(run, uptime_ms=0.0, **brief)).record()).trap
+            async with trial_board(board, self.zone) as device:
+                record = await BoardRun(device, traced, short_run).record()
         except DeviceError as exc:
             _log.warning("the trial board did not run the traced build of %s: %s", image.name, exc)
             return None
+        return record.trap
 
     async def fault_of_age(self, clock: WrappingClock, run: Run, record: Record) -> AgedFault | None:
-        """The fault where its clocks start again.
+        """Return the fault if the program fails when its clocks start again.
 
         A sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
         """
-        assert run.expectations is not None
-        image = self.image
-        is_own = has_own_clocks(self.image)
-        if isinstance(image, WasmImage) and image.source is not None and is_own:
-            from microclaw.programs.wasm.compile import compile_module
-
-            source = f"{_BOARD_CLOCKS}{image.source}"
-            level = image.optimization or "O3"
-            image = await compile_module(
-                source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
-            )
-        bench = structs.replace(self, image=image)
-        asked = run.expectations
-
-        async def fault_at(uptime_ms: float) -> AgedFault | None:
-            seen = await bench.record(structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0))
-            return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
-
+        bench = await self._with_board_clocks()
         for uptime_ms in uptimes_across_the_wrap(clock, run, record):
-            found = await fault_at(uptime_ms)
-            if found is not None:
-                if is_own:
-                    return None if await fault_at(run.uptime_ms) else found
-                (error, step), results = found
-                again = f"{step}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
-                return (error, again), results
+            fault = await bench._fault_at(uptime_ms, clock, run)
+            if fault is None:
+                continue
+            if not has_own_clocks(self.image):
+                step = f"{fault.next_step}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
+                return structs.replace(fault, next_step=step)
+            if await bench._fault_at(run.uptime_ms, clock, run) is None:
+                return fault
+            return None
         return None
+
+    async def _with_board_clocks(self) -> _Bench:
+        """Return the bench of a build that reads the board's clocks in the place of the program's own ones."""
+        image = self.image
+        if not isinstance(image, WasmImage) or image.source is None or not has_own_clocks(image):
+            return self
+        from microclaw.programs.wasm.compile import compile_module
+
+        aged = await compile_module(
+            f"{_BOARD_CLOCKS}{image.source}",
+            self.board,
+            name=image.name,
+            language=image.language,
+            optimization=image.optimization or "O3",
+            cache=self.cache,
+        )
+        return structs.replace(self, image=aged)
+
+    async def _fault_at(self, uptime_ms: float, clock: WrappingClock, run: Run) -> AgedFault | None:
+        """Return the fault on a board that was up for this time when the program began."""
+        assert run.expectations is not None
+        aged_run = structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
+        record = await self.record(aged_run)
+        verdict = judge(record, self.board, heap_bytes=run.heap_bytes)
+        return find_aged_fault(clock, run.expectations, record, verdict)
+
+
+def _may_be_traced(image: WasmImage, record: Record) -> bool:
+    """Return True if the program can be built again from its source, and its run came to its end."""
+    has_source = image.source is not None and image.optimization is not None
+    return has_source and record.refused is None and record.storm is None and record.unfinished is None
 
 
 def _in_source_lines(record: Record, image: PyImage) -> Record:
-    """The record with the tracebacks of a Python program in the lines of its source."""
-    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
-    return structs.replace(
-        record,
-        trap=record.trap and image.source_traceback(record.trap),
-        lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
-        is_python=True,
-    )
+    """Return the record with the tracebacks of a Python program in the lines of its source."""
+    lines = []
+    for line in record.lines:
+        text = image.source_traceback(line.text)
+        if text or not line.text:
+            lines.append(structs.replace(line, text=text))
+    trap = record.trap and image.source_traceback(record.trap)
+    return structs.replace(record, trap=trap, lines=tuple(lines), is_python=True)
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
-    """The time that the board is up before the trial: what is asked, else minutes to three days by image.
+    """Return for how long the board is up before the trial: what is asked, else minutes to three days by image.
 
-    What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
+    A program that takes the board's uptime for its own time shows so. No clock starts again within ten minutes.
     """
     if options.expectations is not None and options.expectations.uptime_ms is not None:
         return options.expectations.uptime_ms
@@ -333,14 +419,12 @@ def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
 
 
 def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
-    """An ADC hears nothing of a level: a trial that gives it one would tell nothing. Raises TrialFailed."""
-    if isinstance(image, PyImage):
-        analog = image.analog
-    else:
-        analog = ()
-    for given in options.inputs:
-        if isinstance(given, PinStimulus) and given.pin in analog:
-            pin = given.pin
+    """Raise TrialFailed for a level on a pin that the program reads as an ADC: a trial with it would show nothing."""
+    if not isinstance(image, PyImage):
+        return
+    for stimulus in options.inputs:
+        if isinstance(stimulus, PinStimulus) and stimulus.pin in image.analog:
+            pin = stimulus.pin
             step = f"give it volts: {pin}=2.5V@3s, or in the expectations: adc {pin} = 2.5 V at 3 s"
             raise TrialFailed(f"the program reads pin {pin} as an ADC: a level of 0 or 1 does nothing", next_step=step)
 
