@@ -68,7 +68,7 @@ def current_origin() -> ChangeOrigin:
 
 
 def chat_of(conversation: str) -> str:
-    """The conversation, also of what a schedule does there."""
+    """Return the conversation, also of what a schedule does there."""
     return conversation.removeprefix(SCHEDULED)
 
 
@@ -79,7 +79,7 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 @contextmanager
 def change_origin(origin: ChangeOrigin) -> Iterator[None]:
-    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
+    """Give the changes planned inside this block, and in tasks started inside it, this origin."""
     before = _ORIGIN.set(origin)
     try:
         yield
@@ -261,7 +261,8 @@ class DesiredApp(Struct, frozen=True):
 
     @property
     def version(self) -> AppVersion:
-        return AppVersion(*(getattr(self, name) for name in AppVersion.__struct_fields__))
+        fields = {name: getattr(self, name) for name in AppVersion.__struct_fields__}
+        return AppVersion(**fields)
 
 
 OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
@@ -269,7 +270,7 @@ OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
 
 
 def no_answer_tells(error: MicroclawError) -> bool:
-    """True if the device may have done it although no answer came."""
+    """Return True if the device may have done it although no answer came."""
     if isinstance(error, InstallInterrupted):
         return error.outcome != "not_installed"
     return isinstance(error, DeviceTimeout | DeviceUnreachable)
@@ -302,7 +303,8 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         self.news.set()
 
     async def keep_image(self, image: ProgramImage) -> None:
-        await self.put_image(ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms()))
+        facts = stored_facts(image)
+        await self.put_image(ImageRow(image.sha256, image.code, image.source, facts, self._now_ms()))
 
     async def plan(
         self,
@@ -316,11 +318,11 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         seen: int | None = None,
     ) -> int:
         """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
-        made = _ORIGIN.get()
+        origin = _ORIGIN.get()
         change = Change(0, self._now_ms(), device_id, kind, summary, undoes, forward, inverse)
-        change = replace(change, turn=made.turn, by=made.person_id, conversation=made.conversation)
-        with made.ahead() as first:
-            return await self.add_change(change, made.deferred, is_live=self._fleet.is_live, seen=seen, first=first)
+        change = replace(change, turn=origin.turn, by=origin.person_id, conversation=origin.conversation)
+        with origin.ahead() as first:
+            return await self.add_change(change, origin.deferred, is_live=self._fleet.is_live, seen=seen, first=first)
 
     async def end(self, change_id: int, state: Literal["done", "failed", "unknown"]) -> None:
         """Close it: the device did it; did not, or it was reverted at once; or nobody knows, and `unfinished` lists it.
@@ -329,8 +331,11 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         If the store fails the change stays open, and the reconciler asks the device. Raises OutcomeUnknown then, but
         StoreError for a change that the device refused.
         """
-        with nullcontext() if state == "failed" else after_acceptance(f"change {change_id} goes on"):
+        if state == "failed":
             change = await self._settle(change_id, state)
+        else:
+            with after_acceptance(f"change {change_id} goes on"):
+                change = await self._settle(change_id, state)
         if state == "done":
             self.news.set()
         for on_end in self._listeners:
@@ -345,15 +350,21 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         if state == "done" and isinstance(forward, RemoveApp):
             without = (change.device_id, forward.name)
         elif state == "done" and isinstance(forward, PutApp | StartApp | StopApp) and change.kind != "app.restore":
-            put = DesiredApp(
-                device_id=change.device_id,
-                name=forward.name,
-                since_ms=self._now_ms(),
-                stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
-                **asdict(forward.version),
-            )
+            put = self._desired_by(change.device_id, forward)
         await self.settle_change(change_id, state, put=put, without=without)
         return change
+
+    def _desired_by(self, device_id: str, action: PutApp | StartApp | StopApp) -> DesiredApp:
+        """Return what is desired once the action is done."""
+        at_ms = self._now_ms()
+        stopped_ms = at_ms if isinstance(action, StopApp) else None
+        return DesiredApp(
+            device_id=device_id,
+            name=action.name,
+            since_ms=at_ms,
+            stopped_ms=stopped_ms,
+            **asdict(action.version),
+        )
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
@@ -361,22 +372,26 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         try:
             yield
         except MicroclawError as exc:
-            is_unknown = isinstance(exc, DeviceLied | ProtocolError) or no_answer_tells(exc)
-            await self.end(change_id, "unknown" if is_unknown else "failed")
+            if isinstance(exc, DeviceLied | ProtocolError) or no_answer_tells(exc):
+                await self.end(change_id, "unknown")
+            else:
+                await self.end(change_id, "failed")
             raise
         await self.end(change_id, "done")
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
-        """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
-        cluster is making now. Who is not `holding` the device may get one that this host is making.
+        """Return the changes that are planned or whose outcome is unknown, oldest first.
+
+        Without those that another host of the cluster is making now. Who is not `holding` the device may get a change
+        that this host is making.
         """
-        found = [
-            *await self.changes(device_id, MAX_UNFINISHED, state="planned"),
-            *await self.changes(device_id, MAX_UNFINISHED, state="unknown"),
-        ]
-        left = {None, self._fleet.host_id, *dead_among(self._fleet, {change.host for change in found})}
-        found = [change for change in found if change.state != "planned" or change.host in left]
-        return sorted(found, key=lambda change: change.change_id)
+        planned = await self.changes(device_id, MAX_UNFINISHED, state="planned")
+        unknown = await self.changes(device_id, MAX_UNFINISHED, state="unknown")
+        hosts = {change.host for change in planned}
+        left_by = {None, self._fleet.host_id, *dead_among(self._fleet, hosts)}
+        unfinished = [change for change in planned if change.host in left_by]
+        unfinished += unknown
+        return sorted(unfinished, key=lambda change: change.change_id)
 
     def now_ms(self) -> int:
         """Unix time, by the clock that `Change.at_ms` uses."""
@@ -398,16 +413,21 @@ _KINDS: Final[Mapping[ChangeKind, AuditKind]] = {
 
 
 def change_event(change: Change, state: ChangeState, device: str, by: str | None, approval: str | None) -> AuditEvent:
-    """The security log's line: no source and no sentence. `device` and `by` are names; `by` None is the host itself."""
+    """Return the security log's line: no source and no sentence.
+
+    `device` and `by` are names; `by` None is the host itself.
+    """
     if change.undoes is None:
         kind = _KINDS[change.kind]
     else:
         kind = AuditKind.CHANGE_UNDONE
-    told = f"change {change.change_id}: {change.summary}"
+    text = f"change {change.change_id}: {change.summary}"
     if isinstance(change.forward, PutApp | StartApp | StopApp):
-        told += f" {change.forward.version.sha256[:HASH_CHARS]}"
+        text += f" {change.forward.version.sha256[:HASH_CHARS]}"
     if change.undoes is not None:
-        told += f", reverts change {change.undoes}"
-    if state != "done":
-        told += ", failed" if state == "failed" else ", and whether it was done is unknown"
-    return AuditEvent(kind, told, about=device, by=by or "the host", approval=approval)
+        text += f", reverts change {change.undoes}"
+    if state == "failed":
+        text += ", failed"
+    elif state != "done":
+        text += ", and whether it was done is unknown"
+    return AuditEvent(kind, text, about=device, by=by or "the host", approval=approval)

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class DeviceCheck(Struct, frozen=True):
     """The last check of a device. `unreachable_since_ms` is Unix time, None while the device answers.
 
-    That one was away is no `problem`: its link says when it is back, before the next check.
+    A device that was away is no `problem`: its link reports when it is back, before the next check.
     """
 
     device_id: str
@@ -47,9 +47,9 @@ class DeviceCheck(Struct, frozen=True):
 
 
 class Reconciler:
-    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was redeployed.
+    """Checks devices at each call. `report` is called for every app that was redeployed.
 
-    `looks_after` says which devices are this host's, by id: in a cluster each is one host's.
+    `looks_after` says which devices are this host's, by id: in a cluster each belongs to one host.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Reconciler:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._checks: dict[str, DeviceCheck] = {}
-        self._troubled: dict[str, tuple[Backoff, float]] = {}  # by device; with the monotonic second of its next check
+        self._troubled: dict[str, _Trouble] = {}  # by device
         self._alarm = alarm
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
@@ -82,7 +82,7 @@ class Reconciler:
         before = self._checks.get(device_id)
         put_back: list[str] = []
         problem: str | None = None
-        unreachable_since: int | None = None
+        unreachable_since_ms: int | None = None
         try:
             async with self._installer.holding(device):
                 for text in await recover_changes(device, self._change_log):
@@ -92,33 +92,38 @@ class Reconciler:
             await self._deferrals.do_waiting(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = None if device.is_away else exc.message
-            unreachable_since = (before and before.unreachable_since_ms) or self._now_ms()
+            if before is not None:
+                unreachable_since_ms = before.unreachable_since_ms
+            if unreachable_since_ms is None:
+                unreachable_since_ms = self._now_ms()
         except DeviceError as exc:
             problem = exc.message
-        check = DeviceCheck(device_id, device.name, unreachable_since, tuple(put_back), problem)
+        check = DeviceCheck(device_id, device.name, unreachable_since_ms, tuple(put_back), problem)
         self._checks[device_id] = check
         return check
 
     async def examine(self, device: Device, link: LinkServer | None) -> Examination:
-        """Reach the device now, with what the host knows of it: its credential, and why programs are not redeployed."""
-        if link is None:
-            paired = None
-        else:
-            paired = await link.credential_line(device)
-        found = self._checks.get(device.device_id)
-        kept = None
-        if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # that is asked now
-            kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
-        return await examine(device, also=[line for line in (paired, kept) if line is not None])
+        """Reach the device now. Also report its credential here, and why its programs are not redeployed."""
+        lines: list[CheckLine] = []
+        if link is not None:
+            credential_line = await link.credential_line(device)
+            if credential_line is not None:
+                lines.append(credential_line)
+        check = self._checks.get(device.device_id)
+        # The examination itself finds out whether the device answers.
+        if check is not None and check.problem is not None and check.unreachable_since_ms is None:
+            next_step = f"microclaw app list -d {device.name}"
+            lines.append(CheckLine("kept", ok=False, text=check.problem, next_step=next_step))
+        return await examine(device, also=lines)
 
     def status(self) -> tuple[DeviceCheck, ...]:
-        """The last check of each device with desired apps, by name."""
+        """Return the last check of each device with desired apps, by name."""
         return tuple(sorted(self._checks.values(), key=lambda check: check.device_name))
 
     async def _put_back_lost(self, device: Device, put_back: list[str], waiting: Collection[str]) -> str | None:
-        """Install what is wanted and not listed. Returns why one could not be installed, if so.
+        """Install what is wanted and not listed. Return why an app could not be installed, if so.
 
-        Of the programs `waiting` a deferred act is done next: they are left to it.
+        A deferred act on the programs `waiting` is done next: they are left to it.
         """
         wanted: Sequence[DesiredApp] = await self._change_log.desired(device.device_id)
         if not wanted and not waiting:
@@ -129,10 +134,13 @@ class Reconciler:
             is_lost = app.name not in listed
             if is_lost and app.name in waiting:
                 continue
-            if is_lost and (why := self._kept_off(device, app, listed)) is not None:
-                problems.append(why)
-                continue
-            if app.suspect_ms is not None:  # it answers with it there, or gets it once more: the next silence counts
+            if is_lost:
+                refusal = self._refusal_of_lost(device, app, listed)
+                if refusal is not None:
+                    problems.append(refusal)
+                    continue
+            # The board answers with it there, or gets it once more: the next silence counts.
+            if app.suspect_ms is not None:
                 await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
             if not is_lost:
                 continue
@@ -146,40 +154,52 @@ class Reconciler:
             listed.add(app.name)
             put_back.append(app.name)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: redeployed from the stored image"))
-        return next(iter(problems), None)
+        return problems[0] if problems else None
 
-    def _kept_off(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
-        """Why a lost app is not redeployed; else count one more loss. The alarm of too many is told once."""
-        why = redeploy_refusal(app)
-        if why is not None:
-            return f"{app.name} is not redeployed on {device.name}: {why}"
+    def _refusal_of_lost(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
+        """Return why a lost app is not redeployed; else count one more loss. The alarm of too many is given once."""
+        refusal = redeploy_refusal(app)
+        if refusal is not None:
+            return f"{app.name} is not redeployed on {device.name}: {refusal}"
         if len(listed) >= device.board.firmware.max_apps:
             return f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
         now_s = self._monotonic_s()
         losses = self._losses.setdefault((app.device_id, app.name, app.since_ms), [])
-        why = f"{app.name} is left off: lost more than {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes"
+        too_many = (
+            f"{app.name} is left off: lost more than {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes"
+        )
         if len(losses) > MAX_PUT_BACKS:
-            return why
-        losses[:] = [*(at_s for at_s in losses if now_s - at_s < PUT_BACK_WINDOW_S), now_s]
+            return too_many
+        losses[:] = [at_s for at_s in losses if now_s - at_s < PUT_BACK_WINDOW_S]
+        losses.append(now_s)
         if len(losses) <= MAX_PUT_BACKS:
             return None
-        self._alarm(device.name, why)
-        return why
+        self._alarm(device.name, too_many)
+        return too_many
 
     async def check_due(self) -> None:
         """Check every device with desired apps that is due, several at the same time. To be called each interval."""
-        wanted = {app.device_id for app in await self._change_log.desired()}
-        wanted |= {change.device_id for change in await self._change_log.unfinished()}
-        wanted |= {act.device_id for act in await self._deferrals.log.waiting()}
-        wanted |= {act.device_id for act in await self._deferrals.log.ended() if not act.told}
-        wanted = {device_id for device_id in wanted if self._looks_after(device_id)}
-        for gone in self._checks.keys() - wanted:
-            del self._checks[gone]
-        now = self._monotonic_s()
-        # of removed devices the rows stay, in case they come back
-        there = [one for one in self._devices.list() if one.device_id in wanted]
-        due = [one for one in there if self._troubled.get(one.device_id, (None, now))[1] <= now]
+        wanted = await self._devices_to_check()
+        for device_id in self._checks.keys() - wanted:
+            del self._checks[device_id]
+        now_s = self._monotonic_s()
+        due = []
+        # The rows of removed devices stay, in case they come back.
+        for device in self._devices.list():
+            trouble = self._troubled.get(device.device_id)
+            if device.device_id in wanted and (trouble is None or trouble.next_check_s <= now_s):
+                due.append(device)
         await on_each(due, self._check_and_schedule, parallel=_AT_ONCE)
+
+    async def _devices_to_check(self) -> set[str]:
+        """Return the ids of this host's devices with desired apps, open changes, or deferred acts."""
+        wanted = {app.device_id for app in await self._change_log.desired()}
+        wanted.update(change.device_id for change in await self._change_log.unfinished())
+        wanted.update(act.device_id for act in await self._deferrals.log.waiting())
+        for act in await self._deferrals.log.ended():
+            if not act.told:
+                wanted.add(act.device_id)
+        return set(filter(self._looks_after, wanted))
 
     async def _check_and_schedule(self, device: Device) -> None:
         """Check the device; when something is wrong, also a fault of this host, wait longer until its next check."""
@@ -187,19 +207,28 @@ class Reconciler:
         try:
             check = await self.check(device.device_id)
             is_well = check.problem is None and check.unreachable_since_ms is None
-        except UnknownName:  # it was removed meanwhile
+        # The device was removed meanwhile.
+        except UnknownName:
             return
         except Exception:
             _log.exception("checking device %s", device.device_id)
         if is_well:
             self._troubled.pop(device.device_id, None)
             return
-        backoff = self._troubled.get(device.device_id, (Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S),))[0]
-        self._troubled[device.device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
+        trouble = self._troubled.setdefault(device.device_id, _Trouble())
+        trouble.next_check_s = self._monotonic_s() + trouble.backoff.next_wait_s()
+
+
+class _Trouble:
+    """The waiting of a device with a problem. `next_check_s` is a monotonic time."""
+
+    def __init__(self) -> None:
+        self.backoff = Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S)
+        self.next_check_s = 0.0
 
 
 def redeploy_refusal(app: DesiredApp) -> str | None:
-    """Why an app is not redeployed when its board has lost it; None when it is."""
+    """Return why an app is not redeployed when its board has lost it, or None if it is."""
     if app.suspect_ms is not None and app.silences >= MAX_SILENCES:
         return "the board fell silent with it twice; deploy a corrected one, or drop it with microclaw app uninstall"
     if app.version.claims.forced:

@@ -50,7 +50,10 @@ class UndoChoice(Struct, frozen=True):
     conversation: str | None = None
 
     def covers(self, person: str, conversation: str | None) -> bool:
-        """True for an act of which the newest is meant. A schedule's was told in its chat, and is meant there alone."""
+        """Return True for an act of which the newest is meant.
+
+        The act of a schedule was reported in its chat, and is meant only there.
+        """
         where = conversation or ""
         if self.conversation is None:
             is_here = not where.startswith(SCHEDULED)
@@ -82,50 +85,55 @@ class Undo:
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
-            taken: list[RevertedChange] = []
-            undone: list[Change] = []
-            left: list[str] = []
-            steps: dict[str, None] = {}
-            silent: dict[str, MicroclawError] = {}  # by device: it is not waited for again
+            reversal = _Reversal()
             for change in changes:
                 try:
-                    error = silent.get(change.device_id)
-                    if error is not None:
-                        raise error
-                    taken.append(await self._take_back(change, report))
-                    undone.append(change)
+                    result = await self._take_back_unless_silent(change, reversal, report)
                 except MicroclawError as exc:
                     if len(changes) == 1:
                         raise
-                    if isinstance(exc, DeviceUnreachable | DeviceTimeout):
-                        silent[change.device_id] = exc
-                    left.append(f"{change_text(change)}: {exc.message}")
-                    if exc.next_step:
-                        steps |= {exc.next_step: None}
-                    else:
-                        steps |= {}
-                    report(Step("undo", f"not undone: {left[-1]}", "failed", next_step=exc.next_step))
-            if left:
-                text = f"{self._text(undone) if undone else 'nothing was undone'}; not undone: {'; '.join(left)}"
-                raise UndoIncomplete(text, next_step="; ".join(steps) or "microclaw app changes")
-            return Undone(text=self._text(undone) + await self._left_out(choice, changes[0]), taken=taken)
+                    text = reversal.add_failure(change, exc)
+                    report(Step("undo", f"not undone: {text}", "failed", next_step=exc.next_step))
+                else:
+                    reversal.taken.append(result)
+                    reversal.undone.append(change)
+            text = "nothing was undone"
+            if reversal.undone:
+                text = self._text(reversal.undone)
+            if reversal.left:
+                steps = "; ".join(reversal.steps) or "microclaw app changes"
+                raise UndoIncomplete(f"{text}; not undone: {'; '.join(reversal.left)}", next_step=steps)
+            skipped = await self._skipped_text(choice, changes[0])
+            return Undone(text=text + skipped, taken=reversal.taken)
 
-    async def _left_out(self, choice: UndoChoice, last: Change) -> str:
-        """The part of a turn that nothing reverts: on devices that were removed."""
+    async def _take_back_unless_silent(self, change: Change, reversal: _Reversal, report: Report) -> RevertedChange:
+        error = reversal.silent.get(change.device_id)
+        if error is not None:
+            raise error
+        return await self._take_back(change, report)
+
+    async def _skipped_text(self, choice: UndoChoice, last: Change) -> str:
+        """Return what of a turn nothing reverts, in words: changes on devices that were removed."""
         if last.turn is None or choice.change_id is not None or choice.device_id is not None:
             return ""
-        known = {device.device_id for device in self._devices.list()}
-        of_turn = await self._change_log.changes_of_turn(last.turn)
-        gone = [one for one in of_turn if in_force(one) and one.undoes is None and one.device_id not in known]
-        if gone:
-            return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}"
+        names = self._device_names()
+        skipped = []
+        for change in await self._change_log.changes_of_turn(last.turn):
+            if in_force(change) and change.undoes is None and change.device_id not in names:
+                skipped.append(change_text(change))
+        if skipped:
+            return f"; skipped, as its device was removed: {', '.join(skipped)}"
         return ""
 
-    async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
-        """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
+    def _device_names(self) -> dict[str, str]:
+        """Return the names of the devices that the host has, by their ids."""
+        return {device.device_id: device.name for device in self._devices.list()}
 
-        PermissionRefused for what another person did, unless an owner names it. What cannot be reverted is told
-        here, before anybody is asked to approve it.
+    async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
+        """Return the changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
+
+        PermissionRefused for what another person did, unless an owner names it. What cannot be reverted is reported
+        here, before a person is asked to approve it.
         """
         changes = await self._chosen(choice)
         failures: list[MicroclawError] = []
@@ -139,63 +147,71 @@ class Undo:
         return changes
 
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
-        names = {device.device_id: device.name for device in self._devices.list()}
+        names = self._device_names()
         if choice.change_id is not None:
-            change = await self._change_log.change(choice.change_id)
-            if change.person != choice.by:
-                self._gate.check_owner(choice.by, f"undo change {change.change_id}, which is not theirs")
-            if change.device_id not in names:
-                text = f"{change_text(change)} cannot be undone: its device was removed"
-                raise DeployRejected(text, next_step=_LIST)
-            return (change,)
+            return (await self._numbered(choice.change_id, choice.by, names),)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         last = await self._newest(choice, history, names)
         if last.turn is None:
             return (last,)
-        asked = names.keys() if choice.device_id is None else {choice.device_id}
-        of_turn = await self._change_log.changes_of_turn(last.turn)
-        numbers = {change.change_id for change in of_turn if change.device_id in asked}
-        everything = {change.change_id: change for change in (*history, *of_turn)}
+        device_ids = set(names)
+        if choice.device_id is not None:
+            device_ids = {choice.device_id}
+        everything = {change.change_id: change for change in history}
+        numbers = set()
+        for change in await self._change_log.changes_of_turn(last.turn):
+            everything[change.change_id] = change
+            if change.device_id in device_ids:
+                numbers.add(change.change_id)
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in changes_to_revert(newest_first) if change.change_id in numbers)
 
+    async def _numbered(self, change_id: int, person: str, names: dict[str, str]) -> Change:
+        change = await self._change_log.change(change_id)
+        if change.person != person:
+            self._gate.check_owner(person, f"undo change {change.change_id}, which is not theirs")
+        if change.device_id not in names:
+            text = f"{change_text(change)} cannot be undone: its device was removed"
+            raise DeployRejected(text, next_step=_LIST)
+        return change
+
     async def _newest(self, choice: UndoChoice, history: Sequence[Change], names: dict[str, str]) -> Change:
-        """The newest change that is meant and can be reverted. `history` is newest first.
+        """Return the newest change that is meant and can be reverted. `history` is newest first.
 
         Raises UnknownName when there is none, UndoElsewhere when the newest that can be is not what was meant, and
         DeployRejected when something newer failed or waits: "undo" after it means that one, of which there is nothing
         to revert, and an older one would be a surprise.
         """
-        found = changes_to_revert(history)
-        here = [change for change in found if change.device_id in names]
-        theirs = [change for change in here if change.person == choice.by]
+        revertible = changes_to_revert(history)
+        here = [change for change in revertible if change.device_id in names]
         own = [change for change in here if choice.covers(change.person, change.conversation)]
-        if own:
-            last = own[0]
-        else:
-            last = None
+        last = own[0] if own else None
+        await self._refuse_deferred(choice, last, names)
+        if last is None:
+            raise _nothing_of_this(choice, here, history, names)
+        meant = [change for change in history if choice.covers(change.person, change.conversation)]
+        _refuse_failed(meant, last)
+        # `last` is the newest of this conversation, so a newer change of the same pin or program is from elsewhere.
+        newer = []
+        for change in here:
+            if change.person == choice.by and change.subject == last.subject and change.change_id > last.change_id:
+                newer.append(change)
+        if newer:
+            raise _request_instead(newer, f"after {change_text(last)} came an act from elsewhere")
+        newest = next(change for change in meant if change in revertible)
+        if newest.device_id not in names and _apart(newest, last):
+            why = f"the newest, {change_text(newest)}, cannot be undone, as its device was removed; before it"
+            raise _request_instead(own, why)
+        return last
+
+    async def _refuse_deferred(self, choice: UndoChoice, last: Change | None, names: dict[str, str]) -> None:
+        """Raise DeployRejected if an act that is meant is newer than `last` and still waits for its device."""
         for act in reversed(await self._deferred.waiting(choice.device_id)):
             is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation)
             if is_meant and (last is None or act.at_ms >= last.at_ms):
                 name = names[act.device_id]
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
-        if last is None:
-            raise _nothing_of_this(choice, here, history, names)
-        meant = [change for change in history if choice.covers(change.person, change.conversation)]
-        wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
-        failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
-        if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
-            raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
-        # `last` is the newest of this conversation, so a newer change of the same pin or program is from elsewhere.
-        newer = [change for change in theirs if change.change_id > last.change_id and change.subject == last.subject]
-        if newer:
-            raise _request_instead(newer, f"after {change_text(last)} came an act from elsewhere")
-        newest = next(change for change in meant if change in found)
-        if newest.device_id not in names and _apart(newest, last):
-            why = f"the newest, {change_text(newest)}, cannot be undone, as its device was removed; before it"
-            raise _request_instead(own, why)
-        return last
 
     async def _take_back(self, change: Change, report: Report) -> RevertedChange:
         await self._check(change)
@@ -203,18 +219,19 @@ class Undo:
         undoes = change.change_id
         back = change.inverse
         assert back is not None
-        made: ChangeResult | PinChange
+        result: ChangeResult | PinChange
         if isinstance(back, SetLevel | SetPwm):
             try:
-                made = await self._direct_io.act(device, back, undoes=undoes)
-            except PinClaimed as exc:  # its program has it again, and goes on
+                result = await self._direct_io.act(device, back, undoes=undoes)
+            except PinClaimed as exc:
+                # Its program has the pin again, and goes on.
                 raise PinClaimed(exc.message, next_step=f"{exc.next_step}; then: microclaw app undo {undoes}") from exc
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
-            made = await self._changes.apply(request, report)
+            result = await self._changes.apply(request, report)
         report(Step("undo", self._text([change])))
-        evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
-        return RevertedChange(undone=undoes, by=made.change_id, evidence=evidence)
+        evidence = convert(result.evidence, EvidenceObject, from_attributes=True)
+        return RevertedChange(undone=undoes, by=result.change_id, evidence=evidence)
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted: it is not in force, or a newer change of its app or pin is."""
@@ -238,33 +255,60 @@ class Undo:
                 raise DeployRejected(text, next_step="set it as it is to be now")
 
     def _text(self, changes: Sequence[Change]) -> str:
-        """A pin is told as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
-        said = []
-        for undone in changes:
-            text = undone.summary
-            back = undone.inverse
+        """Return the undone changes in words.
+
+        A pin is described as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high.
+        """
+        texts = []
+        for change in changes:
+            text = change.summary
+            back = change.inverse
             if isinstance(back, SetLevel | SetPwm):
-                now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
-                text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
+                pin_text = call_words(back, self._devices.get(change.device_id).name).removeprefix("set ")
+                # The change may have changed nothing.
+                how = "already" if change.forward == back else "again"
+                text = f"{pin_text} {how}"
             elif isinstance(back, StopApp):
                 text += f", and {back.name} is kept without being started"
-            said.append(f"{text} (change {undone.change_id})")
-        return f"undone: {', '.join(said)}"
+            texts.append(f"{text} (change {change.change_id})")
+        return f"undone: {', '.join(texts)}"
+
+
+class _Reversal:
+    """The outcome of an undo so far: what was reverted, and why the rest was not."""
+
+    def __init__(self) -> None:
+        self.taken: list[RevertedChange] = []
+        self.undone: list[Change] = []
+        self.left: list[str] = []
+        self.steps: dict[str, None] = {}
+        # By device: the host does not wait for it again.
+        self.silent: dict[str, MicroclawError] = {}
+
+    def add_failure(self, change: Change, error: MicroclawError) -> str:
+        """Keep why a change was not reverted; return that in words."""
+        if isinstance(error, DeviceUnreachable | DeviceTimeout):
+            self.silent[change.device_id] = error
+        if error.next_step:
+            self.steps[error.next_step] = None
+        text = f"{change_text(change)}: {error.message}"
+        self.left.append(text)
+        return text
 
 
 def in_force(change: Change) -> bool:
-    """True if the change is done, not reverted, and was asked for: the reconciler's own changes were not."""
+    """Return True if the change is done, not reverted, and was asked for: the reconciler's own changes were not."""
     return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
 
 
 def changes_to_revert(history: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes of `history` (newest first) that are in force and are not undos themselves. A redo is included."""
+    """Return the changes of `history` (newest first) that are in force and are no undos; a redo is included."""
     by_id = {change.change_id: change for change in history}
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
 
 
 def undoable(history: Sequence[Change]) -> frozenset[int]:
-    """The numbers of the changes of `history` (newest first) that can be reverted now, or brought back."""
+    """Return the numbers of the changes of `history` (newest first) that can be reverted now, or brought back."""
     counting = {change.change_id for change in changes_to_revert(history)}
     newer: set[str] = set()
     numbers: set[int] = set()
@@ -277,17 +321,28 @@ def undoable(history: Sequence[Change]) -> frozenset[int]:
 
 
 def change_text(change: Change) -> str:
-    """The change in words, with its number."""
+    """Return the change in words, with its number."""
     return f"{change.summary} (change {change.change_id})"
 
 
+def _refuse_failed(meant: Sequence[Change], last: Change) -> None:
+    """Raise DeployRejected if a program's installation that is meant is newer than `last`, and failed: it is not there.
+
+    `meant` is newest first.
+    """
+    for change in meant:
+        if change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS:
+            if change.change_id > last.change_id and _apart(change, last):
+                raise _not_meant(f"{change_text(change)}, failed and nothing of it is left to undo", last)
+            return
+
+
 def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
-    """Of the newest act there is nothing to revert, and `last` is an older one."""
-    if last is None:
-        before = []
-    else:
-        before = [f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})"]
-    return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join((*steps, *before)))
+    """Return the error of an undo whose newest act has nothing to revert; `last` is an older one."""
+    next_steps = list(steps)
+    if last is not None:
+        next_steps.append(f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})")
+    return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join(next_steps))
 
 
 def _nothing_of_this(
@@ -302,14 +357,13 @@ def _nothing_of_this(
             f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
             next_step=f"an owner may: microclaw app undo {here[0].change_id}",
         )
-    undone = next((change.change_id for change in history if in_force(change) and change.person == choice.by), None)
-    if undone is None:
-        again = ""
-    else:
-        again = f"what was undone last comes back with: microclaw app undo {undone}; "
-    if choice.device_id is None:
-        where = "boards"
-    else:
+    again = ""
+    for change in history:
+        if in_force(change) and change.person == choice.by:
+            again = f"what was undone last comes back with: microclaw app undo {change.change_id}; "
+            break
+    where = "boards"
+    if choice.device_id is not None:
         where = names.get(choice.device_id, choice.device_id)
     return UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
 
@@ -317,18 +371,19 @@ def _nothing_of_this(
 def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
     """Return the error that names the newest request of these changes (newest first), for the person to say yes to.
 
-    `why` says why it is not what was meant."""
+    `why` says why it is not what was meant.
+    """
     newest = theirs[0]
     request = [change for change in theirs if change is newest or not _apart(change, newest)]
-    text = f"{why}: {', '.join(map(change_text, request))}"
-    return UndoElsewhere(text, tuple(change.change_id for change in request))
+    numbers = tuple(change.change_id for change in request)
+    return UndoElsewhere(f"{why}: {', '.join(map(change_text, request))}", numbers)
 
 
 def _apart(one: Change, other: Change) -> bool:
-    """True if they are not of one turn or request."""
+    """Return True if they are not of one turn or request."""
     return one.turn is None or one.turn != other.turn
 
 
 def _goes_back(change: Change | None, by_id: dict[int, Change]) -> bool:
-    """True for an undo, False for a redo (the undo of an undo) and for everything else."""
+    """Return True for an undo, False for a redo (the undo of an undo) and for everything else."""
     return change is not None and change.undoes is not None and not _goes_back(by_id.get(change.undoes), by_id)
