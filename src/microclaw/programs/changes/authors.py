@@ -53,7 +53,14 @@ class OwnPrograms(Struct, frozen=True):
     def wrote_all(self, device: Device, lines: Iterable[LogLine]) -> bool:
         """Return True if nobody else wrote the lines. The firmware of a virtual board is this host's."""
         is_virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
-        return all(is_virtual if line.app is None else line.app in self.words for line in lines)
+        for line in lines:
+            if line.app is None:
+                is_own = is_virtual
+            else:
+                is_own = line.app in self.words
+            if not is_own:
+                return False
+        return True
 
 
 def with_author(claims: Claims, request: ChangeRequest, image: ProgramImage) -> Claims:
@@ -78,16 +85,19 @@ def _has_own_source(request: ChangeRequest) -> bool:
 
 def _may_read_text(image: ProgramImage) -> bool:
     if isinstance(image, WasmImage):
-        natives = [NATIVES.get(wanted.name) for wanted in image.imports]
-        if any(native is None or native.group not in _SILENT_GROUPS for native in natives):
+        may_import_text = _may_import_text(image)
+    else:
+        may_import_text = not all(map(_SILENT_MODULE.fullmatch, image.imports))
+    return may_import_text or _READERS[image.kind].search(image.source or "") is not None
+
+
+def _may_import_text(image: WasmImage) -> bool:
+    """Return True if a native function, an event or a bus may give the module bytes."""
+    for wanted in image.imports:
+        native = NATIVES.get(wanted.name)
+        if native is None or native.group not in _SILENT_GROUPS or wanted.name in _EVENTS:
             return True
-        if any(wanted.name in _EVENTS for wanted in image.imports):
-            return True
-        if any(node.startswith(_BYTE_BUSES) for node in image.nodes):
-            return True
-    elif not all(_SILENT_MODULE.fullmatch(module) for module in image.imports):
-        return True
-    return _READERS[image.kind].search(image.source or "") is not None
+    return any(node.startswith(_BYTE_BUSES) for node in image.nodes)
 
 
 async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) -> OwnPrograms:
@@ -96,8 +106,9 @@ async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) ->
     What another client of the API or of MCP installed counts in its own conversation alone.
     """
     conversation = chat_of(current_origin().conversation or "")
-    sources: dict[str, bool] = {}
-    words: dict[str, bool] = {}
+    names: set[str] = set()
+    foreign_sources: set[str] = set()
+    foreign_words: set[str] = set()
     for change in await change_log.changes(device_id, _LOOK_BACK):
         put = change.forward
         if not isinstance(put, PutApp) or change.kind == "app.restore":
@@ -106,9 +117,9 @@ async def own_programs(change_log: ChangeLog, device_id: str, person_id: str) ->
         is_seen = place == conversation or not place.startswith(_CLIENTS)
         is_of_person = change.person == person_id and place != "" and is_seen
         claims = put.version.claims
-        sources[put.name] = sources.get(put.name, True) and is_of_person and claims.own_source
-        words[put.name] = words.get(put.name, True) and is_of_person and claims.own_words
-    return OwnPrograms(
-        frozenset(name for name, is_own in sources.items() if is_own),
-        frozenset(name for name, is_own in words.items() if is_own),
-    )
+        names.add(put.name)
+        if not (is_of_person and claims.own_source):
+            foreign_sources.add(put.name)
+        if not (is_of_person and claims.own_words):
+            foreign_words.add(put.name)
+    return OwnPrograms(frozenset(names - foreign_sources), frozenset(names - foreign_words))

@@ -49,7 +49,9 @@ class Crashes(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        return "one of them with its traces: microclaw device crashes ID" if self.crashes else ""
+        if not self.crashes:
+            return ""
+        return "one of them with its traces: microclaw device crashes ID"
 
 
 class CrashTrace(Struct, frozen=True, kw_only=True):
@@ -60,6 +62,18 @@ class CrashTrace(Struct, frozen=True, kw_only=True):
     firmware: str | None
     trace: str
     log: tuple[str, ...]
+
+    def lines(self) -> Iterable[str]:
+        head = f"{moment_text(self.at_ms)}  {self.device}"
+        if self.firmware:
+            head += f", {self.firmware}"
+        yield head
+        for line in self.trace.splitlines():
+            yield f"  {line}"
+        if self.log:
+            yield "  last lines:"
+        for line in self.log:
+            yield f"    {line}"
 
 
 class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
@@ -82,11 +96,9 @@ class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", 
         yield f"{self.count:,} times, from {moment_text(self.found_ms)} to {moment_text(self.last_ms)}"
         if self.text:
             yield f"{self.text}; next: {self.next_step}"
-        for one in self.reports:
+        for report in self.reports:
             yield ""
-            yield f"{moment_text(one.at_ms)}  {one.device}{f', {one.firmware}' if one.firmware else ''}"
-            yield from (f"  {line}" for line in one.trace.splitlines())
-            yield from ("  last lines:", *(f"    {line}" for line in one.log)) if one.log else ()
+            yield from report.lines()
 
 
 class ClearedCrashes(Result, frozen=True, kw_only=True):
@@ -108,13 +120,14 @@ async def list_crashes(
         int, Meta(ge=0, lt=_MAX_WHOLE, description="Only later ones."), Option(metavar="30m|7d|DAY", reads=since_ms)
     ] = 0,
 ) -> Crashes:
-    """The kinds of crash that boards reported, the newest first."""
-    if device is None:
-        chosen = None
-    else:
-        chosen = [service.devices.get(device).device_id]
-    groups = await service.crashes.groups(since_ms=since, devices=chosen)
-    return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
+    """List the kinds of crash that boards reported, the newest first."""
+    device_ids = None
+    if device is not None:
+        device_ids = [service.devices.get(device).device_id]
+    crashes = []
+    for group in await service.crashes.groups(since_ms=since, devices=device_ids):
+        crashes.append(replace(group, devices=_names(service, group.devices)))
+    return Crashes(crashes=crashes)
 
 
 @operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, command=CommandForm("crashes"))
@@ -122,7 +135,10 @@ async def show_crash(service: CrashService, _call: OperationCall, crash_id: Cras
     """One kind of crash, with its newest reports."""
     group, reports = await service.crashes.reports(crash_id)
     text, step = _meaning(group, reports)
-    traces = [filled(CrashTrace, one, device=_names(service, [one.device_id])[0]) for one in reports]
+    traces = []
+    for report in reports:
+        (device,) = _names(service, [report.device_id])
+        traces.append(filled(CrashTrace, report, device=device))
     names = _names(service, group.devices)
     return filled(OneCrash, group, devices=names, text=text, next_step=step, reports=traces)
 
@@ -147,34 +163,35 @@ async def clear_crashes(
     device: Device = None,
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""
-    if device is None:
-        chosen = None
-    else:
+    name = None
+    device_ids = None
+    if device is not None:
         chosen = service.devices.get(device)
-    await call.approve(f"forget {_which(crashes, None if chosen is None else chosen.name)}", ())
-    return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
+        name = chosen.name
+        device_ids = [chosen.device_id]
+    await call.approve(f"forget {_which(crashes, name)}", ())
+    return ClearedCrashes(cleared=await service.crashes.clear(crashes, device_ids))
 
 
 def _which(crashes: list[int] | None, device: str | None) -> str:
-    if crashes is None:
-        meant = "all crashes"
-    else:
-        meant = f"crashes {', '.join(map(str, crashes[:20]))}"
-    if device is None:
-        return meant
-    return f"{meant} of {device}"
+    text = "all crashes"
+    if crashes is not None:
+        text = f"crashes {', '.join(map(str, crashes[:20]))}"
+    if device is not None:
+        text += f" of {device}"
+    return text
 
 
 def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:
     names = {device.device_id: device.name for device in service.devices.list()}
-    return tuple(names.get(one, one) for one in device_ids)
+    return tuple(names.get(device_id, device_id) for device_id in device_ids)
 
 
 def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str | None, str | None]:
-    """The crash of a program in plain words, and what to do."""
+    """Return the crash of a program in plain words, and the step to take."""
     if group.kind != "program" or not reports:
         return None, None
-    trap, _, said = reports[0].trace.partition("\n")
-    if said and trap.startswith(EXCEPTION):
-        return f"it trapped at {said}", "correct that line"
+    trap, _, place = reports[0].trace.partition("\n")
+    if place and trap.startswith(EXCEPTION):
+        return f"it trapped at {place}", "correct that line"
     return trap_words(reports[0].trace)

@@ -26,7 +26,8 @@ from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.installer import check_room
 from microclaw.programs.changes.many_boards import on_each
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims, name_taken
-from microclaw.programs.changes.results import AppCondition, deployment_view
+from microclaw.programs.changes.result_views import deployment_view
+from microclaw.programs.changes.results import AppCondition
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.run_times import check_times, times_differ_text
 from microclaw.text import program_name

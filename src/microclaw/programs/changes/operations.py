@@ -37,6 +37,7 @@ from microclaw.programs.changes.program_requests import (
     program_request,
     removal_permission,
 )
+from microclaw.programs.changes.result_views import deployment_view, listing_view, removal_view, switch_view
 from microclaw.programs.changes.results import (
     AppDraft,
     AppWithSource,
@@ -45,10 +46,6 @@ from microclaw.programs.changes.results import (
     DeferralCancelled,
     DeferredFacts,
     Undone,
-    deployment_view,
-    listing_view,
-    removal_view,
-    switch_view,
 )
 from microclaw.programs.changes.tool_forms import DEPLOY, QUERY, READ, SET_TIMES, SWITCH, UNINSTALL
 from microclaw.programs.run_times import time_or_off

@@ -1,28 +1,26 @@
 """The results of acts on programs: programs as they are listed, changes, what an act made, or that it waits.
 
-It fetches nothing.
+It fetches nothing; result_views.py makes some of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, convert, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from microclaw.clock import now_ms
 from microclaw.devices.registry import calls
 from microclaw.devices.transports.pin_calls import PIN_PROGRAM
 from microclaw.events import ProgramKind
-from microclaw.host.operations.result import Listing, Result, filled
+from microclaw.host.operations.result import Listing, Result
 from microclaw.programs.run_times import RunTimes, how_text, kept_text
 from microclaw.text import moment_text, program_name
 from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
-    from microclaw.programs.changes.catalogue import AppListing
-    from microclaw.programs.changes.deferring import DeferredAct, DeferredChange
-    from microclaw.programs.changes.deployment import ChangeResult
+    from microclaw.programs.changes.deferring import DeferredAct
 
 AppCondition: TypeAlias = Literal[
     "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
@@ -59,7 +57,7 @@ class Times(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, times: RunTimes | None, **more: Any) -> Self | None:
-        """None of a program that simply runs on."""
+        """Return None for a program that simply runs on."""
         if times is None:
             return None
         return cls(**structs.asdict(times), text=kept_text(times), **more)
@@ -78,18 +76,18 @@ class AppRunTimes(Times, frozen=True, kw_only=True):
 
     @classmethod
     def seen(cls, times: RunTimes | None, on_board: calls.AppRuns | None) -> Self | None:
-        """With what the board tells now of its runs, which tells how long ago, or in how long."""
-        found = on_board or calls.AppRuns(0, 0, 0, 0)
+        """Return the times with what the board reports now of its runs: how long ago, or in how long."""
+        runs = on_board or calls.AppRuns(0, 0, 0, 0)
         at_ms = now_ms()
         return cls.of(
             times,
-            next_ms=None if found.next_in_ms is None else at_ms + found.next_in_ms,
-            running_since_ms=None if found.running_ms is None else at_ms - found.running_ms,
-            last_ms=None if found.last_ago_ms is None else at_ms - found.last_ago_ms,
-            last_took_ms=found.last_took_ms,
-            last_how=found.last_how,
-            runs=found.runs,
-            missed=found.missed,
+            next_ms=_moment(at_ms, runs.next_in_ms),
+            running_since_ms=_moment(at_ms, runs.running_ms, sign=-1),
+            last_ms=_moment(at_ms, runs.last_ago_ms, sign=-1),
+            last_took_ms=runs.last_took_ms,
+            last_how=runs.last_how,
+            runs=runs.runs,
+            missed=runs.missed,
         )
 
     def __str__(self) -> str:
@@ -104,6 +102,12 @@ class AppRunTimes(Times, frozen=True, kw_only=True):
         if self.missed:
             parts.append(f"{self.missed} times the run before still went on, and none was begun")
         return "; ".join(parts)
+
+
+def _moment(at_ms: int, span_ms: int | None, *, sign: int = 1) -> int | None:
+    if span_ms is None:
+        return None
+    return at_ms + sign * span_ms
 
 
 class AppFacts(Result, frozen=True, kw_only=True):
@@ -152,7 +156,9 @@ class AppFacts(Result, frozen=True, kw_only=True):
             return str(self.runs)
         if self.name == PIN_PROGRAM:
             return "microclaw's: holds what exec set"
-        return "not installed by this host" if self.foreign else ""
+        if self.foreign:
+            return "not installed by this host"
+        return ""
 
 
 class InstalledApps(Listing, frozen=True, kw_only=True):
@@ -176,8 +182,10 @@ class InstalledApps(Listing, frozen=True, kw_only=True):
 
 
 class FormerVersion(Struct, frozen=True, kw_only=True):
-    """The change that put it there, and the unified diff of the sources from it to now; empty where they are the same,
-    or one is not kept."""
+    """The change that put it there, and the unified diff of the sources from it to now.
+
+    `diff` is empty if they are the same, or if one is not kept.
+    """
 
     change_id: int
     at_ms: int
@@ -231,10 +239,13 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
             shown |= {"runs": self.runs, "": self.runs.text}
         if self.proof is not None:
             shown["proof"] = self.proof["proof"]
-        found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
+        lines = []
+        for name, value in shown.items():
+            if value is not None:
+                lines.append(f"{name:<12} {value}")
         if self.source:
-            return [*found, "", self.source]
-        return found
+            lines += ["", self.source]
+        return lines
 
 
 class AppDraft(Result, frozen=True, kw_only=True):
@@ -256,12 +267,10 @@ class AppDraft(Result, frozen=True, kw_only=True):
         return True
 
     def lines(self) -> list[str]:
-        head = f"{self.name} for {self.device}, {moment_text(self.at_ms)}: {self.problem}"
+        lines = [f"{self.name} for {self.device}, {moment_text(self.at_ms)}: {self.problem}"]
         if self.expect:
-            expected = ["", "expectations:", self.expect]
-        else:
-            expected = []
-        return [head, *expected, "", self.source]
+            lines += ["", "expectations:", self.expect]
+        return [*lines, "", self.source]
 
 
 class ChangeFacts(Struct, frozen=True, kw_only=True):
@@ -301,8 +310,9 @@ class Changes(Listing, frozen=True, kw_only=True):
 
 
 class AppAct(Result, frozen=True, kw_only=True):
-    """An act on a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
-    and `why`; `text` says that.
+    """An act on a program: its `evidence`, and the change.
+
+    Or that it is `deferred` until the device is back, and `why`; `text` says that.
 
     `verified` is true only with counted or reported evidence, false if that contradicts the trial, and null if nobody
     has seen it work.
@@ -339,9 +349,6 @@ class AppAct(Result, frozen=True, kw_only=True):
         return self.evidence.text
 
 
-A = TypeVar("A", bound=AppAct)
-
-
 class Switched(AppAct, frozen=True, kw_only=True):
     document: ClassVar = "switched"
     documents: ClassVar = "switched"
@@ -353,8 +360,10 @@ class Removed(AppAct, frozen=True, kw_only=True):
 
 
 class Deployed(AppAct, frozen=True, kw_only=True):
-    """A program that was installed. `trial` is what the trial showed, `expected` what became of each expectation, and
-    `proof` what all of that proves."""
+    """A program that was installed.
+
+    `trial`: the result of the trial; `expected`: the answer to each expectation; `proof`: all that this proves.
+    """
 
     document: ClassVar = "deployment"
 
@@ -369,82 +378,20 @@ class Deployed(AppAct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> str:
+        text = super().told
+        if self.verified is False:
+            text = f"not verified: {text}"
         if isinstance(self.times, Times):
-            times = f"; {self.times.text}"
-        else:
-            times = ""
-        verified = "not verified: " if self.verified is False else ""
-        return f"{verified}{super().told}{times}"
+            text += f"; {self.times.text}"
+        return text
 
     def lines(self) -> Iterable[tuple[str, str]]:
-        yield "proof", f"{self.proof}{'' if self.expected else ' (--expect FILE)'}"
+        if self.expected:
+            yield "proof", f"{self.proof}"
+        else:
+            yield "proof", f"{self.proof} (--expect FILE)"
         if self.verified is False:
             yield "next", f"microclaw logs {self.device}: {self.told}"
-
-
-def listing_view(listings: Iterable[AppListing]) -> InstalledApps:
-    return InstalledApps(apps=[filled(AppFacts, listing) for listing in listings])
-
-
-def removal_view(result: ChangeResult | DeferredChange) -> Removed:
-    return _act_view(Removed, result)
-
-
-def switch_view(result: ChangeResult | DeferredChange) -> Switched:
-    return _act_view(Switched, result)
-
-
-def deployment_view(result: ChangeResult | DeferredChange) -> Deployed:
-    """Return the view of an installation."""
-    from microclaw.programs.changes.deployment import Deployment  # only where programs are installed
-    from microclaw.programs.proof.expectation_result import proof_of
-
-    if not isinstance(result, Deployment):
-        return _act_view(Deployed, result)
-    trial = result.trial
-    return _act_view(
-        Deployed,
-        result,
-        size_bytes=result.image.size_bytes,
-        compile_ms=round(result.image.compile_ms, 1),
-        cached=result.image.cached,
-        trial=trial.to_json(),
-        replaced=result.replaced,
-        times=Times.of(trial.times),
-        proof=proof_of(result.expected, trial.untried) if trial.ok else trial.proof,
-        expected=[line.to_json() for line in result.expected],
-    )
-
-
-def _act_view(kind: type[A], result: ChangeResult | DeferredChange, **more: Any) -> A:
-    from microclaw.programs.changes.deferring import DeferredChange  # only where programs are installed
-
-    if isinstance(result, DeferredChange):
-        return _deferred_view(kind, result)
-    facts = {name: getattr(result, name) for name in kind.facts}
-    evidence = convert(result.evidence, EvidenceObject, from_attributes=True)
-    return kind(device=result.device_name, name=result.name, evidence=evidence, **facts, **more)
-
-
-def _deferred_view(kind: type[A], change: DeferredChange) -> A:
-    act = change.act
-    device = change.device_name
-    version = act.order.version
-    times = ""
-    if version is not None and version.times is not None:
-        times = f". {kept_text(version.times)}"
-    more: dict[str, Any] = {}
-    if change.trial is not None:
-        more = {"trial": change.trial.to_json()}
-    return kind(
-        device=device,
-        name=act.name,
-        deferred=DeferredFacts.of(act),
-        why=change.why,
-        sha256=None if version is None else version.sha256,
-        text=f"deferred: {act.text(device)}. It is done when {device} answers again, and told then{times}",
-        **more,
-    )
 
 
 class RevertedChange(Struct, frozen=True, kw_only=True):
