@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, convert
@@ -56,7 +56,10 @@ class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):
 
     def lines(self) -> Iterable[str]:
         for key, value in _rows(self.result):
-            yield f"{key:<16} {value}" if key else value
+            if key:
+                yield f"{key:<16} {value}"
+            else:
+                yield value
         if self.evidence is not None:
             yield f"({self.evidence.kind}: {self.evidence.text})"
 
@@ -66,15 +69,28 @@ class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _rows(value: Any) -> Iterator[tuple[str, str]]:
-    """A list one entry a line, an object one member a line."""
-    members = value.items() if isinstance(value, dict) else [("", one) for one in value or ["none"]]
-    for key, member in members if isinstance(value, dict | list) else [("", "done" if value is None else value)]:
-        if isinstance(member, dict) and key:
-            yield from ((inner, str(content)) for inner, content in member.items())
-        elif isinstance(member, list) and any(isinstance(one, dict) for one in member):
-            yield from ((key, _words(one)) for one in member)
-        else:
-            yield key, _words(member)
+    """Yield a list one entry a line, an object one member a line."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _member_rows(key, member)
+    elif isinstance(value, list):
+        for entry in value or ["none"]:
+            yield from _member_rows("", entry)
+    elif value is None:
+        yield "", "done"
+    else:
+        yield "", _words(value)
+
+
+def _member_rows(key: str, member: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(member, dict) and key:
+        for inner_key, content in member.items():
+            yield inner_key, str(content)
+    elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
+        for entry in member:
+            yield key, _words(entry)
+    else:
+        yield key, _words(member)
 
 
 def _words(value: Any) -> str:
@@ -109,6 +125,7 @@ async def call_device(
     call: OperationCall,
     device: DeviceName,
     method: Annotated[str, Meta(max_length=64, description="gpio.set, gpio.get, adc.read, apps.list, ...")],
+    *,
     arguments: dict[str, Any] = {},  # noqa: B006  msgspec copies it
     wait: bool = True,
     force: bool = False,
@@ -117,43 +134,54 @@ async def call_device(
     """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has."""
     found = service.registry.get(device)
     asked = call_from(method, arguments)
-    gate = service.gate
     permission = call_permission(method)
-    insisted: tuple[str, ...] = ()
     action = call_words(asked, found.name)
-    gate.check(call.person_id, permission, action)
-    conflict = await service.apps.direct_io.conflict(device, asked)  # first: nobody is asked for what is refused
+    service.gate.check(call.person_id, permission, action)
+    insisted: tuple[str, ...] = ()
+    # First: nobody is asked for what is refused.
+    conflict = await service.apps.direct_io.conflict(device, asked)
     if conflict is not None:
         if not force or conflict.is_final:
             conflict.raise_refused(f"or insist: microclaw exec --force {found.name} {method} ...")
         permission = Permission.RISKY
         insisted = (conflict.text,)
-    detail = [f"{key}: {value!r:.200}" for key, value in arguments.items()]
-    await call.approve(action, (*insisted, *detail), None, permission)
+    detail = (*insisted, *(f"{key}: {value!r:.200}" for key, value in arguments.items()))
+    await call.approve(action, detail, None, permission)
     if conflict is not None:
-        gate.note(AuditKind.FORCED, f"{method}: {conflict.text}", call.person_id, about=found.name)
+        service.gate.note(AuditKind.FORCED, f"{method}: {conflict.text}", call.person_id, about=found.name)
     if not wait:
         found.check_present(asked)
-    if isinstance(asked, GpioSet | PwmSet):  # a change, with a line of its own, that can be undone
-        done = await service.apps.direct_io.act(device, asked, insist=insisted)
-        evidence = convert(done.evidence, EvidenceObject, from_attributes=True)
-        value = result_value(done.state)
-        number = done.change_id
-        return CallAnswer(method=method, result=value, evidence=evidence, change_id=number, warning=done.warning)
+    if isinstance(asked, GpioSet | PwmSet):
+        return await _set_pin(service, device, asked, insisted)
     if permission is not Permission.READ:
-        gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)
+        service.gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)
     answer = await found.call(asked, timeout_s)
-    if not isinstance(asked, DeviceRestart):
-        return CallAnswer(method=method, result=result_value(answer))
-    text = f"it came back in another boot {answer.seconds:g} s after it was asked"
-    return CallAnswer(method=method, result=result_value(answer), evidence=EvidenceObject("reported", text, ()))
+    evidence = None
+    if isinstance(asked, DeviceRestart):
+        text = f"it came back in another boot {answer.seconds:g} s after it was asked"
+        evidence = EvidenceObject("reported", text, ())
+    return CallAnswer(method=method, result=result_value(answer), evidence=evidence)
+
+
+async def _set_pin(service: DeviceService, device: str, asked: GpioSet | PwmSet, insisted: Sequence[str]) -> CallAnswer:
+    """Set a pin: a change with a line of its own in the change log, which can be undone."""
+    change = await service.apps.direct_io.act(device, asked, insist=insisted)
+    return CallAnswer(
+        method=asked.method,
+        result=result_value(change.state),
+        evidence=convert(change.evidence, EvidenceObject, from_attributes=True),
+        change_id=change.change_id,
+        warning=change.warning,
+    )
 
 
 def call_permission(method: str) -> Permission:
-    """A method that is not named above acts."""
+    """Return the permission that a method needs; a method that is not named above acts."""
     if method in READING:
         return Permission.READ
-    return Permission.RISKY if method in RISKY else Permission.ACT
+    if method in RISKY:
+        return Permission.RISKY
+    return Permission.ACT
 
 
 class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):

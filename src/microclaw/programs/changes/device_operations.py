@@ -17,6 +17,8 @@ from microclaw.host.operations.operation import Access, Effect, OperationCall, O
 from microclaw.host.operations.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from microclaw.devices.registry.device import Device
     from microclaw.programs.changes.services import AppServices
 
@@ -58,14 +60,18 @@ async def list_devices(
     """List the devices by name, and those that wait to be paired."""
     revoked = await service.revoked()
     rest = [device for device in service.registry.list() if device.name > after]
-    return DeviceList(
-        devices=[
-            device_facts(one, service.link, ListedDevice, revoked=one.device_id in revoked) for one in rest[:limit]
-        ],
-        next=rest[limit - 1].name if len(rest) > limit else None,
-        pairings=await pending_pairings(service.link),
-        handshake_end=None if service.link is None else service.link.recent_handshake_end(),
-    )
+    devices = []
+    for device in rest[:limit]:
+        is_revoked = device.device_id in revoked
+        devices.append(device_facts(device, service.link, ListedDevice, revoked=is_revoked))
+    next_name = None
+    if len(rest) > limit:
+        next_name = rest[limit - 1].name
+    pairings = await pending_pairings(service.link)
+    handshake_end = None
+    if service.link is not None:
+        handshake_end = service.link.recent_handshake_end()
+    return DeviceList(devices=devices, next=next_name, pairings=pairings, handshake_end=handshake_end)
 
 
 @operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
@@ -77,25 +83,29 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
     board = found.board
     device_id = found.device_id
     facts = service.facts(found)
-    if facts.link is None:
-        told = None
-    else:
-        told = facts.link.firmware or ""
-    if facts.voice_only:
-        family = None
-    else:
-        family = family_of(board.board_id, board.chip, found.kinds, told)
-    checks = service.apps.reconciler.status()
+    firmware = None
+    if facts.link is not None:
+        firmware = facts.link.firmware or ""
+    family = None
+    if not facts.voice_only:
+        family = family_of(board.board_id, board.chip, found.kinds, firmware)
+    today = None
+    if family is not None:
+        today = today_object(family, found.capabilities)
+    problem = None
+    for check in service.apps.reconciler.status():
+        if check.device_id == device_id:
+            problem = check.problem
     return device_facts(
         found,
         service.link,
         OneDevice,
         revoked=device_id in await service.revoked(),
-        today=None if family is None else today_object(family, found.capabilities),
+        today=today,
         pins=pin_facts(board, found.labels),
         layout=board.layout,
         led=board.led,
-        problem=next((check.problem for check in checks if check.device_id == device_id), None),
+        problem=problem,
         telemetry=service.last.of(device_id),
     )
 
@@ -113,6 +123,7 @@ async def add_device(
     service: DeviceService,
     call: OperationCall,
     name: str,
+    *,
     board: Board = None,
     transports: Transports = [],  # noqa: B006  msgspec copies it
     labels: Labels = [],  # noqa: B006
@@ -122,39 +133,46 @@ async def add_device(
 
     Without a board: more addresses, or what its firmware has, to the device of that name.
     """
-    from microclaw.devices.transports.serial_survey import only_board_port
     from microclaw.hardware.boards.firmware import parse_firmware
 
     registry = service.registry
     by = service.by(call)
-    if firmware is None:
-        described = None
-    else:
+    described = None
+    if firmware is not None:
         described = parse_firmware(firmware)
-    if "console:auto" in transports:
-        port = await asyncio.to_thread(only_board_port)
-    else:
-        port = ""
-    endpoints = [f"console:{port}" if one == "console:auto" else one for one in transports]
+    endpoints = await _endpoints_of(transports)
     await call.approve(f"add the device {name}", (*endpoints, *(firmware or ())))
-    if board is None and not labels and any(one.name == name for one in registry.list()):
-        found = registry.get(name)
+    is_there = any(device.name == name for device in registry.list())
+    if is_there and board is None and not labels:
+        device = registry.get(name)
         if endpoints:
-            await registry.set_transports(name, (*found.endpoints, *endpoints), by=by)
+            await registry.set_transports(name, (*device.endpoints, *endpoints), by=by)
         if described is not None:
             await registry.describe_firmware(name, described, by=by)
     elif not endpoints:
         raise ConfigError(f"{name} has no address yet", next_step="give it one: --wasmachine, --serial or --virtual")
     else:
-        is_virtual = any(one.startswith("virtual:") for one in endpoints)
+        is_virtual = any(endpoint.startswith("virtual:") for endpoint in endpoints)
         if board is None and not is_virtual:
             raise ConfigError(f"which board is {name}?", next_step=f"--board with one of {', '.join(board_ids())}")
-        found = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
+        device = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
+    examination = None
     if endpoints:
-        checked = await service.apps.reconciler.examine(found, service.link)
-    else:
-        checked = None
-    return device_facts(registry.get(name), service.link, AddedDevice, check=checked)
+        examination = await service.apps.reconciler.examine(device, service.link)
+    return device_facts(registry.get(name), service.link, AddedDevice, check=examination)
+
+
+async def _endpoints_of(transports: Sequence[str]) -> list[str]:
+    """Return the transports as endpoints: of console:auto that of the only board at a serial port."""
+    from microclaw.devices.transports.serial_survey import only_board_port
+
+    endpoints = list(transports)
+    if "console:auto" in transports:
+        port = await asyncio.to_thread(only_board_port)
+        for index, endpoint in enumerate(transports):
+            if endpoint == "console:auto":
+                endpoints[index] = f"console:{port}"
+    return endpoints
 
 
 @operation(
@@ -223,12 +241,13 @@ class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
 
     @property
     def news(self) -> str:
-        keep = "; keep them by naming them too" if self.labels else ""
-        if self.taken_away:
-            away = f" (taken away: {', '.join(self.taken_away)}{keep})"
-        else:
-            away = ""
-        return f"{self.labels_text or 'no labels'}{away}"
+        text = self.labels_text or "no labels"
+        if not self.taken_away:
+            return text
+        taken_away = ", ".join(self.taken_away)
+        if self.labels:
+            taken_away += "; keep them by naming them too"
+        return f"{text} (taken away: {taken_away})"
 
 
 @operation(
@@ -245,5 +264,5 @@ async def label(service: DeviceService, call: OperationCall, device: DeviceName,
     before = found.labels
     await call.approve(f"label {found.name}", labels)
     await service.registry.label(device, labels, by=service.by(call))
-    gone = [one for one in before if one not in found.labels]
-    return device_facts(found, service.link, LabelledDevice, taken_away=gone)
+    taken_away = [label for label in before if label not in found.labels]
+    return device_facts(found, service.link, LabelledDevice, taken_away=taken_away)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 import yaml
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.selection import names_text
@@ -69,9 +70,10 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     devices: Annotated[list[str], Meta(max_length=_MOST)]
 
     def request(self) -> ChangeRequest:
-        """Raises ConfigError."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "devices"}
-        return program_request("", **given)
+        """Return what is asked of each device, without a device. Raises ConfigError."""
+        fields = asdict(self)
+        fields.pop("devices")
+        return program_request("", **fields)
 
 
 class FleetDiff(Listing, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ class FleetDiff(Listing, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.differences else 0
+        return int(self.differences > 0)
 
     @property
     def note(self) -> str:
@@ -97,8 +99,9 @@ class FleetDiff(Listing, frozen=True, kw_only=True):
     @property
     def question(self) -> str:
         """The question for all of it: "Install 3, remove 1 on hall, kitchen?"."""
-        said = ", ".join(f"{act} {self.counts[act]}" for act in ACTS if act in self.counts)
-        return f"{said.capitalize()} on {names_text(sorted({row.device for row in self.rows if row.act in ACTS}))}?"
+        acts = ", ".join(f"{act} {self.counts[act]}" for act in ACTS if act in self.counts)
+        devices = {row.device for row in self.rows if row.act in ACTS}
+        return f"{acts.capitalize()} on {names_text(sorted(devices))}?"
 
 
 class FleetExport(Result, frozen=True, kw_only=True):
@@ -119,16 +122,21 @@ class FleetApplied(Result, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        failed = sum(not one.ok for one in self.results)
-        if not failed:
+        if self.done_count == len(self.results):
             return 0
-        if failed == len(self.results):
+        if self.done_count == 0:
             return 1
         return 5
 
+    @property
+    def done_count(self) -> int:
+        return sum(result.ok for result in self.results)
+
     def lines(self) -> Iterable[str]:
-        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}"
-        yield done if self.results else "nothing to do"
+        if self.results:
+            yield f"{self.done_count} of {count_text(len(self.results), 'device')}"
+        else:
+            yield "nothing to do"
 
 
 Programs: TypeAlias = Annotated[list[FleetProgram], Meta(max_length=_MOST)]
@@ -144,11 +152,12 @@ async def diff(
     apps: AppServices, _: OperationCall, programs: Programs, devices: Devices, prune: bool = False
 ) -> FleetDiff:
     """Compare what shall run with what is wanted. It changes nothing."""
-    rows = await compare(apps, *_read(apps, programs, devices), prune=prune)
-    found = [row.difference for row in rows]
-    counts = Counter[str](row.act for row in found)
-    differences = sum(counts[act] for act in (*ACTS, "refused"))
-    return FleetDiff(rows=found, counts=dict(counts), differences=differences, digest=digest_of(rows))
+    wanted = _wanted(apps, programs)
+    rows = await compare(apps, wanted, _members(apps, devices), prune=prune)
+    differences = [row.difference for row in rows]
+    counts = Counter[str](difference.act for difference in differences)
+    difference_count = sum(counts[act] for act in (*ACTS, "refused"))
+    return FleetDiff(rows=differences, counts=dict(counts), differences=difference_count, digest=digest_of(rows))
 
 
 @operation(
@@ -164,19 +173,21 @@ async def diff(
 async def apply(
     apps: AppServices,
     call: OperationCall,
+    *,
     programs: Programs,
     devices: Devices,
     prune: bool = False,
     digest: Annotated[str | None, Meta(max_length=64, description="Of the differences that were agreed to.")] = None,
 ) -> FleetApplied:
     """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
-    asked, meant = _read(apps, programs, devices)
-    rows = await compare(apps, asked, meant, prune=prune)
+    wanted = _wanted(apps, programs)
+    members = _members(apps, devices)
+    rows = await compare(apps, wanted, members, prune=prune)
     _check(rows, digest)
     detail = _act_texts(rows)
     if detail:
-        await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
-        if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
+        await call.approve(f"apply a fleet of {count_text(len(members), 'device')}", detail)
+        if call.asks and digest_of(await compare(apps, wanted, members, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     return FleetApplied(results=await apply_rows(apps, call, rows))
 
@@ -190,40 +201,82 @@ async def export(
     devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
     """Export the desired state of the devices, as a fleet file with the programs beside it."""
-    chosen = apps.registry.list() if devices is None else map(apps.registry.get, devices)
-    known = {one.device_id: one for one in chosen}
-    built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
-    alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
-    for app in await apps.change_log.desired():
-        device = known.get(app.device_id)
-        if device is None:
-            continue
-        which = (app.name, app.version.sha256, device.board.board_id)
-        if which not in built:
-            built[which] = await _rebuilt(apps, app, device)
-        suffix, content, usual_heap_bytes, level = built[which]
-        terms = _terms(app, usual_heap_bytes, level)
-        alike.setdefault((app.name, suffix, content, str(terms)), (terms, []))[1].append(device.name)
+    registry = apps.registry
+    members = registry.list() if devices is None else _members(apps, devices)
+    entries = await _entries(apps, members)
     files: dict[str, bytes] = {}
     programs: list[dict[str, Any]] = []
-    for (name, suffix, content, _), (terms, names) in sorted(alike.items(), key=lambda one: (one[0][0], one[1][1])):
-        file = f"{name}{suffix}"
-        number = 2
-        while files.setdefault(file, content) != content:
-            file = f"{name}.{number}{suffix}"
-            number = number + 1
-        programs.append({"file": file, "name": name, "devices": sorted(names), **terms})
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.devices)):
+        file = _put_file(files, entry)
+        programs.append({"file": file, "name": entry.name, "devices": sorted(entry.devices), **entry.terms})
     fleet = {"programs": programs}
     text = yaml.safe_dump(fleet, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return FleetExport(programs=programs, files={**files, FLEET: (_HEAD + str(text)).encode()})
 
 
-def _read(
-    apps: AppServices, programs: Sequence[FleetProgram], devices: Sequence[str]
-) -> tuple[list[tuple[ChangeRequest, set[str]]], list[Device]]:
-    get = apps.registry.get
-    asked = [(one.request(), {get(name).device_id for name in one.devices}) for one in programs]
-    return asked, list(dict.fromkeys(get(name) for name in devices))
+class _ExportedFile(Struct, frozen=True):
+    """A file's suffix and content; its usual heap, and the level that makes just these bytes of it."""
+
+    suffix: str
+    content: bytes
+    usual_heap_bytes: int = DEFAULT_HEAP_BYTES
+    level: str = LEVELS[0]
+
+
+class _ExportedEntry(Struct):
+    """An entry of the fleet file: a program, its unusual terms, and the names of its devices."""
+
+    name: str
+    program: _ExportedFile
+    terms: dict[str, Any]
+    devices: list[str]
+
+
+async def _entries(apps: AppServices, members: Sequence[Device]) -> list[_ExportedEntry]:
+    """Return what is desired on the devices; those with the same program and terms are one entry."""
+    devices = {device.device_id: device for device in members}
+    programs: dict[tuple[str, ...], _ExportedFile] = {}
+    entries: dict[tuple[str, str, bytes, str], _ExportedEntry] = {}
+    for app in await apps.change_log.desired():
+        device = devices.get(app.device_id)
+        if device is None:
+            continue
+        build = (app.name, app.version.sha256, device.board.board_id)
+        if build not in programs:
+            programs[build] = await _rebuilt(apps, app, device)
+        program = programs[build]
+        terms = _terms(app, program)
+        same = (app.name, program.suffix, program.content, str(terms))
+        if same not in entries:
+            entries[same] = _ExportedEntry(app.name, program, terms, [])
+        entries[same].devices.append(device.name)
+    return list(entries.values())
+
+
+def _put_file(files: dict[str, bytes], entry: _ExportedEntry) -> str:
+    """Add the entry's program to the files; return its name, with a number if another one has the name."""
+    suffix = entry.program.suffix
+    file = f"{entry.name}{suffix}"
+    number = 2
+    while files.setdefault(file, entry.program.content) != entry.program.content:
+        file = f"{entry.name}.{number}{suffix}"
+        number = number + 1
+    return file
+
+
+def _wanted(apps: AppServices, programs: Sequence[FleetProgram]) -> list[tuple[ChangeRequest, set[str]]]:
+    """Return each program's request with the ids of its devices."""
+    wanted = []
+    for program in programs:
+        request = program.request()
+        device_ids = {apps.registry.get(name).device_id for name in program.devices}
+        wanted.append((request, device_ids))
+    return wanted
+
+
+def _members(apps: AppServices, names: Sequence[str]) -> list[Device]:
+    """Return the devices, each once."""
+    return list(dict.fromkeys(map(apps.registry.get, names)))
 
 
 def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
@@ -247,40 +300,42 @@ def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
 
 
 def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
-    """A line for each program: what is done with it where."""
-    devices: dict[tuple[str, str], list[str]] = {}
+    """Return a line for each program: its act, and the devices of it."""
+    devices: dict[str, list[str]] = {}
     for row in rows:
         if row.difference.act in ACTS:
-            devices.setdefault((row.difference.act, row.difference.name), []).append(row.device.name)
-    return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
+            what = f"{row.difference.act} {row.difference.name}"
+            devices.setdefault(what, []).append(row.device.name)
+    return [f"{what}: {names_text(names)}" for what, names in devices.items()]
 
 
-def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]:
-    """The unusual terms of an entry."""
+def _terms(app: DesiredApp, program: _ExportedFile) -> dict[str, Any]:
+    """Return the unusual terms of an entry."""
     version = app.version
     times = app.version.times or RunTimes()
     values = (
-        ("heap_bytes", version.heap_bytes, usual_heap_bytes),
+        ("heap_bytes", version.heap_bytes, program.usual_heap_bytes),
         ("timers", version.timers, DEFAULT_TIMERS),
         ("watchdog_ms", version.watchdog_ms, DEFAULT_WATCHDOG_MS),
-        ("optimization", level, LEVELS[0]),
+        ("optimization", program.level, LEVELS[0]),
         ("every", times.every_ms and time_word(times.every_ms), None),
         ("stop_after", times.stop_after_ms and time_word(times.stop_after_ms), None),
     )
     return {key: value for key, value, usual in values if value != usual}
 
 
-async def _rebuilt(apps: AppServices, app: DesiredApp, device: Device) -> tuple[str, bytes, int, str]:
-    """The file's suffix and content, its usual heap and the level that make these very bytes of it; else the bytes."""
+async def _rebuilt(apps: AppServices, app: DesiredApp, device: Device) -> _ExportedFile:
+    """Return the source that makes just the bytes of the app; else the bytes themselves."""
     stored = await apps.change_log.image(app.version.sha256)
     if app.version.kind == "py":
         image = stored_program(stored.code, stored.source, stored.meta)
-        return ".py", image.source.encode(), fit_claim(image, DEFAULT_HEAP_BYTES), LEVELS[0]
-    for level, language in product(LEVELS, SUFFIX) if stored.source is not None else ():
-        try:
-            made = await apps.compile(stored.source or "", device.board, app.name, level, language, ("wasm",))
-        except (BuildError, UnknownName):
-            continue
-        if made.sha256 == stored.sha256:
-            return SUFFIX[language], (stored.source or "").encode(), DEFAULT_HEAP_BYTES, level
-    return ".wasm", stored.code, DEFAULT_HEAP_BYTES, LEVELS[0]
+        return _ExportedFile(".py", image.source.encode(), fit_claim(image, DEFAULT_HEAP_BYTES))
+    if stored.source is not None:
+        for level, language in product(LEVELS, SUFFIX):
+            try:
+                built = await apps.compile(stored.source, device.board, app.name, level, language, ("wasm",))
+            except (BuildError, UnknownName):
+                continue
+            if built.sha256 == stored.sha256:
+                return _ExportedFile(SUFFIX[language], stored.source.encode(), level=level)
+    return _ExportedFile(".wasm", stored.code)

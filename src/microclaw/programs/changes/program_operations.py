@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.errors import BuildError, ConfigError, MicroclawError
-from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
+from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import OperationCall, operation
 from microclaw.host.operations.result import Result, SourceFinding, findings
@@ -18,13 +18,13 @@ from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from microclaw.hardware.boards.profile import BoardProfile
     from microclaw.programs.building import ProgramImage
     from microclaw.programs.changes.queues import CompileQueue, Turns
     from microclaw.programs.changes.services import AppServices
-    from microclaw.programs.proof.trial import Trial
+    from microclaw.programs.proof.trial import Trial, TrialOptions
 
 MAX_LOG_LINES = 200
 VIRTUAL = "virtual"
@@ -64,10 +64,11 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
 
 
 @operation("program.check", http="POST /v1/programs/check")
-async def check(
+async def check(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     workshop: BuildContext,
     call: OperationCall,
     source: Text,
+    *,
     name: Name = "program",
     language: Language = None,
     device: Device = None,
@@ -83,8 +84,13 @@ async def check(
     try:
         image = await build(source, name=name, optimization=optimization, language=language)
     except BuildError as exc:
-        found = findings(exc.diagnostics)
-        return CheckedProgram(ok=False, board=profile.board_id, findings=found, message=exc.message, next=exc.next_step)
+        return CheckedProgram(
+            ok=False,
+            board=profile.board_id,
+            findings=findings(exc.diagnostics),
+            message=exc.message,
+            next=exc.next_step,
+        )
     return CheckedProgram(
         ok=True,
         board=profile.board_id,
@@ -106,10 +112,11 @@ class InputLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @operation("program.try", http="POST /v1/programs/try", steps=Steps.CANCELLABLE)
-async def try_out(
+async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     workshop: BuildContext,
     call: OperationCall,
     source: Text,
+    *,
     name: Name = "program",
     language: Language = None,
     device: Device = None,
@@ -123,44 +130,68 @@ async def try_out(
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
-    from microclaw.programs.building import fit_claim, fit_limits
     from microclaw.programs.changes.stage_text import built, check_text, fail
-    from microclaw.programs.proof.expectation_text import parse_expectations
-    from microclaw.programs.proof.expectations import PinStimulus
-    from microclaw.programs.proof.trial import TrialOptions
-    from microclaw.programs.run_times import check_times, run_times
 
     profile, build = _building(workshop, call, device, board)
     with workshop.trials.place(call.person_id):
         program = build(source, name=name, optimization=optimization, language=language)
         image = await built(program, optimization, call.report)
-        stage: Stage = "check"
         try:
-            heap, timers = fit_limits(profile, fit_claim(image, heap_bytes), DEFAULT_TIMERS)
-            options = TrialOptions(
-                for_ms,
-                tuple(PinStimulus(one.pin, one.level, one.at_ms) for one in inputs),
-                heap_bytes=heap,
-                timers=timers,
-                expectations=None if expect is None else parse_expectations(expect),
-                times=run_times(every_ms, stop_after_ms),
-            )
-            check_times(options.times, image.kind)
-            call.report(Step("check", check_text(image, heap)))
-            stage = "try"
-            call.report(Step("try", "on a throw-away virtual board", "running"))
+            options = _trial_options(
+                image, profile, heap_bytes, for_ms=for_ms, inputs=inputs, expect=expect, every_ms=every_ms,
+                stop_after_ms=stop_after_ms,
+            )  # fmt: skip
+        except MicroclawError as exc:
+            fail(call.report, "check", exc)
+        call.report(Step("check", check_text(image, options.heap_bytes)))
+        call.report(Step("try", "on a throw-away virtual board", "running"))
+        try:
             async with workshop.trials.turn(call.person_id):
                 trial = await workshop.apps.try_image(image, profile, options)
         except MicroclawError as exc:
-            fail(call.report, stage, exc)
+            fail(call.report, "try", exc)
     call.report(trial_step(trial))
     return _shown(trial, image)
+
+
+def _trial_options(
+    image: ProgramImage,
+    profile: BoardProfile,
+    claim_bytes: int,
+    *,
+    for_ms: int,
+    inputs: Sequence[InputLevel],
+    expect: str | None,
+    every_ms: int | None,
+    stop_after_ms: int | None,
+) -> TrialOptions:
+    """Return the options of a trial on this board. Raises the error of an option that the board or program refuses."""
+    from microclaw.programs.building import fit_claim, fit_limits
+    from microclaw.programs.proof.expectation_text import parse_expectations
+    from microclaw.programs.proof.expectations import PinStimulus
+    from microclaw.programs.proof.trial import TrialOptions
+    from microclaw.programs.run_times import check_times, run_times
+
+    heap_bytes, timers = fit_limits(profile, fit_claim(image, claim_bytes), DEFAULT_TIMERS)
+    expectations = None
+    if expect is not None:
+        expectations = parse_expectations(expect)
+    times = run_times(every_ms, stop_after_ms)
+    check_times(times, image.kind)
+    return TrialOptions(
+        for_ms,
+        tuple(PinStimulus(each.pin, each.level, each.at_ms) for each in inputs),
+        heap_bytes=heap_bytes,
+        timers=timers,
+        expectations=expectations,
+        times=times,
+    )
 
 
 def _building(
     workshop: BuildContext, call: OperationCall, device: str | None, board: str | None
 ) -> tuple[BoardProfile, Callable[..., Awaitable[ProgramImage]]]:
-    """The board that is meant, and what compiles for it in the caller's turn."""
+    """Return the board that is meant, and the function that compiles for it in the caller's turn."""
     from microclaw.hardware.boards import load_board
 
     if device is None:
@@ -169,14 +200,14 @@ def _building(
     elif board is not None:
         raise ConfigError("the request has a device and a board", next_step="give one of the two")
     else:
-        found = workshop.apps.registry.get(device)
-        profile = found.board
-        kinds = found.kinds
+        target = workshop.apps.registry.get(device)
+        profile = target.board
+        kinds = target.kinds
     return profile, partial(workshop.compiling.compile, board=profile, kinds=kinds, person_id=call.person_id)
 
 
 def trial_step(trial: Trial) -> Step:
-    """A trial's result as a stage."""
+    """Return a trial's result as a stage."""
     from microclaw.programs.changes.stage_text import trial_detail
 
     if trial.ok:
@@ -186,17 +217,18 @@ def trial_step(trial: Trial) -> Step:
 
 
 def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:
-    """As `try --json` has it, in a bounded size: `edge_count` says how many edges there were."""
+    """Return a trial as `try --json` has it, in a bounded size: `edge_count` says how many edges there were."""
     from microclaw.programs.changes.deployment import MAX_PROOF_EDGES
 
     document = trial.to_json()
     most = {"edges": MAX_PROOF_EDGES, "pwm": MAX_PROOF_EDGES, "leds": MAX_LOG_LINES, "log": MAX_LOG_LINES}
+    for key, count in most.items():
+        document[key] = document[key][:count]
     return {
         **document,
-        **{key: document[key][:count] for key, count in most.items()},
         "edge_count": len(trial.edges),
         "driven": list(trial.driven),
         "size_bytes": image.size_bytes,
-        "findings": [one.to_json() for one in image.warnings],
+        "findings": [warning.to_json() for warning in image.warnings],
         "evidence": evidence_object(Evidence("counted", f"on a throw-away virtual board: {trial.summary()}")),
     }
