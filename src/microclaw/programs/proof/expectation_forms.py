@@ -57,21 +57,32 @@ _LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
 
 
 def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str], float]:
+    """Return a reader of a time in ms, above 0 unless `zero`. Its errors are ValueErrors, as of all readers here."""
+    least = "more than 0 s"
+    if zero:
+        least = "0 s or more"
+
     def read(text: str) -> float:
-        ms = 0.0
-        larger_unit_ms = math.inf
-        for value, unit in _ONE_UNIT.findall(text):
-            unit_ms = _UNITS_MS[unit]
-            if unit_ms >= larger_unit_ms:
-                raise ValueError(f"{text} is no time: give the larger unit first, or a comma between two times")
-            ms += float(value) * unit_ms
-            larger_unit_ms = unit_ms
-        if ms > most_ms or ms < 0 or (ms == 0 and not zero):
-            least = "0 s or more" if zero else "more than 0 s"
+        ms = _sum_of_units(text)
+        is_too_short = ms < 0 or (ms == 0 and not zero)
+        if is_too_short or ms > most_ms:
             raise ValueError(f"{text} is no time here: {least}, at most {most_ms / 1000:g} s")
         return ms
 
     return read
+
+
+def _sum_of_units(text: str) -> float:
+    """Return the ms of "1 min 30 s"; the larger unit comes first."""
+    ms = 0.0
+    larger_unit_ms = math.inf
+    for value, unit in _ONE_UNIT.findall(text):
+        unit_ms = _UNITS_MS[unit]
+        if unit_ms >= larger_unit_ms:
+            raise ValueError(f"{text} is no time: give the larger unit first, or a comma between two times")
+        ms += float(value) * unit_ms
+        larger_unit_ms = unit_ms
+    return ms
 
 
 def _moments(text: str) -> tuple[float, ...]:
@@ -80,27 +91,48 @@ def _moments(text: str) -> tuple[float, ...]:
 
 
 def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str | None], Any]:
-    def read(value: str | None) -> Any:
-        if value is None:
+    """Return a reader of a number that may be left out; `what` names it in the error."""
+
+    def read(text: str | None) -> Any:
+        if text is None:
             return None
-        if not least <= float(value) <= most or (whole and float(value) % 1):
-            raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
+        value = float(text)
+        is_allowed = least <= value <= most
+        if not is_allowed or (whole and value % 1):
+            raise ValueError(f"{text} is no {what}: {least:g} to {most:g}")
         if whole:
-            return int(float(value))
-        return float(value)
+            return int(value)
+        return value
 
     return read
 
 
-def _share(value: str | None) -> float:
-    return SHARE if value is None else _percent(value) / 100
+def _share(text: str | None) -> float:
+    if text is None:
+        return SHARE
+    percent: float = _percent(text)
+    return percent / 100
+
+
+def _trigger(pin: str, edge: str) -> LevelState:
+    return LevelState(_pin(pin), _LEVELS[edge])
+
+
+def _condition(pin: str | None, level: str) -> LevelState | None:
+    if pin is None:
+        return None
+    return LevelState(_pin(pin), _LEVELS[level])
 
 
 def _color(name: str | None, red: str, green: str, blue: str, slack: str | None) -> Color:
-    part = _number("part of a color", 0, 255, whole=True)
     if name:
         return Color(name)
-    return Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
+    rgb = (_color_part(red), _color_part(green), _color_part(blue))
+    return Color(None, rgb, 255 * _share(slack))
+
+
+def _pattern(quoted: str) -> Lines:
+    return Lines(parse_line_pattern(quoted[1:-1].replace('\\"', '"')))
 
 
 def _least(time: str | None) -> float:
@@ -110,15 +142,13 @@ def _least(time: str | None) -> float:
 
 
 def _window(begin: str | None, end: str | None) -> TrialWindow:
+    from_ms = 0.0
     if begin:
         from_ms = _moment(begin)
-    else:
-        from_ms = 0.0
-    if end:
-        until_ms = _length(end)
-    else:
-        until_ms = None
-    if until_ms is not None and until_ms <= from_ms:
+    if not end:
+        return TrialWindow(from_ms)
+    until_ms = _length(end)
+    if until_ms <= from_ms:
         raise ValueError("it ends before it begins")
     return TrialWindow(from_ms, until_ms)
 
@@ -132,7 +162,9 @@ def _limit(time: str | None) -> TrialWindow:
 _length = _ms()
 _moment = _ms(zero=True)
 _percent = _number("share", 0, 100)
-_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # its profile says later whether it has that one
+_color_part = _number("part of a color", 0, 255, whole=True)
+# The board's profile says later whether it has that pin.
+_pin = _number("pin of a board", 0, MAX_PIN, whole=True)
 _N: Final = r"(-?\d+(?:\.\d+)?)"
 _UNIT: Final = rf"\s*+(?:{'|'.join(_UNITS_MS)})\b"
 _ONE_UNIT: Final = re.compile(rf"{_N}\s*+([a-z]+)")
@@ -162,24 +194,22 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
     "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
     "WORD": (r"([A-Za-z_]\w*)", str),
-    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: LevelState(_pin(pin), _LEVELS[edge])),
-    "WHILE": (
-        rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
-        lambda pin, level: None if pin is None else LevelState(_pin(pin), _LEVELS[level]),
-    ),
+    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", _trigger),
+    "WHILE": (rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?", _condition),
     "LEAST": (rf"(?:for\b\s*+{_TIME})?", _least),
     "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
     "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
     "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", _window),
     "LIMIT": (rf"(?:within\b\s*+{_TIME})?", _limit),
-    "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
+    "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', _pattern),
 }
 
 
 def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
-    """Read a duty; without a tolerance in the text it is 5 % of the duty, but a step of 8 bits or two in any case."""
-    usual = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
-    return PwmDuty(pin, percent, usual if points is None else points)
+    """Return the duty; without a tolerance in the text it is 5 % of the duty, but at least a step of 8 bits or two."""
+    if points is None:
+        points = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
+    return PwmDuty(pin, percent, points)
 
 
 def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
@@ -191,18 +221,20 @@ def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None
 
 
 def _angle(pin: int, angle: float, at_ms: float) -> At:
-    pulses = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
-    return At(ServoPulse(pin, pulses, SERVO_SLACK_US), at_ms)
+    pulses_us = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
+    return At(ServoPulse(pin, pulses_us, SERVO_SLACK_US), at_ms)
 
 
-def _reaction(when: LevelState, only: LevelState | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
-    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == when.pin:
+def _reaction(
+    trigger: LevelState, condition: LevelState | None, subject: Any, within_ms: float, *more: Any
+) -> Reaction:
+    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == trigger.pin:
         raise ValueError("a pin cannot answer itself")
-    return Reaction(subject, when, only, within_ms, *more)
+    return Reaction(subject, trigger, condition, within_ms, *more)
 
 
 class Kind(Struct, frozen=True):
-    """The lines with one first word: `make(*values of the head, *values of the part)` for each part.
+    """A kind of line, by its first word: `make(*values of the head, *values of the part)` for each part.
 
     `examples`: lines with one part each; an error shows the one that is most like the wrong line.
     `many`: parts are separated by commas. `windowed`: a window may end the line, which is of all its parts.

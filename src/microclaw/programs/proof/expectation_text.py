@@ -12,11 +12,11 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any, Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from microclaw.errors import ConfigError
 from microclaw.programs.proof.checks import Windowed
-from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES
+from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind
 from microclaw.programs.proof.expectations import (
     AdcStimulus,
     ExpectationLine,
@@ -25,7 +25,7 @@ from microclaw.programs.proof.expectations import (
     SensorStimulus,
     Stimulus,
 )
-from microclaw.programs.proof.record import WHOLE
+from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.text import code_lines
 
 MAX_TEXT_CHARS = 16_384
@@ -36,11 +36,7 @@ ALL_FORMS: Final = "all forms: microclaw memory skills expectations"
 
 def parse_expectations(text: str) -> Expectations:
     """Read the lines. Raises ConfigError with line, column and the form that was probably meant."""
-    if len(text) > MAX_TEXT_CHARS or len(rows := code_lines(text)) > MAX_LINES:
-        raise ConfigError(
-            f"the expectations are longer than {MAX_LINES} lines or {MAX_TEXT_CHARS:,} characters",
-            next_step="keep one line for each thing that the program must do",
-        )
+    rows = _rows_of(text)
     lines: list[ExpectationLine] = []
     stimuli: list[Stimulus] = []
     settings: dict[str, float] = {}
@@ -48,61 +44,97 @@ def parse_expectations(text: str) -> Expectations:
         line = _Line(number, row)
         if line.first in settings:
             raise line.error(f"{line.first} is there twice")
-        if line.text:
-            found = line.read()
-        else:
-            found = []
-        match found:
+        if not line.text:
+            continue
+        match line.read():
             case [float() as ms]:
                 settings[line.first] = ms
-            case [PinStimulus() | AdcStimulus() | SensorStimulus(), *_]:
-                stimuli += found
-            case [_, *_]:
-                lines.append(ExpectationLine(number, line.text, tuple(found)))
+            case [PinStimulus() | AdcStimulus() | SensorStimulus(), *_] as inputs:
+                stimuli += inputs
+            case [_, *_] as checks:
+                lines.append(ExpectationLine(number, line.text, tuple(checks)))
     if not lines:
         step = f"write a check as: {LINES['pin'].examples[0]}; {ALL_FORMS}"
         raise ConfigError("the expectations expect nothing of the program", next_step=step)
     if len(stimuli) > MAX_STIMULI:
         raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
-    stimuli.sort(key=lambda one: one.at_ms)
-    times = (settings.get(name) for name in ("for", "uptime", "soak"))
-    return Expectations(text, tuple(lines), tuple(stimuli), *times)
+    stimuli.sort(key=lambda stimulus: stimulus.at_ms)
+    return Expectations(
+        text,
+        tuple(lines),
+        tuple(stimuli),
+        for_ms=settings.get("for"),
+        uptime_ms=settings.get("uptime"),
+        soak_ms=settings.get("soak"),
+    )
+
+
+def _rows_of(text: str) -> list[str]:
+    if len(text) <= MAX_TEXT_CHARS:
+        rows = code_lines(text)
+        if len(rows) <= MAX_LINES:
+            return rows
+    raise ConfigError(
+        f"the expectations are longer than {MAX_LINES} lines or {MAX_TEXT_CHARS:,} characters",
+        next_step="keep one line for each thing that the program must do",
+    )
 
 
 _CODE: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^#"])*+')
 _QUOTED: Final = re.compile(r'"[^"]*"?')
 _DURATION: Final = re.compile(DURATION)
+_NUMBER: Final = re.compile(r"\A\d.*")
 _WORD: Final = re.compile(r"[a-z]+|[\d.]+|->|[%~=]")
 _EXTRA_WORD: Final = 0.2
-"""A word that a form has and the line has not weighs so much against one that both have."""
+"""The weight of a word that only the form has, against a word that both have."""
 _COMPARED_CHARS: Final = 200
 
 
 def _similar_form(text: str, first: str) -> str:
     """Return the example that has the most words of a line in the line's order."""
-    kinds = [LINES[first]] if first in LINES else LINES.values()
     words = _words_of(text[:_COMPARED_CHARS])
 
     def likeness(example: str) -> float:
-        own_words = _words_of(example)
-        blocks = SequenceMatcher(None, words, own_words, autojunk=False).get_matching_blocks()
-        return sum(block.size for block in blocks) - _EXTRA_WORD * len(own_words)
+        example_words = _words_of(example)
+        blocks = SequenceMatcher(None, words, example_words, autojunk=False).get_matching_blocks()
+        return sum(block.size for block in blocks) - _EXTRA_WORD * len(example_words)
 
+    kinds = LINES.values()
+    if first in LINES:
+        return max(LINES[first].examples, key=likeness)
     return max(chain.from_iterable(kind.examples for kind in kinds), key=likeness)
 
 
 def _words_of(text: str) -> list[str]:
     """Return the words of a line; all times are one word, and so are all numbers."""
-    words = _WORD.findall(_DURATION.sub(" t ", _QUOTED.sub(" ", text.lower())))
-    return ["0" if word[0].isdigit() else word for word in words]
+    plain_text = _DURATION.sub(" t ", _QUOTED.sub(" ", text.lower()))
+    return [_NUMBER.sub("0", word) for word in _WORD.findall(plain_text)]
+
+
+class _Form(Struct, frozen=True):
+    """The pattern of a form, and how many groups each of its values takes, with the reader of the value."""
+
+    pattern: re.Pattern[str]
+    readers: tuple[tuple[int, Callable[..., Any]], ...]
 
 
 @cache
-def _form(text: str) -> tuple[re.Pattern[str], tuple[tuple[int, Callable[..., Any]], ...]]:
-    """Words stand for themselves, capital ones for values. Spaces are not given back (`*+`): it would take minutes."""
-    words = [VALUES.get(word, (rf"{word}\b" if word[0].isalpha() else word, None)) for word in text.split()]
-    pattern = "".join(rf"\s*+{part}" for part, _ in words)
-    return re.compile(pattern), tuple((re.compile(part).groups, make) for part, make in words if make is not None)
+def _form(text: str) -> _Form:
+    """Compile a form. Words stand for themselves, capital ones for values.
+
+    Spaces are not given back (`*+`): it would take minutes.
+    """
+    pattern = ""
+    readers = []
+    for word in text.split():
+        part = word
+        if word in VALUES:
+            part, read = VALUES[word]
+            readers.append((re.compile(part).groups, read))
+        elif word[0].isalpha():
+            part = rf"{word}\b"
+        pattern += rf"\s*+{part}"
+    return _Form(re.compile(pattern), tuple(readers))
 
 
 class _Line:
@@ -127,46 +159,77 @@ class _Line:
         kind = LINES.get(self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")
-        (head,) = self._read({kind.head: lambda *values: values})
-        ends = "|".join(filter(None, ("," if kind.many else "", r"from\b|until\b" if kind.windowed else "", "$")))
-        found = self._read(kind.parts, head, f"(?={ends})")
+        (head,) = self._read_part({kind.head: lambda *values: values})
+        end = f"(?={_ends_of(kind)})"
+        items = self._read_part(kind.parts, head, end)
         while self._row.startswith(",", self._at):
             self._at += len(",")
-            found += self._read(kind.parts, head, f"(?={ends})")
-        window = WHOLE
-        if kind.windowed:
-            (window,) = self._read({"WINDOW $": lambda window: window})
+            items += self._read_part(kind.parts, head, end)
+        if not kind.windowed:
+            return items
+        (window,) = self._read_part({"WINDOW $": lambda window: window})
         if window == WHOLE:
-            return found
-        windowed = [one for one in found if isinstance(one, Windowed)]
-        if any(one.window != WHOLE for one in windowed):
-            raise self.error("within has a window already")
-        return [structs.replace(one, window=window) if one in windowed else one for one in found]
+            return items
+        return self._in_window(items, window)
 
-    def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> list[Any]:
+    def _in_window(self, items: list[Any], window: TrialWindow) -> list[Any]:
+        """Return the checks with the window; those without windows are left as they are."""
+        checks: list[Any] = []
+        for check in items:
+            if not isinstance(check, Windowed):
+                checks.append(check)
+                continue
+            if check.window != WHOLE:
+                raise self.error("within has a window already")
+            checks.append(structs.replace(check, window=window))
+        return checks
+
+    def _read_part(
+        self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = ""
+    ) -> list[Any]:
         """Apply the first form that fits to the values of the head and its own; once for each of several times."""
         for text, make in forms.items():
-            pattern, readers = _form(f"{text} {after}")
-            found = pattern.match(self._row, self._at)
-            if found is None:
+            form = _form(f"{text} {after}")
+            match = form.pattern.match(self._row, self._at)
+            if match is None:
                 continue
-            groups = iter(found.groups())
             try:
-                values = [read(*islice(groups, count)) for count, read in readers]
-                made = [make(*head, *each) for each in _at_each_time(values)]
+                items = [make(*head, *values) for values in _at_each_time(_values_of(match, form))]
             except ValueError as exc:
                 raise self.error(str(exc)) from exc
             except ConfigError as exc:
                 raise self.error(exc.message, exc.next_step) from exc
-            self._at = found.end()
-            return made
+            self._at = match.end()
+            return items
         rest = self._row[self._at :].strip()
-        raise self.error(f"{rest!r:.60} cannot be read" if rest else "the line ends too early")
+        if not rest:
+            raise self.error("the line ends too early")
+        raise self.error(f"{rest!r:.60} cannot be read")
+
+
+def _ends_of(kind: Kind) -> str:
+    """Return the pattern of everything that may come after a part."""
+    ends = []
+    if kind.many:
+        ends.append(",")
+    if kind.windowed:
+        ends.append(r"from\b|until\b")
+    return "|".join((*ends, "$"))
+
+
+def _values_of(match: re.Match[str], form: _Form) -> list[Any]:
+    groups = iter(match.groups())
+    values = []
+    for count, read in form.readers:
+        values.append(read(*islice(groups, count)))
+    return values
 
 
 def _at_each_time(values: list[Any]) -> list[list[Any]]:
     """Return the values of a part as often as it has times, each with one of them."""
     for place, value in enumerate(values):
         if isinstance(value, tuple):
-            return [[*values[:place], time_ms, *values[place + 1 :]] for time_ms in value]
+            before = values[:place]
+            after = values[place + 1 :]
+            return [[*before, time_ms, *after] for time_ms in value]
     return [values]
