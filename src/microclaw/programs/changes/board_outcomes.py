@@ -39,7 +39,9 @@ def outcome_step(outcome: ToolOutcome, *, reads: bool) -> Step:
     line = f"{outcome.device_name}: {text}"
     if kind is not None:
         return Step("tool", line)
-    step = None if outcome.error is None else outcome.error.next_step
+    step = None
+    if outcome.error is not None:
+        step = outcome.error.next_step
     return Step("tool", line, "failed", next_step=step)
 
 
@@ -68,22 +70,34 @@ def outcomes_output(outcomes: Sequence[ToolOutcome], *, reads: bool) -> ToolOutp
 
 
 def _failure(outcomes: Sequence[ToolOutcome], listed: str, done_count: int, *, reads: bool) -> MicroclawError:
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    failed = BoardsUnknown if any(isinstance(error, _UNKNOWN) for error in errors) else BoardsFailed
-    steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:_MAX_NEXT_STEPS]
+    kind: type[MicroclawError] = BoardsFailed
+    steps: dict[str, None] = {}
+    foreign = None
+    for outcome in outcomes:
+        error = outcome.error
+        if error is None:
+            continue
+        if isinstance(error, _UNKNOWN):
+            kind = BoardsUnknown
+        if error.next_step and len(steps) < _MAX_NEXT_STEPS:
+            steps[error.next_step] = None
+        if error.foreign:
+            foreign = True
     if done_count and not reads:
-        steps.append("undo reverts what was done")
-    return failed(
+        steps["undo reverts what was done"] = None
+    return kind(
         f"done on {done_count} of {count_text(len(outcomes), 'board')}; {listed}",
         next_step="; ".join(steps) or "look at the boards: microclaw device list",
-        foreign=any(error.foreign for error in errors) or None,
+        foreign=foreign,
     )
 
 
 def _outcome_text(outcome: ToolOutcome, *, reads: bool) -> tuple[str, EvidenceKind | None]:
     """Return the outcome on a board in words, and how it is known; None if it is not done."""
     if outcome.value is None:
-        message = "it failed" if outcome.error is None else outcome.error.message
+        message = "it failed"
+        if outcome.error is not None:
+            message = outcome.error.message
         if len(message) > _MAX_ERROR_CHARS:
             message = f"{message[:_MAX_ERROR_CHARS]}..."
         return message.rstrip("."), None

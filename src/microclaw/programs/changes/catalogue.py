@@ -160,14 +160,14 @@ class Catalogue:
         listings: dict[str, AppListing] = {}
         for name in wanted.keys() | listed.keys():
             state = find_by_name(states or (), name)
-            listing = _listing(device, name, wanted.get(name), listed.get(name), state, absent)
+            listing = _listing(device, name, wanted.get(name), listed.get(name), state, absent=absent)
             if silence is not None:
                 listing = replace(listing, error=silence)
             else:
                 listing = await self._in_words(listing, wanted.get(name))
             listings[name] = listing
         for app in stopped:
-            listings.setdefault(app.name, _listing(device, app.name, app, None, None, "stopped"))
+            listings.setdefault(app.name, _listing(device, app.name, app, absent="stopped"))
         for act in deferred:
             listings[act.name] = _deferred(device, act, listings.get(act.name))
         is_away = absent == "unreachable"
@@ -196,8 +196,9 @@ def _listing(
     device: Device,
     name: str,
     ours: DesiredApp | None,
-    there: AppEntry | None,
-    state: AppState | None,
+    there: AppEntry | None = None,
+    state: AppState | None = None,
+    *,
     absent: AppCondition,
 ) -> AppListing:
     """Return a program as this host wants it, and as it is there. `absent`: the condition if it is not listed."""
@@ -261,7 +262,7 @@ def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> Ap
     """Return a program with an act that waits; what is there until then is in `before`."""
     listing = before
     if listing is None:
-        listing = replace(_listing(device, act.name, None, None, None, "deferred"), foreign=False)
+        listing = replace(_listing(device, act.name, None, absent="deferred"), foreign=False)
     facts = DeferredFacts.of(act)
     if act.order.act == "stop" or act.order.version is None:
         return replace(

@@ -25,6 +25,7 @@ from microclaw.events import Report, Step
 from microclaw.host.auth.gate import Gate, Permission
 from microclaw.host.auth.people import OWNER
 from microclaw.host.store.apps import DeferredRow, DeferredState, DeferredTable
+from microclaw.programs.board_list import find_by_name
 from microclaw.programs.changes.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, current_origin
 from microclaw.programs.changes.changes import ProgramChanges
 from microclaw.programs.changes.deployment import ChangeRequest, Place, with_terms
@@ -103,8 +104,9 @@ class DeferredLog(DeferredTable[DeferredAct]):
 
 
 class Deferrals:
-    """`tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is
-    planned, and closed, in one write with it.
+    """The deferred acts of devices that are away. `tell` gets every outcome, at least once.
+
+    A person's act is done at most once: the change that does it is planned, and closed, in one write with it.
     """
 
     def __init__(self, installer: Installer, *, changes: ProgramChanges, gate: Gate, tell: Tell) -> None:
@@ -155,7 +157,7 @@ class Deferrals:
         return DeferredChange(device.name, kept, why, trial)
 
     async def _expected(self, device_id: str) -> Sequence[DesiredApp]:
-        """The desired state of the device once all that waits is done."""
+        """Return the desired state of the device once all that waits is done."""
         wanted = {app.name: app for app in await self._change_log.desired(device_id)}
         for act in await self.log.waiting(device_id):
             wanted.pop(act.name, None)
@@ -169,7 +171,7 @@ class Deferrals:
     async def cancel(self, device: str, name: str) -> DeferredAct:
         """Drop what waits. Raises AppNotFound when nothing does, DeployRejected when it is being done."""
         target = self._devices.get(device)
-        act = next((one for one in await self.log.waiting(target.device_id) if one.name == name), None)
+        act = find_by_name(await self.log.waiting(target.device_id), name)
         if act is None:
             raise AppNotFound(f"nothing is deferred for {name} on {target.name}", next_step="microclaw app list")
         if not await self.log.move(act.deferred_id, "waiting", "cancelled"):
@@ -184,7 +186,7 @@ class Deferrals:
         async with self._one_at_a_time[device.device_id]:
             for act in await self.log.ended(device.device_id):
                 if not act.told:
-                    # without an outcome its change was closed by what the device lists
+                    # Without an outcome its change was closed by what the device lists.
                     await self._end(act, device, act.state, act.outcome or _UNWATCHED)
             for act in await self.log.waiting(device.device_id):
                 if act.state == "started" and not await self._is_open(act, device):
@@ -193,11 +195,12 @@ class Deferrals:
                     return
 
     async def _is_open(self, act: DeferredAct, device: Device) -> bool:
-        """True if one that was cut short may be done again. The reconciler has closed its change before."""
+        """Return True if an act that was cut short may be done again. The reconciler has closed its change before."""
         assert act.change_id is not None
         change = await self._change_log.change(act.change_id)
+        # Its outcome is not known yet.
         if change.state != "failed":
-            return False  # not known yet
+            return False
         if act.tries < MAX_TRIES:
             return await self.log.move(act.deferred_id, "started", "waiting")
         await self._end(act, device, "failed", f"it was cut short {act.tries} times")

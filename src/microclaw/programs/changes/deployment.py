@@ -103,8 +103,9 @@ class PreparedChange(Struct, frozen=True):
 
 
 class ChangeResult(Struct, frozen=True):
-    """The result of a request. `agrees`: the evidence does not contradict what was asked for. `sha256` is of the image
-    that runs, or is kept. `undoable`: it can be reverted.
+    """The result of a request. `agrees`: the evidence does not contradict what was asked for.
+
+    `sha256` is of the image that runs, or is kept. `undoable`: it can be reverted.
     """
 
     device_id: str

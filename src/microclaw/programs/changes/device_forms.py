@@ -22,27 +22,31 @@ MAX_EDGE_PAGES: Final = 64
 
 
 async def _checked(use: DeviceUse, examination: Examination) -> ToolOutput:
-    lines = [structs.asdict(line) for line in examination.findings]
-    answered = "answered" if examination.reached else "did not answer"
-    evidence = Evidence("reported", f"{use.device.name} {answered} just now")
+    lines = list(map(structs.asdict, examination.findings))
+    answer = "answered" if examination.reached else "did not answer"
+    evidence = Evidence("reported", f"{use.device.name} {answer} just now")
     return ToolOutput({"reached": examination.reached, "ok": examination.ok, "lines": lines}, (evidence,))
 
 
 async def _edges(use: DeviceUse, first: EdgeLog) -> ToolOutput:
     edges: list[Edge] = []
+    dropped_count = 0
     pages = await _with_further_pages(use, first)
     for page in pages:
         edges += [edge for edge in page.edges if use.arguments.pin in (None, edge.pin)]
+        dropped_count += page.dropped
     last_page = pages[-1]
     fields = {
         "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in edges[-use.arguments.last :]],
         "count": len(edges),
-        "dropped": sum(page.dropped for page in pages),
+        "dropped": dropped_count,
         "cursor": last_page.cursor,
         "now_ms": last_page.now_ms,
     }
     pins = sorted({edge.pin for edge in edges})
-    where = f" on pin {', '.join(map(str, pins))}" if pins else ""
+    where = ""
+    if pins:
+        where = f" on pin {', '.join(map(str, pins))}"
     return ToolOutput(fields, (Evidence("counted", f"{len(edges)} edges{where}, counted by {use.device.name}"),))
 
 

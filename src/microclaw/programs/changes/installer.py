@@ -252,7 +252,7 @@ class Installer:
 
 
 def _as_it_stands(there: ProgramState) -> DeviceAction:
-    """The action that brings back what this host has there now."""
+    """Return the action that brings back what this host has there now."""
     if there.running is not None:
         return PutApp(there.name, there.running)
     if there.stopped is None:

@@ -87,10 +87,14 @@ async def show(programs: ProgramContext, _call: OperationCall, device: DeviceNam
 @operation("app.draft", http="GET /v1/drafts/{name}")
 async def draft(programs: ProgramContext, _call: OperationCall, name: AppName, device: OfDevice = None) -> AppDraft:
     """Show the last program of a name that an assistant wrote and that was not deployed."""
-    registry = programs.apps.registry
-    device_id = None if device is None else registry.get(device).device_id
-    row = await programs.apps.change_log.draft(name, device_id)
-    return filled(AppDraft, row, device=registry.get(row.device_id).name)
+    row = await programs.apps.change_log.draft(name, _device_id(programs, device))
+    return filled(AppDraft, row, device=programs.apps.registry.get(row.device_id).name)
+
+
+def _device_id(programs: ProgramContext, device: str | None) -> str | None:
+    if device is None:
+        return None
+    return programs.apps.registry.get(device).device_id
 
 
 async def _removal_needs(
@@ -100,8 +104,9 @@ async def _removal_needs(
     from microclaw.programs.changes.program_state import not_found
 
     if call.is_planned:
-        is_ours = await programs.apps.change_log.holds(device, name)
-        return Permission.ACT if is_ours else Permission.RISKY
+        if await programs.apps.change_log.holds(device, name):
+            return Permission.ACT
+        return Permission.RISKY
     listings = await _listings_if_there(programs, call, device, when_back=when_back)
     if listings is None:
         return Permission.RISKY
@@ -129,6 +134,7 @@ async def _install_needs(
     call: OperationCall,
     device: str,
     name: str,
+    *,
     replace: bool = False,
     force: bool = False,
     when_back: bool = False,
@@ -139,7 +145,9 @@ async def _install_needs(
     if not replace:
         return Permission.ACT
     listings = await _listings_if_there(programs, call, device, when_back=when_back)
-    return Permission.RISKY if listings is None else removal_permission(name, listings)
+    if listings is None:
+        return Permission.RISKY
+    return removal_permission(name, listings)
 
 
 @_on_boards(
@@ -155,11 +163,12 @@ async def _install_needs(
     tool=DEPLOY,
 )
 @shown_as(deployment_view)
-async def install(
+async def install(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     programs: ProgramContext,
     call: OperationCall,
     device: DeviceName,
     name: AppName,
+    *,
     source: Source = None,
     wasm: Wasm = None,
     language: Language = None,
@@ -177,15 +186,16 @@ async def install(
 ) -> ChangeResult | DeferredChange:
     """Build, check, try, install and verify a program."""
     target = programs.apps.registry.get(device)
-    needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)
+    needs = await _install_needs(programs, call, device, name, replace=replace, force=force, when_back=when_back)
     if force:
         programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
         text = f"deploy {name}, also if its trial fails"
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
     request = program_request(
-        target.device_id, name, source, wasm, expect, every_ms, stop_after_ms, origin, language=language,
-        optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
-        force=force, approve=approve_with(call, needs),
+        target.device_id, name, source=source, wasm=wasm, expect=expect, every_ms=every_ms,
+        stop_after_ms=stop_after_ms, origin=origin, language=language, optimization=optimization,
+        heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace, force=force,
+        approve=approve_with(call, needs),
     )  # fmt: skip
     return await perform(programs.apps, call, request, when_back=when_back)
 
@@ -199,11 +209,12 @@ async def install(
     words="upgrade {name} on {device}",
 )
 @shown_as(deployment_view)
-async def upgrade(
+async def upgrade(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     programs: ProgramContext,
     call: OperationCall,
     device: DeviceName,
     name: AppName,
+    *,
     source: Source = None,
     wasm: Wasm = None,
     language: Language = None,
@@ -212,11 +223,13 @@ async def upgrade(
     origin: Origin = None,
     when_back: WhenBack = False,
 ) -> ChangeResult | DeferredChange:
-    """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
-    one is not verified."""
+    """Put a new version where it is, with its heap, timers, watchdog and times.
+
+    The old one comes back where the new one is not verified.
+    """
     device_id = programs.apps.registry.get(device).device_id
     request = program_request(
-        device_id, name, source, wasm, expect, origin=origin, act="upgrade", language=language,
+        device_id, name, source=source, wasm=wasm, expect=expect, origin=origin, act="upgrade", language=language,
         optimization=optimization, approve=approve_with(call, Permission.ACT),
     )  # fmt: skip
     return await perform(programs.apps, call, request, when_back=when_back)
@@ -315,6 +328,7 @@ async def set_times(
     call: OperationCall,
     device: DeviceName,
     name: AppName,
+    *,
     every_ms: Annotated[
         int | UnsetType | None,
         Meta(description="Start it again at this interval; off removes it."),
@@ -354,23 +368,18 @@ async def cancel(
 async def changes(
     programs: ProgramContext, _call: OperationCall, device: OfDevice = None, limit: Limit = 50
 ) -> Changes:
-    """The changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
+    """List the changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
     from microclaw.programs.changes.undo import undoable
 
-    registry = programs.apps.registry
-    device_id = None if device is None else registry.get(device).device_id
-    names = {one.device_id: one.name for one in registry.list()}
-    found = await programs.apps.change_log.changes(device_id, limit)
-    can_undo = undoable(found)
-    rows = [
-        filled(
-            ChangeFacts,
-            change,
-            device=names.get(change.device_id, change.device_id),
-            undoable=change.change_id in can_undo,
-        )
-        for change in found
-    ]
+    device_id = _device_id(programs, device)
+    names = {device.device_id: device.name for device in programs.apps.registry.list()}
+    history = await programs.apps.change_log.changes(device_id, limit)
+    undoable_ids = undoable(history)
+    rows = []
+    for change in history:
+        name = names.get(change.device_id, change.device_id)
+        is_undoable = change.change_id in undoable_ids
+        rows.append(filled(ChangeFacts, change, device=name, undoable=is_undoable))
     return Changes(changes=rows)
 
 
@@ -390,12 +399,10 @@ async def undo(
     """Revert all that your last request changed, or one change."""
     from microclaw.programs.changes.undo import UndoChoice, change_text
 
-    device_id = None if device is None else programs.apps.registry.get(device).device_id
-    choice = UndoChoice(call.person_id, change_id, device_id)
+    choice = UndoChoice(call.person_id, change_id, _device_id(programs, device))
     if call.asks:
-        if change_id is None:
-            text = "undo what was done last"
-        else:
+        text = "undo what was done last"
+        if change_id is not None:
             text = f"undo change {change_id}"
         shown = await programs.apps.undo.chosen(choice)
         await call.approve(text, [f"reverts: {change_text(change)}" for change in shown])

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from microclaw.programs.changes.device_operations import DeviceService
 
 _USES: Final = tuple(get_args(PinUse))
+_ABOUT: Final = (
+    "Which pins of a device are free and what for, which a program has, which are reserved and why; its LED and I2C "
+    "pins. Look here before you choose a pin."
+)
 Use = Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None
 
 
@@ -34,11 +38,10 @@ async def _output(_use: ToolUse[DeviceService], fields: Mapping[str, Any]) -> To
 @operation(
     "pin.free",
     command=NO_COMMAND,
-    tool=ToolForm("free-pins", fields={"use": "use"}, kinds={"use": Use}, output=_output),
+    tool=ToolForm("free-pins", _ABOUT, fields={"use": "use"}, kinds={"use": Use}, output=_output),
 )
 async def find_free_pins(service: DeviceService, _: OperationCall, device: str, use: Use = None) -> dict[str, Any]:
-    """Which pins of a device are free and what for, which a program has, which are reserved and why; its LED and I2C
-    pins. Look here before you choose a pin."""
+    """Return the free pins of a device and their uses, the taken and reserved ones, and its LED and I2C pins."""
     if use not in (None, *_USES):
         raise ToolRetry(f"a pin is not used for {use!r}", next_step=f"uses: {', '.join(_USES)}")
     found = service.registry.get(device)

@@ -35,7 +35,8 @@ _OFFER: Final = "have it done when it is back: the same with --when-back"
 ON_THE_BOARD: Final = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 """The conditions of programs that a device lists."""
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
-_TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
+_ALL_CONDITIONS: Final = frozenset(get_args(AppCondition))
+_TO_STOP: Final = _ALL_CONDITIONS - {"stopped"}
 
 MAX_EXPECT_CHARS: Final = 16 * 1024
 
@@ -68,28 +69,37 @@ Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most this 
 async def having(
     programs: Any, devices: Sequence[Device], name: str, *, stopped: bool | None = None, **_: Any
 ) -> Sequence[Device]:
-    """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
+    """Return the devices that have the program; the desired state of a device that is away counts, too.
 
-    `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+    `stopped` chooses the devices on which it can be started (stopped, or ended), or those on which it is not stopped.
     """
-    listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
-    if stopped is not None:
-        listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
-    there = {found.device for found in listed}
-    meant = [device for device in devices if device.name in there]
-    if not meant:
-        what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+    conditions = _ALL_CONDITIONS
+    what = "on"
+    if stopped is True:
+        conditions = _TO_START
+        what = "stopped on"
+    elif stopped is False:
+        conditions = _TO_STOP
+        what = "running on"
+    names = set()
+    for listing in await programs.apps.catalogue.list_apps():
+        if listing.name == name and listing.condition in conditions:
+            names.add(listing.device)
+    matching = [device for device in devices if device.name in names]
+    if not matching:
         raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
-    return meant
+    return matching
 
 
-def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
-    """There is no copy of a program that this host did not install, so to remove it is risky."""
-    return Permission.RISKY if any(app.name == name and app.foreign for app in listed) else Permission.ACT
+def removal_permission(name: str, listings: Sequence[AppListing]) -> Permission:
+    """Return what a removal needs: to remove a program that this host did not install, and has no copy of, is risky."""
+    if any(listing.name == name and listing.foreign for listing in listings):
+        return Permission.RISKY
+    return Permission.ACT
 
 
 def change_request(device: str, name: str, act: Act = "install", **terms: Any) -> ChangeRequest:
-    """The request, whose class is loaded with the first."""
+    """Return the request; its class is loaded with the first."""
     from microclaw.programs.changes.deployment import ChangeRequest
 
     return ChangeRequest(device, name, act, **terms)
@@ -98,6 +108,7 @@ def change_request(device: str, name: str, act: Act = "install", **terms: Any) -
 def program_request(
     device: str,
     name: str,
+    *,
     source: str | None,
     wasm: bytes | None,
     expect: str | None,
@@ -106,7 +117,7 @@ def program_request(
     origin: AppOrigin | None = None,
     **terms: Any,
 ) -> ChangeRequest:
-    """Raises ConfigError."""
+    """Return the request for a program of the user. Raises ConfigError."""
     from microclaw.programs.changes.change_log import Origin
     from microclaw.programs.proof.expectation_text import parse_expectations
 
@@ -114,13 +125,17 @@ def program_request(
         raise ConfigError(f"{name[:40]!r}: give source or wasm, exactly one of the two")
     entry = None
     if origin is not None:
-        entry = Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
+        params = sorted(origin.params.items())
+        entry = Origin(origin.entry, origin.version, origin.catalog, tuple(params))
+    expectations = None
+    if expect is not None:
+        expectations = parse_expectations(expect)
     return change_request(
         device,
         name,
         source=source,
         wasm=wasm,
-        expectations=None if expect is None else parse_expectations(expect),
+        expectations=expectations,
         times=run_times(every_ms, stop_after_ms),
         origin=entry,
         **terms,
@@ -143,22 +158,20 @@ def offer_when_back(call: OperationCall, error: MicroclawError) -> None:
 async def perform(
     apps: AppServices, call: OperationCall, request: ChangeRequest, *, when_back: bool = False
 ) -> ChangeResult | DeferredChange:
-    """Do it; where `when_back` is wanted and the device does not answer, defer it."""
+    """Do it, or defer it if the device does not answer and `when_back` is wanted."""
     from microclaw.programs.changes.deployment import Place
 
     device = apps.registry.get(request.device)
-    # a program with a token reads the status and the events instead
+    place = None
+    # A program with a token reads the status and the events instead.
     if call.channel != "api":
         place = Place(call.person_id, call.channel, call.chat_id)
-    else:
-        place = None
     request = replace(request, device=device.device_id, begin=call.on_begin)
     if when_back:
         try:
             await device.call(AppList(), wait=False)
         except (DeviceUnreachable, DeviceTimeout) as exc:
-            why = exc.message
-            return await apps.deferrals.keep(request, place, why, call.report)
+            return await apps.deferrals.keep(request, place, exc.message, call.report)
     try:
         return await apps.changes.apply(request, call.report)
     except MicroclawError as exc:

@@ -37,7 +37,7 @@ class Places:
 
     @contextmanager
     def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
-        """Hold a place; Overloaded when there is none."""
+        """Hold a place. Raises Overloaded if there is none."""
         theirs = self._held[name]
         others = self._held.total()
         if theirs >= self._each or others >= self._everybody:
@@ -48,13 +48,14 @@ class Places:
             yield
         finally:
             self._held[name] -= 1
-            self._held += Counter()  # forgets who holds none
+            # The sum leaves out the names that hold none.
+            self._held += Counter()
 
 
 class Turns:
     """PARALLEL at once, and a few that wait. One place is the owner's alone; the others run one each, in turns.
 
-    Who has no name (person_id None) shares the places of one person with all of those.
+    All callers without a name (person_id None) share the places of one person.
     """
 
     def __init__(self, each: int, everybody: int, what: str) -> None:
@@ -66,9 +67,9 @@ class Turns:
         self._of_person: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def place(self, person_id: str | None) -> AbstractContextManager[None]:
-        """Hold a place; Overloaded when the person has none."""
-        line = self._owners if person_id == OWNER.person_id else self._persons
-        return line.one(person_behind(person_id or ""), self._what)
+        """Hold a place. Raises Overloaded if the person has none left."""
+        places = self._owners if person_id == OWNER.person_id else self._persons
+        return places.one(person_behind(person_id or ""), self._what)
 
     @asynccontextmanager
     async def turn(self, person_id: str | None) -> AsyncIterator[None]:
@@ -76,8 +77,8 @@ class Turns:
         async with AsyncExitStack() as turn:
             if person_id != OWNER.person_id:
                 if person_id is not None:
-                    mine = self._of_person.setdefault(person_behind(person_id), asyncio.Lock())
-                    await turn.enter_async_context(mine)
+                    lock = self._of_person.setdefault(person_behind(person_id), asyncio.Lock())
+                    await turn.enter_async_context(lock)
                 await turn.enter_async_context(self._others)
             await turn.enter_async_context(self._running)
             yield
@@ -103,9 +104,13 @@ class CompileQueue:
         kinds: Sequence[ProgramKind] = ("wasm",),
         person_id: str | None = None,
     ) -> ProgramImage:
-        """`person_id` None: nobody knows who asks. A `name` such as blink.ino says the language."""
+        """Compile in a turn of the person; of an unknown one if `person_id` is None.
+
+        A `name` such as blink.ino gives the language.
+        """
         with self._turns.place(person_id):
             async with self._turns.turn(person_id):
-                of_file = language_of_file(name)
-                stem = PurePath(name).stem if of_file is not None else name
-                return await self._compile(source, board, stem, optimization, language or of_file, kinds)
+                file_language = language_of_file(name)
+                if file_language is not None:
+                    name = PurePath(name).stem
+                return await self._compile(source, board, name, optimization, language or file_language, kinds)

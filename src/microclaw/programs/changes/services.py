@@ -66,5 +66,5 @@ class AppServices:
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
-    """The zone whose time programs are told; None where this machine does not know it."""
+    """Return the zone of the times that programs get, or None if this machine does not know it."""
     return find_zone(settings.agent.timezone or machine_zone())

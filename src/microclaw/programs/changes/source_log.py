@@ -31,17 +31,18 @@ class SourceLog:
         self._change_log = change_log
 
     async def read(self, device: Device, cursor: int) -> ConsoleLines:
-        """The page as the device gives it; of a traceback's frames those of the program, in lines of its source files.
+        """Return the page of the device, with the frames of tracebacks in lines of the program's source files.
 
-        A line stays as it is where it is not known which version printed it.
+        Frames that are not of the program are left out. A line stays as it is if it is not known which version printed
+        it.
         """
         page: ConsoleLines = await device.call(LogsRead(cursor=cursor))
         history: Sequence[Change] | None = None
         words: dict[str | None, Callable[[str], str | None] | None] = {None: None}
-        told: list[LogLine] = []
+        lines: list[LogLine] = []
         for line in page.lines:
             text: str | None = line.text
-            if line.app is not None and (_FRAME.fullmatch(line.text) or LINE_SAID.fullmatch(line.text)):
+            if line.app is not None and _names_line(line.text):
                 if history is None:
                     history = await self._change_log.changes(device.device_id, _LOOK_BACK)
                 sha256 = _version_at(history, line.app, line.at_ms)
@@ -50,11 +51,9 @@ class SourceLog:
                 in_source = words[sha256]
                 if in_source is not None:
                     text = in_source(line.text)
-                else:
-                    text = line.text
             if text or not line.text:
-                told.append(replace(line, text=text or ""))
-        return replace(page, lines=tuple(told))
+                lines.append(replace(line, text=text or ""))
+        return replace(page, lines=tuple(lines))
 
     async def read_kept(self, device: Device, app: str | None) -> list[LogLine]:
         """Return the lines that the device has kept, of all programs or of one."""
@@ -70,38 +69,54 @@ class SourceLog:
         return lines
 
     async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
-        """The hash of the version that this host installed and that was there then, and the text in its source's lines.
+        """Return the hash of the version that was there then, and the text in lines of its source.
 
-        None, and the text as it is, where that is not known.
+        None, and the text as it is, if this host did not install it.
         """
-        sha256 = _version_at(await self._change_log.changes(device_id, _LOOK_BACK), app, at_ms)
+        history = await self._change_log.changes(device_id, _LOOK_BACK)
+        sha256 = _version_at(history, app, at_ms)
         if sha256 is None:
-            words = None
-        else:
-            words = await self.words(sha256)
-        return sha256, text if words is None else words(text) or text
+            return None, text
+        words = await self.words(sha256)
+        if words is None:
+            return sha256, text
+        return sha256, words(text) or text
 
     async def words(self, sha256: str) -> Callable[[str], str | None] | None:
-        """A board's words about an error of this version, in its source's lines; None where that is not known."""
+        """Return what puts a board's words about an error of this version into lines of its source.
+
+        None if the source is not known: its line numbers are shown as the board has them.
+        """
         try:
             stored = await self._change_log.image(sha256)
             if stored.code.startswith(HEADER):
                 return without_marks(stored.source or "")[1].in_words
             return stored_program(stored.code, stored.source, stored.meta).source_traceback
-        except (UnknownName, StoreError):  # its line numbers are told as the board has them
+        except (UnknownName, StoreError):
             return None
 
 
+def _names_line(text: str) -> bool:
+    """Return True for a frame of a traceback, and for a program's words about a line."""
+    return _FRAME.fullmatch(text) is not None or LINE_SAID.fullmatch(text) is not None
+
+
 def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str | None:
-    """The hash of the version of a program that was there at a moment; None where that is not known."""
-    only = set[str]()
+    """Return the hash of the version of a program that was there at a moment, or None if it is not known."""
+    versions = set[str]()
     for change in history:
         match change.forward:
-            case PutApp(name=there, version=version) if there == name:
-                is_gone = at_ms is not None and change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS
-                if at_ms is not None and change.at_ms <= at_ms and not is_gone:
+            case PutApp(name=app, version=version) if app == name:
+                if at_ms is not None and _was_there(change, at_ms):
                     return version.sha256
-                only.add(version.sha256)
-    if at_ms is None and len(only) == 1:
-        return only.pop()
+                versions.add(version.sha256)
+    if at_ms is None and len(versions) == 1:
+        return versions.pop()
     return None
+
+
+def _was_there(change: Change, at_ms: int) -> bool:
+    """Return True if the program that the change installed was on the board at this moment, unless a later one was."""
+    if change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS:
+        return False
+    return change.at_ms <= at_ms

@@ -87,7 +87,7 @@ def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState
 
 
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
-    """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | uses pin 2"."""
+    """Return "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | uses pin 2"."""
     imports = "no imports"
     if isinstance(image, PyImage):
         if image.imports:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from microclaw.programs.changes.catalogue import AppListing
     from microclaw.programs.changes.deployment import ChangeResult, Deployment
     from microclaw.programs.changes.operations import ProgramContext
-    from microclaw.programs.changes.results import AppWithSource
+    from microclaw.programs.changes.results import AppCondition, AppWithSource
     from microclaw.programs.proof.expectation_result import ExpectationResult
     from microclaw.programs.proof.trial import Trial
 
@@ -127,9 +127,9 @@ async def _try_deployment(use: ProgramUse) -> str | None:
     request = program_request(
         use.device.device_id,
         values["name"],
-        values["source"],
-        None,
-        values.get("expect"),
+        source=values["source"],
+        wasm=None,
+        expect=values.get("expect"),
         heap_bytes=values["heap_bytes"],
         optimization=values["optimization"],
     )
@@ -157,13 +157,17 @@ async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput
     fields = {
         "apps": list(map(_listing_fields, shown)),
         "count": len(shown),
-        "missing": [listing.name for listing in listings if listing.condition == "missing"],
-        "stopped": [listing.name for listing in listings if listing.condition == "stopped"],
+        "missing": _names(listings, "missing"),
+        "stopped": _names(listings, "stopped"),
         "message": f"Found {len(shown)} WASM app(s) on {device.name}",
     }
     # The board chose the name of a foreign app, and a program the words of its error.
-    may_quote = any(listing.foreign for listing in shown)
-    failed_names = {listing.name for listing in shown if listing.error}
+    may_quote = False
+    failed_names = set()
+    for listing in shown:
+        may_quote = may_quote or listing.foreign
+        if listing.error:
+            failed_names.add(listing.name)
     if failed_names and not may_quote:
         own = await own_programs(use.service.apps.change_log, device.device_id, use.context.person_id)
         may_quote = not failed_names <= own.words
@@ -171,16 +175,19 @@ async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput
     return ToolOutput(fields, (evidence,), foreign=may_quote)
 
 
+def _names(listings: Sequence[AppListing], condition: AppCondition) -> list[str]:
+    return [listing.name for listing in listings if listing.condition == condition]
+
+
 def _away(device: Device, listings: Sequence[AppListing]) -> DeviceUnreachable | DeviceSilent:
     from microclaw.programs.changes.unresponsive_boards import way_to_reset
 
-    silence = next((listing.error for listing in listings if listing.error is not None), None)
-    # The board takes connections and answers nothing.
-    if silence is not None:
-        step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
-        return DeviceSilent(silence, next_step=step)
     wanted = []
     for listing in listings:
+        # The board takes connections and answers nothing.
+        if listing.error is not None:
+            step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
+            return DeviceSilent(listing.error, next_step=step)
         if listing.deferred is None:
             wanted.append(listing.name)
         else:
@@ -253,7 +260,9 @@ async def _removed(_use: ProgramUse, change: ChangeResult) -> ToolOutput:
 
 async def _switched(use: ProgramUse, change: ChangeResult) -> ToolOutput:
     switch = use.values["switch"]
-    what = "stopped" if switch == "stop" else f"{switch}ed"
+    what = "stopped"
+    if switch != "stop":
+        what = f"{switch}ed"
     message = f"{what} {change.name} on {change.device_name}"
     return _changed(change, message, switch=switch, verified=change.verified)
 

@@ -6,14 +6,14 @@ It is made of the tools that do one of these, and does nothing itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
-from msgspec.structs import asdict
+from msgspec import Meta, Struct
 
 from microclaw.devices.registry.target import DeviceParameters
 from microclaw.errors import MicroclawError, PinClaimed
+from microclaw.events import Evidence
 from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, read_arguments
 
@@ -43,56 +43,98 @@ class CorrectParameters(DeviceParameters, kw_only=True):
 
 
 def correct_tool(tools: Iterable[Tool[Any]]) -> Tool[CorrectParameters]:
-    """correct, over undo, gpio-set and pwm-set."""
-    named = {tool.name: tool for tool in tools}
+    """Make correct, over undo, gpio-set and pwm-set."""
+    correction = _Correction({tool.name: tool for tool in tools})
+    return Tool(
+        "correct",
+        "Revert numbered changes and set other pins instead, as one act with one question: a correction.",
+        CorrectParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        correction.run,
+        describe=correction.describe,
+        objections=correction.objections,
+        words=correction.words,
+    )
 
-    def calls(asked: CorrectParameters) -> list[tuple[Tool[Any], Any]]:
-        given: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in dict.fromkeys(asked.undo)]
-        for one in asked.pins:
-            values = {name: value for name, value in asdict(one).items() if value is not None}
-            given.append(("gpio-set" if one.duty is None else "pwm-set", {**values, "device": asked.device}))
-        return [(named[name], read_arguments(named[name], json.dumps(values))) for name, values in given]
 
-    async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
-        """A line for each change, first. Raises what keeps one of them from being reverted."""
-        lines = [line for tool, call in calls(asked) if tool.describe for line in await tool.describe(call, context)]
-        return tuple(dict.fromkeys(lines))
+class _Correction(Struct, frozen=True):
+    tools: Mapping[str, Tool[Any]]
 
-    async def objections(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
-        found = [tool.objections(call, context) for tool, call in calls(asked) if tool.objections]
-        return tuple([text for one in found for text in await one])
+    def calls(self, asked: CorrectParameters) -> list[tuple[Tool[Any], Any]]:
+        """Return the calls of the other tools, in their order."""
+        calls = [self._call("undo", change=number) for number in dict.fromkeys(asked.undo)]
+        for each in asked.pins:
+            if each.duty is None:
+                calls.append(self._call("gpio-set", pin=each.pin, level=each.level, device=asked.device))
+            else:
+                calls.append(self._call("pwm-set", pin=each.pin, duty=each.duty, device=asked.device))
+        return calls
 
-    def words(asked: CorrectParameters, context: ToolContext, described: Sequence[str]) -> str:
-        each = enumerate(calls(asked))
-        return "; then ".join(tool.words(call, context, described[i : i + 1]) for i, (tool, call) in each if tool.words)
+    def _call(self, name: str, **values: Any) -> tuple[Tool[Any], Any]:
+        tool = self.tools[name]
+        return tool, read_arguments(tool, json.dumps(values))
 
-    async def run(asked: CorrectParameters, context: ToolContext) -> ToolOutput:
-        await describe(asked, context)  # nothing is reverted where something else would then fail
-        for text in await objections(asked, context):
+    async def describe(self, asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
+        """Return a line for each change, first. Raises what keeps one of them from being reverted."""
+        lines: dict[str, None] = {}
+        for tool, call in self.calls(asked):
+            if tool.describe is not None:
+                lines.update(dict.fromkeys(await tool.describe(call, context)))
+        return tuple(lines)
+
+    async def objections(self, asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
+        texts: list[str] = []
+        for tool, call in self.calls(asked):
+            if tool.objections is not None:
+                texts += await tool.objections(call, context)
+        return tuple(texts)
+
+    def words(self, asked: CorrectParameters, context: ToolContext, described: Sequence[str]) -> str:
+        texts: list[str] = []
+        for index, (tool, call) in enumerate(self.calls(asked)):
+            if tool.words is not None:
+                texts.append(tool.words(call, context, described[index : index + 1]))
+        return "; then ".join(texts)
+
+    async def run(self, asked: CorrectParameters, context: ToolContext) -> ToolOutput:
+        # Nothing is reverted if something else would then fail.
+        await self.describe(asked, context)
+        for text in await self.objections(asked, context):
             if text not in context.insisted:
                 raise PinClaimed(text, next_step="choose another pin, or stop that program first")
-        made: list[ToolOutput] = []
-        for tool, call in calls(asked):
+        outputs: list[ToolOutput] = []
+        for tool, call in self.calls(asked):
             try:
-                made.append(await tool.run(call, context))
+                outputs.append(await tool.run(call, context))
             except MicroclawError as exc:
-                if made:
-                    exc.message = f"{_told(made)}; then it failed: {exc.message}"
+                if outputs:
+                    exc.message = f"{_message(outputs)}; then it failed: {exc.message}"
                 raise
-        parts = [
-            {**one.fields, "evidence": [{"kind": proof.kind, "text": proof.text} for proof in one.evidence]}
-            for one in made
-        ]
-        count = len(asked.undo)
-        fields = {"success": True, "undone": parts[:count], "pins": parts[count:], "message": _told(made)}
-        return ToolOutput(fields, tuple(proof for one in made for proof in one.evidence))
-
-    text = "Revert numbered changes and set other pins instead, as one act with one question: a correction."
-    hooks: dict[str, Any] = {"describe": describe, "objections": objections, "words": words}
-    return Tool("correct", text, CorrectParameters, Permission.ACT, Effect.ONCE, run, **hooks)
+        return _joined(outputs, len(asked.undo))
 
 
-def _told(made: Sequence[ToolOutput]) -> str:
-    """The message of each undo; of a pin that it was set."""
-    each = (one.fields for one in made)
-    return "; ".join(one.get("message") or f"pin {one['pin']} of {one['device']} was set" for one in each)
+def _joined(outputs: Sequence[ToolOutput], undo_count: int) -> ToolOutput:
+    """Return one result, of the undos and of the pins after them."""
+    parts: list[dict[str, Any]] = []
+    proofs: list[Evidence] = []
+    for output in outputs:
+        evidence = [{"kind": proof.kind, "text": proof.text} for proof in output.evidence]
+        parts.append({**output.fields, "evidence": evidence})
+        proofs += output.evidence
+    fields = {
+        "success": True,
+        "undone": parts[:undo_count],
+        "pins": parts[undo_count:],
+        "message": _message(outputs),
+    }
+    return ToolOutput(fields, tuple(proofs))
+
+
+def _message(outputs: Iterable[ToolOutput]) -> str:
+    """Return the message of each undo, and for each pin that it was set."""
+    texts: list[str] = []
+    for output in outputs:
+        fields = output.fields
+        texts.append(fields.get("message") or f"pin {fields['pin']} of {fields['device']} was set")
+    return "; ".join(texts)

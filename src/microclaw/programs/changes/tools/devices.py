@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, convert, structs
+from msgspec import Meta, Struct, convert, structs
 
 from microclaw.devices.registry.call_text import call_words
 from microclaw.devices.registry.call_tool import call_tool, read_answer, read_facts
@@ -23,6 +23,7 @@ from microclaw.devices.registry.calls import (
     PwmSet,
 )
 from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters
 from microclaw.events import Evidence
 from microclaw.host.auth.gate import Effect, Permission
@@ -30,53 +31,69 @@ from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOu
 from microclaw.programs.changes.change_log import chat_of, current_origin
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.services import AppServices
-from microclaw.programs.changes.undo import UndoChoice, change_text
+from microclaw.programs.changes.undo import Undo, UndoChoice, change_text
 
 _TAKES_BACK: Final = "reverts: "
 
 
 def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
-    """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
-
-    async def objections(device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
-        """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
-        conflict = await apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
-        if conflict is None:
-            return ()
-        return (conflict.offer(),)
-
-    async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
-        """The program that drives the pin is stopped first, where the person said yes to that."""
-        conflict = None
-        if context.insisted:
-            conflict = await apps.direct_io.conflict(device.name, call)
-        stopped = {}
-        if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
-            await apps.changes.apply(ChangeRequest(device.name, conflict.app, "stop"), context.report)
-            stopped = {"stopped": conflict.app}
-        made = await apps.direct_io.act(device.name, call, insist=context.insisted)
-        fields = {"device": made.device_name, "change": made.change_id, **structs.asdict(made.state), **stopped}
-        return ToolOutput(fields | ({"warning": made.warning} if made.warning else {}), (made.evidence,))
-
-    async def check(device: Device, call: Call[Any], _: ToolContext) -> None:
-        device.transport_for(call.method)
-
+    """Make gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
+    pins = _PinCalls(apps)
     tool = partial(call_tool, apps.registry)
-    act = (Permission.ACT, Effect.IDEMPOTENT)
-    pins: dict[str, Any] = {"words": call_words, "objections": objections}
-    restart = "Restart a whole device; what it holds only in memory is lost."
-    once = (Permission.RISKY, Effect.ONCE)
+    pin_tool = partial(tool, words=call_words, objections=pins.objections)
+    act = Permission.ACT
+    same = Effect.IDEMPOTENT
+    restart_device = tool(
+        "restart-device",
+        "Restart a whole device; what it holds only in memory is lost.",
+        DeviceRestart,
+        read_answer,
+        Permission.RISKY,
+        Effect.ONCE,
+        words=call_words,
+        check=_check_supported,
+    )
     return (
-        tool("gpio-set", "Set a pin high or low now.", GpioSet, set_pin, *act, **pins),
-        tool("gpio-get", "Read a pin's level now.", GpioGet, read_answer, **pins),
-        tool("adc-read", "Measure the voltage at an ADC pin now.", AdcRead, read_answer, **pins),
-        tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmSet, set_pin, *act, **pins),
+        pin_tool("gpio-set", "Set a pin high or low now.", GpioSet, pins.set_pin, act, same),
+        pin_tool("gpio-get", "Read a pin's level now.", GpioGet, read_answer),
+        pin_tool("adc-read", "Measure the voltage at an ADC pin now.", AdcRead, read_answer),
+        pin_tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmSet, pins.set_pin, act, same),
         tool("i2c-scan", "Find which addresses answer on the I2C bus.", I2cScan, read_answer),
         tool("i2c-read", "Read a sensor now.", I2cRead, read_answer),
         tool("device-info", "What a device is: chip, firmware, board.", DeviceInfo, read_facts),
         tool("device-status", "How a device is: uptime, memory, network.", DeviceStatusRead, read_facts),
-        tool("restart-device", restart, DeviceRestart, read_answer, *once, words=call_words, check=check),
+        restart_device,
     )
+
+
+class _PinCalls(Struct, frozen=True):
+    apps: AppServices
+
+    async def objections(self, device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
+        """Return the conflict with the program that has the pin. Raises PinRefused for a pin that the board forbids."""
+        conflict = await self.apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
+        if conflict is None:
+            return ()
+        return (conflict.offer(),)
+
+    async def set_pin(self, device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
+        """Drive the pin; first stop the program that drives it, if the person agreed to that."""
+        conflict = None
+        if context.insisted:
+            conflict = await self.apps.direct_io.conflict(device.name, call)
+        stopped = {}
+        if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
+            await self.apps.changes.apply(ChangeRequest(device.name, conflict.app, "stop"), context.report)
+            stopped = {"stopped": conflict.app}
+        change = await self.apps.direct_io.act(device.name, call, insist=context.insisted)
+        fields = {"device": change.device_name, "change": change.change_id, **structs.asdict(change.state), **stopped}
+        if change.warning:
+            fields["warning"] = change.warning
+        return ToolOutput(fields, (change.evidence,))
+
+
+async def _check_supported(device: Device, call: Call[Any], _: ToolContext) -> None:
+    device.transport_for(call.method)
 
 
 class UndoParameters(DeviceParameters, kw_only=True):
@@ -84,51 +101,77 @@ class UndoParameters(DeviceParameters, kw_only=True):
 
 
 def inventory_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
-    """list-devices, undo."""
-    devices = apps.registry
-    undo = apps.undo
+    """Make list-devices and undo."""
+    undo = _UndoTool(apps.registry, apps.undo)
+    return (
+        Tool(
+            "list-devices",
+            "List the devices this host knows.",
+            Parameters,
+            Permission.READ,
+            Effect.READ,
+            partial(_list_devices, apps.registry),
+        ),
+        Tool(
+            "undo",
+            "Revert all that the last request changed on devices, or a numbered change.",
+            UndoParameters,
+            Permission.ACT,
+            Effect.ONCE,
+            undo.take_back,
+            describe=undo.describe,
+            words=undo.words,
+        ),
+    )
 
-    async def list_devices(_: Parameters, __: ToolContext) -> ToolOutput:
-        known = [
-            {"name": one.name, "board": one.board.title, "transports": list(one.endpoints), "labels": list(one.labels)}
-            for one in devices.list()
-        ]
-        return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
-    def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
-        """Only a device that was named limits the undo; else it is the newest of the conversation, wherever."""
-        device_id = devices.get(asked.device).device_id if asked.device else None
+async def _list_devices(registry: Registry, _: Parameters, __: ToolContext) -> ToolOutput:
+    devices = []
+    for device in registry.list():
+        facts = {
+            "name": device.name,
+            "board": device.board.title,
+            "transports": list(device.endpoints),
+            "labels": list(device.labels),
+        }
+        devices.append(facts)
+    return ToolOutput({"success": True, "devices": devices, "count": len(devices)})
+
+
+class _UndoTool(Struct, frozen=True):
+    registry: Registry
+    undo: Undo
+
+    def choice(self, asked: UndoParameters, context: ToolContext) -> UndoChoice:
+        """Return the choice: only a device that was named limits it; else it is the newest of the conversation."""
+        device_id = None
+        if asked.device:
+            device_id = self.registry.get(asked.device).device_id
         conversation = current_origin().conversation
         return UndoChoice(context.person_id, asked.change, device_id, conversation and chat_of(conversation))
 
-    async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
-        names = {device.device_id: device.name for device in devices.list()}
-        lines = []
-        for change in await undo.chosen(choice(asked, context)):
+    async def describe(self, asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
+        names = {device.device_id: device.name for device in self.registry.list()}
+        lines: list[str] = []
+        for change in await self.undo.chosen(self.choice(asked, context)):
             text = f"{change_text(change)}, on {names.get(change.device_id, change.device_id)}"
-            stays = f"stays: {text}: what was before it is not known"
-            lines.append(stays if change.inverse is None else f"{_TAKES_BACK}{text}")
+            if change.inverse is None:
+                lines.append(f"stays: {text}: what was before it is not known")
+            else:
+                lines.append(f"{_TAKES_BACK}{text}")
         return tuple(lines)
 
-    def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
-        """The description of the change to undo; of a planned undo nobody knows yet."""
+    def words(self, asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
+        """Return the description of the changes to undo, or what is known of a planned undo."""
         if described:
             return f"undo: {'; '.join(line.removeprefix(_TAKES_BACK) for line in described)}"
         if asked.change is None:
             return "undo what was done last"
         return f"undo change {asked.change}"
 
-    async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
-        done = await undo.undo(choice(asked, context), context.report)
-        changes = [one.by for one in done.taken]
-        fields = {"success": True, "change": changes[0], "changes": changes, "message": done.text}
-        proofs = [one.evidence for one in done.taken]
+    async def take_back(self, asked: UndoParameters, context: ToolContext) -> ToolOutput:
+        undone = await self.undo.undo(self.choice(asked, context), context.report)
+        changes = [reverted.by for reverted in undone.taken]
+        fields = {"success": True, "change": changes[0], "changes": changes, "message": undone.text}
+        proofs = [reverted.evidence for reverted in undone.taken]
         return ToolOutput(fields, convert(proofs, tuple[Evidence, ...], from_attributes=True))
-
-    read = (Permission.READ, Effect.READ)
-    once = (Permission.ACT, Effect.ONCE)
-    text = "Revert all that the last request changed on devices, or a numbered change."
-    return (
-        Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),
-        Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, field
+from msgspec import Meta, Struct, field
 
 from microclaw.devices.registry.act_tool import complete_device
 from microclaw.devices.registry.device import Device
@@ -46,18 +46,34 @@ class LogParameters(DeviceParameters, kw_only=True):
 
 
 def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
-    """try-program, read-logs."""
-    devices = apps.registry
-    complete = complete_device(devices, apps.change_log.holds, "app")
+    """Make try-program and read-logs."""
+    looking = _Looking(apps)
+    return (
+        device_tool(
+            apps.registry,
+            "try-program",
+            "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device "
+            "changes.",
+            TryParameters,
+            looking.try_program,
+        ),
+        device_tool(
+            apps.registry,
+            "read-logs",
+            "What a device's programs printed.",
+            LogParameters,
+            looking.read_logs,
+            complete=complete_device(apps.registry, apps.change_log.holds, "app"),
+        ),
+    )
 
-    async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
-        image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
-        inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        expectations = None
-        if asked.expect is not None and asked.expect.strip():
-            expectations = parse_expectations(asked.expect)
-        options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations)
-        trial = await apps.try_image(image, device.board, options)
+
+class _Looking(Struct, frozen=True):
+    apps: AppServices
+
+    async def try_program(self, device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
+        image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
+        trial = await self.apps.try_image(image, device.board, _trial_options(asked))
         edges = trial.edges[:MAX_EDGES]
         fields = {
             "success": trial.ok,
@@ -76,23 +92,22 @@ def trying_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
             fields |= {"error": trial.error, "next": trial.next_step}
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
-    async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        lines = await apps.source_log.read_kept(device, asked.app)
+    async def read_logs(self, device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
+        lines = await self.apps.source_log.read_kept(device, asked.app)
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        programs = await own_programs(apps.change_log, device.device_id, context.person_id)
+        programs = await own_programs(self.apps.change_log, device.device_id, context.person_id)
         return ToolOutput(
             {"count": len(newest), "lines": fenced},
             (Evidence("reported", f"printed on {device.name}"),),
             foreign=not programs.wrote_all(device, newest),
         )
 
-    tries = (
-        "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
-    )
-    logs = "What a device's programs printed."
-    return (
-        device_tool(devices, "try-program", tries, TryParameters, try_program),
-        device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
-    )
+
+def _trial_options(asked: TryParameters) -> TrialOptions:
+    inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
+    expectations = None
+    if asked.expect is not None and asked.expect.strip():
+        expectations = parse_expectations(asked.expect)
+    return TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations)
