@@ -8,7 +8,7 @@ import sys
 # As of typing, which is not imported here: a Ctrl-C during an import outside of `main` would show a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from microclaw.interfaces.cli.main import RunningHost
+    from microclaw.interfaces.cli.options import RunningHost
 
 
 def main() -> int:

@@ -21,12 +21,11 @@ class Backoff:
         *,
         min_s: float = MIN_S,
         max_s: float = MAX_S,
-        failures: int = 0,
     ) -> None:
         self._random = random
         self._min_s = min_s
         self._max_s = max_s
-        self.failures = failures
+        self.failures = 0
 
     def next_wait_s(self, retry_after_s: float | None = None) -> float:
         """Count a failure and return the wait: `retry_after_s` of the other side plus ours, or 0 if that is 0."""

@@ -155,7 +155,7 @@ class Matrix:
             ids = store.execute(
                 "SELECT token_id FROM person_tokens UNION ALL SELECT sign_in_id FROM sign_ins"
             ).fetchall()
-        memory = sorted(self.host.settings.memory.rglob("*"))
+        memory = sorted((self.host.settings.home / "memory").rglob("*"))
         return "\n".join((*kept, repr(sorted(ids)), repr(memory)))
 
 

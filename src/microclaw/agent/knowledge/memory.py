@@ -123,11 +123,11 @@ class Memory(Struct, frozen=True):
         """Return the person's own text about themselves, or "". Blocking."""
         return self.texts.read(user_name(person), MAX_PERSONA_BYTES).strip()
 
-    def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
+    def recent_notes(self, person: str) -> tuple[tuple[date, str], ...]:
         """Return the daily notes of today and of the latest days that have one, newest first. Blocking."""
         today = self.now().date()
         notes = []
-        for days_ago in range(days):
+        for days_ago in range(RECENT_DAYS):
             day = today - timedelta(days=days_ago)
             text = self.texts.read(note_name(person, day)).strip()
             if text:

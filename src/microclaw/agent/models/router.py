@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
 
@@ -223,7 +223,6 @@ def choose_model(
     *,
     proxy: str | None = None,
     usage_log: UsageLog | None = None,
-    now_s: Callable[[], float] = time.monotonic,
 ) -> Model:
     """Return a ready model; no library of a provider is imported before its first request.
 
@@ -239,7 +238,7 @@ def choose_model(
         if choice not in members:
             is_last = not settings.fallbacks or choice == settings.fallbacks[-1]
             model = provider_model(choice, proxy, silence_limit_s(choice, is_last=is_last))
-            members[choice] = (model, Breaker(now_s))
+            members[choice] = (model, Breaker(time.monotonic))
         return members[choice]
 
     def chain(first: ModelChoice) -> Chain:

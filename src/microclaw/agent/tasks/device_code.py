@@ -33,7 +33,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeviceCode(msgspec.Struct, frozen=True):
-    """A link_server.tasks.TaskRunner. Devices with one of `labels` may send code; `all` means every device."""
+    """A TaskRunner of devices/link/tasks.py. Devices with one of `labels` may send code; `all` means every device."""
 
     tasks: TaskService
     devices: Registry

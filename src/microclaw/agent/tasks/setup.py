@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 
 from microclaw.agent.tasks.device_code import DeviceCode
 from microclaw.agent.tasks.operations import list_tasks
 from microclaw.agent.tasks.service import PRUNE_S, TaskService
 from microclaw.devices.registry.registry import Registry
 from microclaw.host.builder.builder import HostBuilder
-from microclaw.host.builder.hooks import MetricFamily, Row
+from microclaw.host.builder.hooks import MetricFamily, Row, label_series
 from microclaw.host.egress.proxies import is_behind_proxy
 from microclaw.host.egress.proxy import EgressProxy
 from microclaw.host.store.tasks import TaskTable
@@ -64,11 +64,7 @@ def task_metrics(service: TaskService) -> Iterator[MetricFamily]:
     """Yield the metrics of tasks."""
     counts = service.counts()
     states = {"running": counts["running"], "queued": counts["waiting"]}
-    yield MetricFamily("gauge", "microclaw_code_tasks", "Code in the sandbox now", ("state",), _series(states))
+    yield MetricFamily("gauge", "microclaw_code_tasks", "Code in the sandbox now", ("state",), label_series(states))
     about = "Tasks by how they ended"
-    endings = _series(counts["endings"])
+    endings = label_series(counts["endings"])
     yield MetricFamily("counter", "microclaw_code_tasks_ended_total", about, ("ending",), endings)
-
-
-def _series(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:
-    return [((label,), count) for label, count in counts.items()]

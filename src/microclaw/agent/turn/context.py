@@ -27,7 +27,7 @@ from microclaw.agent.offline.memory import named_pins, parse_memory
 from microclaw.agent.turn.device_descriptions import describe_devices
 from microclaw.agent.turn.history import LEAST_TOKENS, ContextWindow, answer_tokens
 from microclaw.agent.turn.system_prompt import system_prompt
-from microclaw.devices.registry.target import DeviceLookup
+from microclaw.devices.registry.registry import Registry
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.host.store.notes import NoteHit
 from microclaw.programs.changes.change_log import ChangeLog
@@ -94,9 +94,7 @@ class TurnContext:
     `window` None: only the offline model answers, which needs nothing but the devices.
     """
 
-    def __init__(
-        self, devices: DeviceLookup, apps: ChangeLog, knowledge: Knowledge, window: ContextWindow | None
-    ) -> None:
+    def __init__(self, devices: Registry, apps: ChangeLog, knowledge: Knowledge, window: ContextWindow | None) -> None:
         self._devices = devices
         self._apps = apps
         self._knowledge = knowledge

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from microclaw.devices.link.connection import LinkConnection
 from microclaw.devices.link.device_ownership import DeviceOwnership
-from microclaw.devices.registry.calls import Call as DeviceCall
 from microclaw.devices.registry.device import Device, revoked_error
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import LiveEvent
@@ -20,14 +19,9 @@ from microclaw.host.store.links import LinkTable
 from microclaw.wire.link.heartbeat import HeartbeatClock
 from microclaw.wire.link.messages import AnyMessage, ErrorMessage
 
-R = TypeVar("R")
-
-
-class RemoteDevices(Protocol):
-    """Calls to devices that are connected to other hosts of the cluster (registry.remote_calls)."""
-
-    async def call(self, host: str, link_id: str, call: DeviceCall[R], timeout_s: float) -> R:
-        """Call as Transport.call does. Raises DeviceMoved if the device left, and the call may be made elsewhere."""
+# Only hosts of a cluster load what calls other hosts.
+if TYPE_CHECKING:
+    from microclaw.devices.registry.remote_calls import RemoteCalls
 
 
 class LinkContext(Struct, kw_only=True):
@@ -41,7 +35,7 @@ class LinkContext(Struct, kw_only=True):
     owner_of: Callable[[str], Device | None]
     # Both are None outside of a cluster.
     holding: DeviceOwnership | None = None
-    remote: RemoteDevices | None = None
+    remote: RemoteCalls | None = None
 
 
 class Boots:

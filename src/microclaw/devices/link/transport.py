@@ -10,14 +10,13 @@ import asyncio
 import hashlib
 from collections.abc import Collection, Mapping
 from types import NoneType
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from microclaw import errors
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
-from microclaw.devices.link.linked_device import RemoteDevices
 from microclaw.devices.registry import calls
 from microclaw.devices.registry.calls import (
     AppInstall,
@@ -44,6 +43,10 @@ from microclaw.errors import (
 from microclaw.events import PROGRAM_KINDS, EvidenceKind, ProgramKind
 from microclaw.text import host_called
 from microclaw.wire.link.values import Value, ValueMap
+
+# Only hosts of a cluster load what calls other hosts.
+if TYPE_CHECKING:
+    from microclaw.devices.registry.remote_calls import RemoteCalls
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -230,7 +233,7 @@ class LinkTransport(Transport):
 
     connects_itself = True
 
-    def __init__(self, link: DeviceLink, remote: RemoteDevices | None) -> None:
+    def __init__(self, link: DeviceLink, remote: RemoteCalls | None) -> None:
         self.endpoint = link.endpoint
         self.link = link
         self._remote = remote

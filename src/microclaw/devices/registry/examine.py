@@ -105,11 +105,10 @@ def lines_of(found: Iterable[CheckLine]) -> Iterable[str]:
             yield f"{'':12} next: {line.next_step}"
 
 
-async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board: bool = True) -> Examination:
+async def examine(device: Device, *, also: Sequence[CheckLine] = ()) -> Examination:
     """Ask every transport; the time-outs limit it, and each failure is a line.
 
-    `also` are lines that the host itself has. Without `knows_board` the board's profile is only assumed, so the chip is
-    not compared with it.
+    `also` are lines that the host itself has.
     """
     asking = _Asking(device)
     for transport in device.transports:
@@ -129,7 +128,7 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
     device.note_examination(reached=examination.reached)
     lines = asking.lines()
     if examination.reached:
-        lines += _facts_lines(device, values.get("chip"), examination, knows_board=knows_board)
+        lines += _facts_lines(device, values.get("chip"), examination)
     lines += also
     return replace(examination, ok=all(line.ok for line in lines), findings=tuple(lines))
 
@@ -246,10 +245,10 @@ def _way_line(way: TransportReach) -> CheckLine:
     return _fine("reach", f"{way.endpoint}: reached in {way.ms:.0f} ms")
 
 
-def _facts_lines(device: Device, chip: object, examination: Examination, *, knows_board: bool) -> list[CheckLine]:
+def _facts_lines(device: Device, chip: object, examination: Examination) -> list[CheckLine]:
     lines = [_fine("firmware", examination.firmware or "it does not say which")]
     if isinstance(chip, str):
-        lines.append(_chip_line(device, chip, knows_board=knows_board))
+        lines.append(_chip_line(device, chip))
     programs = examination.programs
     if programs is not None:
         names = ", ".join(programs[:_SHOWN_PROGRAMS]) or "none"
@@ -267,9 +266,9 @@ def _facts_lines(device: Device, chip: object, examination: Examination, *, know
     return lines
 
 
-def _chip_line(device: Device, chip: str, *, knows_board: bool) -> CheckLine:
+def _chip_line(device: Device, chip: str) -> CheckLine:
     chip_text = clean_text(chip, one_line=True, limit=_SHOWN_CHARS)
-    if not knows_board or _family(chip) == _family(device.board.chip):
+    if _family(chip) == _family(device.board.chip):
         return _fine("chip", chip_text)
     step = "is it another board? microclaw device remove it, and add it with the right --board"
     return _problem("chip", f"it says {chip_text}, its profile is for {device.board.chip}", step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 from msgspec.structs import asdict, replace
@@ -16,14 +16,6 @@ from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import P, Parameters, Tool, ToolContext, ToolOutput
 
 DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
-
-
-class DeviceLookup(Protocol):
-    """The part of the registry that a turn needs."""
-
-    def list(self) -> Sequence[Device]: ...
-
-    def get(self, reference: str) -> Device: ...
 
 
 class DeviceParameters(Parameters, kw_only=True):

@@ -218,12 +218,12 @@ class TelemetryHistory:
             LastValue(key=point.key, unit=unit_of(point.key), value=point.value, at_ms=point.at_ms) for point in last
         ]
 
-    def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
-        """Yield device, series and last value, if it is recent, of up to `series_a_device` series; for /metrics."""
+    def recent(self) -> Iterator[tuple[str, str, float]]:
+        """Yield device, series and last value, if it is recent, of up to MAX_RECENT series; for /metrics."""
         oldest_ms = self._now_ms() - RECENT_MS
         for device in self.devices.list():
             fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
-            for value in fresh[:series_a_device]:
+            for value in fresh[:MAX_RECENT]:
                 yield device.name, value.key, value.value
 
     def refused(self, device_id: str) -> dict[Reason, int]:

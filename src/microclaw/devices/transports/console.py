@@ -13,7 +13,7 @@ from typing import Final, TypeVar, cast
 
 from microclaw.devices.registry.calls import Call, ConsoleLine, ConsolePage, ConsoleRead
 from microclaw.devices.registry.transport import Transport
-from microclaw.devices.transports.serial_ports import BytePort, ListPorts, PortOpener, list_ports, parse_port_address
+from microclaw.devices.transports.serial_ports import BytePort, PortOpener, list_ports, parse_port_address
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.events import EvidenceKind
 from microclaw.wire.console import ConsoleDecoder
@@ -36,9 +36,7 @@ class ConsoleTransport(Transport):
     capabilities: Final = frozenset({ConsoleRead.method})
     evidence: Final[EvidenceKind] = "reported"
 
-    def __init__(
-        self, address: str, *, lock_folder: Path, list_ports: ListPorts = list_ports, keep_s: float = KEEP_S
-    ) -> None:
+    def __init__(self, address: str, *, lock_folder: Path, keep_s: float = KEEP_S) -> None:
         self._opener = PortOpener(
             parse_port_address(address.removeprefix(SCHEME)),
             lock_folder,

@@ -33,6 +33,11 @@ class MetricFamily(Struct, frozen=True):
     series: Iterable[tuple[tuple[str, ...], float]]
 
 
+def label_series(counts: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
+    """Return the series of a metric with one label."""
+    return [((label,), count) for label, count in counts.items()]
+
+
 class HostHooks(Struct):
     """What rooms show of themselves; each list is in the order of the rooms.
 

@@ -383,7 +383,6 @@ class Settings(Sections):
     cluster_index = HomePath("index.db")
     # For local gateway clients.
     gateway_token = HomePath("gateway.token")
-    memory = HomePath("memory")
     skills = HomePath("skills")
     # Files that the agent's tools may read and write.
     workspace = HomePath("workspace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Final, TypedDict
 
 from msgspec import Struct, field
 
+from microclaw.clock import now_ms
 from microclaw.devices.registry.calls import EdgesRead
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
@@ -137,15 +137,9 @@ def _board_news(board: WatchedBoard, *, begins: bool, new_count: int) -> EdgeNew
 class LivePins:
     """Reads the watched boards, each once for all its readers, in tasks of `group`."""
 
-    def __init__(
-        self,
-        group: asyncio.TaskGroup,
-        devices: Registry,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
+    def __init__(self, group: asyncio.TaskGroup, devices: Registry) -> None:
         self._group = group
         self._devices = devices
-        self._now_ms = now_ms
         self._watched: dict[str, tuple[WatchedBoard, asyncio.Task[None]]] = {}
 
     def check(self, names: Sequence[str]) -> list[str]:
@@ -194,7 +188,7 @@ class LivePins:
                 pause_s = self._pause_s(device)
             except MicroclawError as exc:
                 cursor = -1
-                board.tell(self._now_ms(), clean_text(exc.message, one_line=True, limit=200))
+                board.tell(now_ms(), clean_text(exc.message, one_line=True, limit=200))
             else:
                 # An earlier time of the board means that it has started again.
                 if begins or log.now_ms < board.now_ms:
@@ -205,7 +199,7 @@ class LivePins:
                 has_news = begins or bool(log.edges) or bool(log.dropped)
                 if has_news or began_s - news_s >= _NEWS_S:
                     news_s = began_s
-                    board.tell(self._now_ms())
+                    board.tell(now_ms())
             spent_s = loop.time() - began_s
             await asyncio.sleep(max(pause_s - spent_s, pause_s / 4))
 

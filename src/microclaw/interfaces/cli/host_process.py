@@ -27,7 +27,7 @@ from microclaw.host.config.show import secret_texts
 from microclaw.host.egress.masking import SecretMask
 from microclaw.interfaces.api.host import HostInfo
 from microclaw.interfaces.api.status import OFFLINE
-from microclaw.interfaces.cli.main import RunningHost
+from microclaw.interfaces.cli.options import RunningHost
 from microclaw.text import clean_text, escape_hidden
 
 LOG_BYTES = 2 << 20

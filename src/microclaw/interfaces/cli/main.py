@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from click.exceptions import Exit
@@ -17,15 +17,8 @@ from microclaw import __version__
 from microclaw.host.operations.operation_modules import MODULES, SERVING_ROOMS, is_served
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from microclaw.interfaces.cli.options import GlobalOptions, HostLoader
 
-    from microclaw.interfaces.api.host import HostInfo
-    from microclaw.interfaces.cli.options import GlobalOptions
-
-RunningHost: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
-"""Runs a host with the given settings as long as the context lasts (app/host.py)."""
-HostLoader: TypeAlias = "Callable[[], RunningHost]"
-"""Imports the host. Only the entry point has it: no command imports the app."""
 # A command of declared acts only needs no module here.
 DECLARED: Final = ""
 # The commands by section of `microclaw --help`: the module and attribute of each, and its help.

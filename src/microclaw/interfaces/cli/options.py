@@ -29,9 +29,15 @@ from microclaw.readiness import is_readable
 from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
-    from microclaw.host.config.settings import Settings
-    from microclaw.interfaces.cli.main import HostLoader
+    from contextlib import AbstractAsyncContextManager
 
+    from microclaw.host.config.settings import Settings
+    from microclaw.interfaces.api.host import HostInfo
+
+RunningHost: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
+"""Runs a host with the given settings as long as the context lasts (app/host.py)."""
+HostLoader: TypeAlias = "Callable[[], RunningHost]"
+"""Imports the host. Only the entry point has it: no command imports the app."""
 Texts: TypeAlias = tuple[str, ...]
 # errors.py has the other exit codes: 3 no host, 4 device unreachable.
 FAILED: Final = 1

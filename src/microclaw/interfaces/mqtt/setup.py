@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from microclaw.host.builder.builder import HostBuilder
-from microclaw.host.builder.hooks import MetricFamily, Row, StatusField
+from microclaw.host.builder.hooks import MetricFamily, Row, StatusField, label_series
 from microclaw.interfaces.mqtt.text import mqtt_line
 
 
@@ -63,21 +63,17 @@ def mqtt_metrics(status: Mapping[str, Any]) -> Iterator[MetricFamily]:
     yield MetricFamily("gauge", "microclaw_mqtt_connected", about, (), [((), is_connected)])
     waiting = {"event": buffer["events"], "telemetry": buffer["telemetry"]}
     about = "Messages that wait for the broker"
-    yield MetricFamily("gauge", "microclaw_mqtt_buffered", about, ("kind",), _series(waiting))
+    yield MetricFamily("gauge", "microclaw_mqtt_buffered", about, ("kind",), label_series(waiting))
     about = "What they take on the disk"
     yield MetricFamily("gauge", "microclaw_mqtt_buffer_bytes", about, (), [((), buffer["bytes"])])
     kinds = {"event": "lost_events", "telemetry": "lost_telemetry", "unwritten": "lost_unwritten"}
     lost = {kind: buffer[name] for kind, name in kinds.items()}
     about = "Messages that the full buffer lost"
-    yield MetricFamily("counter", "microclaw_mqtt_lost_total", about, ("kind",), _series(lost))
+    yield MetricFamily("counter", "microclaw_mqtt_lost_total", about, ("kind",), label_series(lost))
     about = "Messages that the broker has"
     acknowledged = status["acknowledged"]
     yield MetricFamily("counter", "microclaw_mqtt_acknowledged_total", about, (), [((), acknowledged)])
     if status["commands"] is not None:
         about = "Commands by how they ended"
-        outcomes = _series(status["commands"])
+        outcomes = label_series(status["commands"])
         yield MetricFamily("counter", "microclaw_mqtt_commands_total", about, ("outcome",), outcomes)
-
-
-def _series(counts: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
-    return [((label,), count) for label, count in counts.items()]

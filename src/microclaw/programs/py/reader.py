@@ -65,13 +65,13 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
-        findings.raise_errors("check")
+        findings.raise_errors()
         library = LibraryCalls(graph, findings)
         library.check_loops()
         waits = Waits(graph, library, findings)
         check_waits(waits, library, findings)
         warn(waits, findings)
-        findings.raise_errors("check")
+        findings.raise_errors()
         named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
         is_native = any(f.is_compiled for f in graph.functions.values())
         if is_native:

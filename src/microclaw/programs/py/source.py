@@ -47,11 +47,11 @@ class Findings:
     def warn(self, node: ast.AST | None, message: str, hint: str | None = None) -> None:
         _add(self.warnings, at(self._source, node, message, hint, severity="warning"))
 
-    def raise_errors(self, stage: str) -> None:
+    def raise_errors(self) -> None:
         """Raise BuildError if there is an error: the errors in the order of their lines, then the warnings."""
         if self.errors:
             found = (*sorted(self.errors, key=lambda d: (d.line or 0, d.column or 0)), *self.warnings)
-            raise BuildError(found[:MAX_FINDINGS], stage=stage)
+            raise BuildError(found[:MAX_FINDINGS], stage="check")
 
 
 def read_python(text: str, name: str) -> PythonSource:

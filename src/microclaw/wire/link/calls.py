@@ -6,11 +6,16 @@ ReplyCache answers a repeated call with the first answer. Both within one boot o
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from microclaw.errors import Overloaded
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Id
+
+MAX_REPLIES: Final = 64
+REPLY_KEPT_MS: Final = 600_000
 
 
 class PendingCall(Struct, kw_only=True):
@@ -30,11 +35,9 @@ class PendingCall(Struct, kw_only=True):
 
 
 class ReplyCache:
-    """A device's answers by the id of the call: 64 of them, 10 minutes, in RAM, so that it ends with the boot."""
+    """A device's answers by the id of the call: in RAM, so that they end with the boot."""
 
-    def __init__(self, most: int = 64, keep_ms: float = 600_000) -> None:
-        self._most = most
-        self._keep_ms = keep_ms
+    def __init__(self) -> None:
         self._answers: dict[Id, tuple[Result | None, float]] = {}  # with when it came; the oldest first
 
     def begin(self, message_id: Id, now_ms: float) -> tuple[bool, Result | None]:
@@ -43,13 +46,13 @@ class ReplyCache:
         Overloaded when every place is taken by a call that is still being worked on.
         """
         answered = {i: at_ms for i, (result, at_ms) in self._answers.items() if result is not None}
-        for old in [i for i, at_ms in answered.items() if now_ms - at_ms >= self._keep_ms]:
+        for old in [i for i, at_ms in answered.items() if now_ms - at_ms >= REPLY_KEPT_MS]:
             del self._answers[old], answered[old]
         if message_id in self._answers:
             return False, self._answers[message_id][0]
-        if len(self._answers) >= self._most:
+        if len(self._answers) >= MAX_REPLIES:
             if not answered:
-                raise Overloaded(f"{self._most} calls are being worked on")
+                raise Overloaded(f"{MAX_REPLIES} calls are being worked on")
             del self._answers[next(iter(answered))]
         self._answers[message_id] = None, now_ms
         return True, None

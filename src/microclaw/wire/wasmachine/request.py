@@ -144,11 +144,9 @@ def query_request(mid: int, name: str | None = None) -> WasmachineRequest:
     )
 
 
-def app_request(
-    mid: int, name: str, url: str, body: bytes = b"", action: RequestAction = RequestAction.GET
-) -> WasmachineRequest:
+def app_request(mid: int, name: str, url: str, body: bytes = b"") -> WasmachineRequest:
     """Make a request that the app `name` answers itself, under `/app/NAME/url`."""
-    return WasmachineRequest(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
+    return WasmachineRequest(RequestAction.GET, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
 
 
 def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:

@@ -3,9 +3,9 @@
 import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
 import { part, send } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
-import { Table, useFetched } from "./lists.js";
+import { OrderState, Table, useOrders } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Heading, Link, Problem, boardPath, prose } from "./parts.js";
+import { Badge, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
 import { Program } from "./program.js";
 import { may, useStore } from "./state.js";
 import { Telemetry } from "./telemetry.js";
@@ -48,8 +48,16 @@ function Pins({ device, apps }) {
     : html`<p>This board does not report its pins: its firmware takes orders and counts no edges. What a program did is
       seen on another board, or on the virtual one.</p>`;
   if (!shown?.pins.length) return html`<${Problem} error=${error} />${(shown || error) && seen}`;
-  return html`<${BoardDrawing} device=${device.name} shown=${shown} held=${held} isLive=${isLive}>${seen}<//>
+  return html`<${BoardDrawing} device=${device.name} shown=${shown} held=${held} isLive=${isLive} Switch=${PinSwitch}>${seen}<//>
     <details><summary>All pins of this board</summary><${PinTable} shown=${shown} held=${held} /></details>`;
+}
+
+/** The button that sets a free pin. @param {{device: string, pin: number, level: number}} given */
+function PinSwitch({ device, pin, level }) {
+  const orders = useOrders(() => {});
+  const set = () => orders.order("switch", "POST", `/v1/devices/${part(device)}/call`, { method: "gpio.set", arguments: { pin, level } });
+  return html`<p class="buttons"><button disabled=${orders.busy} onClick=${set}>Set it ${level ? "high" : "low"}</button></p>
+    <${OrderState} orders=${orders} />`;
 }
 
 /** @param {{shown: any, held: Map<number, string>}} given */

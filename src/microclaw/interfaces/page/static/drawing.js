@@ -1,7 +1,5 @@
 // A board as a drawing: its headers in their real order where the profile has it, each pin with its names, state and program.
 
-import { part } from "./api.js";
-import { OrderState, useOrders } from "./lists.js";
 import { Link, boardPath, prose, useTick } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { may } from "./state.js";
@@ -65,10 +63,11 @@ function stateText(state) {
 }
 
 /**
- * `held`: the program on each pin. `isLive`: the board counts edges, and its pins are drawn as they are. `children` stand beside it.
- * @param {{device: string, shown: any, held: Map<number, string>, isLive: boolean, children?: any}} given
+ * `held`: the program on each pin. `isLive`: the board counts edges, and its pins are drawn as they are. `Switch` is
+ * shown for a chosen pin that is free, with the level that the pin has not. `children` stand beside the drawing.
+ * @param {{device: string, shown: any, held: Map<number, string>, isLive: boolean, Switch?: any, children?: any}} given
  */
-export function BoardDrawing({ device, shown, held, isLive, children }) {
+export function BoardDrawing({ device, shown, held, isLive, Switch, children }) {
   const [row, setRow] = useState(ROW);
   const { places, end, below, all: high } = placesOf(shown, row);
   const all = places.flatMap(({ pin, ...place }) => (pin === null ? [] : [{ ...place, pin }]));
@@ -110,7 +109,8 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
         row=${row} state=${isLive && place.pin ? stateOf(device, place.pin.pin) : null} isLive=${isLive} isActive=${place.pin?.pin === active}
         onChoose=${setChosen} onPoint=${setPointed} />`)}
     </svg>
-    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateOf(device, told.pin.pin) : null} isLive=${isLive} />
+    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateOf(device, told.pin.pin) : null} isLive=${isLive}
+      Switch=${Switch} />
     <div><p class="quiet">${isLive && "H: high, L: low, ?: not read now, with the edges seen. "}Struck out: nothing may drive it. !: with care.
       ${shown.layout ? " As the board lies before you, its parts upwards." : " Drawn in the order of their numbers: for this board no physical order is recorded."}</p>
       ${children}</div>
@@ -165,19 +165,16 @@ function Lamp({ led, state }) {
   return html`<g class=${isLit ? "lamp lit" : "lamp"} aria-hidden="true"><circle cx=${WIDE / 2} cy=${TOP + 10} r="7" /><text class="inside" x=${WIDE / 2} y=${TOP + 32}>LED</text></g>`;
 }
 
-/** @param {{device: string, place: Place & {pin: Pin}, program?: string, state: ReturnType<typeof stateOf>, isLive: boolean}} given */
-function PinCard({ device, place, program, state, isLive }) {
+/** @param {{device: string, place: Place & {pin: Pin}, program?: string, state: ReturnType<typeof stateOf>, isLive: boolean, Switch?: any}} given */
+function PinCard({ device, place, program, state, isLive, Switch }) {
   const { pin, label } = place;
-  const orders = useOrders(() => {});
-  const level = state?.isHigh ? 0 : 1;
-  const isFree = isLive && !program && !pin.refused && pin.uses.includes("output") && may("act");
+  const isFree = Switch && isLive && !program && !pin.refused && pin.uses.includes("output") && may("act");
   const names = [pin.labels.join(", "), label && `printed ${label}`, pin.name && `wired: ${pin.name}`].filter(Boolean).join(", ");
   return html`<section class="card pincard" aria-label="The chosen pin">
     <h2>pin ${pin.pin}</h2>
     ${names && html`<p>${names}</p>`}
     ${isLive && state && html`<p>${stateText(state)}</p>`}
-    ${isFree && html`<p class="buttons"><button disabled=${orders.busy} onClick=${() => orders.order("switch", "POST", `/v1/devices/${part(device)}/call`,
-      { method: "gpio.set", arguments: { pin: pin.pin, level } })}>Set it ${level ? "high" : "low"}</button></p><${OrderState} orders=${orders} />`}
+    ${isFree && html`<${Switch} device=${device} pin=${pin.pin} level=${state?.isHigh ? 0 : 1} />`}
     ${program && html`<p>held by <${Link} to=${boardPath(device, "programs", program)}>${program}<//></p>`}
     ${pin.refused && html`<p class="warning">Nothing may drive it: ${prose(pin.refused)}</p>`}
     ${pin.caution && html`<p class="warning">With care: ${prose(pin.caution)}</p>`}

@@ -1,8 +1,8 @@
 // Sets up a new board on a USB cable of this computer, by Web Serial: writes MicroPython and our files, then gives it its Wi-Fi.
 
 import { get, opened, send } from "./api.js";
-import { SureButton, useFetched } from "./lists.js";
-import { Heading, Link, Problem } from "./parts.js";
+import { SureButton } from "./lists.js";
+import { Heading, Link, Problem, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./vendor/esptool-js.bundle.js").SerialPort} SerialPort */

@@ -5,8 +5,6 @@ import { ApiError, HostAway, get, part, send } from "./api.js";
 import { Problem, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-export { useFetched };
-
 const RELOAD_MS = 10_000;
 const ASK_AGAIN_MS = 500;
 

@@ -1,8 +1,8 @@
 // What the host remembers for this person: the text, the latest notes, a search, and a sentence to be remembered.
 
 import { Question, useAct } from "./acts.js";
-import { useFetched, useReloaded } from "./lists.js";
-import { Badge, Evidence, Heading, Problem, prose } from "./parts.js";
+import { useReloaded } from "./lists.js";
+import { Badge, Evidence, Heading, Problem, prose, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 

@@ -1,7 +1,7 @@
 // Schedules: when each is due, how it went last, and adding, running, pausing, resuming and removing one.
 
-import { Moment, OrderState, SureButton, useFetched, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Link, Problem, prose } from "./parts.js";
+import { Moment, OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
+import { Badge, Heading, Link, Problem, prose, useFetched } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 

@@ -26,7 +26,7 @@ export async function signInByLink() {
 }
 
 /** @param {{first?: any}} given what went wrong with the link */
-export function SignInForm({ first = null }) {
+function SignInForm({ first = null }) {
   const [error, setError] = useState(/** @type {any} */ (first));
   const [isBusy, setBusy] = useState(false);
 

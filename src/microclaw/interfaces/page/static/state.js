@@ -72,7 +72,7 @@ export function useStore() {
 }
 
 /** @param {string} name */
-export function deviceNamed(name) {
+function deviceNamed(name) {
   return state.devices.find((device) => device.name === name);
 }
 
@@ -136,19 +136,19 @@ async function allDevices() {
   return found;
 }
 
-export async function refreshBoards() {
+async function refreshBoards() {
   const [status, devices, apps] = await Promise.all([
     get("/v1/status"), allDevices(), fetched("/v1/apps", "apps"),
   ]);
   update({ status, devices, apps });
 }
 
-export async function refreshApprovals() {
+async function refreshApprovals() {
   if (may("ask")) update({ approvals: await fetched("/v1/approvals", "approvals") });
 }
 
 /** Everything, once; also what the stream would have told, while it is blocked. */
-export async function refresh() {
+async function refresh() {
   await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll()])]);
 }
 

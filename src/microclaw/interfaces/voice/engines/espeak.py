@@ -19,8 +19,8 @@ class Espeak(SpeechProgram):
     name = "espeak"
     install = "make setup-system, or install the system's package espeak-ng"
 
-    def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "espeak-ng") -> None:
-        super().__init__(program)
+    def __init__(self, voice: str = DEFAULT_VOICE) -> None:
+        super().__init__("espeak-ng")
         self._voice = voice
 
     def readable_text(self, text: str) -> str:

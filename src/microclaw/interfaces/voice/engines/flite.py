@@ -32,8 +32,8 @@ class Flite(SpeechProgram):
     name = "flite"
     install = "make setup-system, or install the system's package flite"
 
-    def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "flite") -> None:
-        super().__init__(program)
+    def __init__(self, voice: str = DEFAULT_VOICE) -> None:
+        super().__init__("flite")
         self._voice = voice
         self._voices: frozenset[str] = frozenset()
 

@@ -81,20 +81,18 @@ class XiaozhiServer:
         now_ms: Callable[[], int],
         zone: tzinfo | None = None,
         limits: XiaozhiLimits = XiaozhiLimits(),
-        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._voice = voice
         self._identity = identity
         self._now_ms = now_ms
         self._zone = zone
         self._limits = limits
-        self._clock_s = clock_s
         self._tasks = ChannelTasks()
         self._enrolment = Enrolment(identity, devices, self._tasks, now_ms=now_ms)
         self._counts = ConnectionLimits(limits.connections)
         # Connections that have not shown who they are, the oldest first.
         self._arriving: list[HttpConnection] = []
-        self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
+        self._wrong_tokens = WrongTokens(limits.wrong_tokens)
         self._rates: BoundedMap[str, RateLimit] = BoundedMap(MAX_ADDRESSES)
         # By credential.
         self._live: dict[str, XiaozhiConnection] = {}
@@ -186,7 +184,7 @@ class XiaozhiServer:
         http.has_asked = True
         if request.headers.get("Origin") is not None or not self._is_ours(request):
             return plain_answer(403, "forbidden: web pages and foreign names may not call this server")
-        if not self._rate(http.address).allows(self._clock_s()):
+        if not self._rate(http.address).allows(time.monotonic()):
             return plain_answer(429, "too many requests: wait a minute")
         # A compressed body could unpack to gigabytes.
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
@@ -213,7 +211,7 @@ class XiaozhiServer:
     def _rate(self, address: str) -> RateLimit:
         """Return the rate limit of an address, and keep it as the newest."""
         limits = self._limits
-        new = RateLimit(limits.requests_a_second, limits.requests_at_once, self._clock_s())
+        new = RateLimit(limits.requests_a_second, limits.requests_at_once, time.monotonic())
         rate = self._rates.get(address, new)
         self._rates[address] = rate
         return rate
@@ -278,7 +276,12 @@ class XiaozhiServer:
         await answer.prepare(request)
         _http_of(request).note_authenticated()
         live = XiaozhiConnection(
-            device, secrets.token_hex(8), self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s, now_s=self._clock_s
+            device,
+            secrets.token_hex(8),
+            self._voice,
+            hello_s=limits.hello_s,
+            idle_s=limits.idle_s,
+            now_s=time.monotonic,
         )
         await self._serve(live, answer, credential_of(asker.mac), identity)
         return answer
