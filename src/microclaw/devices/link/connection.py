@@ -338,8 +338,12 @@ class LinkConnection(asyncio.Protocol):
         self.counts.note_close(close.code)
 
     def _on_timer(self) -> None:
-        self.session.tick()
-        self.pump()
+        try:
+            self.session.tick()
+            self.pump()
+        except Exception as exc:
+            # A defect of the host: `serve` raises it.
+            self._finish(exc)
 
     # Writing
 

@@ -21,6 +21,7 @@ from microclaw.programs.board_list import ask_programs, find_by_name
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
+from microclaw.programs.changes.program_requests import ON_THE_BOARD
 from microclaw.programs.changes.program_state import not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
@@ -58,11 +59,12 @@ class AppListing(AppFacts, frozen=True, kw_only=True):
     until the board has memory for it;
     "deferred" has an act that waits for the device, and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
-    `is_away`: the device did not answer.
+    `is_away`: the device did not answer. `is_silent`: it takes connections, and `error` is about its silence.
     """
 
     version: AppVersion | None = None
     is_away: bool = False
+    is_silent: bool = False
 
 
 class Catalogue:
@@ -97,7 +99,8 @@ class Catalogue:
         target = self._devices.get(device)
         listings = {listing.name: listing for listing in await self._of(target, named=True)}
         if name not in listings:
-            raise not_found(target, name, list(listings))
+            on_board = [other for other, listing in listings.items() if listing.condition in ON_THE_BOARD]
+            raise not_found(target, name, on_board)
         listing = listings[name]
         history = await self._history(target, name)
         facts: dict[str, Any] = {"source": None, "proof": None, "before": None, "change": None}
@@ -162,7 +165,7 @@ class Catalogue:
             state = find_by_name(states or (), name)
             listing = _listing(device, name, wanted.get(name), listed.get(name), state, absent=absent)
             if silence is not None:
-                listing = replace(listing, error=silence)
+                listing = replace(listing, error=silence, is_silent=True)
             else:
                 listing = await self._in_words(listing, wanted.get(name))
             listings[name] = listing

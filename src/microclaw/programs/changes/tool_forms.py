@@ -1,4 +1,4 @@
-"""The acts on programs as a model calls them: its arguments, and the fields of its results. It does nothing itself.
+"""The acts on programs as a model calls them: its arguments, the fields of its results, and the drafts that it wrote.
 
 The names of arguments and fields are those of LLMos' WASM tools.
 """
@@ -20,7 +20,7 @@ from microclaw.events import Evidence
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.tool import ToolOutput, with_moments
 from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, ON_THE_BOARD, program_request
-from microclaw.programs.changes.program_state import recall_program
+from microclaw.programs.changes.program_state import not_found, recall_program
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
@@ -142,7 +142,6 @@ async def _try_deployment(use: ProgramUse) -> str | None:
 async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput:
     """Return the fields of LLMos. Raises DeviceUnreachable, DeviceSilent, AppNotFound."""
     from microclaw.programs.changes.authors import own_programs
-    from microclaw.programs.changes.program_state import not_found
 
     device = use.device
     if any(listing.is_away for listing in listings):
@@ -150,9 +149,8 @@ async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput
     shown = [listing for listing in listings if listing.condition in ON_THE_BOARD]
     name = use.arguments.appName
     if name is not None:
-        names = [listing.name for listing in listings]
-        if name not in names:
-            raise not_found(device, name, names)
+        if all(listing.name != name for listing in listings):
+            raise not_found(device, name, [listing.name for listing in shown])
         shown = [listing for listing in shown if listing.name == name]
     fields = {
         "apps": list(map(_listing_fields, shown)),
@@ -185,9 +183,9 @@ def _away(device: Device, listings: Sequence[AppListing]) -> DeviceUnreachable |
     wanted = []
     for listing in listings:
         # The board takes connections and answers nothing.
-        if listing.error is not None:
+        if listing.is_silent:
             step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
-            return DeviceSilent(listing.error, next_step=step)
+            return DeviceSilent(listing.error or "no answer", next_step=step)
         if listing.deferred is None:
             wanted.append(listing.name)
         else:

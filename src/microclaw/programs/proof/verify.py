@@ -222,7 +222,7 @@ class Watch(Struct, frozen=True):
         if edges is None or pwm is None:
             return edges or pwm
         if edges.agrees and pwm.agrees:
-            both = structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
+            both = structs.replace(edges.evidence, text=f"{pwm.evidence.text}; the edges: {edges.evidence.text}")
             return structs.replace(edges, evidence=both)
         return pwm
 
@@ -235,16 +235,20 @@ class Watch(Struct, frozen=True):
 
     async def _pwm_evidence(self) -> Verification | None:
         """Count the PWM pin by pin, up to the first pin that differs."""
-        evidence = None
         if self.before.pwm_cursor is None:
             return None
+        evidence: Verification | None = None
+        texts: list[str] = []
         for changes in by_pin(self.trial.free(self.trial.pwm)).values():
             if changes[0].t_ms > PATIENCE_MS:
                 continue
             evidence = await self._count_pwm(changes, self.before.pwm_cursor)
             if not evidence.agrees:
-                break
-        return evidence
+                return evidence
+            texts.append(evidence.evidence.text)
+        if evidence is None:
+            return None
+        return structs.replace(evidence, evidence=structs.replace(evidence.evidence, text="; ".join(texts)))
 
     async def _count_edges(self, expected: Sequence[Edge], cursor: int) -> Verification:
         """Wait until each pin of the trial has shown its rhythm, or the time for that is over."""
