@@ -10,7 +10,15 @@ from msgspec import Struct, structs
 from microclaw.events import Edge, Evidence
 from microclaw.programs.proof.checks import Duty, Period, Phase
 from microclaw.programs.proof.expectation_text import ALL_FORMS
-from microclaw.programs.proof.expectations import Answer, Check, EdgeMoments, ExpectationLine, Expectations, LevelState
+from microclaw.programs.proof.expectations import (
+    Answer,
+    Check,
+    CheckResult,
+    EdgeMoments,
+    ExpectationLine,
+    Expectations,
+    LevelState,
+)
 from microclaw.programs.proof.record import Record
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
@@ -25,7 +33,8 @@ _WORST_FIRST: Final = (
 _CHANGE: Final = f"change the program; or the line or its tolerance, as +- 10 %; {ALL_FORMS}"
 _TRY: Final = "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
 _ON_BOARD: Final = "leave the expectation out, install it, and read the board's log"
-_LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
+# Two edges of a period are half of it, and the trial agrees with them.
+_LEAST_OF_CYCLE: Final = 0.45
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
 
@@ -39,25 +48,33 @@ class ExpectationResult(Struct, frozen=True):
     next_step: str | None = None
 
     @property
+    def trial_answer(self) -> str:
+        """met in the trial, not met, untried."""
+        if self.trial == "met":
+            return "met in the trial"
+        return self.trial
+
+    @property
     def answer(self) -> str:
-        """met in the trial, not met, untried; after an installation: seen on the board, or accepted only."""
+        """The trial's answer; after an installation with `not seen` or `accepted only`, or `seen on the board`."""
         if self.board == "seen on the board":
             return self.board
-        said = "met in the trial" if self.trial == "met" else self.trial
         if self.board is None:
-            return said
-        return f"{said}; {self.board}"
+            return self.trial_answer
+        return f"{self.trial_answer}; {self.board}"
 
     def line(self) -> str:
-        """The answer with what the trial showed, which no board did: after an installation that is said."""
-        of_trial = "" if self.board is None else "in the trial: "
-        return f"{self.asked.text}: {self.answer} ({of_trial}{self.found})"
+        """Return the answer with what was seen; after an installation it says that the trial showed that, no board."""
+        found = self.found
+        if self.board is not None:
+            found = f"in the trial: {found}"
+        return f"{self.asked.text}: {self.answer} ({found})"
 
     def to_json(self) -> dict[str, Any]:
         return {
             "line": self.asked.number,
             "text": self.asked.text,
-            "trial": "met in the trial" if self.trial == "met" else self.trial,
+            "trial": self.trial_answer,
             "board": self.board,
             "answer": self.answer,
             "found": self.found,
@@ -65,11 +82,32 @@ class ExpectationResult(Struct, frozen=True):
 
 
 def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationResult, ...]:
-    """Each line against the record of a trial."""
+    """Compare each line with the record of a trial."""
     if record.overflowed:
         text = "it moved or printed more often than the record holds: a shorter trial, as for 5 s, shows all of it"
         return tuple(ExpectationResult(line, "untried", text) for line in expectations.lines)
-    return tuple(_line_result(line, expectations.checks, record) for line in expectations.lines)
+    checks = expectations.checks
+    return tuple(_line_result(line, checks, record) for line in expectations.lines)
+
+
+def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) -> ExpectationResult:
+    """Return the first finding that is not met, else the first untried one, else all of them."""
+    texts = []
+    untried: CheckResult | None = None
+    for check in line.checks:
+        finding = check.judge(seen, program)
+        if finding.state == "not met":
+            return _result_of(line, finding)
+        if finding.state == "untried":
+            untried = untried or finding
+        texts.append(finding.text)
+    if untried is not None:
+        return _result_of(line, untried)
+    return ExpectationResult(line, "met", ", ".join(texts))
+
+
+def _result_of(line: ExpectationLine, finding: CheckResult) -> ExpectationResult:
+    return ExpectationResult(line, finding.state, finding.text, next_step=finding.next_step)
 
 
 def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[ExpectationResult, ...]:
@@ -82,22 +120,23 @@ def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[Ex
     return tuple(changed)
 
 
-def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) -> ExpectationResult:
-    findings = [asked.judge(seen, program) for asked in line.checks]
-    for state in ("not met", "untried"):
-        worst = next((found for found in findings if found.state == state), None)
-        if worst is not None:
-            return ExpectationResult(line, worst.state, worst.text, next_step=worst.next_step)
-    return ExpectationResult(line, "met", ", ".join(found.text for found in findings))
-
-
 def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
-    """Why a program is refused by its expectations, with the next step; None when all are met."""
-    for state, said, step in (("not met", "the trial shows", _CHANGE), ("untried", "untried", _TRY)):
-        bad = next((result for result in results if result.trial == state), None)
-        if bad is not None:
-            return f"expected, line {bad.asked.number}: {bad.asked.text}; {said}: {bad.found}", bad.next_step or step
-    return None
+    """Return why a program is refused by its expectations, with the next step; None if all are met."""
+    result = _first(results, "not met")
+    verb = "the trial shows"
+    step = _CHANGE
+    if result is None:
+        result = _first(results, "untried")
+        verb = "untried"
+        step = _TRY
+    if result is None:
+        return None
+    error = f"expected, line {result.asked.number}: {result.asked.text}; {verb}: {result.found}"
+    return error, result.next_step or step
+
+
+def _first(results: Sequence[ExpectationResult], answer: Answer) -> ExpectationResult | None:
+    return next((result for result in results if result.trial == answer), None)
 
 
 def proof_of(results: Sequence[ExpectationResult], untried: str | None = None) -> str:
@@ -107,42 +146,51 @@ def proof_of(results: Sequence[ExpectationResult], untried: str | None = None) -
     """
     if untried is not None:
         return f"untried: {untried}"
-    answers = [result.answer for result in results]
-    ranks = (answer for begin in _WORST_FIRST for answer in answers if answer.startswith(begin))
-    return next(ranks, NO_EXPECTATION)
+    for beginning in _WORST_FIRST:
+        for result in results:
+            if result.answer.startswith(beginning):
+                return result.answer
+    return NO_EXPECTATION
 
 
 def seen_on_board(
     results: Sequence[ExpectationResult], evidence: Evidence, agreeing: frozenset[int]
 ) -> tuple[ExpectationResult, ...]:
-    """The results with what the board's counted edges show.
+    """Return the results with what the board's counted edges show.
 
-    `agreeing` are the pins whose edges were as in the trial. A watch is short, so a line is seen when it speaks of such
-    pins alone and its edges were counted at least twice, two at different moments. Stimuli and printed lines are not.
+    `agreeing` are the pins whose edges were as in the trial. A watch is short, so a line is seen if it speaks only of
+    such pins and its edges were counted at least twice, two at different moments. Stimuli and printed lines are not.
     """
-    if evidence.kind != "counted":
-        return tuple(structs.replace(result, board="accepted only") for result in results)
-    return tuple(
-        structs.replace(one, board=_board_state(one.asked.checks, evidence.edges, agreeing)) for one in results
-    )
+    changed = []
+    for result in results:
+        state: BoardState = "accepted only"
+        if evidence.kind == "counted":
+            state = _board_state(result.asked.checks, evidence.edges, agreeing)
+        changed.append(structs.replace(result, board=state))
+    return tuple(changed)
 
 
 def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: frozenset[int]) -> BoardState:
-    states: set[BoardState] = set()
-    for asked in checks:
-        match asked:
+    """Return the state of a line: what one of its checks lacks, the whole line lacks."""
+    state: BoardState = "seen on the board"
+    for check in checks:
+        match check:
             case Period(subject=EdgeMoments(pin=pin)):
-                least_ms = asked.period_ms * asked.count
+                least_ms = check.period_ms * check.count
             case Phase(subject=LevelState(pin=pin)):
-                least_ms = asked.length_ms
+                least_ms = check.length_ms
             case Duty(subject=LevelState(pin=pin)):
-                least_ms = max((one.period_ms for one in checks if isinstance(one, Period)), default=0.0)
+                least_ms = _longest_period_ms(checks)
             case _:
-                states.add("accepted only")
+                state = "accepted only"
                 continue
-        counted = [edge.t_ms for edge in edges if edge.pin == pin]
-        if counted and pin not in agreeing:
+        moments = [edge.t_ms for edge in edges if edge.pin == pin]
+        if moments and pin not in agreeing:
             return "not seen on the board"
-        is_seen = len(counted) > 1 and counted[-1] - counted[0] >= _LEAST_OF_CYCLE * least_ms
-        states.add("seen on the board" if is_seen else "accepted only")
-    return "accepted only" if "accepted only" in states else "seen on the board"
+        if len(moments) < 2 or moments[-1] - moments[0] < _LEAST_OF_CYCLE * least_ms:
+            state = "accepted only"
+    return state
+
+
+def _longest_period_ms(checks: Sequence[Check]) -> float:
+    return max((check.period_ms for check in checks if isinstance(check, Period)), default=0.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.programs.proof.checks import Count, Duty, EdgeAt, Period, Phase
 from microclaw.programs.proof.expectations import (
     JITTER_MS,
@@ -25,8 +27,8 @@ _JUST_BEFORE_MS: Final = 500.0
 class Reaction(Check, frozen=True):
     """Each time `trigger.pin` goes to `trigger.level`, the effect follows within `within_ms`, and only then.
 
-    The effect is the state, or so many of the events. A trigger that bounces is one trigger, and its time counts from
-    the last bounce. `for_ms`: the pin goes back so long after it.
+    The effect is the state, or `count` of the events. A trigger that bounces is one trigger, and its time counts from
+    the last bounce. `for_ms`: the pin goes back after this time.
     """
 
     subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines
@@ -39,16 +41,19 @@ class Reaction(Check, frozen=True):
 
     @property
     def length_ms(self) -> float:
-        """The time that one takes."""
+        """The time that one reaction takes."""
         return self.within_ms + (self.for_ms or 0.0) * 1.2
 
     @property
     def _name(self) -> str:
-        return f"pin {self.trigger.pin} {'rises' if self.trigger.level else 'falls'}"
+        verb = "rises" if self.trigger.level else "falls"
+        return f"pin {self.trigger.pin} {verb}"
 
     def judge(self, seen: Record, program: Sequence[Check]) -> CheckResult:
-        found = super().judge(seen, program)
-        return (self._stray(seen, program) if found.state == "met" else None) or found
+        finding = super().judge(seen, program)
+        if finding.state != "met":
+            return finding
+        return self._stray(seen, program) or finding
 
     def compare(self, seen: Record) -> CheckResult:
         triggers = self.triggers(seen, self.within_ms)
@@ -57,110 +62,155 @@ class Reaction(Check, frozen=True):
         return self.unsure_of_lines(self._effects(seen, triggers), TrialWindow(triggers[0][0]), seen)
 
     def _stray(self, seen: Record, program: Sequence[Check]) -> CheckResult | None:
-        """A reaction without a trigger, which no other check of the program speaks of."""
-        match self.subject:
-            case LevelState(pin=pin, level=level):
-                effect: EdgeMoments | Lines = EdgeMoments(pin, level)
-            case EdgeMoments() | Lines() if self.count:
-                effect = self.subject
-            case _:
-                return None
+        """Return the finding for a reaction without a trigger, of which no other check of the program speaks."""
+        effect = self._events
+        if effect is None:
+            return None
+        slack_ms = JITTER_MS
+        if isinstance(effect, Lines):
+            slack_ms = 0.0
         wanted: list[tuple[float, float]] = []
-        slack_ms = 0.0 if isinstance(effect, Lines) else JITTER_MS
-        for one in program:
-            is_on_pin = isinstance(one.subject, LevelState | EdgeMoments) and one.subject.pin == effect.pin
-            if not (is_on_pin or one.subject == effect):
+        for check in program:
+            if not _speaks_of(check, effect):
                 continue
-            match one:
+            match check:
                 case Period() | Duty() | Count() | Phase():
                     return None
                 case EdgeAt():
-                    wanted.append((one.at_ms - one.slack_ms, one.at_ms + one.slack_ms))
-                case Reaction() if one.count:
-                    rest_ms = one.within_ms + (one.for_ms or 0) * (1 + one.tolerance) + slack_ms
-                    wanted += [(first, last + rest_ms) for first, last in one.triggers(seen)]
-        times = effect.times(seen, TrialWindow(self.triggers(seen, self.within_ms)[0][0]))
-        stray = next((t for t in times if not any(start <= t <= end for start, end in wanted)), None)
-        if stray is None:
-            return None
-        text = f"{effect.noun} at {time_text(stray)} too, without a reason{_input_before(stray, seen)}"
-        return CheckResult("not met", text)
+                    wanted.append((check.at_ms - check.slack_ms, check.at_ms + check.slack_ms))
+                case Reaction() if check.count:
+                    wanted += check._spans(seen, slack_ms)
+        first_ms = self.triggers(seen, self.within_ms)[0][0]
+        for t_ms in effect.times(seen, TrialWindow(first_ms)):
+            if not any(start <= t_ms <= end for start, end in wanted):
+                input_text = _input_before(t_ms, seen)
+                text = f"{effect.noun} at {time_text(t_ms)} too, without a reason{input_text}"
+                return CheckResult("not met", text)
+        return None
+
+    @property
+    def _events(self) -> EdgeMoments | Lines | None:
+        """The events that the effect consists of; None if it is none, or a value."""
+        match self.subject:
+            case LevelState(pin=pin, level=level):
+                return EdgeMoments(pin, level)
+            case EdgeMoments() | Lines() if self.count:
+                return self.subject
+        return None
+
+    def _spans(self, seen: Record, slack_ms: float) -> list[tuple[float, float]]:
+        """Return the times in which it may have its effect, from each trigger on."""
+        rest_ms = self.within_ms + (self.for_ms or 0) * (1 + self.tolerance) + slack_ms
+        return [(first_ms, last_ms + rest_ms) for first_ms, last_ms in self.triggers(seen)]
 
     def triggers(self, seen: Record, rest_ms: float = 0.0) -> list[tuple[float, float]]:
-        """First and last moment of each trigger after which the trial goes on for `rest_ms`."""
+        """Return first and last moment of each trigger after which the trial goes on for `rest_ms`."""
+        triggers = []
+        for first_ms, last_ms in self._all_triggers(seen):
+            if last_ms + rest_ms > seen.board_ms:
+                continue
+            if self.condition is None or self.condition.holds(seen, first_ms):
+                triggers.append((first_ms, last_ms))
+        return triggers
+
+    def _all_triggers(self, seen: Record) -> list[tuple[float, float]]:
         trigger = self.trigger
-        condition = self.condition
-        found = [(first, last) for first, last, level in seen.bursts.get(trigger.pin, ()) if level == trigger.level]
         if trigger.pin not in seen.bursts:
-            found = [(t, t) for t in EdgeMoments(trigger.pin, trigger.level).times(seen)]
-        return [
-            (first, last)
-            for first, last in found
-            if last + rest_ms <= seen.board_ms and (condition is None or condition.holds(seen, first))
-        ]
+            return [(t_ms, t_ms) for t_ms in EdgeMoments(trigger.pin, trigger.level).times(seen)]
+        bursts = seen.bursts[trigger.pin]
+        return [(first_ms, last_ms) for first_ms, last_ms, level in bursts if level == trigger.level]
 
     def _effects(self, seen: Record, triggers: Sequence[tuple[float, float]]) -> CheckResult:
-        effects = 0
-        for first, last in triggers:
-            problem, happened = self._effect(seen, first, last)
-            if problem:
-                return CheckResult("not met", f"{problem} (when {self._name} at {time_text(first)})")
-            effects += happened
-        if not effects:
+        has_effect = False
+        for first_ms, last_ms in triggers:
+            effect = self._effect(seen, first_ms, last_ms)
+            if effect.problem:
+                text = f"{effect.problem} (when {self._name} at {time_text(first_ms)})"
+                return CheckResult("not met", text)
+            has_effect = has_effect or effect.has_happened
+        if not has_effect:
             return CheckResult("not met", f"no effect in {len(triggers)} tries: it was so before")
         return CheckResult("met", f"{len(triggers)} times")
 
-    def _effect(self, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
-        """The problem with one trigger's effect, else None; and if anything happened (it may have been so before)."""
-        effect = self.subject
-        until = last + self.within_ms
-        if isinstance(effect, LevelState):
-            return self._goes(effect, seen, first, last)
-        if isinstance(effect, EdgeMoments | Lines):
-            times = effect.times(seen, TrialWindow(first, until))
-            if effect.pin is None:
-                on = ""
-            else:
-                on = f" on pin {effect.pin}"
-            if times:
-                at = f", the first at {time_text(times[0])}"
-            else:
-                at = ""
-            return (None if len(times) == self.count else f"{count_text(len(times), effect.noun)}{on}{at}"), True
-        value = effect.value_at(seen, until)
-        changed = any(first <= t <= until for t, _ in effect.values(seen)[1:])
-        return (None if effect.matches(value) else effect.describe(value)), changed
+    def _effect(self, seen: Record, first_ms: float, last_ms: float) -> _Effect:
+        subject = self.subject
+        until_ms = last_ms + self.within_ms
+        if isinstance(subject, LevelState):
+            return self._level_effect(subject, seen, first_ms, last_ms)
+        if isinstance(subject, EdgeMoments | Lines):
+            times = subject.times(seen, TrialWindow(first_ms, until_ms))
+            if len(times) == self.count:
+                return _Effect()
+            return _Effect(_count_problem(subject, times))
+        value = subject.value_at(seen, until_ms)
+        if not subject.matches(value):
+            return _Effect(subject.describe(value))
+        changes = subject.values(seen)[1:]
+        return _Effect(has_happened=any(first_ms <= t_ms <= until_ms for t_ms, _ in changes))
 
-    def _goes(self, effect: LevelState, seen: Record, first: float, last: float) -> tuple[str | None, bool]:
-        """The pin goes to the level, once; where it has that level already, it keeps it."""
-        pin = effect.pin
-        until = last + self.within_ms
-        times = EdgeMoments(pin, effect.level).times(seen, TrialWindow(first, until))
-        verb = "rise" if effect.level else "fall"
+    def _level_effect(self, state: LevelState, seen: Record, first_ms: float, last_ms: float) -> _Effect:
+        """Return the effect of a pin that goes to the level, once; if it has that level already, it keeps it."""
+        until_ms = last_ms + self.within_ms
+        times = EdgeMoments(state.pin, state.level).times(seen, TrialWindow(first_ms, until_ms))
+        verb = "rise" if state.level else "fall"
         if not times:
-            if effect.holds(seen, first) and effect.holds(seen, until):
-                return None, False
-            return f"pin {pin} does not {verb} within {time_text(self.within_ms)}", False
-        if first == last and len(times) > 1:
-            return f"pin {pin} {verb}s {len(times)} times", True
-        if self.for_ms is not None:
-            slack = max(self.tolerance * self.for_ms, JITTER_MS)
-            back = next(iter(EdgeMoments(pin, 1 - effect.level).times(seen, TrialWindow(times[-1]))), None)
-            length = (seen.board_ms if back is None else back) - times[-1]
-            if length > self.for_ms + slack or (back is not None and length < self.for_ms - slack):
-                return f"pin {pin} stays {effect.text} for {time_text(length)} (± {time_text(slack)} allowed)", True
-        return None, True
+            if state.holds(seen, first_ms) and state.holds(seen, until_ms):
+                return _Effect(has_happened=False)
+            return _Effect(f"pin {state.pin} does not {verb} within {time_text(self.within_ms)}")
+        if first_ms == last_ms and len(times) > 1:
+            return _Effect(f"pin {state.pin} {verb}s {len(times)} times")
+        return _Effect(self._length_problem(state, seen, times[-1]))
+
+    def _length_problem(self, state: LevelState, seen: Record, from_ms: float) -> str | None:
+        """Return what is wrong with how long the pin stays at the level from this moment on."""
+        if self.for_ms is None:
+            return None
+        slack_ms = max(self.tolerance * self.for_ms, JITTER_MS)
+        ends = EdgeMoments(state.pin, 1 - state.level).times(seen, TrialWindow(from_ms))
+        length_ms = seen.board_ms - from_ms
+        if ends:
+            length_ms = ends[0] - from_ms
+        is_too_short = bool(ends) and length_ms < self.for_ms - slack_ms
+        if length_ms <= self.for_ms + slack_ms and not is_too_short:
+            return None
+        return f"pin {state.pin} stays {state.text} for {time_text(length_ms)} (± {time_text(slack_ms)} allowed)"
+
+
+class _Effect(Struct, frozen=True):
+    """What is wrong with the effect of one trigger, and if anything happened: it may have been so before."""
+
+    problem: str | None = None
+    has_happened: bool = True
+
+
+def _speaks_of(check: Check, effect: EdgeMoments | Lines) -> bool:
+    subject = check.subject
+    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == effect.pin:
+        return True
+    return subject == effect
+
+
+def _count_problem(subject: EdgeMoments | Lines, times: Sequence[float]) -> str:
+    text = count_text(len(times), subject.noun)
+    if subject.pin is not None:
+        text += f" on pin {subject.pin}"
+    if times:
+        text += f", the first at {time_text(times[0])}"
+    return text
 
 
 def _input_before(t_ms: float, seen: Record) -> str:
-    """The input just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
-    inputs = [(first, last, pin, level) for pin, found in seen.bursts.items() for first, last, level in found]
-    near = max((one for one in inputs if 0 <= t_ms - one[0] <= _JUST_BEFORE_MS), default=None)
-    if near is None:
+    """Return the input just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
+    inputs = []
+    for pin, bursts in seen.bursts.items():
+        for first_ms, last_ms, level in bursts:
+            if 0 <= t_ms - first_ms <= _JUST_BEFORE_MS:
+                inputs.append((first_ms, last_ms, pin, level))
+    if not inputs:
         return ""
-    first, last, pin, level = near
-    if last > first:
-        bounced = f", which bounced for {time_text(last - first)}"
-    else:
-        bounced = ""
-    return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"
+    first_ms, last_ms, pin, level = max(inputs)
+    verb = "rose" if level else "fell"
+    text = f"; {time_text(t_ms - first_ms)} after pin {pin} {verb}"
+    if last_ms > first_ms:
+        text += f", which bounced for {time_text(last_ms - first_ms)}"
+    return text
