@@ -20,7 +20,8 @@ from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.events import Answer, Evidence, Inbound
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.host.store.database import Database
 from microclaw.host.store.inbox import InboxTable

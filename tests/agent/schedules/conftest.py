@@ -20,10 +20,11 @@ from microclaw.agent.schedules.due import to_ms
 from microclaw.agent.schedules.runner import Runner, RunOutcome, Started
 from microclaw.devices.registry.device_entry import unknown_device_error
 from microclaw.devices.registry.registry import Registry
-from microclaw.host.auth.people import OWNER, Person
+from microclaw.host.auth.people import OWNER
 from microclaw.host.cluster.live_hosts import ALONE, Fleet
 from microclaw.host.operations.operation import Permission
 from microclaw.host.store.database import Database
+from microclaw.host.store.people import Person
 from microclaw.host.store.schedules import (
     Action,
     Missed,

@@ -23,8 +23,8 @@ from microclaw.errors import (
     ToolFailed,
     UnknownName,
 )
-from microclaw.host.auth.people import Person
 from microclaw.host.operations.operation import OperationCall
+from microclaw.host.store.people import Person
 from microclaw.host.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
 
 ASK = SchedulePrompt("look at the plants")

@@ -32,8 +32,9 @@ from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.errors import BuildError, Diagnostic, ExpectationNotMet, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
 from microclaw.host.config.settings import AgentSettings
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.host.store.database import Database
 from microclaw.host.store.inbox import InboxTable

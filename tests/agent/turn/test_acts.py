@@ -33,8 +33,7 @@ from microclaw.agent.turn.tool_selection import more_tools, select_tools
 from microclaw.agent.turn.toolbox import argument_lines
 from microclaw.errors import ToolRetry
 from microclaw.events import Action, Edge, Evidence, Usage
-from microclaw.host.auth.gate import Effect
-from microclaw.host.operations.operation import Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import ToolResult, read_arguments
 from microclaw.host.store.schedules import Once, Schedule, ToolAction
 

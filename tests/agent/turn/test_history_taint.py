@@ -13,7 +13,8 @@ from microclaw.agent.models.protocol import AssistantReply, Said, UserText
 from microclaw.agent.models.scripted import call, say
 from microclaw.agent.turn.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, add_tainted, split_tainted
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
-from microclaw.host.auth.people import OWNER, Person
+from microclaw.host.auth.people import OWNER
+from microclaw.host.store.people import Person
 from microclaw.host.store.sessions import SessionMessage
 
 NOW = 1_700_000_000  # the clock of make_agent

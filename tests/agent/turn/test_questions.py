@@ -22,7 +22,7 @@ from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound, ToolRun, TurnEvent
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Tool, ToolContext, ToolOutput
 
 SCRIPT = [call("page"), call("undo"), say("done"), say("hello")]

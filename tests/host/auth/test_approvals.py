@@ -14,9 +14,11 @@ from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram
 from microclaw.host.auth.approvals import MAX_DETAIL_CHARS, MAX_DETAIL_LINES, MAX_PENDING_A_PERSON, Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, Outcome, PendingApproval
-from microclaw.host.auth.gate import TAINTED_NOTE, Gate, Permission
-from microclaw.host.auth.people import MQTT, OWNER, Person, WithAutomation
+from microclaw.host.auth.gate import TAINTED_NOTE, Gate
+from microclaw.host.auth.people import MQTT, OWNER, WithAutomation
 from microclaw.host.cluster.questions import ClusterQuestions
+from microclaw.host.operations.operation import Permission
+from microclaw.host.store.people import Person
 from microclaw.host.store.schedules import AllowedAction
 
 ADA = Person("p-ada", "Ada", "member")

@@ -12,10 +12,9 @@ from tests.host.store.two_hosts import hold_news, two_hosts, until
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.host.audit.event import no_record
 from microclaw.host.auth.admission import Admission, open_admission
-from microclaw.host.auth.people import Person
 from microclaw.host.auth.sign_ins import OpenedSession
 from microclaw.host.config.load import load_settings
-from microclaw.host.store.people import PeopleTable
+from microclaw.host.store.people import PeopleTable, Person
 from microclaw.host.store.postgres import SharedDatabase
 
 

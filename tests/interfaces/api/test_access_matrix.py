@@ -23,12 +23,13 @@ import pytest_asyncio
 
 from microclaw.app import running_host
 from microclaw.errors import UnknownName
-from microclaw.host.auth.people import MQTT, Role
+from microclaw.host.auth.people import MQTT
 from microclaw.host.auth.sign_ins import csrf_token
 from microclaw.host.config.load import load_settings
 from microclaw.host.config.settings import VoiceSettings
 from microclaw.host.operations.client import Client
 from microclaw.host.operations.operation import Access
+from microclaw.host.store.people import Role
 from microclaw.interfaces.api.access import ACCESS_BY_ROLE, access_of, every_route
 from microclaw.interfaces.api.host import HostInfo
 

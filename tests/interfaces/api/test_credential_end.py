@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from microclaw.errors import PermissionRefused, StoreUnreachable
 from microclaw.host.auth.admission import Admission
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.people import Person, Role
 from microclaw.host.auth.tokens import TokenWatch
+from microclaw.host.store.people import Person, Role
 from microclaw.interfaces.api.caller import CALLER_KEY, CHANNEL, Caller
 from microclaw.interfaces.api.credential_end import ENDED_KEY, ends_with_credential
 

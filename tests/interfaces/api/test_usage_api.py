@@ -14,11 +14,11 @@ from microclaw.agent.models import operations
 from microclaw.agent.models.operations import UsageService
 from microclaw.agent.models.protocol import AskedBy
 from microclaw.agent.turn.setup import build_model
-from microclaw.host.auth.people import Person
 from microclaw.host.config.load import load_settings
 from microclaw.host.config.settings import BudgetSettings
 from microclaw.host.operations.operation import OperationCall
 from microclaw.host.store.database import Database
+from microclaw.host.store.people import Person
 from microclaw.host.store.usage import UsageCount, UsageGroup
 
 ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)

@@ -19,11 +19,12 @@ from microclaw.agent.turn.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.errors import MicroclawError, Overloaded, UnknownName
 from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.people import OWNER, People, Person
+from microclaw.host.auth.people import OWNER, People
 from microclaw.host.config.settings import AgentSettings, TelegramSettings
 from microclaw.host.store.database import Database
 from microclaw.host.store.inbox import InboxTable
 from microclaw.host.store.outbox import OutboxTable
+from microclaw.host.store.people import Person
 from microclaw.interfaces.channels.delivery import ReadFile
 from microclaw.interfaces.channels.telegram.api import BotApi, Timing
 from microclaw.interfaces.channels.telegram.channel import TelegramChannel, TelegramState

@@ -24,11 +24,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.people import OWNER, Person
+from microclaw.host.auth.people import OWNER
 from microclaw.host.auth.tokens import PersonTokens
 from microclaw.host.config.settings import GatewaySettings
 from microclaw.host.store.database import Database
-from microclaw.host.store.people import AccessToken, PeopleTable, PersonTokenTable
+from microclaw.host.store.people import AccessToken, PeopleTable, Person, PersonTokenTable
 from microclaw.interfaces.channels.gateway import MAX_OPENING, Gateway, conversation_id
 from microclaw.interfaces.cli.host_process import log_to
 

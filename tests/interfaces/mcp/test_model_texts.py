@@ -10,9 +10,9 @@ import mcp_types as types
 import pytest
 
 from microclaw.errors import ToolRetry
-from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.config.settings import McpServerSettings
 from microclaw.host.operations.next_steps import TOOL_OF, name_tools
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import AnyArguments, ToolContext, schema_of
 from microclaw.interfaces.cli.main import load_command
 from microclaw.interfaces.mcp.client.tools import OfferedTool, help_tool, tool_from

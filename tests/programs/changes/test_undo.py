@@ -17,7 +17,8 @@ from microclaw.errors import (
     UnknownName,
 )
 from microclaw.host.auth.gate import Gate
-from microclaw.host.auth.people import ONLY_OWNER, Person
+from microclaw.host.auth.people import ONLY_OWNER
+from microclaw.host.store.people import Person
 from microclaw.programs.changes.change_log import SCHEDULED, ChangeOrigin, SetLevel, change_origin
 from microclaw.programs.changes.undo import Undo, UndoChoice
 

@@ -12,7 +12,8 @@ from tests.programs.conftest import make_trial, tried
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.act_tool import act_tools
 from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed, UnknownName
-from microclaw.host.auth.gate import Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import ToolContext
 from microclaw.host.store.apps import MAX_DRAFTS
 from microclaw.programs.changes.operations import ProgramContext

@@ -15,7 +15,7 @@ from microclaw.agent.knowledge.search import Search
 from microclaw.agent.knowledge.skills import Skills
 from microclaw.devices.registry.registry import Registry
 from microclaw.events import VOICE_CHANNEL, Evidence
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 _MAX_HITS = 12

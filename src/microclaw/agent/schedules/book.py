@@ -16,8 +16,8 @@ from microclaw.agent.schedules.parse import parse_when
 from microclaw.clock import machine_zone
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
-from microclaw.host.auth.gate import Permission
 from microclaw.host.auth.people import PERMISSIONS_BY_ROLE, Roles, may_see
+from microclaw.host.operations.operation import Permission
 from microclaw.host.store.schedules import MAX_WHY_CHARS, Schedule, SchedulePrompt, ScheduleTable, Timing
 from microclaw.text import role_words
 

@@ -22,8 +22,7 @@ from microclaw.agent.schedules.due import is_due_more_often, next_due
 from microclaw.agent.schedules.results import ScheduleFacts
 from microclaw.agent.schedules.runner import Executor, Runner
 from microclaw.errors import ScheduleRefused, ToolRetry
-from microclaw.host.auth.gate import Permission
-from microclaw.host.operations.operation import OperationCall
+from microclaw.host.operations.operation import OperationCall, Permission
 from microclaw.host.operations.result import filled
 from microclaw.host.operations.tool import PlannedCall
 from microclaw.host.store.schedules import Action, Missed, Once, Schedule, SchedulePrompt, Timing, ToolAction

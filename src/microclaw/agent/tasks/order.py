@@ -20,10 +20,10 @@ from microclaw.errors import Overloaded, TaskRefused, over_limit
 from microclaw.events import TaskChanged
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.approved_act import ApprovalOutcome
-from microclaw.host.auth.people import person_behind
 from microclaw.host.config.settings import TaskSettings
 from microclaw.host.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
 from microclaw.host.sandbox.job_files import check_job
+from microclaw.host.store.people import person_behind
 from microclaw.host.store.tasks import TaskLanguage, TaskRow
 from microclaw.text import code_lines, count_text
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from microclaw.errors import PermissionRefused
 
 if TYPE_CHECKING:
-    from microclaw.host.auth.people import Person, Roles
+    from microclaw.host.auth.people import Roles
+    from microclaw.host.store.people import Person
 
 
 # The beginning of the id of a caller that is a device.

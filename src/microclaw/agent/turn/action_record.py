@@ -13,7 +13,7 @@ from microclaw.agent.models.protocol import ModelReply, ToolCall
 from microclaw.agent.turn.tool_selection import MORE_TOOLS
 from microclaw.agent.turn.toolbox import INTERNAL, short_value
 from microclaw.events import Action, ActOutcome, Evidence, Step, Usage
-from microclaw.host.auth.gate import Effect
+from microclaw.host.operations.operation import Effect
 from microclaw.host.operations.tool import ToolResult, bounded_json
 from microclaw.host.operations.validation import read_object
 from microclaw.programs.proof.verify import NO_READ_BACK

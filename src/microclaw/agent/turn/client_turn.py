@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from microclaw.agent.models.protocol import AssistantReply, Message, UserText
 from microclaw.agent.turn.action_record import without_empty_record
 from microclaw.agent.turn.conversation import Conversations
-from microclaw.agent.turn.turn import Turn, TurnRequest
+from microclaw.agent.turn.turn import Turn
 from microclaw.agent.turn.turn_journal import TurnJournal
+from microclaw.agent.turn.turn_request import TurnRequest
 from microclaw.bounded_map import BoundedMap
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.programs.changes.change_log import conversation_of

@@ -24,7 +24,7 @@ from microclaw.devices.registry.target import find_device
 from microclaw.devices.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines, unit_of
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence, ResultFile
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.host.store.tasks import TaskLanguage, TaskRow
 from microclaw.text import code_lines, count_text, fence_text, moment_text, read_duration_ms

@@ -32,17 +32,19 @@ from microclaw.agent.turn.model_requests import TurnLimits
 from microclaw.agent.turn.old_orders import OldOrders
 from microclaw.agent.turn.outbox import RunningTurn
 from microclaw.agent.turn.toolbox import Toolbox
-from microclaw.agent.turn.turn import Turn, TurnRequest
+from microclaw.agent.turn.turn import Turn
 from microclaw.agent.turn.turn_journal import OLD_ORDER, TurnJournal, encode
+from microclaw.agent.turn.turn_request import TurnRequest
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.host.auth.approvals import ID_CHARS, Approvals
 from microclaw.host.auth.approved_act import PendingApproval
-from microclaw.host.auth.gate import Effect
-from microclaw.host.auth.people import ONLY_OWNER, Roles, person_behind
+from microclaw.host.auth.people import ONLY_OWNER, Roles
 from microclaw.host.config.settings import ModelTask
+from microclaw.host.operations.operation import Effect
 from microclaw.host.operations.tool import result_of_error
 from microclaw.host.store.journal import EffectKey, Journal
+from microclaw.host.store.people import person_behind
 from microclaw.host.store.sessions import SessionMessage, Sessions, match_name, session_name
 from microclaw.text import clean_text, fence_text, format_duration
 

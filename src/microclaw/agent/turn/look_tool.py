@@ -11,8 +11,8 @@ from msgspec import Meta
 from msgspec.structs import asdict, replace
 
 from microclaw.errors import ToolRetry
-from microclaw.host.auth.gate import Effect, Gate, Permission
-from microclaw.host.operations.operation import Access, Operation, Parameter, fault, load
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Access, Effect, Operation, Parameter, Permission, fault, load
 from microclaw.host.operations.operation_modules import is_served
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, output_of
 from microclaw.tables import read_table

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from microclaw.agent.models.protocol import AssistantReply, Message, ToolSpec
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, object_schema
 
 MORE_TOOLS: Final = "more-tools"

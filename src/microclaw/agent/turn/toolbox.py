@@ -24,7 +24,8 @@ from microclaw.events import AskedProgram
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
 from microclaw.host.auth.approved_act import FAULT, approved_act
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import (
     AnyArguments,
     PlannedCall,

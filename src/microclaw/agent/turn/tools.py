@@ -11,9 +11,10 @@ from msgspec import Meta
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.errors import ToolFailed
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
-from microclaw.host.auth.people import People, Person
+from microclaw.host.auth.people import People
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.host.store.people import Person
 
 
 class SayParameters(Parameters, kw_only=True):

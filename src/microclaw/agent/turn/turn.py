@@ -50,7 +50,7 @@ from microclaw.agent.turn.turn_journal import (
     old_order,
     outcome_unknown,
 )
-from microclaw.agent.turn.turn_request import TurnRequest as TurnRequest
+from microclaw.agent.turn.turn_request import TurnRequest
 from microclaw.errors import (
     BudgetSpent,
     BuildError,
@@ -73,7 +73,7 @@ from microclaw.events import (
 )
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
-from microclaw.host.auth.gate import Effect
+from microclaw.host.operations.operation import Effect
 from microclaw.host.operations.tool import Begin, ToolContext, ToolResult
 from microclaw.host.store.journal import EffectKey
 from microclaw.programs.changes.change_log import change_origin

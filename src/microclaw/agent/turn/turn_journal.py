@@ -28,7 +28,7 @@ from microclaw.agent.models.protocol import ModelReply, ToolCall
 from microclaw.agent.turn.toolbox import EndedError
 from microclaw.errors import MicroclawError, OutcomeUnknown, after_acceptance
 from microclaw.events import OLD_S
-from microclaw.host.auth.gate import Effect
+from microclaw.host.operations.operation import Effect
 from microclaw.host.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.host.store.journal import EffectKey, Journal, TurnRow, Work
 from microclaw.text import format_duration

@@ -11,10 +11,10 @@ from microclaw.agent.models.protocol import AskedBy, Message, ModelRequest, Tool
 from microclaw.agent.turn.context import Prompt
 from microclaw.agent.turn.history import tainted_from
 from microclaw.events import FILE_CHANNELS, Inbound, TurnEvent
-from microclaw.host.auth.people import person_behind
 from microclaw.host.config.settings import ModelTask
 from microclaw.host.operations.tool import Begin, ToolContext
 from microclaw.host.store.journal import Work
+from microclaw.host.store.people import person_behind
 from microclaw.programs.changes.change_log import SCHEDULED, ChangeOrigin, conversation_of
 
 

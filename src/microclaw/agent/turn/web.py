@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from microclaw.errors import ToolFailed
-from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.config.settings import SearchSettings
 from microclaw.host.egress.fetching import Fetcher
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 from microclaw.agent.knowledge.memory import OWNER_ID, file_stem
 from microclaw.durable import make_folders, read_limited, replace_file
 from microclaw.errors import StoreError, ToolFailed, ToolRetry
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
 

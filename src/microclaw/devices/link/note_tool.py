@@ -10,7 +10,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters, device_tool
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:

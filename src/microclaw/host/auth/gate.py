@@ -10,11 +10,9 @@ from microclaw.host.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import QuestionContext, current_approval_id
 from microclaw.host.auth.people import ONLY_OWNER, PERMISSIONS_BY_ROLE, Roles, is_owner, name_of
-from microclaw.host.operations.operation import Effect, Permission
+from microclaw.host.operations.operation import Permission
 from microclaw.host.store.schedules import ScheduleTable
 from microclaw.text import role_words
-
-__all__ = ["Effect", "Gate", "Permission"]
 
 TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) was read in this chat"
 _NEEDS: Final = {Permission.READ: "look", Permission.ACT: "act", Permission.RISKY: "do what needs a person's yes"}

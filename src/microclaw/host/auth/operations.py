@@ -18,7 +18,7 @@ from microclaw.text import role_words
 
 if TYPE_CHECKING:
     from microclaw.host.auth.admission import Admission
-    from microclaw.host.auth.people import Person
+    from microclaw.host.store.people import Person
     from microclaw.host.store.sign_ins import SignIn
 
 

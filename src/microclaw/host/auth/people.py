@@ -19,10 +19,7 @@ from microclaw.host.auth.codes import PERSON, Codes
 from microclaw.host.operations.operation import Permission
 from microclaw.host.store.codes import CodeRow
 from microclaw.host.store.database import Database
-from microclaw.host.store.people import LIMIT_MARK, PeopleTable
-from microclaw.host.store.people import Person as Person
-from microclaw.host.store.people import Role as Role
-from microclaw.host.store.people import person_behind as person_behind
+from microclaw.host.store.people import LIMIT_MARK, PeopleTable, Person, Role
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
 PERMISSIONS_BY_ROLE: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {

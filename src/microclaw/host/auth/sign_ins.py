@@ -23,9 +23,10 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.host.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.host.auth.codes import SIGN_IN, Codes, WrongTokens, digest_of
-from microclaw.host.auth.people import OWNER, People, Person
+from microclaw.host.auth.people import OWNER, People
 from microclaw.host.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials
 from microclaw.host.store.database import Database
+from microclaw.host.store.people import Person
 from microclaw.host.store.sign_ins import LONGEST_MS, PasswordRow, PasswordTable, SignIn, SignInTable
 from microclaw.text import clean_text
 

@@ -20,8 +20,8 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.host.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.host.auth.codes import digest_of
-from microclaw.host.auth.people import OWNER, RANK, People, Person, Role, limited_id
-from microclaw.host.store.people import AccessToken, CredentialTable
+from microclaw.host.auth.people import OWNER, RANK, People, limited_id
+from microclaw.host.store.people import AccessToken, CredentialTable, Person, Role
 from microclaw.host.store.people import Scope as Scope
 from microclaw.host.store.sign_ins import SignIn
 from microclaw.text import role_words

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from microclaw.addresses import single_address
 from microclaw.errors import Overloaded
 from microclaw.host.auth.admission import Admission
-from microclaw.host.auth.people import Roles, is_owner, person_behind
+from microclaw.host.auth.people import Roles, is_owner
 from microclaw.host.config.settings import Limits
+from microclaw.host.store.people import person_behind
 from microclaw.interfaces.api.access import access_from_network, access_of
 from microclaw.interfaces.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
 from microclaw.interfaces.api.credential_end import ends_with_credential

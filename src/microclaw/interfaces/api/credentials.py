@@ -13,10 +13,10 @@ from starlette.types import Scope
 
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.codes import WrongTokens
-from microclaw.host.auth.people import Person, person_behind
 from microclaw.host.auth.sign_ins import SignIns, csrf_token
 from microclaw.host.auth.tokens import PersonTokens
 from microclaw.host.operations.operation import Access
+from microclaw.host.store.people import Person, person_behind
 from microclaw.interfaces.api.access import ACCESS_BY_ROLE, access_of
 from microclaw.interfaces.api.caller import Caller, client_address, request_number
 from microclaw.interfaces.api.failures import PATH_KEY, Refused

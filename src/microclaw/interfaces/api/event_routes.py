@@ -18,9 +18,10 @@ from starlette.responses import Response
 
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
-from microclaw.host.auth.people import Roles, is_owner, person_behind
+from microclaw.host.auth.people import Roles, is_owner
 from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
+from microclaw.host.store.people import person_behind
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import stream
 from microclaw.interfaces.api.live_pins import MAX_BOARDS, EdgeReader, LivePins

@@ -16,8 +16,8 @@ from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import ApprovalSettled
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval, approved_act
-from microclaw.host.auth.people import person_behind
 from microclaw.host.config.settings import Limits
+from microclaw.host.store.people import person_behind
 from microclaw.interfaces.api.caller import Caller
 from microclaw.interfaces.api.failures import unexpected
 from microclaw.programs.changes.change_log import current_origin

@@ -22,8 +22,9 @@ from microclaw.errors import (
     MicroclawError,
 )
 from microclaw.events import Report, Step
-from microclaw.host.auth.gate import Gate, Permission
+from microclaw.host.auth.gate import Gate
 from microclaw.host.auth.people import OWNER
+from microclaw.host.operations.operation import Permission
 from microclaw.host.store.apps import DeferredRow, DeferredState, DeferredTable
 from microclaw.programs.board_list import find_by_name
 from microclaw.programs.changes.change_log import AppVersion, ChangeOrigin, DesiredApp, change_origin, current_origin

@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 from microclaw.errors import Overloaded
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.host.auth.people import OWNER, person_behind
+from microclaw.host.auth.people import OWNER
+from microclaw.host.store.people import person_behind
 from microclaw.programs.building import Compile, ProgramImage, ProgramLanguage
 from microclaw.programs.wasm.source_language import language_of_file
 

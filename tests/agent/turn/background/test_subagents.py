@@ -21,8 +21,9 @@ from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownNa
 from microclaw.events import Usage
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
-from microclaw.host.auth.people import OWNER, Person
+from microclaw.host.auth.people import OWNER
 from microclaw.host.operations.tool import ToolContext
+from microclaw.host.store.people import Person
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
 
 

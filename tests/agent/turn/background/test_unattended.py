@@ -27,7 +27,8 @@ from microclaw.errors import ModelError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step, TurnEvent, Usage
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
-from microclaw.host.auth.gate import Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Permission
 from microclaw.host.store.schedules import Action, Every, Once, Schedule, SchedulePrompt, ToolAction
 
 START_MS = 1_700_000_000_000

@@ -9,7 +9,8 @@ from tests.agent.turn.tools.conftest import Bench
 
 from microclaw.agent.turn.tool_selection import MORE_TOOLS, brief, more_tools
 from microclaw.agent.turn.toolbox import Toolbox
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 
 

@@ -27,7 +27,8 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.hardware.boards.reader import load_board
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import (
     Parameters,
     Tool,

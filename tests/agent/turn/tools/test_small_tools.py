@@ -13,8 +13,9 @@ from microclaw.agent.turn.tools import say_tool
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.host.auth.gate import Gate
-from microclaw.host.auth.people import OWNER, Person
+from microclaw.host.auth.people import OWNER
 from microclaw.host.operations.tool import ToolContext, ToolResult, declared_tools
+from microclaw.host.store.people import Person
 from microclaw.host.store.sessions import SessionMessage
 from microclaw.programs.patterns.catalog import shipped
 

@@ -15,7 +15,8 @@ from microclaw.errors import PinRefused, ToolFailed
 from microclaw.host.audit.event import AuditEvent
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import PendingApproval
-from microclaw.host.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
+from microclaw.host.auth.gate import TAINTED_NOTE, Gate
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 
 RISKY = Permission.RISKY

@@ -12,7 +12,8 @@ from tests.interfaces.voice.xiaozhi_client import PATIENCE_S
 
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.gate import Gate, Permission
+from microclaw.host.auth.gate import Gate
+from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import Tool, ToolContext
 from microclaw.interfaces.voice.xiaozhi.tools import xiaozhi_tools
 

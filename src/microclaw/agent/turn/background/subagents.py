@@ -21,12 +21,13 @@ from microclaw.agent.turn.context import TurnContext
 from microclaw.agent.turn.model_requests import TurnLimits
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.agent.turn.toolbox import Toolbox
-from microclaw.agent.turn.turn import Turn, TurnRequest
+from microclaw.agent.turn.turn import Turn
 from microclaw.agent.turn.turn_journal import TurnJournal
+from microclaw.agent.turn.turn_request import TurnRequest
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Inbound
-from microclaw.host.auth.gate import Permission
 from microclaw.host.auth.people import Roles, may_see
+from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import ToolContext
 from microclaw.host.store.journal import Journal
 from microclaw.programs.changes.change_log import current_origin

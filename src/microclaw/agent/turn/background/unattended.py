@@ -20,8 +20,9 @@ from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.link.tasks import TaskEnd, failure_text
 from microclaw.errors import OutcomeUnknown, TakenOver, ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
-from microclaw.host.auth.gate import Effect, Gate, Permission
+from microclaw.host.auth.gate import Gate
 from microclaw.host.auth.people import OWNER
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import ToolContext, ToolResult
 from microclaw.host.store.schedules import Once, Schedule, SchedulePrompt, ToolAction
 from microclaw.programs.changes.change_log import SCHEDULED, ChangeOrigin, change_origin, conversation_of

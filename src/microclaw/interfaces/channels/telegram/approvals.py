@@ -10,7 +10,8 @@ from typing import Final
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import END_NOT_REPORTED, ActEnd, ApprovalOutcome, PendingApproval
-from microclaw.host.auth.people import People, Person
+from microclaw.host.auth.people import People
+from microclaw.host.store.people import Person
 from microclaw.interfaces.channels.delivery import ChannelTasks
 from microclaw.interfaces.channels.telegram.api import Address, ButtonPress, TelegramError
 from microclaw.interfaces.channels.telegram.markup import split

@@ -23,8 +23,9 @@ from microclaw.devices.link.limits import RateLimit
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.host.auth.approvals import Approvals
-from microclaw.host.auth.people import People, Person
+from microclaw.host.auth.people import People
 from microclaw.host.store.outbox import OutboxRow
+from microclaw.host.store.people import Person
 from microclaw.interfaces.channels.delivery import ChannelTasks, ReadFile
 from microclaw.interfaces.channels.telegram.api import (
     Address,

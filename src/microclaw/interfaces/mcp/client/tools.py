@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.config.settings import McpServerSettings
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import AnyArguments, Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.host.auth.gate import Permission
+from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import Tool
 from microclaw.interfaces.api.jobs import Feed, with_keepalives
 from microclaw.interfaces.api.tool_routes import ToolService

@@ -10,8 +10,8 @@ import mcp_types as types
 from microclaw.agent.turn.system_prompt import BUTTON_EXAMPLE, NATIVE_API
 from microclaw.agent.turn.tool_selection import brief
 from microclaw.events import Action, ApprovalAsked
-from microclaw.host.auth.gate import Effect, Permission
 from microclaw.host.operations.next_steps import client_text
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Tool
 from microclaw.tables import read_table
 from microclaw.wire.host_api import action_object, event_object

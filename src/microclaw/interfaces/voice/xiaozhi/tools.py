@@ -18,7 +18,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters, device_tool
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.interfaces.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, not_connected
 from microclaw.text import fence_text

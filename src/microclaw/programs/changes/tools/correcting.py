@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from microclaw.devices.registry.target import DeviceParameters
 from microclaw.errors import MicroclawError, PinClaimed
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput, read_arguments
 
 MAX_CHANGES = 16
@@ -111,7 +111,7 @@ class _Correction(Struct, frozen=True):
                 if outputs:
                     exc.message = f"{_message(outputs)}; then it failed: {exc.message}"
                 raise
-        return _joined(outputs, len(asked.undo))
+        return _joined(outputs, len(set(asked.undo)))
 
 
 def _joined(outputs: Sequence[ToolOutput], undo_count: int) -> ToolOutput:

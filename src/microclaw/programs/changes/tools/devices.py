@@ -26,7 +26,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters
 from microclaw.events import Evidence
-from microclaw.host.auth.gate import Effect, Permission
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.change_log import chat_of, current_origin
 from microclaw.programs.changes.deployment import ChangeRequest

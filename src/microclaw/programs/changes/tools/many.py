@@ -12,8 +12,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import device_line
 from microclaw.errors import AppNotFound, MicroclawError
-from microclaw.host.auth.gate import Effect, Permission
-from microclaw.host.operations.operation import approve_all
+from microclaw.host.operations.operation import Effect, Permission, approve_all
 from microclaw.host.operations.tool import Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.board_calls import BOARD_TOOLS, ManyParameters, calls_text, choose_calls
 from microclaw.programs.changes.board_outcomes import outcome_step, outcomes_output
