@@ -109,8 +109,7 @@ export function BoardDrawing({ device, shown, held, isLive, Switch, children }) 
         row=${row} state=${isLive && place.pin ? stateOf(device, place.pin.pin) : null} isLive=${isLive} isActive=${place.pin?.pin === active}
         onChoose=${setChosen} onPoint=${setPointed} />`)}
     </svg>
-    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateOf(device, told.pin.pin) : null} isLive=${isLive}
-      Switch=${Switch} />
+    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateOf(device, told.pin.pin) : null} isLive=${isLive} Switch=${Switch} />
     <div><p class="quiet">${isLive && "H: high, L: low, ?: not read now, with the edges seen. "}Struck out: nothing may drive it. !: with care.
       ${shown.layout ? " As the board lies before you, its parts upwards." : " Drawn in the order of their numbers: for this board no physical order is recorded."}</p>
       ${children}</div>
