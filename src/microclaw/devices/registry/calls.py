@@ -1,4 +1,4 @@
-"""The methods of devices (protocols/link.md): typed calls and the types of their answers.
+"""The methods of devices (docs/protocols/link-methods.md): typed calls and the types of their answers.
 
 A call is a struct whose `method` is its name on the command line, in logs and on the link. A transport says
 which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.

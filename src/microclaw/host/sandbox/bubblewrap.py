@@ -1,6 +1,6 @@
 """Starts a program in bubblewrap: the arguments that all programs need, and the wait before the program begins.
 
-For jobs (wrapped_job.py), compilers (programs/builds/confinement.py) and speech engines (voice/engines).
+For jobs (wrapped_job.py), compilers (programs/builds/confinement.py) and speech engines (interfaces/voice/engines).
 """
 
 from __future__ import annotations

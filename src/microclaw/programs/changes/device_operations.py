@@ -1,4 +1,4 @@
-"""The acts of devices that a host knows: entries, calls, what they printed and counted. Pairing is in link_server."""
+"""The acts of devices that a host knows: entries, calls, what they printed and counted. Pairing is in devices/link."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ class App:
     def _call(self, export: str, *arguments: int, in_main: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False.
 
-        Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
+        Main begins in on_init, and goes on in the callback of a one-shot timer (programs/wasm/headers/shim).
         """
         assert self.instance is not None
         self._call_times.begin(in_main=in_main)

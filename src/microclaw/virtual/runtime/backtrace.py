@@ -11,7 +11,7 @@ from microclaw.wire.board_replies import STACK_FULL
 
 _REPEATED: Final = 5  # of 20 calls that wasmtime tells: so often it is a recursion
 _OURS: Final = ("/wasm/headers/", "/libcxx/include/")
-_HERE: Final = "microclaw_here"  # wasm/headers/traced: not a call of the program's
+_HERE: Final = "microclaw_here"  # programs/wasm/headers/traced: not a call of the program's
 _FRAME: Final = re.compile(r"^ +(?:\d+: +0x[0-9a-f]+)? *- (.+)\n(?: +at (.+):(\d+):\d+)?", re.MULTILINE)
 
 
