@@ -56,14 +56,15 @@ def cached_compiler(cache: BuildCache) -> Compile:
         guessed = language
         if guessed is None and await is_python(source):
             guessed = "python"
-        check_kind("py" if guessed == "python" else "wasm", kinds)
         if guessed == "python":
-            from microclaw.programs.py.compile import build  # 2 MB that a host without Python boards does not need
+            check_kind("py", kinds)
+            # 2 MB that a host without Python boards does not need.
+            from microclaw.programs.py.compile import build
 
             return await build(source, name, board=board, cache=cache)
-        from microclaw.programs.wasm.compile import (
-            compile_module,  # the command line reads this module for its checks alone
-        )
+        check_kind("wasm", kinds)
+        # The command line reads this module only for its checks.
+        from microclaw.programs.wasm.compile import compile_module
 
         return await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
 
@@ -74,11 +75,15 @@ def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
     """Raise DeployRejected when a device that takes these kinds does not take this one."""
     if kind in kinds:
         return
-    takes = " or ".join(_TAKES[one] for one in kinds) or "no programs"
+    takes = " or ".join(map(_TAKES.__getitem__, kinds)) or "no programs"
+    language = "C or WebAssembly"
+    command = "microclaw device list"
+    if kind == "py":
+        language = "Python"
+        command = "microclaw flash, or a virtual one: microclaw virtual --join"
     raise DeployRejected(
-        f"this program is {'Python' if kind == 'py' else 'C or WebAssembly'}; the device's firmware takes {takes}",
-        next_step="write it in that language, or choose a device whose firmware takes it: "
-        + ("microclaw flash, or a virtual one: microclaw virtual --join" if kind == "py" else "microclaw device list"),
+        f"this program is {language}; the device's firmware takes {takes}",
+        next_step=f"write it in that language, or choose a device whose firmware takes it: {command}",
     )
 
 
@@ -103,27 +108,29 @@ async def is_python(source: str) -> bool:
 
 
 def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, int]:
-    """Heap and timers to install with. DeployRejected when more was asked for than the firmware gives.
+    """Return heap and timers to install with. Raises DeployRejected for more than the firmware gives.
 
     The defaults, which nobody asked for, shrink to that.
     """
     limits = board.firmware
-    fitting = list[int]()
-    for what, asked, default, limit in (
-        ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes),
-        ("timers", timers, DEFAULT_TIMERS, limits.max_timers),
-    ):
-        if limit is not None and asked > limit and asked != default:
-            raise DeployRejected(
-                f"it asks for {asked} {what}; the firmware of {board.title} gives {limit}, as it was described",
-                next_step=f"ask for {limit}, or describe it again: microclaw device add NAME --firmware ...",
-            )
-        fitting.append(asked if limit is None else min(asked, limit))
-    return fitting[0], fitting[1]
+    heap_bytes = _fit(board, "bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes)
+    timers = _fit(board, "timers", timers, DEFAULT_TIMERS, limits.max_timers)
+    return heap_bytes, timers
+
+
+def _fit(board: BoardProfile, unit: str, count: int, default: int, limit: int | None) -> int:
+    if limit is None or count <= limit:
+        return count
+    if count == default:
+        return limit
+    raise DeployRejected(
+        f"it asks for {count} {unit}; the firmware of {board.title} gives {limit}, as it was described",
+        next_step=f"ask for {limit}, or describe it again: microclaw device add NAME --firmware ...",
+    )
 
 
 def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
-    """The memory that a program claims: of a Python program by its size, when nobody said how much.
+    """Return the memory that a program claims: of a Python program by its size, unless the user says how much.
 
     Measured over the programs of tests/vectors/natural_py: 1.6 KB on average, of which the code is twice its .mpy.
     """
@@ -133,35 +140,35 @@ def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
 
 
 def program_language(file: str) -> ProgramLanguage | None:
-    """By the suffix of a file's name; None where it has none that says it."""
+    """Return the language by the suffix of a file's name; None if the suffix does not say it."""
     if PurePath(file).suffix.lower() == ".py":
         return "python"
     return language_of_file(file)
 
 
 def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> WasmImage:
-    """wasm.read_module: the checks alone, for bytes that need no compiler."""
+    """Check bytes that need no compiler, as wasm.read_module does."""
     from microclaw.programs.wasm.compile import read_module
 
     return read_module(wasm, board, name=name, source=source)
 
 
 def in_source_lines(image: ProgramImage, text: str) -> str:
-    """A board's words about an error of this program, in the lines of its source."""
+    """Put a board's words about an error of this program into the lines of its source."""
     if isinstance(image, PyImage):
         return image.source_traceback(text)
     return image.marks.in_words(text)
 
 
 def stored_facts(image: ProgramImage) -> str:
-    """The facts stored beside an image's bytes and source, as JSON: of a Python program all but those two."""
+    """Return the facts stored beside an image's bytes and source, as JSON: of a Python program all but those two."""
     if isinstance(image, PyImage):
         return encode(replace(image, mpy=b"", source="", rewritten="")).decode()
     return encode({"name": image.name, "compiler": image.compiler}).decode()
 
 
 def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:
-    """A Python program as `stored_facts` described it. Raises StoreError for anything else."""
+    """Return a Python program as `stored_facts` described it. Raises StoreError for anything else."""
     try:
         return replace(decode(facts, type=PyImage), mpy=code, source=source or "")
     except (DecodeError, ValidationError) as exc:

@@ -19,6 +19,7 @@ MOST_MS: Final = 49 * 86_400_000
 LONGEST_TRIAL_MS: Final = 7_200_000.0
 LONGEST_RUN_MS: Final = 600_000
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_ENDS: Final = {"stopped": ("stopped", "after"), "trapped": ("failed", "after")}
 _LONGEST_MS: Final = 365 * 86_400_000.0
 
 
@@ -29,18 +30,17 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     stop_after_ms: int | None = None
 
     def text(self) -> str:
-        """ "every 10 min, stopped after 30 s"."""
-        if self.every_ms is None:
-            parts = []
-        else:
-            parts = [f"every {time_text(self.every_ms)}"]
+        """Return "every 10 min, stopped after 30 s"."""
+        parts = []
+        if self.every_ms is not None:
+            parts.append(f"every {time_text(self.every_ms)}")
         if self.stop_after_ms is not None:
             parts.append(f"stopped after {time_text(self.stop_after_ms)}")
         return ", ".join(parts)
 
 
 def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | None:
-    """None where neither is given. Raises ConfigError for times that cannot be."""
+    """Return the times; None if neither is given. Raises ConfigError for times that cannot be."""
     if every_ms is None and stop_after_ms is None:
         return None
     for what, value, example in (("the interval", every_ms, "10m"), ("the length of a run", stop_after_ms, "30s")):
@@ -80,46 +80,52 @@ def parse_time_ms(text: str, most_ms: float = _LONGEST_MS) -> float:
 
 
 def time_or_off(text: str) -> int | None:
-    """The time; None for "off"."""
+    """Return the time; None for "off"."""
     if text.strip().lower() == "off":
         return None
     return round(parse_time_ms(text))
 
 
 def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
-    """The times of a program, as the host takes them; nothing where neither is given. Raises ConfigError."""
-    times = run_times(*(None if text is None else round(parse_time_ms(text)) for text in (every, stop_after)))
+    """Return the times of a program, as the host takes them; nothing if neither is given. Raises ConfigError."""
+    times = run_times(_whole_ms(every), _whole_ms(stop_after))
     if times is None:
         return {}
     return {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
 
+def _whole_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return round(parse_time_ms(text))
+
+
 def time_word(ms: int) -> str:
-    """A time as it is written: 10m, 90s, 1500ms."""
-    size, unit = next((size, unit) for unit, size in reversed(_UNITS_MS.items()) if ms % size == 0)
-    return f"{ms // size}{unit}"
+    """Write a time as a user does: 10m, 90s, 1500ms."""
+    return next(f"{ms // size_ms}{unit}" for unit, size_ms in reversed(_UNITS_MS.items()) if ms % size_ms == 0)
 
 
 def how_text(how: str, took_ms: int | None) -> str:
-    """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
+    """Return "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
+    end, link = _ENDS.get(how, ("ended by itself", "in"))
     if took_ms is None:
-        took = None
-    else:
-        took = format_duration(took_ms, decimals=1)
-    said, link = {"stopped": ("stopped", "after"), "trapped": ("failed", "after")}.get(how, ("ended by itself", "in"))
-    if took:
-        return f"{said} {link} {took}"
-    return said
+        return end
+    return f"{end} {link} {format_duration(took_ms, decimals=1)}"
 
 
 def kept_text(times: RunTimes) -> str:
-    """The times, in the words that every answer has."""
-    again = ", at each start of the board again" if times.every_ms is None else ""
+    """Return the times, in the words that every answer has."""
+    again = ""
+    if times.every_ms is None:
+        again = ", at each start of the board again"
     return f"{times.text()}{again}: the board keeps it, also when this host is off"
 
 
 def first_run_ms(times: RunTimes, asked_ms: float) -> float:
-    """The time to try it for: until just before the run is stopped, or the next one begins. A long run's beginning."""
+    """Return for how long to try it: until just before the run is stopped, or the next one begins.
+
+    Of a run that is longer than LONGEST_RUN_MS only the beginning is tried, for `asked_ms`.
+    """
     if times.stop_after_ms is None:
         return min(float(times.every_ms or asked_ms), LONGEST_TRIAL_MS) - 1.0
     if times.stop_after_ms <= LONGEST_RUN_MS:
@@ -128,4 +134,10 @@ def first_run_ms(times: RunTimes, asked_ms: float) -> float:
 
 
 def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
-    return f"{before.text() if before else 'no interval'} -> {after.text() if after else 'no interval'}"
+    return f"{_text_or_none(before)} -> {_text_or_none(after)}"
+
+
+def _text_or_none(times: RunTimes | None) -> str:
+    if times is None:
+        return "no interval"
+    return times.text()

@@ -442,12 +442,12 @@ def _uneven(phases: Sequence[tuple[float, float]], want_ms: float, share: float,
     for start_ms, length_ms in phases:
         if abs(length_ms - want_ms) > slack_ms:
             text = f"{what} {time_text(length_ms)} at {time_text(start_ms)}"
-            return met_if(False, text, f"± {time_text(slack_ms)}")
+            return met_if(right=False, text=text, tolerance=f"± {time_text(slack_ms)}")
     mean_ms = fmean(length_ms for _, length_ms in phases)
     mean_slack_ms = max(share * want_ms, JITTER_MS / len(phases))
     if abs(mean_ms - want_ms) > mean_slack_ms:
         text = f"{what} {time_text(mean_ms)} on average, {len(phases)} times"
-        return met_if(False, text, f"± {time_text(mean_slack_ms)}")
+        return met_if(right=False, text=text, tolerance=f"± {time_text(mean_slack_ms)}")
     return None
 
 

@@ -22,7 +22,8 @@ _HUES: Final[Mapping[str, tuple[float, float]]] = {
 """Degrees of the color circle, the first included, the last not; every color has a name.
 
 firmware/fw/microclaw_devices.py's colors are well inside."""
-_PALE: Final = 0.3  # of saturation: as good as white
+# Of saturation: as good as white.
+_PALE: Final = 0.3
 COLOR_NAMES: Final = (*_HUES, "white", "off", "on")
 
 
@@ -35,7 +36,8 @@ class Color(Struct, frozen=True):
 
     def matches(self, seen: Rgb) -> bool:
         if self.name is None:
-            return all(abs(a - b) <= self.slack for a, b in zip(self.rgb, seen, strict=True))
+            parts = zip(self.rgb, seen, strict=True)
+            return all(abs(wanted - part) <= self.slack for wanted, part in parts)
         if self.name == "on":
             return any(seen)
         return name_of(seen) == self.name
@@ -46,7 +48,7 @@ class Color(Struct, frozen=True):
 
 
 def color_text(rgb: Rgb) -> str:
-    """ "red", or "red (64,0,0)" where it is no full red."""
+    """Return "red", or "red (64,0,0)" if it is no full red."""
     name = name_of(rgb)
     if set(rgb) <= {0, 255}:
         return name
@@ -54,19 +56,27 @@ def color_text(rgb: Rgb) -> str:
 
 
 def name_of(rgb: Rgb) -> str:
-    """The color's name whatever its brightness."""
+    """Return the color's name, whatever its brightness."""
     if not any(rgb):
         return "off"
-    hue, saturation, _ = colorsys.rgb_to_hsv(*(part / 255 for part in rgb))
+    red, green, blue = rgb
+    hue, saturation, _ = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     if saturation <= _PALE:
         return "white"
     degrees = hue * 360
-    return next(name for name, (low, high) in _HUES.items() if low <= degrees < high or low <= degrees - 360 < high)
+    reds_begin = _HUES["red"][0]
+    if degrees >= 360 + reds_begin:
+        degrees -= 360
+    return next(name for name, (low, high) in _HUES.items() if low <= degrees < high)
 
 
 def colors_of(data: bytes) -> tuple[Rgb, ...]:
-    """The colors of a WS2812 chain: green, red, blue of each LED."""
-    return tuple((data[i + 1], data[i], data[i + 2]) for i in range(0, len(data) - 2, 3))
+    """Return the colors of a WS2812 chain, whose bytes are green, red, blue of each LED."""
+    colors = []
+    for at in range(0, len(data) - 2, 3):
+        green, red, blue = data[at : at + 3]
+        colors.append((red, green, blue))
+    return tuple(colors)
 
 
 def _numbers(rgb: Rgb) -> str:

@@ -87,20 +87,22 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
     own work is a part of them that the trial does not know.
     """
     if not seen:
-        return Agreement(False, "no edge where the trial had some")
+        return Agreement(agrees=False, difference="no edge where the trial had some")
     short_gaps = _short_gaps_text(expected, seen)
     if short_gaps is not None:
-        return Agreement(True, short_gaps)
+        return Agreement(agrees=True, difference=short_gaps)
     first = int(expected[0].level != seen[0].level)
     if not expected[first:]:
-        return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
+        return Agreement(
+            agrees=False, difference=f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}"
+        )
     needed_gaps = min(STEADY_GAPS, max(1, (len(expected) - 1) // 2))
     wanted = _continued(expected, len(seen) + first)
     agreement = _compare_times(wanted[first:], seen, needed_gaps)
     if not first or len(seen) < 2 or not _compare_times(wanted, seen, needed_gaps).agrees:
         return structs.replace(agreement, first=first)
     if not agreement.agrees:
-        return Agreement(False, INVERTED)
+        return Agreement(agrees=False, difference=INVERTED)
     # An even rhythm is itself with every level inverted.
     return structs.replace(agreement, first=first, is_sure=_is_even(_gaps_ms(expected)))
 
@@ -165,7 +167,9 @@ def _verification(
         return counted(f"{text} (pins are {seconds(apart_ms)} off against each other)", edges, agrees=False)
     is_sure = bool(edges) and not is_start and _are_sure(agreements, edges)
     if agrees and not is_sure:
-        return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
+        return Verification(
+            Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), agrees=True
+        )
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
     if INVERTED in text:
         return structs.replace(answer, next_step=_SET_FIRST)
@@ -316,15 +320,15 @@ def _compare_times(wanted: Sequence[Edge], seen: Sequence[Edge], needed_gaps: in
     """Compare the times alone, as many as both have; so many gaps in a row excuse late ones before them."""
     difference = _difference(wanted, seen)
     if difference is None:
-        return Agreement(True)
+        return Agreement(agrees=True)
     start = _steady_from(wanted, seen)
     if start is None:
-        return Agreement(False, difference)
+        return Agreement(agrees=False, difference=difference)
     steady = wanted[start : len(seen)]
     is_long = len(steady) > needed_gaps and span_ms(steady) >= min(STEADY_MS, span_ms(wanted) / 2)
     if not is_long:
-        return Agreement(False, difference)
-    return Agreement(True, f"uneven at first: {difference}; then as in the trial")
+        return Agreement(agrees=False, difference=difference)
+    return Agreement(agrees=True, difference=f"uneven at first: {difference}; then as in the trial")
 
 
 def _steady_from(wanted: Sequence[Edge], seen: Sequence[Edge]) -> int | None:

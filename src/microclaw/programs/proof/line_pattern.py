@@ -47,23 +47,32 @@ def parse_line_pattern(text: str) -> LinePattern:
             f"the pattern has {len(text)} characters, at most {MAX_PATTERN_CHARS} are allowed",
             next_step="match the part of the line that matters, and .* for the rest",
         )
-    at = repeats = choices = 0
+    at = 0
+    repeat_count = 0
+    choice_count = 0
     while at < len(text):
-        found = _PIECE.match(text, at)
-        if found is not None:
-            repeats += found["repeat"] is not None
-            choices += bool(found["optional"] or found["choice"])
-        if (
-            found is None
-            or (found["repeat"] and found["optional"])
-            or repeats > MAX_REPEATS
-            or choices > MAX_CHOICES
-            or max(int(found["least"] or 0), int(found["most"] or 0)) > MAX_COUNT
-        ):
-            raise ConfigError(f"the pattern {text!r} is not one at character {at + 1}", next_step=_SUBSET)
-        at = found.end()
+        piece = _PIECE.match(text, at)
+        if piece is None:
+            raise _fault_at(text, at)
+        repeat_count += piece["repeat"] is not None
+        choice_count += bool(piece["optional"] or piece["choice"])
+        is_too_much = repeat_count > MAX_REPEATS or choice_count > MAX_CHOICES
+        if is_too_much or not _is_bounded(piece):
+            raise _fault_at(text, at)
+        at = piece.end()
     try:
         re.compile(text, re.ASCII)
     except (re.error, OverflowError) as exc:
         raise ConfigError(f"the pattern {text!r} is not one: {exc}", next_step=_SUBSET) from exc
     return LinePattern(text)
+
+
+def _is_bounded(piece: re.Match[str]) -> bool:
+    """Return False for a repeat that may be left out, and for one of more than MAX_COUNT."""
+    if piece["repeat"] and piece["optional"]:
+        return False
+    return max(int(piece["least"] or 0), int(piece["most"] or 0)) <= MAX_COUNT
+
+
+def _fault_at(text: str, at: int) -> ConfigError:
+    return ConfigError(f"the pattern {text!r} is not one at character {at + 1}", next_step=_SUBSET)

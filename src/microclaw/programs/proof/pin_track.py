@@ -38,7 +38,7 @@ class Rhythm(Struct, frozen=True):
     @property
     def period_s(self) -> float:
         """The mean time between edges of the same direction; for a single gap, twice that gap."""
-        pairs = [first + second for first, second in pairwise(self.gaps_ms)]
+        pairs = list(map(sum, pairwise(self.gaps_ms)))
         if pairs:
             return fmean(pairs) / 1000
         return 2 * self.gap_s

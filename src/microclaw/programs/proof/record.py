@@ -79,7 +79,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         return bool(self.edges or self.pwm or self.leds or self.printed[0])
 
     def opened_ms(self, pin: int) -> float | None:
-        """The time when the program opened the pin first; None: never. Nothing is known of its level before."""
+        """Return when the program opened the pin first; None: never. Nothing is known of its level before."""
         if self.opened is None:
             return 0.0
         return self.opened.get(pin)
@@ -92,51 +92,63 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:
         """The program's lines as (time, text), and its gaps as (from, until, number of lines that are missing)."""
-        kept: list[tuple[float, str]] = []
+        texts: list[tuple[float, str]] = []
         gaps: list[tuple[float, float, int]] = []
         last_ms = 0.0
-        for one in self.lines:
-            if one.app is None:
+        for line in self.lines:
+            if line.app is None:
                 continue
-            count, text = lines_left_out(one.text)
+            count, text = lines_left_out(line.text)
             if count:
-                gaps += [(last_ms, one.t_ms, count)]
+                gaps.append((last_ms, line.t_ms, count))
             if text is not None:
-                kept += [(one.t_ms, text)]
-            last_ms = one.t_ms
-        return kept, gaps
+                texts.append((line.t_ms, text))
+            last_ms = line.t_ms
+        return texts, gaps
 
     def left_out(self, window: TrialWindow) -> int:
-        """The number of lines that may be missing in a window."""
-        until = self.until(window)
-        return sum(count for start, end, count in self.printed[1] if start <= until and end >= window.from_ms)
+        """Return the number of lines that may be missing in a window."""
+        until_ms = self.until(window)
+        line_count = 0
+        for start_ms, end_ms, count in self.printed[1]:
+            if start_ms <= until_ms and end_ms >= window.from_ms:
+                line_count += count
+        return line_count
 
     @cached_property
     def all_edges(self) -> list[Edge]:
         """The edges in order, with those from outside on pins that the program does not drive."""
         driven = {edge.pin for edge in self.edges}
-        given = (edge for edge in self.given if edge.pin not in driven)
-        return sorted((*self.edges, *given), key=lambda edge: edge.t_ms)
+        edges = [*self.edges]
+        for edge in self.given:
+            if edge.pin not in driven:
+                edges.append(edge)
+        edges.sort(key=lambda edge: edge.t_ms)
+        return edges
 
     @cached_property
     def _tracks(self) -> dict[int, list[tuple[float, int]]]:
-        found: dict[int, list[tuple[float, int]]] = {}
+        tracks: dict[int, list[tuple[float, int]]] = {}
         for edge in self.all_edges:
-            found.setdefault(edge.pin, [(0.0, 1 - edge.level)]).append((edge.t_ms, edge.level))
-        return found
+            track = tracks.setdefault(edge.pin, [(0.0, 1 - edge.level)])
+            track.append((edge.t_ms, edge.level))
+        return tracks
 
     def track(self, pin: int) -> list[tuple[float, int]]:
-        """A pin's level at the start, then each change, as (time, level)."""
+        """Return a pin's level at the start, then each change, as (time, level)."""
         return self._tracks.get(pin) or [(0.0, self.levels.get(pin, 0))]
 
     def duties(self, pin: int) -> list[tuple[float, float]]:
-        """(time, duty in percent) of one pin, in order."""
+        """Return (time, duty in percent) of one pin, in order."""
         return [(change.t_ms, change.duty / 2.55) for change in self.pwm if change.pin == pin]
 
 
 def lines_left_out(text: str) -> tuple[int, str | None]:
-    """The number of lines missing where a board printed this, and the line that stands behind that; (0, text): none."""
-    found = _LEFT_OUT.fullmatch(text)
-    if found is None:
-        return (0, text)
-    return (int(found[1]), found[2])
+    """Return the number of lines that a board left out before this one, and the line behind its note.
+
+    A line without such a note is (0, text); the note alone has None as its line.
+    """
+    note = _LEFT_OUT.fullmatch(text)
+    if note is None:
+        return 0, text
+    return int(note[1]), note[2]

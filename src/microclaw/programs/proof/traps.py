@@ -32,19 +32,18 @@ _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, (
 
 
 def trap_words(text: str) -> tuple[str, str]:
-    """The meaning of a trap with this text of the virtual board or of WAMR, and what to do about it."""
+    """Return the meaning of a trap with this text of the virtual board or of WAMR, and what to do about it."""
     if text.startswith(TRACEBACK):
         return _exception_words(text)
-    found = _EXCEPTION.fullmatch(text)
-    assert found is not None
-    what = found["text"]
-    where = found["where"]
+    match = _EXCEPTION.fullmatch(text)
+    assert match is not None
+    what = match["text"]
+    where = match["where"]
     if where and where.startswith(STACK_FULL):
         return f"its stack is full: {where.removeprefix(STACK_FULL)}", _STACK
+    at = ""
     if where:
         at = f" at {where}"
-    else:
-        at = ""
     if what.startswith(NATIVE_FAILED):
         return f"it was ended{at}: {what}", _OURS
     missing = _UNLINKED.search(what)
@@ -83,14 +82,17 @@ def with_array_name(error: str, source: str) -> str:
 
 
 def _exception_words(text: str) -> tuple[str, str]:
-    """The exception that ended a Python program, and its line in the source: the last of the traceback."""
+    """Return the exception that ended a Python program, with its line in the source, and the next step.
+
+    The line is the last of the traceback.
+    """
     what = text.strip().rpartition("\n")[2]
     places = _PLACE.findall(text)
+    at = ""
     if places:
-        at = f" at line {places[-1][0]}"
-    else:
-        at = ""
-    if places and places[-1][1] != "<module>":
-        at += f", in {places[-1][1]}"
+        line, function = places[-1]
+        at = f" at line {line}"
+        if function != "<module>":
+            at += f", in {function}"
     step = next((step for pattern, step in _FAULTS["python"] if re.match(pattern, what)), _ANY_PYTHON)
     return f"it ended{at}: {what}", step

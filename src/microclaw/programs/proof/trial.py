@@ -280,10 +280,12 @@ def _lines_in_program_words(lines: Sequence[LogLine], image: ProgramImage) -> It
 
 def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
     """Return a warning for each pin that gets a level, and that the program never opened."""
-    # An ADC pin needs no opening.
-    pins = {stimulus.pin for stimulus in options.inputs if isinstance(stimulus, PinStimulus)}
-    unused = sorted(pins.difference(record.roles))
-    return [f"pin {pin} was set from outside, and the program never opened it" for pin in unused]
+    unused = set()
+    for stimulus in options.inputs:
+        # An ADC pin needs no opening.
+        if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
+            unused.add(stimulus.pin)
+    return [f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(unused)]
 
 
 def _first_input_ms(run: Run) -> float | None:

@@ -19,13 +19,15 @@ _NUMBER: Final = re.compile(r"\d+")
 
 def trial_error(trial: Trial) -> TrialFailed:
     """Build the error of a trial that is not ok."""
-    kind = ExpectationNotMet if trial.expected and not trial.is_broken else TrialFailed
+    kind = TrialFailed
+    if trial.expected and not trial.is_broken:
+        kind = ExpectationNotMet
     return kind(trial.error or "the trial failed", next_step=trial.next_step, diagnostics=_diagnostics(trial))
 
 
 def _diagnostics(trial: Trial) -> tuple[Diagnostic, ...]:
     """Return one for each line that is not met, then notes on what is met, on edges, and on printed lines."""
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     met: list[str] = []
     for result in trial.expected:
         line = result.asked
@@ -34,21 +36,28 @@ def _diagnostics(trial: Trial) -> tuple[Diagnostic, ...]:
             continue
         text = f"{result.trial}: {result.found}"
         hint = result.next_step
-        found.append(Diagnostic("error", text, "expectations", line.number, source_line=line.text, hint=hint))
+        diagnostics.append(Diagnostic("error", text, "expectations", line.number, source_line=line.text, hint=hint))
     notes = {
         "met": "; ".join(met),
         "edges": _edges_text(trial),
         "printed": "\n    ".join(_last_lines(trial)),
     }
-    found += [Diagnostic("note", f"{what}: {text}", "trial") for what, text in notes.items() if text]
-    return tuple(found)
+    for subject, text in notes.items():
+        if text:
+            diagnostics.append(Diagnostic("note", f"{subject}: {text}", "trial"))
+    return tuple(diagnostics)
 
 
 def _edges_text(trial: Trial) -> str:
     """Return the edges of each pin in short, then PWM and LEDs."""
     pins = list(dict.fromkeys(edge.pin for edge in trial.edges))[:MAX_PINS]
-    texts = [f"pin {pin}: {spans_text(trial.track(pin), trial.board_ms)}" for pin in pins]
-    return "; ".join(filter(None, (*texts, describe((), trial.pwm, trial.leds))))
+    texts = []
+    for pin in pins:
+        texts.append(f"pin {pin}: {spans_text(trial.track(pin), trial.board_ms)}")
+    other_text = describe((), trial.pwm, trial.leds)
+    if other_text:
+        texts.append(other_text)
+    return "; ".join(texts)
 
 
 def _last_lines(trial: Trial) -> list[str]:

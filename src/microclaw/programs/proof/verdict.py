@@ -160,15 +160,15 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     if absent is not None and absent != untried:
         warnings = (absent, *warnings)
     if fault is None and untried is not None:
-        return Verdict(True, "trapped", warnings=warnings, untried=untried)
+        return Verdict(ok=True, ended="trapped", warnings=warnings, untried=untried)
     if fault is not None:
         error, next_step = fault
         if record.is_python:
             next_step = _IN_PYTHON.get(next_step, next_step)
-        return Verdict(False, ended, error, next_step, warnings)
+        return Verdict(ok=False, ended=ended, error=error, next_step=next_step, warnings=warnings)
     if not _has_effect(record):
         warnings = (*warnings, NO_EFFECT)
-    return Verdict(True, ended, warnings=warnings)
+    return Verdict(ok=True, ended=ended, warnings=warnings)
 
 
 def _has_effect(record: Record) -> bool:

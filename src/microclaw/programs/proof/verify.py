@@ -96,8 +96,8 @@ async def _newest(device: Device, reading: Call[R]) -> R | None:
 
 def _reported(text: str, dead: tuple[str, str] | None = None, next_step: str = _UNLISTED) -> Verification:
     if dead is None:
-        return Verification(Evidence("reported", text), False, next_step=next_step)
-    return Verification(Evidence("reported", text), False, dead)
+        return Verification(Evidence("reported", text), agrees=False, next_step=next_step)
+    return Verification(Evidence("reported", text), agrees=False, dead=dead)
 
 
 class Watch(Struct, frozen=True):
@@ -133,10 +133,10 @@ class Watch(Struct, frozen=True):
         except (DeviceUnreachable, DeviceTimeout) as exc:
             text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
             step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
-            return Verification(Evidence("accepted", text), False, next_step=step)
+            return Verification(Evidence("accepted", text), agrees=False, next_step=step)
         except DeviceError as exc:
             text = f"accepted, but the board could not be read back: {exc.message}"
-            return Verification(Evidence("accepted", text), False)
+            return Verification(Evidence("accepted", text), agrees=False)
 
     async def _verify(self) -> Verification:
         """Look at the program at once, as it may trap when it is loaded, and at the end, as it may trap later."""
@@ -271,7 +271,7 @@ class Watch(Struct, frozen=True):
             await self.sleep(pause_ms / 1000)
             slept_ms += pause_ms * _SLOWEST_CLOCK
         if not record.has_edges() and record.waited_ms == 0:
-            return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
+            return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), agrees=False)
         return compare_edges(record.expected, record.seen, record.waited_ms, await self._silent_levels(record))
 
     async def _silent_levels(self, record: EdgeRecord) -> dict[int, int]:
@@ -322,7 +322,7 @@ class Watch(Struct, frozen=True):
         text = f"the program reports: {line}"
         if _form(line) not in {_form(tried.text) for tried in self.trial.lines}:
             text += " (the trial had no line of that form)"
-        return Verification(Evidence("reported", text), True)
+        return Verification(Evidence("reported", text), agrees=True)
 
     async def _await_lines(self, first_ms: float) -> list[str]:
         """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
@@ -344,7 +344,7 @@ class Watch(Struct, frozen=True):
         """Return that nobody saw it work, with its state if the board reports that."""
         trial = self.trial
         if state is None:
-            return Verification(Evidence("accepted", NO_READ_BACK), True)
+            return Verification(Evidence("accepted", NO_READ_BACK), agrees=True)
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
@@ -354,7 +354,7 @@ class Watch(Struct, frozen=True):
             parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
-        return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
+        return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), agrees=True)
 
 
 def _first_line_ms(trial: Trial) -> float:
