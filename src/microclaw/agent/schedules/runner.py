@@ -76,7 +76,7 @@ class RunOutcome(Struct, frozen=True):
 
 
 class Executor(Protocol):
-    """Does the work of a schedule (agent.background.unattended)."""
+    """Does the work of a schedule (agent.turn.background.unattended)."""
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> RunOutcome:
         """Run the schedule's action. Awaits `started` right before it changes something. Raises MicroclawError."""

@@ -58,7 +58,7 @@ class Tell(Protocol):
 
 
 class TaskRunner(Protocol):
-    """A runner of tasks: a turn of the agent (agent.background.unattended), or code (tasks.device_code).
+    """A runner of tasks: a turn of the agent (agent.turn.background.unattended), or code (agent.tasks.device_code).
 
     Cancelling a turn finishes the step that began and starts no other; cancelling code ends its processes.
     """
