@@ -23,7 +23,7 @@ try:
 except ImportError:
     network = None
 
-# The flash's pins, which stock images accept; used if /settings.json names no pins (sources: hardware/boards/chips/*.toml).
+# The flash's pins, which stock images accept; used if /settings.json names no pins (hardware/boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
 # How the names in host_pins.py begin.

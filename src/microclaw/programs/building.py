@@ -45,7 +45,7 @@ def cached_compiler(cache: BuildCache) -> Compile:
     program in that language.
     """
 
-    async def compile_source(
+    async def compile_source(  # noqa: PLR0917  all callers give them in this order
         source: str,
         board: BoardProfile,
         name: str,
