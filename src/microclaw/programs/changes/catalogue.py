@@ -21,7 +21,6 @@ from microclaw.programs.board_list import ask_programs, find_by_name
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
-from microclaw.programs.changes.program_requests import ON_THE_BOARD
 from microclaw.programs.changes.program_state import not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
@@ -99,8 +98,7 @@ class Catalogue:
         target = self._devices.get(device)
         listings = {listing.name: listing for listing in await self._of(target, named=True)}
         if name not in listings:
-            on_board = [other for other, listing in listings.items() if listing.condition in ON_THE_BOARD]
-            raise not_found(target, name, on_board)
+            raise not_found(target, name, list(listings))
         listing = listings[name]
         history = await self._history(target, name)
         facts: dict[str, Any] = {"source": None, "proof": None, "before": None, "change": None}
