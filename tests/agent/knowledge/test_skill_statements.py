@@ -32,7 +32,7 @@ PAGES: Final = sorted(shipped_skills().rglob("*.md"))
 _CODE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _QUOTED: Final = re.compile(r"`([^`]+)`")
 _NAME: Final = re.compile(r"[A-Za-z_][\w-]*")
-_TOOL: Final = re.compile(r'(?:\b[Tt]ool\((?:[\w.]+, )?\s*|_tool\([\w.]+, |\btool=|\bToolForm\(\s*)"([a-z0-9-]+)"')
+_TOOL: Final = re.compile(r'(?:[Tt]ool(?:Form)?\(\s*(?:[\w.]+,\s*)?|\btool=)"([a-z0-9-]+)"')
 _EXPECTATION: Final = re.compile(r"(?:pin|pwm|led|servo|log|set|when|for|soak|adc|i2c\.\S+) .*\d.*")
 OF_LANGUAGES: Final = frozenset(
     """void int static if uint8_t uint16_t bool FILE malloc open read write close lseek usleep sleep main setup loop
