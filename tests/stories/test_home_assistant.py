@@ -181,13 +181,16 @@ async def test_a_fact_by_voice_is_read_back_before_it_is_remembered_or_forgotten
                 assert is_done == (word == "yes")
 
 
-def test_a_killed_host_is_offline_by_its_last_will_and_does_no_retained_command_when_it_is_back(house: House) -> None:
+def test_a_retained_command_is_never_done_and_a_killed_host_is_offline_by_its_last_will(house: House) -> None:
     heard = house.heard
     status = f"{house.root}/status"
     assert heard.on(status)[-1].payload == b"online"
+    before = len(house.outcomes())
+    heard.say(f"{house.board}/pin/4/set", "ON", retain=True)
+    assert "refused" in until(lambda: house.outcomes()[before:]), "also of a host that is connected"
+    assert level(house.host, 4) == 0
     house.host.process.kill()
     until(lambda: heard.on(status)[-1].payload == b"offline")
-    heard.say(f"{house.board}/pin/4/set", "ON", retain=True)
     before = len(house.outcomes())
     with running_host(house.host.home, "--virtual", "1") as again:
         until(lambda: heard.on(status)[-1].payload == b"online")

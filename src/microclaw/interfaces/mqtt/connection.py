@@ -159,7 +159,7 @@ class BrokerConnection:
         return answer
 
     def subscribe(self, filters: Sequence[str]) -> None:
-        self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in filters])
+        self._client.subscribe([(topic, SubscribeOptions(qos=QOS, retainAsPublished=True)) for topic in filters])
 
     async def read(self) -> None:
         """Read the broker's answers and messages. Never returns; BrokerError says how the connection ended."""
