@@ -53,6 +53,7 @@ class TelegramServer:
         self.sent: dict[int, list[Sent]] = defaultdict(list)
         self.answered_presses: dict[str, str | None] = {}
         self.blocked: set[int] = set()
+        self.closed_topics: set[int] = set()
         self.migrated: dict[int, int] = {}
         self._updates: deque[dict[str, Any]] = deque()
         self._faults: dict[str, deque[Callable[[], web.StreamResponse | None]]] = defaultdict(deque)
@@ -281,6 +282,8 @@ class TelegramServer:
             raise BotApiError(400, "Bad Request: chat_id is empty")
         if chat_id in self.blocked:
             raise BotApiError(403, "Forbidden: bot was blocked by the user")
+        if int(arguments.get("message_thread_id", 0)) in self.closed_topics:
+            raise BotApiError(400, "Bad Request: TOPIC_CLOSED")
         if chat_id in self.migrated:
             raise BotApiError(400, "Bad Request: upgraded", migrate_to_chat_id=self.migrated[chat_id])
         return chat_id
