@@ -23,7 +23,7 @@ from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.program_state import ProgramState
-from microclaw.programs.proof.edge_record import by_pin
+from microclaw.programs.proof.record import by_pin
 from microclaw.programs.proof.trial import Trial
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}

@@ -17,9 +17,9 @@ from microclaw.programs.changes.claims import unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest, PreparedChange
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
-from microclaw.programs.proof.edge_record import by_pin
 from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.pin_track import draw_track, spans_text
+from microclaw.programs.proof.record import by_pin
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import describe
 from microclaw.programs.py.py_image import PyImage

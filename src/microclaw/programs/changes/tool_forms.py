@@ -20,7 +20,6 @@ from microclaw.events import Evidence
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.tool import ToolOutput, with_moments
 from microclaw.programs.changes.program_requests import MAX_EXPECT_CHARS, ON_THE_BOARD, program_request
-from microclaw.programs.changes.program_state import not_found, recall_program
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
@@ -123,6 +122,8 @@ async def _try_deployment(use: ProgramUse) -> str | None:
 
     Nobody knows what will be on the device by then, so nothing there counts.
     """
+    from microclaw.programs.changes.program_state import recall_program
+
     values = use.values
     request = program_request(
         use.device.device_id,
@@ -142,6 +143,7 @@ async def _try_deployment(use: ProgramUse) -> str | None:
 async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput:
     """Return the fields of LLMos. Raises DeviceUnreachable, DeviceSilent, AppNotFound."""
     from microclaw.programs.changes.authors import own_programs
+    from microclaw.programs.changes.program_state import not_found
 
     device = use.device
     if any(listing.is_away for listing in listings):

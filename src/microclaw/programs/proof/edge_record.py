@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import structs
 
-from microclaw.devices.registry.calls import EdgeLog, LedChange, PwmChange
+from microclaw.devices.registry.calls import EdgeLog
 from microclaw.events import Edge
 from microclaw.programs.proof.edge_comparison import STEADY_GAPS, STEADY_MS, compare, compare_edges, span_ms
+from microclaw.programs.proof.record import by_pin
 
 PATIENCE_MS: Final = 3_000.0
 """What the trial had by then is waited for on the board, too."""
@@ -26,7 +27,6 @@ LONGEST_MS: Final = 30_000.0
 """How long to watch at most for a pin to settle."""
 _ROUNDING_MS: Final = 1.0
 _OPENING_MS: Final = 1.0
-E = TypeVar("E", Edge, PwmChange, LedChange)
 
 
 class EdgeRecord:
@@ -99,14 +99,6 @@ class EdgeRecord:
                 late_ms = seen[-1].t_ms - expected[count - 1].t_ms
             next_ms = min(next_ms, expected[count].t_ms + late_ms)
         return next_ms - self.waited_ms
-
-
-def by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
-    """Return the changes of each pin, in their order."""
-    pins: dict[int, list[E]] = {}
-    for change in changes:
-        pins.setdefault(change.pin, []).append(change)
-    return pins
 
 
 def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:

@@ -6,14 +6,16 @@ Judges nothing. Times are in ms since the program's installation.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
+
+E = TypeVar("E", Edge, PwmChange, LedChange)
 
 _LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
 """What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
@@ -152,3 +154,11 @@ def lines_left_out(text: str) -> tuple[int, str | None]:
     if note is None:
         return 0, text
     return int(note[1]), note[2]
+
+
+def by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
+    """Return the changes of each pin, in their order."""
+    pins: dict[int, list[E]] = {}
+    for change in changes:
+        pins.setdefault(change.pin, []).append(change)
+    return pins

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -17,31 +17,23 @@ from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.programs.proof.colors import name_of
 from microclaw.programs.proof.pin_track import Rhythm, rhythms
-from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.record import Record, by_pin
 from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
 from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, NO_NETWORK
 
-C = TypeVar("C", PwmChange, LedChange)
 _COLORS_SHOWN = 4
 
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequence[LedChange] = ()) -> str:
     """Return "20 edges on pin 2, 0.500 s apart"; empty when nothing moved."""
     parts = list(map(_rhythm_text, rhythms(edges)))
-    for pin, pwm_changes in _by_pin(pwm).items():
+    for pin, pwm_changes in by_pin(pwm).items():
         parts.append(_pwm_text(pin, pwm_changes))
-    for pin, led_changes in _by_pin(leds).items():
+    for pin, led_changes in by_pin(leds).items():
         parts.append(_led_text(pin, led_changes))
     return "; ".join(parts)
-
-
-def _by_pin(changes: Sequence[C]) -> dict[int, list[C]]:
-    by_pin: dict[int, list[C]] = {}
-    for change in changes:
-        by_pin.setdefault(change.pin, []).append(change)
-    return by_pin
 
 
 def _rhythm_text(rhythm: Rhythm) -> str:

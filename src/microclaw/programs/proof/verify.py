@@ -31,8 +31,9 @@ from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnr
 from microclaw.events import Edge, Evidence
 from microclaw.programs.board_list import ask_states, find_by_name, names_after_change
 from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
-from microclaw.programs.proof.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord, by_pin
+from microclaw.programs.proof.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord
 from microclaw.programs.proof.expectation_result import seen_on_board
+from microclaw.programs.proof.record import by_pin
 from microclaw.programs.proof.traps import trap_words
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import dead_on_load, end_of, seconds
