@@ -244,3 +244,41 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, turn); }
     trial = await tried(trapping, build_cache, "pin 2: rises at 100 ms\nfor 10 s")
     assert trial.expected[0].answer == "met in the trial"
     assert (trial.ok, trial.proof, trial.ended) == (False, "failed", "trapped")
+
+
+LEADS_IN_C = """#include "microclaw.h"
+int main(void) {
+    int leader = gpio_open(6, GPIO_OUT), follower = gpio_open(2, GPIO_OUT);
+    for (;; delay(700)) {
+        gpio_set(leader, 1);
+        gpio_set(follower, 0);
+        delay(700);
+        gpio_set(leader, 0);
+        gpio_set(follower, 1);
+    }
+}
+"""
+LEADS_IN_PYTHON = """from machine import Pin
+import time
+leader = Pin(6, Pin.OUT)
+follower = Pin(2, Pin.OUT)
+while True:
+    leader.on()
+    follower.off()
+    time.sleep(0.7)
+    leader.off()
+    follower.on()
+    time.sleep(0.7)
+"""
+
+
+@pytest.mark.parametrize("source", [LEADS_IN_C, LEADS_IN_PYTHON], ids=["c", "python"])
+async def test_a_trigger_that_the_program_drives_is_its_own_and_is_not_pressed(source: str, build_cache: Path) -> None:
+    expect = "when pin 6 falls: pin 2 rises within 50 ms\nsoak 0 s"
+    met = await tried(source, build_cache, expect)
+    assert met.ok, met.error
+    assert met.first_input_ms is None
+    follows_nothing = source.replace("gpio_set(follower, 1)", "gpio_set(follower, 0)").replace("follower.on()", "")
+    assert (await tried(follows_nothing, build_cache, expect)).proof == "not met"
+    rests = source.replace("gpio_set(leader, 0)", "gpio_set(leader, 1)").replace("leader.off()", "leader.on()")
+    assert (await tried(rests, build_cache, expect)).proof == "untried"

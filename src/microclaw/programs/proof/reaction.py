@@ -22,6 +22,7 @@ from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
 
 _JUST_BEFORE_MS: Final = 500.0
+_LONGER: Final = "let the program move it, or take a longer trial, as: for 60 s"
 
 
 class Reaction(Check, frozen=True):
@@ -58,8 +59,15 @@ class Reaction(Check, frozen=True):
     def compare(self, seen: Record) -> CheckResult:
         triggers = self.triggers(seen, self.within_ms)
         if not triggers:
-            return CheckResult("untried", f"the trial has no moment when {self._name}")
+            return self._untried(seen)
         return self.unsure_of_lines(self._effects(seen, triggers), TrialWindow(triggers[0][0]), seen)
+
+    def _untried(self, seen: Record) -> CheckResult:
+        """Return the finding of a trial without a trigger. The trial does not press a pin that the program drives."""
+        text = f"the trial has no moment when {self._name}"
+        if self.trigger.pin in seen.driven:
+            return CheckResult("untried", f"{text}, and the program itself drives that pin", _LONGER)
+        return CheckResult("untried", text)
 
     def _stray(self, seen: Record, program: Sequence[Check]) -> CheckResult | None:
         """Return the finding for a reaction without a trigger, of which no other check of the program speaks."""

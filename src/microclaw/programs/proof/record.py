@@ -80,6 +80,23 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def moved(self) -> bool:
         return bool(self.edges or self.pwm or self.leds or self.printed[0])
 
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """The pins that it opened."""
+        return tuple(sorted(self.roles))
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        return self._pins_of("output", "pwm")
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The pins that it reads; those of a bus are none."""
+        return self._pins_of("input")
+
+    def _pins_of(self, *roles: str) -> tuple[int, ...]:
+        return tuple(pin for pin in self.pins if self.roles[pin] in roles)
+
     def opened_ms(self, pin: int) -> float | None:
         """Return when the program opened the pin first; None: never. Nothing is known of its level before."""
         if self.opened is None:

@@ -93,23 +93,6 @@ class Trial(Record, frozen=True, kw_only=True):
     def log(self) -> tuple[str, ...]:
         return tuple(line.text for line in self.lines if line.app is not None)
 
-    @property
-    def pins(self) -> tuple[int, ...]:
-        """The pins that it opened."""
-        return tuple(sorted(self.roles))
-
-    @property
-    def driven(self) -> tuple[int, ...]:
-        return self._pins_of("output", "pwm")
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        """The pins that it reads; those of a bus are none."""
-        return self._pins_of("input")
-
-    def _pins_of(self, *roles: str) -> tuple[int, ...]:
-        return tuple(pin for pin in self.pins if self.roles[pin] in roles)
-
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Return the changes and lines before the first input from outside: a board gets no such input by itself."""
         until_ms = self.first_input_ms
@@ -192,9 +175,15 @@ async def try_image(
     options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
     started_s = time.perf_counter()
-    run = plan(options, _uptime_ms(options, image))
+    uptime_ms = _uptime_ms(options, image)
     bench = _Bench(image, board, zone, cache)
+    run = plan(options, uptime_ms)
     record = await bench.record(run)
+    # Which pins a program drives shows only in a run.
+    plan_without_driven = plan(options, uptime_ms, record.driven)
+    if plan_without_driven != run:
+        run = plan_without_driven
+        record = await bench.record(run)
     verdict = judge(record, board, heap_bytes=run.heap_bytes)
     outcome = await _compare_expectations(bench, run, record, verdict)
     fault: tuple[str | None, str | None] = outcome.fault or (None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
@@ -174,11 +174,11 @@ class Run(TrialOptions, frozen=True, kw_only=True):
     late_ms: float = 0.0
 
 
-def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
+def plan(options: TrialOptions, uptime_ms: float = 0.0, driven: Collection[int] = ()) -> Run:
     """Return the run that the options ask for, with everything that comes from outside.
 
     Expectations add their stimuli, presses of each trigger pin that has none, with and without bounces, and a soak
-    after the time that they need.
+    after the time that they need. Pins that the program drives, `driven`, are not pressed.
     """
     expectations = options.expectations
     times = options.times
@@ -187,8 +187,7 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
         if times is None:
             return run
         return structs.replace(run, for_ms=first_run_ms(times, options.for_ms))
-    reactions = _undriven_reactions(expectations)
-    buttons = _Buttons.of(expectations, reactions)
+    buttons = _Buttons.of(expectations, driven)
     presses, end_ms = _timed_presses(expectations, buttons)
     stimuli = [*options.inputs, *_ordered(expectations.stimuli, buttons, presses)]
     needed_ms = _needed_ms(expectations, end_ms)
@@ -220,37 +219,24 @@ class _Buttons(Struct, frozen=True):
     conditions: Sequence[LevelState]
 
     @classmethod
-    def of(cls, expectations: Expectations, reactions: Sequence[Reaction]) -> _Buttons:
-        """Return the buttons of these reactions. The program itself moves the pins that its checks are about."""
-        driven = {check.subject.pin for check in expectations.checks}
-        given = _given_pins(expectations)
+    def of(cls, expectations: Expectations, driven: Collection[int]) -> _Buttons:
+        """Return the buttons of all reactions. The program itself moves `driven`, and what its checks are about."""
+        given = {stimulus.pin for stimulus in _pin_stimuli(expectations.stimuli)}
+        moved = {check.subject.pin for check in expectations.checks}.union(given, driven)
         idle_levels: dict[int, int] = {}
         conditions: dict[LevelState, None] = {}
         rest_ms = HOLD_MS
-        for reaction in reactions:
-            trigger = reaction.trigger
-            if trigger.pin not in driven:
+        for check in expectations.checks:
+            if not isinstance(check, Reaction) or check.trigger.pin in given:
+                continue
+            trigger = check.trigger
+            if trigger.pin not in moved:
                 idle_levels.setdefault(trigger.pin, 1 - trigger.level)
-            condition = reaction.condition
-            if condition is not None and condition.pin not in given | driven:
+            condition = check.condition
+            if condition is not None and condition.pin not in moved:
                 conditions[condition] = None
-            rest_ms = max(rest_ms, 1.5 * reaction.length_ms + 60)
+            rest_ms = max(rest_ms, 1.5 * check.length_ms + 60)
         return cls(idle_levels, rest_ms, list(conditions))
-
-
-def _given_pins(expectations: Expectations) -> set[int]:
-    """Return the pins for which the text has a stimulus."""
-    return {stimulus.pin for stimulus in _pin_stimuli(expectations.stimuli)}
-
-
-def _undriven_reactions(expectations: Expectations) -> list[Reaction]:
-    """Return the reactions to pins for which the text has no stimulus."""
-    given = _given_pins(expectations)
-    reactions = []
-    for check in expectations.checks:
-        if isinstance(check, Reaction) and check.trigger.pin not in given:
-            reactions.append(check)
-    return reactions
 
 
 def _timed_presses(expectations: Expectations, buttons: _Buttons) -> tuple[Sequence[PinStimulus], float]:
