@@ -9,6 +9,7 @@ import pytest
 
 from microclaw.devices.registry.calls import AppRuns, AppState
 from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable
+from microclaw.programs.changes.result_views import switch_view
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 
@@ -58,6 +59,36 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
         assert await times(py_lab) == expected
 
 
+@pytest.mark.parametrize("late", ["times", "upgrade"])
+async def test_of_an_upgrade_and_new_times_in_the_same_moment_none_is_lost(py_lab: Any, late: str) -> None:
+    await py_lab.deploy("fan", "v1", 4, times=FAN)
+    play(py_lab)
+
+    async def set_times() -> None:
+        await py_lab.changes.set_times(py_lab.request("fan"), py_lab.steps.append, stop_after_ms=60_000)
+
+    async def upgrade() -> None:
+        await py_lab.act("upgrade", "fan", source="v2")
+
+    first, second = (upgrade, set_times) if late == "times" else (set_times, upgrade)
+    left = [first]
+    try_image = py_lab.try_image
+
+    async def try_while_the_other_is_done(*given: Any) -> Any:
+        if left:
+            await left.pop()()
+        return await try_image(*given)
+
+    py_lab.try_image = try_while_the_other_is_done
+    py_lab.rebuild()
+    with pytest.raises(DeployRejected, match="meanwhile"):
+        await second()
+    play(py_lab)
+    await second()
+    assert await times(py_lab) == RunTimes(600_000, 60_000)
+    assert py_lab.transport.apps["fan"].code == b"v2"
+
+
 async def test_times_that_cannot_be_are_refused_and_change_nothing(py_lab: Any) -> None:
     await py_lab.deploy("fan", "v1", 4, times=FAN)
     py_lab.transport.calls.clear()
@@ -82,6 +113,13 @@ async def test_a_deferred_installation_carries_the_times(py_lab: Any) -> None:
     await py_lab.deferrals.do_waiting(py_lab.registry.get("paper"))
     assert await times(py_lab) == FAN
     assert py_lab.transport.apps["fan"].every_ms == 600_000
+
+
+async def test_a_deferred_stop_does_not_say_that_the_board_keeps_the_times(py_lab: Any) -> None:
+    await py_lab.deploy("fan", "v1", 4, times=FAN)
+    py_lab.transport.away = DeviceUnreachable("no route", next_step="look")
+    kept = await py_lab.deferrals.keep(py_lab.request("fan", "stop"), None, "no route", py_lab.steps.append)
+    assert FAN.text() not in str(switch_view(kept).text)
 
 
 async def test_a_first_run_that_failed_on_the_board_is_no_installation(py_lab: Any) -> None:

@@ -138,8 +138,9 @@ async def test_the_question_is_asked_when_it_is_ordered_and_a_pin_taken_since_is
 
 async def test_pins_and_places_of_what_waits_are_claimed_when_the_next_is_ordered(lab: Any, notes: Notes) -> None:
     await meanwhile(lab)
-    with pytest.raises(PinClaimed):
+    with pytest.raises(PinClaimed) as taken:
         await order(lab, "other")
+    assert "microclaw app uninstall blink -d paper --when-back" in str(taken.value.next_step)
     await order(lab, act="uninstall")
     await order(lab, "other")
     with pytest.raises(PinClaimed):
@@ -152,8 +153,12 @@ async def test_pins_and_places_of_what_waits_are_claimed_when_the_next_is_ordere
         lab.plays(f"a{number}", 4 + number)
         if number:
             await order(lab, f"a{number}")
-    with pytest.raises(TooManyApps):
+    with pytest.raises(TooManyApps) as full:
         await order(lab, "a0")
+    assert "a1 (deferred), a2 (deferred), other" in full.value.message
+    assert "microclaw app cancel a1 -d paper" in str(full.value.next_step)
+    await lab.deferrals.cancel("paper", "a1")
+    await order(lab, "a0")
 
 
 @pytest.mark.parametrize(("act", "left"), [("uninstall", {}), ("stop", {"blink": "stopped"})])
@@ -188,6 +193,18 @@ async def test_a_newer_act_replaces_it_and_what_is_cancelled_is_not_done(lab: An
         await lab.deferrals.cancel("paper", "other")
     await back(lab)
     assert (lab.running(), notes.told, await lab.states()) == ({"blink": "v3"}, [], ["done"])
+
+
+@pytest.mark.parametrize(("waiting", "act"), [("install", "uninstall"), ("stop", "start")])
+async def test_what_a_deferred_act_stands_in_the_way_of_names_it(
+    lab: Any, notes: Notes, waiting: Act, act: Act
+) -> None:
+    if waiting == "stop":
+        await meanwhile(lab)
+    await order(lab, act=waiting)
+    with pytest.raises(DeployRejected, match=f"{waiting} blink on paper is deferred") as refused:
+        await order(lab, act=act)
+    assert "microclaw app cancel blink -d paper" in str(refused.value.next_step)
 
 
 async def test_undo_does_not_take_back_an_older_act_instead(lab: Any, notes: Notes) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.programs.conftest import make_trial, tried
 
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.act_tool import act_tools
-from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed, UnknownName
+from microclaw.errors import InvalidModule, PinClaimed, PinRefused, TrialFailed, UnknownName
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import ToolContext
 from microclaw.host.store.apps import MAX_DRAFTS
+from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
 from microclaw.programs.changes.operations import ProgramContext
 
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
@@ -59,13 +61,51 @@ async def test_a_forced_program_is_there_and_never_put_back_by_itself(lab: Any) 
     assert lab.running() == {}
 
 
-@pytest.mark.parametrize(("taken_off", "again"), [("uninstall", "take_back"), ("stop", "start")])
-async def test_neither_undo_nor_a_start_brings_a_forced_program_back(lab: Any, taken_off: str, again: str) -> None:
+AGAIN = pytest.mark.parametrize(
+    ("first", "again"), [("uninstall", "undo"), ("stop", "undo"), ("stop", "start"), (None, "restart")]
+)
+
+
+async def bring_back(lab: Any, again: str) -> None:
+    if again == "undo":
+        await lab.take_back()
+    else:
+        await lab.act(again, "bad")
+
+
+@AGAIN
+async def test_who_forced_a_program_may_bring_it_back(lab: Any, first: str | None, again: str) -> None:
     await force(lab)
-    await lab.act(taken_off, "bad")
-    with pytest.raises(MicroclawError, match="spins"):
-        await (lab.take_back() if again == "take_back" else lab.act("start", "bad"))
-    assert lab.running() == {}
+    for _ in range(2):
+        if first is not None:
+            await lab.act(first, "bad")
+        await bring_back(lab, again)
+        assert list(lab.running()) == ["bad"]
+    # A pin that the board forbids is a new reason.
+    if first is not None:
+        await lab.act(first, "bad")
+    lab.trials["bad"] = make_trial(ok=False, error="it opened pin 27", driven=(27,), pins=(27,), edges=())
+    with pytest.raises(PinRefused):
+        await bring_back(lab, again)
+
+
+@AGAIN
+async def test_what_another_person_forced_is_refused(lab: Any, first: str | None, again: str) -> None:
+    with change_origin(ChangeOrigin(person_id="ada")):
+        await force(lab)
+    if first is not None:
+        await lab.act(first, "bad")
+    with pytest.raises(TrialFailed):
+        await bring_back(lab, again)
+
+
+async def test_a_forced_program_is_not_started_on_a_pin_that_another_has_taken(lab: Any) -> None:
+    lab.trials["bad"] = structs.replace(make_trial(), ok=False, error="it spins without giving up the CPU")
+    await lab.deploy("bad", pin=None, force=True)
+    await lab.act("stop", "bad")
+    await lab.deploy("other")
+    with pytest.raises(PinClaimed):
+        await lab.act("start", "bad")
 
 
 def program_toolbox(lab: Any) -> Toolbox:

@@ -29,7 +29,7 @@ from microclaw.events import ProgramKind
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.people import OWNER
 from microclaw.host.cluster.live_hosts import ALONE, Fleet, dead_among
-from microclaw.host.store.apps import AppTable, ChangeRow, ChangeState, ImageRow
+from microclaw.host.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.host.store.database import Database
 from microclaw.host.store.journal import Work
 from microclaw.programs.building import ProgramImage, stored_facts
@@ -55,7 +55,7 @@ class ChangeOrigin(Struct, frozen=True):
 
 
 _NOBODY = ChangeOrigin()
-_ORIGIN: ContextVar[ChangeOrigin] = ContextVar("microclaw_maker", default=_NOBODY)
+_ORIGIN: ContextVar[ChangeOrigin] = ContextVar("change_origin", default=_NOBODY)
 COMMAND_LINE: Final = "terminal"
 """The conversation of the commands of this machine's command line. Its chats have their own."""
 SCHEDULED: Final = "schedule:"
@@ -378,6 +378,17 @@ class ChangeLog(AppTable[Change, DesiredApp]):
                 await self.end(change_id, "failed")
             raise
         await self.end(change_id, "done")
+
+    async def has_forced(self, device_id: str, name: str, version: AppVersion) -> bool:
+        """Return True if the person who acts now installed the version there although its trial failed."""
+        if not version.claims.forced:
+            return False
+        person_id = current_origin().person_id or OWNER.person_id
+        for change in await self.changes(device_id, MAX_NUMBER, state="done", kind="app.%"):
+            forward = change.forward
+            if change.person == person_id and forward in (PutApp(name, version), StartApp(name, version)):
+                return True
+        return False
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
         """Return the changes that are planned or whose outcome is unknown, oldest first.

@@ -34,6 +34,7 @@ from microclaw.programs.building import (
     stored_program,
 )
 from microclaw.programs.changes.authors import with_author
+from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import check_free, check_named, driven_pins, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
@@ -114,7 +115,7 @@ class ProgramChanges:
         terms = request.version
         if request.act == "upgrade":
             terms = await running_version(self._change_log, device, request.name)
-            request = replace(request, only_verified=True)
+            request = replace(request, only_verified=True, based_on=terms)
         elif request.act in ("start", "restart"):
             try:
                 there = await look_at_program(self._change_log, device, request.name)
@@ -123,10 +124,10 @@ class ProgramChanges:
                 fail(report, "deploy", exc)
             # What this host wants there begins again: undo does not revert that.
             if request.version is None and there.running is not None:
-                request = replace(request, act="restart")
+                request = replace(request, act="restart", based_on=terms)
             request = replace(request, version=terms)
         if request.version is not None:
-            request = replace(request, origin=request.version.origin)
+            request = await self._with_kept(device, request, request.version)
         if terms is not None:
             request = with_terms(request, terms)
         prepared = await self.prepare(request, report, there)
@@ -149,7 +150,13 @@ class ProgramChanges:
         new_times = run_times(times.every_ms, times.stop_after_ms)
         report(Step("check", f"{request.name} on {device.name}: {times_differ_text(before.times, new_times)}"))
         version = replace(before, times=new_times)
-        return await self.deploy(replace(request, version=version, only_verified=True), report)
+        request = replace(request, version=version, only_verified=True, based_on=before)
+        return await self.deploy(request, report)
+
+    async def _with_kept(self, device: Device, request: ChangeRequest, version: AppVersion) -> ChangeRequest:
+        """Return the request with what is kept with a stored version: its origin, and that the person forced it."""
+        is_forced = await self._change_log.has_forced(device.device_id, request.name, version)
+        return replace(request, origin=version.origin, force=request.force or is_forced)
 
     async def _take_off(self, device: Device, request: ChangeRequest, report: Report) -> ChangeResult:
         """Take it off the device, as its own list confirms. A stop keeps the version that runs, or of an undo."""
@@ -297,6 +304,7 @@ class ProgramChanges:
             agrees=verification.agrees,
             sha256=image.sha256,
             image=image,
+            heap_bytes=prepared.version.heap_bytes,
             trial=prepared.trial,
             replaced=installation.replaced,
             expected=verification.expected,
@@ -347,11 +355,11 @@ def _check_unchanged(prepared: PreparedChange, there: ProgramState) -> None:
     request = prepared.request
     if device.board.firmware != prepared.board.firmware:
         raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
-    # A start and a restart are of the version that was there when they were ordered.
+    # A start is of the version that was stopped when it was ordered.
     if request.act == "start":
         is_changed = there.stopped != request.version
-    elif request.act == "restart":
-        is_changed = there.running != request.version
+    elif request.based_on is not None:
+        is_changed = there.running != request.based_on
     else:
         is_changed = request.approve is not None and there.running != prepared.before
     if is_changed:

@@ -22,7 +22,7 @@ from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.program_state import ProgramState
+from microclaw.programs.changes.program_state import ProgramState, app_command
 from microclaw.programs.proof.record import by_pin
 from microclaw.programs.proof.trial import Trial
 
@@ -120,12 +120,11 @@ def live_conflict(there: ProgramState, pin: int, *, opens: bool = False) -> PinC
     None for one that has ended: its level stays, nobody drives. `opens`: the order opens the pin beside the program to
     drive it, which stock firmware refuses (its PWM opens no pin).
     """
-    device = there.device
     for app in there.others:
         role = pin_roles(app.version).get(pin)
         if role is None or there.has_ended(app):
             continue
-        conflict = _conflict(device, app.name, pin, role, ours=app in there.wanted)
+        conflict = _conflict(there, app.name, pin, role, ours=app in there.wanted)
         if opens and role == "drives" and not _has_pwm(app.version.claims.nodes):
             text = f"{conflict.text}, and its firmware lets nobody else set it"
             return replace(conflict, text=text, is_final=True)
@@ -169,13 +168,13 @@ def check_free(there: ProgramState, version: AppVersion) -> None:
         node = _shared_node(version.claims.nodes, app.version.claims.nodes)
         # A bus has pins, and of two programs on it another pin would help neither.
         if node is not None and not app.waits and not there.has_ended(app):
-            raise _bus_taken(device, app, node)
+            raise _bus_taken(there, app, node)
         for pin in _shared_pins(version, app.version):
             _check_pin_free(there, app, pin)
         if node is not None and app.waits:
             raise _kept_for(device, app, node)
         if node is not None:
-            raise _bus_taken(device, app, node)
+            raise _bus_taken(there, app, node)
 
 
 def _shared_pins(version: AppVersion, other: AppVersion) -> list[int]:
@@ -196,11 +195,11 @@ def _check_pin_free(there: ProgramState, app: DesiredApp, pin: int) -> None:
     if app.waits:
         raise _kept_for(device, app, f"pin {pin}")
     if not there.has_ended(app):
-        _conflict(device, app.name, pin, pin_roles(app.version)[pin]).raise_refused()
+        _conflict(there, app.name, pin, pin_roles(app.version)[pin]).raise_refused()
     # If the board reports states, the installation takes the ended program off first.
     if not device.supports(AppStates.method):
         text = f"{app.name} has ended on {device.name} and still holds pin {pin}"
-        step = f"remove it first: {_uninstall(app.name, device)}"
+        step = f"remove it first: {app_command('uninstall', app.name, device, is_away=there.is_away)}"
         raise PinClaimed(f"{text}: the firmware frees it with its removal", next_step=step)
 
 
@@ -214,7 +213,7 @@ def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -
     if found and name is not None:
         raise PinClaimed(
             f"pin {found[0]} of {device.name} is held by {name}, which set it at once",
-            next_step=f"let go of it first: {_uninstall(name, device)}",
+            next_step=f"let go of it first: {app_command('uninstall', name, device)}",
         )
 
 
@@ -238,11 +237,12 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     return f"not installed from here, on {device.name}: {listing}; their pins are not known and not checked"
 
 
-def _bus_taken(device: Device, app: DesiredApp, node: str) -> PinClaimed:
+def _bus_taken(there: ProgramState, app: DesiredApp, node: str) -> PinClaimed:
     """Return the error for a bus, or timers, that only one program at a time can have."""
+    device = there.device
     verb = "are" if node.endswith("timers") else "is"
     text = f"{node} of {device.name} {verb} used by {app.name}: on this firmware one program at a time can have that"
-    step = f"put both into one program, or stop the other first: {_stop(app.name, device)}"
+    step = f"put both into one program, or stop the other first: {_stop(app.name, device, is_away=there.is_away)}"
     return PinClaimed(text, next_step=step)
 
 
@@ -254,12 +254,14 @@ def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
     )
 
 
-def _conflict(device: Device, app: str, pin: int, role: PinRole, *, ours: bool = True) -> PinConflict:
+def _conflict(there: ProgramState, app: str, pin: int, role: PinRole, *, ours: bool = True) -> PinConflict:
     """Return the conflict with a program. `ours`: this host has its image, so it can be stopped and started again."""
-    text = f"pin {pin} is {_PASSIVE[role]} by {app} on {device.name}"
+    text = f"pin {pin} is {_PASSIVE[role]} by {app} on {there.device.name}"
     if role == "reads":
         text += ": driving it works against what is connected there, which can be a short circuit"
-    way = _stop(app, device) if ours else _uninstall(app, device)
+    way = _stop(app, there.device, is_away=there.is_away)
+    if not ours:
+        way = app_command("uninstall", app, there.device, is_away=there.is_away)
     step = f"choose another pin, or stop it first: {way}"
     return PinConflict(pin, app, role, text, step, can_stop=ours and role == "drives")
 
@@ -279,9 +281,7 @@ def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:
     return None
 
 
-def _uninstall(app: str, device: Device) -> str:
-    return f"microclaw app uninstall {app} -d {device.name}"
-
-
-def _stop(app: str, device: Device) -> str:
-    return f"microclaw app stop {app} -d {device.name}, or take it off: {_uninstall(app, device)}"
+def _stop(app: str, device: Device, *, is_away: bool = False) -> str:
+    stop = app_command("stop", app, device, is_away=is_away)
+    uninstall = app_command("uninstall", app, device, is_away=is_away)
+    return f"{stop}, or take it off: {uninstall}"

@@ -40,7 +40,8 @@ MAX_TRIES: Final = 3
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
 _NOT_VERIFIED: Final = "it is not verified: "
 _FAILED_AFTER: Final = "then an error: "
-_PUTS: Final = frozenset({"install", "upgrade", "start"})
+PUTS: Final = frozenset({"install", "upgrade", "start"})
+"""The acts after which a program is on the device."""
 Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
 """Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
 _log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Deferrals:
         there = await recall_program(self._change_log, device, name)
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
         if version is None and act != "install":
+            await self._refuse_waiting(device, name)
             raise there.refused(act)
         order = Order(act)
         if act != "uninstall":
@@ -140,7 +142,7 @@ class Deferrals:
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
                 request = structs.replace(with_terms(request, version), only_verified=True)
-            there = structs.replace(there, wanted=await self._expected(device.device_id))
+            there = structs.replace(there, wanted=await self._expected(device.device_id), is_away=True)
             prepared = await self._changes.prepare(request, report, there)
             await self._change_log.keep_image(prepared.image)
             trial = prepared.trial
@@ -157,12 +159,19 @@ class Deferrals:
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
         return DeferredChange(device.name, kept, why, trial)
 
+    async def _refuse_waiting(self, device: Device, name: str) -> None:
+        """Raise DeployRejected if an act on this program waits: what another act needs comes with it, or goes."""
+        act = find_by_name(await self.log.waiting(device.device_id), name)
+        if act is not None:
+            text = f"{act.text(device.name)} is deferred, and has changed nothing yet"
+            raise DeployRejected(text, next_step=f"drop it: microclaw app cancel {name} -d {device.name}")
+
     async def _expected(self, device_id: str) -> Sequence[DesiredApp]:
         """Return the desired state of the device once all that waits is done."""
         wanted = {app.name: app for app in await self._change_log.desired(device_id)}
         for act in await self.log.waiting(device_id):
             wanted.pop(act.name, None)
-            if act.order.act in _PUTS and act.order.version is not None:
+            if act.order.act in PUTS and act.order.version is not None:
                 version = structs.asdict(act.order.version)
                 wanted[act.name] = DesiredApp(
                     device_id=device_id, name=act.name, since_ms=act.at_ms, waits=True, **version

@@ -28,7 +28,7 @@ from microclaw.text import code_lines, count_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 _log = logging.getLogger(__name__)
-INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was given"
+INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as it was forced"
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -50,7 +50,8 @@ class ChangeRequest(Struct, frozen=True):
     anything changes, with a text that says what would happen; it raises when the answer is no. `only_verified`: what
     the board does not show as the trial did is taken off again. `origin`: the entry of a catalogue that it is. `times`:
     when it runs, where it does not simply run on. `begin` is called before anything on the device changes. `undoes`:
-    the number of the change that it reverts.
+    the number of the change that it reverts. `based_on`: the running version that the act goes on from; if another one
+    is there when it is done, the act is refused.
     """
 
     device: str
@@ -74,6 +75,7 @@ class ChangeRequest(Struct, frozen=True):
     approve: Approve | None = None
     begin: Callable[[], None] = lambda: None
     undoes: int | None = None
+    based_on: AppVersion | None = None
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
@@ -126,9 +128,13 @@ class ChangeResult(Struct, frozen=True):
 
 
 class Deployment(ChangeResult, frozen=True, kw_only=True):
-    """A program that a device accepted. `agrees`: the board does not contradict the trial."""
+    """A program that a device accepted. `agrees`: the board does not contradict the trial.
+
+    `heap_bytes` is the memory that it was installed with.
+    """
 
     image: ProgramImage
+    heap_bytes: int
     trial: Trial
     replaced: bool
     expected: tuple[ExpectationResult, ...] = ()

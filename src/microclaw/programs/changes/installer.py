@@ -41,7 +41,7 @@ from microclaw.programs.changes.change_log import (
 )
 from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
-from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, name_taken, not_found
+from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, app_command, name_taken, not_found
 from microclaw.programs.proof.verify import Baseline, take_baseline
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text
@@ -280,7 +280,7 @@ def check_place(there: ProgramState, *, take_over: bool) -> None:
     """Raise what `put` would: AppExists, TooManyApps, unless room can be made."""
     if not there.is_listed:
         if _ended_in_the_way(there) is None:
-            check_room(there.device, there.name, there.names, there.wanted)
+            check_room(there.device, there.name, there.names, there.wanted, is_away=there.is_away)
     elif there.running is None and not take_over:
         raise name_taken(there.device, there.name)
 
@@ -317,14 +317,25 @@ def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
 
 
 def check_room(
-    device: Device, name: str, listed: Iterable[str], wanted: Sequence[DesiredApp], *, need: str = ""
+    device: Device,
+    name: str,
+    listed: Iterable[str],
+    wanted: Sequence[DesiredApp],
+    *,
+    need: str = "",
+    is_away: bool = False,
 ) -> None:
     """Raise TooManyApps when the board, with what the host wants there, has no place for `name`; `need` says why."""
     limit = device.board.firmware.max_apps
     # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
     names = {*listed, *(app.name for app in wanted)}
-    if len(names - {name}) >= limit:
-        raise TooManyApps(
-            f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(sorted(names))}{need}",
-            next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
-        )
+    if len(names - {name}) < limit:
+        return
+    deferred = sorted(app.name for app in wanted if app.waits)
+    texts = [f"{other} (deferred)" if other in deferred else other for other in sorted(names)]
+    step = f"remove one first: {app_command('uninstall', min(names), device, is_away=is_away)}"
+    if deferred:
+        step = f"drop one that waits: microclaw app cancel {deferred[0]} -d {device.name}"
+    raise TooManyApps(
+        f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(texts)}{need}", next_step=step
+    )

@@ -31,6 +31,7 @@ class ProgramState(Struct, frozen=True):
 
     `listed` is the board's list, None if it was not asked. `states` is None if the board was not asked, or does not
     report them. `wanted` are the programs that this host wants there, `kept` those that it stopped and keeps.
+    `is_away`: the act waits for the board, and each act that makes way for it has to wait, too.
     """
 
     device: Device
@@ -39,6 +40,7 @@ class ProgramState(Struct, frozen=True):
     states: Sequence[AppState] | None
     wanted: Sequence[DesiredApp]
     kept: Sequence[DesiredApp]
+    is_away: bool = False
 
     @property
     def desired(self) -> DesiredApp | None:
@@ -173,6 +175,14 @@ class ProgramState(Struct, frozen=True):
         if self.listed is not None:
             return not_found(self.device, name, self.names)
         return AppNotFound(f"this host has no program {name} on {device} yet", next_step="microclaw app list")
+
+
+def app_command(verb: str, name: str, device: Device, *, is_away: bool = False) -> str:
+    """Return the command that stops a program or takes it off."""
+    command = f"microclaw app {verb} {name} -d {device.name}"
+    if is_away:
+        command += " --when-back"
+    return command
 
 
 async def look_at_program(log: ChangeLog, device: Device, name: str) -> ProgramState:

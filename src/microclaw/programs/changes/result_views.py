@@ -77,6 +77,8 @@ def _act_view(kind: type[A], result: ChangeResult | DeferredChange, **more: Any)
 
 
 def _deferred_view(kind: type[A], change: DeferredChange) -> A:
+    from microclaw.programs.changes.deferring import PUTS  # only where programs are installed
+
     act = change.act
     device = change.device_name
     version = act.order.version
@@ -84,7 +86,7 @@ def _deferred_view(kind: type[A], change: DeferredChange) -> A:
     sha256 = None
     if version is not None:
         sha256 = version.sha256
-        if version.times is not None:
+        if version.times is not None and act.order.act in PUTS:
             text += f". {kept_text(version.times)}"
     more: dict[str, Any] = {}
     if change.trial is not None:

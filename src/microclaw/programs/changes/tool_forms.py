@@ -77,7 +77,7 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
     trial = deployment.trial
     fields = {
         "binarySize": image.size_bytes,
-        "heapSize": use.arguments.heapSize,
+        "heapSize": deployment.heap_bytes,
         "pins": sorted({*image.pins, *trial.pins}),
         "replaced": deployment.replaced,
         "verified": deployment.verified,

@@ -126,7 +126,9 @@ class PaperApps:
         self.asked.append(request)
         report(Step("deploy", "on paper"))
         proof = Evidence("counted", "20 edges")
-        return Deployment("d-1", request.device, request.name, proof, 7, image=IMAGE, trial=TRIAL, replaced=False)
+        return Deployment(
+            "d-1", request.device, request.name, proof, 7, image=IMAGE, heap_bytes=16384, trial=TRIAL, replaced=False
+        )
 
     async def apply(self, request: ChangeRequest, report: Report) -> ChangeResult:
         if request.act == "install":

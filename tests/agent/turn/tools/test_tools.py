@@ -45,10 +45,10 @@ async def decided(
 
 
 async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
-    given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 16384, "optimizationLevel": "Oz"}
+    given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 8000, "optimizationLevel": "Oz"}
     result, said = await bench.call("deploy-wasm-app", {**given, "deviceIp": "192.168.1.100"})
     assert result.ok
-    request = ChangeRequest("d-virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz")
+    request = ChangeRequest("d-virtual-1", "blink", source=SOURCE, heap_bytes=8000, optimization="Oz")
     assert [replace(cast(ChangeRequest, one), approve=None, begin=request.begin) for one in bench.apps.asked] == [
         request
     ]
