@@ -85,6 +85,21 @@ def test_wrong_words_are_told_and_a_store_that_another_process_holds(
     assert not file.exists()
 
 
+def test_a_restore_names_what_is_wrong_with_its_words_before_the_home(
+    command: Run, recipient: str, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.age"
+    assert command("backup", "make", file, "--recipient", recipient).code == 0
+    no_key = command("backup", "restore", file, "--identity", tmp_path / "none")
+    assert f"{tmp_path / 'none'}" in no_key.err
+    assert "is not empty" not in no_key.err
+    folder = command("backup", "restore", tmp_path, "--identity", tmp_path / "key")
+    assert (folder.code, "name a backup's file" in folder.err) == (1, True)
+    assert "mv" not in folder.err.split()
+    right = command("backup", "restore", file, "--identity", tmp_path / "key")
+    assert f"{home} is not empty" in right.err
+
+
 def test_the_key_of_automatic_backups_is_the_one_of_a_backup_by_hand(
     command: Run, recipient: str, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from pyrage.x25519 import Identity
 
 from microclaw.clock import now_ms
-from microclaw.durable import new_given, open_regular, read_given_text, write_given
+from microclaw.durable import new_given, read_given_text, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.audit.log_files import append_events
@@ -94,14 +94,21 @@ def restore(options: GlobalOptions, *, file: Path, identity: Path | None, old: b
     """Restore a backup into an empty home, on this machine or a new one."""
     if (identity is None) != old:
         raise click.BadParameter("--identity KEYFILE, or --old for a backup with a password")
+    key: Identity | None = None
+    if identity is not None:
+        key = read_identity(read_given_text(identity, MAX_KEY_FILE_BYTES))
+    path = file.expanduser()
+    # A pipe would wait for its other end, and cannot be read twice.
+    if not path.is_file():
+        raise ConfigError(f"{file} is not a file that exists", next_step="name a backup's file")
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if not show:
         check_home(home, replace=replace)
     try:
-        backup = os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
+        backup = path.open("rb")
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
-    with backup, _opened(backup, identity) as chunks:
+    with backup, _opened(backup, key) as chunks:
         if show:
             _list_contents(options, file, chunks)
             return
@@ -234,12 +241,11 @@ def _check_target(file: Path, *, force: bool) -> Path:
 
 
 @contextmanager
-def _opened(backup: BinaryIO, identity: Path | None) -> Iterator[Iterator[bytes]]:
+def _opened(backup: BinaryIO, key: Identity | None) -> Iterator[Iterator[bytes]]:
     """Give the archive in a backup, which the key opens; without a key the password is read that opens an old one."""
-    if identity is None:
+    if key is None:
         yield decrypt_old(backup, secret_value("Password of the backup", "-").strip())
         return
-    key = read_identity(read_given_text(identity, MAX_KEY_FILE_BYTES))
     with decrypting(backup, key) as chunks:
         yield chunks
 
