@@ -8,7 +8,7 @@ import sys
 # As of typing, which is not imported here: a Ctrl-C during an import outside of `main` would show a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from microclaw.interfaces.cli.options import RunningHost
+    from microclaw.interfaces.cli.options import HostRunner
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
         return 130
 
 
-def _load_host() -> RunningHost:
+def _load_host() -> HostRunner:
     """Import the host, which takes longer than most commands, and return the function that runs it."""
     from microclaw.app import running_host
 

@@ -101,6 +101,23 @@ class Props(BaseHTTPRequestHandler):
         pass
 
 
+def test_doctor_with_quiet_shows_only_what_is_wrong(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text("[agent]\nturn_s = -1\n")
+    all_rows = run("doctor").out
+    rows = run("doctor", "-q").out.splitlines()
+    assert all_rows.startswith("python")
+    assert not [row for row in rows if row.endswith(" ok")]
+    assert [row for row in rows if row.startswith("config") and row.endswith("problem")]
+
+
+def test_a_negative_number_reaches_the_bound_of_its_setting(run: Run) -> None:
+    ran = run("config", "set", "agent.turn_s", "-3")
+    assert ran.code == 1
+    assert "a number of 1 to 86400" in ran.err
+
+
 def test_doctor_measures_the_window_of_a_model_server_at_home(run: Run) -> None:
     def of_the_model() -> list[dict[str, Any]]:
         return [one for one in run("doctor", "--json").json["findings"] if one["part"] == "model"]

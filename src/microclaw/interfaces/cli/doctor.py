@@ -56,7 +56,7 @@ MAX_LOOKED: Final = 5_000
 @click.option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
 @click.option("--report", is_flag=True, help="Print one block to paste for others: a board's facts and no secrets.")
 def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
-    """Check what microclaw needs here. Each problem comes with its next step."""
+    """Check what microclaw needs here. Each problem comes with its next step. -q: only problems and warnings."""
     if port is None and not report:
         _show(options, examine(options))
         return
@@ -101,6 +101,8 @@ def _show(options: GlobalOptions, findings: Sequence[Finding]) -> None:
     if not options.wrote_json("doctor", {"ok": is_healthy, "findings": to_builtins(findings)}):
         terminal = options.terminal()
         for finding in findings:
+            if options.quiet and finding.verdict == "ok":
+                continue
             terminal.row(finding.part, finding.text, right=finding.verdict, bad=not finding.ok)
             if finding.next_step:
                 terminal.row("", f"next: {finding.next_step}")

@@ -27,7 +27,7 @@ from microclaw.host.config.show import secret_texts
 from microclaw.host.egress.masking import SecretMask
 from microclaw.interfaces.api.host import HostInfo
 from microclaw.interfaces.api.status import OFFLINE
-from microclaw.interfaces.cli.options import RunningHost
+from microclaw.interfaces.cli.options import HostRunner
 from microclaw.text import clean_text, escape_hidden
 
 LOG_BYTES = 2 << 20
@@ -61,7 +61,7 @@ _QUERY = re.compile(r"((?:\b(?:https?|wss?)://|(?<![\w.])/)[^\s?\"']*)\?[^\s\"']
 
 def run_host(
     settings: Settings,
-    running_host: RunningHost,
+    running_host: HostRunner,
     *,
     virtual_boards: int,
     ready: Callable[[dict[str, Any], str | None], None],

@@ -23,7 +23,14 @@ from microclaw.host.operations.operation import Operation, OperationCall, Parame
 from microclaw.host.operations.operation_modules import BELOW, is_served
 from microclaw.host.operations.result import Listing
 from microclaw.interfaces.cli.command_parameters import build_parameter, is_device_option, is_required, kind_of
-from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
+from microclaw.interfaces.cli.options import (
+    FAILED,
+    INTERRUPTED,
+    SOME_FAILED,
+    GlobalOptions,
+    ValueCommand,
+    on_interrupt,
+)
 from microclaw.interfaces.cli.targets import board_address, choice_fields, chosen_device, chosen_names, confirm_many
 from microclaw.interfaces.terminal.page import Terminal
 from microclaw.wire.host_api import StreamEvent, StreamFailure, StreamResult, failure_of
@@ -97,7 +104,7 @@ def _build_command(verb: str, acts: Sequence[_Act]) -> click.Command:
     paragraphs = [first.help, *(act.summary for act in acts[1:])]
     if first.command.at_address:
         paragraphs.append("With -d HOST:PORT, without a host.")
-    return click.Command(verb, callback=run, params=params, help="\n\n".join(paragraphs))
+    return ValueCommand(verb, callback=run, params=params, help="\n\n".join(paragraphs))
 
 
 def _collect_parameters(acts: Sequence[_Act]) -> _Shown:

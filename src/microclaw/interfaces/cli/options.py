@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from microclaw.host.config.settings import Settings
     from microclaw.interfaces.api.host import HostInfo
 
-RunningHost: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
+HostRunner: TypeAlias = "Callable[..., AbstractAsyncContextManager[HostInfo]]"
 """Runs a host with the given settings as long as the context lasts (app/host.py)."""
-HostLoader: TypeAlias = "Callable[[], RunningHost]"
+HostLoader: TypeAlias = "Callable[[], HostRunner]"
 """Imports the host. Only the entry point has it: no command imports the app."""
 Texts: TypeAlias = tuple[str, ...]
 # errors.py has the other exit codes: 3 no host, 4 device unreachable.
@@ -46,6 +46,7 @@ SOME_FAILED: Final = 5
 INTERRUPTED: Final = 130
 GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 MAX_SECRET_BYTES: Final = 4096
+_NEGATIVE_NUMBER: Final = re.compile(r"-\d+(\.\d+)?")
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
@@ -203,12 +204,21 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
+class ValueCommand(click.Command):
+    """A command whose values may be negative numbers, which click would refuse as unknown options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = any(map(_NEGATIVE_NUMBER.fullmatch, args))
+        return super().parse_args(ctx, args)
+
+
 def command(group: click.Group | None = None, name: str | None = None) -> Callable[[Callable[..., None]], Any]:
     """Return a decorator that makes a command of a function, which gets the global options as its first argument."""
+    decorator: Callable[..., click.Command]
     if group is None:
-        decorator = click.command(name)
+        decorator = click.command(name, cls=ValueCommand)
     else:
-        decorator = group.command(name)
+        decorator = group.command(name, cls=ValueCommand)
     return lambda run: decorator(click.pass_obj(run))
 
 
