@@ -31,6 +31,8 @@ def edges(host: Host) -> int:
 
 def test_a_yes_stops_the_program_that_drives_the_pin_and_undo_starts_it(host: Host, tmp_path: Path) -> None:
     assert host.run("run", blink(tmp_path, 10), "-d", "virtual-1", "-y").code == 0
+    (device,) = host.client.get("/v1/devices")["devices"]
+    assert 10 not in device["free_pins"]
     refused = host.run("exec", "virtual-1", "gpio.set", "10", "0", "--json")
     assert (refused.code, refused.json["error"]["code"]) == (1, "pin_claimed")
     forced = host.run("exec", "--force", "virtual-1", "gpio.set", "10", "0", "--json")

@@ -46,6 +46,7 @@ from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
 from microclaw.programs.changes import crash_operations, device_operations, fleet_operations, program_operations
+from microclaw.programs.changes.claims import free_output_pins
 from microclaw.programs.changes.queues import CompileQueue, trial_turns
 from microclaw.programs.changes.services import AppServices
 from microclaw.supervision import SupervisedTasks
@@ -97,6 +98,7 @@ def _serve_devices(host: HostBuilder) -> None:
         registry=registry,
         gate=host.admission.gate,
         link=host.find(LinkServer),
+        free_pins=partial(free_output_pins, apps.change_log),
         apps=apps,
         last=host.need(LastValues),
     )

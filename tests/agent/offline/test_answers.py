@@ -54,6 +54,7 @@ FOUND = [
         ("is blink still running", listed("waiting", **WAITS), None, "waits"),
         ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),
         ("stop everything", listed("running") | {"missing": ["fade"]}, "confirm", "stops blink, fade on"),
+        ("delete all programs", listed("running") | {"stopped": ["fade"]}, "confirm", "removes blink, fade from"),
         ("what do you know about the relay", {"found": FOUND}, None, "relay is on pin 4 (memory/MEMORY.md)"),
         ("forget the relay", {"removed": [{"line": "- it"}], "still_in_conversations": 2}, None, "2 messages"),
         ("forget the relay", {"success": False, "removed": []}, "unknown_name", ""),

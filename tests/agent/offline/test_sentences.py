@@ -156,7 +156,7 @@ async def test_the_led_of_a_board_is_driven_by_its_own_level_or_refused_with_a_p
             assert arguments.get("pin") == led.pin or (f"#define PIN {led.pin}\n" in source), (tool, source)
             assert not source or f"#define ON {led.active_level}\n" in source
         else:
-            free = board.free_pins("output")
+            free = board.usable_pins("output")
             assert (turn.calls, (turn.reply.next_step or "").endswith(f"blink the LED on pin {free[0]}")) == ([], True)
             for pin, chat in ((free[0], "blink the LED on pin"), (free[-1], "blink the LED | pin")):
                 outcome = (await converse(world, f"{chat} {pin}")).outcome

@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards import load_board
-from microclaw.hardware.boards.pins import check_pin, nearest_free_pins, refusal
+from microclaw.hardware.boards.pins import check_pin, nearest_usable_pins, refusal
 from microclaw.hardware.boards.profile import PinUse
 
 BOARD = load_board("virtual")
@@ -28,7 +28,7 @@ def test_forbidden_pin_is_refused_with_free_pins(board_id: str, pin: int, use: P
     with pytest.raises(PinRefused) as caught:
         check_pin(board, pin, use)
     assert refusal(board, pin, use) is not None  # told without an attempt, too
-    near = nearest_free_pins(board, pin, use)
+    near = nearest_usable_pins(board, pin, use)
     assert near
     for number in near:
         assert str(number) in (caught.value.next_step or "")
@@ -36,5 +36,5 @@ def test_forbidden_pin_is_refused_with_free_pins(board_id: str, pin: int, use: P
 
 
 def test_suggested_pins_are_the_nearest_without_a_caution() -> None:
-    assert nearest_free_pins(BOARD, 27, "output") == (21, 18, 17, 16)
-    assert nearest_free_pins(BOARD, 0, "output") == (1, 2, 4, 5)
+    assert nearest_usable_pins(BOARD, 27, "output") == (21, 18, 17, 16)
+    assert nearest_usable_pins(BOARD, 0, "output") == (1, 2, 4, 5)

@@ -119,6 +119,7 @@ def test_a_stopped_program_is_started_again(ask: Run, work: Path) -> None:
     apply = "fleet", "apply", "-f", str(work / "fleet.yaml")
     assert ask(*apply, "-y").code == 0
     assert ask("app", "stop", "blink", "-d", "virtual-1").code == 0
+    assert "# Left out, as it is stopped: blink on virtual-1." in ask("fleet", "export").out
     assert ask(*apply, "--dry-run", "--json").json["counts"] == {"install": 1}
     assert ask(*apply, "-y").code == 0
     assert ask(*apply, "--dry-run", "--json").json["counts"] == {"unchanged": 1}

@@ -10,7 +10,8 @@ from microclaw.devices.registry.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.host.store.database import Database
 from microclaw.programs.changes.change_log import ChangeLog, Claims
-from microclaw.programs.changes.claims import claims_of, driven_pins
+from microclaw.programs.changes.claims import claims_of, driven_pins, free_output_pins, free_pins
+from microclaw.programs.changes.program_state import look_at_claims
 
 
 async def deploy(lab: Any, name: str, *, source: str = "", **trial: Any) -> None:
@@ -79,6 +80,16 @@ async def test_on_stock_firmware_the_trial_tells_whether_a_program_has_ended(lab
     await deploy(lab, "blink", pins=(4,), driven=(4,))
     assert (await lab.set_pin(2, 0)).warning is None
     await refused(lab, 4)
+
+
+async def test_a_pin_is_free_that_no_program_and_no_act_at_once_has(lab: Any) -> None:
+    await deploy(lab, "beep", pins=(2, 4, 5), driven=(2,), read=(4,))
+    lab.transport.holds[6] = "level"
+    device = lab.registry.get("paper")
+    seen = await look_at_claims(lab.change_log, device)
+    free = (await free_output_pins(lab.change_log, [device]))[device.device_id]
+    assert free == free_pins(seen, "output")
+    assert set(device.board.usable_pins("output")) - set(free) == {2, 4, 5, 6}
 
 
 def have(how: str) -> dict[str, Any]:

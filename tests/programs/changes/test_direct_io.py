@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import GpioSet, PwmSet
-from microclaw.errors import CallRejected, DeviceLied, PinClaimed, PinRefused, TooManyApps
+from microclaw.errors import CallRejected, DeviceLied, DeviceUnreachable, PinClaimed, PinRefused, TooManyApps
 from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.programs.changes.claims import check_free, timers_conflict
 from microclaw.programs.changes.installer import recover_changes
@@ -28,6 +28,16 @@ async def test_a_level_is_read_back_where_the_board_reports_its_pins_and_not_on_
     assert await inverse_of(lab, done.change_id) is None
     done = await lab.set_pin(4, 0)
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 1)
+
+
+@pytest.mark.parametrize("call", [GpioSet(5, 1), PwmSet(5, 100)])
+async def test_an_order_for_an_absent_board_names_the_order_and_no_question_before_it(lab: Any, call: Any) -> None:
+    lab.transport.up_ms = 1.0
+    await lab.direct_io.act("paper", call)
+    lab.transport.online = False
+    lab.transport.away = DeviceUnreachable("paper was not connected; gpio.get was not sent")
+    with pytest.raises(DeviceUnreachable, match=f"{call.method} was not sent"):
+        await lab.direct_io.act("paper", call)
 
 
 async def test_a_level_that_does_not_hold_is_a_lie_unless_a_program_moves_the_pin(lab: Any) -> None:

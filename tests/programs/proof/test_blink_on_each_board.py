@@ -17,7 +17,7 @@ from microclaw.programs.wasm.compile import compile_module
 async def test_blink_lights_first_and_then_changes_each_half_second(board_id: str, build_cache: Path) -> None:
     board = load_board(board_id)
     led = board.led if board.led is not None and board.led.kind == "simple" else None
-    pin, on = (led.pin, led.active_level) if led is not None else (board.free_pins("output")[0], 1)
+    pin, on = (led.pin, led.active_level) if led is not None else (board.usable_pins("output")[0], 1)
     source = fill("blink", {"PIN": pin, "ON": on}).source
     image = await compile_module(source, board, name="blink", cache=BuildCache(build_cache))
     trial = await try_image(image, board, TrialOptions(for_ms=1700))

@@ -50,7 +50,7 @@ async def test_image_says_what_the_module_needs_and_comes_from_the_cache_with_it
 
 async def test_blink_compiles_for_every_board(compile_c: Any) -> None:
     for board in map(load_board, board_ids()):
-        pin = board.free_pins("output")[0]
+        pin = board.usable_pins("output")[0]
         assert (await compile_c(BLINK.replace("gpio_open(2", f"gpio_open({pin}"), board=board)).pins == (pin,)
 
 

@@ -118,6 +118,7 @@ def _remove_all(context: Context, overview: AppOverview) -> Decision:
     if _takes_off(context):
         verb = "remove"
         preposition = "from"
+        names = [*names, *overview.stopped]
     else:
         # A program that has ended is not stopped: undo would begin it once more.
         names = [name for name in names if overview.apps.get(name, {}).get("state") != "ended"]

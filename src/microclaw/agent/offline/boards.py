@@ -258,7 +258,7 @@ def _led_target(context: Context, board: BoardProfile) -> PinTarget:
     else:
         reason = "its firmware cannot drive the WS2812"
     text = f"{board.title} has no LED that a program can switch: {reason}. Which pin is yours on?"
-    step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
+    step = f"wire one and name it, as in: blink the LED on pin {board.usable_pins('output')[0]}"
     raise ask(text, step, "pin")
 
 

@@ -341,7 +341,7 @@ def _chain(context: Context) -> PinTarget:
     if led_pin is not None:
         return PinTarget(led_pin, is_led=True)
     if context.parse.number("pin") is None:
-        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
+        step = f"name it, as in: make the LED on pin {board.usable_pins('output')[0]} red"
         raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
     return pin_target(context)
 

@@ -104,7 +104,7 @@ def _firmware_line(firmware: Firmware) -> str:
 
 
 def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
-    free_pins = _ranges(board.free_pins("output"))
+    free_pins = _ranges(board.usable_pins("output"))
     led = board.led
     if led is None:
         reason = board.no_led or "the profile knows none"

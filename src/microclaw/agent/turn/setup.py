@@ -61,6 +61,7 @@ from microclaw.host.store.outbox import OutboxTable
 from microclaw.host.store.schedules import Every
 from microclaw.host.store.sessions import Sessions
 from microclaw.host.store.usage import UsageTable
+from microclaw.programs.changes.claims import free_output_pins
 from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.programs.changes.operations import ProgramContext, list_apps
 from microclaw.programs.changes.services import AppServices
@@ -106,7 +107,14 @@ def build_toolbox(
     """
     devices = apps.registry
     # No tool of these shows the last values.
-    device_service = DeviceService(registry=devices, gate=gate, link=link, apps=apps, last=LastValues())
+    device_service = DeviceService(
+        registry=devices,
+        gate=gate,
+        link=link,
+        free_pins=partial(free_output_pins, apps.change_log),
+        apps=apps,
+        last=LastValues(),
+    )
     services = {
         "app": ProgramContext(apps, gate),
         "device": device_service,

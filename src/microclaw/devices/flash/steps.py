@@ -353,5 +353,5 @@ async def _wait_online(context: FlashContext, host: PairingHost, device: str, re
     result.online = True
     pin = "the LED"
     if board.led is None:
-        pin = f"pin {board.free_pins('output')[0]}"
+        pin = f"pin {board.usable_pins('output')[0]}"
     result.say_next = f'microclaw chat "blink {pin} twice a second on {device}"'

@@ -44,7 +44,7 @@ class LastValues:
         return values
 
 
-def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:
+def device_facts(device: Device, server: LinkServer | None, form: type[F], *, free_pins: list[int], **more: Any) -> F:
     """Fill a form with the facts of a device, and with `more`."""
     board = device.board
     keeps_programs = any(
@@ -63,7 +63,7 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
         capabilities=sorted(device.capabilities),
         kinds=list(device.kinds),
         firmware=firmware_object(board.firmware),
-        free_pins=list(board.free_pins("output")),
+        free_pins=free_pins,
         power_cut=power_cut,
         voice_only=is_voice_only(device),
         link=link,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from microclaw.devices.registry.registry import Registry
     from microclaw.host.auth.gate import Gate
 
+F = TypeVar("F", bound=DeviceDetails)
 _LIST_S = 5.0
 _POLL_S = 0.5
 # After a failed trial the board needs this time to rejoin its former network and to connect again.
@@ -40,11 +42,15 @@ _BACK_S = 120.0
 
 
 class LinkService(Struct, frozen=True, kw_only=True):
-    """The parts that the operations use. `link` is the server for devices, None if the host has none."""
+    """The parts that the operations use. `link` is the server for devices, None if the host has none.
+
+    `free_pins` returns the output pins of each device, by its id, that no program has.
+    """
 
     registry: Registry
     gate: Gate
     link: LinkServer | None
+    free_pins: Callable[[Sequence[Device]], Awaitable[Mapping[str, list[int]]]]
 
     @property
     def server(self) -> LinkServer:
@@ -52,6 +58,11 @@ class LinkService(Struct, frozen=True, kw_only=True):
         if self.link is None:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return self.link
+
+    async def facts(self, device: Device, form: type[F], **more: Any) -> F:
+        """Fill a form with the facts of a device, and with `more`."""
+        free_pins = await self.free_pins([device])
+        return device_facts(device, self.link, form, free_pins=free_pins[device.device_id], **more)
 
     def by(self, call: OperationCall) -> str:
         """Return the caller's name, for the security log."""
@@ -89,7 +100,7 @@ async def pair(
 ) -> DeviceDetails:
     """Pair the device that shows CODE; with -d NAME it is that known device. See who waits: microclaw device list."""
     paired = await service.server.pair(code, name=name, device=device, board=board, by=service.by(call))
-    return device_facts(paired, service.link, DeviceDetails)
+    return await service.facts(paired, DeviceDetails)
 
 
 @operation(

@@ -28,7 +28,7 @@ def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     reason = refusal(board, pin, use)
     if reason is None:
         return
-    near = nearest_free_pins(board, pin, use)
+    near = nearest_usable_pins(board, pin, use)
     if near:
         hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}"
     else:
@@ -76,6 +76,6 @@ def labelled_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, 
     return found
 
 
-def nearest_free_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
+def nearest_usable_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
     """Up to four free pins that offer the use, nearest number first."""
-    return tuple(sorted(board.free_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])
+    return tuple(sorted(board.usable_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])

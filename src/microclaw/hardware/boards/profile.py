@@ -132,7 +132,7 @@ class BoardProfile(Struct, frozen=True):
     pwm: PwmUnit = NO_PWM
     layout: Layout | None = None  # None: nobody looked up how its pins lie, or it has no headers
 
-    def free_pins(self, use: PinUse) -> tuple[int, ...]:
+    def usable_pins(self, use: PinUse) -> tuple[int, ...]:
         """Every pin that offers the use, is not reserved and needs no caution, in order."""
         pins = sorted(self.pins.values(), key=lambda pin: pin.number)
         return tuple(p.number for p in pins if use in p.uses and p.reserved is None and p.caution is None)

@@ -9,6 +9,7 @@ timers are its own: no two programs share them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -19,8 +20,9 @@ from microclaw.devices.registry.calls import AppStates, GpioSet
 from microclaw.devices.registry.device import Device
 from microclaw.errors import PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
+from microclaw.hardware.boards.profile import PinUse
 from microclaw.programs.building import ProgramImage
-from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp
+from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.program_state import ProgramState, app_command
 from microclaw.programs.proof.record import by_pin
@@ -112,6 +114,38 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     uses = version.claims.uses
     reads = version.claims.reads
     return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
+
+
+def taken_pins(there: ProgramState) -> dict[int, str]:
+    """Return the pins that a program or an act at once has, each with the program's name.
+
+    One that has ended has its pins until it is stopped: it would begin again at the board's next start.
+    """
+    device = there.device
+    taken: dict[int, str] = {}
+    for app in there.others:
+        taken |= dict.fromkeys(pin_roles(app.version), app.name)
+    for pin in device.held_pins:
+        taken[pin] = device.pin_program(GpioSet.method) or "an act at once"
+    return taken
+
+
+def free_pins(there: ProgramState, use: PinUse) -> list[int]:
+    """Return the pins that offer the use, need no caution, and are not taken, in order."""
+    taken = taken_pins(there)
+    return [pin for pin in there.device.board.usable_pins(use) if pin not in taken]
+
+
+async def free_output_pins(log: ChangeLog, devices: Sequence[Device]) -> dict[str, list[int]]:
+    """Return the free output pins of each device by its id, by what this host wants there: no board is asked."""
+    wanted: dict[str, list[DesiredApp]] = defaultdict(list)
+    for app in await log.desired():
+        wanted[app.device_id].append(app)
+    pins: dict[str, list[int]] = {}
+    for device in devices:
+        there = ProgramState(device=device, name="", listed=None, states=None, wanted=wanted[device.device_id], kept=())
+        pins[device.device_id] = free_pins(there, "output")
+    return pins
 
 
 def live_conflict(there: ProgramState, pin: int, *, opens: bool = False) -> PinConflict | None:

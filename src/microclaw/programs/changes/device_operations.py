@@ -19,7 +19,6 @@ from microclaw.host.operations.result import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from microclaw.devices.registry.device import Device
     from microclaw.programs.changes.services import AppServices
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
@@ -35,9 +34,6 @@ class DeviceService(LinkService, frozen=True, kw_only=True):
         if self.link is None:
             return frozenset()
         return await self.link.revoked()
-
-    def facts(self, device: Device) -> DeviceDetails:
-        return device_facts(device, self.link, DeviceDetails)
 
 
 Transports: TypeAlias = Annotated[
@@ -60,10 +56,14 @@ async def list_devices(
     """List the devices by name, and those that wait to be paired."""
     revoked = await service.revoked()
     rest = [device for device in service.registry.list() if device.name > after]
+    free_pins = await service.free_pins(rest[:limit])
     devices = []
     for device in rest[:limit]:
-        is_revoked = device.device_id in revoked
-        devices.append(device_facts(device, service.link, ListedDevice, revoked=is_revoked))
+        device_id = device.device_id
+        facts = device_facts(
+            device, service.link, ListedDevice, free_pins=free_pins[device_id], revoked=device_id in revoked
+        )
+        devices.append(facts)
     next_name = None
     if len(rest) > limit:
         next_name = rest[limit - 1].name
@@ -82,7 +82,7 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
     found = service.registry.get(device)
     board = found.board
     device_id = found.device_id
-    facts = service.facts(found)
+    facts = await service.facts(found, DeviceDetails)
     firmware = None
     if facts.link is not None:
         firmware = facts.link.firmware or ""
@@ -96,9 +96,8 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
     for check in service.apps.reconciler.status():
         if check.device_id == device_id:
             problem = check.problem
-    return device_facts(
+    return await service.facts(
         found,
-        service.link,
         OneDevice,
         revoked=device_id in await service.revoked(),
         today=today,
@@ -159,7 +158,7 @@ async def add_device(
     examination = None
     if endpoints:
         examination = await service.apps.reconciler.examine(device, service.link)
-    return device_facts(registry.get(name), service.link, AddedDevice, check=examination)
+    return await service.facts(registry.get(name), AddedDevice, check=examination)
 
 
 async def _endpoints_of(transports: Sequence[str]) -> list[str]:
@@ -190,7 +189,7 @@ async def rename(
     name: Annotated[str, Meta(description="Its new name."), Option(metavar="NEW_NAME")],
 ) -> DeviceDetails:
     """Give a device another name."""
-    return service.facts(await service.registry.rename(device, name, by=service.by(call)))
+    return await service.facts(await service.registry.rename(device, name, by=service.by(call)), DeviceDetails)
 
 
 class RemovedDevice(Result, frozen=True, kw_only=True):
@@ -233,7 +232,8 @@ async def merge(
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     kept, gone = service.registry.check_merge(device, other)  # first: nobody is asked for what is refused
     await call.approve(f"make {gone.name} one with {kept.name}", ())
-    return service.facts(await service.registry.merge(kept.device_id, gone.device_id, by=service.by(call)))
+    merged = await service.registry.merge(kept.device_id, gone.device_id, by=service.by(call))
+    return await service.facts(merged, DeviceDetails)
 
 
 class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
@@ -265,4 +265,4 @@ async def label(service: DeviceService, call: OperationCall, device: DeviceName,
     await call.approve(f"label {found.name}", labels)
     await service.registry.label(device, labels, by=service.by(call))
     taken_away = [label for label in before if label not in found.labels]
-    return device_facts(found, service.link, LabelledDevice, taken_away=taken_away)
+    return await service.facts(found, LabelledDevice, taken_away=taken_away)

@@ -17,7 +17,7 @@ from microclaw.devices.registry.call_text import call_words
 from microclaw.devices.registry.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.registry.device import Device, check_call
 from microclaw.devices.registry.device_text import collect_device_texts
-from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
+from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, DeviceUnreachable, NotSupported
 from microclaw.events import Evidence
 from microclaw.hardware.boards.pins import cautions
 from microclaw.programs.changes.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
@@ -130,20 +130,20 @@ class DirectIo:
         rival = await self.conflict(target.device_id, call)
         if rival is not None and (rival.is_final or rival.text not in insist):
             rival.raise_refused()
-        last, seen = await self._last(target, call.pin)
+        try:
+            inverse, seen = await self._inverse(target, call)
+        except DeviceUnreachable:
+            # The order was not sent either: the person reads about it, not about a question that came before it.
+            target.check_present(call)
+            raise
         forward: DeviceAction
         kind: ChangeKind
-        inverse: DeviceAction | None = last
         if isinstance(call, GpioSet):
             kind = "gpio.set"
             forward = SetLevel(call.pin, call.level)
-            if not isinstance(last, SetPwm) or not last.duty:
-                inverse = await _level_before(target, call.pin, last)
         else:
             kind = "pwm.set"
             forward = SetPwm(call.pin, call.duty, call.frequency_hz)
-            if not isinstance(last, SetPwm) and not (isinstance(last, SetLevel) and last.level):
-                inverse = SetPwm(call.pin, 0, call.frequency_hz)
         summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
             target.device_id, kind, summary, forward, inverse, undoes=undoes, seen=seen
@@ -157,6 +157,18 @@ class DirectIo:
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
             evidence = Evidence("reported", text)
         return PinChange(target.name, state, evidence, change_id, _warning(target, call.pin, rival))
+
+    async def _inverse(self, target: Device, call: GpioSet | PwmSet) -> tuple[DeviceAction | None, int]:
+        """Return the action that takes this one back, None if it is not known, and the device's last change."""
+        last, seen = await self._last(target, call.pin)
+        if isinstance(call, GpioSet):
+            if isinstance(last, SetPwm) and last.duty:
+                return last, seen
+            return await _level_before(target, call.pin, last), seen
+        is_high = isinstance(last, SetLevel) and last.level
+        if isinstance(last, SetPwm) or is_high:
+            return last, seen
+        return SetPwm(call.pin, 0, call.frequency_hz), seen
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """Return the last action on the pin, and the number of the device's last change.

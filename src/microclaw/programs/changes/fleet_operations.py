@@ -211,7 +211,8 @@ async def export(
         programs.append({"file": file, "name": entry.name, "devices": sorted(entry.devices), **entry.terms})
     fleet = {"programs": programs}
     text = yaml.safe_dump(fleet, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    return FleetExport(programs=programs, files={**files, FLEET: (_HEAD + str(text)).encode()})
+    head = _HEAD + "".join(await _stopped_lines(apps, members))
+    return FleetExport(programs=programs, files={**files, FLEET: (head + str(text)).encode()})
 
 
 class _ExportedFile(Struct, frozen=True):
@@ -251,6 +252,16 @@ async def _entries(apps: AppServices, members: Sequence[Device]) -> list[_Export
             entries[same] = _ExportedEntry(app.name, program, terms, [])
         entries[same].devices.append(device.name)
     return list(entries.values())
+
+
+async def _stopped_lines(apps: AppServices, members: Sequence[Device]) -> list[str]:
+    """Return a comment for each stopped program of the devices: no entry is for it, as an apply would start it."""
+    names = {device.device_id: device.name for device in members}
+    lines: list[str] = []
+    for app in await apps.change_log.desired(stopped=True):
+        if app.device_id in names:
+            lines.append(f"# Left out, as it is stopped: {app.name} on {names[app.device_id]}.\n")
+    return sorted(lines)
 
 
 def _put_file(files: dict[str, bytes], entry: _ExportedEntry) -> str:

@@ -16,7 +16,7 @@ from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.host.operations.forms import NO_COMMAND, ToolForm
 from microclaw.host.operations.operation import OperationCall, operation
 from microclaw.host.operations.tool import ToolOutput
-from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
+from microclaw.programs.changes.claims import free_pins, taken_pins, unknown_pins_text
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims
 
 if TYPE_CHECKING:
@@ -46,20 +46,16 @@ async def find_free_pins(service: DeviceService, _: OperationCall, device: str, 
         raise ToolRetry(f"a pin is not used for {use!r}", next_step=f"uses: {', '.join(_USES)}")
     found = service.registry.get(device)
     there = await look_at_claims(service.apps.change_log, found)
-    taken: dict[int, str] = {}
-    for app in there.others:
-        for pin in pin_roles(app.version):
-            taken[pin] = app.name
     board = found.board
     free: dict[str, list[int]] = {}
     for each in _USES:
         if use in (None, each):
-            free[each] = [pin for pin in board.free_pins(each) if pin not in taken]
+            free[each] = free_pins(there, each)
     fields = {
         "board": board.title,
         "chip": board.chip,
         "free": free,
-        "taken": {str(pin): name for pin, name in sorted(taken.items())},
+        "taken": {str(pin): name for pin, name in sorted(taken_pins(there).items())},
         **_board_fields(board),
     }
     text = await _unknown_text(there)
