@@ -205,6 +205,16 @@ while True:
     assert (await tried(source, build_cache, f"{expect}\n{line}")).proof == "not met"
 
 
+async def test_the_boards_uptime_is_named_only_to_a_program_that_reads_a_clock(build_cache: Path) -> None:
+    expect = "pin 2: period 3 s\nsoak 0 s"
+    waiting = await tried(BLINK, build_cache, expect)
+    reading = await tried(TOGGLE, build_cache, expect)
+    assert [(trial.proof, "uptime" in (trial.next_step or "")) for trial in (waiting, reading)] == [
+        ("not met", False),
+        ("not met", True),
+    ]
+
+
 async def test_lines_that_are_lost_at_the_end_of_a_trial_are_heard_of(build_cache: Path) -> None:
     source = """import time
 time.sleep_ms(2700)

@@ -70,7 +70,7 @@ def _wasm_clock(image: WasmImage) -> WrappingClock | None:
     exact_names = []
     if _EXACT in imported:
         exact_names = _EXACT_NAMES.findall(source)
-    has_tick = _TICK in imported and (not exact_names or _TICK_NAMES.search(source) is not None)
+    has_tick = _TICK in imported and _TICK_NAMES.search(source) is not None
     wrap_ms = MICROS_WRAP_MS
     age = "71.6 min"
     names = exact_names
