@@ -6,6 +6,7 @@ import pytest
 
 from microclaw.events import Edge
 from microclaw.programs.proof.pin_track import draw_track, rhythms, spans_text
+from microclaw.programs.proof.verdict import describe
 
 
 def blink(first_ms: float, half_ms: float, count: int, *, pin: int = 2) -> list[Edge]:
@@ -20,7 +21,7 @@ def test_track_of_a_blink_is_to_scale() -> None:
 def test_rhythm_of_even_edges() -> None:
     (found,) = rhythms(blink(20, 500, 8))
     assert (found.count, found.gap_s, found.period_s, found.spread) == (8, 0.5, 1.0, 0.0)
-    assert (found.pin, found.first_ms, found.spacing_ms) == (2, 20, (500,))
+    assert (found.pin, found.first_ms, found.spacings_ms) == (2, 20, ((500,) * 7,))
 
 
 def test_rhythm_of_a_pulse_counts_both_halves() -> None:
@@ -28,7 +29,7 @@ def test_rhythm_of_a_pulse_counts_both_halves() -> None:
     (found,) = rhythms(edges)
     assert found.period_s == pytest.approx(1.0)
     assert found.spread > 0.5
-    assert found.spacing_ms == (100, 900)
+    assert found.spacings_ms == ((100, 100), (900,))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,14 @@ def test_rhythm_of_a_pulse_counts_both_halves() -> None:
             [(0, 1), (1000, 0), (2000, 1), (2000, 0), (3000, 1)],
             "high 1 s, low 1 s, high for an instant, low 1 s, high 1 s",
         ),
+        ([(0, 1), (960, 0), (2000, 1), (3000, 0)], "high 0.96 s, low 1.04 s, high 1 s, low 1 s"),
     ],
 )
 def test_spans_are_shortened_only_if_the_levels_come_again_too(track: list[tuple[float, int]], text: str) -> None:
     assert spans_text(track, 4000) == text
+
+
+def test_uneven_gaps_have_no_single_length() -> None:
+    assert "0.500 s apart" in describe(blink(0, 500, 8))
+    uneven = [Edge(at_ms, 2, 1) for at_ms in (0, 480, 1000, 1480, 2000)]
+    assert "0.480 s to 0.520 s apart" in describe(uneven)

@@ -17,6 +17,8 @@ HIGH = "~"
 CHANGE = "|"
 # How much a gap may differ from another to count as equal.
 TOLERANCE = 0.10
+# How much of the longest gap the others may lack to be given as one length.
+_EVEN = 0.01
 MAX_SPANS = 12
 
 
@@ -52,15 +54,15 @@ class Rhythm(Struct, frozen=True):
         return 0.0
 
     @property
-    def spacing_ms(self) -> tuple[float, ...]:
-        """One gap if all are equal, two if they alternate, otherwise none."""
+    def spacings_ms(self) -> tuple[tuple[float, ...], ...]:
+        """All gaps together if they are alike, each second one apart if they alternate, otherwise none."""
         gaps = self.gaps_ms
         if not gaps:
             return ()
         if _alike(gaps):
-            return (fmean(gaps),)
+            return (gaps,)
         if len(gaps) >= 3 and _alike(gaps[::2]) and _alike(gaps[1::2]):
-            return (fmean(gaps[::2]), fmean(gaps[1::2]))
+            return (gaps[::2], gaps[1::2])
         return ()
 
 
@@ -139,9 +141,15 @@ def _is_pair(spans: Sequence[tuple[int, float]], first: Sequence[tuple[int, floa
     if len(spans) != 2:
         return False
     for span, before in zip(spans, first, strict=True):
-        if span[0] != before[0] or not _alike((span[1], before[1])):
+        if span[0] != before[0] or not have_one_length((span[1], before[1])):
             return False
     return True
+
+
+def have_one_length(gaps: Sequence[float]) -> bool:
+    """Return True if one number is true of all these gaps."""
+    longest = max(gaps)
+    return longest - min(gaps) <= _EVEN * longest
 
 
 def _alike(gaps: Sequence[float]) -> bool:

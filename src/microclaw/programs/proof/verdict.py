@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
@@ -16,7 +16,7 @@ from microclaw.events import Edge
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.programs.proof.colors import name_of
-from microclaw.programs.proof.pin_track import Rhythm, rhythms
+from microclaw.programs.proof.pin_track import Rhythm, have_one_length, rhythms
 from microclaw.programs.proof.record import Record, by_pin
 from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
 from microclaw.tables import read_table
@@ -37,14 +37,21 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
 
 
 def _rhythm_text(rhythm: Rhythm) -> str:
-    if rhythm.spacing_ms:
-        spacing = " and ".join(map(seconds, rhythm.spacing_ms))
+    if rhythm.spacings_ms:
+        spacing = " and ".join(map(_spacing_text, rhythm.spacings_ms))
         when = f"{spacing} apart"
     elif rhythm.count == 1:
         when = f"at {seconds(rhythm.first_ms)}"
     else:
         when = f"the first at {seconds(rhythm.first_ms)}"
     return f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}, {when}"
+
+
+def _spacing_text(gaps_ms: Sequence[float]) -> str:
+    """Return "0.500 s", or "0.450 s to 0.510 s" for gaps that are not that even."""
+    if have_one_length(gaps_ms):
+        return seconds(fmean(gaps_ms))
+    return f"{seconds(min(gaps_ms))} to {seconds(max(gaps_ms))}"
 
 
 def _pwm_text(pin: int, changes: Sequence[PwmChange]) -> str:
