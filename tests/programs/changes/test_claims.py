@@ -131,6 +131,16 @@ async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: An
     assert "two" not in lab.tried, "a full board is told before the trial"
 
 
+async def test_a_start_over_pins_that_only_a_trial_showed_is_refused_before_its_trial(lab: Any) -> None:
+    await deploy(lab, "fade", pwm=(PwmChange(1.0, 6, 10, 1000),))
+    await lab.act("stop", "fade")
+    await deploy(lab, "blink", pins=(6,), driven=(6,))
+    with pytest.raises(PinClaimed):
+        await lab.act("start", "fade")
+    assert lab.tried == ["fade", "blink"]
+    assert lab.stages()[-1] == ("check", "failed")
+
+
 def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:
     """Somebody else's WASMachine client has put it there; the board tells its pins."""
     lab.transport.apps[name] = AppInstall(name, b"\0asm\1\0\0\0theirs", 8192, 1, 0)

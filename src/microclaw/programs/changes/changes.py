@@ -35,7 +35,7 @@ from microclaw.programs.building import (
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_free, check_named, driven_pins, tried_version
+from microclaw.programs.changes.claims import check_free, driven_pins, to_come, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -232,7 +232,7 @@ class ProgramChanges:
             if there is None:
                 there = await look_at_program(self._change_log, device, request.name)
             check_place(there, take_over=request.replace)
-            check_named(there, image)
+            check_free(there, request.version or to_come(there, image).version)
             for text in check_texts(request, image, there):
                 report(Step("check", text))
             stage = "try"

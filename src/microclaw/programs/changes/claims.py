@@ -170,11 +170,6 @@ def _has_pwm(nodes: Sequence[str]) -> bool:
     return any(node.startswith("ledc") for node in nodes)
 
 
-def check_named(there: ProgramState, image: ProgramImage) -> None:
-    """Raise as `check_free` does, before a trial: for what the image's source names."""
-    check_free(there, to_come(there, image).version)
-
-
 def to_come(there: ProgramState, image: ProgramImage) -> DesiredApp:
     """Return the program as it will be wanted on the device, with the claims that its source names."""
     claims = Claims(reads=tuple(sorted(set(image.pins) - set(image.driven))), nodes=image.nodes)

@@ -21,7 +21,7 @@ from microclaw.host.operations.result import filled
 from microclaw.programs.building import ProgramImage, fit_claim, fit_limits
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_named, to_come
+from microclaw.programs.changes.claims import check_free, to_come
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.installer import check_room
 from microclaw.programs.changes.many_boards import on_each
@@ -274,13 +274,14 @@ class _Board(Struct):
     def take(self, name: str, image: ProgramImage) -> None:
         """Add a program. Raises PinClaimed and TooManyApps, as its installation would."""
         there = self.programs.about(name)
+        app = to_come(there, image)
         try:
-            check_named(there, image)
+            check_free(there, app.version)
         except PinClaimed as exc:
             raise PinClaimed(exc.message, next_step=_ONE_PIN) from exc
         check_room(self.device, name, self.names, ())
         others = self.programs.without(name)
-        self.programs = structs.replace(others, wanted=[*others.wanted, to_come(there, image)])
+        self.programs = structs.replace(others, wanted=[*others.wanted, app])
         self.names.add(name)
 
 
