@@ -115,6 +115,13 @@ def test_a_finding_names_its_file_and_line(run: Run, program: Path) -> None:
     assert (built.code, "lib/led.c:5:5: error" in built.err) == (1, True)
 
 
+def test_the_traceback_of_a_program_that_is_started_again_is_shown_once(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "crash.py"
+    file.write_text("import time\nprint('hello')\ntime.sleep(1)\n1 // 0\n")
+    tried = run("run", "--try", file)
+    assert (tried.code, tried.out.count("hello"), tried.out.count("Traceback")) == (1, 3, 1)
+
+
 def test_only_files_in_the_programs_folder_come_along(program: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.h").write_text("int secret;\n")
     (program.parent / "link.h").symlink_to(tmp_path / "outside.h")

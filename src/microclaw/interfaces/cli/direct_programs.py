@@ -19,6 +19,7 @@ from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.program_operations import trial_step
 from microclaw.programs.changes.stage_text import built, check_text
 from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.traps import TRACEBACK
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.proof.trial_plan import parse_duration_ms, parse_input
 from microclaw.programs.run_times import check_times, run_times
@@ -27,6 +28,7 @@ from microclaw.text import count_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MAX_LOG_LINES: Final = 20
+_AGAIN: Final = "(the same traceback again)"
 
 
 def try_program(
@@ -79,11 +81,31 @@ def _show_trial(terminal: Terminal, trial: Trial) -> None:
         if edges:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
             terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=1 - edges[0].level, note=note)
-    for line in trial.log[:MAX_LOG_LINES]:
+    lines = _with_tracebacks_once(trial.log)
+    for line in lines[:MAX_LOG_LINES]:
         terminal.row("log", line.rstrip("\n"))
-    if len(trial.log) > MAX_LOG_LINES:
-        terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
+    if len(lines) > MAX_LOG_LINES:
+        terminal.row("", f"and {len(lines) - MAX_LOG_LINES} more lines (--json has all)")
     if trial.ok and not trial.expected:
         terminal.row("proof", f"{trial.proof} (--expect FILE)")
     if trial.peak_heap_bytes or trial.peak_stack_bytes:
         terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")
+
+
+def _with_tracebacks_once(lines: Sequence[str]) -> list[str]:
+    """Return the lines, each traceback once: a program that crashes is started again, and mostly crashes again."""
+    remaining: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    part: list[str] = []
+    for line in lines:
+        is_frame = bool(part) and line.startswith("  ")
+        part.append(line)
+        # A traceback ends with the line of its exception; each other line is a part of its own.
+        if line == TRACEBACK or is_frame:
+            continue
+        if len(part) > 1 and tuple(part) in seen:
+            part = [_AGAIN]
+        remaining += part
+        seen.add(tuple(part))
+        part = []
+    return [*remaining, *part]
