@@ -42,7 +42,7 @@ from microclaw.devices.registry.transport import HeldAs, Transport
 from microclaw.devices.transports.open import open_transport
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
-from microclaw.events import Edge, EvidenceKind, ProgramKind, Step
+from microclaw.events import Edge, EvidenceKind, LiveEvent, ProgramKind, Step
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
 from microclaw.host.auth.gate import Gate
@@ -59,6 +59,7 @@ from microclaw.programs.changes.direct_io import DirectIo, PinChange
 from microclaw.programs.changes.installer import Installer
 from microclaw.programs.changes.program_state import Act
 from microclaw.programs.changes.reconciler import Reconciler
+from microclaw.programs.changes.trapped_programs import TrappedPrograms
 from microclaw.programs.changes.undo import Undo, UndoChoice
 from microclaw.programs.changes.unresponsive_boards import explain_silence
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -239,6 +240,7 @@ class Lab:
         self.transport = transport
         self.steps: list[Step] = []
         self.alarms: list[tuple[str, str]] = []
+        self.events: list[LiveEvent] = []
         self.clock_ms = 1_000
         self.monotonic_s = 50.0
         self.trials: dict[str, Trial] = {}
@@ -274,6 +276,7 @@ class Lab:
         self.reconciler = Reconciler(
             self.installer,
             self.deferrals,
+            TrappedPrograms(self.change_log, publish=self.events.append, monotonic_s=lambda: self.monotonic_s),
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,

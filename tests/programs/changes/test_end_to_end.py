@@ -10,7 +10,9 @@ from tests.programs.conftest import Bench, opened_bench
 
 from microclaw.devices.registry.calls import PwmSet
 from microclaw.errors import DeployRejected, PinClaimed, TooManyApps
-from microclaw.wire.board_control import Info
+from microclaw.host.store.crashes import CrashTable
+from microclaw.programs.changes.trapped_programs import LINES_APART_S
+from microclaw.wire.board_control import Info, SetInput
 
 
 def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
@@ -79,6 +81,44 @@ async def test_a_crash_on_a_board_that_tells_only_lines_is_no_evidence_for_the_p
         assert await bench.names() == []
         done = await bench.deploy("early", source % ("", "began"), pin=None)  # its on_init never came to an end
         assert (done.verified, done.evidence.kind) == (False, "reported")
+
+
+@pytest.mark.parametrize("firmware", [(), ("attributes=new",)])
+async def test_a_main_that_traps_later_is_shown_and_stored_once(
+    tmp_path: Path, build_cache: Path, firmware: tuple[str, ...]
+) -> None:
+    """With words about its firmware the board has only the stock way in: a list, and the lines of the program."""
+    source = """
+    #include <stdio.h>
+    #include "microclaw.h"
+    int main(void) {
+        int led = gpio_open(5, GPIO_OUT);
+        int button = gpio_open(4, GPIO_IN);
+        puts("began");
+        for (;;) {
+            gpio_toggle(led);
+            if (gpio_get(button)) __builtin_trap();
+            delay(20);
+        }
+    }
+    """
+    async with opened_bench(tmp_path, build_cache, *firmware) as bench:
+        await bench.deploy("late", source, pin=None, force=True)
+        await bench.reconciler.check(bench.device_id)
+        assert await bench.conditions() == {"late": "listed" if firmware else "running"}
+        await bench.board.control.request(SetInput(4, 1))
+        async with asyncio.timeout(60):
+            while (await bench.conditions())["late"] != "trapped":  # noqa: ASYNC110  the board sends no event
+                await asyncio.sleep(0)
+        for _ in range(3):
+            bench.monotonic_s += LINES_APART_S
+            await bench.reconciler.check(bench.device_id)
+        (crash,) = await CrashTable(bench.change_log.database).groups()
+        assert (crash.program, crash.count) == ("late", 1)
+        assert [event.kind for event in bench.events] == ["app.ended", "alarm", "crash"]
+        if not firmware:
+            await bench.deploy("next", blink_source(5))
+            assert await bench.names() == ["next"]
 
 
 async def test_a_program_on_a_bus_that_nobody_saw_work_waits_for_no_input_and_is_not_verified(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, InvalidModule
 from microclaw.programs.changes.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
+from microclaw.programs.changes.trapped_programs import TrappedPrograms
 
 
 async def test_a_lost_app_is_put_back_from_its_image_and_a_removed_one_is_not(lab: Any) -> None:
@@ -83,7 +84,8 @@ async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -
     await lab.deploy()
     lab.transport.apps.clear()
     ours: set[str] = set()
-    reconciler = Reconciler(lab.installer, lab.deferrals, report=lab.steps.append, looks_after=ours.__contains__)
+    traps = TrappedPrograms(lab.change_log, publish=lab.events.append)
+    reconciler = Reconciler(lab.installer, lab.deferrals, traps, report=lab.steps.append, looks_after=ours.__contains__)
     await reconciler.check_due()
     assert (lab.transport.apps, reconciler.status()) == ({}, ())
     ours.add(lab.device_id)

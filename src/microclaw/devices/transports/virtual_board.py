@@ -204,12 +204,9 @@ class VirtualBoardTransport(Transport):
 
 
 def _app_state(row: replies.AppRow) -> AppState:
-    state = row.state
-    if state == "running" and row.kind_of_end == "returned":
-        state = "returned"
     return AppState(
         row.name,
-        state,
+        row.state,
         row.error,
         row.heap_bytes,
         row.peak_heap_bytes,

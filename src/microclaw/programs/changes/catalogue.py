@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import convert
 from msgspec.structs import asdict, replace
 
-from microclaw.devices.registry.calls import AppEntry, AppList, AppState
+from microclaw.devices.registry.calls import AppEntry, AppList, AppState, LogsRead
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
@@ -35,6 +35,7 @@ from microclaw.programs.changes.results import (
     ProgramCrash,
 )
 from microclaw.programs.changes.source_log import SourceLog
+from microclaw.programs.changes.trapped_programs import trapped_by_lines
 from microclaw.programs.proof.traps import EXCEPTION, TRACEBACK, trap_words
 
 # The kinds that are shown with a program.
@@ -52,7 +53,8 @@ _CONDITIONS: Final[Mapping[str, AppCondition]] = {
 class AppListing(AppFacts, frozen=True, kw_only=True):
     """One app on one device, with what only this host looks at.
 
-    `condition`: "listed" is all that stock firmware reports of an app; "ended": its main is over, and nothing of it
+    `condition`: "listed" is all that stock firmware reports of an app; it is "trapped" there if the app's own lines
+    say so; "ended": its main is over, and nothing of it
     runs; "dead" is loaded without effect; "missing" is wanted but not there; "unreachable" is wanted on a device that
     does not answer; "stopped" is off the device and kept for a start; "waiting" is between two runs (`runs`), or
     until the board has memory for it;
@@ -149,8 +151,11 @@ class Catalogue:
         silence: str | None = None
         entries: Sequence[AppEntry] = ()
         states: Sequence[AppState] | None = None
+        trapped: Mapping[str, str] = {}
         try:
             entries, states = await ask_programs(device, wait=False)
+            if states is None and wanted and device.supports(LogsRead.method):
+                trapped = await trapped_by_lines(self._change_log, device)
         except DeviceError as exc:
             has_facts = bool(wanted or stopped or deferred)
             if named and not has_facts:
@@ -162,6 +167,8 @@ class Catalogue:
         for name in wanted.keys() | listed.keys():
             state = find_by_name(states or (), name)
             listing = _listing(device, name, wanted.get(name), listed.get(name), state, absent=absent)
+            if listing.condition == "listed" and name in trapped:
+                listing = replace(listing, condition="trapped", error=trapped[name])
             if silence is not None:
                 listing = replace(listing, error=silence, is_silent=True)
             else:

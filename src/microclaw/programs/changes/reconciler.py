@@ -19,6 +19,7 @@ from microclaw.programs.changes.change_log import MAX_SILENCES, DesiredApp
 from microclaw.programs.changes.deferring import Deferrals
 from microclaw.programs.changes.installer import Installer, recover_changes
 from microclaw.programs.changes.many_boards import on_each
+from microclaw.programs.changes.trapped_programs import TrappedPrograms
 
 if TYPE_CHECKING:
     from microclaw.devices.link.server import LinkServer
@@ -56,6 +57,7 @@ class Reconciler:
         self,
         installer: Installer,
         deferrals: Deferrals,
+        traps: TrappedPrograms,
         *,
         report: Report,
         alarm: Callable[[str, str], None] = lambda *_: None,
@@ -68,6 +70,7 @@ class Reconciler:
         self._change_log = installer.change_log
         self._looks_after = looks_after
         self._deferrals = deferrals
+        self._traps = traps
         self._report = report
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
@@ -77,7 +80,7 @@ class Reconciler:
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
     async def check(self, device_id: str) -> DeviceCheck:
-        """Close its open changes, redeploy what it lost, do what waits for it. UnknownName, StoreError."""
+        """Close its open changes, redeploy what it lost, do what waits, note what trapped. UnknownName, StoreError."""
         device = self._devices.get(device_id)
         before = self._checks.get(device_id)
         put_back: list[str] = []
@@ -90,6 +93,7 @@ class Reconciler:
                 waiting = {act.name for act in await self._deferrals.log.waiting(device_id)}
                 problem = await self._put_back_lost(device, put_back, waiting)
             await self._deferrals.do_waiting(device)
+            await self._traps.look(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = None if device.is_away else exc.message
             if before is not None:

@@ -22,6 +22,7 @@ from microclaw.programs.changes.direct_io import DirectIo
 from microclaw.programs.changes.installer import Installer
 from microclaw.programs.changes.reconciler import Reconciler
 from microclaw.programs.changes.source_log import SourceLog
+from microclaw.programs.changes.trapped_programs import TrappedPrograms
 from microclaw.programs.changes.undo import Undo
 from microclaw.programs.changes.unresponsive_boards import explain_silence
 from microclaw.programs.proof.trial import Try, try_image
@@ -56,6 +57,7 @@ class AppServices:
         self.reconciler = Reconciler(
             installer,
             self.deferrals,
+            TrappedPrograms(change_log, publish=publish),
             report=lambda step: _log.info("%s: %s", step.stage, step.text),
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,

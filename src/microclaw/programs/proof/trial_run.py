@@ -322,7 +322,7 @@ class BoardRun:
         A program that gets stuck or traps over it is judged by that.
         """
         row = await self._row()
-        if row is None or row.state != "running":
+        if row is None or row.state not in ("running", "returned"):
             return
         given = {stimulus.pin for stimulus in self._run.stimuli if isinstance(stimulus, PinStimulus)}
         probed = set(row.pins) - given

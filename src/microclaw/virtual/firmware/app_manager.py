@@ -204,7 +204,7 @@ class AppManager:
             self._dispatch(request, sender.app_id)
             return
         if request.url == ENDED_EVENT:
-            sender.status.main_returned()
+            sender.status.main_ended()
             self.on_trouble(sender)
         packed = _pack(request, request.url, sender.app_id)
         if request.url in self._host_events:

@@ -49,22 +49,24 @@ class AppStatus:
         self.error: str | None = None
         self.kind_of_end: str | None = None
         self.is_reported = False
+        self._is_main_over = False
 
     @property
     def shown_state(self) -> str:
-        """`state`, but returned for an app that the firmware lists as running although its main is over."""
-        if self.state == "running" and self.kind_of_end == "returned":
-            return "returned"
+        """`state`, but `kind_of_end` for an app that the firmware lists as running although its main is over."""
+        if self.state == "running" and self._is_main_over and self.kind_of_end is not None:
+            return self.kind_of_end
         return self.state
 
-    def main_returned(self) -> None:
-        """Note that main is over, unless the app ended in another way before."""
+    def main_ended(self) -> None:
+        """Note that main is over: it returned, unless the app trapped or exited before."""
+        self._is_main_over = True
         self.kind_of_end = self.kind_of_end or "returned"
 
     def returned(self) -> None:
         """Note that the app ended by itself, or was stopped."""
         self.state = "returned"
-        self.main_returned()
+        self.main_ended()
 
     def failed(self, error: str, kind_of_end: str = "trapped") -> None:
         """Note an exception; the app may go on."""
@@ -134,7 +136,7 @@ class App:
         """Return its row on the control socket."""
         return AppRow(
             self.name,
-            self.status.state,
+            self.status.shown_state,
             self.status.error,
             self.heap_bytes,
             self.env.heap.peak_bytes,

@@ -40,13 +40,18 @@ static void arm(uint32_t ms) {
     wasm_timer_restart(shim.one_shot[shim.armed], (int)(ms ? ms : 1));
 }
 
-static __attribute__((noinline)) void stop_timers(void) {
-    if (!shim.backstop) {
-        return;
+/* The event "ended", for a host that asked for it: version, action, format, message id, sender (the firmware's), lengths of
+ * url and body, url (microclaw/wire/wasmachine/request.py). */
+static const char ended_event[] = "\1\6\0\143" "\0\0\0\0" "\0\0\0\0" "\0\6" "\0\0\0\0" "ended";
+
+/* Main is over, however it ended: nothing of it is called any more, and the event says so. */
+static __attribute__((noinline)) void close_main(void) {
+    if (shim.backstop) {
+        wasm_timer_destroy(shim.one_shot[0]);
+        wasm_timer_destroy(shim.one_shot[1]);
+        wasm_timer_destroy(shim.backstop);
     }
-    wasm_timer_destroy(shim.one_shot[0]);
-    wasm_timer_destroy(shim.one_shot[1]);
-    wasm_timer_destroy(shim.backstop);
+    wasm_post_request(ended_event, sizeof ended_event);
 }
 
 static bool create_timers(void) {
@@ -95,7 +100,7 @@ static __attribute__((noinline)) bool is_due(timer_id_t timer) {
     }
     if (shim.phase == IN_MAIN) {
         shim.phase = OVER;
-        stop_timers();
+        close_main();
         set_stack_pointer(shim.first_stack_pointer);
         say("ended by the exception above", 0);
     }
@@ -131,13 +136,8 @@ static inline __attribute__((always_inline)) void look(void) {
     }
 }
 
-/* The event "ended", for a host that asked for it: version, action, format, message id, sender (the firmware's), lengths of
- * url and body, url (microclaw/wire/wasmachine/request.py). */
-static const char ended_event[] = "\1\6\0\143" "\0\0\0\0" "\0\0\0\0" "\0\6" "\0\0\0\0" "ended";
-
 static __attribute__((noinline)) void tell_end(int result) {
-    stop_timers();
-    wasm_post_request(ended_event, sizeof ended_event);
+    close_main();
     if (shim.overflowed) {
         say("ended: too many nested calls around a sleep", 0);
     } else if (shim.exited) {
