@@ -1,0 +1,114 @@
+"""What the models of parts have in common, and what a board offers to them. Models run in the virtual board alone.
+
+NAME/model.py has one class, `Model`, of a kind below. The board makes one for each wired part, calls it under its lock
+and only with time going forward; nothing in a model may block. A model that raises is the part's fault: the board
+notes its name and lets the program go on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from microclaw.errors import CallRejected
+from microclaw.hardware.parts.reader import Part, ValueRange, quantities
+from microclaw.hardware.parts.wiring import WiredPart
+
+
+class Bench(Protocol):
+    """The board as its parts see it. Times are milliseconds of board time."""
+
+    def now_ms(self) -> float: ...
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> None:
+        """Call `fn` under the board's lock when the board's time reaches `t_ms`."""
+
+    def level(self, gpio: int) -> int:
+        """Return the electrical level of a GPIO."""
+
+    def drive(self, gpio: int, level: int | None) -> None:
+        """Drive a GPIO from outside; None lets go of it."""
+
+    def join(self, gpio: int, other: int | None) -> None:
+        """Connect a GPIO with another through a closed switch, so that it has the other's level; None opens it."""
+
+    def set_volts(self, gpio: int, volts: float) -> None:
+        """Set the voltage at a GPIO, as its ADC reads it."""
+
+    def pwm(self, gpio: int) -> tuple[int, float]:
+        """Return the frequency in Hz and the high time of a period in microseconds; (0, 0.0) without PWM."""
+
+
+class PartModel:
+    """A wired part with values that are set from outside.
+
+    Values are named as in expectations: a quantity of quantities.toml ("temperature") or an input of part.toml
+    ("pressed").
+    """
+
+    def __init__(self, wired: WiredPart, bench: Bench) -> None:
+        self.wired = wired
+        self.facts: Part = wired.facts
+        self.bench = bench
+        self.values: dict[str, float] = {}
+        for name, value in self._ranges().items():
+            if not value.follows:
+                self.values[name] = value.default
+
+    def _ranges(self) -> Mapping[str, ValueRange]:
+        return {**self.facts.measures, **self.facts.inputs}
+
+    def set_values(self, values: Mapping[str, float]) -> None:
+        """Set some of the values. Raises CallRejected, and changes nothing, if one is unknown or out of its range."""
+        ranges = {name: value for name, value in self._ranges().items() if not value.follows}
+        for name, number in values.items():
+            if name not in ranges:
+                raise CallRejected(f"no value {name[:40]!r}", next_step=f"known values: {', '.join(ranges)}")
+            allowed = ranges[name]
+            if not allowed.least <= number <= allowed.most:
+                text = f"{name} {number:g} is out of range"
+                raise CallRejected(text, next_step=f"choose {allowed.least:g} to {allowed.most:g}")
+        self.values.update(values)
+        self.values_changed(values)
+
+    def readings(self) -> dict[str, float]:
+        """Return what it measures, by the field of a reading: {"temperature_c": 22.5}."""
+        measured = {**self.values, **self.computed()}
+        return {quantities()[name].reading: measured[name] for name in self.facts.measures}
+
+    def computed(self) -> Mapping[str, float]:
+        """Return the values that follow from others."""
+        return {}
+
+    def values_changed(self, values: Mapping[str, float]) -> None:
+        """React to values that were set from outside."""
+
+    def reset(self) -> None:
+        """Return to the state at power on. Values that were set stay."""
+
+
+class BusDevice(PartModel, ABC):
+    """A part on the I2C bus. Register-level: `write` and `read` are one transfer each, without the address byte."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    def read(self, size: int) -> bytes: ...
+
+
+class PinDevice(PartModel, ABC):
+    """A part that reacts to edges of its pins and may drive others."""
+
+    @abstractmethod
+    def edge(self, role: str, level: int) -> None:
+        """React to a new level of its pin, at the board's present time."""
+
+
+class OneWireDevice(PartModel, ABC):
+    """A part on a single-wire bus that is read in one message, as MicroPython's dht and onewire modules do."""
+
+    @abstractmethod
+    def message(self) -> bytes:
+        """Return the bytes of a measurement."""

@@ -1,0 +1,213 @@
+"""Reads the files of the parts: quantities.toml and NAME/part.toml. Facts alone; other rooms derive their tables."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct, ValidationError, convert
+
+from microclaw.errors import ConfigError, UnknownName
+
+PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
+PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire"]
+Side: TypeAlias = Literal["ground", "power"]
+
+_PART_FILE: Final = "part.toml"
+
+
+class Quantity(Struct, frozen=True, forbid_unknown_fields=True):
+    """A kind of measured value. quantities.toml says what each field is."""
+
+    reading: str
+    unit: str
+    spoken_unit: str
+    decimals: int
+    possible: tuple[float, float]
+    home_assistant: str
+    words: Mapping[str, str]
+
+
+class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that a part has or measures, in its quantity's unit.
+
+    `default` is what the virtual part has at first, `sample` another value within the range for trials. `follows`: it
+    is computed of these, and nobody sets it.
+    """
+
+    least: float
+    most: float
+    default: float = 0.0
+    sample: float | None = None
+    unit: str = ""
+    follows: tuple[str, ...] = ()
+
+
+class I2cFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the part answers: 7-bit addresses, the usual one first, and the highest clock of its bus."""
+
+    addresses: tuple[int, ...]
+    max_hz: int = 400_000
+
+
+class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
+    """A pin of the part that is wired to a GPIO.
+
+    `use` is what the GPIO must be able to do. `needs`: why a slow program cannot drive it ("pulses of 26 us").
+    `polarity`: it can be wired so that low is on. `shared`: several parts may share this GPIO. `optional`: it may be
+    left open.
+    """
+
+    role: str
+    use: PartPinUse
+    needs: str | None = None
+    polarity: bool = False
+    shared: bool = False
+    optional: bool = False
+
+
+class Stimulus(Struct, frozen=True, forbid_unknown_fields=True):
+    """A verb of expectations: `press btn1 at 2 s for 100 ms` sets the value `sets` to `to`, and to `back` afterwards.
+
+    `for_ms` is how long, if the line does not say it; None if the value stays. `argument`: the line has a number
+    ("turn enc1 by 3") or a quoted key ("press keypad1 "5""), which is the value or, for a key, its name.
+    """
+
+    sets: str
+    example: str
+    to: float | None = None
+    back: float | None = None
+    for_ms: float | None = None
+    argument: Literal["number", "key"] | None = None
+
+
+class Serves(Struct, frozen=True, forbid_unknown_fields=True):
+    """The names under which programs include or import the part's library."""
+
+    arduino: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
+
+
+class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the part stands in a diagram.json: its types, their pins by our role, attributes by ours.
+
+    `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `lit_by_low`:
+    pins which make low mean "on" if they are on the GPIO.
+    """
+
+    types: tuple[str, ...]
+    pins: Mapping[str, str] = {}
+    attributes: Mapping[str, str] = {}
+    joined: tuple[tuple[str, str], ...] = ()
+    chained: Mapping[str, str] = {}
+    lit_by_low: tuple[str, ...] = ()
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """The facts of a part. `name` is its folder."""
+
+    name: str
+    title: str
+    kind: PartKind
+    source: str
+    words: Mapping[str, str] = {}
+    i2c: I2cFacts | None = None
+    pins: tuple[PartPin, ...] = ()
+    measures: Mapping[str, ValueRange] = {}
+    inputs: Mapping[str, ValueRange] = {}
+    attributes: Mapping[str, ValueRange] = {}
+    stimuli: Mapping[str, Stimulus] = {}
+    serves: Serves = Serves()
+    wokwi: WokwiFacts | None = None
+
+    def pin(self, role: str) -> PartPin | None:
+        """Return the pin of that role, or None if the part has none."""
+        for pin in self.pins:
+            if pin.role == role:
+                return pin
+        return None
+
+
+@functools.cache
+def quantities() -> Mapping[str, Quantity]:
+    """Return every quantity by its name."""
+    text = resources.files(__package__).joinpath("quantities.toml").read_text(encoding="utf-8")
+    table: Mapping[str, Quantity] = _parse(text, dict[str, Quantity], "quantities.toml")
+    return table
+
+
+@functools.cache
+def part_folders() -> tuple[Path, ...]:
+    """Return the folders that have parts, one for each part, sorted by name."""
+    here = Path(str(resources.files(__package__)))
+    return tuple(sorted(path.parent for path in here.glob(f"*/{_PART_FILE}")))
+
+
+@functools.cache
+def parts() -> Mapping[str, Part]:
+    """Return every part by the name of its folder."""
+    return {folder.name: read_part(folder) for folder in part_folders()}
+
+
+def read_part(folder: Path) -> Part:
+    """Read the facts of a part's folder. Raises ConfigError with the key if a key is missing, unknown or wrong."""
+    file = folder / _PART_FILE
+    where = f"{folder.name}/{_PART_FILE}"
+    table = _parse(file.read_text(encoding="utf-8"), dict[str, Any], where)
+    part: Part = _convert({**table, "name": folder.name}, Part, where)
+    _check(part, where)
+    return part
+
+
+def find_part(name: str) -> Part:
+    """Return the part of that name. Raises UnknownName with the nearest names."""
+    part = parts().get(name)
+    if part is not None:
+        return part
+    near = difflib.get_close_matches(name, parts(), n=1)
+    if near:
+        step = f"did you mean {near[0]}?"
+    else:
+        step = f"known parts: {', '.join(parts())}"
+    raise UnknownName(f"no part named {name[:40]!r}", next_step=step)
+
+
+def parts_measuring(quantity: str) -> tuple[Part, ...]:
+    """Return the parts that measure a quantity, sorted by name."""
+    return tuple(part for part in parts().values() if quantity in part.measures)
+
+
+def _parse(text: str, kind: Any, where: str) -> Any:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc
+    return _convert(table, kind, where)
+
+
+def _convert(table: Any, kind: Any, where: str) -> Any:
+    try:
+        return convert(table, kind)
+    except ValidationError as exc:
+        raise ConfigError(f"{where}: {exc}", next_step="compare it with another part's file") from exc
+
+
+def _check(part: Part, where: str) -> None:
+    """Raise ConfigError for facts that contradict each other."""
+    for name in part.measures:
+        if name not in quantities():
+            raise ConfigError(f"{where}: measures.{name}: no such quantity", next_step="add it to quantities.toml")
+    for name, value in {**part.measures, **part.inputs, **part.attributes}.items():
+        is_in_range = value.follows or value.least <= value.default <= value.most
+        if not is_in_range:
+            raise ConfigError(f"{where}: {name}: its default {value.default} is not in its range")
+    for verb, stimulus in part.stimuli.items():
+        if stimulus.argument != "key" and stimulus.sets not in part.inputs:
+            raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")
+    if part.i2c is None and not part.pins:
+        raise ConfigError(f"{where}: it has neither pins nor an I2C address")

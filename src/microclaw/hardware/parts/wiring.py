@@ -1,0 +1,276 @@
+"""What hangs where: the parts that are wired to one board, by their ids. Reads and checks it; draws and runs nothing.
+
+As a file it is TOML with a table for each part, named by its id:
+
+    [dht1]
+    part = "dht22"
+    data = 4            # a role of the part, and the GPIO that it is wired to
+
+    [bme1]
+    part = "bme280"
+    address = 0x77      # the part's usual one if it is left out
+
+    [lamp]
+    part = "led"
+    pin = 5
+    active = "low"      # for parts that can be wired so that low is on
+
+Any other key is an attribute that the part's file names.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.hardware.boards.pins import refusal
+from microclaw.hardware.boards.profile import BoardProfile, PinUse
+from microclaw.hardware.parts.reader import Part, PartPin, PartPinUse, find_part
+
+MAX_PARTS: Final = 64
+MAX_WIRING_BYTES: Final = 65_536
+Active: TypeAlias = Literal["high", "low"]
+
+_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
+    "input": "input",
+    "output": "output",
+    "pwm": "pwm",
+    "adc": "adc",
+    "one-wire": "output",
+}
+_STEP: Final = "docs/wiring.md has the form of a wiring"
+
+
+class WiredPart(Struct, frozen=True):
+    """A part in a wiring: its id, the name of its part, its GPIO for each role, its I2C address, its attributes.
+
+    `active` is the level at which it is on or pressed. `label` is a name that a person gave it ("fish tank light").
+    """
+
+    id: str
+    part: str
+    pins: Mapping[str, int] = {}
+    address: int | None = None
+    active: Active = "high"
+    attributes: Mapping[str, float] = {}
+    label: str | None = None
+
+    @property
+    def facts(self) -> Part:
+        """The facts of the part. Raises UnknownName."""
+        return find_part(self.part)
+
+
+class Wiring(Struct, frozen=True):
+    """The parts on one board. `not_simulated` are the ids of parts that nothing here knows, for a person to read."""
+
+    parts: tuple[WiredPart, ...] = ()
+    not_simulated: tuple[str, ...] = ()
+
+    def find(self, part_id: str) -> WiredPart | None:
+        """Return the part of that id, or None."""
+        for part in self.parts:
+            if part.id == part_id:
+                return part
+        return None
+
+    def on_pin(self, pin: int) -> tuple[WiredPart, ...]:
+        """Return the parts that are wired to that GPIO."""
+        return tuple(part for part in self.parts if pin in part.pins.values())
+
+    def at_address(self, address: int) -> WiredPart | None:
+        """Return the part that answers at that I2C address, or None."""
+        for part in self.parts:
+            if part.address == address:
+                return part
+        return None
+
+    def of_part(self, name: str) -> tuple[WiredPart, ...]:
+        """Return the parts of that kind."""
+        return tuple(part for part in self.parts if part.part == name)
+
+    def measuring(self, quantity: str) -> tuple[WiredPart, ...]:
+        """Return the parts that measure that quantity."""
+        return tuple(part for part in self.parts if quantity in part.facts.measures)
+
+
+def parse_wiring(text: str) -> Wiring:
+    """Read a wiring's file. Raises ConfigError or UnknownName that names the part and the key."""
+    if len(text.encode()) > MAX_WIRING_BYTES:
+        raise ConfigError(f"a wiring has at most {MAX_WIRING_BYTES} bytes", next_step=_STEP)
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        raise ConfigError(f"the wiring is no TOML: {exc}", next_step=_STEP) from exc
+    if len(tables) > MAX_PARTS:
+        raise ConfigError(f"{len(tables)} parts, and a wiring has at most {MAX_PARTS}", next_step=_STEP)
+    return Wiring(tuple(_read_part(part_id, table) for part_id, table in tables.items()))
+
+
+def make_part(
+    part_id: str,
+    name: str,
+    *,
+    pins: Mapping[str, int],
+    address: int | None = None,
+    active: Active = "high",
+    attributes: Mapping[str, float] | None = None,
+    label: str | None = None,
+) -> WiredPart:
+    """Make one part of a wiring; an I2C part without an address has its usual one.
+
+    Raises ConfigError for a missing or unknown role, an address or an attribute that the part cannot have.
+    """
+    facts = find_part(name)
+    if not _ID.fullmatch(part_id):
+        text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most 32"
+        raise ConfigError(text, next_step=_STEP)
+    _check_roles(part_id, facts, pins)
+    return WiredPart(
+        id=part_id,
+        part=name,
+        pins=dict(pins),
+        address=_checked_address(part_id, facts, address),
+        active=_checked_active(part_id, facts, active),
+        attributes=_checked_attributes(part_id, facts, attributes or {}),
+        label=label,
+    )
+
+
+def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
+    """Raise ConfigError for a wiring that this board cannot have.
+
+    That is: an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two parts that cannot
+    share it, an I2C address twice or on a board without I2C, and a GPIO of the I2C bus with another part.
+    """
+    ids: set[str] = set()
+    users: dict[int, tuple[WiredPart, PartPin]] = {}
+    addresses: dict[int, WiredPart] = {}
+    for part in wiring.parts:
+        if part.id in ids:
+            raise ConfigError(f"the wiring has two parts named {part.id}", next_step="give each its own id")
+        ids.add(part.id)
+        _check_address(part, addresses, board)
+        for role, gpio in part.pins.items():
+            _check_gpio(part, role, gpio, users, board)
+
+
+def _check_address(part: WiredPart, addresses: dict[int, WiredPart], board: BoardProfile) -> None:
+    if part.address is None:
+        return
+    if board.i2c is None:
+        raise ConfigError(f"{part.id}: {board.title} has no I2C bus", next_step="wire it to another board")
+    other = addresses.setdefault(part.address, part)
+    if other is not part:
+        text = f"{other.id} and {part.id} are both at 0x{part.address:02x}"
+        raise ConfigError(text, next_step="set another address with the part's address pins")
+
+
+def _check_gpio(
+    part: WiredPart, role: str, gpio: int, users: dict[int, tuple[WiredPart, PartPin]], board: BoardProfile
+) -> None:
+    pin = part.facts.pin(role)
+    assert pin is not None
+    reason = refusal(board, gpio, _NEEDED_USE[pin.use])
+    if reason is not None:
+        raise ConfigError(f"{part.id}: {role} on pin {gpio}: {reason}", next_step=_STEP)
+    if gpio in users:
+        other, other_pin = users[gpio]
+        if not (pin.shared and other_pin.shared):
+            text = f"pin {gpio} has two parts: {other.id} and {part.id}"
+            raise ConfigError(text, next_step="wire one of them to another pin")
+    users[gpio] = (part, pin)
+
+
+def _read_part(part_id: str, table: Any) -> WiredPart:
+    if not isinstance(table, dict) or not isinstance(table.get("part"), str):
+        raise ConfigError(f'{part_id[:40]}: a part is a table with part = "NAME"', next_step=_STEP)
+    facts = find_part(table["part"])
+    roles = {pin.role for pin in facts.pins}
+    pins: dict[str, int] = {}
+    attributes: dict[str, float] = {}
+    for key, value in table.items():
+        if key in ("part", "address", "active", "label"):
+            continue
+        if type(value) not in (int, float):
+            raise ConfigError(f"{part_id}: {key[:40]} is no number", next_step=_STEP)
+        if key in roles:
+            pins[key] = int(value)
+        else:
+            attributes[key] = value
+    try:
+        return make_part(
+            part_id,
+            facts.name,
+            pins=pins,
+            address=table.get("address"),
+            active=table.get("active", "high"),
+            attributes=attributes,
+            label=_checked_label(part_id, table.get("label")),
+        )
+    except MicroclawError:
+        raise
+    except TypeError as exc:
+        raise ConfigError(f"{part_id}: {exc}", next_step=_STEP) from exc
+
+
+def _check_roles(part_id: str, facts: Part, pins: Mapping[str, int]) -> None:
+    roles = {pin.role: pin for pin in facts.pins}
+    for role in pins:
+        if role not in roles:
+            known = ", ".join(roles) or "none: it is on the I2C bus"
+            raise ConfigError(f"{part_id}: {facts.name} has no {role[:40]!r}; its pins: {known}", next_step=_STEP)
+    for role, pin in roles.items():
+        if role not in pins and not pin.optional:
+            raise ConfigError(f"{part_id}: which pin is its {role} wired to?", next_step=f"add {role} = PIN")
+
+
+def _checked_address(part_id: str, facts: Part, address: object) -> int | None:
+    """Return the address, or the part's usual one. Raises ConfigError if the part cannot have it."""
+    if facts.i2c is None:
+        if address is not None:
+            raise ConfigError(f"{part_id}: {facts.name} has no I2C address", next_step=_STEP)
+        return None
+    if address is None:
+        return facts.i2c.addresses[0]
+    if address not in facts.i2c.addresses or not isinstance(address, int):
+        possible = ", ".join(f"0x{known:02x}" for known in facts.i2c.addresses)
+        raise ConfigError(f"{part_id}: {facts.name} can be at {possible}", next_step=_STEP)
+    return address
+
+
+def _checked_active(part_id: str, facts: Part, active: object) -> Active:
+    has_polarity = any(pin.polarity for pin in facts.pins)
+    if active == "high":
+        return "high"
+    if active == "low" and has_polarity:
+        return "low"
+    if not has_polarity:
+        raise ConfigError(f"{part_id}: {facts.name} has no active level", next_step=_STEP)
+    raise ConfigError(f"{part_id}: active is high or low", next_step=_STEP)
+
+
+def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, float]) -> Mapping[str, float]:
+    for key, value in attributes.items():
+        allowed = facts.attributes.get(key)
+        if allowed is None:
+            known = ", ".join((*(pin.role for pin in facts.pins), *facts.attributes)) or "none"
+            raise ConfigError(f"{part_id}: {facts.name} has no {key[:40]!r}; known: {known}", next_step=_STEP)
+        if not allowed.least <= value <= allowed.most:
+            text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"
+            raise ConfigError(text, next_step=_STEP)
+    return dict(attributes)
+
+
+def _checked_label(part_id: str, label: object) -> str | None:
+    if label is None:
+        return None
+    if not isinstance(label, str) or not 0 < len(label) <= 60 or not label.isprintable():
+        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=_STEP)
+    return label
