@@ -15,8 +15,7 @@ from msgspec import Struct, ValidationError, convert
 from microclaw.errors import ConfigError, UnknownName
 
 PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
-PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire"]
-Side: TypeAlias = Literal["ground", "power"]
+PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "i2c"]
 
 _PART_FILE: Final = "part.toml"
 
@@ -125,12 +124,10 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     serves: Serves = Serves()
     wokwi: WokwiFacts | None = None
 
-    def pin(self, role: str) -> PartPin | None:
-        """Return the pin of that role, or None if the part has none."""
-        for pin in self.pins:
-            if pin.role == role:
-                return pin
-        return None
+    @property
+    def wokwi_facts(self) -> WokwiFacts:
+        """How it stands in a diagram.json; without types if it has no counterpart there."""
+        return self.wokwi or WokwiFacts(types=())
 
 
 @functools.cache

@@ -9,6 +9,8 @@ As a file it is TOML with a table for each part, named by its id:
     [bme1]
     part = "bme280"
     address = 0x77      # the part's usual one if it is left out
+    sda = 4             # with scl: the pins of its bus, the board's own if they are left out
+    scl = 5
 
     [lamp]
     part = "led"
@@ -20,6 +22,7 @@ Any other key is an attribute that the part's file names.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -27,23 +30,27 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import ConfigError
 from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.reader import Part, PartPin, PartPinUse, find_part
 
 MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
+MAX_ID_CHARS: Final = 32
 Active: TypeAlias = Literal["high", "low"]
 
-_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 _NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
     "pwm": "pwm",
     "adc": "adc",
     "one-wire": "output",
+    "i2c": "i2c",
 }
+_BUS_PINS: Final = tuple(PartPin(role=role, use="i2c", shared=True, optional=True) for role in ("sda", "scl"))
+_OTHER_KEYS: Final = ("part", "address", "active", "label")
 _STEP: Final = "docs/wiring.md has the form of a wiring"
 
 
@@ -100,6 +107,17 @@ class Wiring(Struct, frozen=True):
         return tuple(part for part in self.parts if quantity in part.facts.measures)
 
 
+def part_roles(facts: Part) -> Mapping[str, PartPin]:
+    """Return the pins of a part by their roles.
+
+    A part on I2C has `sda` and `scl`; if they are left out it is on the board's own bus.
+    """
+    pins = facts.pins
+    if facts.i2c is not None:
+        pins = (*pins, *_BUS_PINS)
+    return {pin.role: pin for pin in pins}
+
+
 def parse_wiring(text: str) -> Wiring:
     """Read a wiring's file. Raises ConfigError or UnknownName that names the part and the key."""
     if len(text.encode()) > MAX_WIRING_BYTES:
@@ -129,7 +147,7 @@ def make_part(
     """
     facts = find_part(name)
     if not _ID.fullmatch(part_id):
-        text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most 32"
+        text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most {MAX_ID_CHARS}"
         raise ConfigError(text, next_step=_STEP)
     _check_roles(part_id, facts, pins)
     return WiredPart(
@@ -147,11 +165,11 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
     """Raise ConfigError for a wiring that this board cannot have.
 
     That is: an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two parts that cannot
-    share it, an I2C address twice or on a board without I2C, and a GPIO of the I2C bus with another part.
+    share it, an I2C address twice on one bus, and an I2C part without pins on a board without I2C.
     """
     ids: set[str] = set()
     users: dict[int, tuple[WiredPart, PartPin]] = {}
-    addresses: dict[int, WiredPart] = {}
+    addresses: dict[tuple[int, int], WiredPart] = {}
     for part in wiring.parts:
         if part.id in ids:
             raise ConfigError(f"the wiring has two parts named {part.id}", next_step="give each its own id")
@@ -161,12 +179,26 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
             _check_gpio(part, role, gpio, users, board)
 
 
-def _check_address(part: WiredPart, addresses: dict[int, WiredPart], board: BoardProfile) -> None:
+def bus_pins(part: WiredPart, board: BoardProfile) -> tuple[int, int] | None:
+    """Return SDA and SCL of an I2C part's bus: its own pins, else the board's; None if neither has any."""
+    sda = part.pins.get("sda")
+    scl = part.pins.get("scl")
+    if sda is not None and scl is not None:
+        return sda, scl
+    if board.i2c is None:
+        return None
+    return board.i2c.sda, board.i2c.scl
+
+
+def _check_address(part: WiredPart, addresses: dict[tuple[int, int], WiredPart], board: BoardProfile) -> None:
     if part.address is None:
         return
-    if board.i2c is None:
-        raise ConfigError(f"{part.id}: {board.title} has no I2C bus", next_step="wire it to another board")
-    other = addresses.setdefault(part.address, part)
+    bus = bus_pins(part, board)
+    if bus is None:
+        raise ConfigError(
+            f"{part.id}: {board.title} has no I2C pins of its own", next_step="add sda = PIN and scl = PIN"
+        )
+    other = addresses.setdefault((bus[0], part.address), part)
     if other is not part:
         text = f"{other.id} and {part.id} are both at 0x{part.address:02x}"
         raise ConfigError(text, next_step="set another address with the part's address pins")
@@ -175,8 +207,7 @@ def _check_address(part: WiredPart, addresses: dict[int, WiredPart], board: Boar
 def _check_gpio(
     part: WiredPart, role: str, gpio: int, users: dict[int, tuple[WiredPart, PartPin]], board: BoardProfile
 ) -> None:
-    pin = part.facts.pin(role)
-    assert pin is not None
+    pin = part_roles(part.facts)[role]
     reason = refusal(board, gpio, _NEEDED_USE[pin.use])
     if reason is not None:
         raise ConfigError(f"{part.id}: {role} on pin {gpio}: {reason}", next_step=_STEP)
@@ -189,42 +220,47 @@ def _check_gpio(
 
 
 def _read_part(part_id: str, table: Any) -> WiredPart:
-    if not isinstance(table, dict) or not isinstance(table.get("part"), str):
+    name = table.get("part") if isinstance(table, dict) else None
+    if not isinstance(name, str):
         raise ConfigError(f'{part_id[:40]}: a part is a table with part = "NAME"', next_step=_STEP)
-    facts = find_part(table["part"])
-    roles = {pin.role for pin in facts.pins}
+    roles = part_roles(find_part(name))
     pins: dict[str, int] = {}
     attributes: dict[str, float] = {}
     for key, value in table.items():
-        if key in ("part", "address", "active", "label"):
+        if key in _OTHER_KEYS:
             continue
-        if type(value) not in (int, float):
-            raise ConfigError(f"{part_id}: {key[:40]} is no number", next_step=_STEP)
         if key in roles:
-            pins[key] = int(value)
+            pins[key] = _checked_gpio(part_id, key, value)
         else:
-            attributes[key] = value
-    try:
-        return make_part(
-            part_id,
-            facts.name,
-            pins=pins,
-            address=table.get("address"),
-            active=table.get("active", "high"),
-            attributes=attributes,
-            label=_checked_label(part_id, table.get("label")),
-        )
-    except MicroclawError:
-        raise
-    except TypeError as exc:
-        raise ConfigError(f"{part_id}: {exc}", next_step=_STEP) from exc
+            attributes[key] = _checked_number(part_id, key, value)
+    return make_part(
+        part_id,
+        name,
+        pins=pins,
+        address=table.get("address"),
+        active=table.get("active", "high"),
+        attributes=attributes,
+        label=_checked_label(part_id, table.get("label")),
+    )
+
+
+def _checked_gpio(part_id: str, key: str, value: object) -> int:
+    if type(value) is not int:
+        raise ConfigError(f"{part_id}: {key} is the number of a pin", next_step=_STEP)
+    return value
+
+
+def _checked_number(part_id: str, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{part_id}: {key[:40]} is no number", next_step=_STEP)
+    return value
 
 
 def _check_roles(part_id: str, facts: Part, pins: Mapping[str, int]) -> None:
-    roles = {pin.role: pin for pin in facts.pins}
+    roles = part_roles(facts)
     for role in pins:
         if role not in roles:
-            known = ", ".join(roles) or "none: it is on the I2C bus"
+            known = ", ".join(roles)
             raise ConfigError(f"{part_id}: {facts.name} has no {role[:40]!r}; its pins: {known}", next_step=_STEP)
     for role, pin in roles.items():
         if role not in pins and not pin.optional:
@@ -260,7 +296,7 @@ def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, floa
     for key, value in attributes.items():
         allowed = facts.attributes.get(key)
         if allowed is None:
-            known = ", ".join((*(pin.role for pin in facts.pins), *facts.attributes)) or "none"
+            known = ", ".join((*part_roles(facts), *facts.attributes))
             raise ConfigError(f"{part_id}: {facts.name} has no {key[:40]!r}; known: {known}", next_step=_STEP)
         if not allowed.least <= value <= allowed.most:
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"

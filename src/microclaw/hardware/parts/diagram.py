@@ -1,0 +1,218 @@
+"""Makes a wiring of Wokwi's diagram.json: each part that we know, on the GPIOs that its pins lead to."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from microclaw.errors import ConfigError
+from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
+from microclaw.hardware.parts.reader import Part, ValueRange, parts
+from microclaw.hardware.parts.wiring import MAX_ID_CHARS, Active, WiredPart, Wiring, make_part, part_roles
+
+# These connect or only draw: nothing of them is missing in a simulation.
+_PASSIVE: Final = frozenset(
+    {
+        "wokwi-breadboard",
+        "wokwi-breadboard-half",
+        "wokwi-breadboard-mini",
+        "wokwi-gnd",
+        "wokwi-vcc",
+        "wokwi-junction",
+        "wokwi-text",
+        "wokwi-resistor",
+        "wokwi-logic-analyzer",
+    }
+)
+_ID_CHARACTERS: Final = re.compile(r"[^a-z0-9_-]+")
+
+
+def read_diagram(text: str) -> Wiring:
+    """Return the wiring of a diagram.json. Raises ConfigError for text that is none.
+
+    Parts that nothing here knows, or that lead to no GPIO, are listed in `not_simulated`; they never refuse the file.
+    """
+    diagram = Diagram(text)
+    known: list[DiagramPart] = []
+    not_simulated: list[str] = []
+    for part in diagram.parts.values():
+        if part is diagram.board or part.type in _PASSIVE:
+            continue
+        if part.type in _parts_by_type():
+            known.append(part)
+        else:
+            not_simulated.append(part.id)
+    for part in known:
+        for first, second in _facts(part).wokwi_facts.joined:
+            diagram.join_pins(part.id, first, second)
+    wired: dict[str, WiredPart] = {}
+    for part in known:
+        if _is_in_chain(diagram, part):
+            continue
+        part_id = _part_id(part.id, wired)
+        try:
+            wired[part_id] = _wire(diagram, part, part_id)
+        except ConfigError:
+            not_simulated.append(part.id)
+    return Wiring(tuple(wired.values()), tuple(not_simulated))
+
+
+@functools.cache
+def _parts_by_type() -> Mapping[str, Part]:
+    by_type: dict[str, Part] = {}
+    for part in parts().values():
+        if part.wokwi is not None:
+            by_type.update(dict.fromkeys(part.wokwi.types, part))
+    return by_type
+
+
+def _facts(part: DiagramPart) -> Part:
+    return _parts_by_type()[part.type]
+
+
+def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
+    """Return the part as it is wired. Raises ConfigError if a pin that it needs leads to no GPIO."""
+    facts = _facts(part)
+    pins: dict[str, int] = {}
+    active: Active = "high"
+    attributes = _attributes(part, facts)
+    for pin in diagram.pins_of(part.id):
+        role = facts.wokwi_facts.pins.get(pin)
+        net = diagram.net(part.id, pin)
+        if role is None or role in pins or not net.gpios:
+            continue
+        pins[role] = min(net.gpios)
+        if pin in facts.wokwi_facts.lit_by_low or _closes_to_ground(diagram, part, facts, role, net):
+            active = "low"
+        if "pulled" in facts.attributes and diagram.pulls(net):
+            attributes["pulled"] = 1
+    if facts.i2c is not None and not {"sda", "scl"} <= pins.keys():
+        raise ConfigError(f"{part.id}: it is on no I2C bus")
+    if "count" in facts.attributes:
+        attributes["count"] = _chain_length(diagram, part, facts)
+    return make_part(
+        part_id,
+        facts.name,
+        pins=pins,
+        address=_address(part, facts),
+        active=active,
+        attributes=attributes,
+    )
+
+
+def _closes_to_ground(diagram: Diagram, part: DiagramPart, facts: Part, role: str, net: Net) -> bool:
+    """Return True for a contact whose other side is on ground: it reads low when it is closed."""
+    pin_facts = part_roles(facts)[role]
+    if not pin_facts.polarity or pin_facts.use != "input":
+        return False
+    for pin in diagram.pins_of(part.id):
+        other = diagram.net(part.id, pin)
+        is_other_side = facts.wokwi_facts.pins.get(pin) == role and other.ends != net.ends
+        if is_other_side and "ground" in other.powers:
+            return True
+    return False
+
+
+def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
+    """Return the part's attributes that we have, within their ranges; text that is no number is left out."""
+    attributes: dict[str, float] = {}
+    for theirs, ours in facts.wokwi_facts.attributes.items():
+        allowed = facts.attributes.get(ours)
+        text = part.attribute(theirs)
+        if allowed is None or text is None:
+            continue
+        number = _number(text)
+        if number is not None:
+            attributes[ours] = _within(number, allowed)
+    return attributes
+
+
+def _address(part: DiagramPart, facts: Part) -> int | None:
+    """Return the I2C address that the diagram gives the part, or None for its usual one."""
+    if facts.i2c is None:
+        return None
+    for theirs, ours in facts.wokwi_facts.attributes.items():
+        text = part.attribute(theirs)
+        if ours == "address" and text is not None:
+            number = _number(text)
+            if number is not None and number in facts.i2c.addresses:
+                return int(number)
+    return None
+
+
+def _is_in_chain(diagram: Diagram, part: DiagramPart) -> bool:
+    """Return True if the part's input is fed by the output of another part of its kind."""
+    return _feeder(diagram, part) is not None
+
+
+def _feeder(diagram: Diagram, part: DiagramPart) -> DiagramPart | None:
+    for output, input_pin in _facts(part).wokwi_facts.chained.items():
+        for end in diagram.net(part.id, input_pin).ends:
+            other_id, _, pin = end.partition(":")
+            other = diagram.parts.get(other_id)
+            is_feeder = other is not None and other is not part and pin == output and other.type in _parts_by_type()
+            if is_feeder:
+                return other
+    return None
+
+
+def _chain_length(diagram: Diagram, part: DiagramPart, facts: Part) -> float:
+    """Return the number of LEDs of this part and of all that it feeds, one after the other."""
+    followers: dict[str, DiagramPart] = {}
+    for other in diagram.parts.values():
+        if _parts_by_type().get(other.type) is facts:
+            feeder = _feeder(diagram, other)
+            if feeder is not None:
+                followers[feeder.id] = other
+    total = 0.0
+    seen = set[str]()
+    current: DiagramPart | None = part
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        total += _own_count(current, facts)
+        current = followers.get(current.id)
+    return _within(total, facts.attributes["count"])
+
+
+def _own_count(part: DiagramPart, facts: Part) -> float:
+    """Return how many LEDs the part has itself; a matrix has rows and columns."""
+    rows = _number(part.attribute("rows") or "")
+    columns = _number(part.attribute("cols") or "")
+    if rows is not None and columns is not None:
+        return rows * columns
+    return _attributes(part, facts).get("count", 1)
+
+
+def _within(number: float, allowed: ValueRange) -> float:
+    return min(max(number, allowed.least), allowed.most)
+
+
+def _number(text: str) -> float | None:
+    """Return a number as attributes have it ("60", "0x3c", "0.5"), or None."""
+    text = text.strip()
+    try:
+        if text.lower().startswith("0x"):
+            return int(text, 16)
+        number = float(text)
+    except ValueError:
+        return None
+    is_finite = abs(number) < 1e12
+    if not is_finite:
+        return None
+    return number
+
+
+def _part_id(their_id: str, taken: Collection[str]) -> str:
+    """Return an id of ours for theirs: small letters, digits, - and _, beginning with a letter, and not taken."""
+    name = _ID_CHARACTERS.sub("-", their_id.lower()).strip("-")
+    if not name[:1].isalpha():
+        name = f"part-{name}"
+    part_id = name[:MAX_ID_CHARS]
+    number = 2
+    while part_id in taken:
+        ending = f"-{number}"
+        part_id = name[: MAX_ID_CHARS - len(ending)] + ending
+        number += 1
+    return part_id

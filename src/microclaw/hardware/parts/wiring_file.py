@@ -1,0 +1,48 @@
+"""Finds and reads the wiring that lies beside a program: our own wiring.toml, else Wokwi's diagram.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ConfigError
+from microclaw.hardware.parts.diagram import read_diagram
+from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring
+
+WIRING_FILE: Final = "wiring.toml"
+DIAGRAM_FILE: Final = "diagram.json"
+# PlatformIO has programs in src/, ESP-IDF in main/; the diagram lies beside that folder.
+_INNER_FOLDERS: Final = ("src", "main")
+
+
+def find_wiring_file(program: Path) -> Path | None:
+    """Return the wiring file of a program's file or folder, or None if it has none.
+
+    It lies beside the program, or in the parent of a folder named src or main.
+    """
+    folder = program.absolute()
+    if not folder.is_dir():
+        folder = folder.parent
+    folders = [folder]
+    if folder.name in _INNER_FOLDERS:
+        folders.append(folder.parent)
+    for place in folders:
+        for name in (WIRING_FILE, DIAGRAM_FILE):
+            file = place / name
+            if file.is_file():
+                return file
+    return None
+
+
+def read_wiring_file(file: Path) -> Wiring:
+    """Read a wiring's file; its form is known by its ending. Raises ConfigError, UnknownName or OSError."""
+    with file.open("rb") as stream:
+        data = stream.read(MAX_DIAGRAM_BYTES + 1)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file.name} is no text: {exc}", next_step="save it as UTF-8") from exc
+    if file.suffix == ".json":
+        return read_diagram(text)
+    return parse_wiring(text)

@@ -1,0 +1,175 @@
+"""A wiring of a diagram.json: nets through breadboards, rails, resistors and chains."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microclaw.errors import ConfigError
+from microclaw.hardware.parts.diagram import read_diagram
+from microclaw.hardware.parts.wiring import Wiring
+
+ESP = {"type": "board-esp32-devkit-c-v4", "id": "esp"}
+
+
+def diagram(parts: list[dict[str, Any]], wires: list[tuple[str, str]], board: dict[str, str] = ESP) -> Wiring:
+    connections = [[first, second, "green", []] for first, second in wires]
+    return read_diagram(json.dumps({"version": 1, "parts": [board, *parts], "connections": connections}))
+
+
+def part(part_type: str, part_id: str, **attributes: str) -> dict[str, Any]:
+    return {"type": part_type, "id": part_id, "attrs": attributes}
+
+
+def test_an_led_behind_its_resistor_is_on_the_gpio() -> None:
+    wiring = diagram(
+        [part("wokwi-led", "led1"), part("wokwi-resistor", "r1")],
+        [("esp:21", "r1:2"), ("r1:1", "led1:A"), ("led1:C", "esp:GND.2")],
+    )
+    led = wiring.find("led1")
+    assert led is not None
+    assert (led.part, led.pins, led.active) == ("led", {"pin": 21}, "high")
+    assert wiring.not_simulated == ()
+
+
+def test_an_led_with_its_cathode_on_the_gpio_lights_when_the_pin_is_low() -> None:
+    wiring = diagram(
+        [part("wokwi-led", "led1"), part("wokwi-resistor", "r1")],
+        [("esp:3V3", "r1:2"), ("r1:1", "led1:A"), ("led1:C", "esp:4")],
+    )
+    led = wiring.find("led1")
+    assert led is not None
+    assert (led.pins, led.active) == ({"pin": 4}, "low")
+
+
+def test_holes_of_a_half_column_and_rails_connect() -> None:
+    wiring = diagram(
+        [part("wokwi-breadboard", "bb1"), part("wokwi-dht22", "dht1")],
+        [
+            ("bb1:57t.a", "esp:15"),
+            ("bb1:57t.e", "dht1:SDA"),
+            ("esp:3V3", "bb1:tp.1"),
+            ("bb1:tp.40", "dht1:VCC"),
+            ("bb1:57b.f", "dht1:GND"),
+        ],
+    )
+    dht = wiring.find("dht1")
+    assert dht is not None
+    assert dht.pins == {"data": 15}
+
+
+def test_pull_up_resistors_do_not_join_everything_to_one_net() -> None:
+    wiring = diagram(
+        [
+            part("board-ds18b20", "t1"),
+            part("wokwi-dht22", "dht1"),
+            part("wokwi-resistor", "r1"),
+            part("wokwi-resistor", "r2"),
+        ],
+        [
+            ("t1:DQ", "esp:4"),
+            ("r1:1", "esp:4"),
+            ("r1:2", "esp:3V3"),
+            ("dht1:SDA", "esp:16"),
+            ("r2:1", "dht1:SDA"),
+            ("r2:2", "esp:3V3"),
+        ],
+    )
+    assert [(wired.id, dict(wired.pins)) for wired in wiring.parts] == [("t1", {"data": 4}), ("dht1", {"data": 16})]
+
+
+def test_a_chain_of_neopixels_is_one_part_with_all_its_leds() -> None:
+    wiring = diagram(
+        [
+            part("wokwi-neopixel", "rgb2"),
+            part("wokwi-neopixel", "rgb1"),
+            part("wokwi-led-ring", "ring1", pixels="12"),
+            part("wokwi-neopixel-matrix", "matrix1", rows="8", cols="4"),
+        ],
+        [
+            ("esp:5", "rgb1:DIN"),
+            ("rgb1:DOUT", "rgb2:DIN"),
+            ("rgb2:DOUT", "ring1:DIN"),
+            ("ring1:DOUT", "matrix1:DIN"),
+        ],
+    )
+    assert [(wired.id, dict(wired.pins), dict(wired.attributes)) for wired in wiring.parts] == [
+        ("rgb1", {"data": 5}, {"count": 46})
+    ]
+
+
+def test_chained_in_a_circle_ends() -> None:
+    wiring = diagram(
+        [part("wokwi-neopixel", "a"), part("wokwi-neopixel", "b")],
+        [("a:DOUT", "b:DIN"), ("b:DOUT", "a:DIN"), ("a:DIN", "esp:5")],
+    )
+    assert wiring.parts == ()
+
+
+def test_unknown_parts_are_named_and_never_refuse_the_file() -> None:
+    wiring = diagram(
+        [part("chip-own", "chip1"), part("wokwi-servo", "servo1"), part("wokwi-servo", "loose")],
+        [("servo1:PWM", "esp:18"), ("chip1:OUT", "esp:19")],
+    )
+    assert [wired.id for wired in wiring.parts] == ["servo1"]
+    assert wiring.not_simulated == ("chip1", "loose")
+
+
+def test_pins_of_a_board_are_read_as_its_type_names_them() -> None:
+    devkit_v1 = {"type": "wokwi-esp32-devkit-v1", "id": "esp"}
+    wiring = diagram([part("wokwi-servo", "s1")], [("s1:PWM", "esp:D2")], devkit_v1)
+    assert [dict(wired.pins) for wired in wiring.parts] == [{"signal": 2}]
+    xiao = {"type": "board-xiao-esp32-s3", "id": "xiao"}
+    wiring = diagram([part("wokwi-servo", "s1")], [("s1:PWM", "xiao:D2")], xiao)
+    assert [dict(wired.pins) for wired in wiring.parts] == [{"signal": 3}]
+
+
+def test_ids_that_become_the_same_stay_two_parts() -> None:
+    wiring = diagram(
+        [part("wokwi-servo", "S 1"), part("wokwi-servo", "s-1"), part("wokwi-servo", "1")],
+        [("S 1:PWM", "esp:4"), ("s-1:PWM", "esp:5"), ("1:PWM", "esp:18")],
+    )
+    assert [wired.id for wired in wiring.parts] == ["s-1", "s-1-2", "part-1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"parts": 5}',
+        '{"parts": [{"id": "a"}]}',
+        '{"parts": [], "connections": [["a:1"]]}',
+        '{"parts": [], "connections": [[1, 2]]}',
+        '{"parts": ' + "[" * 100_000,
+        '{"parts": [' + ",".join(['{"id": "a", "type": "b"}'] * 501) + "]}",
+        '{"parts": [], "x": "' + "y" * 1_048_576 + '"}',
+    ],
+)
+def test_text_that_is_no_diagram_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        read_diagram(text)
+
+
+_NAMES = st.sampled_from(["esp", "led1", "r1", "dht1", "bb1", "n1", "n2", "$serialMonitor", ""])
+_PINS = st.sampled_from(["A", "C", "1", "2", "SDA", "GND.1", "3V3", "21", "99", "6t.a", "tp.1", "DIN", "DOUT", "", ":"])
+_TYPES = ["wokwi-led", "wokwi-resistor", "wokwi-dht22", "wokwi-breadboard", "wokwi-neopixel", "own", "wokwi-gnd"]
+
+
+@given(
+    st.lists(st.tuples(_NAMES, st.sampled_from(_TYPES), st.dictionaries(st.text(), st.text() | st.integers()))),
+    st.lists(st.tuples(_NAMES, _PINS, _NAMES, _PINS)),
+)
+def test_any_diagram_gives_a_wiring_or_is_refused(
+    rows: list[tuple[str, str, dict[str, Any]]], ends: list[tuple[str, str, str, str]]
+) -> None:
+    parts = [{"id": part_id, "type": kind, "attrs": attributes} for part_id, kind, attributes in rows]
+    wires = [(f"{first}:{pin}", f"{second}:{other}") for first, pin, second, other in ends]
+    wiring = diagram(parts, wires)
+    ids = [wired.id for wired in wiring.parts]
+    assert len(ids) == len(set(ids))

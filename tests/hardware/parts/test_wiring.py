@@ -1,0 +1,123 @@
+"""A wiring's own form, what a board refuses of it, and where the file of a program lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import MicroclawError
+from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.wiring import check_wiring, parse_wiring
+from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file
+
+KITCHEN = """
+[dht1]
+part = "dht22"
+data = 4
+label = "kitchen"
+[bme1]
+part = "bme280"
+address = 0x77
+[lamp]
+part = "led"
+pin = 5
+active = "low"
+[strip]
+part = "ws2812"
+data = 15
+count = 12
+"""
+
+
+def test_a_wiring_is_read_and_asked_by_pin_address_kind_and_quantity() -> None:
+    wiring = parse_wiring(KITCHEN)
+    check_wiring(wiring, load_board("virtual"))
+    assert [part.id for part in wiring.on_pin(4)] == ["dht1"]
+    bme = wiring.at_address(0x77)
+    assert bme is not None
+    assert bme.id == "bme1"
+    assert [part.id for part in wiring.measuring("temperature")] == ["dht1", "bme1"]
+    assert wiring.of_part("ws2812")[0].attributes == {"count": 12}
+    lamp = wiring.find("lamp")
+    assert lamp is not None
+    assert lamp.active == "low"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[a", "TOML"),
+        ("a = 5", "a:"),
+        ("[a]\npin = 4", "a:"),
+        ('[a]\npart = "nothing-like-it"', "nothing-like-it"),
+        ('[a]\npart = "led"', "pin"),
+        ('[a]\npart = "led"\npin = 4\ncolor = 3', "color"),
+        ('[a]\npart = "led"\npin = "four"', "pin"),
+        ('[a]\npart = "led"\npin = true', "pin"),
+        ('[a]\npart = "led"\npin = 4\nactive = "maybe"', "active"),
+        ('[a]\npart = "servo"\nsignal = 4\nactive = "low"', "active"),
+        ('[a]\npart = "led"\npin = 4\naddress = 5', "address"),
+        ('[a]\npart = "bme280"\naddress = 5', "0x76"),
+        ('[a]\npart = "bme280"\naddress = "0x76"', "0x76"),
+        ('[a]\npart = "ws2812"\ndata = 4\ncount = 0', "count"),
+        ('[a]\npart = "led"\npin = 4\nlabel = 5', "label"),
+        ('[A]\npart = "led"\npin = 4', "'A'"),
+        ('[a]\npart = "led"\npin = nan', "pin"),
+        ('[a]\npart = "led"\npin = 4.5', "pin"),
+        ("x = 1\n" * 40_000, "bytes"),
+        ("\n".join(f"[a{number}]" for number in range(65)), "65"),
+    ],
+)
+def test_a_wrong_wiring_is_refused_by_the_name_of_its_part_and_key(text: str, words: str) -> None:
+    with pytest.raises(MicroclawError) as refused:
+        parse_wiring(text)
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[a]\npart = "led"\npin = 4\n[b]\npart = "servo"\nsignal = 4', "pin 4 has two parts"),
+        ('[a]\npart = "led"\npin = 99', "no GPIO 99"),
+        ('[a]\npart = "led"\npin = 35', "PSRAM"),
+        ('[a]\npart = "bme280"\n[b]\npart = "bme280"', "0x76"),
+    ],
+)
+def test_a_wiring_that_the_board_cannot_have_is_refused(text: str, words: str) -> None:
+    wiring = parse_wiring(text)
+    with pytest.raises(MicroclawError) as refused:
+        check_wiring(wiring, load_board("virtual"))
+    assert words in refused.value.message
+
+
+def test_parts_at_one_address_may_be_on_two_buses_and_one_wire_parts_may_share_a_pin() -> None:
+    text = """
+    [a]
+    part = "bme280"
+    [b]
+    part = "bme280"
+    sda = 4
+    scl = 5
+    [c]
+    part = "ds18b20"
+    data = 15
+    [d]
+    part = "ds18b20"
+    data = 15
+    """
+    check_wiring(parse_wiring(text), load_board("virtual"))
+
+
+def test_the_wiring_of_a_program_lies_beside_it_or_beside_its_src_folder(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    source.mkdir()
+    program = source / "main.cpp"
+    program.write_text("")
+    assert find_wiring_file(program) is None
+    (tmp_path / "diagram.json").write_text('{"parts": [{"id": "x", "type": "own"}]}')
+    assert find_wiring_file(program) == tmp_path / "diagram.json"
+    assert read_wiring_file(tmp_path / "diagram.json").not_simulated == ("x",)
+    (source / "wiring.toml").write_text(KITCHEN)
+    assert find_wiring_file(source) == source / "wiring.toml"
+    assert len(read_wiring_file(source / "wiring.toml").parts) == 4
