@@ -155,8 +155,7 @@ def _look(context: Context) -> Decision:
     if kind in ("read_pin", "read_adc"):
         arguments["pin"] = pin_target(context).pin
     elif kind == "read_sensor":
-        _, quantity, _ = sensor_of(context)
-        arguments["sensor"] = quantity.sensor
+        arguments["sensor"] = sensor_of(context).part.name
     if not context.results:
         return Act(_READING_TOOLS[kind], context.on_device(**arguments), words)
     return _LOOK_ANSWERS[kind](context, context.results[-1])
@@ -173,13 +172,13 @@ def _answer_scan(_: Context, result: ToolFields) -> Say:
 
 
 def _answer_sensor(context: Context, result: ToolFields) -> Say:
-    name, quantity, _ = sensor_of(context)
-    sensor = quantity.sensor.upper()
-    value = result.fields.get("values", {}).get(quantity.field)
+    sensor = sensor_of(context)
+    quantity = sensor.quantity
+    value = result.fields.get("values", {}).get(quantity.reading)
     if value is None:
-        return Say(f"The {sensor} of {result.device} reports no {name}.", "tool_failed")
-    reading = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
-    return Say(f"{name.capitalize()}: {reading}, read from the {sensor} of {result.device}.")
+        return Say(f"The {sensor.title} of {result.device} reports no {sensor.name}.", "tool_failed")
+    reading = f"{float(value):.{quantity.decimals}f} {quantity.unit}".replace(" %", "%")
+    return Say(f"{sensor.name.capitalize()}: {reading}, read from the {sensor.title} of {result.device}.")
 
 
 def _answer_pin(context: Context, result: ToolFields) -> Say:

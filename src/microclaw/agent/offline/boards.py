@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from microclaw.agent.language.quantities import ONES
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
-from microclaw.agent.offline.decision import CannotDo, Context, Quantity, Say, Slot, ask, number_sentences
+from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, number_sentences
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, parts_measuring, quantities
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
 NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
@@ -262,14 +263,34 @@ def _led_target(context: Context, board: BoardProfile) -> PinTarget:
     raise ask(text, step, "pin")
 
 
-def sensor_of(context: Context) -> tuple[str, Quantity, int]:
-    """Return the quantity's name, the quantity and the I2C address of its sensor on this board. Raises CannotDo."""
+class BoardSensor(Struct, frozen=True):
+    """The sensor on a board for the quantity of a sentence. `name` is the quantity's name, `address` is on I2C."""
+
+    name: str
+    quantity: Quantity
+    part: Part
+    address: int
+
+    @property
+    def title(self) -> str:
+        """The part's name as people write it: BME280."""
+        return self.part.name.upper()
+
+    @property
+    def range(self) -> ValueRange:
+        """The values that the part measures, in the unit of the quantity."""
+        return self.part.measures[self.name]
+
+
+def sensor_of(context: Context) -> BoardSensor:
+    """Return the first part on this board that measures the quantity of the sentence. Raises CannotDo."""
     board = board_of(context)
     name = context.parse.word("quantity") or "temperature"
-    quantity = english().quantities.get(name)
+    quantity = quantities().get(name)
     addresses = board.i2c.sensors if board.i2c else {}
-    if quantity is not None and quantity.sensor in addresses:
-        return name, quantity, addresses[quantity.sensor]
+    for part in parts_measuring(name):
+        if quantity is not None and part.name in addresses:
+            return BoardSensor(name, quantity, part, addresses[part.name])
     text = f"The profile of {board.title} has no sensor for {name}."
     if quantity is not None:
         raise ask(text, "scan the i2c bus")

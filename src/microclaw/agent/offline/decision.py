@@ -25,21 +25,6 @@ PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 
 
-class Quantity(Struct, frozen=True):
-    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said, its range.
-
-    `least` and `most` are in the shown unit: BME280 datasheet, table 1 to 4; INA219 datasheet, 8.6.3 with 0.1 ohm.
-    """
-
-    sensor: str
-    field: str
-    shown_unit: str
-    said_unit: str
-    decimals: int
-    least: float
-    most: float
-
-
 class Parse(Struct, frozen=True):
     """The kind of a sentence, its `values` (whole numbers and words), and `when`, the time of a schedule.
 

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.offline.boards import PinTarget, addressable_led, board_of, pin_target, sensor_of
+from microclaw.agent.offline.boards import BoardSensor, PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.agent.offline.decision import (
     PIN_SLOTS,
     Act,
@@ -23,7 +23,6 @@ from microclaw.agent.offline.decision import (
     Context,
     Decision,
     Parse,
-    Quantity,
     Say,
     ToolFields,
     Values,
@@ -219,10 +218,10 @@ def _button(context: Context) -> Filled:
 
 
 def _read_every(context: Context) -> Filled:
-    name, _, address = sensor_of(context)
+    sensor = sensor_of(context)
     every_ms = pace_ms(context.parse)
-    values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
-    return "read_sensor", values, f"read the {name} every {spoken_duration(every_ms)}"
+    values: PatternValues = {"QUANTITY": sensor.name, "ADDRESS": sensor.address, "EVERY_MS": every_ms}
+    return "read_sensor", values, f"read the {sensor.name} every {spoken_duration(every_ms)}"
 
 
 def _traffic_light(context: Context) -> Filled:
@@ -238,11 +237,12 @@ def _traffic_light(context: Context) -> Filled:
 def _rule(context: Context) -> Filled:
     """Fill a rule: a sensor's value that switches a pin, or that is held at a setpoint."""
     parse = context.parse
-    name, quantity, address = sensor_of(context)
-    milli = _milli_of(parse, name, quantity)
+    sensor = sensor_of(context)
+    name = sensor.name
+    milli = _milli_of(parse, sensor)
     target = pin_target(context)
-    value = f"{milli / 1000:g} {quantity.shown_unit}"
-    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
+    value = f"{milli / 1000:g} {sensor.quantity.unit}"
+    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": sensor.address}
     if parse.kind == "thermostat":
         driven = _driven_thing(parse, name, target)
         swing_milli = int(parse.values.get("swing_milli", _SWING_MILLI))
@@ -267,7 +267,7 @@ def _rule(context: Context) -> Filled:
     return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
-def _milli_of(parse: Parse, name: str, quantity: Quantity) -> int:
+def _milli_of(parse: Parse, sensor: BoardSensor) -> int:
     """Return the number of the rule in thousandths of the shown unit. Raises CannotDo if the sensor has no such value.
 
     A bare number and amps come in thousandths of the unit that is said; the sensor reports milliamps and milliwatts.
@@ -276,12 +276,13 @@ def _milli_of(parse: Parse, name: str, quantity: Quantity) -> int:
     milli = parse.number("milli")
     if milli is not None and unit in ("amps", "watts"):
         milli *= 1000
-    is_right_unit = unit in (None, quantity.said_unit)
-    if milli is not None and is_right_unit and quantity.least <= milli / 1000 <= quantity.most:
+    is_right_unit = unit in (None, sensor.quantity.spoken_unit)
+    least = sensor.range.least
+    most = sensor.range.most
+    if milli is not None and is_right_unit and least <= milli / 1000 <= most:
         return milli
-    span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
-    text = f"At which {name}? The {quantity.sensor.upper()} measures {span}."
-    raise ask(text, f"say it with its number, as in: when the {name} is above 28")
+    text = f"At which {sensor.name}? The {sensor.title} measures from {least:g} to {most:g} {sensor.quantity.unit}."
+    raise ask(text, f"say it with its number, as in: when the {sensor.name} is above 28")
 
 
 def _driven_thing(parse: Parse, name: str, target: PinTarget) -> str:

@@ -13,12 +13,13 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct, convert
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.language.times import split_when
-from microclaw.agent.offline.decision import Parse, Quantity, Say, Values
+from microclaw.agent.offline.decision import Parse, Say, Values
+from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -41,8 +42,10 @@ _NUMBER = re.compile(
     r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
     r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
 )
-# Names with digits that are not numbers of the sentence.
-_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")
+# Names with digits that are not numbers of the sentence; the names of parts are such names, too.
+_NAMES = r"i2c|esp32[\w-]*|co2|3v3|mp3"
+# Stands in a template for the words of all quantities that parts measure.
+_QUANTITY_WORDS = "{quantity}"
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
 _UNITS = {"each": "every", "time": "times"}
 """Units of numbers that are the same as another one."""
@@ -86,11 +89,11 @@ class Sentences:
             if "paces_ms" in intent:
                 self.paces[kind] = intent["paces_ms"]
         self.answers["help"] = self._help(merged["after_an_act"])
-        self.quantities = convert(merged["quantities"], dict[str, Quantity])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
         self._references = Intents.from_dict(about_last_act)
         self._refused = {reason: _any_of(phrases) for reason, phrases in merged["dangers"].items()}
+        self._names = re.compile(rf"\b(?:{'|'.join([_NAMES, *map(re.escape, parts())])})(?![\w.])")
         self._filler = _any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
         # These words matter also inside of another one, as in "turned-off".
         self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")
@@ -197,7 +200,7 @@ class Sentences:
             return Nearest(is_remote=not matches)
         alike = [(score, *self._known_sentences[index]) for _, score, index in matches if score >= _ALIKE]
         # Digits that are not a number by themselves, as in "4x4".
-        has_stray_digits = re.search(r"\d", _NAMES.sub("", tagged.shape)) is not None
+        has_stray_digits = re.search(r"\d", self._names.sub("", tagged.shape)) is not None
         is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
         for score, wording, meaning in alike:
             is_sure = score >= _SURE and is_clear and self._is_same(wording, tagged)
@@ -306,7 +309,35 @@ def _read_data(names: Iterable[str]) -> dict[str, Any]:
     for name in names:
         text = (folder / f"{name}.toml").read_text(encoding="utf-8")
         merge_dict(merged, tomllib.loads(text))
+    _add_quantities(merged)
     return merged
+
+
+def _add_quantities(templates: dict[str, Any]) -> None:
+    """Put the words for the quantities of parts before the words for what no part measures."""
+    rows = []
+    for name, quantity in quantities().items():
+        rows.append({"in": quantity.words["en"], "out": name})
+    words = templates["lists"]["quantity"]
+    for row in words["values"]:
+        if row["out"] not in quantities():
+            rows.append(row)
+    words["values"] = rows
+    for intent in templates["intents"].values():
+        for group in intent["data"]:
+            keywords = group.get("required_keywords", [])
+            if _QUANTITY_WORDS in keywords:
+                keywords.remove(_QUANTITY_WORDS)
+                keywords += _quantity_keywords()
+
+
+def _quantity_keywords() -> list[str]:
+    """Return the words of which each name of a quantity has one, without those that may be left out."""
+    keywords = []
+    for quantity in quantities().values():
+        needed = re.sub(r"\[[^]]*\]", "", quantity.words["en"])
+        keywords += re.findall(r"\w+", needed)
+    return keywords
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -129,6 +129,11 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
         """How it stands in a diagram.json; without types if it has no counterpart there."""
         return self.wokwi or WokwiFacts(types=())
 
+    @property
+    def reading_fields(self) -> tuple[str, ...]:
+        """The fields of its reading, in the order of its file: ("temperature_c", "humidity_pct")."""
+        return tuple(quantities()[name].reading for name in self.measures)
+
 
 @functools.cache
 def quantities() -> Mapping[str, Quantity]:
@@ -177,6 +182,21 @@ def find_part(name: str) -> Part:
 def parts_measuring(quantity: str) -> tuple[Part, ...]:
     """Return the parts that measure a quantity, sorted by name."""
     return tuple(part for part in parts().values() if quantity in part.measures)
+
+
+def i2c_sensors() -> Mapping[str, Part]:
+    """Return the parts that measure something and are read over I2C, by name."""
+    return {name: part for name, part in parts().items() if part.i2c is not None and part.measures}
+
+
+def i2c_sensors_of(quantity: str) -> tuple[Part, ...]:
+    """Return the I2C sensors that measure a quantity, sorted by name."""
+    return tuple(part for part in i2c_sensors().values() if quantity in part.measures)
+
+
+def i2c_quantities() -> tuple[str, ...]:
+    """Return the names of the quantities that an I2C sensor measures, in the order of quantities.toml."""
+    return tuple(name for name in quantities() if i2c_sensors_of(name))
 
 
 def _parse(text: str, kind: Any, where: str) -> Any:
