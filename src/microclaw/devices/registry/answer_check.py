@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from msgspec.structs import asdict
@@ -35,7 +36,7 @@ from microclaw.devices.registry.calls import (
     WifiTrial,
 )
 from microclaw.errors import DeviceLied
-from microclaw.tables import read_table
+from microclaw.hardware.parts.reader import quantities
 
 # 16 bits: MicroPython's read_u16. The ESP32's own converter has 12.
 MAX_ADC_RAW: Final = 0xFFFF
@@ -45,11 +46,10 @@ MAX_ADC_VOLTS: Final = 5.5
 _DUTY_STEPS: Final = 2
 # LEDC's dividers meet a frequency only approximately.
 _FREQUENCY_SHARE: Final = 0.1
-_RANGES: Final = read_table(__package__, "ranges")
 # As in temperature_c; a longer or freer name could be a sentence for a model.
 _QUANTITY: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MAX_QUANTITIES: Final = 16
-# The limit of a quantity that is not in _RANGES.
+# The limit of a value that no part here measures.
 _FURTHEST: Final = 1e12
 _HIGHEST_I2C: Final = 0x7F
 _HIGHEST_PIN: Final = 255
@@ -167,10 +167,16 @@ def _values_fault(values: Mapping[str, float]) -> str | None:
     for name, value in values.items():
         if not _QUANTITY.fullmatch(name):
             return "a value with an invalid name (valid: temperature_c)"
-        least, most = _RANGES.get(name, (-_FURTHEST, _FURTHEST))
+        least, most = _possible_values().get(name, (-_FURTHEST, _FURTHEST))
         if not least <= value <= most:
             return f"{name} = {value}, which is impossible"
     return None
+
+
+@cache
+def _possible_values() -> Mapping[str, tuple[float, float]]:
+    """Return the least and the most that a reading can be, by its field."""
+    return {quantity.reading: quantity.possible for quantity in quantities().values()}
 
 
 def _rows_fault(rows: list[tuple[float, int, int]], highest: int, now_ms: float = math.inf) -> str | None:

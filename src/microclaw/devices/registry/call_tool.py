@@ -36,7 +36,7 @@ _ARGUMENTS: Final[Mapping[str, Any]] = {
         str,
         Meta(
             pattern=r"^[a-z0-9_]{1,32}$",
-            description="bme280 (air) or ina219 (power).",
+            description="The part's name, as i2c-scan has it.",
         ),
     ],
 }

@@ -227,7 +227,7 @@ class PwmSet(Call[PwmState], frozen=True):
 
 
 class I2cRead(Call[SensorReading], frozen=True):
-    """Read a sensor that the firmware has a driver for, by name (bme280, ina219)."""
+    """Read an I2C sensor that the firmware has a driver for, by the name of its part (hardware/parts)."""
 
     method = "i2c.read"
     sensor: str

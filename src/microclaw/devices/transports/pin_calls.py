@@ -30,20 +30,18 @@ from microclaw.devices.registry.calls import (
 from microclaw.devices.registry.transport import HeldAs
 from microclaw.errors import AppNotFound, CallRejected, DeviceError, DeviceTimeout, ProtocolError, TooManyApps
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.reader import i2c_sensors
 
 PIN_PROGRAM: Final = "microclaw-pins"
 HEAP_BYTES: Final = 2048
 TIMERS: Final = 4
 HELD_URL: Final = "pins/held"
+# The program reads so many numbers of a url (ASKED in pin_program.c), for I2cRead the addresses to try.
+MAX_ADDRESSES: Final = 16
 # The limit of pwm_open, from LEDC's 13 bits.
 MAX_PWM_HZ: Final = 9000
 BuildPinProgram: TypeAlias = Callable[[BoardProfile], Awaitable[bytes]]
 
-_ADDRESSES: Final[Mapping[str, tuple[int, ...]]] = {"bme280": (0x76, 0x77), "ina219": (0x40,)}
-_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "bme280": ("temperature_c", "humidity_pct", "pressure_hpa"),
-    "ina219": ("voltage_v", "current_ma", "power_mw"),
-}
 _ANSWER: Final = re.compile(r"(ok|busy|bad|nobody)((?: -?\d{1,10}){0,128});((?: \d{1,2}[gp]){0,64})")
 _REASONS: Final = {
     "busy": ("the firmware refused to open it: a program on the board has it open", "see which: microclaw app list"),
@@ -91,16 +89,23 @@ def pin_url(board: BoardProfile, call: Call[Any]) -> str:
         case I2cScan():
             return "pins/scan"
         case I2cRead(sensor=sensor):
-            if sensor not in _FIELDS or board.i2c is None:
-                text = f"there is no driver for {sensor[:32]!r} here"
-                raise CallRejected(text, next_step=f"there are {', '.join(sorted(_FIELDS))}")
-            default, *others = _ADDRESSES[sensor]
-            address = board.i2c.sensors.get(sensor, default)
-            # The program tries the second address if no sensor answers at the first.
-            second_address = next(iter(others), address)
-            return f"pins/{sensor}/{address}/{second_address}"
+            addresses = _sensor_addresses(board, sensor)
+            return f"pins/{sensor}/{'/'.join(map(str, addresses))}"
         case _:
             raise AssertionError(f"{call.method} is not a call of the program for pins")
+
+
+def _sensor_addresses(board: BoardProfile, sensor: str) -> tuple[int, ...]:
+    """Return the addresses at which the sensor may answer, first that of the board's profile. Raises CallRejected."""
+    part = i2c_sensors().get(sensor)
+    if part is None or part.i2c is None or board.i2c is None:
+        text = f"there is no driver for {sensor[:32]!r} here"
+        raise CallRejected(text, next_step=f"there are {', '.join(i2c_sensors())}")
+    addresses = list(part.i2c.addresses)
+    soldered_address = board.i2c.sensors.get(sensor)
+    if soldered_address is not None:
+        addresses.insert(0, soldered_address)
+    return tuple(dict.fromkeys(addresses))[:MAX_ADDRESSES]
 
 
 def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
@@ -115,8 +120,9 @@ def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
             return PwmState(pin, duty, frequency_hz)
         case (I2cScan(), addresses):
             return I2cAddresses(addresses)
-        case (I2cRead(sensor=sensor), numbers) if len(numbers) == len(_FIELDS[sensor]):
-            values = {name: number / 1000 for name, number in zip(_FIELDS[sensor], numbers, strict=True)}
+        case (I2cRead(sensor=sensor), numbers) if len(numbers) == len(i2c_sensors()[sensor].measures):
+            fields = i2c_sensors()[sensor].reading_fields
+            values = {name: number / 1000 for name, number in zip(fields, numbers, strict=True)}
             return SensorReading(sensor, values)
     raise ProtocolError(f"{PIN_PROGRAM} answered {call.method} with {len(answer.numbers)} numbers")
 

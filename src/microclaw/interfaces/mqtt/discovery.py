@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw import __version__
+from microclaw.hardware.parts.reader import quantities
 from microclaw.interfaces.mqtt.device_view import DeviceView, json_bytes, shown
 from microclaw.interfaces.mqtt.topics import Topics, topic_part
 
@@ -42,17 +44,19 @@ SENSORS: Final[Mapping[str, Mapping[str, str]]] = {
     "glitches": _sensor("Audio glitches", state_class="total_increasing"),
     "refused_events": _sensor("Events refused", state_class="total_increasing"),
 }
-READINGS: Final[Mapping[str, Mapping[str, str]]] = {
-    "temperature_c": _sensor("temperature", "°C", "temperature", category=""),
-    "humidity_pct": _sensor("humidity", "%", "humidity", category=""),
-    "pressure_hpa": _sensor("pressure", "hPa", "atmospheric_pressure", category=""),
-    "voltage_v": _sensor("voltage", "V", "voltage", category=""),
-    "current_ma": _sensor("current", "mA", "current", category=""),
-    "power_mw": _sensor("power", "mW", "power", category=""),
-}
 MAX_ID_CHARS: Final = 200
 _SENSOR: Final = "sensor_"
 _READING: Final = "reading_"
+
+
+@cache
+def reading_sensors() -> Mapping[str, Mapping[str, str]]:
+    """Return the facts of Home Assistant's sensors for the readings of parts, by the field of a reading."""
+    sensors = {}
+    for name, quantity in quantities().items():
+        title = name.replace("_", " ")
+        sensors[quantity.reading] = _sensor(title, quantity.unit, quantity.home_assistant, category="")
+    return sensors
 
 
 class Discovery(Struct, frozen=True):
@@ -80,9 +84,10 @@ class Discovery(Struct, frozen=True):
             components[f"{_SENSOR}{key}"] = {**_read_from(topic, key), **SENSORS[key]}
         for part, values in view.readings.items():
             topic = self.topics.of_device(view.name, "sensor", part)
-            for key in sorted(values.keys() & READINGS.keys()):
-                name = f"{part.upper()} {READINGS[key]['name']}"
-                components[f"{_READING}{part}_{key}"] = {**_read_from(topic, key), **READINGS[key], "name": name}
+            for key in sorted(values.keys() & reading_sensors().keys()):
+                facts = reading_sensors()[key]
+                name = f"{part.upper()} {facts['name']}"
+                components[f"{_READING}{part}_{key}"] = {**_read_from(topic, key), **facts, "name": name}
         if view.firmware is not None:
             components["update_firmware"] = {
                 "p": "update",

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from microclaw.hardware.parts.reader import quantities
 from microclaw.programs.proof.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Within
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import (
@@ -43,14 +44,6 @@ MAX_DUTY_POINTS: Final = 2.5
 SERVO_RANGES_US: Final = ((500.0, 2500.0), (544.0, 2400.0))
 """The pulses of 0 and 180 degrees: microclaw's servo (firmware/fw/microclaw.py), Arduino's Servo."""
 SERVO_SLACK_US: Final = 2000 * 5 / 180  # 5 degrees
-SENSOR_UNITS: Final = {
-    "temperature": "temperature_c",
-    "humidity": "humidity_pct",
-    "pressure": "pressure_hpa",
-    "voltage": "voltage_v",
-    "current": "current_ma",
-    "power": "power_mw",
-}
 _UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _DAY_MS: Final = 86_400_000.0
 _LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
@@ -141,6 +134,14 @@ def _least(time: str | None) -> float:
     return 0.0
 
 
+def _reading_field(text: str) -> str:
+    """Return the field of a reading for a quantity's name: "temperature" -> "temperature_c"."""
+    quantity = quantities().get(text)
+    if quantity is None:
+        raise ValueError(f"nothing measures {text}: there are {', '.join(quantities())}")
+    return quantity.reading
+
+
 def _window(begin: str | None, end: str | None) -> TrialWindow:
     from_ms = 0.0
     if begin:
@@ -188,7 +189,7 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "LEVEL": (_N, _number("level", 0, 1, whole=True)),
     "NUMBER": (_N, float),
     "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
-    "QUANTITY": (rf"({'|'.join(SENSOR_UNITS)})\b", SENSOR_UNITS.__getitem__),
+    "QUANTITY": (r"([a-z]\w*)", _reading_field),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
     "ANGLE": (_N, _number("angle of a servo", 0, 180)),
     "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),

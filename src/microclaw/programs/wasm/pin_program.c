@@ -8,9 +8,9 @@
 #include <i2c.h>
 #include <unistd.h>
 #endif
-enum { PINS = 64, ASKED = 3, TEXT = 1024 };
+enum { PINS = 64, ASKED = 16, TEXT = 1024 };
 static short gpio[PINS], pwm[PINS]; /* + 1; 0: not open */
-static int asked[ASKED], used;
+static int asked[ASKED], asked_count, used;
 static const char *word;
 static char numbers[TEXT / 2], text[TEXT];
 
@@ -97,6 +97,16 @@ static int read_sensor(const char *what, int i2c, int address) {
     return -1;
 }
 
+/* Of the sensor at the first of the addresses at which one answers. */
+static void read_first(const char *what, int i2c) {
+    for (int i = 0; i < asked_count; i++) {
+        if (read_sensor(what, i2c, asked[i]) == 0) {
+            return;
+        }
+    }
+    word = "nobody";
+}
+
 static void use_i2c(const char *what) {
     int fd = open("/dev/i2c/0", O_RDWR);
     i2c_cfg_t cfg = {.sda_pin = BOARD_I2C_SDA, .scl_pin = BOARD_I2C_SCL,
@@ -105,8 +115,8 @@ static void use_i2c(const char *what) {
         word = "busy";
     } else if (strcmp(what, "scan") == 0) {
         scan(fd);
-    } else if (read_sensor(what, fd + FIRST_I2C, asked[0]) && read_sensor(what, fd + FIRST_I2C, asked[1])) {
-        word = "nobody";
+    } else {
+        read_first(what, fd + FIRST_I2C);
     }
     if (fd >= 0) {
         close(fd);
@@ -153,10 +163,9 @@ static void get_gpio(void) {
 
 /* NAME/1/2/3, the numbers behind it into `asked`. */
 static void split(char *url) {
-    for (int i = 0; i < ASKED; i++) {
-        asked[i] = 0;
-    }
-    for (int i = -1; *url; url++) {
+    int i = -1;
+    memset(asked, 0, sizeof asked);
+    for (; *url; url++) {
         if (*url == '/') {
             *url = 0;
             i++;
@@ -164,10 +173,11 @@ static void split(char *url) {
             asked[i] = asked[i] * 10 + *url - '0';
         }
     }
+    asked_count = i + 1 < ASKED ? i + 1 : ASKED;
 }
 
 static void handle(request_t *request) {
-    static char what[64];
+    static char what[128];
     const char *url = strchr(request->url, '/');
     response_t response;
     used = 0;
