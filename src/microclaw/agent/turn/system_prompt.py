@@ -6,10 +6,18 @@ It is the same from turn to turn, so that a provider can cache it, and short, so
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 from typing import Final
 
 from microclaw.events import ProgramKind
+from microclaw.hardware.parts.reader import Part, i2c_sensors, i2c_sensors_of, quantities
+
+# The part of the prompt for the list of sensors; a board's own sensors are in its description, too.
+_MAX_SENSOR_CHARS: Final = 600
+_LINE_CHARS: Final = 110
+# The address in the examples for sensors.
+_EXAMPLE_ADDRESS: Final = 0x76
 
 _WHO: Final = """\
 You are microclaw, the agent of a host that looks after microcontroller boards. Act with tools; answer in the person's
@@ -52,8 +60,8 @@ One MicroPython file, as for an ESP32: machine (Pin, PWM, ADC, I2C, SPI, UART, T
 onewire, and what needs no board; print goes to the log. `while True` with time.sleep or sleep_ms in it is right. No
 input(), threads, sockets, Wi-Fi or reset: the firmware has those. Give constant pin numbers, so that they are checked.
 It may keep 4 KB or more by its size; heapSize claims more where it keeps long lists. Boards without PSRAM have 32 KB.
-`from microclaw import sensor`: sensor("temperature", 0x76) reads a BME280 (also "humidity", "pressure" in hPa),
-sensor("voltage", 0x40) an INA219 (also "current" in mA, "power"); None: it does not answer.
+`from microclaw import sensor`: sensor("temperature", 0x76) reads an I2C sensor; None: it does not answer. There are:
+{sensors}
 """
 _BUTTON: Final = """\
 An example with its `expect`:
@@ -65,7 +73,7 @@ _SENSOR: Final = """\
 An example with its `expect`:
 ```{language}
 {source}```
-`i2c.bme280.temperature = 31 at 2500 ms`, `pin 6: rises at 3 s`
+`i2c.{sensor}.temperature = 31 at 2500 ms`, `pin 6: rises at 3 s`
 """
 PYTHON_BUTTON: Final = """\
 from machine import Pin
@@ -112,8 +120,7 @@ void pwm_set(int pwm, int duty); // 0 to 255
 int i2c_open(int sda, int scl);
 int i2c_read_reg(int i2c, int address, int reg, void *data, int size);
 int i2c_write_reg(int i2c, int address, int reg, const void *data, int size);
-int sensor_read(int i2c, int address, const char *quantity, float *out); // BME280 at 0x76: "temperature" (C),
-// "humidity", "pressure" (hPa); INA219 at 0x40: "voltage", "current" (mA), "power" (mW); -1: it does not answer
+int sensor_read(int i2c, int address, const char *quantity, float *out); // -1: it does not answer. There are:
 """
 
 BUTTON_EXAMPLE: Final = """\
@@ -145,17 +152,50 @@ def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kinds: Co
     `max_apps` is the lowest limit of all boards; `can_wait_in_main` is as patterns.library.can_block returns it.
     """
     forms = _EITHER_FORM if can_wait_in_main else _EVENTS_ONLY
-    c = _C.format(forms=forms, api=NATIVE_API)
+    sensors = sensor_lines()
+    comment_lines = "".join(f"// {line}\n" for line in sensors)
+    c = _C.format(forms=forms, api=NATIVE_API + comment_lines)
+    python = _PYTHON.format(sensors="\n".join(sensors))
     c_button = _BUTTON.format(language="c", source=BUTTON_EXAMPLE)
-    python_sensor = _SENSOR.format(language="python", source=PYTHON_SENSOR)
+    sensor = _example_sensor()
+    c_sensor = _SENSOR.format(language="c", source=SENSOR_EXAMPLE, sensor=sensor)
+    python_sensor = _SENSOR.format(language="python", source=PYTHON_SENSOR, sensor=sensor)
     if "py" not in kinds:
         language = "C"
-        parts = [c, c_button, _SENSOR.format(language="c", source=SENSOR_EXAMPLE)]
+        parts = [c, c_button, c_sensor]
     elif "wasm" not in kinds:
         language = "Python"
-        parts = [_PYTHON, _BUTTON.format(language="python", source=PYTHON_BUTTON), python_sensor]
+        parts = [python, _BUTTON.format(language="python", source=PYTHON_BUTTON), python_sensor]
     else:
         language = "C or Python, as its board takes,"
-        parts = [c, c_button, _PYTHON, python_sensor]
+        parts = [c, c_button, python, python_sensor]
     rules = _WHO.format(max_apps=max_apps, soul=soul, language=language)
     return "\n".join((rules, "".join(parts)))
+
+
+def sensor_lines() -> list[str]:
+    """Return the I2C sensors with their address and quantities as lines, as many sensors as fit."""
+    sensors: list[str] = []
+    size = 0
+    for part in i2c_sensors().values():
+        text = _sensor_text(part)
+        size += len(text)
+        if size > _MAX_SENSOR_CHARS:
+            break
+        sensors.append(text)
+    return textwrap.wrap("; ".join(sensors), _LINE_CHARS, break_on_hyphens=False)
+
+
+def _sensor_text(part: Part) -> str:
+    """Return a sensor as 'BME280 at 0x76: "temperature" (°C), "humidity" (%)'."""
+    assert part.i2c is not None
+    measured = [f'"{name}" ({quantities()[name].unit})' for name in part.measures]
+    return f"{part.name.upper()} at 0x{part.i2c.addresses[0]:02x}: {', '.join(measured)}"
+
+
+def _example_sensor() -> str:
+    """Return the name of the first sensor that measures the examples' temperature at their address."""
+    for part in i2c_sensors_of("temperature"):
+        if part.i2c is not None and _EXAMPLE_ADDRESS in part.i2c.addresses:
+            return part.name
+    raise AssertionError("no part measures the temperature at the examples' address")

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import PROGRAM_KINDS, ProgramKind
+from microclaw.hardware.parts.reader import i2c_quantities
 from microclaw.programs.patterns.expected import Value, expected_text
 from microclaw.text import clean_text
 from microclaw.wire.board_control import MAX_PIN
@@ -39,7 +40,7 @@ _Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
 class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that may stand behind a #define: a whole number in [min, max], or one of `choices`.
 
-    `pin_use` is set when the number is a pin: "output", "input", "pwm".
+    `pin_use` is set if the number is a pin: "output", "input", "pwm".
     """
 
     name: str
@@ -214,14 +215,18 @@ def _parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
     fields = {key: value for key, value in row.items() if key not in ("type", "use", "pin_use")}
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
+    if kind == "quantity":
+        fields["choices"] = i2c_quantities()
     try:
         parameter = convert({"title": name.lower().replace("_", " "), **fields, "name": name}, PatternParameter)
     except ValidationError as exc:
         raise ValueError(f"parameters.{name}: {exc}") from exc
     has_limits = parameter.min is not None and parameter.max is not None
-    fits = {"int": has_limits, "pin": use is not None, "word": bool(parameter.choices)}
-    if not fits.get(str(kind)) or (kind != "word" and parameter.choices):
-        raise ValueError(f"parameters.{name}: type is int (min, max), pin (use: output, input, pwm) or word (choices)")
+    has_choices = bool(parameter.choices)
+    fits = {"int": has_limits, "pin": use is not None, "word": has_choices, "quantity": "choices" not in row}
+    if not fits.get(str(kind)) or (kind in ("int", "pin") and has_choices):
+        text = "type is int (min, max), pin (use: output, input, pwm), word (choices) or quantity"
+        raise ValueError(f"parameters.{name}: {text}")
     _checked(parameter, parameter.default)
     return parameter
 
