@@ -105,6 +105,7 @@ chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chi
 docs: setup-dev  ## write the pages and tables of docs/ that are made from the code, and examples/
 	$(DEV)/python scripts/configuration_page.py
 	$(DEV)/python scripts/boards_page.py
+	$(DEV)/python scripts/parts_page.py
 	$(DEV)/python scripts/cli_page.py
 	$(DEV)/python scripts/examples.py
 

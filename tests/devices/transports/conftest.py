@@ -15,6 +15,7 @@ from microclaw.devices.transports.wasmachine import WasmachineTransport
 from microclaw.devices.transports.wasmachine_connection import Timeouts
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.wire.wasmachine.frame import MessageType, encode_frame
 from microclaw.wire.wasmachine.request import Response
@@ -66,10 +67,12 @@ async def board() -> AsyncIterator[VirtualBoardProcess]:
         yield process
 
 
-def of_board(board: VirtualBoardProcess, locks: Path, timeouts: Timeouts = PATIENT) -> WasmachineTransport:
+def of_board(
+    board: VirtualBoardProcess, locks: Path, timeouts: Timeouts = PATIENT, profile: BoardProfile | None = None
+) -> WasmachineTransport:
     return WasmachineTransport(
         board.ready.transports[0],
-        load_board("virtual"),
+        profile or load_board("virtual"),
         lock_folder=locks,
         timeouts=timeouts,
         build_pin_program=build_pin_program,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.devices.transports.conftest import of_board
 
 from microclaw.devices.registry.calls import (
@@ -19,10 +20,12 @@ from microclaw.devices.registry.calls import (
     I2cScan,
     PinLevel,
 )
-from microclaw.devices.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM
+from microclaw.devices.transports.pin_calls import HEAP_BYTES, PIN_PROGRAM, pin_url
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.devices.transports.wasmachine import WasmachineTransport
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
+from microclaw.errors import CallRejected
+from microclaw.hardware.boards import load_board
 from microclaw.programs.wasm.pin_program import build_pin_program
 from microclaw.wire.board_control import Apps, Pins, SetInput, SetSensor
 
@@ -60,6 +63,22 @@ async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
     await control.request(SetSensor("bme280", {"temperature_c": 30.5}))
     assert (await transport.call(I2cRead("bme280"), LIMIT_S)).values["temperature_c"] == pytest.approx(30.5, abs=0.1)
     assert (await control.request(Apps())).apps == ()
+
+
+async def test_a_sensor_is_found_at_each_of_its_addresses(board: VirtualBoardProcess, tmp_path: Path) -> None:
+    profile = load_board("virtual")
+    assert profile.i2c is not None
+    unwired = replace(profile, i2c=replace(profile.i2c, sensors={}))
+    assert pin_url(unwired, I2cRead("ina219")) == "pins/ina219/64/65/68/69"
+    # The board's sensor is at its usual address, and its profile names another one.
+    elsewhere = replace(profile, i2c=replace(profile.i2c, sensors={"ina219": 0x45}))
+    assert pin_url(elsewhere, I2cRead("ina219")) == "pins/ina219/69/64/65/68"
+    transport = of_board(board, tmp_path, profile=elsewhere)
+    reading = await transport.call(I2cRead("ina219"), LIMIT_S)
+    assert reading.values.keys() == {"voltage_v", "current_ma", "power_mw"}
+    with pytest.raises(CallRejected):
+        await transport.call(I2cRead("dht22"), LIMIT_S)
+    await transport.close()
 
 
 async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(

@@ -6,7 +6,6 @@ import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,6 +16,8 @@ from microclaw.errors import ConfigError, UnknownName
 PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
 PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "i2c"]
 
+FOLDER: Final = Path(__file__).parent
+"""The folder of the parts' folders and of quantities.toml."""
 _PART_FILE: Final = "part.toml"
 
 
@@ -138,7 +139,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def quantities() -> Mapping[str, Quantity]:
     """Return every quantity by its name."""
-    text = resources.files(__package__).joinpath("quantities.toml").read_text(encoding="utf-8")
+    text = (FOLDER / "quantities.toml").read_text(encoding="utf-8")
     table: Mapping[str, Quantity] = _parse(text, dict[str, Quantity], "quantities.toml")
     return table
 
@@ -146,8 +147,7 @@ def quantities() -> Mapping[str, Quantity]:
 @functools.cache
 def part_folders() -> tuple[Path, ...]:
     """Return the folders that have parts, one for each part, sorted by name."""
-    here = Path(str(resources.files(__package__)))
-    return tuple(sorted(path.parent for path in here.glob(f"*/{_PART_FILE}")))
+    return tuple(sorted(path.parent for path in FOLDER.glob(f"*/{_PART_FILE}")))
 
 
 @functools.cache
