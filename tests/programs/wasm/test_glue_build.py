@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from microclaw.errors import MicroclawError
 from microclaw.programs.builds import confinement
-from microclaw.programs.wasm.libraries import FOLDERS, build_glue
-from microclaw.programs.wasm.toolchain import Toolchain, find_toolchain
+from microclaw.programs.wasm.libraries import build_glue
+from microclaw.programs.wasm.toolchain import OWN_FOLDERS, Toolchain, find_toolchain
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ async def test_builders_at_once_compile_once(tmp_path: Path, counted: Counted, m
     first, second = await asyncio.gather(*(build_glue(counted.toolchain, tmp_path / "cache") for _ in range(2)))
     assert first == second
     assert all(library.is_file() for library in first.values())
-    assert counted.starts == len(FOLDERS)
+    assert counted.starts == len(OWN_FOLDERS)
 
 
 async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_path: Path, counted: Counted) -> None:

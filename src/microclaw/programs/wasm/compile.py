@@ -39,11 +39,13 @@ from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, re
 from microclaw.programs.wasm.follow_up_errors import folded
 from microclaw.programs.wasm.inspect import Module, parse_module
 from microclaw.programs.wasm.libraries import build_glue, headers_hash
-from microclaw.programs.wasm.llmos import llmos_notes
+from microclaw.programs.wasm.llmos import llmos_notes, llmos_sensors
 from microclaw.programs.wasm.loop_guards import Guards, plan_guards
 from microclaw.programs.wasm.loops import read_loops
 from microclaw.programs.wasm.main_entry import with_main_called
 from microclaw.programs.wasm.opcodes import calls_of
+from microclaw.programs.wasm.part_libraries import libraries_for, library_roots
+from microclaw.programs.wasm.part_readings import reading_libraries
 from microclaw.programs.wasm.program_macros import text_defines
 from microclaw.programs.wasm.source_files import findings_located, without_marks
 from microclaw.programs.wasm.source_language import Language
@@ -65,7 +67,7 @@ from microclaw.wire.wasm_binary import ModuleError
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 MAX_FUNCTIONS: Final = 2000
-_CACHE_VERSION: Final = 21
+_CACHE_VERSION: Final = 22
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
@@ -133,9 +135,14 @@ async def _cached_build(
     traced: bool = False,
 ) -> _Build:
     defines = (*board_defines(board), *await asyncio.to_thread(text_defines, text, board))
-    command = toolchain.compile_command(text.file, level, defines, stack_bytes, text.standard_headers, traced=traced)
+    libraries = (*libraries_for(text.headers), *reading_libraries(text, llmos_sensors(text, board)))
+    roots = [library.root for library in libraries]
+    command = toolchain.compile_command(
+        text.file, level, defines, stack_bytes, text.standard_headers, roots=roots, traced=traced
+    )
     link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
-    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
+    hashes = (headers_hash(), *(library.digest() for library in libraries))
+    parts = (_CACHE_VERSION, toolchain.name, hashes, command, link, binaryen_identity(), text.text, text.units)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     if text.missing:
         blob = None
@@ -143,8 +150,8 @@ async def _cached_build(
         blob = cache.get(key)
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
-    libraries = await build_glue(toolchain, cache.directory)
-    build = await run_in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
+    archives = await build_glue(toolchain, cache.directory, libraries)
+    build = await run_in_worker(partial(_build, text, board, toolchain, command, archives, stack_bytes, traced=traced))
     cache.put(key, msgpack.encode(build))
     return build
 
@@ -280,7 +287,7 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
     made = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
     listed = made.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
     libcxx = (toolchain.libcxx,) if toolchain.libcxx is not None and text.standard_headers else ()
-    ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *libcxx))
+    ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *library_roots(), *libcxx))
     for escaped in re.findall(r"(?:\\ |\S)+", listed):
         path = escaped.replace("\\ ", " ")
         if path != text.file and (not path.startswith(ours) or ".." in path):

@@ -7,7 +7,7 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal, TypeAlias, cast
 
 from msgspec import Struct
@@ -15,10 +15,12 @@ from msgspec.structs import replace
 
 from microclaw.errors import Diagnostic
 from microclaw.programs.wasm.follow_up_errors import UNKNOWN, folded
+from microclaw.programs.wasm.part_libraries import libraries_for, library_headers, library_roots
+from microclaw.programs.wasm.part_readings import reading_names
 from microclaw.programs.wasm.refusals import Advice, refused_name
-from microclaw.programs.wasm.source_language import CPLUSPLUS_HEADERS
-from microclaw.programs.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY, header_names
+from microclaw.programs.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY, own_header_names
 from microclaw.programs.wasm.source_text import NOT_HERE, SourceText
+from microclaw.programs.wasm.tables import words_of
 from microclaw.programs.wasm.toolchain import HEADERS, find_toolchain
 from microclaw.tables import read_table
 from microclaw.text import code_lines
@@ -37,7 +39,7 @@ def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
         words = {
             "token": _token_before(source, found.line, found.column),
             "spec": _conversion(found.message, match),
-            "member": _member(next(iter(match.groups()), None) or ""),
+            "member": _member(next(iter(match.groups()), None) or "", source),
         }
         why, do = (text and text.format(*match.groups(), **words) for text in map(lesson.get, ("why", "do")))
         return replace(found, explanation=found.explanation or why, hint=found.hint or do)
@@ -71,20 +73,27 @@ def _conversion(message: str, match: re.Match[str]) -> str:
     return "print its parts one by one"
 
 
-def _member(name: str) -> str:
+def _member(name: str, source: SourceText) -> str:
     """The replacement for a member that an object does not have."""
-    near = difflib.get_close_matches(name, [one for one in _methods() if one != name], n=1, cutoff=NEAR)
+    libraries = tuple(library.root for library in libraries_for(source.headers))
+    methods = [method for method in _methods(libraries) if method != name]
+    near = difflib.get_close_matches(name, methods, n=1, cutoff=NEAR)
     if near:
         return f"did you mean {near[0]}?"
     return "use a member of its definition, or add this one there"
 
 
 @functools.cache
-def _methods() -> tuple[str, ...]:
-    """The functions of the classes in our C++ headers."""
-    files = (*(HEADERS / "arduino").glob("*.h"), *(HEADERS / name for name in CPLUSPLUS_HEADERS if name.endswith(".h")))
-    texts = (_PRIVATE.sub("", file.read_text(encoding="utf-8")) for file in files)
-    return tuple(sorted({name for text in texts for name in _METHOD.findall(text)}))
+def _methods(libraries: tuple[Path, ...]) -> tuple[str, ...]:
+    """The functions of the classes in our C++ headers and in those of these libraries."""
+    files = [*(HEADERS / "arduino").glob("*.h")]
+    files += [HEADERS / name for name in words_of("cplusplus_headers") if name.endswith(".h")]
+    for root in libraries:
+        files += root.glob("*.h")
+    methods: set[str] = set()
+    for file in files:
+        methods.update(_METHOD.findall(_PRIVATE.sub("", file.read_text(encoding="utf-8"))))
+    return tuple(sorted(methods))
 
 
 MAX_DIAGNOSTICS: Final = 20
@@ -113,6 +122,7 @@ _OPENING: Final = {
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _METHOD: Final = re.compile(r"\b([a-z]\w+)\(")
+_CLASS: Final = re.compile(r"^class (\w+)", re.MULTILINE)
 _PRIVATE: Final = re.compile(r"private:.*?^\s*};", re.DOTALL | re.MULTILINE)
 _MACROS: Final = re.compile(r" (?:__attribute__|PIN_MARKS_|MARK_|HANDLE_)")
 _BELOW: Final = "it is defined further down, and the compiler reads from top to bottom"
@@ -266,13 +276,27 @@ def advice_on(name: str, *, with_arduino: bool = True) -> Advice:
     return Advice(f"define {name} before it is used, or leave it out", "the program does not define it, nor any header")
 
 
-@functools.cache
 def declared_names() -> Mapping[str, str]:
-    """Every name that a header offers, with the header; microclaw.h first."""
+    """Every name that a header offers, with the header; microclaw.h first, and the libraries of parts last."""
+    of_libraries = ((name, header) for header, root in library_headers().items() for name in _classes(root / header))
+    readings = dict.fromkeys(reading_names(), "microclaw.h")
+    return {**dict(of_libraries), **_own_names(), **readings}
+
+
+@functools.cache
+def _classes(header: Path) -> tuple[str, ...]:
+    """The classes of a library's header, and what it declares as C does."""
+    text = header.read_text(encoding="utf-8")
+    declared = [next(filter(None, groups)) for groups in _DECLARATION.findall(text)]
+    return (*_CLASS.findall(text), *declared)
+
+
+@functools.cache
+def _own_names() -> Mapping[str, str]:
     names: dict[str, str] = {}
     for path in sorted(HEADERS.rglob("*.h"), key=lambda p: (p.name != "microclaw.h", p.name)):
         header = path.relative_to(HEADERS).as_posix()
-        if header not in header_names():
+        if header not in own_header_names():
             continue
         for groups in _DECLARATION.findall(path.read_text(encoding="utf-8")):
             names.setdefault(next(filter(None, groups)), header)
@@ -304,11 +328,7 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
     own = match["file"] == source.file
     if match["file"] == "<unknown>":
         return _backend_finding(severity, text, source)
-    if (
-        not own
-        and not match["file"].startswith(f"{HEADERS}/")
-        and not (source.standard_headers and _is_standard(match["file"]))
-    ):
+    if not own and not _is_ours(match["file"]) and not (source.standard_headers and _is_standard(match["file"])):
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     text = _NOISE.sub("", text)
     file = source.file if own else PurePosixPath(match["file"]).name
@@ -335,6 +355,11 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
             return replace(found, hint=f"write {meant[1]}")
         return found
     return with_advice(replace(found, message=_MEANT.sub("", text)), refusal)
+
+
+def _is_ours(path: str) -> bool:
+    """True if a file that the compiler names is one of our headers, or of a part's library."""
+    return path.startswith(tuple(f"{root}/" for root in (HEADERS, *library_roots())))
 
 
 def _is_standard(path: str) -> bool:
@@ -369,7 +394,7 @@ def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: Sourc
         return replace(found, file=source.file, line=line, column=int(match["column"]), source_line=source.line(line))
     if match["file"] == source.file:
         note = f"{text} (line {line}: {(source.line(line) or '').strip()})"
-    elif match["file"].startswith(f"{HEADERS}/"):
+    elif _is_ours(match["file"]):
         name = _QUOTED.search(text)
         if name is not None:
             header = declared_names().get(name[1])
@@ -387,7 +412,8 @@ def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: Sourc
 
 def _declaration(header: str, name: str) -> str:
     """The line of a header that declares a name."""
-    for line in (HEADERS / header).read_text(encoding="utf-8").splitlines():
+    folder = library_headers().get(header, HEADERS)
+    for line in (folder / header).read_text(encoding="utf-8").splitlines():
         if re.search(rf"^[^#/].*\b{name}\(", line):
             return _MACROS.split(line)[0].strip()
     return name

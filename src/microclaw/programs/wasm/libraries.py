@@ -1,7 +1,8 @@
 """Our own C and C++ behind the headers, compiled once per compiler into the cache, linked where a program uses it.
 
 headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py),
-traced is for the builds that only trials run.
+traced is for the builds that only trials run. The libraries of parts (part_libraries.py) are archives of their own,
+each built when the first program includes it: no other program waits for it, and a change of one rebuilds no other.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from struct import pack
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host.config.places import cache_folder
 from microclaw.programs.builds.outputs import read_output
 from microclaw.programs.builds.process import Processes, run_in_worker
+from microclaw.programs.wasm.part_libraries import SOURCES, Library
 from microclaw.programs.wasm.symbols import read_symbols
-from microclaw.programs.wasm.toolchain import HEADERS, Toolchain, find_toolchain
+from microclaw.programs.wasm.toolchain import HEADERS, OWN_FOLDERS, Toolchain, find_toolchain
 
 _MAGIC: Final = b"!<arch>\n"
 _HEADER_BYTES: Final = 60
@@ -57,7 +61,6 @@ def _member(name: str, data: bytes) -> bytes:
     return head.encode() + data + b"\n" * (len(data) % 2)
 
 
-FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced")
 _MAX_WORKERS: Final = 8
 _WORK_PREFIX: Final = ".glue-"
 _POLL_S: Final = 0.02
@@ -66,7 +69,7 @@ _BUILD_S: Final = 120.0  # 2 s on an idle machine of two cores; nobody else's co
 
 @functools.cache
 def headers_hash() -> str:
-    """Over every header and glue file: part of each key of the cache."""
+    """Over every header and glue file of microclaw's own: part of each key of the cache."""
     digest = hashlib.sha256()
     for path in sorted(
         path for path in HEADERS.rglob("*") if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file()
@@ -75,41 +78,69 @@ def headers_hash() -> str:
     return digest.hexdigest()
 
 
-async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
-    """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
+class _Archive(Struct, frozen=True):
+    """An archive to be made: its name, its file in the cache, and the library with its sources."""
+
+    name: str
+    file: Path
+    library: Library
+
+    def sources(self) -> list[Path]:
+        return sorted(path for path in self.library.root.iterdir() if path.suffix in SOURCES)
+
+
+async def build_glue(toolchain: Toolchain, cache_dir: Path, libraries: Sequence[Library] = ()) -> dict[str, Path]:
+    """Return the archives of our own folders, then those of these libraries of parts, by name.
+
+    Each is compiled unless the cache has it; of several builders at once, one compiles.
+    """
+    archives = [_archive(toolchain, cache_dir, folder, Library(HEADERS / folder)) for folder in OWN_FOLDERS]
+    archives += [_archive(toolchain, cache_dir, library.name, library) for library in libraries]
+    if _missing(archives):
+        await run_in_worker(partial(_compile, toolchain, cache_dir, archives))
+    return {archive.name: archive.file for archive in archives}
+
+
+def _archive(toolchain: Toolchain, cache_dir: Path, name: str, library: Library) -> _Archive:
+    """Return the archive under its key: a part's changes with that part's files, all change with microclaw's own."""
     commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
-    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
-    libraries = {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
-    if not _all_there(libraries):
-        await run_in_worker(partial(_compile, toolchain, cache_dir, libraries))
-    return libraries
+    parts: tuple[str, ...] = (*map(repr, commands), toolchain.name, headers_hash())
+    if name not in OWN_FOLDERS:
+        parts = (*parts, library.digest())
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    return _Archive(name, cache_dir / f"glue-{key}" / f"{name}.a", library)
 
 
-def _all_there(libraries: dict[str, Path]) -> bool:
-    return all(path.is_file() for path in libraries.values())
+def _missing(archives: Sequence[_Archive]) -> list[_Archive]:
+    return [archive for archive in archives if not archive.file.is_file()]
 
 
-def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
-    """Compile in a new folder, then move each library into place: a second builder only replaces equal files."""
+def _compile(toolchain: Toolchain, cache_dir: Path, archives: Sequence[_Archive], processes: Processes) -> None:
+    """Compile in a new folder, then move each archive into place: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(cache_dir / "glue.lock", processes):
-            if _all_there(libraries):
+            wanted = _missing(archives)
+            if not wanted:
                 return
             for left in cache_dir.glob(f"{_WORK_PREFIX}*"):  # of a builder that was killed
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=_WORK_PREFIX) as work:
-                _compile_all(toolchain, Path(work), processes)
-                for folder, library in libraries.items():
-                    library.parent.mkdir(mode=0o700, exist_ok=True)
-                    made = Path(work, f"{folder}.a")
-                    names = sorted(f"{path.stem}.o" for path in _sources(folder))
-                    objects = {name: read_output(Path(work, folder, name), stage="library") for name in names}
-                    made.write_bytes(write_archive(objects))
-                    made.replace(library)
+                _compile_all(toolchain, wanted, Path(work), processes)
+                for archive in wanted:
+                    _put_in_place(archive, Path(work))
     except OSError as exc:
         step = "free space there, or set MICROCLAW_CACHE to a folder that can be written"
         raise ConfigError(f"the build cache {cache_dir} cannot be written: {exc}", next_step=step) from exc
+
+
+def _put_in_place(archive: _Archive, work: Path) -> None:
+    archive.file.parent.mkdir(mode=0o700, exist_ok=True)
+    names = sorted(f"{path.stem}.o" for path in archive.sources())
+    objects = {name: read_output(work / archive.name / name, stage="library") for name in names}
+    finished = work / f"{archive.name}.a"
+    finished.write_bytes(write_archive(objects))
+    finished.replace(archive.file)
 
 
 @contextmanager
@@ -127,21 +158,12 @@ def _alone(lock: Path, processes: Processes) -> Iterator[None]:
         yield
 
 
-def _sources(folder: str) -> list[Path]:
-    return [path for path in (HEADERS / folder).iterdir() if path.suffix in (".c", ".cpp")]
-
-
-def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None:
-    """Each folder's files dealt out, the largest first, to one compiler for each processor."""
-    workers = min(os.cpu_count() or 1, _MAX_WORKERS)
+def _compile_all(toolchain: Toolchain, archives: Sequence[_Archive], work: Path, processes: Processes) -> None:
+    """Deal out each archive's files, the largest first, to one compiler for each processor."""
     commands = []
-    for folder in FOLDERS:
-        (work / folder).mkdir()
-        for suffix in (".c", ".cpp"):
-            found = (path for path in _sources(folder) if path.suffix == suffix)
-            files = sorted(found, key=lambda path: (-path.stat().st_size, path.name))
-            hands = (files[worker::workers] for worker in range(workers))
-            commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+    for archive in archives:
+        (work / archive.name).mkdir()
+        commands += [(command, work / archive.name) for command in _commands(toolchain, archive)]
     for (_, directory), finished in zip(commands, processes.run_together(commands, time_limit_s=_BUILD_S), strict=True):
         if finished.timed_out:
             raise ConfigError(
@@ -153,6 +175,23 @@ def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None
                 f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
                 next_step="install the version of ziglang that microclaw asks for",
             )
+
+
+def _commands(toolchain: Toolchain, archive: _Archive) -> Iterator[list[str]]:
+    """Yield the compilers' commands; none has both C and C++ files."""
+    library = archive.library
+    if archive.name in OWN_FOLDERS:
+        roots: tuple[Path, ...] = ()
+    else:
+        roots = (library.root, *library.uses)
+    workers = min(os.cpu_count() or 1, _MAX_WORKERS)
+    for suffix in SOURCES:
+        sources = [path for path in archive.sources() if path.suffix == suffix]
+        sources.sort(key=lambda path: (-path.stat().st_size, path.name))
+        for worker in range(workers):
+            hand = sources[worker::workers]
+            if hand:
+                yield toolchain.glue_command(hand, roots, library.defines)
 
 
 if __name__ == "__main__":  # scripts/setup_env.py calls it, so that no program waits for them

@@ -11,7 +11,9 @@ from typing import Final
 
 from microclaw.errors import Diagnostic
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.reader import find_part
 from microclaw.programs.wasm.diagnostics import at
+from microclaw.programs.wasm.part_readings import parts_with_reading, reading_field
 from microclaw.programs.wasm.source_text import SourceText
 
 _FILE_CALLS: Final = ("open", "close", "ioctl")
@@ -27,8 +29,11 @@ def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         defines.append("wasm_mqtt_init=microclaw_llmos_mqtt_init")
     sensor = _thermometer(text, board)
     if sensor is not None and board.i2c is not None:
-        call = f"microclaw_llmos_temperature({board.i2c.sda},{board.i2c.scl},{sensor})"
-        defines.append(f"read_temperature()={call}")
+        name, address = sensor
+        number = reading_field(find_part(name), "temperature")
+        wanted = f"{board.i2c.sda},{board.i2c.scl},{address},microclaw_llmos_sensor,{number}"
+        defines.append(f'MICROCLAW_LLMOS_SENSOR="{name}_read"')
+        defines.append(f"read_temperature()=microclaw_llmos_temperature({wanted})")
     return tuple(defines)
 
 
@@ -44,7 +49,8 @@ def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
         yield at(text, text.find_name("wasm_mqtt_init"), message, hint, severity="warning")
     sensor = _thermometer(text, board)
     if sensor is not None:
-        message = f"read_temperature is not in the program: it reads the board's BME280 at {sensor:#x}"
+        name, address = sensor
+        message = f"read_temperature is not in the program: it reads the board's {name} at {address:#x}"
         hint = "write it yourself where another sensor is meant"
         yield at(text, text.find_name("read_temperature"), message, hint, severity="warning")
 
@@ -56,11 +62,23 @@ def _has_mqtt(text: SourceText) -> bool:
     return any(words == ["(", "const", "char"] or (words[1:2] and words[1][:1] == '"') for words in begins)
 
 
-def _thermometer(text: SourceText, board: BoardProfile) -> int | None:
-    """The address of the board's thermometer, where such a program calls read_temperature and does not have it."""
+def llmos_sensors(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
+    """Return the parts whose readings the program calls by a layer."""
+    sensor = _thermometer(text, board)
+    if sensor is None:
+        return ()
+    return (sensor[0],)
+
+
+def _thermometer(text: SourceText, board: BoardProfile) -> tuple[str, int] | None:
+    """The board's thermometer and its address, where such a program calls read_temperature and does not have it."""
     places = [number for number, token in enumerate(text.tokens) if token.text == "read_temperature"]
     before = [text.tokens[place - 1] for place in places if place]
     is_own = any(token.kind == "name" and token.text != "return" for token in before)
     if not _has_mqtt(text) or not places or is_own or board.i2c is None:
         return None
-    return board.i2c.sensors.get("bme280")
+    readable = parts_with_reading()
+    for name, address in board.i2c.sensors.items():
+        if name in readable and "temperature" in readable[name].measures:
+            return name, address
+    return None

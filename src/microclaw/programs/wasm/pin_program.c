@@ -79,23 +79,8 @@ static void scan(int fd) {
     }
 }
 
-static int read_sensor(const char *what, int i2c, int address) {
-    bme280_t air;
-    ina219_t power;
-    if (strcmp(what, "bme280") == 0 && bme280_read(i2c, address, &air) == 0) {
-        add((int)(air.temperature_c * 1000));
-        add((int)(air.humidity_pct * 1000));
-        add((int)(air.pressure_hpa * 1000));
-        return 0;
-    }
-    if (strcmp(what, "ina219") == 0 && ina219_read(i2c, address, &power) == 0) {
-        add((int)(power.voltage_v * 1000));
-        add((int)(power.current_ma * 1000));
-        add((int)(power.power_mw * 1000));
-        return 0;
-    }
-    return -1;
-}
+/* Written by pin_program.py: adds thousandths of the sensor's readings, 0; or -1. */
+static int read_sensor(const char *what, int i2c, int address);
 
 /* Of the sensor at the first of the addresses at which one answers. */
 static void read_first(const char *what, int i2c) {

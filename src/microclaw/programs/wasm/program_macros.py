@@ -11,6 +11,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.wasm.asyncify import find_binaryen
 from microclaw.programs.wasm.callgraph import reached
 from microclaw.programs.wasm.llmos import llmos_defines
+from microclaw.programs.wasm.part_readings import reading_defines
 from microclaw.programs.wasm.source_language import has_setup_and_loop
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.tables import words_of
@@ -27,6 +28,7 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *sketch_defines(text),
         *entry_defines(text),
         *llmos_defines(text, board),
+        *reading_defines(text),
     )
 
 

@@ -5,11 +5,14 @@ A name comes from a finding of the compiler or linker, a header from #include: c
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.hardware.parts.reader import Part, parts
+from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.tables import read_table
 
 
@@ -23,6 +26,11 @@ class Advice(Struct, frozen=True):
 
 def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
     """About a function, type, constant or object that nothing declares; with `headers` about a header not ours."""
+    if headers and wanted in library_headers():
+        return None
+    of_part = _parts_refusal(wanted, headers)
+    if of_part is not None:
+        return of_part
     exact, patterns = _table(headers)
     advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
     if advice is None:
@@ -30,10 +38,38 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
     return replace(advice, hint=advice.hint.replace("{name}", wanted))
 
 
-@functools.cache
 def refused_reasons() -> frozenset[str]:
-    """Every reason that a refusal gives."""
-    return frozenset(row["why"] for row in read_table(__package__, "refusals")["refusal"])
+    """Return every reason that a refusal gives."""
+    of_table = (row["why"] for row in read_table(__package__, "refusals")["refusal"])
+    of_parts = (_too_slow(part, needs).explanation or "" for part, needs in _slow_parts())
+    return frozenset((*of_table, *of_parts))
+
+
+def _parts_refusal(wanted: str, headers: bool) -> Advice | None:
+    """The advice on a library's header, or its class, of a part that a program cannot drive because it is too slow."""
+    for part, needs in _slow_parts():
+        for header in part.serves.arduino:
+            if header not in library_headers() and wanted == (header if headers else header.removesuffix(".h")):
+                return _too_slow(part, needs)
+    return None
+
+
+def _slow_parts() -> Iterator[tuple[Part, str]]:
+    """Yield the parts that a program is too slow for, each with what it needs."""
+    for part in parts().values():
+        needs = next((pin.needs for pin in part.pins if pin.needs), None)
+        if needs is not None:
+            yield part, needs
+
+
+def _too_slow(part: Part, needs: str) -> Advice:
+    name = part.title.partition(":")[0]
+    why = f"{name} needs {needs}, and a program's pin takes tens of microseconds to change: it cannot work"
+    modules = " and ".join(part.serves.python)
+    instead = "put microclaw's own firmware on this board (microclaw flash): its Python programs drive this part"
+    if modules:
+        instead += f", with {modules}"
+    return Advice(instead, why)
 
 
 @functools.cache

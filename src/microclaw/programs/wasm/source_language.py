@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
+from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.tables import words_of
 from microclaw.programs.wasm.tokens import SourceToken
 
@@ -17,12 +18,17 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
     **{".c": "c", ".ino": "sketch", ".pde": "sketch"},
     **dict.fromkeys((".cpp", ".cc", ".cxx", ".c++"), "c++"),
 }
-CPLUSPLUS_HEADERS: Final = frozenset(words_of("cplusplus_headers"))
+_CPLUSPLUS_HEADERS: Final = frozenset(words_of("cplusplus_headers"))
 STANDARD_HEADERS: Final = frozenset(words_of("standard_headers"))
 _WORDS: Final = words_of("cplusplus_pairs")
 _PAIRS: Final = frozenset(zip(_WORDS[::2], _WORDS[1::2], strict=True))
 _BEFORE_A_NAME: Final = frozenset(words_of("cplusplus_before_a_name"))
 _NAMES: Final = frozenset(words_of("cplusplus_names"))
+
+
+def cplusplus_headers() -> frozenset[str]:
+    """Return the headers that only a C++ program may include: C++'s own and those of Arduino's libraries."""
+    return _CPLUSPLUS_HEADERS | library_headers().keys()
 
 
 def language_of_file(name: str) -> Language | None:
@@ -38,7 +44,7 @@ def language_of_code(
     What is named .c is a sketch if it has setup and loop; but C that includes Arduino.h may have them as well.
     """
     is_sketch = has_setup_and_loop(functions)
-    includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
+    includes = any(name in cplusplus_headers() or "." not in name for name in headers)
     is_cplusplus = named in (None, "c") and (includes or any(map(_is_cplusplus, code, code[1:], code[2:])))
     if named is None or (named == "c" and is_sketch and ("Arduino.h" not in headers or is_cplusplus)):
         return "sketch" if is_sketch else "c++" if is_cplusplus else "c", True

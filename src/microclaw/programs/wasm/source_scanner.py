@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.refusals import refused_name
-from microclaw.programs.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
+from microclaw.programs.wasm.source_language import STANDARD_HEADERS, Language, cplusplus_headers
 from microclaw.programs.wasm.tables import words_of
 from microclaw.programs.wasm.tokens import SourceToken
 from microclaw.programs.wasm.toolchain import HEADERS
@@ -53,12 +54,17 @@ _PRAGMAS: Final = frozenset(words_of("pragmas"))
 _INCLUDES: Final = frozenset(words_of("includes"))
 
 
-@functools.cache
 def header_names() -> frozenset[str]:
-    """The headers that a program may include."""
+    """Return the headers that a program may include."""
+    return own_header_names() | library_headers().keys()
+
+
+@functools.cache
+def own_header_names() -> frozenset[str]:
+    """Return the headers that a program may include, without those of the libraries of parts."""
     paths = [path.relative_to(HEADERS) for path in HEADERS.rglob("*.h")]
     ours = frozenset(path.as_posix() for path in paths if path.parts[0] not in _INTERNAL)
-    return ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS
+    return ours | frozenset(words_of("cplusplus_headers")) | STANDARD_HEADERS
 
 
 class Scanner(Struct):
@@ -182,7 +188,7 @@ class Scanner(Struct):
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
         self.headers.add(name)
-        if self.language == "c" and name in CPLUSPLUS_HEADERS | STANDARD_HEADERS:
+        if self.language == "c" and name in cplusplus_headers() | STANDARD_HEADERS:
             message = f"{name} is C++, and the file's name says C"
             self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
         if name not in header_names():

@@ -51,6 +51,7 @@ class SourceText(Struct, frozen=True, dict=True):
     has_llmos_pins: bool = False  # it opens pins as LLMos's examples do
     standard_headers: tuple[str, ...] = ()  # of C++'s library, sorted
     source: str = ""  # as it is stored: the lines with their marks
+    headers: frozenset[str] = frozenset()  # all that it includes, also between #if and #endif
     units: tuple[int, ...] = ()  # the lines, from 0, at which other sources begin that are compiled alone
 
     def unit_texts(self) -> tuple[str, ...]:
@@ -168,7 +169,8 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
         text = prepare_sketch(text, [token for token in code if token.line <= tabs], [*directives])
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
-    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, units)
+    headers = frozenset(scanner.headers)
+    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, headers, units)
     return SourceText(file, text, lines, tokens, functions, outer_functions(tokens), *facts)
 
 

@@ -29,6 +29,8 @@ from microclaw.programs.wasm.tables import words_of
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
+OWN_FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced")
+"""Of headers/: each is an archive."""
 LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
 COMPILERS: Final = ("zig", "wasi-sdk", "clang", "docker", "podman")
 """In the order in which they are looked for."""
@@ -79,13 +81,15 @@ class Toolchain(Struct, frozen=True):
         stack_bytes: int = STACK_BYTES,
         standard_headers: Sequence[str] = (),
         *,
+        roots: Sequence[Path] = (),
         traced: bool = False,
     ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d.
 
         Its suffix says the language: .c is C, all others are C++; a sketch, .ino, reads Arduino.h by itself.
         `standard_headers` are of C++'s library and are read before the program, which only then loses the names that
-        no program may use; without them the library's folder is not searched. `traced`: for a trial that needs the
+        no program may use; without them the library's folder is not searched. `roots` are folders of headers beside
+        microclaw's own: those of the libraries that the program includes. `traced`: for a trial that needs the
         lines of a trap.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
@@ -102,7 +106,7 @@ class Toolchain(Struct, frozen=True):
             # With C++'s headers their types would make the module too large for the trial's board.
             wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
         made = ("-MD", "-MF", "program.d", "-o", "program.o", file)
-        return [*begin, *walls, *_COMPILE, *words_of("program", "options"), *wanted, *made]
+        return [*begin, *walls, *_COMPILE, *_searched(roots), *words_of("program", "options"), *wanted, *made]
 
     def shown_flags(self, file: str, optimization: str) -> list[str]:
         """The compiler's options for such a file, without those that name places on this machine."""
@@ -118,13 +122,17 @@ class Toolchain(Struct, frozen=True):
         files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
         return ("-isystem", str(self.libcxx), *(part for file in files for part in ("-include", str(file))))
 
-    def glue_command(self, files: Sequence[Path]) -> list[str]:
-        """Compile files of ours, all C or all C++, to objects in the current directory."""
+    def glue_command(self, files: Sequence[Path], roots: Sequence[Path] = (), defines: Sequence[str] = ()) -> list[str]:
+        """Compile files of ours, all C or all C++, to objects in the current directory.
+
+        `roots` are folders of headers beside microclaw's own.
+        """
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
         own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
         begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
         # Programs with either sign of `char` call these files: no function of theirs takes or returns one.
-        return [*begin, *_COMPILE, "-funsigned-char", *own, "-Wall", "-Werror", *map(str, files)]
+        wanted = ("-funsigned-char", *own, "-Wall", "-Werror", "-Wno-user-defined-warnings")
+        return [*begin, *_COMPILE, *_searched(roots), *(f"-D{define}" for define in defines), *wanted, *map(str, files)]
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
@@ -145,6 +153,7 @@ class Toolchain(Struct, frozen=True):
     ) -> list[str]:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
 
+        `libraries` are our own archives by folder, and behind them those of parts, which are searched first.
         When `is_logged`, what it prints is also kept for a host that asks for it.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
@@ -162,10 +171,19 @@ class Toolchain(Struct, frozen=True):
             wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
         if entry != "none":
             wanted.append("--undefined=on_init")
-        searched = [
+        searched = [str(path) for name, path in libraries.items() if name not in OWN_FOLDERS]
+        searched += [
             str(libraries[folder]) for folder in words_of(f"searched.{entry}", "options") if folder in libraries
         ]
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
+
+
+def _searched(roots: Sequence[Path]) -> list[str]:
+    """Return the options with which the compiler searches these folders for headers."""
+    options = []
+    for root in roots:
+        options += ["-isystem", str(root)]
+    return options
 
 
 class CompilerFound(Struct, frozen=True):

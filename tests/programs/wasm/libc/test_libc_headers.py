@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.programs.wasm.conftest import CompileC
 
-from microclaw.programs.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
+from microclaw.programs.wasm.source_language import STANDARD_HEADERS, cplusplus_headers
 from microclaw.programs.wasm.source_scanner import header_names
 from microclaw.programs.wasm.toolchain import HEADERS, compiler_chosen, find_toolchain
 
@@ -39,7 +39,7 @@ def test_headers_stand_alone_and_twice_and_together_in_both_orders(
         behind = "#include <microclaw.h>\n"
     else:
         if standard == "gnu17":
-            names = header_names() - CPLUSPLUS_HEADERS - STANDARD_HEADERS
+            names = header_names() - cplusplus_headers() - STANDARD_HEADERS
         else:
             names = frozenset()
         options = [*STRICT, f"-std={standard}"]

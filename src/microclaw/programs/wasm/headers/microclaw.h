@@ -72,17 +72,12 @@ int i2c_open(int sda, int scl); /* returns the i2c; a second call returns the sa
 int i2c_read_reg(int i2c, int address, int reg, void *data, int size);        /* 0, or -1: nobody answers */
 int i2c_write_reg(int i2c, int address, int reg, const void *data, int size); /* 0, or -1: nobody answers */
 
-/* Sensors on I2C. They return 0, or -1 when the sensor does not answer. */
-typedef struct {
-    float temperature_c, humidity_pct, pressure_hpa;
-} bme280_t;
-typedef struct {
-    float voltage_v, current_ma, power_mw; /* with the usual 0.1 ohm shunt */
-} ina219_t;
-int bme280_read(int i2c, int address, bme280_t *out); /* address 0x76 or 0x77 */
-int ina219_read(int i2c, int address, ina219_t *out); /* address 0x40 to 0x4f */
-/* One value by name: "temperature", "humidity", "pressure" (BME280), "voltage", "current", "power" (INA219). */
-int sensor_read(int i2c, int address, const char *quantity, float *out);
+/* Sensors on I2C: `int NAME_read(int i2c, int address, NAME_t *out)` for each part that microclaw can read, and one value by
+ * its name, such as "temperature", by `int sensor_read(int i2c, int address, const char *quantity, float *out)`. They return
+ * 0, or -1 when the sensor does not answer. Only those that a program calls are here (part_readings.py). */
+#ifdef MICROCLAW_READINGS
+MICROCLAW_READINGS
+#endif
 
 /* A line for the log is printed: log("pin is %d\n", level). The logarithm is log as well, in math.h. */
 #ifndef MICROCLAW_OWN_log

@@ -11,7 +11,13 @@ extern char __microclaw_name[];
 #ifndef MICROCLAW_OTHER_UNIT /* of a program's several sources the first one has these */
 char __microclaw_name[] = MICROCLAW_NAME;
 #endif
-float microclaw_llmos_temperature(int sda, int scl, int address); /* llmos.py */
+#ifdef MICROCLAW_LLMOS_SENSOR /* llmos.py */
+#pragma push_macro("__asm__")
+#undef __asm__
+int microclaw_llmos_sensor(int i2c, int address, float *values) __asm__(MICROCLAW_LLMOS_SENSOR);
+#pragma pop_macro("__asm__")
+float microclaw_llmos_temperature(int sda, int scl, int address, int (*read)(int, int, float *), int number);
+#endif
 /* on_init is program_on_init then: see program_macros.py */
 #if defined MICROCLAW_ON_INIT_WAITS && !defined MICROCLAW_OTHER_UNIT
 void on_init(void);

@@ -1,5 +1,5 @@
 /* INA219 at its power-on settings (32 V, 320 mV, 12 bits): bus and shunt voltage (TI SBOS448, 8.6), current through 0.1 ohm. */
-#include "sensors.h"
+#include <microclaw.h>
 
 enum { SHUNT_VOLTAGE = 1, BUS_VOLTAGE = 2 };
 

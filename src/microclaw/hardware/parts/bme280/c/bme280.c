@@ -1,5 +1,5 @@
 /* BME280: forced measurement and the compensation of its datasheet (BST-BME280-DS002, 4.2.3 and 8.1, in float). */
-#include "sensors.h"
+#include <microclaw.h>
 
 /* The firmware's own: a sensor is read in callbacks too, and a sleeping main is not left for it. */
 __attribute__((import_module("env"), import_name("usleep"))) int microclaw_native_usleep(unsigned microseconds);

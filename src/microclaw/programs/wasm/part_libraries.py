@@ -1,0 +1,118 @@
+"""Finds the Arduino libraries of parts: folders with headers and sources, each an archive of its own. Compiles nothing.
+
+They are `arduino` in the folder of a part, and each folder of hardware/parts/libraries, which several parts' libraries
+include.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.hardware.parts import reader
+
+SHARED_LIBRARIES: Final = Path(reader.__file__).parent / "libraries"
+SOURCES: Final = (".c", ".cpp")
+
+_TEXTS: Final = (".h", *SOURCES)
+_INCLUDE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
+
+
+class Library(Struct, frozen=True):
+    """A folder of sources that becomes one archive. `uses` are the folders of other libraries that it includes."""
+
+    root: Path
+    uses: tuple[Path, ...] = ()
+    defines: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its archive, such as bme280-arduino."""
+        return f"{self.root.parent.name}-{self.root.name}"
+
+    def digest(self) -> str:
+        """Return a hash over all that its archive is made of, but for microclaw's own headers."""
+        digest = hashlib.sha256(repr((self.name, self.defines)).encode())
+        for root in (self.root, *self.uses):
+            digest.update(_digest(root))
+        return digest.hexdigest()
+
+
+def library_roots() -> tuple[Path, ...]:
+    """Return the folders of all Arduino libraries."""
+    return _library_roots(reader.part_folders())
+
+
+def library_headers() -> Mapping[str, Path]:
+    """Return the folder of each header that a program may include."""
+    return _library_headers(library_roots())
+
+
+def libraries_for(headers: Iterable[str]) -> tuple[Library, ...]:
+    """Return the libraries that these headers belong to, and those that they include in turn."""
+    folders = library_headers()
+    begins = {folders[header] for header in headers if header in folders}
+    libraries = []
+    for root in _with_included(sorted(begins)):
+        uses = tuple(other for other in _with_included([root]) if other != root)
+        libraries.append(Library(root, uses))
+    return tuple(libraries)
+
+
+def _with_included(begins: Iterable[Path]) -> tuple[Path, ...]:
+    """Return these folders and all whose headers they include, directly or not."""
+    folders = library_headers()
+    reached: dict[Path, None] = {}
+    waiting = list(begins)
+    while waiting:
+        root = waiting.pop(0)
+        if root in reached:
+            continue
+        reached[root] = None
+        waiting.extend(folders[header] for header in _included(root) if header in folders)
+    return tuple(reached)
+
+
+@functools.cache
+def _library_roots(part_folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    of_parts = (folder / "arduino" for folder in part_folders)
+    shared = sorted(SHARED_LIBRARIES.iterdir()) if SHARED_LIBRARIES.is_dir() else []
+    return tuple(root for root in (*of_parts, *shared) if root.is_dir())
+
+
+@functools.cache
+def _library_headers(roots: tuple[Path, ...]) -> Mapping[str, Path]:
+    folders: dict[str, Path] = {}
+    for root in roots:
+        for header in sorted(root.rglob("*.h")):
+            folders.setdefault(header.relative_to(root).as_posix(), root)
+    return folders
+
+
+@functools.cache
+def _included(root: Path) -> tuple[str, ...]:
+    """Return the headers that the files of a library include, sorted."""
+    headers: set[str] = set()
+    for file in _files(root):
+        headers.update(_INCLUDE.findall(file.read_text(encoding="utf-8")))
+    return tuple(sorted(headers))
+
+
+@functools.cache
+def _digest(root: Path) -> bytes:
+    digest = hashlib.sha256()
+    for file in _files(root):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for file in sorted(root.rglob("*")):
+        if file.suffix in _TEXTS:
+            yield file
