@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
 from microclaw.host.config.settings import Limits
 from microclaw.interfaces.api.caller import LOCAL_OWNER, Caller
-from microclaw.interfaces.api.jobs import CANCELLED, Feed, Jobs
+from microclaw.interfaces.api.jobs import CANCELLED, Feed, Jobs, with_keepalives
 from microclaw.wire.host_api import StreamEvent, StreamFailure, StreamResult
 
 
@@ -26,6 +29,29 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
         feed.put(Step("try", text))
     feed.finish(StreamResult({}))
     assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), StreamResult({})]
+
+
+async def test_the_end_of_events_after_their_reader_left_is_not_logged_as_an_error() -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
+    may_end = asyncio.Event()
+    has_ended = asyncio.Event()
+
+    async def events() -> AsyncGenerator[int, None]:
+        await may_end.wait()
+        has_ended.set()
+        return
+        yield
+
+    paced = with_keepalives(events(), keepalive_s=0)
+    assert await anext(paced) is None
+    may_end.set()
+    await has_ended.wait()
+    # The reader leaves at a keepalive, while the end comes.
+    await paced.aclose()
+    del paced
+    gc.collect()
+    assert problems == []
 
 
 async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:

@@ -65,9 +65,10 @@ async def with_keepalives(events: AsyncGenerator[T, None], keepalive_s: float) -
             except StopAsyncIteration:
                 return
     finally:
-        if next_event is not None and not next_event.done():
+        if next_event is not None:
             next_event.cancel()
-            await asyncio.wait((next_event,))
+            # Its end or error is for nobody: asyncio would log one that is not looked at.
+            await asyncio.gather(next_event, return_exceptions=True)
         await events.aclose()
 
 
@@ -160,7 +161,7 @@ def questions_in(
         pending = news if isinstance(news, PendingApproval) else news.pending
         if (pending.channel, pending.chat_id) != (channel, chat_id):
             return
-        # Listeners are called in the asker's own task, so the current maker is the asker.
+        # Listeners are called in the asker's own task, so the current origin is the asker's.
         if request not in (None, current_origin().turn):
             return
         if isinstance(news, PendingApproval):

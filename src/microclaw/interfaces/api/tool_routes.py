@@ -140,10 +140,10 @@ class ToolService(Struct, frozen=True):
             foreign=is_foreign,
             begin=begin,
         )
-        maker = ChangeOrigin(call.request, call.by.person_id, call.conversation, is_tainted=is_foreign)
+        origin = ChangeOrigin(call.request, call.by.person_id, call.conversation, is_tainted=is_foreign)
         approvals = self.admission.approvals
         questions = questions_in(feed, approvals, channel=CHANNEL, chat_id=call.chat_id, request=call.request)
-        with change_origin(maker), questions:
+        with change_origin(origin), questions:
             return await self.conversations.tools.call(call.name, call.arguments, context)
 
 
