@@ -29,17 +29,18 @@ def page() -> str:
 
 def skill_page(text: str) -> str:
     """Return the skill's page with the I2C addresses of today's parts in its table."""
-    rows = [f"| {_addresses(part)} | {part.title} |\n" for part in parts().values() if part.i2c is not None]
-    return _SKILL_ROWS.sub(lambda match: match[1] + "".join(rows), text)
+    rows = ""
+    for part in parts().values():
+        if part.i2c is not None:
+            rows += f"| {_addresses(part)} | {part.title} |\n"
+    return _SKILL_ROWS.sub(lambda match: match[1] + rows, text)
 
 
 def _part_table() -> str:
     rows = ["| part | what it is | wired to | measures | set from outside |", "| --- | --- | --- | --- | --- |"]
     for part in parts().values():
-        wires = ", ".join([*_bus(part), *(f"`{pin.role}` ({pin.use})" for pin in part.pins)])
-        measured = ", ".join(_measured(name, value) for name, value in part.measures.items())
-        inputs = ", ".join(_input(name, value) for name, value in part.inputs.items())
-        rows.append(f"| `{part.name}` | {part.title} | {wires} | {measured} | {inputs} |")
+        columns = (f"`{part.name}`", part.title, _wires(part), _measured_values(part), _input_values(part))
+        rows.append(f"| {' | '.join(columns)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -53,33 +54,49 @@ def _quantity_table() -> str:
 
 
 def _source_list() -> str:
-    return "".join(f"- `{part.name}`: {part.source}\n" for part in parts().values())
+    text = ""
+    for part in parts().values():
+        text += f"- `{part.name}`: {part.source}\n"
+    return text
 
 
-def _bus(part: Part) -> list[str]:
-    if part.i2c is None:
-        return []
-    return [f"I2C at {_addresses(part)}"]
+def _wires(part: Part) -> str:
+    """Return "I2C at 0x76 or 0x77", or "`data` (one-wire)" for each pin."""
+    wires = []
+    if part.i2c is not None:
+        wires.append(f"I2C at {_addresses(part)}")
+    for pin in part.pins:
+        wires.append(f"`{pin.role}` ({pin.use})")
+    return ", ".join(wires)
+
+
+def _measured_values(part: Part) -> str:
+    values = []
+    for name, value in part.measures.items():
+        values.append(f"{name} ({_range(value)} {quantities()[name].unit})")
+    return ", ".join(values)
+
+
+def _input_values(part: Part) -> str:
+    values = []
+    for name, value in part.inputs.items():
+        text = f"{_range(value)} {value.unit}"
+        values.append(f"{name} ({text.rstrip()})")
+    return ", ".join(values)
 
 
 def _addresses(part: Part) -> str:
     """Return "0x76 or 0x77", or nothing for a part without I2C."""
     if part.i2c is None:
         return ""
-    *first, last = [f"0x{address:02x}" for address in part.i2c.addresses]
+    *first, last = map("0x{:02x}".format, part.i2c.addresses)
     if not first:
         return last
     return f"{', '.join(first)} or {last}"
 
 
-def _measured(name: str, value: ValueRange) -> str:
-    """Return "temperature (-40 to 85 °C)"."""
-    return f"{name} ({_number(value.least)} to {_number(value.most)} {quantities()[name].unit})"
-
-
-def _input(name: str, value: ValueRange) -> str:
-    unit = f" {value.unit}" if value.unit else ""
-    return f"{name} ({_number(value.least)} to {_number(value.most)}{unit})"
+def _range(value: ValueRange) -> str:
+    return f"{_number(value.least)} to {_number(value.most)}"
 
 
 def _number(value: float) -> str:

@@ -133,7 +133,10 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def reading_fields(self) -> tuple[str, ...]:
         """The fields of its reading, in the order of its file: ("temperature_c", "humidity_pct")."""
-        return tuple(quantities()[name].reading for name in self.measures)
+        fields = []
+        for name in self.measures:
+            fields.append(quantities()[name].reading)
+        return tuple(fields)
 
 
 @functools.cache
@@ -147,13 +150,19 @@ def quantities() -> Mapping[str, Quantity]:
 @functools.cache
 def part_folders() -> tuple[Path, ...]:
     """Return the folders that have parts, one for each part, sorted by name."""
-    return tuple(sorted(path.parent for path in FOLDER.glob(f"*/{_PART_FILE}")))
+    folders = []
+    for path in FOLDER.glob(f"*/{_PART_FILE}"):
+        folders.append(path.parent)
+    return tuple(sorted(folders))
 
 
 @functools.cache
 def parts() -> Mapping[str, Part]:
     """Return every part by the name of its folder."""
-    return {folder.name: read_part(folder) for folder in part_folders()}
+    by_name = {}
+    for folder in part_folders():
+        by_name[folder.name] = read_part(folder)
+    return by_name
 
 
 def read_part(folder: Path) -> Part:
@@ -186,17 +195,21 @@ def parts_measuring(quantity: str) -> tuple[Part, ...]:
 
 def i2c_sensors() -> Mapping[str, Part]:
     """Return the parts that measure something and are read over I2C, by name."""
-    return {name: part for name, part in parts().items() if part.i2c is not None and part.measures}
+    sensors = {}
+    for name, part in parts().items():
+        if part.i2c is not None and part.measures:
+            sensors[name] = part
+    return sensors
 
 
 def i2c_sensors_of(quantity: str) -> tuple[Part, ...]:
     """Return the I2C sensors that measure a quantity, sorted by name."""
-    return tuple(part for part in i2c_sensors().values() if quantity in part.measures)
+    return tuple(part for part in parts_measuring(quantity) if part.i2c is not None)
 
 
 def i2c_quantities() -> tuple[str, ...]:
     """Return the names of the quantities that an I2C sensor measures, in the order of quantities.toml."""
-    return tuple(name for name in quantities() if i2c_sensors_of(name))
+    return tuple(filter(i2c_sensors_of, quantities()))
 
 
 def _parse(text: str, kind: Any, where: str) -> Any:
