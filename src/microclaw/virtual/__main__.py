@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.firmware import parse_firmware
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.wiring import MAX_WIRING_BYTES, Wiring, check_wiring, parse_wiring
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
@@ -96,7 +98,13 @@ class BoardProcess:
         control = listen_unix(self.control_path)
         flash = options.flash or folder
 
-        board = Board(profile, _CLOCKS[options.clock](), name=options.name, storage_dir=flash / "storage")
+        board = Board(
+            profile,
+            _CLOCKS[options.clock](),
+            name=options.name,
+            storage_dir=flash / "storage",
+            wiring=_read_wiring_file(options.wiring, profile),
+        )
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, has_network=options.network)
         self.machine = VirtualMachine(self._runners)
@@ -179,6 +187,23 @@ class BoardProcess:
         return LinkPort(self._runners, flash / "link", address, trust)
 
 
+def _read_wiring_file(path: Path | None, profile: BoardProfile) -> Wiring | None:
+    """Read the wiring that an option names; None without one. Raises ConfigError or UnknownName."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_WIRING_BYTES + 1)
+        text = content.decode()
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", next_step="choose another --wiring") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is no text", next_step="choose another --wiring") from exc
+    wiring = parse_wiring(text)
+    check_wiring(wiring, profile)
+    return wiring
+
+
 def _hold_flash(folder: Path) -> int:
     """Make the folder and lock it until the descriptor is closed.
 
@@ -235,6 +260,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--clock", choices=tuple(_CLOCKS), default="real")
     differs = "differs from the profile's: nodes=+uart,-i2c"
     add("--firmware", action="append", default=[], metavar="KEY=VALUE", help=differs)
+    wired = "the parts that are wired to it (default: those that the board has soldered on)"
+    add("--wiring", type=Path, metavar="FILE", help=wired)
     add("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
     add("--cache", type=Path, metavar="DIR", help="keep the compiled MicroPython there (default: the user's)")
     add("--link", metavar="wss://HOST:PORT/link", help="connect to a microclaw host")

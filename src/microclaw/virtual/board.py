@@ -1,4 +1,4 @@
-"""The virtual board itself: pins, PWM, sensors, console and their histories. Runs no app and speaks no protocol.
+"""The virtual board itself: pins, PWM, console and their histories. Runs no app and speaks no protocol.
 
 Every method may be called from any thread; one lock, held briefly. Watchers are called under that lock: they must only
 note the event down (put it into a queue) and return.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from microclaw.errors import PinRefused, UnknownName
+from microclaw.errors import PinRefused
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import Wiring, soldered_parts
 from microclaw.text import clean_text
 from microclaw.virtual.adc import AdcInputs
+from microclaw.virtual.bench import BoardParts
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
 from microclaw.virtual.pwm_channels import PwmChannels
-from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.wiring import PinState
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 from microclaw.wire.fair_ring import FairPage, FairRing
@@ -41,7 +42,13 @@ class Board:
     """One virtual board."""
 
     def __init__(
-        self, profile: BoardProfile, clock: Clock, *, name: str = UNNAMED, storage_dir: Path | None = None
+        self,
+        profile: BoardProfile,
+        clock: Clock,
+        *,
+        name: str = UNNAMED,
+        storage_dir: Path | None = None,
+        wiring: Wiring | None = None,
     ) -> None:
         self.profile = profile
         self.clock = clock
@@ -51,17 +58,16 @@ class Board:
         self.boot_id = secrets.token_hex(8)
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
-        wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
-        self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
         is_small = profile.chip in ("ESP32-C3", "ESP32-C6")
         self.cpu_mhz = 160 if is_small else 240
         self.spi_hosts = range(1, 2 if is_small else 3)  # SPI2, SPI3; host 0 (SPI1) is the flash's. Nothing is wired
         self.uarts = range(2 if is_small else 3)  # SOC_UART_HP_NUM
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
         self._pwm_channels = PwmChannels(profile.pwm)
         self._pins = {number: PinState(number) for number in sorted(profile.pins)}
+        self._joins: dict[int, int] = {}
         self.adc = AdcInputs(profile)
         self.boot_edge = 0  # number of the first edge since the last boot
         self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
@@ -77,6 +83,10 @@ class Board:
         self._log_watchers: list[Callable[[LogRow], None]] = []
         self.on_power: Callable[[PowerEvent], None] = lambda _: None
         """Called with "cut" before the pins fall, and with "on" after the new boot began."""
+        self.parts = BoardParts(self)
+        if wiring is None:
+            wiring = soldered_parts(profile)
+        self.parts.wire(wiring)
 
     def set_calendar(self, epoch_ms: float) -> None:
         """Set the calendar, as the link's host does."""
@@ -102,18 +112,18 @@ class Board:
     def status(self) -> dict[str, Any]:
         return {
             "uptime_ms": int(self.clock.now_ms()),
-            "sensors_active": list(self.sensors),
+            "sensors_active": [wired.part for _, wired in self.parts.bus_sensors()],
             "gpio_states": {str(p.pin): p.level for p in self.pins() if p.role != "idle" or p.level},
         }
 
     # Pins, as the outside and the tests see them.
     def pins(self) -> list[PinRow]:
         """Return the rows of all pins of the profile, in order."""
-        with self._lock:
+        with self.lock:
             return [PinRow(*(getattr(one, name) for name in PinRow.__struct_fields__)) for one in self._pins.values()]
 
     def level(self, pin: int) -> int:
-        with self._lock:
+        with self.lock:
             return self._pin(pin).level
 
     def has_pin(self, pin: int) -> bool:
@@ -126,13 +136,31 @@ class Board:
 
     def set_input(self, pin: int, level: int | None) -> None:
         """Drive a pin from outside; None lets go of it."""
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             if level is None:
                 state.external = None
             else:
                 state.external = int(bool(level))
             self._update(state)
+
+    def join(self, pin: int, other: int | None) -> None:
+        """Connect a pin with another one from outside, as a closed switch does; None opens it again."""
+        with self.lock:
+            before = self._joined(pin)
+            if other is None:
+                self._joins.pop(pin, None)
+            else:
+                self._joins[pin] = self._pin(other).pin
+            self._update(self._pin(pin))
+            for state in before:
+                self._settle(state)
+
+    def pwm_signal(self, pin: int) -> tuple[int, float]:
+        """Return the frequency of a pin's PWM and the time in us for which it is high in each period."""
+        with self.lock:
+            state = self._pin(pin)
+            return state.frequency_hz, state.pulse_us
 
     # Pins, as the chip drives them.
     def configure_pin(
@@ -142,7 +170,7 @@ class Board:
 
         `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0).
         """
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             no_pull = self.profile.pins[pin].lacks.get("pull")
             if pull and no_pull is not None:
@@ -167,14 +195,14 @@ class Board:
 
     def claim(self, what: int | str, app: str) -> bool:
         """Take a pin as the GPIO driver does, or set a bus up; return False if it is taken."""
-        with self._lock:
+        with self.lock:
             if what in self._claims:
                 return False
             self._claims[what] = app
             return True
 
     def release(self, what: int | str) -> None:
-        with self._lock:
+        with self.lock:
             self._claims.pop(what, None)
 
     def write_pin(self, pin: int, level: int) -> bool:
@@ -182,7 +210,7 @@ class Board:
 
         Returns True if the level is another than before.
         """
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             before = state.out
             state.out = int(bool(level))
@@ -191,14 +219,14 @@ class Board:
 
     def read_pin(self, pin: int) -> int:
         """Read a pin as gpio_get_level does: 0 while its input is off, as on the chip."""
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             return state.level if state.reads else 0
 
     def set_output(self, pin: int, level: int) -> None:
         """Make the pin an output that can be read back, at this level. PinRefused if it can only be input."""
         self._check_drivable(pin)
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             state.out = int(bool(level))
             self.configure_pin(pin, reads=True, drives=True)
@@ -212,7 +240,7 @@ class Board:
         else:
             high_us = pulse_us
         signal = (duty, frequency_hz, round(high_us, 3))
-        with self._lock:
+        with self.lock:
             state = self._pin(pin)
             if (state.role, state.app, state.duty, state.frequency_hz, state.pulse_us) == ("pwm", app, *signal):
                 return
@@ -229,75 +257,30 @@ class Board:
     ) -> None:
         """Drive the pin with PWM on a channel and timer of the chip's. PinRefused if it has none for it."""
         self._check_drivable(pin)
-        with self._lock:
+        with self.lock:
             self._pwm_channels.take(pin, frequency_hz)
             self.set_pwm(pin, duty, frequency_hz, app, pulse_us=pulse_us)
 
     def is_pwm(self, pin: int) -> bool:
-        with self._lock:
+        with self.lock:
             return self._pin(pin).role == "pwm"
 
     def show_leds(self, pin: int, data: bytes) -> None:
         """Note that the chain of addressable LEDs (WS2812) on the pin shows this data until the next."""
-        with self._lock:
+        with self.lock:
             self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
-
-    # Sensors.
-    def set_sensor(self, sensor: str, values: Mapping[str, float]) -> None:
-        """Set some of a sensor's values; UnknownName or CallRejected leave all of them as they were."""
-        device = self.wire_sensor(sensor)
-        with self._lock:
-            device.set_values(values)
-
-    def wire_sensor(self, name: str) -> I2cSensor:
-        """Return the sensor; wire it now if the profile has none: a profile does not know what hangs on a real bus."""
-        with self._lock:
-            if name in MODELS and name not in self.sensors and self._i2c_device(USUAL[name]) is None:
-                self.sensors = {**self.sensors, name: MODELS[name](USUAL[name])}
-        return self.sensor(name)
-
-    def sensor_values(self, sensor: str) -> dict[str, float]:
-        device = self.sensor(sensor)
-        with self._lock:
-            return {name: round(value, 3) for name, value in device.values().items()}
-
-    def sensor(self, name: str) -> I2cSensor:
-        if name not in self.sensors:
-            known = ", ".join(self.sensors) or "none"
-            raise UnknownName(f"no sensor {name!r} on {self.profile.board_id}", next_step=f"known: {known}")
-        return self.sensors[name]
-
-    def i2c_addresses(self) -> list[int]:
-        """Return the 7-bit addresses that answer, lowest first."""
-        return sorted(sensor.address for sensor in self.sensors.values())
-
-    def i2c_write(self, address: int, data: bytes) -> bool:
-        """Send bytes to a device; return False if none acknowledges that address."""
-        with self._lock:
-            device = self._i2c_device(address)
-            if device is not None:
-                device.write(data)
-            return device is not None
-
-    def i2c_read(self, address: int, size: int) -> bytes | None:
-        """Read bytes from a device; return None if none acknowledges that address."""
-        with self._lock:
-            device = self._i2c_device(address)
-            if device is None:
-                return None
-            return device.read(size)
 
     # Histories.
     def edges(self, since: int = 0, limit: int | None = None) -> FairPage[EdgeRow]:
-        with self._lock:
+        with self.lock:
             return self._edges.since(since, limit)
 
     def pwm_changes(self, since: int = 0, limit: int | None = None) -> FairPage[PwmRow]:
-        with self._lock:
+        with self.lock:
             return self._pwm.since(since, limit)
 
     def led_changes(self, since: int = 0, limit: int | None = None) -> FairPage[LedRow]:
-        with self._lock:
+        with self.lock:
             return self._leds.since(since, limit)
 
     def log(self, since: int = 0, limit: int | None = None) -> FairPage[LogRow]:
@@ -307,49 +290,49 @@ class Board:
 
         Each program has a share of the room: one that floods pushes out its own lines.
         """
-        with self._lock:
+        with self.lock:
             self._end_stale_lines()
             return self._log.since(since, limit)
 
     def print(self, data: bytes, app: str | None = None) -> None:
         """Take console output as the program wrote it, in any pieces."""
-        with self._lock:
+        with self.lock:
             self._end_stale_lines()
             for line in self._lines.write(app, data, self.clock.now_ms()):
                 self._log_line(line, app)
 
     def print_line(self, text: str, app: str | None = None) -> None:
         """Print a whole line of the firmware's; an unfinished line of that app is ended first."""
-        with self._lock:
+        with self.lock:
             self.end_line(app)
             self._log_line(text, app)
 
     def note_absent(self, what: str) -> None:
         """Print that a program wanted what is not on this board: once until a program prints a line."""
-        with self._lock:
+        with self.lock:
             if what not in self._absent and len(self._absent) < MAX_ABSENT:
                 self._absent.add(what)
                 self.print_line(f"{ABSENT}{clean_text(what, one_line=True, limit=60)}")
 
     def end_line(self, app: str | None, t_ms: float | None = None) -> None:
         """Show the app's unfinished line, now or as of a time: it prints nothing more."""
-        with self._lock:
+        with self.lock:
             rest = self._lines.end(app)
             if rest:
                 self._log_line(rest, app, t_ms)
 
     def watch_edges(self, note: Callable[[EdgeRow], None]) -> None:
         """Call `note` for each edge, until `ignore_edges`."""
-        with self._lock:
+        with self.lock:
             self._edge_watchers.append(note)
 
     def ignore_edges(self, note: Callable[[EdgeRow], None]) -> None:
-        with self._lock:
+        with self.lock:
             self._edge_watchers.remove(note)
 
     def watch_log(self, note: Callable[[LogRow], None]) -> None:
         """Call `note` for each line of the console from now on."""
-        with self._lock:
+        with self.lock:
             self._log_watchers.append(note)
 
     # Power.
@@ -359,18 +342,18 @@ class Board:
         The power is switched, and `on_power` is called, by one thread at a time; others wait.
         """
         with self.switching:
-            with self._lock:
+            with self.lock:
                 if not self.powered:
                     return
                 self.powered = False
             self.on_power("cut")
-            with self._lock:
+            with self.lock:
                 self._let_go()
 
     def power_on(self) -> None:
         """Boot: time begins at 0, the boot counter and id change."""
         with self.switching:
-            with self._lock:
+            with self.lock:
                 if self.powered:
                     return
                 self.clock.restart()
@@ -405,8 +388,7 @@ class Board:
             self._stop_pwm(state)
             self._pins[state.pin] = state = PinState(state.pin, state.external, state.level)
             self._update(state)
-        for sensor in self.sensors.values():
-            sensor.reset()
+        self.parts.reset()
         self._claims.clear()
         self._absent.clear()
 
@@ -420,9 +402,6 @@ class Board:
         self._pin(pin)
         if not self.can_drive(pin):
             raise PinRefused(f"GPIO {pin} can only be input", next_step="choose another pin")
-
-    def _i2c_device(self, address: int) -> I2cSensor | None:
-        return next((s for s in self.sensors.values() if s.address == address), None)
 
     def _note_opener(self, state: PinState) -> None:
         """Keep who opened the pin, and when for the first time."""
@@ -439,8 +418,26 @@ class Board:
             state.role = "idle"
             state.level = 0
 
+    def _joined(self, pin: int) -> list[PinState]:
+        """Return the pins that are joined with this one, whichever of them the switch belongs to."""
+        if not self._joins:
+            return []
+        states = []
+        for first, second in self._joins.items():
+            if first == pin:
+                states.append(self._pins[second])
+            elif second == pin:
+                states.append(self._pins[first])
+        return states
+
     def _update(self, state: PinState) -> None:
-        level = state.electrical_level()
+        """Give a pin, and those that are joined with it, the levels that follow from what drives them."""
+        self._settle(state)
+        for joined in self._joined(state.pin):
+            self._settle(joined)
+
+    def _settle(self, state: PinState) -> None:
+        level = state.electrical_level(self._joined(state.pin))
         if level == state.level:
             return
         state.level = level
@@ -452,6 +449,7 @@ class Board:
         self._edges.append(record)
         for note in self._edge_watchers:
             note(record)
+        self.parts.edge(record)
 
     def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
         record = LogRow(self.clock.now_ms() if t_ms is None else t_ms, app, text)

@@ -6,12 +6,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
+from microclaw.hardware.parts.wiring import check_wiring, read_wiring
 from microclaw.virtual.board import PowerEvent
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.program_runners import ProgramRunners
@@ -83,6 +84,9 @@ class VirtualMachine:
                 return self._list_apps()
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
+            case wire.Wire(parts=tables):
+                self._wire(tables)
+                return self._done()
             case wire.Power(action=action):
                 {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
                 return self._done()
@@ -209,7 +213,14 @@ class VirtualMachine:
             case wire.SetAdc(pin=pin):
                 self.board.adc.read(pin)
             case wire.SetSensor(sensor=sensor):
-                self.board.wire_sensor(sensor)
+                self.board.parts.wire_usual(sensor)
+                self.board.parts.model(sensor)
+
+    def _wire(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the board's parts. Raises ConfigError or UnknownName, and nothing changes, for a wrong wiring."""
+        wiring = read_wiring(tables)
+        check_wiring(wiring, self.board.profile)
+        self.board.parts.wire(wiring)
 
     def _apply(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> None:
         match request:
@@ -218,7 +229,7 @@ class VirtualMachine:
             case wire.SetAdc(pin=pin, volts=volts):
                 self.board.adc.set(pin, volts)
             case wire.SetSensor(sensor=sensor, values=values):
-                self.board.set_sensor(sensor, values)
+                self.board.parts.set_values(sensor, values)
 
     def _check_time(self, at_ms: float) -> None:
         """Refuse what can never happen at that time, and one more when too many wait for theirs."""

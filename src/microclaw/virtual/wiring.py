@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -29,10 +30,21 @@ class PinState(Struct):
     opener: str | None = None
     opened_ms: float = 0.0
 
-    def electrical_level(self) -> int:
-        """Return the level: a push-pull output wins, then the outside, then the pull resistor; floating reads 0."""
+    def driven_level(self) -> int | None:
+        """Return the level that its output or the outside drives it to, or None if it floats or is pulled."""
         if self.role == "pwm":
             return 1 if self.duty else 0
         if self.role == "output" and not (self.open_drain and self.out):
             return self.out
-        return self.pull if self.external is None else self.external
+        return self.external
+
+    def electrical_level(self, joined: Iterable[PinState] = ()) -> int:
+        """Return the level: what drives the pin, else what drives a joined one (low wins), else its pull resistor.
+
+        A push-pull output wins over the outside. A floating pin reads 0.
+        """
+        own = self.driven_level()
+        if own is not None:
+            return own
+        levels = [level for level in (pin.driven_level() for pin in joined) if level is not None]
+        return min(levels, default=self.pull)

@@ -97,11 +97,20 @@ class SetAdc(Request[replies.Done], frozen=True, tag="set_adc", omit_defaults=Tr
 
 
 class SetSensor(Request[replies.Done], frozen=True, tag="set_sensor", omit_defaults=True):
-    """Set some of a sensor's values, by the names its readings carry (temperature_c, ...)."""
+    """Set some of a part's values: `sensor` is its id.
+
+    A value is named as in expectations ("temperature", "pressed"), or by the field of its reading ("temperature_c").
+    """
 
     sensor: str
     values: Annotated[Mapping[str, replies.Number], Meta(min_length=1)]
     at_ms: replies.Number | None = None
+
+
+class Wire(Request[replies.Done], frozen=True, tag="wire"):
+    """Replace the parts of the board: a table for each part by its id, as in a wiring's file."""
+
+    parts: Mapping[str, Mapping[str, Any]]
 
 
 class Power(Request[replies.Done], frozen=True, tag="power"):
@@ -165,6 +174,7 @@ AnyRequest: TypeAlias = (
     | SetInput
     | SetAdc
     | SetSensor
+    | Wire
     | Power
     | Fault
     | Advance

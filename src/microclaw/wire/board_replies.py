@@ -19,6 +19,8 @@ NO_NETWORK = "was not tried: this board has no network (microclaw virtual --netw
 """How the board's line ends when a program wanted to reach someone."""
 ABSENT = "this board has no "
 """How the board's line begins when a program wanted what a real board may have and this one has not."""
+BROKEN_PART = "a part of this board failed: "
+"""How the board's line begins when the model of a wired part failed: the fault is not the program's."""
 GPIO_ERROR = "E gpio: "
 """How the driver's line begins where a pin has not what a program asks of it."""
 

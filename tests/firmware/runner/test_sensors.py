@@ -7,7 +7,8 @@ from tests.firmware.runner.conftest import MicroPython
 
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.py.compile import build
-from microclaw.virtual.sensors import MODELS, USUAL
+from microclaw.virtual.board import Board
+from microclaw.virtual.virtual_clock import VirtualClock
 
 PROGRAM = """
 from microclaw import sensor
@@ -30,16 +31,21 @@ ASKED = {"bme280": (0xD0, 0x88, 0xE1, 0xF7), "ina219": (1, 2)}
 
 def registers() -> dict[int, dict[int, str]]:
     """Address to register to the bytes from there on."""
+    board = Board(load_board("virtual"), VirtualClock())
+    addresses = {wired.part: wired.address for wired in board.parts.wiring().parts}
     found: dict[int, dict[int, str]] = {}
     for name, values in MEASURED.items():
-        sensor = MODELS[name](USUAL[name])
-        sensor.set_values({key: value for key, value in values.items() if key != "power_mw"})
-        found[sensor.address] = rows = {}
+        address = addresses[name]
+        assert address is not None
+        board.parts.set_values(name, {key: value for key, value in values.items() if key != "power_mw"})
+        found[address] = rows = {}
         for register in ASKED[name]:
             if name == "bme280":
-                sensor.write(b"\xf2\x01\xf4\x25")
-            sensor.write(bytes([register]))
-            rows[register] = sensor.read(26).hex()
+                board.parts.i2c_write(address, b"\xf2\x01\xf4\x25")
+            board.parts.i2c_write(address, bytes([register]))
+            data = board.parts.i2c_read(address, 26)
+            assert data is not None
+            rows[register] = data.hex()
     return found
 
 

@@ -82,6 +82,29 @@ def test_pull_up_resistors_do_not_join_everything_to_one_net() -> None:
     assert [(wired.id, dict(wired.pins)) for wired in wiring.parts] == [("t1", {"data": 4}), ("dht1", {"data": 16})]
 
 
+def test_a_button_is_pressed_at_the_level_of_its_other_side() -> None:
+    wiring = diagram(
+        [
+            part("wokwi-pushbutton", "to-ground"),
+            part("wokwi-pushbutton", "to-power"),
+            part("wokwi-resistor", "r1"),
+            part("wokwi-resistor", "r2"),
+        ],
+        [
+            ("to-ground:1.l", "esp:4"),
+            ("to-ground:2.r", "esp:GND.1"),
+            ("to-power:2.l", "esp:16"),
+            ("to-power:1.r", "esp:3V3"),
+            ("r1:1", "esp:16"),
+            ("r1:2", "esp:GND.1"),
+            ("r2:1", "esp:17"),
+            ("r2:2", "esp:GND.1"),
+        ],
+    )
+    rows = [(wired.id, dict(wired.pins), wired.active, dict(wired.attributes)) for wired in wiring.parts]
+    assert rows == [("to-ground", {"pin": 4}, "low", {}), ("to-power", {"pin": 16}, "high", {"resistor": 1})]
+
+
 def test_a_chain_of_neopixels_is_one_part_with_all_its_leds() -> None:
     wiring = diagram(
         [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
@@ -24,10 +25,11 @@ bus = ds18x20.DS18X20(onewire.OneWire(Pin(4)))
 bus.scan()
 bus.convert_temp()
 """
+RECORD = parse_wiring('[lamp]\npart = "led"\npin = 2\n')  # of the device: nothing hangs on pin 4
 I2C = "from machine import I2C, Pin\nbus = I2C(0, scl=Pin(22), sda=Pin(21))\n"
 MISSING = [
     (DHT, "DHT11 on pin 4"),
-    (DS18B20, "DS18B20 on pin 4"),
+    (DS18B20, "1-Wire part on pin 4"),
     (f"{I2C}bus.readfrom_mem(0x68, 0x75, 1)\n", "I2C device at 0x68"),
     (f"{DHT_CAUGHT}air.measure()\n", "DHT11 on pin 4"),
     (DHT_CAUGHT.replace("'dark')", "'dark')\n    raise"), "DHT11 on pin 4"),
@@ -37,13 +39,13 @@ MISSING = [
 ]
 
 
-async def tried(source: str, folder: Path, expect: str | None = None) -> Trial:
+async def tried(source: str, folder: Path, expect: str | None = None, record: Wiring | None = RECORD) -> Trial:
     image = await build(source, "part", board=BOARD, cache=BuildCache(folder))
     if expect is None:
         expectations = None
     else:
         expectations = parse_expectations(expect)
-    return await try_image(image, BOARD, TrialOptions(for_ms=1_000, expectations=expectations))
+    return await try_image(image, BOARD, TrialOptions(for_ms=1_000, expectations=expectations, wiring=record))
 
 
 @pytest.mark.parametrize(("source", "part"), MISSING)
@@ -70,6 +72,11 @@ async def test_a_fault_of_the_program_stays_one_and_a_caught_absence_is_a_warnin
     assert not (await tried(f"{DHT_CAUGHT}print(1 // 0)\n", tmp_path)).ok
     assert not (await tried(f"{I2C}bus.scan()[0]\n", tmp_path)).ok
     assert not (await tried(f"{I2C}if not bus.scan():\n    raise Exception('no display')\n", tmp_path)).ok
+
+
+async def test_a_part_that_only_the_program_names_is_wired_where_it_names_it(tmp_path: Path) -> None:
+    trial = await tried(DHT, tmp_path, 'log ~ "22" within 1 s', record=None)
+    assert (trial.ok, trial.proof) == (True, "met in the trial")
 
 
 async def test_an_absent_dht_takes_the_time_that_the_driver_on_a_board_takes(tmp_path: Path) -> None:

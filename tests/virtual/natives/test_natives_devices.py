@@ -89,7 +89,7 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: CBench) -> Non
 )
 async def test_bme280_measures_what_was_set(bench: CBench, celsius: float, percent: float, hpa: float) -> None:
     """By microclaw.h, whose formulas are the datasheet's (tests/programs/wasm/test_glue.py)."""
-    bench.board.set_sensor("bme280", {"temperature_c": celsius, "humidity_pct": percent, "pressure_hpa": hpa})
+    bench.board.parts.set_values("bme280", {"temperature_c": celsius, "humidity_pct": percent, "pressure_hpa": hpa})
     source = """#include "microclaw.h"
     void on_init(void) { bme280_t air; printf("%d ", bme280_read(i2c_open(8, 9), 0x76, &air));
     printf("%.3f %.3f %.3f\\n", air.temperature_c, air.humidity_pct, air.pressure_hpa); }"""
@@ -148,6 +148,6 @@ PROGRAMS = [
 
 @pytest.mark.parametrize(("source", "line"), [row[1:] for row in PROGRAMS], ids=[row[0] for row in PROGRAMS])
 def test_program_prints(bench: CBench, source: str, line: str) -> None:
-    bench.board.set_sensor("ina219", {"voltage_v": 5.0, "current_ma": 120.0})
+    bench.board.parts.set_values("ina219", {"voltage_v": 5.0, "current_ma": 120.0})
     bench.run(GLUE + source)
     assert bench.lines() == [line]

@@ -9,8 +9,8 @@ from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
-from microclaw.hardware.parts.reader import Part, ValueRange, parts
-from microclaw.hardware.parts.wiring import MAX_ID_CHARS, Active, WiredPart, Wiring, make_part, part_roles
+from microclaw.hardware.parts.reader import Active, Part, ValueRange, parts
+from microclaw.hardware.parts.wiring import MAX_ID_CHARS, WiredPart, Wiring, make_part, part_roles
 
 # These connect or only draw: nothing of them is missing in a simulation.
 _PASSIVE: Final = frozenset(
@@ -76,7 +76,7 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
     """Return the part as it is wired. Raises ConfigError if a pin that it needs leads to no GPIO."""
     facts = _facts(part)
     pins: dict[str, int] = {}
-    active: Active = "high"
+    active: Active | None = None
     attributes = _attributes(part, facts)
     for pin in diagram.pins_of(part.id):
         role = facts.wokwi_facts.pins.get(pin)
@@ -84,10 +84,9 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
         if role is None or role in pins or not net.gpios:
             continue
         pins[role] = min(net.gpios)
-        if pin in facts.wokwi_facts.lit_by_low or _closes_to_ground(diagram, part, facts, role, net):
-            active = "low"
-        if "pulled" in facts.attributes and diagram.pulls(net):
-            attributes["pulled"] = 1
+        active = _active_level(diagram, part, pin, net)
+        if "resistor" in facts.attributes and diagram.pulls(net):
+            attributes["resistor"] = 1
     if facts.i2c is not None and not {"sda", "scl"} <= pins.keys():
         raise ConfigError(f"{part.id}: it is on no I2C bus")
     if "count" in facts.attributes:
@@ -102,17 +101,28 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
     )
 
 
-def _closes_to_ground(diagram: Diagram, part: DiagramPart, facts: Part, role: str, net: Net) -> bool:
-    """Return True for a contact whose other side is on ground: it reads low when it is closed."""
-    pin_facts = part_roles(facts)[role]
-    if not pin_facts.polarity or pin_facts.use != "input":
-        return False
-    for pin in diagram.pins_of(part.id):
-        other = diagram.net(part.id, pin)
-        is_other_side = facts.wokwi_facts.pins.get(pin) == role and other.ends != net.ends
-        if is_other_side and "ground" in other.powers:
-            return True
-    return False
+def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Active | None:
+    """Return the level at which the part is on or closed, by what its other side is on; None if that says nothing.
+
+    A contact between its GPIO and ground reads low when it is closed. An LED whose cathode is on the GPIO lights when
+    the GPIO is low.
+    """
+    facts = _facts(part)
+    role = facts.wokwi_facts.pins[pin]
+    role_facts = part_roles(facts)[role]
+    if not role_facts.polarity:
+        return None
+    if role_facts.use == "output":
+        return "low" if pin in facts.wokwi_facts.lit_by_low else "high"
+    for other_pin in diagram.pins_of(part.id):
+        other = diagram.net(part.id, other_pin)
+        if facts.wokwi_facts.pins.get(other_pin) != role or other.ends == net.ends:
+            continue
+        if "ground" in other.powers:
+            return "low"
+        if "power" in other.powers:
+            return "high"
+    return None
 
 
 def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:

@@ -77,6 +77,10 @@ class PartModel:
         measured = {**self.values, **self.computed()}
         return {quantities()[name].reading: measured[name] for name in self.facts.measures}
 
+    def attribute(self, name: str) -> float:
+        """Return an attribute of the wired part, or the part's usual one."""
+        return self.wired.attributes.get(name, self.facts.attributes[name].default)
+
     def computed(self) -> Mapping[str, float]:
         """Return the values that follow from others."""
         return {}
@@ -85,7 +89,7 @@ class PartModel:
         """React to values that were set from outside."""
 
     def reset(self) -> None:
-        """Return to the state at power on. Values that were set stay."""
+        """Return to the state at power on. Values that were set stay. The board also calls it on a new model."""
 
 
 class BusDevice(PartModel, ABC):
@@ -108,6 +112,11 @@ class PinDevice(PartModel, ABC):
 
 class OneWireDevice(PartModel, ABC):
     """A part on a single-wire bus that is read in one message, as MicroPython's dht and onewire modules do."""
+
+    @property
+    def rom(self) -> bytes | None:
+        """Its 8 bytes of ROM code on a 1-Wire bus, which several parts share; None if it has its line alone."""
+        return None
 
     @abstractmethod
     def message(self) -> bytes:

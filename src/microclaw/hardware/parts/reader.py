@@ -15,6 +15,7 @@ from microclaw.errors import ConfigError, UnknownName
 
 PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
 PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "i2c"]
+Active: TypeAlias = Literal["high", "low"]
 
 FOLDER: Final = Path(__file__).parent
 """The folder of the parts' folders and of quantities.toml."""
@@ -59,14 +60,15 @@ class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
     """A pin of the part that is wired to a GPIO.
 
     `use` is what the GPIO must be able to do. `needs`: why a slow program cannot drive it ("pulses of 26 us").
-    `polarity`: it can be wired so that low is on. `shared`: several parts may share this GPIO. `optional`: it may be
-    left open.
+    `polarity`: it can be wired so that low is on, or so that high is; `active` is the usual one. `shared`: several
+    parts may share this GPIO. `optional`: it may be left open.
     """
 
     role: str
     use: PartPinUse
     needs: str | None = None
     polarity: bool = False
+    active: Active = "high"
     shared: bool = False
     optional: bool = False
 
@@ -87,10 +89,15 @@ class Stimulus(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serves(Struct, frozen=True, forbid_unknown_fields=True):
-    """The names under which programs include or import the part's library."""
+    """The names under which programs include or import the part's library.
+
+    `constructors`: the Python classes that programs make with the part's pins ("module.Class"). Each has its
+    parameters in their order, with the role or the attribute that each gives.
+    """
 
     arduino: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
+    constructors: Mapping[str, Mapping[str, str]] = {}
 
 
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,19 +26,18 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.hardware.parts.reader import Part, PartPin, PartPinUse, find_part
+from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, find_part, parts
 
 MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
 MAX_ID_CHARS: Final = 32
-Active: TypeAlias = Literal["high", "low"]
 
 _ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 _NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
@@ -126,9 +125,40 @@ def parse_wiring(text: str) -> Wiring:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ConfigError(f"the wiring is no TOML: {exc}", next_step=_STEP) from exc
+    return read_wiring(tables)
+
+
+def read_wiring(tables: Mapping[str, Any]) -> Wiring:
+    """Read a wiring from its tables, by the ids of the parts. Raises ConfigError or UnknownName."""
     if len(tables) > MAX_PARTS:
         raise ConfigError(f"{len(tables)} parts, and a wiring has at most {MAX_PARTS}", next_step=_STEP)
     return Wiring(tuple(_read_part(part_id, table) for part_id, table in tables.items()))
+
+
+def wiring_tables(wiring: Wiring) -> dict[str, dict[str, Any]]:
+    """Return the tables of a wiring, as `read_wiring` takes them."""
+    tables: dict[str, dict[str, Any]] = {}
+    for part in wiring.parts:
+        table: dict[str, Any] = {"part": part.part, **part.pins, **part.attributes}
+        if part.address is not None:
+            table["address"] = part.address
+        if any(pin.polarity for pin in part.facts.pins):
+            table["active"] = part.active
+        if part.label is not None:
+            table["label"] = part.label
+        tables[part.id] = table
+    return tables
+
+
+def soldered_parts(board: BoardProfile) -> Wiring:
+    """Return the parts that a board has soldered on, each named as its part. Parts that nothing here knows are out."""
+    if board.i2c is None:
+        return Wiring()
+    soldered = []
+    for name, address in board.i2c.sensors.items():
+        if name in parts():
+            soldered.append(WiredPart(id=name, part=name, address=address))
+    return Wiring(tuple(soldered))
 
 
 def make_part(
@@ -137,11 +167,11 @@ def make_part(
     *,
     pins: Mapping[str, int],
     address: int | None = None,
-    active: Active = "high",
+    active: Active | None = None,
     attributes: Mapping[str, float] | None = None,
     label: str | None = None,
 ) -> WiredPart:
-    """Make one part of a wiring; an I2C part without an address has its usual one.
+    """Make one part of a wiring; an I2C part without an address has its usual one, and so it is with `active`.
 
     Raises ConfigError for a missing or unknown role, an address or an attribute that the part cannot have.
     """
@@ -238,7 +268,7 @@ def _read_part(part_id: str, table: Any) -> WiredPart:
         name,
         pins=pins,
         address=table.get("address"),
-        active=table.get("active", "high"),
+        active=table.get("active"),
         attributes=attributes,
         label=_checked_label(part_id, table.get("label")),
     )
@@ -282,13 +312,17 @@ def _checked_address(part_id: str, facts: Part, address: object) -> int | None:
 
 
 def _checked_active(part_id: str, facts: Part, active: object) -> Active:
-    has_polarity = any(pin.polarity for pin in facts.pins)
+    """Return the level at which it is on, or the part's usual one. Raises ConfigError if it can have none."""
+    polar_pins = [pin for pin in facts.pins if pin.polarity]
+    usual: Active = polar_pins[0].active if polar_pins else "high"
+    if active is None or active == usual:
+        return usual
+    if not polar_pins:
+        raise ConfigError(f"{part_id}: {facts.name} has no active level", next_step=_STEP)
+    if active == "low":
+        return "low"
     if active == "high":
         return "high"
-    if active == "low" and has_polarity:
-        return "low"
-    if not has_polarity:
-        raise ConfigError(f"{part_id}: {facts.name} has no active level", next_step=_STEP)
     raise ConfigError(f"{part_id}: active is high or low", next_step=_STEP)
 
 

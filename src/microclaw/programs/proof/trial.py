@@ -17,6 +17,7 @@ from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.hardware.boards.firmware import for_trial
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import check_wiring
 from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.clock_wrap import (
@@ -36,6 +37,7 @@ from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
+from microclaw.programs.proof.trial_wiring import trial_wiring
 from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
@@ -169,10 +171,12 @@ async def try_image(
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
     A program that misbehaves gives a Trial with ok=False. Raises DeviceError only if the board cannot be started or
-    dies. Cancelling ends the board.
+    dies, ConfigError for a wiring that the board cannot have. Cancelling ends the board.
     """
     options = options or TrialOptions()
-    options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
+    wiring = trial_wiring(image, board, options.wiring)
+    check_wiring(wiring, board)
+    options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes), wiring=wiring)
     _check_levels(image, options)
     started_s = time.perf_counter()
     uptime_ms = _uptime_ms(options, image)

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.expectations import (
     MAX_ADC_V,
     AdcStimulus,
@@ -149,7 +150,8 @@ class TrialOptions(Struct, frozen=True):
     """The way to try a program: board time, inputs from outside, and how it is installed.
 
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
-    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use.
+    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use. `wiring` is the record of the
+    parts on the board; None if nobody recorded it (trial_wiring.py).
     """
 
     for_ms: float = 10_000
@@ -159,6 +161,7 @@ class TrialOptions(Struct, frozen=True):
     timers: int = DEFAULT_TIMERS
     host_s: float = 60.0
     times: RunTimes | None = None
+    wiring: Wiring | None = None
 
 
 class Run(TrialOptions, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from microclaw.devices.registry.calls import AppInstall, PwmChange
 from microclaw.devices.virtual_boards.trial_board import TrialBoard
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
+from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
 from microclaw.programs.proof.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
@@ -88,6 +89,8 @@ class BoardRun:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
         control = self._control
         run = self._run
+        if run.wiring is not None:
+            await control.request(wire.Wire(wiring_tables(run.wiring)))
         await self._let_time_pass_before(run.uptime_ms)
         info = await control.request(wire.Info())
         self._start_ms = info.now_ms

@@ -16,7 +16,7 @@ from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
 
 _PINS: Final = frozenset({"machine.Pin", "microclaw.pin"})
-_NUMBER_ITSELF: Final = _PINS | {"micropython.const", "builtins.const"}
+_NUMBER_ITSELF: Final = _PINS | {"micropython.const", "builtins.const", "onewire.OneWire"}
 _BUSES: Final = frozenset({"machine.UART", "machine.I2C", "machine.SPI"})
 _ADDRESSABLE: Final = frozenset({"neopixel.NeoPixel", "microclaw.neopixel"})
 _AS_ADC: Final = {("adc", "reads"), ("input", "uses")}  # ADC(Pin(1)) is both
@@ -36,7 +36,9 @@ def check_pins(
             name = graph.text(value)
             if name is not None:
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
-        found = [(value, pin, use, role) for value, use, role in named for pin in sorted(_numbers(graph, value) or ())]
+        found = [
+            (value, pin, use, role) for value, use, role in named for pin in sorted(pin_numbers(graph, value) or ())
+        ]
         found += [(call, pin, use, role) for pin, use, role in _default_pins(call, graph, board, findings)]
         for place, pin, use, role in found:
             uses.setdefault(pin, set()).add((use, role))
@@ -69,7 +71,7 @@ def _is_own_light(call: ast.Call, pin: int, graph: PyCallGraph, board: BoardProf
 def _is_pulled(call: ast.Call, graph: PyCallGraph) -> bool:
     """Return True if the call asks for a pull-up or pull-down of the chip's."""
     if graph.origin(call.func) in _PINS:
-        pull = _argument(call, 2, ("pull",))
+        pull = find_argument(call, 2, ("pull",))
     else:
         pull = None
     return pull is not None and not is_none(pull)
@@ -82,9 +84,9 @@ def _default_pins(
     origin = graph.origin(call.func) or ""
     if origin not in _BUSES or any(k.arg is None for k in call.keywords):
         return
-    number = _argument(call, 0, ("id",))
+    number = find_argument(call, 0, ("id",))
     if number is not None:
-        numbers = _numbers(graph, number)
+        numbers = pin_numbers(graph, number)
     else:
         numbers = None
     if origin == "machine.UART" and 0 in (numbers or ()):
@@ -92,7 +94,7 @@ def _default_pins(
         findings.error(call, "a program cannot have UART(0)", hint, "it is the cable's, and the firmware's console")
         return
     slots = stock_image().pin_arguments[origin]
-    missing = [slot for slot in slots if _argument(call, slot.place, slot.names) is None]
+    missing = [slot for slot in slots if find_argument(call, slot.place, slot.names) is None]
     known = stock_image().default_pins.get(board.chip.upper(), {})
     if numbers:
         tables = [known.get(f"{origin}({n})") for n in sorted(numbers)]
@@ -119,12 +121,12 @@ def _pin_arguments(call: ast.Call, graph: PyCallGraph) -> Iterable[tuple[ast.exp
     origin = graph.origin(call.func) or ""
     slots = stock_image().pin_arguments.get(origin, ())
     if origin in _PINS:
-        use, role = _pin_use(_argument(call, 1, ("mode",)), graph, plain=origin == "machine.Pin")
+        use, role = _pin_use(find_argument(call, 1, ("mode",)), graph, plain=origin == "machine.Pin")
         slots = (PinArgument(0, ("id", "number"), use, role),)
     elif not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":  # of a bus, with other pins
         slots = stock_image().pin_arguments["init"]
     for slot in slots:
-        value = _argument(call, slot.place, slot.names)
+        value = find_argument(call, slot.place, slot.names)
         if value is not None:
             yield value, slot.use, slot.role
 
@@ -144,7 +146,8 @@ def _pin_use(mode: ast.expr | None, graph: PyCallGraph, *, plain: bool) -> tuple
     return "input", "reads" if name in ("IN", "in") else "uses"
 
 
-def _argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | None:
+def find_argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | None:
+    """Return the argument at that place, or with one of these names; None if the call has none."""
     named = next((k.value for k in call.keywords if k.arg in names), None)
     if named is not None or not 0 <= place < len(call.args):  # -1: `self`, or an argument by its name alone
         return named
@@ -154,8 +157,8 @@ def _argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | 
     return None
 
 
-def _numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
-    """The whole numbers that an expression may stand for; None: not all of them are known."""
+def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
+    """Return the whole numbers that an expression may stand for, or None if not all of them are known."""
     if depth > _FOLLOW:
         return None
     match node:
@@ -164,11 +167,11 @@ def _numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> set[i
         case ast.Name() if bindings := graph.scopes.bindings(node):
             return _union(_bound(graph, b, node.id, depth + 1) for b in bindings)
         case ast.Attribute(attr=name) if graph.origin(node) is None:
-            return _union(_numbers(graph, v, depth + 1) for v in graph.assigned_attributes.get(name, ()))
+            return _union(pin_numbers(graph, v, depth + 1) for v in graph.assigned_attributes.get(name, ()))
         case ast.Call(func=func, args=[first, *_]) if graph.origin(func) in _NUMBER_ITSELF:
-            return _numbers(graph, first, depth + 1)
+            return pin_numbers(graph, first, depth + 1)
         case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
-            base = _numbers(graph, left, depth + 1)
+            base = pin_numbers(graph, left, depth + 1)
             if base is not None:
                 return {n + added for n in base}
             return None
@@ -183,14 +186,14 @@ def _bound(graph: PyCallGraph, binding: Binding, name: str, depth: int) -> set[i
         return _items(graph, binding.value, depth)
     if binding.kind == "param":
         return _passed(graph, name, binding.node, depth)
-    return _numbers(graph, binding.value, depth)
+    return pin_numbers(graph, binding.value, depth)
 
 
 def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
     """The numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
     match node:
         case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
-            return _union(_numbers(graph, part, depth) for part in parts)
+            return _union(pin_numbers(graph, part, depth) for part in parts)
         case ast.Name() if depth <= _FOLLOW:
             return _union(_items(graph, b.value, depth + 1) for b in graph.scopes.bindings(node))
         case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
@@ -219,7 +222,7 @@ def _passed(graph: PyCallGraph, name: str, parameter: ast.AST, depth: int) -> se
         reach = graph.reach(call.func)
         makes = reach.made is not None and function in reach.made.methods.get("__init__", ())
         if makes or (function in reach.functions and not reach.unknown):
-            found |= _numbers(graph, _argument(call, place, (name,)), depth) or set()
+            found |= pin_numbers(graph, find_argument(call, place, (name,)), depth) or set()
     return found or None
 
 

@@ -11,6 +11,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.text import code_lines, encodable, odd_character
 
 MAX_SOURCE_BYTES: Final = 65536
@@ -31,7 +32,7 @@ class Rewritten(Struct, frozen=True, kw_only=True):
 
     `claims` are the pins that the source names as constants; a pin computed at run time shows up only in the trial.
     `arch` is the processor of its native or viper functions; None: it runs on every chip.
-    `analog`: pins that it reads with an ADC alone.
+    `analog`: pins that it reads with an ADC alone. `wired`: the parts that it names with their pins.
     `clocks`: the functions of `time` that it reads and that start again at 0: ticks_ms before ticks_us, ticks_cpu.
     """
 
@@ -43,6 +44,7 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     warnings: tuple[Diagnostic, ...] = ()
     clocks: tuple[str, ...] = ()
     analog: tuple[int, ...] = ()
+    wired: tuple[WiredPart, ...] = ()
 
 
 class ProgramQuestion(Struct, frozen=True):

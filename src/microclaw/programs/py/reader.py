@@ -25,6 +25,7 @@ from microclaw.programs.py.scopes import Scopes
 from microclaw.programs.py.source import SIMPLER, Findings, PythonSource, at, read_python
 from microclaw.programs.py.syntax import check_syntax
 from microclaw.programs.py.waits import Waits
+from microclaw.programs.py.wired_parts import find_wired_parts
 
 ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3": "rv32imc", "ESP32-C6": "rv32imc"}
 _WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
@@ -66,6 +67,7 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
         findings.raise_errors()
+        wired = find_wired_parts(graph, board)
         library = LibraryCalls(graph, findings)
         library.check_loops()
         waits = Waits(graph, library, findings)
@@ -89,6 +91,7 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
             warnings=tuple(findings.warnings),
             clocks=tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in named),
             analog=analog,
+            wired=wired,
         )
     except RecursionError as exc:
         raise BuildError((at(read, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc

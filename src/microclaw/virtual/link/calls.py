@@ -30,7 +30,7 @@ class BoardMethods:
             "gpio.set": self._gpio_set,
             "gpio.get": self._gpio_get,
             "adc.read": self._adc_read,
-            "i2c.scan": lambda _: {"addresses": list(self._board.i2c_addresses())},
+            "i2c.scan": lambda _: {"addresses": list(self._board.parts.i2c_addresses())},
             "i2c.read": self._i2c_read,
             "pwm.set": self._pwm_set,
             "edges.read": self._edges_read,
@@ -64,7 +64,7 @@ class BoardMethods:
 
     def _i2c_read(self, params: ValueMap) -> Value:
         sensor = text(params, "sensor")
-        return {"sensor": sensor, "values": {**self._board.sensor_values(sensor)}}
+        return {"sensor": sensor, "values": {**self._board.parts.readings(sensor)}}
 
     def _edges_read(self, params: ValueMap) -> Value:
         """Return the edges of this boot: a board's RAM does not outlive a power cut. Earlier ones count as dropped."""

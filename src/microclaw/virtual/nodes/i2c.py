@@ -82,14 +82,14 @@ class I2cFile(DeviceFile):
 
     def _send(self, address: int, data: bytes, check_ack: int) -> None:
         # Without check_ack the driver clocks the bytes out whether someone listens or not.
-        if not (self._wired and self._board.i2c_write(address, data)) and check_ack:
+        if not (self._wired and self._board.parts.i2c_write(address, data)) and check_ack:
             raise PosixError(Errno.EIO)
 
     def _receive(self, address: int, size: int) -> bytes:
         if size > MAX_TRANSFER_BYTES:
             raise PosixError(Errno.EINVAL)
         if self._wired:
-            data = self._board.i2c_read(address, size)
+            data = self._board.parts.i2c_read(address, size)
         else:
             data = None
         if data is None:

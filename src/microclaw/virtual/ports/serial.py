@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw import __version__
-from microclaw.errors import MicroclawError, PinRefused, ProtocolError
+from microclaw.errors import MicroclawError, PinRefused, ProtocolError, UnknownName
+from microclaw.hardware.parts.reader import parts
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.sockets import whole_lines
-from microclaw.virtual.sensors import MODELS
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
 MAX_LINE_BYTES: Final = 1_024
@@ -35,7 +35,7 @@ class SerialConsole:
             "set_pwm": self._set_pwm,
             "read_i2c": self._read_i2c,
             "read_sensors": self._read_sensors,
-            "custom_i2c_scan": lambda _: {"status": "ok", "addresses": board.i2c_addresses()},
+            "custom_i2c_scan": lambda _: {"status": "ok", "addresses": board.parts.i2c_addresses()},
         }
 
     def boot_lines(self) -> bytes:
@@ -43,9 +43,10 @@ class SerialConsole:
         board = self._board
         lines: list[Reply] = [
             {"status": "ok", "msg": "booting", "device": board.name, "boot": board.boot},
-            *({"status": "ok", "msg": f"{name} found", "address": s.address} for name, s in board.sensors.items()),
-            {"status": "ok", "msg": "ready", "device": board.name, "firmware": FIRMWARE},
         ]
+        for _, wired in board.parts.bus_sensors():
+            lines.append({"status": "ok", "msg": f"{wired.part} found", "address": wired.address})
+        lines.append({"status": "ok", "msg": "ready", "device": board.name, "firmware": FIRMWARE})
         return b"".join(encode_line(line) for line in lines)
 
     def answer(self, line: bytes | None) -> bytes:
@@ -123,15 +124,18 @@ class SerialConsole:
 
     def _read_i2c(self, request: Reply) -> Reply:
         sensor = request.get("sensor")
-        if not isinstance(sensor, str) or sensor not in MODELS:
+        if not isinstance(sensor, str) or sensor not in parts() or parts()[sensor].i2c is None:
             return _error(f"Unknown sensor: {sensor}"[:80])
-        if sensor not in self._board.sensors:
+        try:
+            values = self._board.parts.readings(sensor)
+        except UnknownName:
             return _error(f"Sensor not found: {sensor}")
-        values = self._board.sensor_values(sensor)
         return {"status": "ok", "sensor": sensor, "data": values, **values}
 
     def _read_sensors(self, _: Reply) -> Reply:
-        sensors: dict[str, object] = {name: self._board.sensor_values(name) for name in self._board.sensors}
+        sensors: dict[str, object] = {}
+        for part_id, wired in self._board.parts.bus_sensors():
+            sensors[wired.part] = self._board.parts.readings(part_id)
         sensors["system"] = {
             "uptime_s": int(self._board.clock.now_ms()) // 1000,
             "free_heap_kb": self._free_heap_bytes() // 1024,

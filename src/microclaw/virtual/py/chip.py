@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from microclaw.errors import MicroclawError, PinRefused, UnknownName
+from microclaw.errors import MicroclawError, PinRefused
 from microclaw.virtual.board import Board
 from microclaw.wire.board_replies import EdgeRow
 
@@ -31,8 +31,6 @@ OPEN_DRAIN: Final = 7
 PULL_UP: Final = 2
 RISING: Final = 1
 FALLING: Final = 2
-DHT11: Final = 11
-DS18B20_ROM: Final = "28ff641e0f6c0b3d"
 MAX_TRANSFER_BYTES: Final = 4096
 MAX_EVENTS: Final = 256
 MAX_INTERRUPTS: Final = 32
@@ -203,7 +201,7 @@ class PythonChip:
             raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
 
-    # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
+    # Buses. I2C is wired to the board's parts when it has the pins of the board profile.
 
     def call_i2c_open(self, scl: int, sda: int) -> Json:
         """Check that the sensors are on these pins; every other call names the result as the bus."""
@@ -216,7 +214,7 @@ class PythonChip:
 
     def call_i2c_scan(self, wired: bool) -> Json:
         if wired:
-            addresses = self._board.i2c_addresses()
+            addresses = self._board.parts.i2c_addresses()
         else:
             addresses = []
         if not addresses:
@@ -227,7 +225,7 @@ class PythonChip:
         if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
             raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
         if wired:
-            data = self._board.i2c_read(address, size)
+            data = self._board.parts.i2c_read(address, size)
         else:
             data = None
         if data is None:
@@ -235,7 +233,7 @@ class PythonChip:
         return data.hex()
 
     def call_i2c_write(self, wired: bool, address: int, data: str) -> None:
-        if not (wired and self._board.i2c_write(address, _hex_bytes(data))):
+        if not (wired and self._board.parts.i2c_write(address, _hex_bytes(data))):
             raise self._no_device(address)
 
     def _no_device(self, address: int) -> DriverError:
@@ -251,37 +249,24 @@ class PythonChip:
             if pin is not None:
                 self.call_pin_open(pin)
 
-    # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.
+    # Single-wire sensors: a part answers on the pin that it is wired to.
 
     def call_dht(self, pin: int, kind: int) -> Json:
-        """Return the five bytes of a DHT11 or DHT22, checksum last."""
-        values = self._climate(pin, f"DHT{kind}")
-        humidity = values["humidity_pct"]
-        temperature = values["temperature_c"]
-        if kind == DHT11:
-            row = [round(humidity), 0, max(0, round(temperature)), 0]
-        else:
-            wet = round(humidity * 10)
-            warm = round(abs(temperature) * 10)
-            row = [wet >> 8, wet & 255, warm >> 8 | (128 if temperature < 0 else 0), warm & 255]
-        return bytes([*row, sum(row) & 255]).hex()
-
-    def call_onewire(self, pin: int, what: str) -> Json:
-        if what == "convert":
-            return round(self._climate(pin, "DS18B20")["temperature_c"] * 16) / 16
-        try:
-            self._climate(pin, "DS18B20")
-        except DriverError:
-            return []
-        return [DS18B20_ROM]
-
-    def _climate(self, pin: int, part: str) -> dict[str, float]:
+        """Return the five bytes of the DHT on the pin, checksum last; `kind` is what the program takes it for."""
         self.call_pin_open(pin)
-        try:
-            return self._board.sensor_values("bme280")
-        except UnknownName:
-            self._board.note_absent(f"{part} on pin {pin}")
-            raise DriverError("OSError", ETIMEDOUT) from None
+        message = self._board.parts.message(pin)
+        if message is None:
+            self._board.note_absent(f"DHT{kind} on pin {pin}")
+            raise DriverError("OSError", ETIMEDOUT)
+        return message.hex()
+
+    def call_onewire(self, pin: int) -> Json:
+        """Return the measurement of each part on the pin's 1-Wire bus, by its ROM code."""
+        self.call_pin_open(pin)
+        messages = self._board.parts.messages(pin)
+        if not messages:
+            self._board.note_absent(f"1-Wire part on pin {pin}")
+        return {rom.hex(): message.hex() for rom, message in messages.items()}
 
     def call_digest(self, name: str, data: str) -> str:
         return hashlib.new(name, _hex_bytes(data), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""dht.DHT11 and DHT22 as in micropython-lib. On the bench one is wired to every pin that is asked for one."""
+"""dht.DHT11 and DHT22 as in micropython-lib. The part that is wired to the pin answers."""
 
 import time
 

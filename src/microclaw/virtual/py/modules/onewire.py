@@ -1,4 +1,4 @@
-"""onewire.OneWire with the one DS18B20 that the bench wires to every bus that is asked for; ds18x20.py reads it."""
+"""onewire.OneWire with the parts that are wired to its pin; ds18x20.py reads them."""
 
 from _board import call as _call
 
@@ -16,7 +16,7 @@ class OneWire:
         self.pin = pin
 
     def scan(self):
-        return [bytearray(bytes.fromhex(rom)) for rom in _call("onewire", self.pin._id, "scan")]
+        return [bytearray(bytes.fromhex(rom)) for rom in _call("onewire", self.pin._id)]
 
     def reset(self, required=False):
         found = bool(self.scan())

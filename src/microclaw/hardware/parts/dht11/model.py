@@ -1,0 +1,13 @@
+"""A DHT11: its five bytes of a measurement."""
+
+from __future__ import annotations
+
+from microclaw.hardware.parts.models import OneWireDevice
+
+
+class Model(OneWireDevice):
+    """Whole numbers; the bytes of their decimals are 0."""
+
+    def message(self) -> bytes:
+        row = [round(self.values["humidity"]), 0, round(self.values["temperature"]), 0]
+        return bytes([*row, sum(row) & 255])

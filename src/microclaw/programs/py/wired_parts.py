@@ -1,0 +1,91 @@
+"""The parts that a program names by the objects that it makes, as `DHT22(Pin(4))`, with the pins that it gives them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from microclaw.errors import ConfigError
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.reader import Part, parts
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, make_part
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.pins import find_argument, pin_numbers
+
+
+class _Constructor(Struct, frozen=True):
+    """A class that programs make with a part's pins: its parameters, in order, by the role or attribute they give."""
+
+    part: Part
+    parameters: Mapping[str, str]
+
+
+def find_wired_parts(graph: PyCallGraph, board: BoardProfile) -> tuple[WiredPart, ...]:
+    """Return the parts whose pins are known, each once, in the program's order.
+
+    The first part is named as its kind, further ones of the kind with a number. A part that the board cannot have
+    beside the earlier ones is left out.
+    """
+    constructors = _constructors()
+    wired: list[WiredPart] = []
+    for call in sorted(graph.calls, key=lambda call: (call.lineno, call.col_offset)):
+        constructor = constructors.get(graph.origin(call.func) or "")
+        if constructor is None:
+            continue
+        for values in _arguments(call, constructor, graph):
+            part = _make(constructor.part, values, wired)
+            if part is not None and _fits((*wired, part), board):
+                wired.append(part)
+    return tuple(wired)
+
+
+def _constructors() -> dict[str, _Constructor]:
+    """Return the constructors of all parts by their dotted names."""
+    table = {}
+    for part in parts().values():
+        for name, parameters in part.serves.constructors.items():
+            table[name] = _Constructor(part, parameters)
+    return table
+
+
+def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) -> Iterable[dict[str, int]]:
+    """Yield the numbers that a call gives to roles and attributes; several if it is made with each of several pins."""
+    numbers: dict[str, list[int]] = {}
+    for place, (parameter, role) in enumerate(constructor.parameters.items()):
+        value = find_argument(call, place, (parameter,))
+        numbers[role] = sorted(pin_numbers(graph, value) or ())
+    known = {role: values[0] for role, values in numbers.items() if len(values) == 1}
+    several = {role: values for role, values in numbers.items() if len(values) > 1}
+    if not several:
+        yield known
+    elif len(several) == 1:
+        ((role, values),) = several.items()
+        for number in values:
+            yield {**known, role: number}
+
+
+def _make(facts: Part, values: Mapping[str, int], wired: list[WiredPart]) -> WiredPart | None:
+    """Return the part with these pins, or None if a pin is unknown or the part is there already."""
+    roles = {pin.role for pin in facts.pins}
+    pins = {role: number for role, number in values.items() if role in roles}
+    attributes = {name: number for name, number in values.items() if name in facts.attributes}
+    same_kind = [part for part in wired if part.part == facts.name]
+    if any(part.pins == pins for part in same_kind):
+        return None
+    part_id = facts.name
+    if same_kind:
+        part_id = f"{facts.name}-{len(same_kind) + 1}"
+    try:
+        return make_part(part_id, facts.name, pins=pins, attributes=attributes)
+    except ConfigError:
+        return None
+
+
+def _fits(wired: tuple[WiredPart, ...], board: BoardProfile) -> bool:
+    try:
+        check_wiring(Wiring(wired), board)
+    except ConfigError:
+        return False
+    return True

@@ -1,0 +1,313 @@
+"""The parts on a virtual board: makes their models, and brings edges, transfers and messages to them. Draws nothing.
+
+Everything here runs under the board's lock. A model that raises is the part's fault: the console names the part, which
+then answers nobody, and the program goes on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.hardware.parts.models import BusDevice, OneWireDevice, PartModel, PinDevice
+from microclaw.hardware.parts.reader import part_folders, parts, quantities
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part
+from microclaw.text import clean_text
+from microclaw.wire.board_replies import BROKEN_PART, EdgeRow
+
+if TYPE_CHECKING:
+    from microclaw.virtual.board import Board  # it makes its parts
+
+R = TypeVar("R")
+_PARTS_PACKAGE: Final = "microclaw.hardware.parts"
+_MAX_REASON_CHARS: Final = 120
+_log = logging.getLogger(__name__)
+
+
+class PartBench:
+    """The board as one part sees it. After `detach` the part's alarms do nothing."""
+
+    def __init__(self, board: Board, guard: Callable[[str, Callable[[], None]], None], part_id: str) -> None:
+        self._board = board
+        self._guard = guard
+        self._part_id = part_id
+        self._is_attached = True
+
+    def now_ms(self) -> float:
+        return self._board.clock.now_ms()
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> None:
+        """Call `fn` under the board's lock at that board time, unless the power is cut or the part goes before."""
+        boot = self._board.boot
+
+        def act() -> None:
+            is_same_boot = self._board.powered and self._board.boot == boot
+            if self._is_attached and is_same_boot:
+                self._guard(self._part_id, fn)
+
+        self._board.clock.call_at(t_ms, act)
+
+    def level(self, gpio: int) -> int:
+        return self._board.level(gpio)
+
+    def drive(self, gpio: int, level: int | None) -> None:
+        self._board.set_input(gpio, level)
+
+    def join(self, gpio: int, other: int | None) -> None:
+        self._board.join(gpio, other)
+
+    def set_volts(self, gpio: int, volts: float) -> None:
+        self._board.adc.set(gpio, volts)
+
+    def pwm(self, gpio: int) -> tuple[int, float]:
+        return self._board.pwm_signal(gpio)
+
+    def detach(self) -> None:
+        self._is_attached = False
+
+
+class BoardParts:
+    """The parts on one board, by their ids."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._models: dict[str, PartModel] = {}
+        self._benches: dict[str, PartBench] = {}
+        self._wired: dict[str, WiredPart] = {}
+        self._watched: dict[int, list[tuple[str, str]]] = {}  # pin -> (id, role) of the parts that take its edges
+        self._broken: set[str] = set()
+
+    def wire(self, wiring: Wiring) -> None:
+        """Replace all parts by those of the wiring, which fits the board."""
+        with self._board.lock:
+            for part_id in list(self._wired):
+                self._remove(part_id)
+            for part in wiring.parts:
+                self._add(part)
+
+    def wire_usual(self, name: str) -> None:
+        """Wire a part of that name at its usual I2C address if it is not there and the address is free."""
+        facts = parts().get(name)
+        if facts is None or facts.i2c is None or name in self._wired:
+            return
+        part = make_part(name, name, pins={})
+        with self._board.lock:
+            addresses = {wired.address for wired in self._wired.values()}
+            if part.address not in addresses:
+                self._add(part)
+
+    def wiring(self) -> Wiring:
+        """Return the parts as they are wired now."""
+        return Wiring(tuple(self._wired.values()))
+
+    # Values.
+    def set_values(self, part_id: str, values: Mapping[str, float]) -> None:
+        """Set values of a part, by their names or the fields of its readings ("temperature", "temperature_c").
+
+        Raises UnknownName for an id that is not wired, CallRejected for a wrong value; then nothing changes.
+        """
+        with self._board.lock:
+            model = self.model(part_id)
+            named_values = {_value_name(name): number for name, number in values.items()}
+            try:
+                model.set_values(named_values)
+            except MicroclawError:
+                raise
+            except Exception as exc:
+                self._break(part_id, exc)
+
+    def check_id(self, part_id: str) -> None:
+        """Raise UnknownName if no part has this id."""
+        if part_id not in self._wired:
+            known = ", ".join(self._wired) or "none"
+            text = f"no part {part_id[:40]!r} on {self._board.profile.board_id}"
+            raise UnknownName(text, next_step=f"known: {known}")
+
+    def model(self, part_id: str) -> PartModel:
+        """Return the model of the part. Raises UnknownName if there is no such part, or nothing of it reacts."""
+        self.check_id(part_id)
+        if part_id not in self._models:
+            name = self._wired[part_id].part
+            raise UnknownName(f"{part_id} ({name}) has no values", next_step="set the values of a part that measures")
+        return self._models[part_id]
+
+    def readings(self, name: str) -> dict[str, float]:
+        """Return what a sensor on the bus measures, by its id or the name of its part. Raises UnknownName."""
+        with self._board.lock:
+            for part_id, wired in self.bus_sensors():
+                if name in (part_id, wired.part):
+                    measured = self._models[part_id].readings()
+                    return {field: round(value, 3) for field, value in measured.items()}
+        known = ", ".join(wired.part for _, wired in self.bus_sensors()) or "none"
+        text = f"no sensor {name[:40]!r} on {self._board.profile.board_id}"
+        raise UnknownName(text, next_step=f"known: {known}")
+
+    def bus_sensors(self) -> Iterator[tuple[str, WiredPart]]:
+        """Yield the parts on the I2C bus that measure something, by their ids."""
+        for part_id, wired in list(self._wired.items()):
+            if isinstance(self._models.get(part_id), BusDevice) and wired.facts.measures:
+                yield part_id, wired
+
+    # The I2C bus.
+    def i2c_addresses(self) -> list[int]:
+        """Return the 7-bit addresses that answer, lowest first."""
+        with self._board.lock:
+            addresses = []
+            for part_id, wired in self._wired.items():
+                is_listening = isinstance(self._working(part_id), BusDevice)
+                if is_listening and wired.address is not None:
+                    addresses.append(wired.address)
+            return sorted(addresses)
+
+    def i2c_write(self, address: int, data: bytes) -> bool:
+        """Send bytes to a device; return False if none acknowledges that address."""
+        with self._board.lock:
+            device = self._at_address(address)
+            if device is None:
+                return False
+            answer = self._call(device.wired.id, lambda: device.write(data))
+            return answer is not None
+
+    def i2c_read(self, address: int, size: int) -> bytes | None:
+        """Read bytes from a device; return None if none acknowledges that address."""
+        with self._board.lock:
+            device = self._at_address(address)
+            if device is None:
+                return None
+            answer = self._call(device.wired.id, lambda: device.read(size))
+            if answer is None:
+                return None
+            return answer[0]
+
+    # Single-wire buses.
+    def messages(self, pin: int) -> dict[bytes, bytes]:
+        """Return the measurement of each part on a pin's 1-Wire bus, by its ROM code."""
+        rows: dict[bytes, bytes] = {}
+        for rom, message in self._one_wire(pin):
+            if rom is not None:
+                rows[rom] = message
+        return rows
+
+    def message(self, pin: int) -> bytes | None:
+        """Return the measurement of the part that has the pin's line alone, without a ROM code; None if none has."""
+        for rom, message in self._one_wire(pin):
+            if rom is None:
+                return message
+        return None
+
+    def _one_wire(self, pin: int) -> list[tuple[bytes | None, bytes]]:
+        rows = []
+        with self._board.lock:
+            for part_id, wired in list(self._wired.items()):
+                device = self._working(part_id)
+                if not isinstance(device, OneWireDevice) or pin not in wired.pins.values():
+                    continue
+                answer = self._call(part_id, device.message)
+                if answer is not None:
+                    rows.append((device.rom, answer[0]))
+        return rows
+
+    # Pins and power.
+    def edge(self, record: EdgeRow) -> None:
+        """Bring a new level of a pin to the parts on it."""
+        for part_id, role in self._watched.get(record.pin, ()):
+            device = self._working(part_id)
+            if isinstance(device, PinDevice):
+                self._deliver(part_id, device, role, record.level)
+
+    def reset(self) -> None:
+        """Put every part into its state at power on."""
+        for part_id, model in list(self._models.items()):
+            if part_id not in self._broken:
+                self._call(part_id, model.reset)
+
+    def _deliver(self, part_id: str, device: PinDevice, role: str, level: int) -> None:
+        self._call(part_id, lambda: device.edge(role, level))
+
+    def _add(self, wired: WiredPart) -> None:
+        self._wired[wired.id] = wired
+        model_class = load_model(wired.part)
+        if model_class is None:
+            return
+        bench = PartBench(self._board, self._act, wired.id)
+        self._benches[wired.id] = bench
+        answer = self._call(wired.id, lambda: model_class(wired, bench))
+        if answer is None:
+            return
+        model = answer[0]
+        self._models[wired.id] = model
+        self._call(wired.id, model.reset)
+        if isinstance(model, PinDevice):
+            for role, pin in wired.pins.items():
+                self._watched.setdefault(pin, []).append((wired.id, role))
+
+    def _remove(self, part_id: str) -> None:
+        wired = self._wired.pop(part_id)
+        self._models.pop(part_id, None)
+        self._broken.discard(part_id)
+        bench = self._benches.pop(part_id, None)
+        if bench is None:
+            return
+        bench.detach()
+        for pin in wired.pins.values():
+            self._watched.pop(pin, None)
+            bench.join(pin, None)
+            bench.drive(pin, None)
+
+    def _at_address(self, address: int) -> BusDevice | None:
+        for part_id, wired in self._wired.items():
+            device = self._working(part_id)
+            if wired.address == address and isinstance(device, BusDevice):
+                return device
+        return None
+
+    def _working(self, part_id: str) -> PartModel | None:
+        """Return the model of a part, or None if it has none or it failed."""
+        if part_id in self._broken:
+            return None
+        return self._models.get(part_id)
+
+    def _act(self, part_id: str, fn: Callable[[], None]) -> None:
+        """Make a call that a part asked for."""
+        with self._board.lock:
+            if part_id not in self._broken:
+                self._call(part_id, fn)
+
+    def _call(self, part_id: str, fn: Callable[[], R]) -> tuple[R] | None:
+        """Return what a model's method returns, in a tuple; None if it raises."""
+        try:
+            return (fn(),)
+        except Exception as exc:
+            self._break(part_id, exc)
+            return None
+
+    def _break(self, part_id: str, exc: Exception) -> None:
+        """Name the part on the console, once: from now on it answers nobody."""
+        _log.error("the part %s failed", part_id, exc_info=exc)
+        if part_id in self._broken:
+            return
+        self._broken.add(part_id)
+        reason = clean_text(f"{type(exc).__name__}: {exc}", one_line=True, limit=_MAX_REASON_CHARS)
+        self._board.print_line(f"{BROKEN_PART}{part_id} ({self._wired[part_id].part}): {reason}")
+
+
+def load_model(name: str) -> type[PartModel] | None:
+    """Return the class `Model` of a part's folder, or None if nothing of the part reacts."""
+    folders = {folder.name: folder for folder in part_folders()}
+    folder: Path | None = folders.get(name)
+    if folder is None or not (folder / "model.py").is_file():
+        return None
+    model: type[PartModel] = importlib.import_module(f"{_PARTS_PACKAGE}.{name}.model").Model
+    return model
+
+
+def _value_name(name: str) -> str:
+    """Return the name of a value that may be given as the field of a reading."""
+    for value_name, quantity in quantities().items():
+        if quantity.reading == name:
+            return value_name
+    return name

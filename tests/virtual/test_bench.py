@@ -1,0 +1,235 @@
+"""Parts on a virtual board: they answer where they are wired, take its edges, move its pins, and fail alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import microclaw
+from microclaw.errors import CallRejected, ConfigError, UnknownName
+from microclaw.hardware.boards import load_board
+from microclaw.hardware.parts.models import OneWireDevice, PinDevice
+from microclaw.hardware.parts.reader import parts
+from microclaw.hardware.parts.wiring import Wiring, check_wiring, parse_wiring, read_wiring, wiring_tables
+from microclaw.virtual import bench
+from microclaw.virtual.bench import load_model
+from microclaw.virtual.board import Board
+from microclaw.virtual.virtual_clock import VirtualClock
+
+PROFILE = load_board("virtual")
+MODEL_IMPORT = re.compile(r"(from|import) microclaw\.hardware\.parts\.\w+(\.| import )model\b")
+WIRING = """
+[btn1]
+part = "button"
+pin = 6
+
+[sonar]
+part = "hcsr04"
+trig = 4
+echo = 5
+
+[dht1]
+part = "dht22"
+data = 15
+
+[probe1]
+part = "ds18b20"
+data = 17
+
+[probe2]
+part = "ds18b20"
+data = 17
+
+[bme1]
+part = "bme280"
+address = 0x77
+"""
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def board(clock: VirtualClock) -> Board:
+    return Board(PROFILE, clock, wiring=parse_wiring(WIRING))
+
+
+def edges(board: Board, pin: int) -> list[tuple[float, int]]:
+    return [(round(edge.t_ms, 3), edge.level) for edge in board.edges().records if edge.pin == pin]
+
+
+def trigger(board: Board, clock: VirtualClock) -> None:
+    board.set_output(4, 1)
+    clock.compute(0.01)
+    board.write_pin(4, 0)
+
+
+def test_every_part_with_a_model_has_one_class_for_it() -> None:
+    reacting = {name for name in parts() if load_model(name) is not None}
+    assert {"button", "hcsr04", "bme280", "dht22"} <= reacting
+
+
+def test_a_button_bounces_and_lets_go_of_its_pin_when_it_is_released(board: Board, clock: VirtualClock) -> None:
+    board.configure_pin(6, reads=True, drives=False, pull=1)
+    board.parts.set_values("btn1", {"pressed": 1})
+    clock.advance(100)
+    board.parts.set_values("btn1", {"pressed": 0})
+    clock.advance(100)
+    moves = edges(board, 6)[1:]
+    assert [level for _, level in moves] == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+    assert moves[4] == (3.0, 0)
+    assert moves[-1] == (103.0, 1)
+    board.configure_pin(6, reads=True, drives=False, pull=0)
+    assert board.read_pin(6) == 0, "without a pull-up the released button leaves the pin floating"
+
+
+def test_a_press_that_ends_within_its_bounce_leaves_the_button_released(board: Board, clock: VirtualClock) -> None:
+    board.configure_pin(6, reads=True, drives=False, pull=1)
+    board.parts.set_values("btn1", {"pressed": 1})
+    clock.advance(1)
+    board.parts.set_values("btn1", {"pressed": 0})
+    clock.advance(10)
+    assert board.read_pin(6) == 1
+
+
+@pytest.mark.parametrize(("distance_cm", "echo_us"), [(10, 583), (100, 5831), (300, 17493), (401, 38000), (1, 38000)])
+def test_the_echo_lasts_as_long_as_the_sound_needs(
+    board: Board, clock: VirtualClock, distance_cm: float, echo_us: int
+) -> None:
+    board.parts.set_values("sonar", {"distance": distance_cm})
+    trigger(board, clock)
+    clock.advance(1)
+    trigger(board, clock)
+    clock.advance(100)
+    (begin_ms, _), (end_ms, _) = edges(board, 5)
+    assert begin_ms == 0.46
+    assert round((end_ms - begin_ms) * 1000) == echo_us
+
+
+def test_a_part_answers_on_its_own_pin_alone(board: Board) -> None:
+    board.parts.set_values("dht1", {"temperature": -1.5})
+    message = board.parts.message(15)
+    assert message is not None
+    assert message.hex() == "01c2800f52"
+    assert board.parts.message(4) is None
+    assert board.parts.message(17) is None
+    assert board.parts.messages(15) == {}
+    assert len(board.parts.messages(17)) == 2
+    assert all(rom[0] == 0x28 for rom in board.parts.messages(17))
+
+
+def test_a_sensor_answers_at_its_address(board: Board) -> None:
+    assert board.parts.i2c_addresses() == [0x77]
+    assert board.parts.i2c_write(0x77, b"\xd0")
+    assert board.parts.i2c_read(0x77, 1) == b"\x60"
+    assert not board.parts.i2c_write(0x76, b"\xd0")
+    assert board.parts.readings("bme280") == board.parts.readings("bme1")
+
+
+def test_a_value_has_two_names_and_a_wrong_one_changes_nothing(board: Board) -> None:
+    board.parts.set_values("bme1", {"temperature_c": 31})
+    with pytest.raises(CallRejected):
+        board.parts.set_values("bme1", {"temperature": 20, "humidity": 101})
+    with pytest.raises(UnknownName) as caught:
+        board.parts.set_values("btn2", {"pressed": 1})
+    assert "btn1" in str(caught.value.next_step)
+    assert board.parts.readings("bme1")["temperature_c"] == 31
+
+
+def test_another_wiring_takes_the_place_of_the_first_with_its_alarms_and_levels(
+    board: Board, clock: VirtualClock
+) -> None:
+    trigger(board, clock)
+    board.parts.wire(Wiring())
+    clock.advance(100)
+    assert edges(board, 5) == []
+    assert board.parts.i2c_addresses() == []
+
+
+def test_a_power_cut_ends_a_measurement(board: Board, clock: VirtualClock) -> None:
+    trigger(board, clock)
+    clock.advance(1)
+    assert board.level(5) == 1
+    board.reset()
+    assert board.level(5) == 0
+    clock.advance(100)
+    trigger(board, clock)
+    clock.advance(1)
+    assert board.level(5) == 1
+
+
+def test_joined_pins_have_the_level_of_the_one_that_is_driven(board: Board) -> None:
+    board.configure_pin(13, reads=True, drives=False, pull=1)
+    board.configure_pin(14, reads=True, drives=False)
+    board.join(13, 14)
+    assert (board.level(13), board.level(14)) == (1, 0)
+    board.set_output(14, 0)
+    assert board.level(13) == 0
+    board.write_pin(14, 1)
+    assert board.level(13) == 1
+    board.write_pin(14, 0)
+    board.configure_pin(14, reads=True, drives=False)
+    assert board.level(13) == 1, "nobody drives the other pin any more"
+    board.set_output(13, 1)
+    assert board.level(14) == 1, "the other way round"
+    board.join(13, None)
+    assert board.level(14) == 0
+    assert edges(board, 14)[-1][1] == 0
+
+
+class Faulty(PinDevice):
+    """Raises when its pin rises."""
+
+    def edge(self, role: str, level: int) -> None:
+        if level:
+            raise ZeroDivisionError(f"{role} of {self.wired.id}")
+
+
+class Silent(OneWireDevice):
+    def message(self) -> bytes:
+        raise ValueError("nothing measured")
+
+
+def test_a_model_that_raises_is_named_once_and_the_board_goes_on(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {"hcsr04": Faulty, "dht22": Silent}
+    monkeypatch.setattr(bench, "load_model", models.get)
+    board = Board(PROFILE, clock, wiring=parse_wiring(WIRING))
+    for _ in range(2):
+        board.set_output(4, 1)
+        board.set_output(4, 0)
+        assert board.parts.message(15) is None
+    texts = [row.text for row in board.log().records]
+    assert texts == [
+        "a part of this board failed: sonar (hcsr04): ZeroDivisionError: trig of sonar",
+        "a part of this board failed: dht1 (dht22): ValueError: nothing measured",
+    ]
+    assert len(edges(board, 4)) == 4
+
+
+def test_a_wiring_is_its_tables_and_the_board_has_what_is_soldered_on(clock: VirtualClock) -> None:
+    wiring = parse_wiring(WIRING)
+    assert read_wiring(wiring_tables(wiring)) == wiring
+    board = Board(PROFILE, clock)
+    assert {part.id: part.address for part in board.parts.wiring().parts} == {"bme280": 0x76, "ina219": 0x40}
+
+
+def test_two_parts_share_a_pin_only_if_both_can() -> None:
+    with pytest.raises(ConfigError):
+        check_wiring(parse_wiring(WIRING.replace("data = 15", "data = 6")), PROFILE)
+    check_wiring(parse_wiring(WIRING), PROFILE)
+
+
+def test_no_other_room_imports_a_model() -> None:
+    source = Path(microclaw.__file__).parent
+    importers = []
+    for file in source.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        if MODEL_IMPORT.search(text):
+            importers.append(str(file.relative_to(source)))
+    assert importers == []
