@@ -119,7 +119,7 @@ def _refused(output: str, file: str, source: str, checked: Rewritten) -> tuple[D
     else:
         number = 0
     if 0 < number <= len(checked.lines):
-        line = checked.lines[number - 1]
+        line = abs(checked.lines[number - 1])
     else:
         line = 0
     if line:

@@ -12,10 +12,11 @@ from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.py.bundle import driver_modules
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.rewrite import DROPPED_MODULES
 from microclaw.programs.py.scopes import Binding, canonical
-from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source import Findings, node_line
 
 _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
@@ -81,7 +82,10 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
 
 
 def _hint(module: str) -> str:
-    return meant(module, stock_image().modules) or "put the code that you need from it into this file"
+    return (
+        meant(module, (*stock_image().modules, *driver_modules()))
+        or "put the code that you need from it into this file"
+    )
 
 
 def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: PyCallGraph, findings: Findings) -> None:
@@ -168,7 +172,7 @@ def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> No
     imports = [b for b in bindings if b.kind == "import"]
     others = [b for b in bindings if b.kind != "import" and not is_none(b.value)]
     if imports and (others or len({b.origin for b in imports}) > 1):
-        line = getattr(imports[0].node, "lineno", 0)
+        line = node_line(imports[0].node)
         message = f"{name} means something else in line {line}"
         hint = f"use another name than {name} for one of them"
         findings.error((others or imports[1:])[0].node, message, hint)

@@ -15,7 +15,8 @@ from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.text import code_lines, encodable, odd_character
 
 MAX_SOURCE_BYTES: Final = 65536
-LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
+LineMap: TypeAlias = tuple[int, ...]
+"""The source's line for each rewritten line, both from 1; 0: none. A driver's lines have its import's as -N."""
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
 
@@ -96,20 +97,33 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         return len(self.mpy)
 
     def source_traceback(self, text: str) -> str:
-        """A board's traceback in the words of the source: its lines, its names, and no frames of the firmware."""
-        told = []
-        for line in code_lines(text):
+        """Return a board's traceback in the words of the source: its lines, its names, and no frames of the firmware.
+
+        Frames of a driver are left out, so that the last one is the program's line that calls it. If there are only
+        frames of a driver, they have the line of its import.
+        """
+        lines = code_lines(text)
+        has_own_frame = any(self._frame_line(line) > 0 for line in lines)
+        shown = []
+        for line in lines:
             frame = _FRAME.match(line)
             if frame is None:
-                told.append(line)
-            elif frame[2] == f"{self.name}.py":
-                number = int(frame[4])
-                if 0 < number <= len(self.lines) and self.lines[number - 1]:
-                    mapped = self.lines[number - 1]
-                else:
-                    mapped = number
-                told.append(f"{frame[1]}{frame[2]}{frame[3]}{mapped}{_NAMES.get(frame[5], frame[5])}")
-        return "\n".join(told)
+                shown.append(line)
+                continue
+            number = self._frame_line(line)
+            if number > 0 or (number < 0 and not has_own_frame):
+                shown.append(f"{frame[1]}{frame[2]}{frame[3]}{abs(number)}{_NAMES.get(frame[5], frame[5])}")
+        return "\n".join(shown)
+
+    def _frame_line(self, line: str) -> int:
+        """Return the source's line of a frame of this program, as LineMap has it; 0 for any other line."""
+        frame = _FRAME.match(line)
+        if frame is None or frame[2] != f"{self.name}.py":
+            return 0
+        number = int(frame[4])
+        if 0 < number <= len(self.lines):
+            return self.lines[number - 1] or number
+        return number
 
 
 def program_text(source: str, file: str) -> str:

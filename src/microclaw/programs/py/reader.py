@@ -13,6 +13,7 @@ from msgspec import msgpack
 from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.py.advice import warn
+from microclaw.programs.py.bundle import bundle_drivers
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.formats import Simplifier
 from microclaw.programs.py.imports import check_imports
@@ -62,6 +63,8 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
+        tree = bundle_drivers(tree, findings)
+        findings.raise_errors()
         graph = PyCallGraph(Scopes(tree))
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
@@ -98,7 +101,10 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
 
 
 def _line_map(tree: ast.Module, text: str) -> LineMap:
-    """Return the source's line of each line of the text that was printed from a tree: its nodes have the source's."""
+    """Return the source's line of each line of the text that was printed from a tree: its nodes have the source's.
+
+    A line of a driver has that of its import as a negative number.
+    """
     lines = [0] * (text.count("\n") + 2)
     waiting: deque[tuple[ast.AST, ast.AST]] = deque([(tree, ast.parse(text))])
     while waiting:

@@ -91,7 +91,7 @@ def at(
     severity: Literal["error", "warning"] = "error",
 ) -> Diagnostic:
     """A finding at a node's place, with that line's text."""
-    line: int | None = getattr(node, "lineno", None)
+    line = node_line(node)
     text = source.line(line)
     before = text.encode()[: getattr(node, "col_offset", 0)] if text is not None else b""  # the offset counts bytes
     if text is not None:
@@ -99,6 +99,14 @@ def at(
     else:
         column = None
     return Diagnostic(severity, message, source.file, line, column, text, hint, why)
+
+
+def node_line(node: ast.AST | None) -> int | None:
+    """Return the source's line of a node; a driver's node has the line of its import as a negative number."""
+    line: int | None = getattr(node, "lineno", None)
+    if line is None:
+        return None
+    return abs(line)
 
 
 def _add(findings: list[Diagnostic], found: Diagnostic) -> None:

@@ -1,0 +1,407 @@
+"""Puts the drivers of parts into the program that imports them, before anything checks it. Judges no other import.
+
+A driver is hardware/parts/NAME/python/MODULE.py, or the part's reading.py for a driver beside it. Its statements go to
+the top of the program: one file, one hash, the same checks, and no more rights than the program has. A name of a driver
+gets the module's name in front where the program or another driver has that name. Nodes of a driver have the line of
+the program's import as a negative number (source.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
+
+from microclaw.hardware.boards.micropython.stock import stock_image
+from microclaw.hardware.parts.reader import part_folders
+from microclaw.programs.py.callgraph import is_none
+from microclaw.programs.py.formats import Simplifier
+from microclaw.programs.py.scopes import Binding, Scopes, canonical
+from microclaw.programs.py.source import Findings, node_line
+
+_READING: Final = "reading"
+_DRIVERS: Final = "python"
+_TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
+ImportNode: TypeAlias = ast.Import | ast.ImportFrom
+
+
+class DriverName(Struct, frozen=True):
+    """What an import of a driver brings: the module, or one name of it."""
+
+    module: str
+    name: str | None = None
+
+
+class Unit(Struct, eq=False):
+    """The program or a driver. `part` is a driver's part, `given` its names in the bundle by their names in it.
+
+    `links`: what each node is that stands for something of another driver. `kept`: imports whose name the text also
+    sets to something else, so that it stays a variable.
+    """
+
+    tree: ast.Module
+    scopes: Scopes
+    part: Path | None = None
+    given: dict[str, str] = field(default_factory=dict)
+    links: dict[ast.AST, DriverName] = field(default_factory=dict)
+    kept: set[tuple[ast.AST, str]] = field(default_factory=set)
+
+    @property
+    def names(self) -> list[str]:
+        """What a driver offers: its own definitions, without those that begin with _."""
+        found = []
+        for name, bindings in self.scopes.module.bindings.items():
+            is_import = any(binding.kind == "import" for binding in bindings)
+            if not is_import and not name.startswith("_"):
+                found.append(name)
+        return found
+
+
+def driver_modules() -> tuple[str, ...]:
+    """Return the modules that parts bring, sorted, without those that the stock image has."""
+    modules = set[str]()
+    for folder in part_folders():
+        for path in (folder / _DRIVERS).glob("*.py"):
+            if path.stem not in stock_image().modules:
+                modules.add(path.stem)
+    return tuple(sorted(modules))
+
+
+def bundle_drivers(tree: ast.Module, findings: Findings) -> ast.Module:
+    """Return the program with the drivers that it imports; what it cannot have of them goes to the findings."""
+    bundle = _Bundle(findings)
+    program = bundle.read(tree, None)
+    if not bundle.drivers:
+        return tree
+    bundle.choose_names(program)
+    for unit in (*bundle.drivers.values(), program):
+        _Renamer(unit, bundle.drivers).visit(unit.tree)
+    body: list[ast.stmt] = []
+    for module, unit in bundle.drivers.items():
+        for statement in unit.tree.body:
+            body += _mark_lines(statement, bundle.places[module])
+    return ast.Module([*_needed(body, program.tree), *program.tree.body], [])
+
+
+class _Bundle:
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        # Each after those that it imports.
+        self.drivers: dict[str, Unit] = {}
+        # The program's statement that imports the driver, also through another driver.
+        self.places: dict[str, ast.stmt] = {}
+
+    def read(self, tree: ast.Module, part: Path | None, place: ast.stmt | None = None) -> Unit:
+        """Return a text with its links, after reading the drivers that it imports."""
+        imports = list(_driver_imports(tree, part))
+        for node, path in imports:
+            module = _key(path)
+            if module not in self.places:
+                self.places[module] = place or node
+                driver = ast.parse(path.read_text(encoding="utf-8"))
+                driver = Simplifier(driver).visit(driver)
+                self.drivers[module] = self.read(driver, _part_of(path), place or node)
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        for node, path in imports:
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                names = sorted(used.intersection(self.drivers[_key(path)].names))
+                node.names = [ast.alias(name) for name in names]
+        unit = Unit(tree, Scopes(tree), part)
+        if imports:
+            self._link(unit)
+        return unit
+
+    def choose_names(self, program: Unit) -> None:
+        """Give every name of a driver its name in the bundle: its own, unless another text has the same."""
+        identifiers = {module: set(_identifiers(unit)) for module, unit in self.drivers.items()}
+        taken = set(_identifiers(program))
+        for module, unit in self.drivers.items():
+            others = [names for other, names in identifiers.items() if other != module]
+            foreign = taken.union(*others)
+            for name in unit.scopes.module.bindings:
+                given = name
+                while given in foreign:
+                    given = f"_{module.rpartition('.')[2]}_{given}"
+                unit.given[name] = given
+                taken.add(given)
+
+    def _link(self, unit: Unit) -> None:
+        for node in unit.scopes.of:
+            match node:
+                case ast.ImportFrom():
+                    self._check_names(unit, node)
+                case ast.Name():
+                    self._link_name(unit, node)
+                case _:
+                    continue
+
+    def _check_names(self, unit: Unit, node: ast.ImportFrom) -> None:
+        path = driver_file(node.module or "", unit.part)
+        if path is None or node.level:
+            return
+        for alias in node.names:
+            self._has(DriverName(_key(path), alias.name), node)
+
+    def _has(self, named: DriverName, node: ast.AST) -> bool:
+        """Return True if the driver has that name; else it goes to the findings."""
+        names = self.drivers[named.module].names
+        if named.name in names:
+            return True
+        module = named.module.rpartition(".")[2]
+        self._findings.error(node, f"the driver {module} has no {named.name}", f"it has {', '.join(sorted(names))}")
+        return False
+
+    def _link_name(self, unit: Unit, node: ast.Name) -> None:
+        bindings = unit.scopes.bindings(node)
+        brought = [found for binding in bindings if (found := _brought(binding, node.id, unit.part)) is not None]
+        if not brought:
+            return
+        others = [binding for binding in bindings if _brought(binding, node.id, unit.part) is None]
+        is_single = len(set(brought)) == 1
+        has_module = any(named.name is None for named in brought)
+        clashing = [binding for binding in others if not is_none(binding.value)]
+        if has_module and (clashing or not is_single):
+            line = node_line(next(binding.node for binding in bindings if binding.kind == "import"))
+            place = (clashing or bindings[1:])[0].node
+            hint = f"use another name than {node.id} for one of them"
+            self._findings.error(place, f"{node.id} means something else in line {line}", hint)
+        elif has_module:
+            self._link_module(unit, node, brought[0], is_optional=bool(others))
+        elif is_single and not others:
+            unit.links[node] = brought[0]
+        if others or not is_single:
+            unit.kept.update((binding.node, node.id) for binding in bindings if binding.kind == "import")
+
+    def _link_module(self, unit: Unit, node: ast.Name, module: DriverName, *, is_optional: bool) -> None:
+        parent = unit.scopes.parents.get(node)
+        if isinstance(parent, ast.Attribute):
+            named = DriverName(module.module, parent.attr)
+            if not isinstance(parent.ctx, ast.Load):
+                hint = "keep the value in a variable of your own"
+                self._findings.error(node, f"a program cannot change {ast.unparse(parent)}", hint)
+            elif self._has(named, parent):
+                unit.links[parent] = named
+            return
+        is_set = not isinstance(node.ctx, ast.Load)
+        if is_optional and (is_set or isinstance(parent, _TESTS)):
+            return
+        name = self.drivers[module.module].names[0]
+        hint = f"name what you need of it: {node.id}.{name}"
+        self._findings.error(node, f"the driver {node.id} is used as a value", hint)
+
+
+@functools.cache
+def driver_file(module: str, part: Path | None = None) -> Path | None:
+    """Return the file of a driver, or None; `part` is the folder of the driver that imports it."""
+    name = canonical(module)
+    if name in stock_image().modules or not name.isidentifier():
+        return None
+    if part is not None and name == _READING:
+        return part / f"{_READING}.py"
+    for folder in part_folders():
+        path = folder / _DRIVERS / f"{name}.py"
+        if path.exists():
+            return path
+    return None
+
+
+def _part_of(path: Path) -> Path:
+    if path.stem == _READING:
+        return path.parent
+    return path.parent.parent
+
+
+def _key(path: Path) -> str:
+    """Return the name of a driver among all: a reading is its part's."""
+    if path.stem == _READING:
+        return f"{path.parent.name}.{_READING}"
+    return path.stem
+
+
+def _driver_imports(tree: ast.Module, part: Path | None) -> Iterator[tuple[ImportNode, Path]]:
+    """Yield each import of a driver, in the order of the text."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in sorted(imports, key=lambda node: (node.lineno, node.col_offset)):
+        modules = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        for module in modules:
+            path = driver_file(module, part)
+            is_absolute = isinstance(node, ast.Import) or not node.level
+            if path is not None and is_absolute:
+                yield node, path
+
+
+def _brought(binding: Binding, name: str, part: Path | None) -> DriverName | None:
+    """Return what a binding brings of a driver under a name, or None if it is anything else."""
+    node = binding.node
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            path = driver_file(alias.name, part)
+            if path is not None and (alias.asname or alias.name) == name:
+                return DriverName(_key(path))
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        path = driver_file(node.module or "", part)
+        for alias in node.names:
+            if path is not None and (alias.asname or alias.name) == name:
+                return DriverName(_key(path), alias.name)
+    return None
+
+
+def _identifiers(unit: Unit) -> Iterator[str]:
+    """Yield the names in a text that stay in it: not those that stand for something of a driver."""
+    for node in ast.walk(unit.tree):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name):
+                if node not in unit.links:
+                    yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.ExceptHandler(name=str(name)):
+                yield name
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                yield from names
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    name = alias.asname or alias.name
+                    is_driver = _brought(Binding("import", node), name, unit.part) is not None
+                    if not is_driver or (node, name) in unit.kept:
+                        yield name
+            case _:
+                continue
+
+
+class _Renamer(ast.NodeTransformer):
+    """Gives every name of a text its name in the bundle; the imports of drivers go."""
+
+    def __init__(self, unit: Unit, drivers: dict[str, Unit]) -> None:
+        self._unit = unit
+        self._drivers = drivers
+        self._module = unit.scopes.module
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node in self._unit.links:
+            return ast.copy_location(ast.Name(self._target(self._unit.links[node]), node.ctx), node)
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node in self._unit.links:
+            node.id = self._target(self._unit.links[node])
+        else:
+            node.id = self._given(node, node.id)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
+        node.name = self._given(node, node.name)
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+    visit_ClassDef = visit_FunctionDef
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        node.names = [self._unit.given.get(name, name) for name in node.names]
+        return node
+
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        statements: list[ast.stmt] = []
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if driver_file(alias.name, self._unit.part) is None:
+                alias.asname = self._as(node, name, alias.name)
+                statements.append(ast.Import([alias]))
+            elif (node, name) in self._unit.kept:
+                # The name is also set to None: what asks for it gets something else here.
+                statements.append(
+                    ast.Assign([ast.Name(self._given(node, name), ast.Store())], ast.Constant(value=True))
+                )
+        return _located(statements, node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        path = driver_file(node.module or "", self._unit.part)
+        statements: list[ast.stmt] = []
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if path is None or node.level:
+                alias.asname = self._as(node, name, alias.name)
+                statements.append(ast.ImportFrom(node.module, [alias], node.level))
+            elif (node, name) in self._unit.kept:
+                value = ast.Name(self._target(DriverName(_key(path), alias.name)), ast.Load())
+                statements.append(ast.Assign([ast.Name(self._given(node, name), ast.Store())], value))
+        return _located(statements, node)
+
+    def _target(self, named: DriverName) -> str:
+        assert named.name is not None
+        return self._drivers[named.module].given.get(named.name, named.name)
+
+    def _given(self, node: ast.AST, name: str) -> str:
+        """Return the bundle's name for one of the module; a name of a function or class stays."""
+        found = self._unit.scopes.of[node].find(name)
+        if found is None or found[0] is not self._module:
+            return name
+        return self._unit.given.get(name, name)
+
+    def _as(self, node: ast.AST, name: str, imported: str) -> str | None:
+        given = self._given(node, name)
+        if given == imported:
+            return None
+        return given
+
+
+def _located(statements: Sequence[ast.stmt], node: ast.stmt) -> list[ast.stmt]:
+    """Return the statements at the place of another; a `pass` if there are none."""
+    located = []
+    for statement in statements or [ast.Pass()]:
+        ast.copy_location(statement, node)
+        located.append(ast.fix_missing_locations(statement))
+    return located
+
+
+def _mark_lines(statement: ast.stmt, place: ast.stmt) -> list[ast.stmt]:
+    """Give a driver's statement the line of the import; nothing is left of a docstring or `pass`."""
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    if is_text or isinstance(statement, ast.Pass):
+        return []
+    for node in ast.walk(statement):
+        if hasattr(node, "lineno"):
+            ast.copy_location(node, place)
+            node.lineno = -place.lineno
+    return [statement]
+
+
+def _needed(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
+    """Return the statements of drivers without the definitions that nothing uses."""
+    needed = set(_used(program))
+    waiting = list(statements)
+    is_growing = True
+    while is_growing:
+        is_growing = False
+        for statement in list(waiting):
+            defined = _defined(statement)
+            if defined is None or defined in needed:
+                waiting.remove(statement)
+                needed.update(_used(statement))
+                is_growing = True
+    return [statement for statement in statements if statement not in waiting]
+
+
+def _defined(statement: ast.stmt) -> str | None:
+    """Return the name that a statement only defines, or None if it does anything else."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return name
+        case ast.Import(names=[alias]) | ast.ImportFrom(names=[alias]):
+            return alias.asname or alias.name
+        case _:
+            return None
+
+
+def _used(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
