@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import AppInstall, AppState
 from microclaw.errors import DeviceUnreachable
+from microclaw.host.store.crashes import CrashReport, insert_crash
 from microclaw.programs.changes.deployment import source_diff
 
 
@@ -31,6 +34,19 @@ async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condit
     lab.transport.states["blink"] = AppState("blink", state, "text", 8192, 0, 0, ())
     [app] = await lab.catalogue.list_apps("paper")
     assert (app.condition, app.error) == (condition, "text")
+
+
+@pytest.mark.parametrize("state", ["running", "trapped"])
+async def test_a_program_that_its_board_starts_again_after_crashes_shows_how_often(lab: Any, state: str) -> None:
+    sha256 = (await lab.deploy()).sha256
+    lab.transport.states["blink"] = AppState("blink", state, "it failed", 8192, 0, 0, ())
+    report = CrashReport(lab.device_id, 1, "f", "program", "blink", sha256[:12], "t", "", "", ())
+    other = replace(report, fingerprint="g", version="another")
+    for crash in (report, report, other):
+        await lab.change_log.database.write(partial(insert_crash, report=crash))
+    [app] = await lab.catalogue.list_apps("paper")
+    assert (app.condition, app.error, app.crash_count) == (state, "it failed", 2)
+    assert app.remark == "crashed 2 times, last: it failed"
 
 
 async def test_a_device_that_does_not_answer_shows_what_is_wanted_or_is_an_error(lab: Any) -> None:

@@ -174,12 +174,26 @@ class Catalogue:
             else:
                 listing = await self._in_words(listing, wanted.get(name))
             listings[name] = listing
+        await self._count_crashes(device, listings)
         for app in stopped:
             listings.setdefault(app.name, _listing(device, app.name, app, absent="stopped"))
         for act in deferred:
             listings[act.name] = _deferred(device, act, listings.get(act.name))
         is_away = absent == "unreachable"
         return tuple(replace(listings[name], is_away=is_away) for name in sorted(listings))
+
+    async def _count_crashes(self, device: Device, listings: dict[str, AppListing]) -> None:
+        """Give each program with an error the number of crashes of its version there."""
+        failed = [listing for listing in listings.values() if listing.error and listing.sha256 is not None]
+        if not failed:
+            return
+        groups = await CrashTable(self._change_log.database).groups(devices=[device.device_id])
+        for listing in failed:
+            crash_count = 0
+            for group in groups:
+                if group.program == listing.name and (listing.sha256 or "").startswith(group.version or "-"):
+                    crash_count += group.count
+            listings[listing.name] = replace(listing, crash_count=crash_count)
 
     async def _in_words(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
         """With the error of a program of this host in plain words, of a Python program in the lines of its source.

@@ -16,7 +16,7 @@ from microclaw.devices.transports.pin_calls import PIN_PROGRAM
 from microclaw.events import ProgramKind
 from microclaw.host.operations.result import Listing, Result
 from microclaw.programs.run_times import RunTimes, how_text, kept_text
-from microclaw.text import moment_text, program_name
+from microclaw.text import count_text, moment_text, program_name
 from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
@@ -111,7 +111,10 @@ def _moment(at_ms: int, span_ms: int | None, *, sign: int = 1) -> int | None:
 
 
 class AppFacts(Result, frozen=True, kw_only=True):
-    """A program on a device. `foreign`: this host did not install it; `runs` null: it simply runs on."""
+    """A program on a device. `foreign`: this host did not install it; `runs` null: it simply runs on.
+
+    `crash_count`: how often this version crashed there, 0 while it has no error; `error` is the last of them.
+    """
 
     document: ClassVar = "app"
 
@@ -129,10 +132,18 @@ class AppFacts(Result, frozen=True, kw_only=True):
     origin: AppOrigin | None
     deferred: DeferredFacts | None
     runs: AppRunTimes | None
+    crash_count: int = 0
 
     @property
     def is_foreign(self) -> bool:
         return self.foreign
+
+    @property
+    def history(self) -> str | None:
+        """The last error, with how often this version crashed: a board starts a Python program again after each."""
+        if self.error is None or not self.crash_count:
+            return self.error
+        return f"crashed {count_text(self.crash_count, 'time')}, last: {self.error}"
 
     @property
     def shown_name(self) -> str:
@@ -148,8 +159,8 @@ class AppFacts(Result, frozen=True, kw_only=True):
 
     @property
     def remark(self) -> str:
-        if self.error:
-            return self.error
+        if self.history:
+            return self.history
         if self.deferred is not None:
             return f"{self.deferred.act} since {moment_text(self.deferred.since_ms)}, done when {self.device} is back"
         if self.runs is not None:

@@ -208,7 +208,7 @@ def _listing_fields(listing: AppListing) -> dict[str, Any]:
     if listing.foreign:
         fields["foreign"] = True
     if listing.error:
-        fields["error"] = listing.error
+        fields["error"] = listing.history
     return fields
 
 
